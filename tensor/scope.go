@@ -1,0 +1,116 @@
+package tensor
+
+import "fmt"
+
+// A Scope owns the tensors allocated in it and gives their memory back when it closes. Scopes
+// nest: a training step, one PGD iteration, one evaluation batch, one VJP each open one. A model's
+// parameters live in a scope as long as the model.
+//
+// A Scope belongs to one goroutine.
+type Scope struct {
+	backend Backend
+	parent  *Scope
+	live    []*Tensor
+	closed  bool
+}
+
+// NewScope opens a scope on a backend.
+func NewScope(b Backend) *Scope { return &Scope{backend: b} }
+
+// Child opens a scope inside s. Close it before s.
+func (s *Scope) Child() *Scope { return &Scope{backend: s.backend, parent: s} }
+
+// Backend returns the backend on which the scope allocates.
+func (s *Scope) Backend() Backend { return s.backend }
+
+// New allocates a tensor with undefined elements. It panics with *Error if the shape is negative,
+// the scope is closed or memory runs out.
+func (s *Scope) New(dt DType, shape ...int) *Tensor {
+	sh := Shape(shape).Clone()
+	for _, d := range sh {
+		if d < 0 {
+			panic(&Error{Op: "Alloc", Reason: fmt.Sprintf("negative extent in shape %v", sh)})
+		}
+	}
+	if s.closed {
+		panic(&Error{Op: "Alloc", Reason: "the scope is closed"})
+	}
+	buf, err := s.backend.Alloc(sh.Size() * dt.Size())
+	if err != nil {
+		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", sh, dt}}, Reason: err.Error()})
+	}
+	t := &Tensor{shape: sh, dtype: dt, store: &storage{buf, 1}, backend: s.backend}
+	s.live = append(s.live, t)
+	return t
+}
+
+// Like allocates a tensor of x's shape and dtype with undefined elements.
+func (s *Scope) Like(x *Tensor) *Tensor { return s.New(x.dtype, x.shape...) }
+
+// Zeros allocates a tensor of zeros.
+func (s *Scope) Zeros(dt DType, shape ...int) *Tensor { return s.Full(dt, 0, shape...) }
+
+// Full allocates a tensor whose elements are all v.
+func (s *Scope) Full(dt DType, v float64, shape ...int) *Tensor {
+	t := s.New(dt, shape...)
+	s.backend.Fill(t, v)
+	return t
+}
+
+// FromSlice allocates a tensor and copies data, in row-major order, into it.
+func FromSlice[T Elem](s *Scope, data []T, shape ...int) *Tensor {
+	t := s.New(DTypeOf[T](), shape...)
+	CopyFromHost(t, data)
+	return t
+}
+
+// Reshape returns a tensor of another shape that shares x's elements. Panics if sizes differ.
+func (s *Scope) Reshape(x *Tensor, shape ...int) *Tensor {
+	sh := Shape(shape).Clone()
+	if sh.Size() != x.Size() {
+		panic(&Error{Op: "Reshape", Operands: []Operand{Describe("x", x)}, Reason: fmt.Sprintf("cannot become %v", sh)})
+	}
+	x.Buffer() // panics if freed
+	x.store.refs++
+	t := &Tensor{shape: sh, dtype: x.dtype, store: x.store, backend: x.backend}
+	s.live = append(s.live, t)
+	return t
+}
+
+// Keep hands tensors over to the parent scope (to nobody, if s has no parent: then only Free
+// gives them back). Tensors that s does not own are left alone.
+func (s *Scope) Keep(ts ...*Tensor) {
+	for _, t := range ts {
+		for i := len(s.live) - 1; i >= 0; i-- {
+			if s.live[i] != t {
+				continue
+			}
+			s.live[i] = s.live[len(s.live)-1]
+			s.live = s.live[:len(s.live)-1]
+			if s.parent != nil {
+				s.parent.live = append(s.parent.live, t)
+			}
+			break
+		}
+	}
+}
+
+// Close frees every tensor the scope still owns. Closing twice is harmless.
+func (s *Scope) Close() {
+	for i, t := range s.live {
+		t.Free()
+		s.live[i] = nil
+	}
+	s.live, s.closed = s.live[:0], true
+}
+
+// Live returns how many tensors of the scope have not been freed.
+func (s *Scope) Live() int {
+	n := 0
+	for _, t := range s.live {
+		if !t.Freed() {
+			n++
+		}
+	}
+	return n
+}
