@@ -1,0 +1,77 @@
+package par
+
+import (
+	"math/bits"
+	"sync"
+	"unsafe"
+)
+
+// lineFloats is a cache line in float32s: borrowed memory begins on one, so that a 64-byte vector
+// load never touches two.
+const lineFloats = 16
+
+// numClasses covers buffers up to 2^40 floats.
+const numClasses = 4*34 + 1
+
+// scratch keeps returned buffers by size class, last in first out, so that the buffer handed out
+// is the one most likely still in cache.
+type scratch struct {
+	mu   sync.Mutex
+	free [numClasses][][]float32
+}
+
+// Borrow returns n float32s of undefined content, aligned to a cache line, from the pool's free
+// list; give them back with Return. In the steady state of a training step nothing is allocated.
+// Memory that is never returned is simply collected. Buffers stay with the pool until it is
+// unreachable: the sum over size classes of the largest simultaneous use.
+func (p *Pool) Borrow(n int) []float32 {
+	class := sizeClass(n)
+	s := &p.scratch
+	s.mu.Lock()
+	if k := len(s.free[class]); k > 0 {
+		b := s.free[class][k-1]
+		s.free[class] = s.free[class][:k-1]
+		s.mu.Unlock()
+		return b[:n]
+	}
+	s.mu.Unlock()
+	size := classSize(class)
+	b := make([]float32, size+lineFloats)
+	skip := 0
+	if r := int(uintptr(unsafe.Pointer(&b[0])) / 4 % lineFloats); r != 0 {
+		skip = lineFloats - r
+	}
+	return b[skip : skip+n : skip+size]
+}
+
+// Return gives back a buffer from Borrow, which must be unchanged in start and capacity. The
+// caller must not use it afterwards.
+func (p *Pool) Return(b []float32) {
+	if cap(b) == 0 {
+		return
+	}
+	class := sizeClass(cap(b))
+	s := &p.scratch
+	s.mu.Lock()
+	s.free[class] = append(s.free[class], b[:cap(b)])
+	s.mu.Unlock()
+}
+
+// sizeClass numbers the sizes 256·{4, 5, 6, 7}·2^e/4: at most a quarter of a buffer is unused.
+func sizeClass(n int) int {
+	q := max(1, (n+63)/64) // units of 64 floats
+	if q <= 4 {
+		return 0
+	}
+	e := bits.Len(uint(q-1)) - 3 // q-1 in [4·2^e, 8·2^e)
+	return 4*e + (q-1)>>e - 4 + 1
+}
+
+// classSize is the largest size in a class.
+func classSize(class int) int {
+	if class == 0 {
+		return 256
+	}
+	e, m := (class-1)/4, (class-1)%4
+	return 64 * ((m + 5) << e)
+}
