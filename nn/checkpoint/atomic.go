@@ -1,0 +1,125 @@
+package checkpoint
+
+import (
+	"bufio"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+// WriteFile replaces the file at path by what write writes, or leaves it as it was.
+//
+// The content goes to a temporary file in the same directory, which is flushed to the disk, renamed to
+// path, and made durable by flushing the directory. When anything fails before the rename, also a
+// panic in write, the temporary file is removed. A symbolic link is followed, so the file it points
+// to is replaced; an existing file keeps its permissions, a new one gets 0666 less the umask.
+// The writer is buffered. Errors wrap their cause: errors.Is(err, syscall.ENOSPC) tells a full disk.
+func WriteFile(path string, write func(io.Writer) error) error {
+	return writeFile(path, write, osDisk{})
+}
+
+// A disk is what writeFile needs of the operating system; tests make each step fail.
+type disk interface {
+	sync(f *os.File) error
+	rename(from, to string) error
+	syncDir(dir string) error
+}
+
+type osDisk struct{}
+
+func (osDisk) sync(f *os.File) error        { return f.Sync() }
+func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
+func (osDisk) syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // directories cannot be opened for flushing there
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// bufferSize makes many small arrays few system calls: 256 KiB.
+const bufferSize = 1 << 18
+
+func writeFile(path string, write func(io.Writer) error, d disk) (err error) {
+	target, mode := path, fs.FileMode(0o666)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		target = real
+	}
+	info, statErr := os.Stat(target)
+	if statErr == nil {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("checkpoint: WriteFile: %s is a %s: expected a regular file or none; "+
+				"choose another path", path, describeMode(info.Mode()))
+		}
+		mode = info.Mode().Perm()
+	}
+	f, err := createTemp(target, mode)
+	if err != nil {
+		return failed(path, "create a temporary file", err)
+	}
+	done := false
+	defer func() {
+		if !done { // also when write panics
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if statErr == nil { // the umask may have taken bits from the old file's mode
+		if err := f.Chmod(mode); err != nil {
+			return failed(path, "set permissions", err)
+		}
+	}
+	b := bufio.NewWriterSize(f, bufferSize)
+	if err := write(b); err != nil {
+		return failed(path, "write", err)
+	}
+	if err := b.Flush(); err != nil {
+		return failed(path, "write", err)
+	}
+	if err := d.sync(f); err != nil {
+		return failed(path, "flush to disk", err)
+	}
+	if err := f.Close(); err != nil {
+		return failed(path, "close", err)
+	}
+	if err := d.rename(f.Name(), target); err != nil {
+		return failed(path, "rename", err)
+	}
+	done = true
+	if err := d.syncDir(filepath.Dir(target)); err != nil {
+		return fmt.Errorf("checkpoint: WriteFile: %s: flush the directory: %w; the new file is in "+
+			"place but may not survive a power failure", path, err)
+	}
+	return nil
+}
+
+// createTemp creates a hidden file beside target that no other process uses.
+func createTemp(target string, mode fs.FileMode) (*os.File, error) {
+	dir, base := filepath.Split(target)
+	name := fmt.Sprintf("%s.%s.%s.tmp", dir, base, rand.Text())
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+}
+
+// failed says at which step WriteFile stopped and what to do.
+func failed(path, step string, err error) error {
+	next := "the file at that path is unchanged"
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		next = "the disk is full and the old file is unchanged: free space and try again"
+	case errors.Is(err, fs.ErrNotExist):
+		next = "make the directory first"
+	case errors.Is(err, fs.ErrPermission):
+		next = "choose a directory that can be written"
+	}
+	return fmt.Errorf("checkpoint: WriteFile: %s: %s: %w; %s", path, step, err, next)
+}
