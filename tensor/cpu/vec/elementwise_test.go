@@ -1,0 +1,445 @@
+package vec
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+const (
+	eps32 = 0x1p-24 // unit roundoff of binary32: half an ulp of 1
+	// tiny absorbs results among the subnormal numbers, where the spacing is absolute. Two
+	// spacings: one for the result, one for a subnormal intermediate.
+	tiny = 2 * math.SmallestNonzeroFloat32
+
+	tolExact = 0.0 // sign tricks, comparisons, selections
+	// tolOne is one correctly rounded operation; the slack is the float64 reference's own.
+	tolOne = 1.001
+	tolTwo = 2.1 // two rounded operations (or one fused)
+	tolFew = 4.5 // a short chain of rounded operations, relative to its largest terms
+	tolExp = 4.0 // documented: 2 ulp, and an ulp is up to 2 roundoffs... per leading digit
+	tolLog = 8.0 // documented: 4 ulp
+	// tolChain covers Adam's dozen operations, with a root and a division.
+	tolChain = 16.0
+)
+
+var sizes = []int{0, 1, 15, 16, 17, 31, 33, 63, 64, 65, 1000, 1003}
+
+// An ew describes an element-wise function: how to run it in a variant and what it should give.
+type ew struct {
+	name string
+	ins  int // streams; when accum is set the first is the output's old contents
+	vecs int // per-channel vectors
+	run  func(t table, out []float32, in, v [][]float32)
+	// ref returns the value and the magnitude that the tolerance is relative to.
+	ref      func(in, v []float64) (y, mag float64)
+	tol      float64
+	accum    bool
+	positive bool // arguments in (0, 8) instead of (-8, 8)
+	noAlias  bool
+	finite   bool // no NaN, Inf in the inputs (optimizers' reference does not model them)
+}
+
+func self(y float64) (float64, float64) { return y, math.Abs(y) }
+
+func un(name string, tol float64, get func(t table) func(dst, x []float32),
+	f func(x float64) float64) ew {
+	return ew{name: name, ins: 1, tol: tol,
+		run: func(t table, out []float32, in, _ [][]float32) { get(t)(out, in[0]) },
+		ref: func(in, _ []float64) (float64, float64) { return self(f(in[0])) }}
+}
+
+func unS(name string, tol float64, get func(t table) func(dst, x []float32, s float32),
+	f func(x, s float64) float64) ew {
+	e := un(name, tol, nil, nil)
+	e.run = func(t table, out []float32, in, _ [][]float32) { get(t)(out, in[0], testScalar) }
+	e.ref = func(in, _ []float64) (float64, float64) { return self(f(in[0], testScalar)) }
+	return e
+}
+
+// testScalar is exact in binary32, so that the reference sees the same number.
+const testScalar = 0.3125
+
+func bin(name string, tol float64, get func(t table) func(dst, x, y []float32),
+	f func(x, y float64) (float64, float64)) ew {
+	return ew{name: name, ins: 2, tol: tol,
+		run: func(t table, out []float32, in, _ [][]float32) { get(t)(out, in[0], in[1]) },
+		ref: func(in, _ []float64) (float64, float64) { return f(in[0], in[1]) }}
+}
+
+func row(name string, tol float64, get func(t table) func(dst, x, v []float32),
+	f func(x, y float64) float64) ew {
+	return ew{name: name, ins: 1, vecs: 1, tol: tol,
+		run: func(t table, out []float32, in, v [][]float32) { get(t)(out, in[0], v[0]) },
+		ref: func(in, v []float64) (float64, float64) { return self(f(in[0], v[0])) }}
+}
+
+func relu64(x float64) float64 {
+	if x < 0 {
+		return 0
+	}
+	return x
+}
+
+func step64(x float64) float64 {
+	if x > 0 {
+		return 1
+	}
+	return 0
+}
+
+func max64(x, y float64) float64 {
+	if x > y || x != x {
+		return x
+	}
+	return y
+}
+
+func min64(x, y float64) float64 { return -max64(-x, -y) }
+
+func positive(e ew) ew { e.positive = true; return e }
+
+func unaryCases() []ew {
+	return []ew{
+		un("Neg", tolExact, func(t table) func(a, b []float32) { return t.neg },
+			func(x float64) float64 { return -x }),
+		un("Abs", tolExact, func(t table) func(a, b []float32) { return t.abs }, math.Abs),
+		un("Sqrt", tolOne, func(t table) func(a, b []float32) { return t.sqrt }, math.Sqrt),
+		positive(un("Rsqrt", tolTwo, func(t table) func(a, b []float32) { return t.rsqrt },
+			func(x float64) float64 { return 1 / math.Sqrt(x) })),
+		un("Square", tolOne, func(t table) func(a, b []float32) { return t.square },
+			func(x float64) float64 { return x * x }),
+		un("Recip", tolOne, func(t table) func(a, b []float32) { return t.recip },
+			func(x float64) float64 { return 1 / x }),
+		un("Exp", tolExp, func(t table) func(a, b []float32) { return t.exp }, math.Exp),
+		positive(un("Log", tolLog, func(t table) func(a, b []float32) { return t.log }, math.Log)),
+		un("LogSigned", tolLog, func(t table) func(a, b []float32) { return t.log }, math.Log),
+		un("Tanh", tolLog, func(t table) func(a, b []float32) { return t.tanh }, math.Tanh),
+		un("Sigmoid", tolLog, func(t table) func(a, b []float32) { return t.sigmoid },
+			func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
+		un("Softplus", tolLog, func(t table) func(a, b []float32) { return t.softplus },
+			func(x float64) float64 {
+				return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))
+			}),
+		un("ReLU", tolExact, func(t table) func(a, b []float32) { return t.relu }, relu64),
+		un("Step", tolExact, func(t table) func(a, b []float32) { return t.step }, step64),
+		un("Sign", tolExact, func(t table) func(a, b []float32) { return t.sign },
+			func(x float64) float64 { return step64(x) - step64(-x) }),
+		{name: "Fill", ins: 1, tol: tolExact,
+			run: func(t table, out []float32, _, _ [][]float32) { t.fill(out, testScalar) },
+			ref: func(_, _ []float64) (float64, float64) { return self(testScalar) }},
+		unS("LeakyReLU", tolOne,
+			func(t table) func(a, b []float32, s float32) { return t.leakyReLU },
+			func(x, s float64) float64 {
+				if x < 0 {
+					return x * s
+				}
+				return x
+			}),
+		{name: "Clamp", ins: 1, tol: tolExact,
+			run: func(t table, out []float32, in, _ [][]float32) { t.clamp(out, in[0], -0.5, 2) },
+			ref: func(in, _ []float64) (float64, float64) {
+				return self(min64(max64(in[0], -0.5), 2))
+			}},
+		{name: "Affine", ins: 1, tol: tolTwo,
+			run: func(t table, out []float32, in, _ [][]float32) { t.affine(out, in[0], -1.5, 2) },
+			ref: func(in, _ []float64) (float64, float64) {
+				return -1.5*in[0] + 2, math.Abs(1.5*in[0]) + 2
+			}},
+	}
+}
+
+func scalarCases() []ew {
+	type f3 = func(a, b []float32, s float32)
+	return []ew{
+		unS("AddScalar", tolOne, func(t table) f3 { return t.addScalar },
+			func(x, s float64) float64 { return x + s }),
+		unS("RSubScalar", tolOne, func(t table) f3 { return t.rsubScalar },
+			func(x, s float64) float64 { return s - x }),
+		unS("MulScalar", tolOne, func(t table) f3 { return t.mulScalar },
+			func(x, s float64) float64 { return x * s }),
+		unS("DivScalar", tolOne, func(t table) f3 { return t.divScalar },
+			func(x, s float64) float64 { return x / s }),
+		unS("RDivScalar", tolOne, func(t table) f3 { return t.rdivScalar },
+			func(x, s float64) float64 { return s / x }),
+		unS("MaxScalar", tolExact, func(t table) f3 { return t.maxScalar }, max64),
+		unS("MinScalar", tolExact, func(t table) f3 { return t.minScalar }, min64),
+	}
+}
+
+func binaryCases() []ew {
+	type f3 = func(a, b, c []float32)
+	exact := func(f func(x, y float64) float64) func(x, y float64) (float64, float64) {
+		return func(x, y float64) (float64, float64) { return self(f(x, y)) }
+	}
+	cases := []ew{
+		bin("Add", tolOne, func(t table) f3 { return t.add },
+			exact(func(x, y float64) float64 { return x + y })),
+		bin("Sub", tolOne, func(t table) f3 { return t.sub },
+			exact(func(x, y float64) float64 { return x - y })),
+		bin("Mul", tolOne, func(t table) f3 { return t.mul },
+			exact(func(x, y float64) float64 { return x * y })),
+		bin("Div", tolOne, func(t table) f3 { return t.div },
+			exact(func(x, y float64) float64 { return x / y })),
+		bin("Max", tolExact, func(t table) f3 { return t.max }, exact(max64)),
+		bin("Min", tolExact, func(t table) f3 { return t.min }, exact(min64)),
+		bin("ReLUGrad", tolExact, func(t table) f3 { return t.reluGrad },
+			exact(func(x, y float64) float64 {
+				if y > 0 {
+					return x
+				}
+				return 0
+			})),
+		{name: "AddTo", ins: 2, tol: tolOne, accum: true,
+			run: func(t table, out []float32, in, _ [][]float32) { t.addTo(out, in[1]) },
+			ref: func(in, _ []float64) (float64, float64) { return self(in[0] + in[1]) }},
+		{name: "AXPY", ins: 2, tol: tolTwo, accum: true,
+			run: func(t table, out []float32, in, _ [][]float32) {
+				t.axpy(out, testScalar, in[1])
+			},
+			ref: func(in, _ []float64) (float64, float64) {
+				return in[0] + testScalar*in[1], math.Abs(in[0]) + math.Abs(testScalar*in[1])
+			}},
+		{name: "MulAddTo", ins: 3, tol: tolTwo, accum: true,
+			run: func(t table, out []float32, in, _ [][]float32) { t.mulAddTo(out, in[1], in[2]) },
+			ref: func(in, _ []float64) (float64, float64) {
+				return in[0] + in[1]*in[2], math.Abs(in[0]) + math.Abs(in[1]*in[2])
+			}},
+		{name: "ReLUGradAdd", ins: 3, tol: tolOne, accum: true,
+			run: func(t table, out []float32, in, _ [][]float32) { t.reluGradAdd(out, in[1], in[2]) },
+			ref: func(in, _ []float64) (float64, float64) {
+				if in[2] > 0 {
+					return self(in[0] + in[1])
+				}
+				return self(in[0])
+			}},
+		{name: "EMA", ins: 2, tol: tolFew, accum: true,
+			run: func(t table, out []float32, in, _ [][]float32) { t.ema(out, in[1], 0.875) },
+			ref: func(in, _ []float64) (float64, float64) {
+				return 0.875*in[0] + 0.125*in[1], math.Abs(in[0]) + math.Abs(in[1])
+			}},
+	}
+	return cases
+}
+
+func rowCases() []ew {
+	type f3 = func(a, b, c []float32)
+	type f4 = func(a, b, c, d []float32)
+	ss := func(name string, get func(t table) f4, post func(float64) float64) ew {
+		return ew{name: name, ins: 1, vecs: 2, tol: tolTwo,
+			run: func(t table, out []float32, in, v [][]float32) { get(t)(out, in[0], v[0], v[1]) },
+			ref: func(in, v []float64) (float64, float64) {
+				p := in[0] * v[0]
+				return post(p + v[1]), math.Abs(p) + math.Abs(v[1])
+			}}
+	}
+	ssa := func(name string, get func(t table) func(a, b, c, d, e []float32),
+		post func(float64) float64) ew {
+		return ew{name: name, ins: 2, vecs: 2, tol: tolFew,
+			run: func(t table, out []float32, in, v [][]float32) {
+				get(t)(out, in[0], in[1], v[0], v[1])
+			},
+			ref: func(in, v []float64) (float64, float64) {
+				p := in[0] * v[0]
+				return post(p + v[1] + in[1]), math.Abs(p) + math.Abs(v[1]) + math.Abs(in[1])
+			}}
+	}
+	same := func(x float64) float64 { return x }
+	bn := func(in, v []float64) (float64, float64) {
+		p, q := v[0]*in[0], v[1]*in[1]
+		return p + (q + v[2]), math.Abs(p) + math.Abs(q) + math.Abs(v[2])
+	}
+	return []ew{
+		row("AddRow", tolOne, func(t table) f3 { return t.addRow },
+			func(x, y float64) float64 { return x + y }),
+		row("SubRow", tolOne, func(t table) f3 { return t.subRow },
+			func(x, y float64) float64 { return x - y }),
+		row("MulRow", tolOne, func(t table) f3 { return t.mulRow },
+			func(x, y float64) float64 { return x * y }),
+		row("DivRow", tolOne, func(t table) f3 { return t.divRow },
+			func(x, y float64) float64 { return x / y }),
+		ss("ScaleShift", func(t table) f4 { return t.scaleShift }, same),
+		ss("ScaleShiftReLU", func(t table) f4 { return t.scaleShiftReLU }, relu64),
+		ssa("ScaleShiftAdd",
+			func(t table) func(a, b, c, d, e []float32) { return t.scaleShiftAdd }, same),
+		ssa("ScaleShiftAddReLU",
+			func(t table) func(a, b, c, d, e []float32) { return t.scaleShiftAddReLU }, relu64),
+		{name: "BNBackward", ins: 2, vecs: 3, tol: tolFew,
+			run: func(t table, out []float32, in, v [][]float32) {
+				t.bnBackward(out, in[0], in[1], v[0], v[1], v[2])
+			}, ref: bn},
+		{name: "BNBackwardReLU", ins: 3, vecs: 3, tol: tolFew,
+			run: func(t table, out []float32, in, v [][]float32) {
+				t.bnBackwardReLU(out, in[0], in[1], in[2], v[0], v[1], v[2])
+			},
+			ref: func(in, v []float64) (float64, float64) {
+				if in[2] > 0 {
+					return bn(in, v)
+				}
+				q := v[1] * in[1]
+				return q + v[2], math.Abs(q) + math.Abs(v[2])
+			}},
+	}
+}
+
+func elementwiseCases() []ew {
+	return append(append(append(unaryCases(), scalarCases()...), binaryCases()...), rowCases()...)
+}
+
+// guarded returns n numbers at an odd alignment between two guard zones, and a check of these.
+func guarded(t *testing.T, n, offset int) (x []float32, check func(what string)) {
+	const zone = 80 // wider than any unrolled step
+	const guard = float32(-12345.678)
+	buf := make([]float32, n+2*zone+offset)
+	for i := range buf {
+		buf[i] = guard
+	}
+	lo := zone + offset
+	return buf[lo : lo+n : lo+n], func(what string) {
+		t.Helper()
+		for i, v := range buf {
+			if (i < lo || i >= lo+n) && v != guard {
+				t.Fatalf("%s wrote outside its output, at %d of [0,%d)", what, i-lo, n)
+			}
+		}
+	}
+}
+
+// inputs returns count slices of n values in (-8, 8), each tenth or so special.
+func (e ew) inputs(r *rand.Rand, count, n int, special bool) [][]float32 {
+	specials := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 0,
+		float32(math.Copysign(0, -1)), 1e-40, -1e-40, 1, -1}
+	out := make([][]float32, count)
+	for k := range out {
+		out[k] = make([]float32, n)
+		for i := range out[k] {
+			v := (r.Float32()*2 - 1) * float32(math.Exp2(float64(r.IntN(8)-4)))
+			if e.positive {
+				v = float32(math.Abs(float64(v))) + 1e-6
+			}
+			out[k][i] = v
+			if special && r.IntN(10) == 0 {
+				out[k][i] = specials[r.IntN(len(specials))]
+			}
+		}
+	}
+	return out
+}
+
+func widen(xs [][]float32, i int) []float64 {
+	out := make([]float64, len(xs))
+	for k := range xs {
+		out[k] = float64(xs[k][i])
+	}
+	return out
+}
+
+// close32 says whether got is the binary32 value want within tol roundoffs of mag.
+func close32(got float32, want, mag, tol float64) bool {
+	g, w := float64(got), float64(float32(want))
+	if math.IsNaN(w) || math.IsNaN(g) {
+		return math.IsNaN(w) && math.IsNaN(g)
+	}
+	if g == w || math.IsInf(w, 0) || math.IsInf(g, 0) {
+		return g == w
+	}
+	if tol == 0 {
+		return false
+	}
+	return math.Abs(g-want) <= tol*eps32*mag+tiny
+}
+
+func clone(x [][]float32) [][]float32 {
+	out := make([][]float32, len(x))
+	for k := range x {
+		out[k] = append([]float32(nil), x[k]...)
+	}
+	return out
+}
+
+// once runs the case on n elements (rows of c channels) and checks values and guard zones.
+func (e ew) once(t *testing.T, v table, r *rand.Rand, n, c int, alias int) {
+	t.Helper()
+	in := e.inputs(r, e.ins, n, !e.finite)
+	vecs := e.inputs(r, e.vecs, c, false)
+	keep := clone(in)
+	out, check := guarded(t, n, r.IntN(17))
+	if e.accum {
+		alias = 0
+	}
+	if alias >= 0 {
+		copy(out, in[alias])
+		in[alias] = out
+	}
+	e.run(v, out, in, vecs)
+	what := fmt.Sprintf("%s (%s, n %d, C %d, alias %d)", e.name, v.name, n, c, alias)
+	check(what)
+	for i := range out {
+		var cv []float64
+		if e.vecs > 0 {
+			cv = widen(vecs, i%c)
+		}
+		args := widen(keep, i)
+		want, mag := e.ref(args, cv)
+		if !close32(out[i], want, mag, e.tol) {
+			t.Fatalf("%s: element %d: got %v, want %v from %v %v", what, i, out[i], want, args, cv)
+		}
+	}
+}
+
+func TestElementwise(t *testing.T) {
+	for _, v := range variants() {
+		for _, e := range elementwiseCases() {
+			t.Run(v.name+"/"+e.name, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(1, 2))
+				for _, n := range sizes {
+					if e.vecs == 0 {
+						for alias := -1; alias < e.ins; alias++ {
+							e.once(t, v, r, n, n, alias)
+						}
+						continue
+					}
+					for _, rows := range []int{0, 1, 2, 7, 35} {
+						if n*rows < 5000 {
+							e.once(t, v, r, n*rows, n, r.IntN(e.ins+1)-1)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// An element's result must not depend on where it stands: the whole equals the pieces, bit by bit.
+func TestElementwisePosition(t *testing.T) {
+	const n = 1003
+	for _, v := range variants() {
+		for _, e := range elementwiseCases() {
+			if e.vecs > 0 {
+				continue
+			}
+			r := rand.New(rand.NewPCG(3, 4))
+			in := e.inputs(r, e.ins, n, true)
+			whole, pieces := make([]float32, n), make([]float32, n)
+			copy(whole, in[0])
+			copy(pieces, in[0])
+			e.run(v, whole, in, nil)
+			for lo := 0; lo < n; {
+				hi := min(n, lo+1+r.IntN(40))
+				part := make([][]float32, e.ins)
+				for k := range in {
+					part[k] = in[k][lo:hi]
+				}
+				e.run(v, pieces[lo:hi], part, nil)
+				lo = hi
+			}
+			for i := range whole {
+				if math.Float32bits(whole[i]) != math.Float32bits(pieces[i]) {
+					t.Fatalf("%s/%s: element %d: %v in the whole, %v in a piece",
+						v.name, e.name, i, whole[i], pieces[i])
+				}
+			}
+		}
+	}
+}

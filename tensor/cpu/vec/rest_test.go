@@ -1,0 +1,300 @@
+package vec
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// tolSoftmax: the exponential's 2 ulp, the rounding of x-m (which the exponential multiplies by
+// |x-m|, up to 30 here), the sum's and the division's.
+const tolSoftmax = 48.0
+
+func TestSoftmax(t *testing.T) {
+	for _, v := range variants() {
+		r := rand.New(rand.NewPCG(15, 16))
+		for _, k := range []int{1, 2, 10, 15, 16, 17, 33, 100, 1000, 1003} {
+			const rows = 5
+			x := randoms(r, rows*k)
+			for i := range x {
+				x[i] *= 5
+			}
+			soft, check1 := guarded(t, rows*k, 3)
+			logs, check2 := guarded(t, rows*k, 5)
+			v.softmax(soft, x, k)
+			v.logSoftmax(logs, x, k)
+			check1("Softmax")
+			check2("LogSoftmax")
+			for i := 0; i < rows*k; i += k {
+				checkSoftmaxRow(t, v.name, x[i:i+k], soft[i:i+k], logs[i:i+k])
+			}
+			in := append([]float32(nil), x...)
+			v.softmax(in, in, k)
+			for i := range in {
+				if in[i] != soft[i] {
+					t.Fatalf("%s Softmax in place differs at %d", v.name, i)
+				}
+			}
+		}
+	}
+}
+
+func checkSoftmaxRow(t *testing.T, name string, x, soft, logs []float32) {
+	t.Helper()
+	m, s := math.Inf(-1), 0.0
+	for _, a := range x {
+		m = max(m, float64(a))
+	}
+	for _, a := range x {
+		s += math.Exp(float64(a) - m)
+	}
+	for i, a := range x {
+		p := math.Exp(float64(a)-m) / s
+		l := float64(a) - m - math.Log(s)
+		if !close32(soft[i], p, p, tolSoftmax) {
+			t.Fatalf("%s Softmax K %d: got %v, want %v", name, len(x), soft[i], p)
+		}
+		if !close32(logs[i], l, math.Abs(float64(a)-m)+math.Log(s)+1, tolFew+tolLog) {
+			t.Fatalf("%s LogSoftmax K %d: got %v, want %v", name, len(x), logs[i], l)
+		}
+	}
+}
+
+func TestSoftmaxSpecial(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for _, v := range variants() {
+		for _, k := range []int{3, 10, 20, 40} {
+			for _, bad := range []float32{nan, inf} {
+				x, y, z := make([]float32, 3*k), make([]float32, 3*k), make([]float32, 3*k)
+				x[k+k/2] = bad
+				x[0] = -inf
+				v.softmax(y, x, k)
+				v.logSoftmax(z, x, k)
+				for i := range y {
+					poisoned := i/k == 1
+					if (y[i] != y[i]) != poisoned || (z[i] != z[i]) != poisoned {
+						t.Fatalf("%s K %d, %v: row %d gives %v and %v", v.name, k, bad, i/k, y[i], z[i])
+					}
+				}
+				if y[0] != 0 || z[0] != -inf {
+					t.Fatalf("%s: softmax of -Inf is %v, log %v", v.name, y[0], z[0])
+				}
+			}
+		}
+	}
+}
+
+func TestOptimizers(t *testing.T) {
+	sgd := SGDParams{LR: 0.125, Momentum: 0.875, WeightDecay: 0.0625}
+	nag := sgd
+	nag.Nesterov = true
+	adam := AdamParams{LR: 0.0625, Beta1: 0.875, Beta2: 0.96875, Eps: 0x1p-20, WeightDecay: 0.25,
+		DecoupledDecay: 0.5, Correction1: 0.125, Correction2: 0.03125}
+	for _, v := range variants() {
+		r := rand.New(rand.NewPCG(17, 18))
+		for _, n := range sizes {
+			for _, o := range []SGDParams{sgd, nag} {
+				checkSGD(t, v, o, randoms(r, n), randoms(r, n), randoms(r, n))
+			}
+			checkAdam(t, v, adam, r, n)
+		}
+	}
+}
+
+func checkSGD(t *testing.T, v table, o SGDParams, p0, b0, g []float32) {
+	t.Helper()
+	p, check1 := guarded(t, len(g), 1)
+	buf, check2 := guarded(t, len(g), 2)
+	copy(p, p0)
+	copy(buf, b0)
+	v.sgd(p, buf, g, o)
+	check1("SGD p")
+	check2("SGD buf")
+	mu, wd, lr := float64(o.Momentum), float64(o.WeightDecay), float64(o.LR)
+	for i := range p {
+		w, b, d := float64(p0[i]), float64(b0[i]), float64(g[i])
+		mag := math.Abs(w) + math.Abs(b) + math.Abs(d)
+		d += wd * w
+		b = mu*b + d
+		step := b
+		if o.Nesterov {
+			step = d + mu*b
+		}
+		w -= lr * step
+		if !close32(buf[i], b, mag, tolFew) || !close32(p[i], w, mag, tolFew) {
+			t.Fatalf("%s SGD %+v at %d: p %v want %v, buf %v want %v", v.name, o, i, p[i], w, buf[i], b)
+		}
+	}
+}
+
+func checkAdam(t *testing.T, v table, o AdamParams, r *rand.Rand, n int) {
+	t.Helper()
+	p0, m0, v0, g := randoms(r, n), randoms(r, n), randoms(r, n), randoms(r, n)
+	absGo(v0, v0)
+	p, check := guarded(t, n, 3)
+	m, sq := append([]float32(nil), m0...), append([]float32(nil), v0...)
+	copy(p, p0)
+	v.adam(p, m, sq, g, o)
+	check("Adam p")
+	b1, b2, lr := float64(o.Beta1), float64(o.Beta2), float64(o.LR)
+	for i := range p {
+		w := float64(p0[i]) * (1 - lr*float64(o.DecoupledDecay))
+		d := float64(g[i]) + float64(o.WeightDecay)*w
+		a := b1*float64(m0[i]) + (1-b1)*d
+		b := b2*float64(v0[i]) + (1-b2)*d*d
+		root := math.Sqrt(b)/math.Sqrt(float64(o.Correction2)) + float64(o.Eps)
+		step := lr / float64(o.Correction1) * a / root
+		magA := math.Abs(float64(m0[i])) + math.Abs(float64(g[i])) + math.Abs(w)
+		magP := math.Abs(w) + lr/float64(o.Correction1)*magA/root
+		magB := float64(v0[i]) + magA*magA
+		// The step's error has the root's in it, relative to its own error in b.
+		magP *= 1 + magB/b
+		if !close32(m[i], a, magA, tolFew) || !close32(sq[i], b, magB, tolFew) ||
+			!close32(p[i], w-step, magP, tolChain) {
+			t.Fatalf("%s Adam at %d: p %v want %v, m %v want %v, v %v want %v",
+				v.name, i, p[i], w-step, m[i], a, sq[i], b)
+		}
+	}
+}
+
+func TestSGDWithoutMomentum(t *testing.T) {
+	p, g := []float32{1, 2}, []float32{4, -8}
+	SGD(p, nil, g, SGDParams{LR: 0.25, WeightDecay: 0.5})
+	if p[0] != -0.125 || p[1] != 3.75 {
+		t.Fatalf("got %v, want [-0.125 3.75]", p)
+	}
+}
+
+func TestResample(t *testing.T) {
+	for _, v := range variants() {
+		r := rand.New(rand.NewPCG(19, 20))
+		for _, c := range []int{1, 3, 16, 17, 33, 64, 65} {
+			for _, w := range []int{0, 1, 5} {
+				top, bottom := randoms(r, 2*w*c), randoms(r, 2*w*c)
+				dst, check := guarded(t, w*c, 1)
+				v.pool2x2(dst, top, bottom, c, 0.25)
+				check("Pool2x2")
+				up1, check1 := guarded(t, 2*w*c, 2)
+				up2, check2 := guarded(t, 2*w*c, 3)
+				v.upsample2x2(up1, up2, dst, c, 0.5)
+				check1("Upsample2x2 top")
+				check2("Upsample2x2 bottom")
+				for i := range dst {
+					j := i/c*2*c + i%c
+					want := ((top[j] + top[j+c]) + (bottom[j] + bottom[j+c])) * 0.25
+					if dst[i] != want {
+						t.Fatalf("%s Pool2x2 C %d: %v, want %v", v.name, c, dst[i], want)
+					}
+					for _, u := range []float32{up1[j], up1[j+c], up2[j], up2[j+c]} {
+						if u != want*0.5 {
+							t.Fatalf("%s Upsample2x2 C %d: %v, want %v", v.name, c, u, want*0.5)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// Every binary16 number must survive the round trip, and every number between two neighbours
+// must go to the nearer one, ties to even.
+func TestF16(t *testing.T) {
+	for _, v := range variants() {
+		all := make([]uint16, 1<<16)
+		for i := range all {
+			all[i] = uint16(i)
+		}
+		wide, back := make([]float32, len(all)), make([]uint16, len(all))
+		v.f16ToF32(wide, all)
+		v.f32ToF16(back, wide)
+		for i, h := range all {
+			exp, man := h>>10&31, h&0x3ff
+			want := math.Ldexp(float64(man)+1024, int(exp)-25)
+			if exp == 0 {
+				want = math.Ldexp(float64(man), -24)
+			}
+			if exp == 31 {
+				want = math.Inf(1)
+			}
+			if h>>15 == 1 {
+				want = -want
+			}
+			isNaN := exp == 31 && man != 0
+			if isNaN != (wide[i] != wide[i]) || !isNaN && float64(wide[i]) != want {
+				t.Fatalf("%s F16ToF32(%#x) = %v, want %v", v.name, h, wide[i], want)
+			}
+			if !isNaN && back[i] != h || isNaN && back[i] != h|0x200 {
+				t.Fatalf("%s F32ToF16(%v) = %#x, want %#x", v.name, wide[i], back[i], h)
+			}
+		}
+		checkF16Rounding(t, v, wide)
+	}
+}
+
+func checkF16Rounding(t *testing.T, v table, wide []float32) {
+	t.Helper()
+	for h := uint16(0); h < 0x7bff; h += 3 {
+		lo, hi := wide[h], wide[h+1]
+		mid := (lo + hi) / 2
+		even := h + h&1
+		x := []float32{math.Nextafter32(mid, lo), mid, math.Nextafter32(mid, hi)}
+		var got [3]uint16
+		v.f32ToF16(got[:], x)
+		if got != [3]uint16{h, even, h + 1} {
+			t.Fatalf("%s F32ToF16 around %v: %#x, want %#x %#x %#x", v.name, mid, got, h, even, h+1)
+		}
+	}
+	var got [4]uint16
+	v.f32ToF16(got[:], []float32{65519.996, 65520, 1e30, 1e-30})
+	if got != [4]uint16{0x7bff, 0x7c00, 0x7c00, 0} {
+		t.Fatalf("%s F32ToF16 at the ends: %#x", v.name, got)
+	}
+}
+
+func TestBF16(t *testing.T) {
+	for _, v := range variants() {
+		x := []float32{1, 1 + 0x1p-8, 1 + 3*0x1p-8, -3.140625, float32(math.Inf(1)),
+			float32(math.NaN()), math.MaxFloat32, math.SmallestNonzeroFloat32, 0x1p-130}
+		want := []uint16{0x3f80, 0x3f80, 0x3f82, 0xc049, 0x7f80, 0x7fc0, 0x7f80, 0, 0x0008}
+		got := make([]uint16, len(x))
+		v.f32ToBF16(got, x)
+		for i := range x {
+			if got[i] != want[i] {
+				t.Fatalf("%s F32ToBF16(%v) = %#x, want %#x", v.name, x[i], got[i], want[i])
+			}
+		}
+		all, wide := make([]uint16, 1<<16), make([]float32, 1<<16)
+		for i := range all {
+			all[i] = uint16(i)
+		}
+		v.bf16ToF32(wide, all)
+		for i := range all {
+			if math.Float32bits(wide[i]) != uint32(i)<<16 {
+				t.Fatalf("%s BF16ToF32(%#x) = %v", v.name, i, wide[i])
+			}
+		}
+	}
+}
+
+func TestMisusePanics(t *testing.T) {
+	a, b := make([]float32, 6), make([]float32, 4)
+	for name, f := range map[string]func(){
+		"Add":        func() { Add(a, a, b) },
+		"ReLU":       func() { ReLU(a, b) },
+		"ScaleShift": func() { ScaleShift(a, a, b, b) },
+		"Softmax":    func() { Softmax(a, a, 4) },
+		"ColSum":     func() { ColSum(nil, a) },
+		"Pool2x2":    func() { Pool2x2(b, a, a, 2, 1) },
+	} {
+		func() {
+			defer func() {
+				if r, ok := recover().(string); !ok || !strings.HasPrefix(r, "vec: "+name+": ") {
+					t.Errorf("%s: panic value %v", name, r)
+				}
+			}()
+			f()
+			t.Errorf("%s accepted operands that do not fit", name)
+		}()
+	}
+}

@@ -1,0 +1,98 @@
+package vec
+
+import "fmt"
+
+// A table is one variant of every function: operands are already checked when they get here.
+// The Go table is complete; an architecture's table starts from it and replaces entries.
+type table struct {
+	name string
+
+	neg, abs, sqrt, rsqrt, square, recip func(dst, x []float32)
+	exp, log, tanh, sigmoid, softplus    func(dst, x []float32)
+	relu, step, sign                     func(dst, x []float32)
+	fill                                 func(dst []float32, v float32)
+	leakyReLU                            func(dst, x []float32, alpha float32)
+	clamp, affine                        func(dst, x []float32, a, b float32)
+	addScalar, mulScalar, rsubScalar     func(dst, x []float32, s float32)
+	divScalar, rdivScalar                func(dst, x []float32, s float32)
+	maxScalar, minScalar                 func(dst, x []float32, s float32)
+	add, sub, mul, div, max, min         func(dst, x, y []float32)
+	addTo                                func(dst, x []float32)
+	mulAddTo                             func(dst, x, y []float32)
+	axpy                                 func(y []float32, a float32, x []float32)
+	reluGrad, reluGradAdd                func(dx, dy, y []float32)
+	addRow, subRow, mulRow, divRow       func(dst, x, v []float32)
+	scaleShift, scaleShiftReLU           func(dst, x, scale, shift []float32)
+	scaleShiftAdd, scaleShiftAddReLU     func(dst, x, res, scale, shift []float32)
+	bnBackward                           func(dx, dy, x, a, b, d []float32)
+	bnBackwardReLU                       func(dx, dy, x, y, a, b, d []float32)
+	sum, sumSq                           func(x []float32) float64
+	dot                                  func(x, y []float32) float64
+	maxOf, minOf                         func(x []float32) float32
+	argMax                               func(x []float32) int
+	colSum                               func(acc []float64, x []float32)
+	colMoments                           func(sum, sumSq []float64, x, shift []float32)
+	colDot2                              func(s, t []float64, dy, x, mean, rstd []float32)
+	colDot2ReLU                          func(s, t []float64, dy, x, y, mean, rstd []float32)
+	softmax, logSoftmax                  func(dst, x []float32, c int)
+	sgd                                  func(p, buf, g []float32, o SGDParams)
+	adam                                 func(p, m, v, g []float32, o AdamParams)
+	ema                                  func(avg, p []float32, decay float32)
+	pool2x2                              func(dst, top, bottom []float32, c int, scale float32)
+	upsample2x2                          func(top, bottom, x []float32, c int, scale float32)
+	f16ToF32, bf16ToF32                  func(dst []float32, x []uint16)
+	f32ToF16, f32ToBF16                  func(dst []uint16, x []float32)
+}
+
+// goTable is the plain-Go variant.
+func goTable() table {
+	return table{
+		name: "go",
+		neg:  negGo, abs: absGo, sqrt: sqrtGo, rsqrt: rsqrtGo, square: squareGo, recip: recipGo,
+		exp: expGo, log: logGo, tanh: tanhGo, sigmoid: sigmoidGo, softplus: softplusGo,
+		relu: reluGo, step: stepGo, sign: signGo, fill: fillGo,
+		leakyReLU: leakyReLUGo, clamp: clampGo, affine: affineGo,
+		addScalar: addScalarGo, mulScalar: mulScalarGo, rsubScalar: rsubScalarGo,
+		divScalar: divScalarGo, rdivScalar: rdivScalarGo,
+		maxScalar: maxScalarGo, minScalar: minScalarGo,
+		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
+		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo,
+		reluGrad: reluGradGo, reluGradAdd: reluGradAddGo,
+		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,
+		scaleShift: scaleShiftGo, scaleShiftReLU: scaleShiftReLUGo,
+		scaleShiftAdd: scaleShiftAddGo, scaleShiftAddReLU: scaleShiftAddReLUGo,
+		bnBackward: bnBackwardGo, bnBackwardReLU: bnBackwardReLUGo,
+		sum: sumGo, sumSq: sumSqGo, dot: dotGo, maxOf: maxOfGo, minOf: minOfGo,
+		argMax: argMaxGo,
+		colSum: colSumGo, colMoments: colMomentsGo,
+		colDot2: colDot2Go, colDot2ReLU: colDot2ReLUGo,
+		softmax: softmaxGo, logSoftmax: logSoftmaxGo,
+		sgd: sgdGo, adam: adamGo, ema: emaGo,
+		pool2x2: pool2x2Go, upsample2x2: upsample2x2Go,
+		f16ToF32: f16ToF32Go, bf16ToF32: bf16ToF32Go,
+		f32ToF16: f32ToF16Go, f32ToBF16: f32ToBF16Go,
+	}
+}
+
+// active is the variant that the exported functions use, fixed before main runs.
+var active = best()
+
+// Variant names the variant in use: "avx512" or "go". It belongs in the record of a run, since
+// another variant gives other last bits.
+func Variant() string { return active.name }
+
+// sameLen panics unless every length equals n.
+func sameLen(op string, n int, lens ...int) {
+	for _, l := range lens {
+		if l != n {
+			panic(fmt.Sprintf("vec: %s: lengths differ: destination %d, operand %d", op, n, l))
+		}
+	}
+}
+
+// wholeRows panics unless n elements form whole rows of c channels.
+func wholeRows(op string, n, c int) {
+	if n != 0 && (c <= 0 || n%c != 0) {
+		panic(fmt.Sprintf("vec: %s: %d elements are not whole rows of %d channels", op, n, c))
+	}
+}
