@@ -114,3 +114,11 @@ func (s *Scope) Live() int {
 	}
 	return n
 }
+
+// KeepAll hands every tensor of s over to the parent scope.
+func (s *Scope) KeepAll() {
+	if s.parent != nil {
+		s.parent.live = append(s.parent.live, s.live...)
+		s.live = s.live[:0]
+	}
+}

@@ -1,0 +1,47 @@
+# afterimage: the two commands a newcomer needs are `make demo` and `make test`.
+#
+#   make demo      show what two shipped classifiers let through, then make the same page from scratch
+#   make test      every test (under 5 minutes); AFTERIMAGE_DATA=DIR adds those on real data
+#   make quick     the fast tests (under 30 s)
+#   make test-kill kill a training run 20 times with -9 and compare every byte with an undisturbed one
+#   make bench     kernels and training steps against the measured peak of this machine
+#   make generate  regenerate the assembly (needs the Go module proxy for the generator alone)
+#   make size      lines of code by package
+
+GO ?= go
+BIN := bin/afterimage
+DEMO := runs/demo
+
+.PHONY: demo test quick test-kill bench generate size build clean
+
+build:
+	@mkdir -p bin
+	$(GO) build -o $(BIN) ./cmd/afterimage
+
+demo: build
+	$(BIN) demo --out $(DEMO)
+
+test:
+	$(GO) test ./...
+
+quick:
+	$(GO) test -short ./...
+
+test-kill: build
+	$(GO) test ./cmd/afterimage -run TestKillAndResume -kills 20 -count=1 -v -timeout 60m
+
+bench: build
+	$(BIN) bench kernels
+	$(BIN) bench steps
+
+generate:
+	cd tensor/cpu/internal/asmgen && $(GO) run ./gemm && $(GO) run ./vec
+
+size:
+	@for d in $$($(GO) list -f '{{.Dir}}' ./...); do \
+	  n=$$(ls $$d/*.go 2>/dev/null | grep -v _test.go | xargs cat | wc -l); \
+	  t=$$(ls $$d/*_test.go 2>/dev/null | xargs -r cat | wc -l); \
+	  printf '%6d lines %6d of tests  %s\n' $$n $$t $${d#$(CURDIR)/}; done
+
+clean:
+	rm -rf bin

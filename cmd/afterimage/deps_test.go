@@ -1,0 +1,109 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// policy is the import graph of this repository: each line names a package, then what of this
+// module it may import; a trailing /… stands for everything below. Tests may import
+// anything but cmd. It states the architecture: change the code, not the policy, to make the test pass.
+const policy = `
+tensor              :
+tensor/ref          : tensor
+tensor/cpu/par      :
+tensor/cpu/gemm     : tensor/cpu/par tensor/cpu/gemm/…
+tensor/cpu/gemm/…   : tensor/cpu/par tensor/cpu/gemm/…
+tensor/cpu/conv     : tensor/cpu/par tensor/cpu/gemm tensor/cpu/gemm/… tensor/cpu/vec
+tensor/cpu/vec      :
+tensor/cpu          : tensor tensor/ref tensor/cpu/…
+tensor/backendtest  : tensor tensor/ref
+autodiff            : tensor
+autodiff/gradcheck  : autodiff tensor tensor/ref
+nn                  : autodiff tensor nn/checkpoint
+nn/checkpoint       : tensor
+nn/data             : tensor
+nn/loss             : autodiff tensor nn
+nn/optim            : tensor nn
+nn/models           : autodiff tensor nn nn/checkpoint
+nn/attack           : autodiff tensor nn nn/loss nn/models
+nn/train            : autodiff tensor nn nn/…
+gan                 : autodiff tensor nn nn/…
+gan/metrics         : tensor
+gan/report          : tensor gan/metrics
+gan/explore         : autodiff tensor nn nn/… gan gan/metrics gan/report
+gan/study           : autodiff tensor nn nn/… gan gan/…
+bench               : autodiff tensor tensor/… nn nn/… gan gan/…
+cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
+`
+
+// TestImportPolicy fails on an import that the policy does not allow, and on a package that the
+// policy does not know.
+func TestImportPolicy(t *testing.T) {
+	const module, root = "afterimage/", "../.."
+	rules := map[string][]string{}
+	for _, line := range strings.Split(strings.TrimSpace(policy), "\n") {
+		pkg, allowed, _ := strings.Cut(line, ":")
+		rules[strings.TrimSpace(pkg)] = strings.Fields(allowed)
+	}
+	checked := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "asmgen" || d.Name() == ".git" || d.Name() == "runs") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		rel, _ := filepath.Rel(root, filepath.Dir(path))
+		pkg := filepath.ToSlash(rel)
+		allowed, known := lookup(rules, pkg)
+		if !known {
+			t.Errorf("package %s is not in the import policy", pkg)
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, imp := range f.Imports {
+			name, _ := strconv.Unquote(imp.Path.Value)
+			if dep, ours := strings.CutPrefix(name, module); ours && dep != pkg && !permits(allowed, dep) {
+				t.Errorf("%s imports %s, which the policy does not allow", path, dep)
+			}
+		}
+		checked++
+		return nil
+	})
+	if err != nil || checked == 0 {
+		t.Fatalf("walked %d files: %v", checked, err)
+	}
+}
+
+func lookup(rules map[string][]string, pkg string) ([]string, bool) {
+	if r, ok := rules[pkg]; ok {
+		return r, true
+	}
+	for dir := pkg; dir != "."; dir = filepath.Dir(dir) {
+		if r, ok := rules[dir+"/…"]; ok {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+func permits(allowed []string, dep string) bool {
+	for _, a := range allowed {
+		if tree, ok := strings.CutSuffix(a, "/…"); a == dep || ok && strings.HasPrefix(dep, tree+"/") {
+			return true
+		}
+	}
+	return false
+}

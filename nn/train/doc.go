@@ -1,0 +1,16 @@
+// Package train holds what every training has in common - the run directory with its exact resume,
+// the metrics log, the checks that stop a run that went wrong - and the training of classifiers.
+//
+// Non-goals: a framework of callbacks. A trainer is a readable function; the loop around it is
+// ordinary code in the same file.
+//
+// Invariants:
+//  1. A run killed at any moment and resumed ends with the bytes of an undisturbed one: all that
+//     a step depends on is the checkpoint and the step's number.
+//  2. Files are written whole (temporary file, fsync, rename, fsync of the directory); metrics.jsonl is
+//     cut back to the checkpoint before a run goes on.
+//  3. Held-out training images choose; the test set is never read here.
+//
+// Comes from: nn/data (batches), nn/models, nn/loss, nn/optim, nn/attack. Goes to: gan, which
+// trains its inverters in the same run directories, and cmd/afterimage.
+package train

@@ -1,0 +1,110 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"afterimage/tensor"
+)
+
+// words returns the elements of a 4-byte tensor as bit patterns, so that F32 and I32 share
+// one text.
+func words(t *tensor.Tensor) []uint32 {
+	n := t.Size()
+	if n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*uint32)(unsafe.Pointer(&t.Buffer().(tensor.HostBuffer).HostBytes()[0])), n)
+}
+
+// Permute reorders axes; see tensor.Backend.
+func (b *Backend) Permute(dst, x *tensor.Tensor, perm []int) {
+	if x.DType().Size() != 4 {
+		b.Backend.Permute(dst, x, perm)
+		return
+	}
+	st := x.Shape().Strides()
+	src := make([]int, len(perm))
+	for i, p := range perm {
+		src[i] = st[p]
+	}
+	b.strided(words(dst), words(x), dst.Shape(), dst.Shape().Strides(), src, 0, 0)
+}
+
+// CopyRegion copies a strided box; see tensor.Backend.
+func (b *Backend) CopyRegion(dst, x *tensor.Tensor, r tensor.Region) {
+	if x.DType().Size() != 4 {
+		b.Backend.CopyRegion(dst, x, r)
+		return
+	}
+	ds, xs := dst.Shape().Strides(), x.Shape().Strides()
+	d0, x0 := 0, 0
+	for i := range r.Size {
+		d0 += r.DstStart[i] * ds[i]
+		x0 += r.SrcStart[i] * xs[i]
+		ds[i] *= r.DstStep[i]
+		xs[i] *= r.SrcStep[i]
+	}
+	b.strided(words(dst), words(x), r.Size, ds, xs, d0, x0)
+}
+
+// strided copies size[0]×size[1]×… elements from x to dst, both walked with their own strides.
+// Neighbouring axes that are contiguous on both sides are merged, so that most calls end up as
+// rows of memory copies; rows are shared out over the threads.
+func (b *Backend) strided(dst, x []uint32, size, ds, xs []int, d0, x0 int) {
+	size, ds, xs = merge(size, ds, xs)
+	total := tensor.Shape(size).Size()
+	if total == 0 {
+		return
+	}
+	last := len(size) - 1
+	inner, di, xi := size[last], ds[last], xs[last]
+	rows := total / inner
+	b.split(rows, max(1, chunk/inner), func(lo, hi int) {
+		idx := make([]int, last)
+		d, s := d0, x0
+		for i, r := last-1, lo; i >= 0; i-- {
+			idx[i] = r % size[i]
+			r /= size[i]
+			d += idx[i] * ds[i]
+			s += idx[i] * xs[i]
+		}
+		for range hi - lo {
+			if di == 1 && xi == 1 {
+				copy(dst[d:d+inner], x[s:s+inner])
+			} else {
+				for k, p, q := 0, d, s; k < inner; k, p, q = k+1, p+di, q+xi {
+					dst[p] = x[q]
+				}
+			}
+			for i := last - 1; i >= 0; i-- {
+				idx[i]++
+				d += ds[i]
+				s += xs[i]
+				if idx[i] < size[i] {
+					break
+				}
+				d -= idx[i] * ds[i]
+				s -= idx[i] * xs[i]
+				idx[i] = 0
+			}
+		}
+	})
+}
+
+// merge drops axes of extent 1 and joins axes that are contiguous on both sides.
+func merge(size, ds, xs []int) (msize, mds, mxs []int) {
+	for i, n := range size {
+		if n == 1 {
+			continue
+		}
+		if k := len(msize) - 1; k >= 0 && mds[k] == n*ds[i] && mxs[k] == n*xs[i] {
+			msize[k], mds[k], mxs[k] = msize[k]*n, ds[i], xs[i]
+			continue
+		}
+		msize, mds, mxs = append(msize, n), append(mds, ds[i]), append(mxs, xs[i])
+	}
+	if len(msize) == 0 {
+		return []int{1}, []int{1}, []int{1}
+	}
+	return msize, mds, mxs
+}

@@ -1,0 +1,228 @@
+package cpu
+
+import (
+	"afterimage/tensor"
+	"afterimage/tensor/cpu/vec"
+)
+
+// Fill sets every element; see tensor.Backend.
+func (b *Backend) Fill(dst *tensor.Tensor, v float64) {
+	if !f32(dst) {
+		b.Backend.Fill(dst, v)
+		return
+	}
+	y := host(dst)
+	b.split(len(y), chunk, func(lo, hi int) { vec.Fill(y[lo:hi], float32(v)) })
+}
+
+// Cast converts or copies; see tensor.Backend.
+func (b *Backend) Cast(dst, x *tensor.Tensor) {
+	if !f32(dst, x) {
+		b.Backend.Cast(dst, x)
+		return
+	}
+	y, s := host(dst), host(x)
+	b.split(len(y), chunk, func(lo, hi int) { copy(y[lo:hi], s[lo:hi]) })
+}
+
+// Unary computes dst = op(x); see tensor.Backend.
+func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor) {
+	f := unary(op, float32(p.A), float32(p.B))
+	if f == nil || !f32(dst, x) {
+		b.Backend.Unary(op, p, dst, x)
+		return
+	}
+	y, s := host(dst), host(x)
+	b.split(len(y), chunk, func(lo, hi int) { f(y[lo:hi], s[lo:hi]) })
+}
+
+// unary returns the vector loop of an operation, nil where there is none.
+func unary(op tensor.UnaryOp, a, b float32) func(dst, x []float32) {
+	switch op {
+	case tensor.Neg:
+		return vec.Neg
+	case tensor.Abs:
+		return vec.Abs
+	case tensor.Sign:
+		return vec.Sign
+	case tensor.Step:
+		return vec.Step
+	case tensor.Exp:
+		return vec.Exp
+	case tensor.Log:
+		return vec.Log
+	case tensor.Sqrt:
+		return vec.Sqrt
+	case tensor.Rsqrt:
+		return vec.Rsqrt
+	case tensor.Recip:
+		return vec.Recip
+	case tensor.Square:
+		return vec.Square
+	case tensor.Tanh:
+		return vec.Tanh
+	case tensor.Sigmoid:
+		return vec.Sigmoid
+	case tensor.Softplus:
+		return vec.Softplus
+	case tensor.ReLU:
+		return vec.ReLU
+	case tensor.LeakyReLU:
+		return func(dst, x []float32) { vec.LeakyReLU(dst, x, a) }
+	case tensor.Clamp:
+		return func(dst, x []float32) { vec.Clamp(dst, x, a, b) }
+	case tensor.Affine:
+		return func(dst, x []float32) { vec.Affine(dst, x, a, b) }
+	}
+	return nil
+}
+
+// Binary computes dst = op(x, y) with broadcasting; see tensor.Backend. Three patterns have vector
+// loops: equal shapes, one operand a single element, one operand a row along the last axes.
+// Everything else, rare in a step, goes to the reference.
+func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
+	if !f32(dst, x, y) || dst.Size() == 0 {
+		b.Backend.Binary(op, dst, x, y)
+		return
+	}
+	d, xs, ys := host(dst), host(x), host(y)
+	n := len(d)
+	if f := same(op); f != nil && len(xs) == n && len(ys) == n {
+		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], ys[lo:hi]) })
+		return
+	}
+	if f := scalar(op); f != nil && len(xs) == n && len(ys) == 1 {
+		s := ys[0]
+		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
+		return
+	}
+	if commutes(op) && len(xs) < len(ys) {
+		x, y, xs, ys = y, x, ys, xs
+		if f := scalar(op); f != nil && len(xs) == n && len(ys) == 1 {
+			s := ys[0]
+			b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
+			return
+		}
+	}
+	if outer, reps, inner, ok := blocks(dst.Shape(), y.Shape()); ok && len(xs) == n {
+		if inner > 1 {
+			if f := row(op); f != nil {
+				b.rowwise(f, d, xs, ys, outer, reps, inner)
+				return
+			}
+		} else if f := scalar(op); f != nil && reps >= 16 {
+			b.split(outer, max(1, chunk/reps), func(lo, hi int) {
+				for i := lo; i < hi; i++ {
+					f(d[i*reps:(i+1)*reps], xs[i*reps:(i+1)*reps], ys[i])
+				}
+			})
+			return
+		}
+	}
+	b.Backend.Binary(op, dst, x, y)
+}
+
+// blocks describes a broadcast of y to dst as y [outer, inner] repeated: dst [outer, reps, inner].
+// Bias rows are outer = 1; the per-sample rows [N 1 1 C] are outer = N; columns [N 1] are inner = 1.
+func blocks(dst, y tensor.Shape) (outer, reps, inner int, ok bool) {
+	pad := len(dst) - len(y)
+	at := func(i int) int {
+		if i < pad {
+			return 1
+		}
+		return y[i-pad]
+	}
+	outer, reps, inner = 1, 1, 1
+	i := 0
+	for ; i < len(dst) && at(i) == dst[i]; i++ {
+		outer *= dst[i]
+	}
+	for ; i < len(dst) && at(i) == 1; i++ {
+		reps *= dst[i]
+	}
+	for ; i < len(dst) && at(i) == dst[i]; i++ {
+		inner *= dst[i]
+	}
+	return outer, reps, inner, i == len(dst)
+}
+
+// rowwise applies f to every block of reps rows with its own row of y.
+func (b *Backend) rowwise(f func(dst, x, v []float32), d, x, y []float32, outer, reps, inner int) {
+	grain := max(1, chunk/inner)
+	per := (reps + grain - 1) / grain // tiles in one block
+	b.pool.Run(outer*per, func(i int) {
+		o, t := i/per, i%per
+		lo, hi := (o*reps+t*grain)*inner, (o*reps+min((t+1)*grain, reps))*inner
+		f(d[lo:hi], x[lo:hi], y[o*inner:(o+1)*inner])
+	})
+}
+
+func commutes(op tensor.BinaryOp) bool {
+	return op == tensor.Add || op == tensor.Mul || op == tensor.Max || op == tensor.Min
+}
+
+func same(op tensor.BinaryOp) func(dst, x, y []float32) {
+	switch op {
+	case tensor.Add:
+		return vec.Add
+	case tensor.Sub:
+		return vec.Sub
+	case tensor.Mul:
+		return vec.Mul
+	case tensor.Div:
+		return vec.Div
+	case tensor.Max:
+		return vec.Max
+	case tensor.Min:
+		return vec.Min
+	case tensor.ReLUMask:
+		return vec.ReLUGrad
+	}
+	return nil
+}
+
+func scalar(op tensor.BinaryOp) func(dst, x []float32, s float32) {
+	switch op {
+	case tensor.Add:
+		return vec.AddScalar
+	case tensor.Sub:
+		return vec.SubScalar
+	case tensor.Mul:
+		return vec.MulScalar
+	case tensor.Div:
+		return vec.DivScalar
+	case tensor.Max:
+		return vec.MaxScalar
+	case tensor.Min:
+		return vec.MinScalar
+	}
+	return nil
+}
+
+func row(op tensor.BinaryOp) func(dst, x, v []float32) {
+	switch op {
+	case tensor.Add:
+		return vec.AddRow
+	case tensor.Sub:
+		return vec.SubRow
+	case tensor.Mul:
+		return vec.MulRow
+	case tensor.Div:
+		return vec.DivRow
+	}
+	return nil
+}
+
+// Softmax works along the last axis; see tensor.Backend.
+func (b *Backend) Softmax(log bool, dst, x *tensor.Tensor) {
+	if !f32(dst, x) || x.Size() == 0 {
+		b.Backend.Softmax(log, dst, x)
+		return
+	}
+	f := vec.Softmax
+	if log {
+		f = vec.LogSoftmax
+	}
+	y, s, k := host(dst), host(x), x.Dim(-1)
+	b.split(len(s)/k, max(1, chunk/4/k), func(lo, hi int) { f(y[lo*k:hi*k], s[lo*k:hi*k], k) })
+}

@@ -1,0 +1,71 @@
+package cpu
+
+import (
+	"math"
+
+	"afterimage/tensor"
+	"afterimage/tensor/cpu/vec"
+)
+
+// tile is one chunk of one tensor of a multi-tensor update.
+type tile struct{ k, lo, hi int }
+
+// tiles cuts all tensors into chunks, so that one fork-join serves a whole network.
+func tiles(ts []*tensor.Tensor) []tile {
+	var out []tile
+	for k, t := range ts {
+		for lo := 0; lo < t.Size(); lo += chunk {
+			out = append(out, tile{k, lo, min(lo+chunk, t.Size())})
+		}
+	}
+	return out
+}
+
+// SGD updates parameters in place; see tensor.Backend.
+func (b *Backend) SGD(p tensor.SGDParams, params, grads, buf []*tensor.Tensor, lr *tensor.Tensor) {
+	if !f32(params...) {
+		b.Backend.SGD(p, params, grads, buf, lr)
+		return
+	}
+	o := vec.SGDParams{LR: host(lr)[0], Momentum: float32(p.Momentum), WeightDecay: float32(p.WeightDecay), Nesterov: p.Nesterov}
+	ts := tiles(params)
+	b.pool.Run(len(ts), func(i int) {
+		t := ts[i]
+		var m []float32
+		if buf != nil {
+			m = host(buf[t.k])[t.lo:t.hi]
+		}
+		vec.SGD(host(params[t.k])[t.lo:t.hi], m, host(grads[t.k])[t.lo:t.hi], o)
+	})
+}
+
+// Adam updates parameters in place; see tensor.Backend.
+func (b *Backend) Adam(p tensor.AdamParams, params, grads, m, v []*tensor.Tensor, lr, step *tensor.Tensor) {
+	if !f32(params...) {
+		b.Backend.Adam(p, params, grads, m, v, lr, step)
+		return
+	}
+	t := float64(tensor.Host[int32](step)[0])
+	o := vec.AdamParams{LR: host(lr)[0], Beta1: float32(p.Beta1), Beta2: float32(p.Beta2), Eps: float32(p.Eps),
+		DecoupledDecay: float32(p.WeightDecay),
+		Correction1:    float32(1 - math.Pow(p.Beta1, t)), Correction2: float32(1 - math.Pow(p.Beta2, t))}
+	ts := tiles(params)
+	b.pool.Run(len(ts), func(i int) {
+		t := ts[i]
+		at := func(list []*tensor.Tensor) []float32 { return host(list[t.k])[t.lo:t.hi] }
+		vec.Adam(at(params), at(m), at(v), at(grads), o)
+	})
+}
+
+// Lerp moves running averages in place; see tensor.Backend.
+func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
+	if !f32(dst...) {
+		b.Backend.Lerp(dst, src, decay)
+		return
+	}
+	d, ts := host(decay)[0], tiles(dst)
+	b.pool.Run(len(ts), func(i int) {
+		t := ts[i]
+		vec.EMA(host(dst[t.k])[t.lo:t.hi], host(src[t.k])[t.lo:t.hi], d)
+	})
+}

@@ -1,0 +1,141 @@
+package cpu
+
+import (
+	"math"
+
+	"afterimage/tensor"
+	"afterimage/tensor/cpu/vec"
+)
+
+// halving reports whether p is 2×2 pooling of stride 2 without padding on even extents: the case
+// networks are made of, which has vector loops.
+func halving(p tensor.PoolParams, h, w int) bool {
+	return p.KH == 2 && p.KW == 2 && p.StrideH == 2 && p.StrideW == 2 && h%2 == 0 && w%2 == 0 &&
+		p.PadTop == 0 && p.PadLeft == 0 && p.PadBottom == 0 && p.PadRight == 0
+}
+
+// AvgPool averages windows; see tensor.Backend.
+func (b *Backend) AvgPool(y, x *tensor.Tensor, p tensor.PoolParams) {
+	if !f32(y, x) || x.Size() == 0 || !halving(p, x.Dim(1), x.Dim(2)) {
+		b.Backend.AvgPool(y, x, p)
+		return
+	}
+	b.pool2(y, x, 0.25)
+}
+
+// AvgPoolGrad is AvgPool's adjoint; see tensor.Backend.
+func (b *Backend) AvgPoolGrad(dx, dy *tensor.Tensor, p tensor.PoolParams) {
+	if !f32(dx, dy) || dx.Size() == 0 || !halving(p, dx.Dim(1), dx.Dim(2)) {
+		b.Backend.AvgPoolGrad(dx, dy, p)
+		return
+	}
+	b.repeat2(dx, dy, 0.25)
+}
+
+// Upsample repeats pixels; see tensor.Backend.
+func (b *Backend) Upsample(y, x *tensor.Tensor, k int) {
+	if !f32(y, x) || x.Size() == 0 || k != 2 {
+		b.Backend.Upsample(y, x, k)
+		return
+	}
+	b.repeat2(y, x, 1)
+}
+
+// UpsampleGrad is Upsample's adjoint; see tensor.Backend.
+func (b *Backend) UpsampleGrad(dx, dy *tensor.Tensor, k int) {
+	if !f32(dx, dy) || dx.Size() == 0 || k != 2 {
+		b.Backend.UpsampleGrad(dx, dy, k)
+		return
+	}
+	b.pool2(dx, dy, 1)
+}
+
+// pool2 writes scale times the sums of x's 2×2 blocks.
+func (b *Backend) pool2(y, x *tensor.Tensor, scale float32) {
+	d, s := host(y), host(x)
+	c, row := x.Dim(3), y.Dim(2)*x.Dim(3)
+	b.split(y.Dim(0)*y.Dim(1), max(1, chunk/4/row), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			vec.Pool2x2(d[i*row:(i+1)*row], s[4*i*row:(4*i+2)*row], s[(4*i+2)*row:(4*i+4)*row], c, scale)
+		}
+	})
+}
+
+// repeat2 writes scale times every pixel of x to a 2×2 block.
+func (b *Backend) repeat2(y, x *tensor.Tensor, scale float32) {
+	d, s := host(y), host(x)
+	c, row := x.Dim(3), x.Dim(2)*x.Dim(3)
+	b.split(x.Dim(0)*x.Dim(1), max(1, chunk/4/row), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			vec.Upsample2x2(d[4*i*row:(4*i+2)*row], d[(4*i+2)*row:(4*i+4)*row], s[i*row:(i+1)*row], c, scale)
+		}
+	})
+}
+
+// MaxPool takes window maxima; see tensor.Backend.
+func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
+	if !f32(y, x) || x.Size() == 0 {
+		b.Backend.MaxPool(y, idx, x, p)
+		return
+	}
+	d, s, at := host(y), host(x), tensor.Host[int32](idx)
+	h, w, c, oh, ow := x.Dim(1), x.Dim(2), x.Dim(3), y.Dim(1), y.Dim(2)
+	b.split(y.Dim(0)*oh, 1, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			n, i := r/oh, r%oh
+			img := s[n*h*w*c : (n+1)*h*w*c]
+			for j := range ow {
+				o := (r*ow + j) * c
+				maxWindow(d[o:o+c], at[o:o+c], img, h, w, c, i*p.StrideH-p.PadTop, j*p.StrideW-p.PadLeft, p.KH, p.KW)
+			}
+		}
+	})
+}
+
+// maxWindow finds, for each channel, the maximum of the kh×kw window whose corner is (top, left).
+func maxWindow(y []float32, at []int32, x []float32, h, w, c, top, left, kh, kw int) {
+	for k := range y {
+		y[k], at[k] = float32(math.Inf(-1)), -1
+	}
+	for u := max(top, 0); u < min(top+kh, h); u++ {
+		for v := max(left, 0); v < min(left+kw, w); v++ {
+			pos := u*w + v
+			for k, val := range x[pos*c : (pos+1)*c] {
+				if best := y[k]; val > best || at[k] < 0 || val != val && best == best {
+					y[k], at[k] = val, int32(pos)
+				}
+			}
+		}
+	}
+}
+
+// PoolGather reads winners; see tensor.Backend.
+func (b *Backend) PoolGather(y, x, idx *tensor.Tensor) {
+	if !f32(y, x) || y.Size() == 0 {
+		b.Backend.PoolGather(y, x, idx)
+		return
+	}
+	d, s, at := host(y), host(x), tensor.Host[int32](idx)
+	b.pool.Run(y.Dim(0), func(n int) {
+		c, per, img := y.Dim(3), len(d)/y.Dim(0), len(s)/x.Dim(0)
+		for i := n * per; i < (n+1)*per; i++ {
+			d[i] = s[n*img+int(at[i])*c+i%c]
+		}
+	})
+}
+
+// PoolScatter adds to winners; see tensor.Backend. Samples are independent, so threads never meet.
+func (b *Backend) PoolScatter(dx, dy, idx *tensor.Tensor) {
+	if !f32(dx, dy) || dx.Size() == 0 {
+		b.Backend.PoolScatter(dx, dy, idx)
+		return
+	}
+	d, g, at := host(dx), host(dy), tensor.Host[int32](idx)
+	b.pool.Run(dx.Dim(0), func(n int) {
+		c, per, img := dx.Dim(3), len(g)/dx.Dim(0), len(d)/dx.Dim(0)
+		clear(d[n*img : (n+1)*img])
+		for i := n * per; i < (n+1)*per; i++ {
+			d[n*img+int(at[i])*c+i%c] += g[i]
+		}
+	})
+}

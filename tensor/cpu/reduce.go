@@ -1,0 +1,153 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"afterimage/tensor"
+	"afterimage/tensor/cpu/vec"
+)
+
+// Reduce reduces over axes; see tensor.Backend. Sums and means have vector loops for every set of
+// neighbouring axes, x seen as [outer, red, inner]; the rest goes to the reference.
+func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) {
+	outer, red, inner, ok := span(x.Shape(), axes)
+	if !f32(dst, x) || !ok || x.Size() == 0 || op != tensor.Sum && op != tensor.Mean {
+		b.Backend.Reduce(op, dst, x, axes)
+		return
+	}
+	scale := 1.0
+	if op == tensor.Mean {
+		scale = 1 / float64(red)
+	}
+	y, s := host(dst), host(x)
+	switch {
+	case outer == 1 && inner == 1:
+		y[0] = float32(scale * b.sum(s))
+	case inner == 1:
+		b.split(outer, max(1, chunk/red), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				y[i] = float32(scale * vec.Sum(s[i*red:(i+1)*red]))
+			}
+		})
+	default:
+		parts := b.columns(outer, red, inner, 1, func(acc []float64, lo, hi int) { vec.ColSum(acc, s[lo:hi]) })
+		for i, v := range parts.sums {
+			y[i] = float32(scale * v)
+		}
+		parts.done()
+	}
+}
+
+// span sees x as [outer, red, inner] with red the product of axes, which must be neighbours once
+// axes of extent 1 are left out.
+func span(x tensor.Shape, axes []int) (outer, red, inner int, ok bool) {
+	in := make([]bool, len(x))
+	for _, a := range axes {
+		in[a] = true
+	}
+	outer, red, inner = 1, 1, 1
+	stage := 0
+	for i, d := range x {
+		switch {
+		case d == 1:
+		case in[i] && stage <= 1:
+			red *= d
+			stage = 1
+		case in[i]:
+			return 0, 0, 0, false
+		case stage == 0:
+			outer *= d
+		default:
+			inner *= d
+			stage = 2
+		}
+	}
+	return outer, red, inner, true
+}
+
+// sum adds all of s: fixed chunks in float64, added in order.
+func (b *Backend) sum(s []float32) float64 {
+	n := (len(s) + chunk - 1) / chunk
+	if n <= 1 {
+		return vec.Sum(s)
+	}
+	part := b.doubles(n)
+	b.pool.Run(n, func(i int) { part[i] = vec.Sum(s[i*chunk : min((i+1)*chunk, len(s))]) })
+	total := 0.0
+	for _, v := range part {
+		total += v
+	}
+	b.giveBack(part)
+	return total
+}
+
+// partials are per-channel sums of x seen as [outer, rows, inner].
+type partials struct {
+	sums []float64 // [outer, width·inner]
+	b    *Backend
+	all  []float64
+}
+
+func (p partials) done() { p.b.giveBack(p.all) }
+
+// columns computes sums over rows with f, which adds the elements [lo, hi) of x, whole rows of one
+// outer index, to an accumulator of width·inner numbers. Rows are cut into chunks fixed by the
+// shape, each summed on its own, and chunks are added in order: the same bits for any
+// number of threads.
+func (b *Backend) columns(outer, rows, inner, width int, f func(acc []float64, lo, hi int)) partials {
+	const maxChunks = 64 // bounds the scratch; 64 tiles keep any number of cores of one socket busy
+	w := width * inner
+	grain := max(1, chunk/inner, (rows+maxChunks-1)/maxChunks)
+	per := max(1, (rows+grain-1)/grain)
+	all := b.doubles(outer * per * w)
+	clear(all)
+	b.pool.Run(outer*per, func(i int) {
+		o, t := i/per, i%per
+		lo, hi := o*rows+t*grain, o*rows+min((t+1)*grain, rows)
+		f(all[i*w:(i+1)*w], lo*inner, hi*inner)
+	})
+	for o := range outer {
+		acc := all[o*w : (o+1)*w]
+		for t := range per {
+			part := all[(o*per+t)*w : (o*per+t+1)*w]
+			if o == 0 && t == 0 {
+				continue
+			}
+			if t == 0 {
+				copy(acc, part)
+				continue
+			}
+			for c, v := range part {
+				acc[c] += v
+			}
+		}
+	}
+	return partials{all[:outer*w], b, all}
+}
+
+// doubles borrows n float64s from the pool's scratch.
+func (b *Backend) doubles(n int) []float64 {
+	s := b.pool.Borrow(2 * max(n, 1))
+	return unsafe.Slice((*float64)(unsafe.Pointer(&s[0])), n)
+}
+
+func (b *Backend) giveBack(d []float64) {
+	if len(d) == 0 {
+		return
+	}
+	b.pool.Return(unsafe.Slice((*float32)(unsafe.Pointer(&d[0])), 2*len(d)))
+}
+
+// ArgMax works along the last axis; see tensor.Backend.
+func (b *Backend) ArgMax(dst, x *tensor.Tensor) {
+	if !f32(x) || x.Size() == 0 {
+		b.Backend.ArgMax(dst, x)
+		return
+	}
+	y, s, k := tensor.Host[int32](dst), host(x), x.Dim(-1)
+	b.split(len(y), max(1, chunk/k), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			y[i] = int32(vec.ArgMax(s[i*k : (i+1)*k]))
+		}
+	})
+}
