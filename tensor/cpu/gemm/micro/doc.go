@@ -1,0 +1,32 @@
+// Package micro is the inner kernel of matrix multiplication and convolution: a tile of C, kept in
+// registers, that sums products of elements of A and rows of B over a list of segments.
+//
+//	C[r][j] = alpha * sum over segments s, k < s.K of A[s.A + row(r) + k*StepA] * B[s.B + k*StepB + j]
+//	        + Bias[j] + Beta * C[r][j]
+//
+// In a matrix product there is one segment, the K loop. In a convolution there is one segment for
+// each tap of the filter: moving to the next tap moves the place where the same pixels' inputs
+// begin, and nothing else. The input is read where it lies; no matrix of patches is built. In the
+// gradient of the weights a segment is a row of pixels. One family of kernels therefore carries
+// nearly all arithmetic of the CPU backend.
+//
+// A is read one element at a time and broadcast to all lanes, so its strides are free and it
+// seldom needs packing. B is read in vectors of 16 or 32 columns, so its rows must be contiguous:
+// Pack and Transpose16 make such panels.
+//
+// The kernels are Go assembly written by a generator (tensor/cpu/internal/asmgen/gemm); Generic is
+// the same contract in plain Go, the specification and the fallback.
+//
+// Non-goals: blocking, threading, choosing tile shapes; callers do that.
+//
+// Invariants:
+//
+//  1. Each element of C is one chain of multiply-adds in the order of the segments, started from
+//     zero: its bits depend neither on the tile it is computed in nor on its neighbours.
+//  2. C is not read when Beta is zero, and nothing outside its Rows×Cols elements is written.
+//  3. Columns at or beyond Cols are neither read in B nor written in C.
+//
+// Comes from: packages gemm and conv. Goes to: the machine.
+package micro
+
+//go:generate sh -c "cd ../../internal/asmgen && go run ./gemm"

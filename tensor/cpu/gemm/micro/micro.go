@@ -1,0 +1,154 @@
+package micro
+
+// The largest tile.
+const (
+	MaxRows = 14 // rows of a tile
+	MaxCols = 32 // columns of a tile: the width of a panel
+)
+
+// A Variant is an implementation of the kernels.
+type Variant uint8
+
+// The variants. AVX512 exists on amd64 machines that have AVX-512 F, without the purego tag.
+const (
+	Generic Variant = iota // plain Go
+	AVX512                 // 512-bit Go assembly
+)
+
+// String returns "generic" or "avx512".
+func (v Variant) String() string {
+	if v == AVX512 {
+		return "avx512"
+	}
+	return "generic"
+}
+
+// Best returns the fastest variant that this machine can run.
+func Best() Variant {
+	if hasAVX512() {
+		return AVX512
+	}
+	return Generic
+}
+
+// Variants returns every variant that this machine can run, for tests that force each.
+func Variants() []Variant {
+	if hasAVX512() {
+		return []Variant{Generic, AVX512}
+	}
+	return []Variant{Generic}
+}
+
+// A Seg is a run of K > 0 steps: A begins at Args.AOff+A and B at Args.BOff+B.
+type Seg struct {
+	A, B int
+	K    int
+	Skip int // rows of the tile that take no part: SkipNone, SkipFirst or SkipLast
+}
+
+// Values of Seg.Skip. In a tile of one row only SkipNone is allowed.
+const (
+	SkipNone = iota
+	SkipFirst
+	SkipLast
+)
+
+// Args describes one tile. All counts are in float32s, not bytes. The order of the fields is known
+// to the assembly.
+//
+// Row r of A begins at (r/4)*GroupA + (r%4)*RowA after the segment's start, and row r of C at
+// COff + (r/4)*GroupC + (r%4)*RowC: four rows share a pointer register. SetRows sets the usual
+// case of equally spaced rows.
+type Args struct {
+	A, B, C []float32
+	Segs    []Seg
+	Bias    []float32 // nil, or at least Cols elements; added once to each row
+
+	AOff, BOff, COff int
+
+	RowA, GroupA int // between rows of A
+	StepA        int // between the elements of a row of A
+	StepB        int // between rows of B
+	RowC, GroupC int // between rows of C
+
+	Rows, Cols int // 1..MaxRows, 1..MaxCols
+
+	Alpha, Beta float32
+
+	mask uint32
+}
+
+// SetRows spaces the rows of A and of C equally.
+func (g *Args) SetRows(rowA, rowC int) {
+	g.RowA, g.GroupA = rowA, 4*rowA
+	g.RowC, g.GroupC = rowC, 4*rowC
+}
+
+// Mul computes one tile; see the package comment for the formula. Offsets are not checked by the
+// assembly: the caller vouches that every element described lies in its slice. It panics if Rows
+// or Cols is out of range.
+func Mul(v Variant, g *Args) {
+	if g.Rows < 1 || g.Rows > MaxRows || g.Cols < 1 || g.Cols > MaxCols {
+		panic("micro: Mul: tile out of range")
+	}
+	if v == AVX512 {
+		g.mask = uint32(1<<g.Cols - 1)
+		mulAVX512(g, (g.Cols+15)/16)
+		return
+	}
+	mulGeneric(g)
+}
+
+// Pack copies rows of cols <= width floats, stride apart in src, to consecutive rows of width
+// floats in dst, filled up with zeros. width is 16 or 32.
+func Pack(v Variant, dst []float32, width int, src []float32, stride, rows, cols int) {
+	if rows <= 0 {
+		return
+	}
+	dst, src = dst[:rows*width], src[:(rows-1)*stride+cols]
+	if v == AVX512 && cols > 0 {
+		packAVX512(dst, width, src, stride, rows, cols)
+		return
+	}
+	for r := range rows {
+		d := dst[r*width:][:width]
+		clear(d[copy(d, src[r*stride:][:cols]):])
+	}
+}
+
+// Transpose16 writes dst[j*rowDst+i] = src[i*rowSrc+j] for i < 16 and j < cols, with zero for
+// i >= rows: it makes a 16-column panel from up to 16 rows.
+func Transpose16(v Variant, dst []float32, rowDst int, src []float32, rowSrc, rows, cols int) {
+	if cols <= 0 {
+		return
+	}
+	dst = dst[:(cols-1)*rowDst+16]
+	if rows > 0 {
+		src = src[:(rows-1)*rowSrc+cols]
+	}
+	if v == AVX512 && rows > 0 {
+		transposeAVX512(dst, rowDst, src, rowSrc, rows, cols)
+		return
+	}
+	for j := range cols {
+		d := dst[j*rowDst:][:16]
+		for i := range rows {
+			d[i] = src[i*rowSrc+j]
+		}
+		clear(d[rows:])
+	}
+}
+
+// PeakLoop performs about n multiply-adds in registers and returns the number of floating-point
+// operations done, two for each multiply-add.
+func PeakLoop(v Variant, n int) int {
+	if v == AVX512 {
+		rounds := n/peakRound + 1
+		peakAVX512(rounds)
+		return 2 * peakRound * rounds
+	}
+	return peakGeneric(n)
+}
+
+// peakRound is the number of multiply-adds in one round of the assembly: 24 registers of 16.
+const peakRound = 24 * 16

@@ -1,0 +1,258 @@
+package micro
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// TestLayout compares the field offsets that the generator assumes with the compiler's.
+func TestLayout(t *testing.T) {
+	var g Args
+	var s Seg
+	for _, f := range []struct {
+		name      string
+		got, want uintptr
+	}{
+		{"A", unsafe.Offsetof(g.A), 0}, {"B", unsafe.Offsetof(g.B), 24},
+		{"C", unsafe.Offsetof(g.C), 48}, {"Segs", unsafe.Offsetof(g.Segs), 72},
+		{"Bias", unsafe.Offsetof(g.Bias), 96}, {"AOff", unsafe.Offsetof(g.AOff), 120},
+		{"BOff", unsafe.Offsetof(g.BOff), 128}, {"COff", unsafe.Offsetof(g.COff), 136},
+		{"RowA", unsafe.Offsetof(g.RowA), 144}, {"GroupA", unsafe.Offsetof(g.GroupA), 152},
+		{"StepA", unsafe.Offsetof(g.StepA), 160}, {"StepB", unsafe.Offsetof(g.StepB), 168},
+		{"RowC", unsafe.Offsetof(g.RowC), 176}, {"GroupC", unsafe.Offsetof(g.GroupC), 184},
+		{"Alpha", unsafe.Offsetof(g.Alpha), 208}, {"Beta", unsafe.Offsetof(g.Beta), 212},
+		{"mask", unsafe.Offsetof(g.mask), 216},
+		{"Seg.A", unsafe.Offsetof(s.A), 0}, {"Seg.B", unsafe.Offsetof(s.B), 8},
+		{"Seg.K", unsafe.Offsetof(s.K), 16}, {"Seg.Skip", unsafe.Offsetof(s.Skip), 24},
+		{"Seg", unsafe.Sizeof(s), 32},
+	} {
+		if unsafe.Sizeof(uintptr(0)) == 8 && f.got != f.want {
+			t.Errorf("%s is at byte %d, the generator assumes %d", f.name, f.got, f.want)
+		}
+	}
+}
+
+// guard is what memory around the results must still hold afterwards.
+const guard = -12345.5
+
+func random(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = rng.Float32()*2 - 1
+	}
+	return x
+}
+
+// randomTile draws a tile with a few segments that overlap in A and B.
+func randomTile(rng *rand.Rand, rows, cols int) *Args {
+	g := &Args{Rows: rows, Cols: cols, Alpha: 1, StepB: cols + rng.IntN(5)}
+	g.StepA = 1 + rng.IntN(3)
+	g.RowA, g.GroupA = 7+rng.IntN(40), 100+rng.IntN(100)
+	g.RowC, g.GroupC = cols+rng.IntN(3), 4*(cols+3)+rng.IntN(9)
+	if rng.IntN(2) == 0 {
+		g.SetRows(g.RowA, g.RowC)
+	}
+	for range rng.IntN(4) {
+		s := Seg{A: rng.IntN(60), B: rng.IntN(60), K: 1 + rng.IntN(20)}
+		if rows > 1 {
+			s.Skip = rng.IntN(3)
+		}
+		g.Segs = append(g.Segs, s)
+	}
+	g.AOff, g.BOff, g.COff = rng.IntN(10), rng.IntN(10), 64
+	lastA := g.AOff + 60 + 20*g.StepA + (rows-1)/4*g.GroupA + 3*g.RowA
+	lastB := g.BOff + 60 + 20*g.StepB + cols
+	g.A, g.B = random(rng, lastA), random(rng, lastB)
+	g.C = make([]float32, 128+4*g.GroupC+4*g.RowC)
+	for i := range g.C {
+		g.C[i] = guard
+	}
+	if rng.IntN(2) == 0 {
+		g.Alpha, g.Beta = 0.5, -1.5
+	}
+	if rng.IntN(2) == 0 {
+		g.Bias = random(rng, cols)
+	}
+	return g
+}
+
+// bound is the rounding error allowed in one element: each of the at most 80 multiply-adds rounds
+// once or twice relative to the sum of magnitudes (Higham, section 3.1).
+func bound(magnitude float64) float64 { return 100 * magnitude / (1 << 24) }
+
+func TestMulAgainstFloat64(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, v := range Variants() {
+		for rows := 1; rows <= MaxRows; rows++ {
+			for cols := 1; cols <= MaxCols; cols++ {
+				g := randomTile(rng, rows, cols)
+				before := append([]float32(nil), g.C...)
+				Mul(v, g)
+				checkTile(t, fmt.Sprintf("%v %dx%d", v, rows, cols), g, before)
+			}
+		}
+	}
+}
+
+func checkTile(t *testing.T, what string, g *Args, before []float32) {
+	t.Helper()
+	inTile := make(map[int]bool)
+	for r := range g.Rows {
+		for j := range g.Cols {
+			at := g.COff + r/4*g.GroupC + r%4*g.RowC + j
+			inTile[at] = true
+			var sum, mag float64
+			for i := range g.Segs {
+				s := &g.Segs[i]
+				for k := 0; k < s.K && g.active(s, r); k++ {
+					p := float64(g.A[g.AOff+s.A+g.rowOfA(r)+k*g.StepA]) *
+						float64(g.B[g.BOff+s.B+k*g.StepB+j])
+					sum, mag = sum+p, mag+math.Abs(p)
+				}
+			}
+			sum *= float64(g.Alpha)
+			if g.Bias != nil {
+				sum += float64(g.Bias[j])
+				mag++
+			}
+			sum += float64(g.Beta) * float64(before[at])
+			mag += math.Abs(float64(g.Beta) * float64(before[at]))
+			if got := float64(g.C[at]); math.Abs(got-sum) > bound(mag) {
+				t.Fatalf("%s: row %d col %d: got %g, want %g", what, r, j, got, sum)
+			}
+		}
+	}
+	for i, c := range g.C {
+		if !inTile[i] && c != guard {
+			t.Fatalf("%s: C[%d] outside the tile was overwritten with %g", what, i, c)
+		}
+	}
+}
+
+// TestMulReadsOnlyItsColumns puts the last needed element at the end of the slices' memory and NaN
+// in every column that does not belong to the tile.
+func TestMulReadsOnlyItsColumns(t *testing.T) {
+	nan := float32(math.NaN())
+	for _, v := range Variants() {
+		for cols := 1; cols <= MaxCols; cols++ {
+			const k, stride = 5, 40
+			b := make([]float32, (k-1)*stride+cols)
+			for i := range b {
+				b[i] = nan
+				if i%stride < cols {
+					b[i] = 1
+				}
+			}
+			g := &Args{A: []float32{1, 1, 1, 1, 1}, B: b, C: make([]float32, cols), StepA: 1,
+				StepB: stride, Rows: 1, Cols: cols, Alpha: 1, Segs: []Seg{{K: k}}}
+			g.C[0] = nan // Beta is zero: must not be read
+			Mul(v, g)
+			for j, c := range g.C {
+				if c != k {
+					t.Fatalf("%v cols %d: C[%d] = %g, want %d", v, cols, j, c, k)
+				}
+			}
+			b[0] = nan
+			if Mul(v, g); g.C[0] == g.C[0] {
+				t.Fatalf("%v: NaN in B gave %g", v, g.C[0])
+			}
+		}
+	}
+}
+
+func TestPacking(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, v := range Variants() {
+		for _, width := range []int{16, 32} {
+			for cols := range width + 1 {
+				rows, stride := 1+rng.IntN(9), cols+rng.IntN(5)
+				src := random(rng, (rows-1)*stride+cols)
+				dst := random(rng, rows*width+1)
+				last := dst[rows*width]
+				Pack(v, dst, width, src, stride, rows, cols)
+				for i, got := range dst[:rows*width] {
+					want := float32(0)
+					if i%width < cols {
+						want = src[i/width*stride+i%width]
+					}
+					if got != want {
+						t.Fatalf("%v Pack width %d cols %d: element %d", v, width, cols, i)
+					}
+				}
+				if dst[rows*width] != last {
+					t.Fatalf("%v Pack width %d cols %d wrote beyond", v, width, cols)
+				}
+			}
+		}
+		for rows := range 17 {
+			for cols := 1; cols < 40; cols++ {
+				testTranspose(t, v, rng, rows, cols)
+			}
+		}
+	}
+}
+
+func testTranspose(t *testing.T, v Variant, rng *rand.Rand, rows, cols int) {
+	rowSrc, rowDst := cols+rng.IntN(4), 16+rng.IntN(3)*8
+	src := random(rng, max(0, (rows-1)*rowSrc+cols))
+	dst := make([]float32, (cols-1)*rowDst+17)
+	for i := range dst {
+		dst[i] = guard
+	}
+	Transpose16(v, dst, rowDst, src, rowSrc, rows, cols)
+	for i, got := range dst {
+		want := float32(guard)
+		if j, r := i/rowDst, i%rowDst; j < cols && r < 16 {
+			want = 0
+			if r < rows {
+				want = src[r*rowSrc+j]
+			}
+		}
+		if got != want {
+			t.Fatalf("%v %dx%d: dst[%d] = %g, want %g", v, rows, cols, i, got, want)
+		}
+	}
+}
+
+func ExampleMul() {
+	// A 2×2 tile of C = A·B with A 2×3 and B 3×2.
+	g := &Args{
+		A: []float32{1, 2, 3, 4, 5, 6}, B: []float32{1, 0, 0, 1, 1, 1}, C: make([]float32, 4),
+		Segs: []Seg{{K: 3}}, StepA: 1, StepB: 2, Rows: 2, Cols: 2, Alpha: 1,
+	}
+	g.SetRows(3, 2)
+	Mul(Best(), g)
+	fmt.Println(g.C)
+	// Output: [4 5 10 11]
+}
+
+// BenchmarkMul is a tile with both operands in the first-level cache.
+func BenchmarkMul(b *testing.B) {
+	for _, tile := range [][2]int{{14, 32}, {12, 32}, {8, 32}, {4, 32}, {14, 16}, {8, 16}} {
+		b.Run(fmt.Sprintf("%dx%d", tile[0], tile[1]), func(b *testing.B) {
+			const k = 144
+			g := &Args{A: make([]float32, 14*k), B: make([]float32, 32*k),
+				C: make([]float32, 14*32), Segs: []Seg{{K: k}}, StepA: 1, StepB: tile[1],
+				Rows: tile[0], Cols: tile[1], Alpha: 1}
+			g.SetRows(k, 32)
+			v := Best()
+			for b.Loop() {
+				for range 100 {
+					Mul(v, g)
+				}
+			}
+			flops := 100 * 2 * float64(k*tile[0]*tile[1]) * float64(b.N)
+			b.ReportMetric(flops/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+	b.Run("peak", func(b *testing.B) {
+		flops := 0
+		for b.Loop() {
+			flops += PeakLoop(Best(), 1<<20)
+		}
+		b.ReportMetric(float64(flops)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+	})
+}

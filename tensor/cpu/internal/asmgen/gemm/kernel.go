@@ -1,0 +1,264 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The largest tile: 14 rows by 2 registers of 16 columns uses 28 accumulators, 2 registers for a
+// row of B and 2 for broadcast elements of A: all 32.
+const (
+	maxRows    = 14
+	maxVectors = 2
+)
+
+// Byte offsets in micro.Args and micro.Seg; a test in package micro compares them with the types.
+const (
+	argA      = 0
+	argB      = 24
+	argC      = 48
+	argSegs   = 72
+	argBias   = 96
+	argAOff   = 120
+	argBOff   = 128
+	argCOff   = 136
+	argRowA   = 144
+	argGroupA = 152
+	argStepA  = 160
+	argStepB  = 168
+	argRowC   = 176
+	argGroupC = 184
+	argAlpha  = 208
+	argBeta   = 212
+	argMask   = 216
+
+	segA    = 0
+	segB    = 8
+	segK    = 16
+	segSkip = 24
+	segSize = 32
+)
+
+// Registers. Everything is assigned by hand: with all 32 vector registers in use there is nothing
+// for an allocator to decide.
+var (
+	args     = reg.RDI
+	seg      = reg.RSI
+	segsLeft = reg.RDX
+	a        = [4]reg.GPPhysical{reg.R8, reg.R9, reg.R10, reg.R11} // rows 0, 4, 8, 12 of A
+	rowA     = reg.R12
+	rowA3    = reg.R13
+	stepA    = reg.RBX
+	b        = reg.RCX
+	stepB    = reg.R15
+	k        = reg.RAX // also a temporary while a segment begins
+	mask     = [2]reg.Physical{reg.K1, reg.K2}
+	zmm      = [32]reg.VecPhysical{
+		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
+		reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
+		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
+	}
+	rowB  = zmm[28:30] // one row of B, later the bias
+	bcast = zmm[30:32] // elements of A in all lanes, later alpha and beta
+)
+
+func kernelName(rows, vectors int) string { return fmt.Sprintf("mul%dx%d", rows, 16*vectors) }
+
+// kernels adds every tile shape.
+func kernels(c *build.Context) {
+	for rows := 1; rows <= maxRows; rows++ {
+		for v := 1; v <= maxVectors; v++ {
+			kernel(c, rows, v)
+		}
+	}
+}
+
+// kernel adds one member of the family: for every segment and every k in it,
+//
+//	acc[r][:] += A[segment + r + k] * B[segment + k][:]
+//
+// with the whole accumulator tile in registers, and at the end C = alpha*acc + bias + beta*C.
+// A segment comes with the rows it leaves out (none, the first or the last: the pixels whose tap
+// falls into the padding at a border), so there are three copies of the inner loop.
+func kernel(c *build.Context, rows, vectors int) {
+	c.Function(kernelName(rows, vectors))
+	c.Attributes(4) // NOSPLIT
+	c.SignatureExpr("func(tile *byte)")
+	acc := func(r, v int) reg.VecPhysical { return zmm[r*vectors+v] }
+
+	c.MOVQ(operand.NewParamAddr("tile", 0), args)
+	c.MOVL(mem(args, argMask), reg.EAX)
+	c.KMOVW(reg.EAX, mask[0])
+	c.SHRL(operand.Imm(16), reg.EAX)
+	c.KMOVW(reg.EAX, mask[1])
+	for r := range rows {
+		for v := range vectors {
+			c.VPXORD(acc(r, v), acc(r, v), acc(r, v))
+		}
+	}
+	c.MOVQ(mem(args, argSegs), seg)
+	c.MOVQ(mem(args, argSegs+8), segsLeft)
+	c.TESTQ(segsLeft, segsLeft)
+	c.JZ(operand.LabelRef("store"))
+	floats(c, argRowA, rowA)
+	c.LEAQ(operand.Mem{Base: rowA, Index: rowA, Scale: 2}, rowA3)
+	floats(c, argStepA, stepA)
+	floats(c, argStepB, stepB)
+
+	c.Label("segment")
+	beginSegment(c, rows)
+	if rows > 1 {
+		c.CMPQ(mem(seg, segSkip), operand.Imm(1))
+		c.MOVQ(mem(seg, segK), k)
+		c.JEQ(operand.LabelRef("skipFirst"))
+		c.JA(operand.LabelRef("skipLast"))
+	} else {
+		c.MOVQ(mem(seg, segK), k)
+	}
+	multiply(c, "all", 0, rows, vectors, acc)
+	c.Label("next")
+	c.ADDQ(operand.Imm(segSize), seg)
+	c.DECQ(segsLeft)
+	c.JNZ(operand.LabelRef("segment"))
+	c.JMP(operand.LabelRef("store"))
+	if rows > 1 {
+		multiply(c, "skipFirst", 1, rows, vectors, acc)
+		c.JMP(operand.LabelRef("next"))
+		multiply(c, "skipLast", 0, rows-1, vectors, acc)
+		c.JMP(operand.LabelRef("next"))
+	}
+
+	c.Label("store")
+	store(c, rows, vectors, acc)
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// beginSegment sets the pointers to the segment's first elements.
+func beginSegment(c *build.Context, rows int) {
+	c.MOVQ(mem(args, argAOff), a[0])
+	c.ADDQ(mem(seg, segA), a[0])
+	c.SHLQ(operand.Imm(2), a[0])
+	c.ADDQ(mem(args, argA), a[0])
+	if rows > 4 {
+		floats(c, argGroupA, k)
+		for g := 1; 4*g < rows; g++ {
+			c.LEAQ(operand.Mem{Base: a[g-1], Index: k, Scale: 1}, a[g])
+		}
+	}
+	c.MOVQ(mem(args, argBOff), b)
+	c.ADDQ(mem(seg, segB), b)
+	c.SHLQ(operand.Imm(2), b)
+	c.ADDQ(mem(args, argB), b)
+}
+
+// multiply is the inner loop for rows first..last-1. One vector of columns feeds the
+// multiplication from memory; with two, an element of A is loaded once for both.
+func multiply(c *build.Context, label string, first, last, vectors int,
+	acc func(r, v int) reg.VecPhysical) {
+	c.Label(label)
+	for v := range vectors {
+		c.VMOVUPS_Z(mem(b, 64*v), mask[v], rowB[v])
+	}
+	c.ADDQ(stepB, b)
+	for r := first; r < last; r++ {
+		if vectors == 1 {
+			c.VFMADD231PS_BCST(elementA(r), rowB[0], acc(r, 0))
+			continue
+		}
+		t := bcast[r%2]
+		c.VBROADCASTSS(elementA(r), t)
+		for v := range vectors {
+			c.VFMADD231PS(rowB[v], t, acc(r, v))
+		}
+	}
+	for g := 0; 4*g < last; g++ {
+		c.ADDQ(stepA, a[g])
+	}
+	c.DECQ(k)
+	c.JNZ(operand.LabelRef(label))
+}
+
+// elementA is row r of A: four rows share a pointer, reached with 0, 1, 2 and 3 row strides.
+func elementA(r int) operand.Mem {
+	p := a[r/4]
+	switch r % 4 {
+	case 1:
+		return operand.Mem{Base: p, Index: rowA, Scale: 1}
+	case 2:
+		return operand.Mem{Base: p, Index: rowA, Scale: 2}
+	case 3:
+		return operand.Mem{Base: p, Index: rowA3, Scale: 1}
+	}
+	return operand.Mem{Base: p}
+}
+
+// store is the epilogue. C is read only when beta is not zero, so that an uninitialised or
+// non-finite C does not leak into a result that overwrites it.
+func store(c *build.Context, rows, vectors int, acc func(r, v int) reg.VecPhysical) {
+	pc, rowC, groupC, group := reg.R8, reg.R9, reg.R10, reg.R11
+	c.MOVQ(mem(args, argCOff), pc)
+	c.SHLQ(operand.Imm(2), pc)
+	c.ADDQ(mem(args, argC), pc)
+	floats(c, argRowC, rowC)
+	floats(c, argGroupC, groupC)
+	c.VBROADCASTSS(mem(args, argAlpha), bcast[0])
+	each(rows, vectors, func(r, v int) { c.VMULPS(bcast[0], acc(r, v), acc(r, v)) })
+
+	c.CMPQ(mem(args, argBias+8), operand.Imm(0))
+	c.JEQ(operand.LabelRef("unbiased"))
+	c.MOVQ(mem(args, argBias), reg.RAX)
+	for v := range vectors {
+		c.VMOVUPS_Z(mem(reg.RAX, 64*v), mask[v], rowB[v])
+	}
+	each(rows, vectors, func(r, v int) { c.VADDPS(rowB[v], acc(r, v), acc(r, v)) })
+	c.Label("unbiased")
+
+	// walk visits the rows of C, group by group.
+	walk := func(f func(r, v int)) {
+		for r := range rows {
+			if r%4 == 0 {
+				if r == 0 {
+					c.MOVQ(pc, group)
+				} else {
+					c.ADDQ(groupC, group)
+				}
+				c.MOVQ(group, reg.RAX)
+			} else {
+				c.ADDQ(rowC, reg.RAX)
+			}
+			for v := range vectors {
+				f(r, v)
+			}
+		}
+	}
+	c.MOVL(mem(args, argBeta), reg.EAX)
+	c.ADDL(reg.EAX, reg.EAX) // drops the sign: zero for 0 and -0
+	c.JZ(operand.LabelRef("overwrite"))
+	c.VBROADCASTSS(mem(args, argBeta), bcast[1])
+	walk(func(r, v int) { c.VFMADD231PS(mem(reg.RAX, 64*v), bcast[1], mask[v], acc(r, v)) })
+	c.Label("overwrite")
+	walk(func(r, v int) { c.VMOVUPS(acc(r, v), mask[v], mem(reg.RAX, 64*v)) })
+}
+
+func each(rows, vectors int, f func(r, v int)) {
+	for r := range rows {
+		for v := range vectors {
+			f(r, v)
+		}
+	}
+}
+
+// floats loads a count of float32s from the arguments as a count of bytes.
+func floats(c *build.Context, offset int, to reg.GPPhysical) {
+	c.MOVQ(mem(args, offset), to)
+	c.SHLQ(operand.Imm(2), to)
+}
+
+func mem(base reg.Register, offset int) operand.Mem {
+	return operand.Mem{Base: base, Disp: offset}
+}
