@@ -1,0 +1,183 @@
+package data
+
+import (
+	"fmt"
+	"iter"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"afterimage/tensor"
+)
+
+// LoaderConfig says what a Loader makes of a dataset.
+type LoaderConfig struct {
+	Batch    int    // images per batch
+	Seed     uint64 // of order and augmentation
+	Flip     bool   // mirror every second image, by chance, left to right
+	Crop     int    // pad by so many black pixels on all sides and crop at a random place (CIFAR: 4)
+	Range    Range  // of the numbers in Batch.X
+	Prefetch int    // batches Stream prepares ahead; 0: 2
+}
+
+// CIFARAugmentation is the customary augmentation of 32×32 photographs: flip and crop by 4.
+// Source: He et al., 2016, section 4.2.
+func CIFARAugmentation(batch int, seed uint64) LoaderConfig {
+	return LoaderConfig{Batch: batch, Seed: seed, Flip: true, Crop: 4}
+}
+
+// A Loader makes training batches. It has no position: batch i is a pure function of (dataset,
+// config, i), whatever was asked for before and by whom. Every epoch shows each image at most once, in
+// an order of its own; the images left over at its end are dropped (PyTorch's drop_last).
+//
+// Flip and crop of an image depend on (seed, epoch, image), not on its place in the batch.
+// The padding is black pixels, 0 before normalisation, as in torchvision's RandomCrop.
+type Loader struct {
+	ds    Dataset
+	cfg   LoaderConfig
+	table *[256]float32
+	order atomic.Pointer[epochOrder] // memo of the last epoch asked for
+}
+
+type epochOrder struct {
+	epoch int
+	perm  []int
+}
+
+// NewLoader returns a loader, or an error if the dataset cannot fill one batch or the
+// config has negative numbers.
+func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
+	if cfg.Batch < 1 || cfg.Batch > ds.Len() {
+		return nil, fmt.Errorf("data: NewLoader: batch size: expected 1 to %d (the images of %s), got %d",
+			ds.Len(), ds.Name(), cfg.Batch)
+	}
+	if cfg.Crop < 0 || cfg.Prefetch < 0 || cfg.Range != Signed && cfg.Range != Unit {
+		return nil, fmt.Errorf("data: NewLoader: crop %d, prefetch %d, range %d: expected no negative number and a known range",
+			cfg.Crop, cfg.Prefetch, cfg.Range)
+	}
+	if cfg.Prefetch == 0 {
+		cfg.Prefetch = 2
+	}
+	return &Loader{ds: ds, cfg: cfg, table: cfg.Range.table()}, nil
+}
+
+// BatchesPerEpoch returns len(dataset) / batch size, rounded down.
+func (l *Loader) BatchesPerEpoch() int { return l.ds.Len() / l.cfg.Batch }
+
+// Batch returns batch step ≥ 0 in memory of its own. It may be called from several goroutines.
+// It panics with *tensor.Error if step is negative or its epoch does not fit in 32 bits.
+func (l *Loader) Batch(step int) *Batch {
+	b := new(Batch)
+	l.Fill(b, step)
+	return b
+}
+
+// Fill is Batch into memory the caller gives and may use again.
+func (l *Loader) Fill(b *Batch, step int) {
+	epoch := step / l.BatchesPerEpoch()
+	if step < 0 || epoch > math.MaxUint32 {
+		panic(&tensor.Error{Op: "data.Loader.Fill", Reason: fmt.Sprintf("step %d: expected 0 or more", step)})
+	}
+	at := step % l.BatchesPerEpoch() * l.cfg.Batch
+	index := l.permutation(epoch)[at : at+l.cfg.Batch]
+	b.resize(l.ds, len(index))
+	b.Step, b.Epoch = step, epoch
+	size := b.H * b.W * b.C
+	pix := make([]uint8, size)
+	for k, i := range index {
+		b.Labels[k], b.Index[k] = int32(l.ds.Read(i, pix)), int32(i)
+		l.augment(b.X[k*size:(k+1)*size], pix, b.H, b.W, b.C, epoch, i)
+	}
+}
+
+// permutation returns the order of an epoch. The memo saves drawing it again for every batch.
+func (l *Loader) permutation(epoch int) []int {
+	if o := l.order.Load(); o != nil && o.epoch == epoch {
+		return o.perm
+	}
+	r := tensor.NewRNG(tensor.NewKey(l.cfg.Seed, "data/order"), uint32(epoch))
+	o := &epochOrder{epoch, r.Perm(l.ds.Len())}
+	l.order.Store(o)
+	return o.perm
+}
+
+// augment writes pix into x, flipped and shifted as image i is in this epoch.
+func (l *Loader) augment(x []float32, pix []uint8, h, w, c, epoch, i int) {
+	draw := tensor.NewKey(l.cfg.Seed, "data/augment").Block(uint32(epoch), uint64(i))
+	flip := l.cfg.Flip && draw[0]>>31 == 1
+	places := uint64(2*l.cfg.Crop + 1)
+	dy := int(uint64(draw[1])*places>>32) - l.cfg.Crop // row y shows row y + dy
+	dx := int(uint64(draw[2])*places>>32) - l.cfg.Crop
+	black := l.table[0]
+	for y := range h {
+		row := x[y*w*c : (y+1)*w*c]
+		if y+dy < 0 || y+dy >= h {
+			for p := range row {
+				row[p] = black
+			}
+			continue
+		}
+		from := pix[(y+dy)*w*c : (y+dy+1)*w*c]
+		for j := range w {
+			s := j + dx
+			if flip {
+				s = w - 1 - j + dx // the crop is taken first, then mirrored
+			}
+			if s < 0 || s >= w {
+				for ch := range c {
+					row[j*c+ch] = black
+				}
+				continue
+			}
+			for ch := range c {
+				row[j*c+ch] = l.table[from[s*c+ch]]
+			}
+		}
+	}
+}
+
+// Stream returns the batches from number start ≥ 0 on, without end: (step, batch). One goroutine
+// prepares up to Prefetch batches ahead; it ends when the loop does, however it ends. A batch may be
+// used until the next one is asked for. The iterator may be used again and starts afresh.
+// It panics with *tensor.Error if start is negative.
+func (l *Loader) Stream(start int) iter.Seq2[int, *Batch] {
+	if start < 0 {
+		panic(&tensor.Error{Op: "data.Loader.Stream", Reason: fmt.Sprintf("start %d: expected 0 or more", start)})
+	}
+	return func(yield func(int, *Batch) bool) {
+		ready := make(chan *Batch, l.cfg.Prefetch)
+		free := make(chan *Batch, l.cfg.Prefetch+1)
+		for range cap(free) {
+			free <- new(Batch)
+		}
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { l.produce(start, ready, free, done) })
+		defer wg.Wait()
+		defer close(done)
+		for b := range ready {
+			if !yield(b.Step, b) {
+				return
+			}
+			free <- b
+		}
+	}
+}
+
+// produce fills free batches in order and hands them over until done is closed.
+func (l *Loader) produce(start int, ready chan<- *Batch, free <-chan *Batch, done <-chan struct{}) {
+	for step := start; ; step++ {
+		var b *Batch
+		select {
+		case b = <-free:
+		case <-done:
+			return
+		}
+		l.Fill(b, step)
+		select {
+		case ready <- b:
+		case <-done:
+			return
+		}
+	}
+}

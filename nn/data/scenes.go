@@ -1,0 +1,135 @@
+package data
+
+import (
+	"fmt"
+	"sync"
+
+	"afterimage/tensor"
+)
+
+// Where the splits begin in the endless sequence of scenes: they can never meet.
+const (
+	trainScenes = 0
+	valScenes   = 1 << 30
+	testScenes  = 1 << 31
+)
+
+// Sizes of the scenes' splits unless Options say otherwise.
+const (
+	defaultTrainScenes = 20000
+	defaultValScenes   = 2000
+	defaultTestScenes  = 2000
+)
+
+// defaultSceneSize is the side of a scene in pixels unless Options say otherwise.
+const defaultSceneSize = 32
+
+// sceneBlock is how many scenes are drawn together when one of them is first read.
+const sceneBlock = 64
+
+// Scenes is a dataset the program draws itself: one shaded object (its shape is the class) on a
+// background, image i a pure function of (seed, first index + i). Images are drawn when first
+// read and kept. The same build on the same kind of processor gives the same bytes; elsewhere a
+// pixel may differ by one step, as the compiler may fuse floating-point operations.
+type Scenes struct {
+	painter  *Painter
+	seed     uint64
+	first    uint32
+	n        int
+	size, c  int
+	classes  []string
+	names    []string
+	once     []sync.Once
+	rendered [][]uint8
+}
+
+// NewScenes returns n scenes of size×size pixels and 3 channels (or 1: luma), from index first on,
+// of the endless sequence that belongs to seed. It panics with *tensor.Error if n or size is not
+// positive, first+n exceeds 2³² or channels is neither 1 nor 3.
+func NewScenes(p *Painter, seed uint64, first uint32, n, size, channels int) *Scenes {
+	if n < 1 || size < 1 || channels != 1 && channels != 3 || uint64(first)+uint64(n) > 1<<32 {
+		panic(&tensor.Error{Op: "data.NewScenes",
+			Reason: fmt.Sprintf("%d scenes from %d on, %dx%dx%d: expected positive sizes, indices below 2^32 and 1 or 3 channels",
+				n, first, size, size, channels)})
+	}
+	blocks := (n + sceneBlock - 1) / sceneBlock
+	return &Scenes{p, seed, first, n, size, channels, shapeNames(), sceneFactorNames(),
+		make([]sync.Once, blocks), make([][]uint8, blocks)}
+}
+
+// openScenes opens the three splits of the scenes.
+func openScenes(o Options) (*Set, error) {
+	count := func(n, standard int) int {
+		if n == 0 {
+			return standard
+		}
+		return n
+	}
+	train, val, test := count(o.Train, defaultTrainScenes), count(o.Val, defaultValScenes), count(o.Test, defaultTestScenes)
+	size, channels := count(o.Size, defaultSceneSize), count(o.Channels, 3)
+	if size < 1 || channels != 1 && channels != 3 {
+		return nil, fmt.Errorf("data: Open scenes: image size %dx%dx%d: expected at least 1 pixel and 1 or 3 channels", size, size, channels)
+	}
+	for _, n := range []int{train, val, test} {
+		if n < 1 || n > valScenes {
+			return nil, fmt.Errorf("data: Open scenes: number of images: expected 1 to %d, got %d", valScenes, n)
+		}
+	}
+	p := NewPainter()
+	scenes := func(first uint32, n int) *Scenes { return NewScenes(p, o.Seed, first, n, size, channels) }
+	s := &Set{Name: "scenes", Train: scenes(trainScenes, train), Val: scenes(valScenes, val), Test: scenes(testScenes, test)}
+	s.TrainVal = &concat{s.Train, s.Val}
+	return s, nil
+}
+
+// Name implements Dataset.
+func (s *Scenes) Name() string { return "scenes" }
+
+// Len implements Dataset.
+func (s *Scenes) Len() int { return s.n }
+
+// Classes implements Dataset.
+func (s *Scenes) Classes() []string { return s.classes }
+
+// Size implements Dataset.
+func (s *Scenes) Size() (h, w, c int) { return s.size, s.size, s.c }
+
+// Factors returns what scene i is drawn from.
+func (s *Scenes) Factors(i int) Factors {
+	checkRead("data.Scenes.Factors", i, s.n, 0, 0)
+	return drawFactors(s.seed, s.first+uint32(i))
+}
+
+// FactorNames implements Factored.
+func (s *Scenes) FactorNames() []string { return s.names }
+
+// FactorVector implements Factored: Factors(i).Vector().
+func (s *Scenes) FactorVector(i int) []float32 { return s.Factors(i).Vector() }
+
+// Read implements Dataset.
+func (s *Scenes) Read(i int, pix []uint8) int {
+	bytes := s.size * s.size * s.c
+	checkRead("data.Scenes.Read", i, s.n, len(pix), bytes)
+	block := i / sceneBlock
+	s.once[block].Do(func() { s.render(block) })
+	at := i % sceneBlock * bytes
+	copy(pix, s.rendered[block][at:at+bytes])
+	return int(s.Factors(i).Shape)
+}
+
+// render draws one block of scenes.
+func (s *Scenes) render(block int) {
+	begin, end := block*sceneBlock, min((block+1)*sceneBlock, s.n)
+	bytes := s.size * s.size * s.c
+	out := make([]uint8, (end-begin)*bytes)
+	colour := make([]uint8, 3*s.size*s.size)
+	for i := begin; i < end; i++ {
+		s.painter.Draw(s.Factors(i), s.size, colour)
+		if dst := out[(i-begin)*bytes : (i-begin+1)*bytes]; s.c == 3 {
+			copy(dst, colour)
+		} else {
+			recolour(dst, colour, 1)
+		}
+	}
+	s.rendered[block] = out
+}
