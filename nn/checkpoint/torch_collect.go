@@ -50,8 +50,8 @@ func (c *collector) unwrap(d *dict) error {
 			if k == name {
 				continue
 			}
-			if !c.field(keyName(k), d.values[i]) {
-				c.file.Skipped = append(c.file.Skipped, keyName(k))
+			if err := c.field(keyName(k), d.values[i]); err != nil {
+				return err
 			}
 		}
 		d = inner
@@ -108,10 +108,7 @@ func (c *collector) add(name string, v any, depth int) error {
 				"a %s, which this reader does not know", quote(v.class.String()))
 		}
 	}
-	if !c.field(name, v) {
-		c.file.Skipped = append(c.file.Skipped, name)
-	}
-	return nil
+	return c.field(name, v)
 }
 
 func (c *collector) addItems(name string, items []any, depth int) error {
@@ -141,27 +138,26 @@ func keyName(k any) string {
 	return fmt.Sprint(k)
 }
 
-// field stores v as a scalar field and reports whether it is one.
-func (c *collector) field(name string, v any) bool {
+// field stores v under Fields when it is a scalar and its name under Skipped when it is not.
+func (c *collector) field(name string, v any) error {
 	switch v := v.(type) {
 	case float64, int64, bool, string:
 		c.file.Fields[name] = v
-		return true
+		return nil
 	case *big.Int: // beyond int64: a random seed, which the decimal text keeps exactly
 		c.file.Fields[name] = v.String()
-		return true
+		return nil
 	case *torchTensor:
-		if n, ok := byteSize(v.shape, 1); !ok || n != 1 {
-			return false
+		if n, ok := byteSize(v.shape, 1); ok && n == 1 {
+			a, err := v.array(name, c.budget)
+			if err == nil {
+				c.file.Fields[name] = scalarOf(a)
+			}
+			return err
 		}
-		a, err := v.array(name, c.budget)
-		if err != nil {
-			return false
-		}
-		c.file.Fields[name] = scalarOf(a)
-		return true
 	}
-	return false
+	c.file.Skipped = append(c.file.Skipped, name)
+	return nil
 }
 
 // scalarOf returns the single element of a as float64, int64 or bool.
