@@ -11,8 +11,9 @@ import (
 
 // An Array is a tensor on the host: little-endian, row-major, contiguous bytes.
 //
-// len(Data) = (product of Shape) · DType.Size(); a scalar has an empty Shape. Arrays that came from one
-// file may share memory with each other and with the file's bytes: read Data, do not write to it.
+// len(Data) = (product of Shape) · DType.Size(); a scalar has an empty Shape. Arrays that came from
+// one file may share memory with each other and with the file's bytes: read Data, do not write to
+// it.
 type Array struct {
 	DType tensor.DType
 	Shape []int
@@ -63,8 +64,8 @@ func byteSize(shape []int, size int) (n int, ok bool) {
 	return n, !overflow
 }
 
-// FromFloat32s returns an F32 Array holding data in the given shape (nil or empty: a scalar).
-// The bytes are copied. It panics with *tensor.Error when the shape does not hold len(data) elements.
+// FromFloat32s returns an F32 Array holding data in the given shape (nil or empty: a scalar). The
+// bytes are copied. It panics with *tensor.Error when the shape does not hold len(data) elements.
 func FromFloat32s(shape []int, data []float32) Array {
 	b := make([]byte, 0, 4*len(data))
 	for _, v := range data {
@@ -128,9 +129,9 @@ func newArray(op string, d tensor.DType, shape []int, data []byte) Array {
 	return Array{DType: d, Shape: slices.Clone(shape), Data: data}
 }
 
-// Transpose returns a copy with axes permuted: axis i of the result is axis perm[i] of a, as NumPy's
-// transpose. Example: a PyTorch convolution weight OIHW becomes OHWI with Transpose(0, 2, 3, 1).
-// It panics with *tensor.Error unless perm is a permutation of 0 … len(Shape)-1.
+// Transpose returns a copy with axes permuted: axis i of the result is axis perm[i] of a, as
+// NumPy's transpose. Example: a PyTorch convolution weight OIHW becomes OHWI with Transpose(0, 2,
+// 3, 1). It panics with *tensor.Error unless perm is a permutation of 0 … len(Shape)-1.
 func (a Array) Transpose(perm ...int) Array {
 	sorted := slices.Sorted(slices.Values(perm))
 	valid := len(perm) == len(a.Shape)

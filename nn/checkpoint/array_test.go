@@ -51,8 +51,8 @@ func TestF16Exhaustive(t *testing.T) {
 	}
 }
 
-// Between two neighbouring binary16 values, everything below the middle rounds down, everything above
-// rounds up, and the middle goes to the even one.
+// Between two neighbouring binary16 values, everything below the middle rounds down, everything
+// above rounds up, and the middle goes to the even one.
 func TestF16RoundsToNearestEven(t *testing.T) {
 	for h := uint16(0); h < 0x7bff; h++ {
 		lo, hi := f16ToF32(h), f16ToF32(h+1)

@@ -15,11 +15,12 @@ import (
 
 // WriteFile replaces the file at path by what write writes, or leaves it as it was.
 //
-// The content goes to a temporary file in the same directory, which is flushed to the disk, renamed to
-// path, and made durable by flushing the directory. When anything fails before the rename, also a
-// panic in write, the temporary file is removed. A symbolic link is followed, so the file it points
-// to is replaced; an existing file keeps its permissions, a new one gets 0666 less the umask.
-// The writer is buffered. Errors wrap their cause: errors.Is(err, syscall.ENOSPC) tells a full disk.
+// The content goes to a temporary file in the same directory, which is flushed to the disk, renamed
+// to path, and made durable by flushing the directory. When anything fails before the rename, also
+// a panic in write, the temporary file is removed. A symbolic link is followed, so the file it
+// points to is replaced; an existing file keeps its permissions, a new one gets 0666 less the
+// umask. The writer is buffered. Errors wrap their cause: errors.Is(err, syscall.ENOSPC) tells a
+// full disk.
 func WriteFile(path string, write func(io.Writer) error) error {
 	return writeFile(path, write, osDisk{})
 }

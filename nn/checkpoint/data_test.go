@@ -62,7 +62,9 @@ func TestDataTorchDtypes(t *testing.T) {
 		"bool": {tensor.Bool, []float64{1, 0, 1, 0}},
 	}
 	// Half a unit in the last place of 7.8, relative to it.
-	relative := map[string]float64{"float16": 1. / 2048, "bfloat16": 1. / 256, "float32": 1. / (1 << 24)}
+	relative := map[string]float64{
+		"float16": 1. / 2048, "bfloat16": 1. / 256, "float32": 1. / (1 << 24),
+	}
 	for _, path := range glob(t, 60, dataFile(t, "formats", "torch", "*.pt")) {
 		name := strings.Split(filepath.Base(path), "_")[1]
 		f := open(t, path)

@@ -82,9 +82,9 @@ func (e element) swap(data []byte) []byte {
 	return out
 }
 
-// maxExpansion bounds the memory that one file may ask for, as a multiple of its size: strided views
-// that overlap, narrow integers and deflated members all grow. 32 is four times the widening of int8
-// and far above what compressed weights reach (below 2).
+// maxExpansion bounds the memory that one file may ask for, as a multiple of its size: strided
+// views that overlap, narrow integers and deflated members all grow. 32 is four times the widening
+// of int8 and far above what compressed weights reach (below 2).
 const maxExpansion = 32
 
 // minBudget lets small files hold compressible members: 1 MiB.

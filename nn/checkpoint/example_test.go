@@ -36,7 +36,9 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	want := []checkpoint.Want{{Name: "fc.weight", Shape: []int{2, 3}}, {Name: "fc.bias", Shape: []int{2}}}
+	want := []checkpoint.Want{
+		{Name: "fc.weight", Shape: []int{2, 3}}, {Name: "fc.bias", Shape: []int{2}},
+	}
 	if err := checkpoint.Match(g, want); err != nil {
 		fmt.Println(err)
 		return

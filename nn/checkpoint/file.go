@@ -12,8 +12,8 @@ import (
 const Single = "tensor"
 
 // A File is what a checkpoint file holds: arrays by name in the file's order, string metadata, and
-// the scalar fields beside the weights. Make one with NewFile; readers return it. It is not safe for
-// concurrent writing.
+// the scalar fields beside the weights. Make one with NewFile; readers return it. It is not safe
+// for concurrent writing.
 type File struct {
 	// Format is "safetensors", "torch", "npy" or "npz"; empty for a File that was not read.
 	Format string

@@ -21,7 +21,7 @@ type MatchError struct {
 	Wanted   int        // how many arrays were wanted
 	Have     int        // how many the file has, without ignored ones
 	Prefix   string     // a prefix that, taken off, would give missing names, if there is one
-	Transfer bool       // every mis-shaped array has the same number of elements: a layout difference
+	Permuted bool       // all mis-shaped arrays have the wanted number of elements
 }
 
 // A Misshape is one array whose shape is not the wanted one.
@@ -68,10 +68,11 @@ func (e *MatchError) next() string {
 	switch {
 	case e.Prefix != "":
 		return fmt.Sprintf("the file's names carry the prefix %q: strip it", e.Prefix)
-	case e.Transfer && len(e.Missing) == 0 && len(e.Extra) == 0:
+	case e.Permuted && len(e.Missing) == 0 && len(e.Extra) == 0:
 		return "the element counts agree, so the layout differs (PyTorch stores OIHW): transpose"
 	}
-	return "use a checkpoint of this network, or the network (depth, width, classes) of this checkpoint"
+	return "use a checkpoint of this network, or the network (depth, width, classes) of this " +
+		"checkpoint"
 }
 
 // ignored are batch norm's step counters, which PyTorch has stored since 0.4.1 and which nothing
@@ -84,7 +85,7 @@ func ignored(name string) bool {
 // one *MatchError that lists what is missing, extra and mis-shaped. Names that are or end in
 // "num_batches_tracked" are ignored on both sides. Dtypes are not compared: Float32s converts.
 func Match(have *File, want []Want) error {
-	e := &MatchError{File: have.Path, Transfer: true}
+	e := &MatchError{File: have.Path, Permuted: true}
 	wanted := make(map[string]bool, len(want))
 	for _, w := range want {
 		if ignored(w.Name) {
@@ -99,7 +100,7 @@ func Match(have *File, want []Want) error {
 		case !slices.Equal(a.Shape, w.Shape):
 			e.Shapes = append(e.Shapes, Misshape{w.Name, w.Shape, a.Shape})
 			n, _ := byteSize(w.Shape, 1)
-			e.Transfer = e.Transfer && n == a.Len()
+			e.Permuted = e.Permuted && n == a.Len()
 		}
 	}
 	for _, n := range have.names {

@@ -13,10 +13,11 @@ import (
 // npyMagic starts every .npy file. Source for the format: NumPy's numpy/lib/format.py.
 const npyMagic = "\x93NUMPY"
 
-// ReadNPY reads a .npy file from memory: versions 1 to 3, C and Fortran order, little and big endian,
-// booleans, integers and floats. The one array is called Single. Fortran order becomes row-major;
-// i8, i16 and u16 widen to I32, u32 to I64, u64 to I64 when every value fits and an error otherwise.
-// Object, structured, complex and string arrays are errors. The Array may share memory with data.
+// ReadNPY reads a .npy file from memory: versions 1 to 3, C and Fortran order, little and big
+// endian, booleans, integers and floats. The one array is called Single. Fortran order becomes
+// row-major; i8, i16 and u16 widen to I32, u32 to I64, u64 to I64 when every value fits and an
+// error otherwise. Object, structured, complex and string arrays are errors. The Array may share
+// memory with data.
 func ReadNPY(data []byte) (*File, error) {
 	f := NewFile()
 	f.Format = "npy"
@@ -124,8 +125,8 @@ func numpyElement(descr string) (e element, big, ok bool) {
 	return element{}, false, false
 }
 
-// WriteNPY writes a as a .npy file of version 1.0 in C order. BF16 has no NumPy type and is an error,
-// as is an Array that fails Check.
+// WriteNPY writes a as a .npy file of version 1.0 in C order. BF16 has no NumPy type and is an
+// error, as is an Array that fails Check.
 func WriteNPY(w io.Writer, a Array) error {
 	if err := a.Check(); err != nil {
 		return err

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// An npyHeader is the Python dict literal {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }.
+// An npyHeader is the Python dict literal {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3),
+// }.
 type npyHeader struct {
 	descr   string
 	fortran bool

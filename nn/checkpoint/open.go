@@ -33,8 +33,8 @@ func describeMode(m os.FileMode) string {
 	return "special file (" + m.Type().String() + ")"
 }
 
-// Decode is Open for a file that is already in memory, such as an embedded one; name stands for it in
-// messages. Arrays share memory with data.
+// Decode is Open for a file that is already in memory, such as an embedded one; name stands for it
+// in messages. Arrays share memory with data.
 func Decode(name string, data []byte) (*File, error) {
 	f, err := decode(data)
 	if err != nil {
@@ -74,8 +74,8 @@ func readZip(data []byte) (*File, error) {
 
 // ReadTorch reads what torch.save wrote, in the zip format or the legacy one, from memory.
 //
-// A dict under "state_dict", "model_state_dict", "model" or "net" is taken as the state_dict, and the
-// scalars around it become Fields; otherwise the top-level dict is. Nested dicts and lists are
+// A dict under "state_dict", "model_state_dict", "model" or "net" is taken as the state_dict, and
+// the scalars around it become Fields; otherwise the top-level dict is. Nested dicts and lists are
 // flattened with names joined by ".". "module." prefixes are kept; see StripPrefix. A tensor saved
 // alone is called Single. Strided tensors become contiguous; int8 and int16 become I32.
 //

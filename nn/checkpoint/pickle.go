@@ -6,11 +6,12 @@ import (
 	"math/big"
 )
 
-// This file and pickle_ops.go are a machine for Python's pickle byte code, protocols 0 to 5, limited
-// to what data needs. A pickle is a program: it pushes values, and may ask to import a name and to
-// call it. Here an imported name is only a pair of strings, and a call goes to the env, which knows
-// a short list of names and returns an inert placeholder for all others. Nothing is executed.
-// Source: CPython's Lib/pickletools.py, which documents every opcode's effect on the stack.
+// This file and pickle_ops.go are a machine for Python's pickle byte code, protocols 0 to 5,
+// limited to what data needs. A pickle is a program: it pushes values, and may ask to import a name
+// and to call it. Here an imported name is only a pair of strings, and a call goes to the env,
+// which knows a short list of names and returns an inert placeholder for all others. Nothing is
+// executed. Source: CPython's Lib/pickletools.py, which documents every opcode's effect on the
+// stack.
 
 // Values on the stack: nil (None), bool, int64, *big.Int, float64, string, []byte, tuple, *list,
 // *dict, global, *inert, and what the env returns.
@@ -67,8 +68,8 @@ type env interface {
 	persistent(id any) (any, error)
 }
 
-// maxPickleOps bounds the work of one pickle. A tensor in a state_dict takes about 25 operations, so
-// this is some 160,000 tensors.
+// maxPickleOps bounds the work of one pickle. A tensor in a state_dict takes about 25 operations,
+// so this is some 160,000 tensors.
 const maxPickleOps = 1 << 22
 
 // A machine runs one pickle.

@@ -34,8 +34,8 @@ func (m *machine) pushText(op byte, s string) error {
 	return nil
 }
 
-// stringOp handles text and byte strings. Python 2's str (BINSTRING) is taken as text, which is what
-// the keys of old state_dicts are.
+// stringOp handles text and byte strings. Python 2's str (BINSTRING) is taken as text, which is
+// what the keys of old state_dicts are.
 func (m *machine) stringOp(op byte) (bool, error) {
 	size := 0
 	asBytes := false

@@ -15,7 +15,8 @@ import (
 
 // A safetensors file is an 8-byte little-endian length, that many bytes of JSON, and the data:
 //
-//	{"__metadata__": {"k": "v"}, "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}
+//	{"__metadata__": {"k": "v"},
+//	 "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}
 //
 // Offsets count from the end of the header. Source: the format section of the README of
 // huggingface/safetensors, whose rule that the arrays cover the data without gaps is kept here.
@@ -34,11 +35,11 @@ type stEntry struct {
 	name    string
 }
 
-// ReadSafetensors reads a safetensors file from memory. F64, F32, F16, BF16, I64, I32, U8 and BOOL keep
-// their type; I8, I16 and U16 widen to I32, U32 to I64, U64 to I64 when every value fits. Names keep
-// the header's order. Arrays share memory with data. Errors: any contradiction between header and
-// data (overlap, gaps, offsets out of range, sizes that do not match shapes), duplicate names,
-// and element types outside the list.
+// ReadSafetensors reads a safetensors file from memory. F64, F32, F16, BF16, I64, I32, U8 and BOOL
+// keep their type; I8, I16 and U16 widen to I32, U32 to I64, U64 to I64 when every value fits.
+// Names keep the header's order. Arrays share memory with data. Errors: any contradiction between
+// header and data (overlap, gaps, offsets out of range, sizes that do not match shapes), duplicate
+// names, and element types outside the list.
 func ReadSafetensors(data []byte) (*File, error) {
 	f, err := parseSafetensors(data)
 	if err != nil {

@@ -22,9 +22,9 @@ type writeOptions struct {
 	half func(name string, a Array) bool
 }
 
-// StoreF16 stores the F32 arrays that where accepts (all, when it is nil) as F16, rounded to nearest
-// even. A finite value beyond ±65504 is an error that names its key: keep that array in F32.
-// Meant for shipped weights; a checkpoint to resume from is stored as it is.
+// StoreF16 stores the F32 arrays that where accepts (all, when it is nil) as F16, rounded to
+// nearest even. A finite value beyond ±65504 is an error that names its key: keep that array in
+// F32. Meant for shipped weights; a checkpoint to resume from is stored as it is.
 func StoreF16(where func(name string, a Array) bool) WriteOption {
 	return func(o *writeOptions) {
 		o.half = func(name string, a Array) bool {
@@ -33,11 +33,11 @@ func StoreF16(where func(name string, a Array) bool) WriteOption {
 	}
 }
 
-// WriteSafetensors writes the arrays and Metadata of f; Fields are not written. The header lists names
-// in sorted order and is padded with spaces so that the data starts at a multiple of 8; the data is
-// laid out by falling element size and then by name, so that every array is aligned to its elements.
-// Equal input gives equal bytes. Errors: an Array that fails Check, a name that is not UTF-8 or is
-// "__metadata__", StoreF16 on a value that does not fit, and what w returns.
+// WriteSafetensors writes the arrays and Metadata of f; Fields are not written. The header lists
+// names in sorted order and is padded with spaces so that the data starts at a multiple of 8; the
+// data is laid out by falling element size and then by name, so that every array is aligned to its
+// elements. Equal input gives equal bytes. Errors: an Array that fails Check, a name that is not
+// UTF-8 or is "__metadata__", StoreF16 on a value that does not fit, and what w returns.
 func WriteSafetensors(w io.Writer, f *File, opts ...WriteOption) error {
 	var o writeOptions
 	for _, opt := range opts {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// This file gives meaning to the names a PyTorch pickle imports: storages, the functions that rebuild
-// a tensor from one, containers, and NumPy scalars. torch_zip.go and torch_legacy.go find the bytes of
-// the storages, torch_collect.go turns the value of the pickle into a File.
-// Source: torch/_utils.py and torch/serialization.py of PyTorch 2.
+// This file gives meaning to the names a PyTorch pickle imports: storages, the functions that
+// rebuild a tensor from one, containers, and NumPy scalars. torch_zip.go and torch_legacy.go find
+// the bytes of the storages, torch_collect.go turns the value of the pickle into a File. Source:
+// torch/_utils.py and torch/serialization.py of PyTorch 2.
 
 // A storage is a run of elements. Legacy files may hold views into another storage.
 type storage struct {

@@ -9,7 +9,8 @@ import (
 	"afterimage/tensor"
 )
 
-// wrappers are the keys under which training scripts put the state_dict, in the order of preference.
+// wrappers are the keys under which training scripts put the state_dict, in the order of
+// preference.
 func wrappers() []string { return []string{"state_dict", "model_state_dict", "model", "net"} }
 
 // maxDepth bounds the nesting of dicts and lists around tensors. Real files stay below 5; a pickle

@@ -6,9 +6,10 @@ import (
 	"math/big"
 )
 
-// The legacy format, written before PyTorch 1.6 and by _use_new_zipfile_serialization=False, is five
-// pickles one after another (magic number, protocol version, system information, the object, the
-// list of storage keys) and then, for each key in that order, an int64 element count and the elements.
+// The legacy format, written before PyTorch 1.6 and by _use_new_zipfile_serialization=False, is
+// five pickles one after another (magic number, protocol version, system information, the object,
+// the list of storage keys) and then, for each key in that order, an int64 element count and the
+// elements.
 
 // legacyMagic is torch/serialization.py's MAGIC_NUMBER, 0x1950a86a20f9469cfc6c, in decimal.
 const legacyMagic = "119547037146038801333356"

@@ -21,11 +21,13 @@ func checkStateDict(t *testing.T, f *File, err error) {
 		t.Error(diff)
 	}
 	w, _ := f.Get("module.w")
-	if !slices.Equal(w.Shape, []int{2, 3}) || !slices.Equal(w.Float32s(), []float32{0, 1, 2, 3, 4, 5}) {
+	if !slices.Equal(w.Shape, []int{2, 3}) ||
+		!slices.Equal(w.Float32s(), []float32{0, 1, 2, 3, 4, 5}) {
 		t.Errorf("w: %v %v", w.Shape, w.Float32s())
 	}
 	tr, _ := f.Get("module.t")
-	if !slices.Equal(tr.Shape, []int{3, 2}) || !slices.Equal(tr.Float32s(), []float32{0, 3, 1, 4, 2, 5}) {
+	if !slices.Equal(tr.Shape, []int{3, 2}) ||
+		!slices.Equal(tr.Float32s(), []float32{0, 3, 1, 4, 2, 5}) {
 		t.Errorf("t: %v %v", tr.Shape, tr.Float32s())
 	}
 	if diff := cmp.Diff(map[string]any{"epoch": int64(7), "best": 91.5}, f.Fields); diff != "" {
