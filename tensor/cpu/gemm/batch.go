@@ -1,0 +1,45 @@
+package gemm
+
+import (
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// ownThreads is the work of one product above which a batch is computed product by product, each
+// on all threads; below it, threads take whole products.
+const ownThreads = 1 << 26
+
+// SGEMMBatch computes batch products as SGEMM does: product i has its operands at
+// a[i*strideA:], b[i*strideB:] and c[i*strideC:]. A stride of zero for A or B shares the operand.
+// The results of different products must not overlap.
+//
+// Each result has the same bits as SGEMM would give. It panics as SGEMM does.
+func SGEMMBatch(p *par.Pool, transA, transB bool, batch, m, n, k int, alpha float32,
+	a []float32, lda, strideA int, b []float32, ldb, strideB int, beta float32,
+	c []float32, ldc, strideC int) {
+	sgemmBatch(micro.Best(), p, transA, transB, batch, m, n, k, alpha, a, lda, strideA,
+		b, ldb, strideB, beta, c, ldc, strideC)
+}
+
+func sgemmBatch(v micro.Variant, p *par.Pool, transA, transB bool, batch, m, n, k int,
+	alpha float32, a []float32, lda, strideA int, b []float32, ldb, strideB int, beta float32,
+	c []float32, ldc, strideC int) {
+	one := func(i int) {
+		sgemm(v, p, transA, transB, m, n, k, alpha, a[i*strideA:], lda, b[i*strideB:], ldb, beta,
+			c[i*strideC:], ldc)
+	}
+	flops := 2 * m * n * k
+	if flops >= ownThreads || flops*batch < smallFlops {
+		for i := range batch {
+			one(i)
+		}
+		return
+	}
+	// A tile is a run of products with some microseconds of work.
+	run := min(batch, max(1, smallFlops/max(1, flops)))
+	p.Run(ceil(batch, run), func(i int) {
+		for e := i * run; e < min(batch, (i+1)*run); e++ {
+			one(e)
+		}
+	})
+}

@@ -1,0 +1,77 @@
+package gemm
+
+import (
+	"fmt"
+
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// SGEMM computes C = alpha·op(A)·op(B) + beta·C on row-major float32 matrices, where op(X) is X or
+// its transpose.
+//
+// op(A) is m×k, op(B) is k×n, C is m×n. Element (i, j) of a stored matrix is at i*ld+j: A is
+// stored m×k, or k×m when transA is set, and B k×n, or n×k when transB is set. C must not overlap
+// A or B.
+//
+// Any of m, n, k may be zero; with k = 0 the product is zero and C = beta·C. When beta is zero C
+// is only written. Multiplications are not skipped for zeros, so NaN and infinities propagate.
+//
+// It panics if a size is negative, a leading dimension is smaller than a row, or a slice is too
+// short for its matrix. The convention is BLAS's SGEMM, in row-major order.
+func SGEMM(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
+	b []float32, ldb int, beta float32, c []float32, ldc int) {
+	sgemm(micro.Best(), p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// sgemm is SGEMM with a given kernel variant.
+func sgemm(v micro.Variant, p *par.Pool, transA, transB bool, m, n, k int, alpha float32,
+	a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	j := job{v: v, p: p, transA: transA, transB: transB, m: m, n: n, k: k, alpha: alpha,
+		beta: beta, a: a, lda: lda, b: b, ldb: ldb, c: c, ldc: ldc}
+	j.check()
+	if m == 0 || n == 0 {
+		return
+	}
+	if s := sliceCount(m, n, k); s > 1 {
+		j.runSliced(s)
+		return
+	}
+	j.run()
+}
+
+// Kernel names the kernel variant that this machine runs: "avx512" or "generic".
+func Kernel() string { return micro.Best().String() }
+
+// A job is one product.
+type job struct {
+	v              micro.Variant
+	p              *par.Pool
+	transA, transB bool
+	m, n, k        int
+	alpha, beta    float32
+	a, b, c        []float32
+	lda, ldb, ldc  int
+}
+
+func (j *job) check() {
+	if j.m < 0 || j.n < 0 || j.k < 0 {
+		panic(fmt.Sprintf("gemm: SGEMM: negative size: m %d, n %d, k %d", j.m, j.n, j.k))
+	}
+	checkMatrix("A", j.transA, j.m, j.k, j.a, j.lda)
+	checkMatrix("B", j.transB, j.k, j.n, j.b, j.ldb)
+	checkMatrix("C", false, j.m, j.n, j.c, j.ldc)
+}
+
+func checkMatrix(name string, trans bool, rows, cols int, x []float32, ld int) {
+	if trans {
+		rows, cols = cols, rows
+	}
+	if rows == 0 || cols == 0 {
+		return
+	}
+	if ld < cols || len(x) < (rows-1)*ld+cols {
+		panic(fmt.Sprintf("gemm: SGEMM: %s: a stored %d×%d matrix with leading dimension %d does "+
+			"not fit %d elements", name, rows, cols, ld, len(x)))
+	}
+}

@@ -1,0 +1,266 @@
+package gemm
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// guard fills memory that must not be written.
+const guard = -777.25
+
+// tolerance bounds |error| / (k + 4) / sum of |a||b|: each multiply-add rounds once (fused) or
+// twice, 2^-24 relative to a partial sum that is at most the sum of magnitudes.
+const tolerance = 2.0 / (1 << 24)
+
+type problem struct {
+	transA, transB bool
+	m, n, k        int
+	alpha, beta    float32
+	lda, ldb, ldc  int
+	a, b, c        []float32
+}
+
+func newProblem(rng *rand.Rand, transA, transB bool, m, n, k int) *problem {
+	q := &problem{transA: transA, transB: transB, m: m, n: n, k: k, alpha: 1}
+	ra, ca, rb, cb := m, k, k, n
+	if transA {
+		ra, ca = ca, ra
+	}
+	if transB {
+		rb, cb = cb, rb
+	}
+	q.lda, q.ldb, q.ldc = ca+rng.IntN(3), cb+rng.IntN(3), max(1, n)+rng.IntN(3)
+	q.a, q.b = random(rng, ra*q.lda), random(rng, rb*q.ldb)
+	q.c = make([]float32, m*q.ldc+7)
+	for i := range q.c {
+		q.c[i] = guard
+	}
+	return q
+}
+
+func random(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = rng.Float32()*2 - 1
+	}
+	return x
+}
+
+func (q *problem) solve(v micro.Variant, p *par.Pool) []float32 {
+	c := slices.Clone(q.c)
+	sgemm(v, p, q.transA, q.transB, q.m, q.n, q.k, q.alpha, q.a, q.lda, q.b, q.ldb, q.beta,
+		c[:max(0, len(c)-7)], q.ldc)
+	return c
+}
+
+func (q *problem) at(i, j, l int) (a, b float64) {
+	ia, ib := i*q.lda+l, l*q.ldb+j
+	if q.transA {
+		ia = l*q.lda + i
+	}
+	if q.transB {
+		ib = j*q.ldb + l
+	}
+	return float64(q.a[ia]), float64(q.b[ib])
+}
+
+// check compares a result with a float64 sum of products.
+func (q *problem) check(t *testing.T, what string, got []float32) {
+	t.Helper()
+	for i, c := range got {
+		if (i/q.ldc >= q.m || i%q.ldc >= q.n) && c != guard {
+			t.Fatalf("%s: C[%d], outside the matrix, is now %g", what, i, c)
+		}
+	}
+	for i := range q.m {
+		for j := range q.n {
+			var sum, mag float64
+			for l := range q.k {
+				a, b := q.at(i, j, l)
+				sum += a * b
+				mag += math.Abs(a * b)
+			}
+			before := float64(q.c[i*q.ldc+j])
+			want := float64(q.alpha) * sum
+			mag *= math.Abs(float64(q.alpha))
+			if q.beta != 0 {
+				want += float64(q.beta) * before
+				mag += math.Abs(float64(q.beta) * before)
+			}
+			g := float64(got[i*q.ldc+j])
+			if math.Abs(g-want) > tolerance*float64(q.k+4)*mag {
+				t.Fatalf("%s: C[%d,%d] = %g, want %g", what, i, j, g, want)
+			}
+		}
+	}
+}
+
+func pools(t testing.TB) []*par.Pool {
+	var ps []*par.Pool
+	for threads := 1; threads <= 3; threads++ {
+		p := par.New(threads)
+		t.Cleanup(p.Close)
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// TestSGEMM covers tails of every loop, all four transpositions, strides, alpha and beta, each
+// variant, and that 1, 2 and 3 threads give the same bits.
+func TestSGEMM(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	ps := pools(t)
+	shapes := [][3]int{{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {1, 1, 1}, {1, 17, 5}, {5, 1, 300}, {2, 3, 4},
+		{13, 31, 7}, {14, 32, 16}, {15, 33, 17}, {28, 48, 9}, {29, 65, 33}, {64, 10, 100},
+		{97, 101, 103}, {170, 70, 40}, {43, 340, 60}, {33, 40, 1000}, {10, 20, 4096}, {17, 33, 5001}}
+	for range 12 {
+		shapes = append(shapes, [3]int{1 + rng.IntN(60), 1 + rng.IntN(90), 1 + rng.IntN(60)})
+	}
+	for i, s := range shapes {
+		for trans := range 4 {
+			q := newProblem(rng, trans&1 != 0, trans&2 != 0, s[0], s[1], s[2])
+			if (i+trans)%3 == 0 {
+				q.alpha, q.beta = -0.5, 1.5
+			}
+			for _, v := range micro.Variants() {
+				what := fmt.Sprintf("%v %v trans %d", v, s, trans)
+				first := q.solve(v, ps[0])
+				q.check(t, what, first)
+				for _, p := range ps[1:] {
+					if !slices.Equal(q.solve(v, p), first) {
+						t.Fatalf("%s: other bits on %d threads", what, p.Threads())
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestPackedA takes leading dimensions that make rows compete for cache sets, which A is packed
+// for, and enough columns that a transposed A is packed too.
+func TestPackedA(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	ps := pools(t)
+	for _, s := range [][3]int{{40, 70, 1024}, {200, 333, 512}, {31, 100, 256}} {
+		for trans := range 2 {
+			q := newProblem(rng, trans == 1, false, s[0], s[1], s[2])
+			if trans == 0 {
+				q.lda = s[2]
+			}
+			for _, v := range micro.Variants() {
+				first := q.solve(v, ps[0])
+				q.check(t, fmt.Sprint(v, s, trans), first)
+				if !slices.Equal(q.solve(v, ps[2]), first) {
+					t.Fatalf("%v %v: other bits on 3 threads", v, s)
+				}
+			}
+		}
+	}
+}
+
+// TestRowsAreIndependent: the bits of a row do not depend on how many rows are computed with it,
+// so an image is classified the same alone and in a batch.
+func TestRowsAreIndependent(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	p := par.New(2)
+	defer p.Close()
+	q := newProblem(rng, false, true, 100, 70, 130)
+	all := q.solve(micro.Best(), p)
+	for _, m := range []int{1, 5, 29} {
+		one := *q
+		one.m = m
+		got := one.solve(micro.Best(), p)
+		if !slices.Equal(got[:(m-1)*q.ldc+q.n], all[:(m-1)*q.ldc+q.n]) {
+			t.Fatalf("the first %d rows differ from those of the whole product", m)
+		}
+	}
+}
+
+func TestNonFinite(t *testing.T) {
+	p := par.New(2)
+	defer p.Close()
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, v := range micro.Variants() {
+		for _, bad := range []float32{nan, inf} {
+			rng := rand.New(rand.NewPCG(11, 12))
+			q := newProblem(rng, false, false, 20, 40, 30)
+			for i := range q.c {
+				q.c[i] = nan // beta is 0: not read
+			}
+			q.a[3*q.lda+4] = bad
+			clear(q.b[4*q.ldb : 5*q.ldb]) // bad · 0 is NaN
+			got := q.solve(v, p)
+			for i := range q.m {
+				for j := range q.n {
+					if c := got[i*q.ldc+j]; (c != c) != (i == 3) {
+						t.Fatalf("%v: %g in A's row 3: C[%d,%d] = %g", v, bad, i, j, c)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestSGEMMBatch(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for _, p := range pools(t) {
+		const batch, m, n, k = 23, 17, 19, 33
+		a, b := random(rng, batch*m*k), random(rng, n*k)
+		for _, v := range micro.Variants() {
+			got, want := make([]float32, batch*m*n), make([]float32, batch*m*n)
+			sgemmBatch(v, p, false, true, batch, m, n, k, 1, a, k, m*k, b, k, 0, 0, got, n, m*n)
+			for i := range batch {
+				sgemm(v, p, false, true, m, n, k, 1, a[i*m*k:], k, b, k, 0, want[i*m*n:], n)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%v, %d threads: the batch differs from single products", v, p.Threads())
+			}
+		}
+	}
+}
+
+func TestMisusePanics(t *testing.T) {
+	p := par.New(1)
+	x := make([]float32, 11)
+	for name, f := range map[string]func(){
+		"short A": func() { SGEMM(p, false, false, 3, 2, 4, 1, x, 4, x, 2, 0, x, 2) },
+		"ldc":     func() { SGEMM(p, false, false, 2, 3, 2, 1, x, 2, x, 3, 0, x, 2) },
+		"sign":    func() { SGEMM(p, false, false, -1, 3, 2, 1, x, 2, x, 3, 0, x, 3) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+func TestPeakFMA(t *testing.T) {
+	p := par.New(1)
+	if g := PeakFMA(p); g < 0.05 || g > 1e5 {
+		t.Fatalf("PeakFMA = %g GFLOP/s", g)
+	}
+	if k := Kernel(); k != micro.Best().String() {
+		t.Fatalf("Kernel() = %q", k)
+	}
+}
+
+func ExampleSGEMM() {
+	p := par.New(2)
+	defer p.Close()
+	a := []float32{1, 2, 3, 4, 5, 6} // 2×3
+	b := []float32{1, 1, 0, 0, 1, 1} // stored 2×3, used as its 3×2 transpose
+	c := make([]float32, 4)
+	SGEMM(p, false, true, 2, 2, 3, 1, a, 3, b, 3, 0, c, 2)
+	fmt.Println(c)
+	// Output: [3 5 9 11]
+}
