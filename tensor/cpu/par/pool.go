@@ -39,6 +39,7 @@ type Pool struct {
 	closed  atomic.Bool
 
 	scratch scratch
+	memo    sync.Map
 }
 
 // A failure is the first panic of a region.

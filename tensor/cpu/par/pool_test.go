@@ -165,3 +165,20 @@ func ExamplePool_Run() {
 	fmt.Println(squares)
 	// Output: [0 1 4 9 16]
 }
+
+func TestMemo(t *testing.T) {
+	type key struct{ a, b int }
+	p := New(1)
+	built := 0
+	for range 3 {
+		for a := range 2 {
+			v := p.Memo(key{a, 7}, func() any { built++; return a + 7 })
+			if v != a+7 {
+				t.Fatalf("Memo(%d) = %v", a, v)
+			}
+		}
+	}
+	if built != 2 {
+		t.Fatalf("built %d values, want 2", built)
+	}
+}
