@@ -119,9 +119,14 @@ func (b *Backend) Download(dst []byte, src tensor.Buffer) {
 // Sync does nothing: every kernel has finished when it returns.
 func (b *Backend) Sync() error { return nil }
 
+// fillBytes sets every byte to v, by copying ever longer parts.
 func fillBytes(s []byte, v byte) {
-	for i := range s {
-		s[i] = v
+	if len(s) == 0 {
+		return
+	}
+	s[0] = v
+	for n := 1; n < len(s); n *= 2 {
+		copy(s[n:], s[:n])
 	}
 }
 

@@ -1,0 +1,88 @@
+package backendtest
+
+import (
+	"fmt"
+
+	"afterimage/tensor"
+)
+
+// permutations are shapes with axis orders: identity, transposes, NHWC to NCHW and back, attention's
+// head split, rotations, extents 0 and 1.
+var permutations = []struct{ shape, perm []int }{
+	{[]int{}, []int{}}, {[]int{7}, []int{0}}, {[]int{0, 3}, []int{1, 0}}, {[]int{5, 7}, []int{0, 1}}, {[]int{5, 7}, []int{1, 0}},
+	{[]int{67, 129}, []int{1, 0}}, {[]int{1, 33}, []int{1, 0}}, {[]int{3, 5, 7}, []int{2, 0, 1}}, {[]int{3, 5, 7}, []int{1, 0, 2}},
+	{[]int{3, 17, 33}, []int{0, 2, 1}}, {[]int{2, 8, 9, 3}, []int{0, 3, 1, 2}}, {[]int{2, 3, 8, 9}, []int{0, 2, 3, 1}},
+	{[]int{2, 5, 4, 16}, []int{0, 2, 1, 3}}, {[]int{16, 3, 3, 8}, []int{3, 1, 2, 0}}, {[]int{2, 3, 4, 5, 6}, []int{4, 2, 0, 3, 1}},
+	{[]int{4, 32, 32, 17}, []int{0, 3, 1, 2}},
+}
+
+// regions are shapes of dst and x with boxes: all, padding, cropping, channel slice, reversal,
+// stride on either side, space to depth's gather, one element, none.
+var regions = []struct {
+	dst, x []int
+	r      tensor.Region
+}{
+	{[]int{7}, []int{7}, tensor.Region{DstStart: []int{0}, DstStep: []int{1}, SrcStart: []int{0}, SrcStep: []int{1}, Size: []int{7}}},
+	{[]int{}, []int{}, tensor.Region{}},
+	{[]int{9, 10}, []int{5, 6}, tensor.Region{DstStart: []int{2, 3}, DstStep: []int{1, 1}, SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{5, 6}}},
+	{[]int{3, 4}, []int{9, 10}, tensor.Region{DstStart: []int{0, 0}, DstStep: []int{1, 1}, SrcStart: []int{4, 5}, SrcStep: []int{1, 1}, Size: []int{3, 4}}},
+	{[]int{2, 4, 4, 19}, []int{2, 4, 4, 7}, tensor.Region{DstStart: []int{0, 0, 0, 11}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 0, 0, 0}, SrcStep: []int{1, 1, 1, 1}, Size: []int{2, 4, 4, 7}}},
+	{[]int{2, 6, 8, 3}, []int{2, 6, 8, 3}, tensor.Region{DstStart: []int{0, 0, 0, 0}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 0, 7, 0}, SrcStep: []int{1, 1, -1, 1}, Size: []int{2, 6, 8, 3}}},
+	{[]int{2, 6, 8, 3}, []int{2, 3, 4, 3}, tensor.Region{DstStart: []int{0, 1, 0, 0}, DstStep: []int{1, 2, 2, 1}, SrcStart: []int{0, 0, 0, 0}, SrcStep: []int{1, 1, 1, 1}, Size: []int{2, 3, 4, 3}}},
+	{[]int{2, 3, 4, 3}, []int{2, 6, 8, 3}, tensor.Region{DstStart: []int{0, 0, 0, 0}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 1, 1, 0}, SrcStep: []int{1, 2, 2, 1}, Size: []int{2, 3, 4, 3}}},
+	{[]int{33}, []int{70}, tensor.Region{DstStart: []int{32}, DstStep: []int{-1}, SrcStart: []int{1}, SrcStep: []int{2}, Size: []int{33}}},
+	{[]int{5, 5}, []int{5, 5}, tensor.Region{DstStart: []int{4, 4}, DstStep: []int{1, 1}, SrcStart: []int{0, 2}, SrcStep: []int{1, 1}, Size: []int{1, 1}}},
+	{[]int{5, 5}, []int{5, 5}, tensor.Region{DstStart: []int{0, 0}, DstStep: []int{1, 1}, SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{3, 0}}},
+	{[]int{4, 40, 40, 8}, []int{4, 32, 32, 8}, tensor.Region{DstStart: []int{0, 4, 4, 0}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 0, 0, 0}, SrcStep: []int{1, 1, 1, 1}, Size: []int{4, 32, 32, 8}}},
+}
+
+// reversed swaps source and destination: the adjoint of a region copied into zeros.
+func reversed(r tensor.Region) tensor.Region {
+	return tensor.Region{DstStart: r.SrcStart, DstStep: r.SrcStep, SrcStart: r.DstStart, SrcStep: r.DstStep, Size: r.Size}
+}
+
+// copyFamily tests Permute and CopyRegion, as moves of bits and as linear maps.
+func copyFamily(f *family) {
+	for _, c := range permutations {
+		f.check(fmt.Sprintf("permute/%v by %v", c.shape, c.perm), func(e *env) {
+			x := e.in(normal(0, 1), c.shape...)
+			out, back := make([]int, len(c.perm)), make([]int, len(c.perm))
+			for i, p := range c.perm {
+				out[i], back[p] = c.shape[p], i
+			}
+			y := e.out(out...)
+			e.Permute(y, x, c.perm)
+			e.want("Permute", y, exactly())
+			dy, dx := e.in(normal(0, 1), out...), e.out(c.shape...)
+			e.Permute(dx, dy, back)
+			e.adjoint("Permute", kRounded, y, dy, x, dx)
+			again := e.out(c.shape...)
+			e.Permute(again, y, back)
+			e.want("round trip", again, exactly())
+		})
+	}
+	for i, c := range regions {
+		f.check(fmt.Sprintf("region/%d %v from %v", i, c.dst, c.x), func(e *env) {
+			x := e.in(normal(0, 1), c.x...)
+			full := e.state(cycle(7), c.dst...)
+			e.CopyRegion(full, x, c.r)
+			e.want("outside stays", full, exactly())
+			y, dx := e.state(cycle(0), c.dst...), e.state(cycle(0), c.x...)
+			e.CopyRegion(y, x, c.r)
+			dy := e.in(normal(0, 1), c.dst...)
+			e.CopyRegion(dx, dy, reversed(c.r))
+			e.adjoint("CopyRegion", kRounded, y, dy, x, dx)
+		})
+	}
+	f.checkIn("ints", tensor.F32, func(e *env) {
+		x := e.intsBelow(1<<30, 5, 7)
+		y := e.outInts(7, 5)
+		e.Permute(y, x, []int{1, 0})
+		e.want("Permute i32", y, exactly())
+		b := e.scope.New(tensor.U8, 5, 7)
+		e.Cast(b, x)
+		c := e.scope.Zeros(tensor.U8, 5, 7)
+		e.CopyRegion(c, b, tensor.Region{DstStart: []int{1, 0}, DstStep: []int{1, 1}, SrcStart: []int{0, 6}, SrcStep: []int{1, -1}, Size: []int{4, 7}})
+		e.want("CopyRegion u8", c, exactly())
+	})
+}

@@ -1,0 +1,79 @@
+package backendtest
+
+import (
+	"fmt"
+
+	"afterimage/tensor"
+)
+
+// paramShapes are one optimizer call's parameters: several tensors, empty and tiny ones among them.
+var paramShapes = [][]int{{17, 33}, {1}, {0}, {3, 3, 3, 8}, {67}, {40009}}
+
+// optimSteps is how often each optimizer runs: enough for momentum and bias correction to act.
+const optimSteps = 5
+
+// states draws one tensor for each parameter.
+func states(e *env, g gen) []*tensor.Tensor {
+	var ts []*tensor.Tensor
+	for _, s := range paramShapes {
+		ts = append(ts, e.state(g, s...))
+	}
+	return ts
+}
+
+func wantAll(e *env, name string, ts []*tensor.Tensor, tol func(n int) tolerance) {
+	for i, t := range ts {
+		e.want(fmt.Sprintf("%s[%d]", name, i), t, tol(t.Size()))
+	}
+}
+
+func nearOne(n int) tolerance { return withinOne(kSteps, n) }
+
+// optimFamily tests SGD, Adam and Lerp over several steps. Parameters lie in (−1, 1) and
+// gradients near 1, so bounds are absolute.
+func optimFamily(f *family) {
+	for _, p := range []tensor.SGDParams{{}, {WeightDecay: 0.1}, {Momentum: 0.9}, {Momentum: 0.9, WeightDecay: 5e-4},
+		{Momentum: 0.9, WeightDecay: 1e-2, Nesterov: true}} {
+		f.check(fmt.Sprintf("sgd/%+v", p), func(e *env) { sgdCase(e, p) })
+	}
+	for _, p := range []tensor.AdamParams{{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, {Beta1: 0, Beta2: 0.999, Eps: 1e-6},
+		{Beta1: 0.5, Beta2: 0.9, Eps: 1e-8, WeightDecay: 0.05}} {
+		f.check(fmt.Sprintf("adam/%+v", p), func(e *env) { adamCase(e, p) })
+	}
+	f.check("lerp", func(e *env) {
+		for _, decay := range []float64{0, 0.5, 0.999, 1} {
+			dst, src := states(e, uniform(-1, 1)), states(e, uniform(-1, 1))
+			for range 3 {
+				e.Lerp(dst, src, e.scalar(decay))
+			}
+			wantAll(e, fmt.Sprint("lerp ", decay), dst, nearOne)
+		}
+	})
+}
+
+func sgdCase(e *env, p tensor.SGDParams) {
+	params := states(e, uniform(-1, 1))
+	var buf []*tensor.Tensor
+	if p.Momentum != 0 {
+		buf = states(e, cycle(0))
+	}
+	for step := range optimSteps {
+		grads := states(e, normal(0, 1))
+		e.SGD(p, params, grads, buf, e.scalar(0.1/float64(1+step)))
+		wantAll(e, fmt.Sprint("p after ", step), params, nearOne)
+	}
+	wantAll(e, "buf", buf, nearOne)
+}
+
+func adamCase(e *env, p tensor.AdamParams) {
+	params, m, v := states(e, uniform(-1, 1)), states(e, cycle(0)), states(e, cycle(0))
+	for step := range optimSteps {
+		grads := states(e, normal(0, 1))
+		t := e.ints([]int32{int32(step + 1)}, 1)
+		e.Adam(p, params, grads, m, v, e.scalar(0.01), t)
+		wantAll(e, fmt.Sprint("p after ", step), params, nearOne)
+	}
+	wantAll(e, "m", m, nearOne)
+	// v is a sum of squares: nothing cancels, and 1 − β₂ taken in F32 would show.
+	wantAll(e, "v", v, func(int) tolerance { return within(kSum) })
+}

@@ -1,0 +1,100 @@
+package backendtest
+
+import (
+	"testing"
+
+	"afterimage/tensor"
+	"afterimage/tensor/ref"
+)
+
+// Options say what to test.
+type Options struct {
+	// Open returns a backend that computes with that many threads; a device ignores the number.
+	// Run opens one with 1 thread and one with Threads, and uses both throughout.
+	Open func(threads int) tensor.Backend
+	// Threads is the larger number of threads; 0 means 4, so that it exceeds small machines.
+	Threads int
+	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 half of
+	// the suite is then skipped with this reason.
+	NoF64 string
+}
+
+// Run tests the backend that o opens, one subtest for each kernel family, named like the files of
+// this package: go test -run 'TestConformance/conv'. Failures show the case, the element and the bound.
+func Run(t *testing.T, o Options) {
+	threads := o.Threads
+	if threads == 0 {
+		threads = 4
+	}
+	s := &suite{options: o, oracle: newGuarded(ref.New()),
+		one: newGuarded(o.Open(1)), many: newGuarded(o.Open(threads))}
+	if !s.one.host {
+		t.Logf("%s: guard zones skipped: they need host memory", s.one.Name())
+	}
+	for _, f := range []struct {
+		name string
+		run  func(*family)
+	}{
+		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
+		{"matmul", matMulFamily}, {"conv", convFamily}, {"copy", copyFamily},
+		{"index", indexFamily}, {"pool", poolFamily}, {"resample", resampleFamily},
+		{"norm", normFamily}, {"random", randomFamily}, {"optim", optimFamily},
+	} {
+		t.Run(f.name, func(t *testing.T) { f.run(&family{t, s}) })
+	}
+}
+
+// suite holds the backends that take part.
+type suite struct {
+	options           Options
+	oracle, one, many *guarded
+}
+
+// family runs the cases of one kernel family.
+type family struct {
+	t *testing.T
+	s *suite
+}
+
+// check runs a case in F32 and F64. The case is a function that draws its inputs, calls kernels
+// and hands over the results; it runs once on the oracle and three times on the backend, with the
+// same inputs each time.
+func (f *family) check(name string, c func(e *env)) {
+	f.checkIn(name, tensor.F32, c)
+	f.checkIn(name, tensor.F64, c)
+}
+
+func (f *family) checkIn(name string, dt tensor.DType, c func(e *env)) {
+	f.t.Run(name+"/"+dt.String(), func(t *testing.T) {
+		if dt == tensor.F64 && f.s.options.NoF64 != "" {
+			t.Skipf("F64: %s", f.s.options.NoF64)
+		}
+		tp := newTape()
+		want := f.s.play(t, "ref", newEnv(f.s.oracle, tensor.F64, dt, tp), c)
+		first := f.s.play(t, "1 thread", newEnv(f.s.one, dt, dt, tp), c)
+		compare(t, dt, first, want)
+		again := f.s.play(t, "second run", newEnv(f.s.one, dt, dt, tp), c)
+		sameBits(t, "second run", again, first)
+		many := f.s.play(t, "more threads", newEnv(f.s.many, dt, dt, tp), c)
+		sameBits(t, "more threads", many, first)
+	})
+}
+
+// play runs a case on one backend and returns what it handed over. It reports panics, failed
+// invariants and damaged guard zones.
+func (s *suite) play(t *testing.T, label string, e *env, c func(e *env)) []output {
+	t.Helper()
+	e.oracle = e.guarded == s.oracle
+	if err := tensor.Try(func() { c(e) }); err != nil {
+		t.Fatalf("%s: panic: %v", label, err)
+	}
+	if err := e.Sync(); err != nil {
+		t.Fatalf("%s: Sync: %v", label, err)
+	}
+	e.checkInputs()
+	e.scope.Close()
+	for _, msg := range append(e.faults, e.takeFaults()...) {
+		t.Errorf("%s: %s", label, msg)
+	}
+	return e.outputs
+}
