@@ -130,7 +130,7 @@ type UnaryOp uint8
 const (
 	Neg       UnaryOp = iota // −x
 	Abs                      // |x|
-	Sign                     // −1, 0 or 1; Sign(0) = 0, Sign(NaN) = NaN
+	Sign                     // −1, 0 or 1; Sign(0) = Sign(NaN) = 0
 	Step                     // x > 0 ? 1 : 0
 	Exp                      // eˣ
 	Log                      // natural logarithm
@@ -209,7 +209,8 @@ func (p ConvParams) Out(h, w, kh, kw int) (oh, ow int) {
 	return max(oh, 0), max(ow, 0)
 }
 
-// PoolParams are the attributes of pooling.
+// PoolParams are the attributes of pooling. Every padding is smaller than the window, so that each
+// window holds a pixel.
 type PoolParams struct {
 	KH, KW           int // window
 	StrideH, StrideW int // ≥ 1
@@ -217,7 +218,7 @@ type PoolParams struct {
 	PadBottom        int
 	PadRight         int
 	CeilMode         bool // round output extents up; a window must still start inside image or left padding
-	CountPad         bool // AvgPool divides by KH·KW, padding included (PyTorch's default); else by the pixels inside
+	CountPad         bool // AvgPool divides by the positions inside the padded image: KH·KW, but for CeilMode's overhang (PyTorch's default); else by the pixels inside
 }
 
 // Out returns the output extents for an h×w image.

@@ -15,7 +15,7 @@ type Options struct {
 	// Threads is the larger number of threads; 0 means 4, so that it exceeds small machines.
 	Threads int
 	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 half of
-	// the suite is then skipped with this reason.
+	// the suite is then skipped with this reason. go test -short skips it always.
 	NoF64 string
 }
 
@@ -68,6 +68,9 @@ func (f *family) checkIn(name string, dt tensor.DType, c func(e *env)) {
 	f.t.Run(name+"/"+dt.String(), func(t *testing.T) {
 		if dt == tensor.F64 && f.s.options.NoF64 != "" {
 			t.Skipf("F64: %s", f.s.options.NoF64)
+		}
+		if dt == tensor.F64 && testing.Short() {
+			t.Skip("short: F32 only")
 		}
 		tp := newTape()
 		want := f.s.play(t, "ref", newEnv(f.s.oracle, tensor.F64, dt, tp), c)
