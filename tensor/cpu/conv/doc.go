@@ -1,0 +1,43 @@
+// Package conv convolves float32 images directly, without building a matrix of patches.
+//
+// # Tap offsets
+//
+// Activations are NHWC and weights OHWI: the channels of a pixel are contiguous. A convolution is
+//
+//	y[n, oh, ow, o] = sum over kh, kw, c of x[n, oh*s+kh-pad, ow*s+kw-pad, c] * w[o, kh, kw, c]
+//
+// Fix one tap (kh, kw). What remains is a matrix product: pixels × channels times channels ×
+// outputs. Its left operand is the input itself, only that it begins at another pixel, so a tap is
+// a single number, an offset into x. A tile of y, up to 14 neighbouring pixels of a row by 32
+// output channels, stays in registers while the kernel walks through the taps; x is read where it
+// lies, one element at a time, and the weights come in vectors from panels
+// [outputs/32][tap][channel][32] packed at each call, which costs a hundredth of the call.
+//
+// # Padding
+//
+// Padding is not stored and not computed with. A tap that falls outside the image for a whole tile
+// is left out of the tile's list, and the kernel has inner loops that leave out the first or the
+// last pixel of a tile. Tiles are cut so that nothing else is needed. On 4×4 images 31 % of the
+// taps of a 3×3 filter lie outside, and that share of the work disappears.
+//
+// # The three directions
+//
+// The gradient with respect to the input is the same loop with the roles of x and y exchanged and
+// the taps reversed. With stride s an input pixel sees only the taps that agree with its position
+// modulo s, so it splits into s² phases, each an ordinary stride-1 convolution that writes every
+// s-th pixel: no zeros are inserted. The gradient with respect to the weights is, for each tap, the
+// product dyᵀ·x over all pixels; there a segment of the kernel is a row of pixels.
+//
+// Non-goals: other layouts and types, transposed convolution as an operation of its own (it is
+// InputGrad), tuning at run time. Grouped convolution is right but not fast.
+//
+// Invariants:
+//
+//  1. The bits of a result depend on the operands and the Shape, not on the number of threads.
+//     Forward and InputGrad give an image the same bits whatever the batch it is in.
+//  2. Only products of an input pixel inside the image enter a sum; every such product does, so
+//     NaN and infinities propagate exactly to the outputs whose window holds them.
+//  3. Every element of the result is written, and nothing else.
+//
+// Comes from: tensor/cpu. Goes to: packages gemm and gemm/micro.
+package conv

@@ -1,0 +1,99 @@
+package conv
+
+import (
+	"fmt"
+
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// Forward computes the convolution
+//
+//	y[n, oh, ow, o] = bias[o] + sum over kh, kw, c of
+//	    x[n, oh*StrideH + kh*DilH - PadTop, ow*StrideW + kw*DilW - PadLeft, c] * w[o, kh, kw, c]
+//
+// for x [N H W C], w [O KH KW C/Groups], y [N OutH OutW O] and bias [O] or nil; positions outside
+// x count as zero. (Without the reversal of the filter: what the field calls convolution.)
+//
+// It panics if the shape is invalid or a slice has another number of elements than its shape.
+func (s Shape) Forward(p *par.Pool, y, x, w, bias []float32) {
+	s.forward(micro.Best(), p, y, x, w, bias)
+}
+
+// forwardKey and gradKey name the tables kept in the pool.
+type (
+	forwardKey struct{ Shape }
+	gradKey    struct {
+		Shape
+		phaseH, phaseW int
+	}
+)
+
+func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
+	s.check("Forward", x, w, y)
+	if bias != nil && len(bias) != s.O {
+		panic(fmt.Sprintf("conv: Forward: bias has %d elements for %d channels", len(bias), s.O))
+	}
+	k, taps := s.C/s.Groups, s.KH*s.KW
+	key := s
+	key.N = 0 // the table is the same for any batch
+	t := p.Memo(forwardKey{key}, func() any {
+		return newTable(forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH),
+			forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW), s.W*s.C, s.C, k)
+	}).(*table)
+	q := pass{v: v, p: p, table: t, in: x, out: y, n: s.N,
+		inImage: s.H * s.W * s.C, inRow: s.W * s.C, inPix: s.C,
+		outImage: s.OutH() * s.OutW() * s.O, outRow: s.OutW() * s.O, outPix: s.O,
+		groups: s.Groups, k: k, o: s.O / s.Groups, bias: bias}
+	q.pack = func(dst []float32, width, group, o0, cols, tap int) {
+		src := w[((group*q.o+o0)*taps+tap)*k:]
+		for i := 0; i < width; i += 16 {
+			rows := max(0, min(16, cols-i))
+			micro.Transpose16(v, dst[i:], width, src[min(i*taps*k, len(src)):], taps*k, rows, k)
+		}
+	}
+	q.run()
+}
+
+// InputGrad computes the gradient of a convolution with respect to its input, the adjoint of
+// Forward in x:
+//
+//	dx[n, h, w, c] = sum over kh, kw, o of dy[n, oh, ow, o] * w[o, kh, kw, c]
+//	    where oh*StrideH + kh*DilH = h + PadTop and ow*StrideW + kw*DilW = w + PadLeft
+//
+// dx is overwritten; pixels that no output saw get zero. Shapes and panics are as in Forward. It is
+// also what the field calls transposed convolution.
+func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32) {
+	s.inputGrad(micro.Best(), p, dx, dy, w)
+}
+
+func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
+	s.check("InputGrad", dx, w, dy)
+	for i := range s.StrideH {
+		for j := range s.StrideW {
+			s.inputGradPhase(v, p, dx, dy, w, i, j)
+		}
+	}
+}
+
+// inputGradPhase computes the pixels of dx whose padded position is (i, j) modulo the strides.
+func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32, i, j int) {
+	outH, outW := s.OutH(), s.OutW()
+	k, c, taps := s.O/s.Groups, s.C/s.Groups, s.KH*s.KW
+	key := s
+	key.N = 0
+	t := p.Memo(gradKey{key, i, j}, func() any {
+		return newTable(gradAxis(s.H, outH, s.KH, s.StrideH, s.PadTop, s.DilH, i),
+			gradAxis(s.W, outW, s.KW, s.StrideW, s.PadLeft, s.DilW, j), outW*s.O, s.O, k)
+	}).(*table)
+	q := pass{v: v, p: p, table: t, in: dy, out: dx, n: s.N,
+		inImage: outH * outW * s.O, inRow: outW * s.O, inPix: s.O,
+		outImage: s.H * s.W * s.C, outRow: s.W * s.C, outPix: s.C,
+		groups: s.Groups, k: k, o: c}
+	q.pack = func(dst []float32, width, group, c0, cols, tap int) {
+		kh, kw := t.rows.taps[tap/len(t.cols.taps)].k, t.cols.taps[tap%len(t.cols.taps)].k
+		src := w[(group*k*taps+kh*s.KW+kw)*c+c0:]
+		micro.Pack(v, dst, width, src, taps*c, k, cols)
+	}
+	q.run()
+}

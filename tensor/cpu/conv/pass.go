@@ -1,0 +1,136 @@
+package conv
+
+import (
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// A pass is one sweep of the tile kernel over an output tensor: a forward convolution, or one
+// phase of an input gradient.
+type pass struct {
+	v micro.Variant
+	p *par.Pool
+	*table
+
+	in, out                   []float32
+	n                         int // images
+	inImage, inRow, inPix     int // strides in elements
+	outImage, outRow, outPix  int
+	groups, k, o              int // channels of a group that are summed over, and produced
+	bias                      []float32
+	packed                    []float32
+	pack                      func(dst []float32, width, group, o0, cols, tapIndex int)
+	panelsPerGroup, groupSize int // packed panels, and floats, of one group
+}
+
+// Limits of a work item, for a second-level cache of 1 MiB: the weights of an item are read again
+// for every tile of pixels, its input pixels again for every panel of weights.
+const (
+	itemWeights = 96 << 10 // floats
+	itemInput   = 48 << 10 // floats
+	itemFlops   = 32 << 20 // a fraction of a millisecond
+	itemsEach   = 6        // items for each thread, so that a slow core does not delay the join
+	minFlops    = 1 << 19  // less than this is not worth a second thread
+)
+
+// run packs the weights and sweeps the output.
+func (q *pass) run() {
+	if q.n*q.rows.count*q.cols.count == 0 {
+		return
+	}
+	taps := len(q.rows.taps) * len(q.cols.taps)
+	q.panelsPerGroup = ceil(q.o, micro.MaxCols)
+	lastWidth := panelWidth(q.o - (q.panelsPerGroup-1)*micro.MaxCols)
+	q.groupSize = taps * q.k * ((q.panelsPerGroup-1)*micro.MaxCols + lastWidth)
+	q.packed = q.p.Borrow(q.groups * q.groupSize)
+	q.packAll(taps)
+	q.sweep(taps)
+	q.p.Return(q.packed)
+}
+
+// panel returns the group, the first output channel in it, the number of channels and the place of
+// the packed weights of a panel.
+func (q *pass) panel(i, taps int) (group, o0, cols, at int) {
+	group, o0 = i/q.panelsPerGroup, i%q.panelsPerGroup*micro.MaxCols
+	return group, o0, min(micro.MaxCols, q.o-o0), group*q.groupSize + o0*taps*q.k
+}
+
+// packAll fills the panels [tap][k][width].
+func (q *pass) packAll(taps int) {
+	panels := q.groups * q.panelsPerGroup
+	one := func(i int) {
+		group, o0, cols, at := q.panel(i/taps, taps)
+		width := panelWidth(cols)
+		q.pack(q.packed[at+i%taps*q.k*width:], width, group, o0, cols, i%taps)
+	}
+	if panels*taps*q.k < 1<<12 {
+		for i := range panels * taps {
+			one(i)
+		}
+		return
+	}
+	q.p.Run(panels*taps, one)
+}
+
+// sweep cuts the output into items, runs of rows times runs of panels, and computes them.
+func (q *pass) sweep(taps int) {
+	panels, rows := q.groups*q.panelsPerGroup, q.n*q.rows.count
+	perPanel := max(1, taps*q.k) * micro.MaxCols
+	itemPanels := max(1, min(panels, itemWeights/perPanel))
+	panelItems := ceil(panels, itemPanels)
+	itemPanels = ceil(panels, panelItems)
+
+	rowFlops := 2 * perPanel * itemPanels * q.cols.count
+	itemRows := max(1, itemFlops/rowFlops)
+	if itemPanels > 1 {
+		itemRows = min(itemRows, max(1, itemInput/max(1, q.rows.step*q.inRow)))
+	}
+	if threads := q.p.Threads(); threads > 1 && rowFlops*rows*panelItems > minFlops {
+		itemRows = min(itemRows, max(1, rows*panelItems/(itemsEach*threads)))
+	}
+	if rowFlops*rows*panelItems <= minFlops {
+		itemRows = rows
+	}
+	rowItems := ceil(rows, itemRows)
+	q.p.Run(panelItems*rowItems, func(i int) {
+		r0, p0 := i%rowItems*itemRows, i/rowItems*itemPanels
+		r1, p1 := min(rows, r0+itemRows), min(panels, p0+itemPanels)
+		for panel := p0; panel < p1; panel++ {
+			q.item(panel, taps, r0, r1)
+		}
+	})
+}
+
+// item computes one panel of output channels for output rows r0..r1-1, counted over all images.
+func (q *pass) item(panel, taps, r0, r1 int) {
+	group, o0, cols, at := q.panel(panel, taps)
+	width := panelWidth(cols)
+	g := micro.Args{A: q.in, B: q.packed, C: q.out, BOff: at, StepA: 1, StepB: width, Cols: cols,
+		Alpha: 1}
+	g.SetRows(q.cols.step*q.inPix, q.cols.stride*q.outPix)
+	if q.bias != nil {
+		g.Bias = q.bias[group*q.o+o0:][:cols]
+	}
+	segs := q.segs[width/32]
+	for r := r0; r < r1; r++ {
+		n, i := r/q.rows.count, r%q.rows.count
+		in := n*q.inImage + i*q.rows.step*q.inRow + group*q.k
+		out := n*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow + group*q.o + o0
+		for t, s := range q.spans {
+			g.Segs, g.Rows = segs[q.class[i]][t], s.n
+			g.AOff = in + s.from*q.cols.step*q.inPix
+			g.COff = out + (q.cols.start+s.from*q.cols.stride)*q.outPix
+			micro.Mul(q.v, &g)
+		}
+	}
+}
+
+// panelWidth is the row length of a packed panel with the given number of columns.
+func panelWidth(cols int) int {
+	if cols <= 16 {
+		return 16
+	}
+	return 32
+}
+
+func ceil(a, b int) int { return (a + b - 1) / b }

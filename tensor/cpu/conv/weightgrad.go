@@ -1,0 +1,219 @@
+package conv
+
+import (
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// WeightGrad computes the gradient of a convolution with respect to its weights, the adjoint of
+// Forward in w:
+//
+//	dw[o, kh, kw, c] = sum over n, oh, ow of dy[n, oh, ow, o] *
+//	    x[n, oh*StrideH + kh*DilH - PadTop, ow*StrideW + kw*DilW - PadLeft, c]
+//
+// where positions outside x do not take part. dw is overwritten. Shapes and panics are as in
+// Forward. The sum over pixels is cut into parts by a rule that looks only at the Shape, and the
+// parts are added in order.
+func (s Shape) WeightGrad(p *par.Pool, dw, x, dy []float32) {
+	s.weightGrad(micro.Best(), p, dw, x, dy)
+}
+
+// Limits of the work of a weight gradient; see pass.go for the reasoning about cache.
+const (
+	gradBlockM = 4 * micro.MaxRows // rows of a block of dw
+	gradBlockN = 2 * micro.MaxCols // columns
+	gradPixels = 96 << 10          // floats of x and dy that a block reads between returns to it
+	gradParts  = 16                // parts of the sum over pixels, at most
+	gradItems  = 24                // blocks times parts, if the pixels suffice
+	partRows   = 4                 // output rows in a part, at least
+)
+
+// A gradPlan is how a weight gradient is computed. Everything in it follows from the Shape.
+//
+// A tile of the result has the channels of one operand as rows, read one by one, and the channels
+// of the other as columns, read as vectors. Usually the columns are input channels, so that tiles
+// lie in dw as they are. When there are few input channels (the first layer has 3 for a vector of
+// 16) the roles are exchanged and the sum is turned round at the end.
+type gradPlan struct {
+	rows, cols axis
+	exchanged  bool
+	m, n       int // rows and columns for each tap and group
+	parts      int
+	partRows   int // output rows (over all images) in a part
+	blocksM    int
+	blocksN    int
+	stepRows   int // output rows summed at a time
+}
+
+type weightKey struct{ Shape }
+
+func (s Shape) gradPlan() *gradPlan {
+	o, c := s.O/s.Groups, s.C/s.Groups
+	g := &gradPlan{m: o, n: c,
+		rows: forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH),
+		cols: forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW)}
+	if laneShare(o, c) > laneShare(c, o) {
+		g.exchanged, g.m, g.n = true, c, o
+	}
+	g.blocksM, g.blocksN = ceil(g.m, gradBlockM), ceil(g.n, gradBlockN)
+	rows := s.N * s.OutH()
+	blocks := s.Groups * g.blocksM * g.blocksN
+	g.parts = max(1, min(gradParts, ceil(gradItems, blocks), rows/partRows))
+	g.partRows = max(1, ceil(rows, g.parts))
+	g.parts = max(1, ceil(rows, g.partRows)) // none empty
+	perRow := s.OutW()*min(g.m, gradBlockM) + s.W*s.StrideH*min(g.n, gradBlockN)
+	g.stepRows = max(1, gradPixels/max(1, perRow))
+	return g
+}
+
+// laneShare is the share of the arithmetic units that a tile with so many columns and rows uses.
+func laneShare(cols, rows int) float64 {
+	return float64(cols) / float64(ceil(cols, 16)*16) * min(1, float64(rows)/6)
+}
+
+func (s Shape) weightGrad(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
+	s.check("WeightGrad", x, dw, dy)
+	if s.N*s.OutH()*s.OutW() == 0 {
+		clear(dw)
+		return
+	}
+	g := p.Memo(weightKey{s}, func() any { return s.gradPlan() }).(*gradPlan)
+	w := weightGrad{Shape: s, gradPlan: g, v: v, p: p, x: x, dy: dy, sum: dw}
+	size := len(dw)
+	if g.parts > 1 || g.exchanged {
+		w.sum = p.Borrow(g.parts * size)
+	}
+	p.Run(g.parts*s.Groups*g.blocksM*g.blocksN, func(i int) {
+		part := i % g.parts
+		i /= g.parts
+		w.block(part, i/(g.blocksM*g.blocksN), i/g.blocksN%g.blocksM, i%g.blocksN, size)
+	})
+	if g.parts > 1 || g.exchanged {
+		w.finish(dw, size)
+		p.Return(w.sum)
+	}
+}
+
+// weightGrad is one call.
+type weightGrad struct {
+	Shape
+	*gradPlan
+	v     micro.Variant
+	p     *par.Pool
+	x, dy []float32
+	sum   []float32 // parts copies of dw, in its order or exchanged
+}
+
+// block computes, for one part of the pixels, a block of rows and columns for every tap.
+func (w *weightGrad) block(part, group, bm, bn, size int) {
+	segs := w.segments()
+	g := micro.Args{A: w.dy, B: w.x, C: w.sum, StepA: w.O, StepB: w.StrideW * w.C, Alpha: 1}
+	rowC, tapC := w.KH*w.KW*w.n, w.n // of the result: [m][tap][n]
+	if w.exchanged {
+		g.A, g.B, g.StepA, g.StepB = w.x, w.dy, w.StrideW*w.C, w.O
+		rowC, tapC = w.n, w.m*w.n // [tap][m][n]
+	}
+	g.SetRows(1, rowC)
+	m0, n0 := bm*gradBlockM, bn*gradBlockN
+	mEnd, nEnd := min(w.m, m0+gradBlockM), min(w.n, n0+gradBlockN)
+	groupC := part*size + group*(size/w.Groups)
+	last := min(w.N*w.rows.count, (part+1)*w.partRows)
+	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
+		r1 := min(last, r0+w.stepRows)
+		for tap := range w.KH * w.KW {
+			g.Segs = w.appendSegs(segs[:0], tap, r0, r1, g.StepA, g.StepB)
+			for n := n0; n < nEnd; n += micro.MaxCols {
+				g.Cols = min(micro.MaxCols, nEnd-n)
+				g.BOff = group*w.n + n
+				tiles := ceil(mEnd-m0, micro.MaxRows)
+				for i := range tiles {
+					m := m0 + i*(mEnd-m0)/tiles
+					g.Rows = m0 + (i+1)*(mEnd-m0)/tiles - m
+					g.AOff = group*w.m + m
+					g.COff = groupC + m*rowC + tap*tapC + n
+					micro.Mul(w.v, &g)
+				}
+			}
+		}
+		g.Beta = 1
+	}
+}
+
+// segments returns room for the list of one step.
+func (w *weightGrad) segments() []micro.Seg {
+	return make([]micro.Seg, 0, w.stepRows)
+}
+
+// appendSegs lists, for one tap and output rows r0..r1-1, the runs of output pixels whose input
+// pixel lies inside the image.
+func (w *weightGrad) appendSegs(list []micro.Seg, tap, r0, r1, stepA, stepB int) []micro.Seg {
+	th, tw := w.rows.taps[tap/w.KW], w.cols.taps[tap%w.KW]
+	lo, hi := w.cols.valid(tw)
+	top, bottom := w.rows.valid(th)
+	if lo >= hi {
+		return list
+	}
+	outW := w.cols.count
+	for r := r0; r < r1; r++ {
+		n, i := r/w.rows.count, r%w.rows.count
+		if i < top || i >= bottom {
+			continue
+		}
+		dy := (r*outW + lo) * w.O
+		x := ((n*w.H+i*w.StrideH+th.off)*w.W + lo*w.StrideW + tw.off) * w.C
+		seg := micro.Seg{A: dy, B: x, K: hi - lo}
+		if w.exchanged {
+			seg.A, seg.B = x, dy
+		}
+		if k := len(list); k > 0 {
+			// A row without a border continues in the next one.
+			l := &list[k-1]
+			if l.A+l.K*stepA == seg.A && l.B+l.K*stepB == seg.B {
+				l.K += seg.K
+				continue
+			}
+		}
+		list = append(list, seg)
+	}
+	return list
+}
+
+// finish adds the parts in order into dw.
+func (w *weightGrad) finish(dw []float32, size int) {
+	total := dw
+	if w.exchanged {
+		total = w.p.Borrow(size)
+	}
+	const chunk = 4096
+	w.p.Run(ceil(size, chunk), func(i int) {
+		sumParts(w.v, total[i*chunk:min(size, (i+1)*chunk)], w.sum[i*chunk:], size, w.parts)
+	})
+	if !w.exchanged {
+		return
+	}
+	taps := w.KH * w.KW
+	per := size / w.Groups
+	w.p.Run(w.O, func(o int) {
+		src := total[o/w.n*per+o%w.n:]
+		for i := range taps * w.m {
+			dw[o*taps*w.m+i] = src[i*w.n]
+		}
+	})
+	w.p.Return(total)
+}
+
+// sumParts adds parts vectors, size elements apart, in order: a product with a row of ones.
+func sumParts(v micro.Variant, dst, src []float32, size, parts int) {
+	var ones [gradParts]float32
+	for i := range ones {
+		ones[i] = 1
+	}
+	seg := [1]micro.Seg{{K: parts}}
+	g := micro.Args{A: ones[:], B: src, C: dst, Segs: seg[:], StepA: 1, StepB: size, Rows: 1,
+		Alpha: 1}
+	for c := 0; c < len(dst); c += micro.MaxCols {
+		g.Cols = min(micro.MaxCols, len(dst)-c)
+		g.BOff, g.COff = c, c
+		micro.Mul(v, &g)
+	}
+}
