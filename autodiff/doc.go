@@ -1,0 +1,23 @@
+// Package autodiff differentiates computations: reverse mode, any order.
+//
+// A Value is a tensor together with how it was computed; functions such as MatMul and Conv2D compute at
+// once and record what they did on a Graph; Grad walks the record backwards. Every VJP is written in
+// the same differentiable functions, so the gradient that Grad returns under CreateGraph is a
+// computation like any other, and can be differentiated again.
+//
+// Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode, tracing or
+// compiling, and fields that accumulate gradients: Grad returns them.
+//
+// Invariants:
+//  1. A VJP is exact and differentiable. What is treated as constant in it (the sign of a ReLU's
+//     output, the winner of a maximum) is constant wherever the derivative exists.
+//  2. A backward pass frees or overwrites only what it made itself, and values that no recorded VJP
+//     wants any more. A value is released in a defined place or by Close; using a freed one panics
+//     with the name of the op that made it.
+//  3. The order of every summation is the order of creation: same program, same bytes.
+//
+// Misuse panics with *tensor.Error; a public boundary above turns it into an error with tensor.Try.
+//
+// Comes from: tensor, which computes. Goes to: nn, whose layers are functions of Values, and to every
+// training loop, attack and penalty that asks for a gradient.
+package autodiff

@@ -1,0 +1,273 @@
+package autodiff
+
+import (
+	"slices"
+
+	"afterimage/tensor"
+)
+
+// A GradOption changes what Grad does.
+type GradOption func(*gradConfig)
+
+type gradConfig struct {
+	cotangent   *Value
+	createGraph bool
+	retain      bool
+}
+
+// WithCotangent starts the backward pass from dy, of y's shape and dtype, instead of from 1.
+func WithCotangent(dy *Value) GradOption { return func(c *gradConfig) { c.cotangent = dy } }
+
+// CreateGraph records the backward pass, so that the gradients can be differentiated. It implies
+// Retain.
+func CreateGraph() GradOption { return func(c *gradConfig) { c.createGraph = true } }
+
+// Retain keeps the values the backward pass used, so that Grad can run again on them.
+func Retain() GradOption { return func(c *gradConfig) { c.retain = true } }
+
+// Grad returns dx = (∂y/∂x)ᵀ·dy for every x in xs, in x's shape, by reverse accumulation; dy is 1,
+// and y must then have one element, unless WithCotangent gives it. An x on which y does not depend
+// gets zeros.
+//
+// Nodes are visited in the reverse order of their creation, which is a topological order: no
+// recursion. Only nodes between xs and y are visited. Unless CreateGraph or Retain is given, what they
+// hold is freed after its last use, so that memory falls while the pass runs; of their values only y,
+// xs and those marked with Keep can be read afterwards. The graph in front of xs stays as it was, so
+// that a second Grad can go on from there.
+//
+// Panics if y has several elements and no cotangent, if the cotangent has another shape or dtype, or
+// if the pass needs what an earlier Grad freed.
+func Grad(y *Value, xs []*Value, opts ...GradOption) []*Value {
+	var c gradConfig
+	for _, o := range opts {
+		o(&c)
+	}
+	y.kept = true // a loss is read after its gradient
+	return grad(y, xs, c)
+}
+
+func grad(y *Value, xs []*Value, c gradConfig) []*Value {
+	g := y.graph
+	was := g.recording
+	g.recording = c.createGraph
+	defer func() { g.recording = was }()
+
+	p := &pass{g: g, free: !c.createGraph && !c.retain, first: g.values,
+		adj: map[*Value]*Value{}, held: map[*Value]int{}, wanted: map[*Value]bool{}, leads: map[*Value]bool{}}
+	for _, x := range xs {
+		if x.graph != g {
+			misuse("Grad", "x belongs to another graph than y", "y x", y, x)
+		}
+		p.wanted[x], p.leads[x] = true, true
+	}
+	dy := cotangent(y, c.cotangent)
+	p.held[dy]++ // the caller's hold: never freed or written by the pass
+	p.accumulate(y, dy)
+	for _, n := range p.reachable(y, xs) {
+		p.step(n)
+	}
+	dxs := p.results(xs)
+	p.drop(dy)
+	return dxs
+}
+
+// cotangent returns dy, or 1 if it is nil.
+func cotangent(y, dy *Value) *Value {
+	g := y.graph
+	switch {
+	case dy == nil && y.Shape().Size() != 1:
+		misuse("Grad", "y must have one element, or WithCotangent must give dy", "y", y)
+	case dy == nil:
+		return g.newValue(g.scope.Full(y.DType(), 1, y.Shape()...), "Grad")
+	case !dy.Shape().Equal(y.Shape()) || dy.DType() != y.DType():
+		misuse("Grad", "the cotangent must have y's shape and dtype", "y dy", y, dy)
+	case dy.graph != g:
+		misuse("Grad", "the cotangent belongs to another graph than y", "y dy", y, dy)
+	}
+	return dy
+}
+
+// A pass is the state of one backward pass.
+type pass struct {
+	g      *Graph
+	free   bool
+	first  int               // values with a greater id were made by this pass
+	adj    map[*Value]*Value // the cotangent accumulated so far
+	held   map[*Value]int    // how many entries of adj, and of the VJP at work, are this Value
+	wanted map[*Value]bool
+	leads  map[*Value]bool // values that depend on a wanted one
+}
+
+// owns reports whether v was made by this pass, which may then free it. A VJP may return what is not
+// its own: dy, an input, an output.
+func (p *pass) owns(v *Value) bool { return v.id > p.first && !v.foreign }
+
+// reachable returns every node y depends on that can depend on xs, last created first, and fills
+// p.leads.
+func (p *pass) reachable(y *Value, xs []*Value) []*Node {
+	oldest := p.first
+	for _, x := range xs {
+		oldest = min(oldest, x.id)
+	}
+	seen := map[*Value]bool{}
+	var nodes []*Node
+	stack := []*Value{y}
+	for len(stack) > 0 {
+		v := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if seen[v] || v.node == nil || v.id <= oldest {
+			continue
+		}
+		seen[v] = true
+		nodes = append(nodes, v.node)
+		stack = append(stack, v.node.in...)
+	}
+	slices.SortFunc(nodes, func(a, b *Node) int { return a.out.id - b.out.id })
+	for _, n := range nodes {
+		for _, in := range n.in {
+			if p.leads[in] {
+				p.leads[n.out] = true
+			}
+		}
+	}
+	slices.Reverse(nodes)
+	return nodes
+}
+
+// step sends the cotangent of one node's output to its inputs and frees what is used up.
+func (p *pass) step(n *Node) {
+	need := make([]bool, len(n.in))
+	onPath := false
+	for i, in := range n.in {
+		need[i] = in.needGrad && p.leads[in]
+		onPath = onPath || need[i]
+	}
+	dy := p.adj[n.out]
+	if dy != nil && onPath {
+		if n.freed {
+			misuse("Grad", "an earlier Grad freed what this op saved; give it Retain", n.op.Name(), n.out)
+		}
+		p.vjp(n, dy, need)
+	}
+	if dy != nil && !p.wanted[n.out] {
+		delete(p.adj, n.out)
+		p.drop(dy)
+	}
+	if p.free && onPath && !n.freed {
+		n.release()
+		if !p.wanted[n.out] {
+			n.out.Done() // every consumer on the way to y has a higher id and is past
+		}
+	}
+}
+
+// vjp runs one VJP and adds its results to the cotangents of the node's inputs.
+func (p *pass) vjp(n *Node, dy *Value, need []bool) {
+	dxs := p.g.hide(func() []*Value { return n.op.VJP(n, dy, need) })
+	for i, dx := range dxs {
+		if dxs[i] = nil; !need[i] || dx == nil {
+			continue
+		}
+		if !dx.Shape().Equal(n.in[i].Shape()) || dx.DType() != n.in[i].DType() {
+			misuse(n.op.Name(), "the VJP returned another shape or dtype than its input's", "dx x", dx, n.in[i])
+		}
+		dxs[i] = dx
+		p.held[dx]++ // two inputs may share it: none may be the last before all have it
+	}
+	for i, dx := range dxs {
+		if dx != nil {
+			p.accumulate(n.in[i], dx)
+		}
+	}
+	for _, dx := range dxs {
+		if dx != nil {
+			p.drop(dx)
+		}
+	}
+}
+
+// accumulate adds dx to the cotangent of x, in place where nobody else can see it.
+func (p *pass) accumulate(x, dx *Value) {
+	old := p.adj[x]
+	if old == nil {
+		p.adj[x] = dx
+		p.held[dx]++
+		return
+	}
+	if !p.g.recording && p.owns(old) && p.held[old] == 1 && old.t.Exclusive() {
+		p.g.Backend().Binary(tensor.Add, old.t, old.t, dx.t)
+		return
+	}
+	sum := Add(old, dx)
+	p.adj[x] = sum
+	p.held[sum]++
+	p.drop(old)
+}
+
+// drop gives up one hold of v and frees v with the last, unless a recorded VJP wants it.
+func (p *pass) drop(v *Value) {
+	p.held[v]--
+	if p.held[v] == 0 && p.owns(v) {
+		delete(p.held, v)
+		v.Done()
+	}
+}
+
+// results returns the cotangents of xs, zeros where nothing arrived. Each is a Value of its own,
+// which the caller may free with Done.
+func (p *pass) results(xs []*Value) []*Value {
+	out := make([]*Value, len(xs))
+	for i, x := range xs {
+		switch dx := p.adj[x]; {
+		case dx == nil:
+			out[i] = p.g.Zeros(x.DType(), x.Shape()...)
+		case !p.owns(dx) || p.held[dx] > 1 || slices.Contains(out[:i], dx):
+			out[i] = Reshape(dx, dx.Shape()...) // shares the elements
+		default:
+			out[i] = dx
+		}
+	}
+	return out
+}
+
+// release gives up the node's claims after its VJP has run (or turned out not to be wanted).
+func (n *Node) release() {
+	n.freed = true
+	for _, t := range n.saved {
+		t.Free()
+	}
+	n.countUses(-1)
+	for _, v := range n.in {
+		v.release()
+	}
+	n.out.release()
+}
+
+// compositeVJP differentiates f(in) by the tape: it rebuilds y = f(in) on a recorded path of its own
+// and returns (∂y/∂inᵢ)ᵀ·dy for each i with need[i], itself recorded if the gradient being computed
+// must be differentiable. It is how a fused op answers when its kernel's gradient is not enough; the
+// op's Needs must then include every input that f reads.
+func compositeVJP(in []*Value, dy *Value, need []bool, f func(in []*Value) *Value) []*Value {
+	g := dy.graph
+	higher := g.recording
+	g.recording = true
+	defer func() { g.recording = higher }()
+
+	// Aliases, younger than everything else, stop the inner pass at the composite's own inputs.
+	in = slices.Clone(in)
+	var xs []*Value
+	for i, v := range in {
+		if need[i] {
+			in[i] = Reshape(v, v.Shape()...)
+			xs = append(xs, in[i])
+		}
+	}
+	dxs := grad(f(in), xs, gradConfig{cotangent: dy, createGraph: higher})
+	out := make([]*Value, len(in))
+	for i := range in {
+		if need[i] {
+			out[i], dxs = dxs[0], dxs[1:]
+		}
+	}
+	return out
+}

@@ -1,0 +1,203 @@
+package autodiff
+
+import (
+	"fmt"
+	"slices"
+
+	"afterimage/tensor"
+)
+
+// A Graph is the tape of one computation: a training step, one PGD iteration, one evaluation
+// batch. It owns a scope; Close frees all that was computed in it. A Graph belongs to one
+// goroutine.
+type Graph struct {
+	scope     *tensor.Scope
+	recording bool
+	values    int
+	ops       int
+	private   int      // depth of nested calls of hide
+	made      []*Value // values made inside them
+}
+
+// NewGraph opens a graph that allocates on b.
+func NewGraph(b tensor.Backend) *Graph {
+	return &Graph{scope: tensor.NewScope(b), recording: true}
+}
+
+// Close frees every value of the graph. What must outlive it is copied (tensor.Assign) or taken
+// out with Scope().Keep.
+func (g *Graph) Close() { g.scope.Close() }
+
+// Scope returns the scope in which the graph allocates at this moment.
+func (g *Graph) Scope() *tensor.Scope { return g.scope }
+
+// Backend returns the backend the graph computes on.
+func (g *Graph) Backend() tensor.Backend { return g.scope.Backend() }
+
+// Ops returns how many ops have been applied, a cheap measure for tests and logs.
+func (g *Graph) Ops() int { return g.ops }
+
+// Leaf makes t a value with respect to which gradients can be asked. The graph does not own t.
+func (g *Graph) Leaf(t *tensor.Tensor) *Value {
+	v := g.newValue(t, "Leaf")
+	v.needGrad, v.foreign = true, true
+	return v
+}
+
+// Const makes t a value without a gradient. The graph does not own t.
+func (g *Graph) Const(t *tensor.Tensor) *Value {
+	v := g.newValue(t, "Const")
+	v.foreign = true
+	return v
+}
+
+// Scalar returns a constant of one element and the given dtype.
+func (g *Graph) Scalar(dt tensor.DType, c float64) *Value {
+	return g.newValue(g.scope.Full(dt, c), "Scalar")
+}
+
+// Zeros returns a constant of zeros.
+func (g *Graph) Zeros(dt tensor.DType, shape ...int) *Value {
+	return g.newValue(g.scope.Zeros(dt, shape...), "Zeros")
+}
+
+// NoGrad runs f without recording: what it computes is constant, and intermediates that nobody
+// needs can be freed at once (see Tidy).
+func (g *Graph) NoGrad(f func()) {
+	was := g.recording
+	g.recording = false
+	defer func() { g.recording = was }()
+	f()
+}
+
+// Recording reports whether ops applied now are recorded.
+func (g *Graph) Recording() bool { return g.recording }
+
+// Tidy runs f and, when its result needs no gradient, frees everything f allocated but the
+// result. Networks wrap each block in it, so that inference holds one block's activations.
+// A block whose result needs a gradient is left alone: its values serve the backward pass.
+func (g *Graph) Tidy(f func() *Value) *Value {
+	outer := g.scope
+	inner := outer.Child()
+	g.scope = inner
+	defer func() {
+		g.scope = outer
+		inner.Close()
+	}()
+	v := f()
+	if v.needGrad {
+		inner.KeepAll()
+	} else {
+		inner.Keep(v.t)
+	}
+	return v
+}
+
+// hide runs f and declares every value it made Done, but those it returns: nobody else can have
+// seen them. Composite functions and the backward pass run in it, so that an intermediate lives only
+// as long as a recorded VJP wants it.
+func (g *Graph) hide(f func() []*Value) []*Value {
+	mark := len(g.made)
+	g.private++
+	defer func() { g.private-- }()
+	out := f()
+	left := g.made[:mark]
+	for _, v := range g.made[mark:] {
+		switch {
+		case !slices.Contains(out, v):
+			v.Done()
+		case g.private > 1: // the caller hides too, and decides about it
+			left = append(left, v)
+		}
+	}
+	clear(g.made[len(left):])
+	g.made = left
+	return out
+}
+
+// compose is hide for a composite function with one result.
+func (g *Graph) compose(f func() *Value) *Value {
+	return g.hide(func() []*Value { return []*Value{f()} })[0]
+}
+
+func (g *Graph) newValue(t *tensor.Tensor, origin string) *Value {
+	g.values++
+	v := &Value{graph: g, t: t, id: g.values, origin: origin}
+	if g.private > 0 {
+		g.made = append(g.made, v)
+	}
+	return v
+}
+
+// A Value is a tensor in a graph, together with how it was computed.
+type Value struct {
+	graph    *Graph
+	t        *tensor.Tensor
+	node     *Node // nil for leaves and constants
+	id       int   // creation order is a topological order
+	uses     int   // recorded VJPs that still want the elements
+	needGrad bool
+	foreign  bool // the tensor belongs to somebody else
+	kept     bool
+	done     bool
+	origin   string
+}
+
+// Tensor returns the elements. Panics, naming the op, if they have been freed.
+func (v *Value) Tensor() *tensor.Tensor { return v.live("Tensor") }
+
+// Shape returns the shape; it stays known after the elements are freed.
+func (v *Value) Shape() tensor.Shape { return v.t.Shape() }
+
+// Dim returns extent i; a negative i counts from the end.
+func (v *Value) Dim(i int) int { return v.t.Dim(i) }
+
+// Rank returns the number of axes.
+func (v *Value) Rank() int { return v.t.Rank() }
+
+// DType returns the element type.
+func (v *Value) DType() tensor.DType { return v.t.DType() }
+
+// Graph returns the graph the value belongs to.
+func (v *Value) Graph() *Graph { return v.graph }
+
+// NeedsGrad reports whether the value depends on a leaf through recorded ops.
+func (v *Value) NeedsGrad() bool { return v.needGrad }
+
+// Item returns the single element; it waits for the device.
+func (v *Value) Item() float64 { return v.live("Item").Item() }
+
+// Keep makes Grad spare the value's elements, so that they can be read afterwards.
+// It returns v.
+func (v *Value) Keep() *Value {
+	v.kept = true
+	return v
+}
+
+// Done declares that the caller will not use v in another op: if no recorded VJP wants its
+// elements they are freed now, otherwise when the last such VJP has run. It does nothing to leaves,
+// constants made by Const, and values marked with Keep.
+func (v *Value) Done() {
+	v.done = true
+	v.release()
+}
+
+// Detach returns a constant that shares v's elements: gradients stop here.
+func (v *Value) Detach() *Value {
+	return v.graph.newValue(v.graph.scope.Reshape(v.live("Detach"), v.Shape()...), "Detach")
+}
+
+// release frees the elements if nobody can want them any more.
+func (v *Value) release() {
+	if v.uses == 0 && v.done && !v.kept && !v.foreign {
+		v.t.Free()
+	}
+}
+
+func (v *Value) live(op string) *tensor.Tensor {
+	if v.t.Freed() {
+		panic(&tensor.Error{Op: op, Operands: []tensor.Operand{tensor.Describe("x", v.t)},
+			Reason: fmt.Sprintf("a value made by %s was freed: Grad frees what it has used; Keep spares a value", v.origin)})
+	}
+	return v.t
+}

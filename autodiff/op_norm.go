@@ -1,0 +1,235 @@
+package autodiff
+
+import (
+	"fmt"
+
+	"afterimage/tensor"
+)
+
+// BatchStats are the statistics of one training-mode batch normalisation, for running averages. The
+// tensors belong to the graph's scope.
+type BatchStats struct {
+	Mean     *tensor.Tensor // [C]
+	Variance *tensor.Tensor // [C], biased: divided by Count
+	Count    int            // elements per channel
+}
+
+// BatchNorm computes y = gamma·(x − mean)/√(var + eps) + beta in training mode: mean and biased
+// variance are taken for each channel, the last axis of x, over all other axes. gamma and beta are
+// [C] or, for conditional batch normalisation, [N C]: one row for each sample.
+func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
+	return batchNorm("BatchNorm", x, gamma, beta, nil, eps, false)
+}
+
+// BatchNormReLU computes y = ReLU(BatchNorm(x) + res); res has x's shape, or is nil. ReLU′(0) = 0.
+func BatchNormReLU(x, gamma, beta, res *Value, eps float64) (*Value, BatchStats) {
+	return batchNorm("BatchNormReLU", x, gamma, beta, res, eps, true)
+}
+
+func batchNorm(name string, x, gamma, beta, res *Value, eps float64, relu bool) (*Value, BatchStats) {
+	checkNorm(name, "x gamma beta res", x, gamma, beta, res)
+	if !(eps >= 0) {
+		misuse(name, fmt.Sprintf("eps = %g must not be negative", eps), "x", x)
+	}
+	op := &batchNormOp{name: name, eps: eps, relu: relu}
+	in := []*Value{x, gamma, beta}
+	if res != nil {
+		in = append(in, res)
+	}
+	y := apply(op, in...)
+	return y, op.stats
+}
+
+// batchNormOp has inputs x, gamma, beta and perhaps res, and saves mean and rstd.
+type batchNormOp struct {
+	name  string
+	eps   float64
+	relu  bool
+	stats BatchStats
+}
+
+func (o *batchNormOp) Name() string { return o.name }
+func (o *batchNormOp) Needs() Needs { return Needs{In: 3, Out: o.relu} }
+
+func (o *batchNormOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+	x, gamma, beta := in[0], in[1], in[2]
+	var res *tensor.Tensor
+	if len(in) == 4 {
+		res = in[3]
+	}
+	b, dt, c := s.Backend(), x.DType(), x.Dim(-1)
+	mean, variance, rstd := s.New(dt, c), s.New(dt, c), s.New(dt, c)
+	b.NormStats(mean, variance, rstd, x, o.eps)
+	o.stats = BatchStats{Mean: mean, Variance: variance, Count: x.Size() / max(c, 1)}
+
+	scale, shift := s.Like(gamma), s.Like(gamma)
+	b.Binary(tensor.Mul, scale, gamma, rstd)
+	b.Binary(tensor.Mul, shift, scale, mean)
+	b.Binary(tensor.Sub, shift, beta, shift)
+	y := s.Like(x)
+	b.NormApply(y, x, scale, shift, res, o.relu)
+	scale.Free()
+	shift.Free()
+	// The saved mean is a view: the node may free its own, the caller's statistics stay.
+	return y, []*tensor.Tensor{s.Reshape(mean, c), rstd}
+}
+
+func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
+	if n.HigherOrder() {
+		return o.vjpComposite(n, dy, need)
+	}
+	return o.vjpFused(n, dy, need)
+}
+
+// vjpFused asks the kernel, whose result is not differentiable.
+func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
+	g := n.Graph()
+	dxs := make([]*Value, len(n.in))
+	var d [4]*tensor.Tensor
+	for i, v := range n.in {
+		if i == 3 && need[i] && !o.relu {
+			dxs[i] = dy // the residual's gradient is dy itself
+		} else if need[i] {
+			dxs[i] = g.newValue(g.scope.New(v.DType(), v.Shape()...), o.name)
+			d[i] = dxs[i].t
+		}
+	}
+	var y *tensor.Tensor
+	if o.relu {
+		y = n.Out().Tensor()
+	}
+	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), y,
+		n.Saved(0).Tensor(), n.Saved(1).Tensor(), n.In(1).Tensor())
+	return dxs
+}
+
+// vjpComposite differentiates the definition. beta and res enter y by addition, so their values are
+// not read and need not have been kept.
+func (o *batchNormOp) vjpComposite(n *Node, dy *Value, need []bool) []*Value {
+	if o.relu {
+		dy = reluMask(dy, n.Out())
+	}
+	dxs := make([]*Value, len(n.in))
+	if need[0] || need[1] {
+		copy(dxs, compositeVJP(n.in[:2], dy, need[:2], func(in []*Value) *Value {
+			return Mul(normalize(in[0], o.eps), perChannel(in[1], in[0]))
+		}))
+	}
+	if need[2] {
+		dxs[2] = sumPerChannel(dy, n.In(2).Shape())
+	}
+	if len(n.in) == 4 && need[3] {
+		dxs[3] = dy
+	}
+	return dxs
+}
+
+// normalize computes (x − mean)/√(var + eps) in differentiable ops: the definition.
+func normalize(x *Value, eps float64) *Value {
+	axes := make([]int, x.Rank()-1)
+	for i := range axes {
+		axes[i] = i
+	}
+	centred := Sub(x, MeanKeep(x, axes...))
+	variance := MeanKeep(Square(centred), axes...)
+	return Mul(centred, Rsqrt(AddScalar(variance, eps)))
+}
+
+// perChannel gives s, [C] or [N C], the shape in which it broadcasts against x [N … C].
+func perChannel(s, x *Value) *Value {
+	if s.Rank() == 1 || x.Rank() == 2 {
+		return s
+	}
+	return Reshape(s, sampleShape(x.Shape())...)
+}
+
+// sampleShape returns [N 1 … 1 C] for [N … C].
+func sampleShape(x tensor.Shape) tensor.Shape {
+	s := x.Clone()
+	for i := 1; i < len(s)-1; i++ {
+		s[i] = 1
+	}
+	return s
+}
+
+// sumPerChannel is the adjoint of broadcasting perChannel: d [N … C] summed to [C] or [N C].
+func sumPerChannel(d *Value, shape tensor.Shape) *Value {
+	if len(shape) == 1 {
+		return sumTo(d, shape)
+	}
+	d = sumTo(d, sampleShape(d.Shape()))
+	if d.Shape().Equal(shape) {
+		return d
+	}
+	return Reshape(d, shape...)
+}
+
+// ScaleShift computes y = act(x·scale + shift + res), act ReLU (with ReLU′(0) = 0) if relu, else the
+// identity: batch normalisation with fixed statistics. x and res, which may be nil, are [N … C],
+// scale and shift [C] or [N C].
+func ScaleShift(x, scale, shift, res *Value, relu bool) *Value {
+	checkNorm("ScaleShift", "x scale shift res", x, scale, shift, res)
+	in := []*Value{x, scale, shift}
+	if res != nil {
+		in = append(in, res)
+	}
+	return apply(scaleShiftOp{relu}, in...)
+}
+
+type scaleShiftOp struct{ relu bool }
+
+func (scaleShiftOp) Name() string   { return "ScaleShift" }
+func (o scaleShiftOp) Needs() Needs { return Needs{Product: true, Out: o.relu} }
+
+func (o scaleShiftOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+	var res *tensor.Tensor
+	if len(in) == 4 {
+		res = in[3]
+	}
+	y := s.Like(in[0])
+	s.Backend().NormApply(y, in[0], in[1], in[2], res, o.relu)
+	return y, nil
+}
+
+func (o scaleShiftOp) VJP(n *Node, dy *Value, need []bool) []*Value {
+	x, scale := n.In(0), n.In(1)
+	if o.relu {
+		dy = reluMask(dy, n.Out())
+	}
+	dxs := make([]*Value, len(n.in))
+	if need[0] {
+		dxs[0] = Mul(dy, perChannel(scale, x))
+	}
+	if need[1] {
+		dxs[1] = sumPerChannel(Mul(dy, x), scale.Shape())
+	}
+	if need[2] {
+		dxs[2] = sumPerChannel(dy, scale.Shape())
+	}
+	if len(need) == 4 && need[3] {
+		dxs[3] = dy
+	}
+	return dxs
+}
+
+// checkNorm panics unless a and b have one shape, [C] or [N C], and res is nil or like x [N … C].
+func checkNorm(op, names string, x, a, b, res *Value) {
+	vs := []*Value{x, a, b}
+	if res != nil {
+		vs = append(vs, res)
+	} else {
+		names = names[:len(names)-len(" res")]
+	}
+	floats(op, names, vs...)
+	if x.Rank() < 2 {
+		misuse(op, "expected x [N … C]", names, vs...)
+	}
+	one := a.Rank() == 1 && a.Dim(0) == x.Dim(-1)
+	each := a.Rank() == 2 && a.Dim(0) == x.Dim(0) && a.Dim(1) == x.Dim(-1)
+	if !one && !each || !a.Shape().Equal(b.Shape()) {
+		misuse(op, fmt.Sprintf("expected scale and shift [C] or [N C] for x %v", x.Shape()), names, vs...)
+	}
+	if res != nil && !res.Shape().Equal(x.Shape()) {
+		misuse(op, "the residual must have x's shape", names, vs...)
+	}
+}

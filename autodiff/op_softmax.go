@@ -1,0 +1,68 @@
+package autodiff
+
+import "afterimage/tensor"
+
+// Softmax computes y = exp(x − max)/Σ along the last axis of x [… K]. VJP: dx = y·(dy − Σ dy·y).
+// Panics if x has no axis.
+func Softmax(x *Value) *Value {
+	checkSoftmax("Softmax", x)
+	return apply(softmaxOp{}, x)
+}
+
+type softmaxOp struct{}
+
+func (softmaxOp) Name() string { return "Softmax" }
+func (softmaxOp) Needs() Needs { return needsOut }
+
+func (softmaxOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+	y := s.Like(in[0])
+	s.Backend().Softmax(false, y, in[0])
+	return y, nil
+}
+
+func (softmaxOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
+	y := n.Out()
+	return []*Value{Mul(y, Sub(dy, SumKeep(Mul(dy, y), -1)))}
+}
+
+// LogSoftmax computes y = x − max − log Σ exp(x − max) along the last axis of x [… K].
+// VJP: dx = dy − exp(y)·Σ dy. Panics if x has no axis.
+func LogSoftmax(x *Value) *Value {
+	checkSoftmax("LogSoftmax", x)
+	return apply(logSoftmaxOp{}, x)
+}
+
+type logSoftmaxOp struct{}
+
+func (logSoftmaxOp) Name() string { return "LogSoftmax" }
+func (logSoftmaxOp) Needs() Needs { return needsOut }
+
+func (logSoftmaxOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+	y := s.Like(in[0])
+	s.Backend().Softmax(true, y, in[0])
+	return y, nil
+}
+
+func (logSoftmaxOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
+	return []*Value{Sub(dy, Mul(Exp(n.Out()), SumKeep(dy, -1)))}
+}
+
+func checkSoftmax(op string, x *Value) {
+	floats(op, "x", x)
+	if x.Rank() == 0 {
+		misuse(op, "x has no axis", "x", x)
+	}
+}
+
+// CrossEntropy computes, for each sample, loss[n] = −Σₖ target[n,k]·log softmax(logits)[n,k], with
+// logits and target [N K]. The target is a distribution, one-hot or soft (label smoothing, mixup,
+// distillation), and may itself want a gradient. Panics if the shapes differ.
+func CrossEntropy(logits, target *Value) *Value {
+	floats("CrossEntropy", "logits target", logits, target)
+	if logits.Rank() != 2 || !target.Shape().Equal(logits.Shape()) {
+		misuse("CrossEntropy", "expected logits and target [N K]", "logits target", logits, target)
+	}
+	return logits.graph.compose(func() *Value {
+		return Neg(Sum(Mul(target, LogSoftmax(logits)), 1))
+	})
+}
