@@ -86,7 +86,9 @@ func PairedMedian(a, b []float64, key tensor.Key) Estimate {
 // both. It panics if the lengths differ or either holds NaN.
 func PairedRatio(a, b []float64, key tensor.Key) Estimate {
 	checkPair("metrics.PairedRatio", a, b)
-	return Bootstrap(len(a), func(idx []int) float64 { return meanAt(a, idx) / meanAt(b, idx) }, key)
+	return Bootstrap(len(a), func(idx []int) float64 {
+		return meanAt(a, idx) / meanAt(b, idx)
+	}, key)
 }
 
 func checkPair(op string, a, b []float64) {

@@ -23,7 +23,8 @@ func Example() {
 	fmt.Printf("rank %.0f %% (50 is chance)\n", rank[0])
 
 	key := tensor.NewKey(1, "example")
-	fmt.Println("mean brightness", metrics.Mean(mat.Col(nil, 0, metrics.BlockMeans(gallery, 8)), key))
+	brightness := mat.Col(nil, 0, metrics.BlockMeans(gallery, 8))
+	fmt.Println("mean brightness", metrics.Mean(brightness, key))
 	// Output:
 	// PSNR 28.1 dB
 	// rank 0 % (50 is chance)

@@ -19,7 +19,8 @@ type FactorRegressor struct {
 // FitFactors fits the factors [n, len(names)] of the images. Give an angle as the pair cos(kθ),
 // sin(kθ), k the order of the shape's symmetry: an angle itself jumps where it wraps.
 // It panics if shapes do not fit, n < 10, or 16 does not divide H and W.
-func FitFactors(m Images, factors *mat.Dense, names []string, key tensor.Key) (*FactorRegressor, error) {
+func FitFactors(m Images, factors *mat.Dense, names []string,
+	key tensor.Key) (*FactorRegressor, error) {
 	n, q := factors.Dims()
 	if n != m.N || q != len(names) {
 		fail("metrics.FitFactors", "%d images, factors [%d %d], %d names", m.N, n, q, len(names))

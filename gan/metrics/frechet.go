@@ -49,8 +49,8 @@ func Frechet(space string, a, b *mat.Dense) (FrechetDistance, error) {
 
 	var eig mat.EigenSym
 	if !eig.Factorize(&sa, true) {
-		return FrechetDistance{}, fmt.Errorf("metrics: Frechet: the covariance of a has no eigenvalues: " +
-			"look for constant or huge features")
+		return FrechetDistance{}, fmt.Errorf("metrics: Frechet: the covariance of a has no " +
+			"eigenvalues: look for huge features")
 	}
 	var vec, half, root, prod mat.Dense
 	eig.VectorsTo(&vec)
@@ -65,8 +65,8 @@ func Frechet(space string, a, b *mat.Dense) (FrechetDistance, error) {
 		}
 	}
 	if !eig.Factorize(sym, false) {
-		return FrechetDistance{}, fmt.Errorf("metrics: Frechet: the product of covariances has no " +
-			"eigenvalues: look for constant or huge features")
+		return FrechetDistance{}, fmt.Errorf("metrics: Frechet: the covariances' product has no " +
+			"eigenvalues: look for huge features")
 	}
 	for _, v := range eig.RawValues() {
 		sum -= 2 * sqrtClip(v)

@@ -42,7 +42,9 @@ func TestRangeIsChecked(t *testing.T) {
 	nan := float32(math.NaN())
 	mustPanic(t, "outside [0, 1]", func() { NewImages(1, 1, 1, 1, Unit, []float32{-0.5}) })
 	mustPanic(t, "outside [-1, 1]", func() { NewImages(1, 1, 1, 1, Symmetric, []float32{1.01}) })
-	mustPanic(t, "pixel 0 of image 1 is NaN", func() { NewImages(2, 1, 1, 1, Unit, []float32{0, nan}) })
+	mustPanic(t, "pixel 0 of image 1 is NaN", func() {
+		NewImages(2, 1, 1, 1, Unit, []float32{0, nan})
+	})
 	mustPanic(t, "unknown range", func() { NewImages(1, 1, 1, 1, 0, []float32{0}) })
 	mustPanic(t, "3 pixels do not make", func() { NewImages(1, 1, 1, 1, Unit, make([]float32, 3)) })
 	mustPanic(t, "make it with NewImages", func() { MSE(Images{}, Images{}) })

@@ -79,7 +79,8 @@ func TestMatrixAndOneHot(t *testing.T) {
 	if m := Matrix(2, 2, []float32{1, 2, 3, 4}); m.At(1, 0) != 3 {
 		t.Errorf("Matrix = %v", m)
 	}
-	mustPanic(t, "value 1 of row 0 is +Inf", func() { Matrix(1, 2, []float32{0, float32(math.Inf(1))}) })
+	inf := float32(math.Inf(1))
+	mustPanic(t, "value 1 of row 0 is +Inf", func() { Matrix(1, 2, []float32{0, inf}) })
 	if m := OneHot([]int32{2, 0}, 3); m.At(0, 2) != 1 || m.At(1, 0) != 1 || mat.Sum(m) != 2 {
 		t.Errorf("OneHot = %v", m)
 	}
