@@ -85,6 +85,9 @@ func readCIFARFiles(op string, files *fileSource, l *cifarLayout, classes []stri
 		if err != nil {
 			return nil, err
 		}
+		if m.pix == nil { // the files of one set are equally long
+			m.pix = make([]uint8, 0, len(names)*len(raw))
+		}
 		if m.pix, m.labels, err = parseCIFAR(m.pix, m.labels, raw, l.labelBytes, len(classes)); err != nil {
 			e := err.(*FileError)
 			e.Op, e.File, e.Next = op, files.where(name), downloadAgain(l.name)

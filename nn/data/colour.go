@@ -22,12 +22,22 @@ func oklch(lightness, chroma, hue float64) rgb {
 	l := cube(lightness + 0.3963377774*a + 0.2158037573*b)
 	m := cube(lightness - 0.1055613458*a - 0.0638541728*b)
 	s := cube(lightness - 0.0894841775*a - 1.2914855480*b)
-	clip := func(v float64) float64 { return min(max(v, 0), 1) }
 	return rgb{
-		clip(4.0767416621*l - 3.3077115913*m + 0.2309699292*s),
-		clip(-1.2684380046*l + 2.6097574011*m - 0.3413193965*s),
-		clip(-0.0041960863*l - 0.7034186147*m + 1.7076147010*s),
+		clamp(4.0767416621*l - 3.3077115913*m + 0.2309699292*s),
+		clamp(-1.2684380046*l + 2.6097574011*m - 0.3413193965*s),
+		clamp(-0.0041960863*l - 0.7034186147*m + 1.7076147010*s),
 	}
+}
+
+// clamp brings v to [0, 1]. Comparisons suffice where nothing is NaN, and are faster than min and max.
+func clamp(v float64) float64 {
+	if v < 0 {
+		return 0
+	}
+	if v > 1 {
+		return 1
+	}
+	return v
 }
 
 func cube(x float64) float64 { return x * x * x }

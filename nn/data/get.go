@@ -32,7 +32,8 @@ type GetOptions struct {
 const attempts = 3
 
 // Get downloads a public dataset ("cifar-10", "cifar-100", "mnist" or "fashion-mnist") into its folder
-// below dir, where Open finds it. What is there already and has the right digest is kept.
+// below dir, where Open finds it. What is there already and has the right digest is kept, other
+// files of the same names are replaced.
 //
 // Every file is written to NAME.part, which a later call takes up again where it ended (HTTP
 // Range requests), checked against its published SHA-256 and only then renamed or unpacked.
@@ -187,26 +188,33 @@ func shortCause(err error) error {
 	return err
 }
 
-// fromMirror tries one address, going on after broken transfers, and checks the digest.
+// fromMirror tries one address: again after a broken transfer, and from the beginning if what an
+// earlier call had left turns out to be something else.
 func (g *getter) fromMirror(ctx context.Context, address string) (err error) {
 	for range attempts {
-		var again bool
-		if again, err = g.transfer(ctx, address); err == nil || !again || ctx.Err() != nil {
+		info, statErr := os.Stat(g.part())
+		again := false
+		if again, err = g.transfer(ctx, address); err == nil {
+			if err = g.verify(); err == nil {
+				return nil
+			}
+			again = statErr == nil && info.Size() > 0
+		}
+		if !again || ctx.Err() != nil {
 			break
 		}
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// verify checks the digest of the finished .part file and removes it if it is wrong.
+func (g *getter) verify() error {
 	sum, err := fileSHA256(g.part())
-	if err != nil {
+	if err != nil || sum == g.file.sha256 {
 		return err
 	}
-	if sum != g.file.sha256 {
-		if err := os.Remove(g.part()); err != nil {
-			return err
-		}
-		return fmt.Errorf("wrong SHA-256 %s", sum)
+	if err := os.Remove(g.part()); err != nil {
+		return err
 	}
-	return nil
+	return fmt.Errorf("wrong SHA-256 %s", sum)
 }

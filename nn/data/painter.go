@@ -57,7 +57,7 @@ func (p *Painter) Draw(f Factors, size int, pix []uint8) {
 		for j := range size {
 			c := b.colour((float64(j)+0.5)*step, (float64(i)+0.5)*step)
 			for k, v := range c {
-				pix[3*(i*size+j)+k] = p.srgb[int(min(max(v, 0), 1)*srgbSteps+0.5)]
+				pix[3*(i*size+j)+k] = p.srgb[int(clamp(v)*srgbSteps+0.5)]
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func (b *brush) local(u, v float64) (x, y float64) {
 // colour is the linear light at a point of the unit square.
 func (b *brush) colour(u, v float64) rgb {
 	x, y := b.local(u, v)
-	cover := min(max(0.5-b.field.distance(x, y)*b.f.Size*b.scale, 0), 1)
+	cover := clamp(0.5 - b.field.distance(x, y)*b.f.Size*b.scale)
 	var c rgb
 	if cover < 1 {
 		c = b.background(u, v)
@@ -114,14 +114,14 @@ func (b *brush) colour(u, v float64) rgb {
 // background is the gradient with its texture, the light's falloff and the object's shadow.
 func (b *brush) background(u, v float64) rgb {
 	along := (u-0.5)*b.gradX + (v-0.5)*b.gradY
-	c := mix(b.from, b.to, min(max(0.5+along, 0), 1))
+	c := mix(b.from, b.to, clamp(0.5+along))
 	light := 1 + lightFalloff*2*((u-0.5)*b.lightX+(v-0.5)*b.lightY)
 	if b.f.Texture != Plain && !b.f.OnObject {
 		light *= 1 + backgroundWeave*b.weave(u, v)
 	}
 	shift := shadowShift * b.f.Size
 	d := b.field.distance(b.local(u+shift*b.lightX, v+shift*b.lightY))
-	if t := min(max(0.5-d/shadowSoft, 0), 1); t > 0 {
+	if t := clamp(0.5 - d/shadowSoft); t > 0 {
 		light *= 1 - shadowDark*t*t*(3-2*t)
 	}
 	return c.times(light)
@@ -161,11 +161,11 @@ func (b *brush) weave(u, v float64) float64 {
 	}
 	s, t = s-math.Floor(s)-0.5, t-math.Floor(t)-0.5
 	const radius = 0.32 // of a dot, in periods
-	return min(max((radius-math.Sqrt(s*s+t*t))*2*sharp, -1), 1)
+	return 2*clamp(0.5+(radius-math.Sqrt(s*s+t*t))*sharp) - 1
 }
 
 // stripe is a square wave of period 1 whose edges are one pixel wide.
 func stripe(x, sharp float64) float64 {
 	x -= math.Floor(x)
-	return min(max((0.25-math.Abs(x-0.5))*2*sharp, -1), 1)
+	return 2*clamp(0.5+(0.25-math.Abs(x-0.5))*sharp) - 1
 }

@@ -7,11 +7,12 @@ import (
 	"afterimage/tensor"
 )
 
-// Where the splits begin in the endless sequence of scenes: they can never meet.
+// Where the splits begin in the endless sequence of scenes: they never meet. All are multiples
+// of the number of shapes, so that classes are balanced from the first image on.
 const (
 	trainScenes = 0
-	valScenes   = 1 << 30
-	testScenes  = 1 << 31
+	valScenes   = 1_000_000_000
+	testScenes  = 2_000_000_000
 )
 
 // Sizes of the scenes' splits unless Options say otherwise.

@@ -123,7 +123,8 @@ func crescent(r, q, shift float64) contour {
 const (
 	fieldSide = 112
 	fieldSpan = 1.45
-	farAway   = 1.42 // beyond the furthest corner (1.1) and the soft edge of its shadow
+	reach     = 1.10 // of the furthest corner
+	farAway   = 1.42 // beyond reach and the soft edge of the shadow
 	bevel     = 0.46 // width of the rounded rim, in shape units
 )
 
@@ -210,11 +211,11 @@ func (f *field) cell(x, y float64) (q00, q10, q01, q11 *fieldPoint, a, b float64
 	return &p[0], &p[1], &p[fieldSide], &p[fieldSide+1], u - float64(i), v - float64(j)
 }
 
-// distance interpolates the signed distance bilinearly. Further than farAway from the centre no
-// shape has anything, and farAway stands for the distance.
+// distance interpolates the signed distance bilinearly. Further than farAway from the centre it
+// is the distance to the circle no shape reaches beyond.
 func (f *field) distance(x, y float64) float64 {
-	if x*x+y*y >= farAway*farAway {
-		return farAway
+	if r2 := x*x + y*y; r2 >= farAway*farAway {
+		return math.Sqrt(r2) - reach
 	}
 	q00, q10, q01, q11, a, b := f.cell(x, y)
 	top := float64(q00.d) + a*float64(q10.d-q00.d)

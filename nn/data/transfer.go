@@ -36,7 +36,7 @@ func (g *getter) transfer(ctx context.Context, url string) (again bool, err erro
 	defer watch.Stop()
 	body, have, err := g.request(ctx, f, url, have)
 	if err != nil {
-		return false, cause(ctx, err)
+		return errors.Is(err, errRange), cause(ctx, err)
 	}
 	defer body.Close()
 	r := &watched{r: body, done: have, moved: func(done int64) {
@@ -62,6 +62,9 @@ func (g *getter) transfer(ctx context.Context, url string) (again bool, err erro
 
 // errStalled is the reason for giving up a transfer that brings nothing.
 var errStalled = errors.New("no data for too long")
+
+// errRange says that the server knows no such part of the file; the .part file was emptied.
+var errRange = errors.New("answered another range than asked for")
 
 // cause prefers the reason a context was cancelled for to the error this led to.
 func cause(ctx context.Context, err error) error {
@@ -93,7 +96,10 @@ func (g *getter) request(ctx context.Context, f *os.File, url string, have int64
 			return resp.Body, have, nil
 		}
 		resp.Body.Close()
-		return nil, 0, errors.Join(fmt.Errorf("answered another range: %q", resp.Header.Get("Content-Range")), restart(f))
+		return nil, 0, errors.Join(errRange, restart(f))
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		resp.Body.Close()
+		return nil, 0, errors.Join(errRange, restart(f))
 	case resp.StatusCode == http.StatusOK: // the whole file, whatever was asked for
 		if err := restart(f); err != nil {
 			resp.Body.Close()
