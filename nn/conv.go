@@ -1,0 +1,132 @@
+package nn
+
+import (
+	"fmt"
+	"iter"
+	"math"
+
+	"afterimage/autodiff"
+	"afterimage/tensor"
+)
+
+// torchDefault is PyTorch's initialisation of linear and convolution weights: U(±1/√fanIn).
+var torchDefault = KaimingUniform{A: math.Sqrt(5)}
+
+// A ConvConfig describes a Conv2D. In, Out and Kernel are required.
+type ConvConfig struct {
+	In, Out  int
+	Kernel   int // square
+	Stride   int // 0 means 1
+	Pad      int // zeros on every side
+	Dilation int // 0 means 1
+	Groups   int // 0 means 1; divides In and Out
+	NoBias   bool
+	Spectral bool    // divide the weight by its largest singular value; see SpectralNorm
+	Eps      float64 // of Spectral; 0 means DefaultSpectralEps
+	// Init of the weight; nil means PyTorch's default, U(±1/√fanIn).
+	Init Initializer
+	// BiasInit; nil means U(±1/√fanIn), PyTorch's default.
+	BiasInit Initializer
+}
+
+// A Conv2D is the cross-correlation y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c] + b[o]:
+// x [N H W In] → y [N OH OW Out]. Parameters: "weight" [Out K K In/Groups] and, unless NoBias,
+// "bias" [Out]; with Spectral also the buffer "weight_u" [Out].
+type Conv2D struct {
+	Weight *Param
+	Bias   *Param        // nil without a bias
+	Norm   *SpectralNorm // nil without spectral normalisation
+	Attr   tensor.ConvParams
+}
+
+// NewConv2D declares a convolution. Panics with *tensor.Error if an extent is not positive or the
+// groups do not divide the channels.
+func NewConv2D(cfg ConvConfig) *Conv2D {
+	stride, dil, groups := max(cfg.Stride, 1), max(cfg.Dilation, 1), max(cfg.Groups, 1)
+	if cfg.In <= 0 || cfg.Out <= 0 || cfg.Kernel <= 0 || cfg.Pad < 0 {
+		panic(&tensor.Error{Op: "NewConv2D", Reason: fmt.Sprintf(
+			"In %d, Out %d and Kernel %d must be positive, Pad %d not negative",
+			cfg.In, cfg.Out, cfg.Kernel, cfg.Pad)})
+	}
+	if cfg.In%groups != 0 || cfg.Out%groups != 0 {
+		panic(&tensor.Error{Op: "NewConv2D", Reason: fmt.Sprintf(
+			"Groups %d must divide In %d and Out %d", groups, cfg.In, cfg.Out)})
+	}
+	shape := tensor.Shape{cfg.Out, cfg.Kernel, cfg.Kernel, cfg.In / groups}
+	l := &Conv2D{
+		Weight: newWeight(shape, cfg.Init),
+		Attr: tensor.ConvParams{
+			StrideH: stride, StrideW: stride,
+			PadTop: cfg.Pad, PadLeft: cfg.Pad, PadBottom: cfg.Pad, PadRight: cfg.Pad,
+			DilH: dil, DilW: dil, Groups: groups,
+		},
+	}
+	if !cfg.NoBias {
+		l.Bias = newBias(shape, cfg.BiasInit)
+	}
+	if cfg.Spectral {
+		l.Norm = NewSpectralNorm(l.Weight, cfg.Eps)
+	}
+	return l
+}
+
+// Params yields weight, bias and weight_u, as far as there are such.
+func (l *Conv2D) Params() iter.Seq2[string, *Param] {
+	return weightParams(l.Weight, l.Bias, l.Norm).Params()
+}
+
+// Forward applies the layer to x [N H W In]. Panics if x has another number of channels.
+func (l *Conv2D) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
+	y := autodiff.Conv2D(x, effectiveWeight(c, l.Weight, l.Norm), l.Attr)
+	if l.Bias == nil {
+		return y
+	}
+	z := autodiff.Add(y, c.Value(l.Bias))
+	y.Done()
+	return z
+}
+
+// MACs returns the multiply-accumulates of one h×w image and the extents of the output:
+// OH·OW·Out·KH·KW·In/Groups. The bias is not counted.
+func (l *Conv2D) MACs(h, w int) (macs, oh, ow int) {
+	s := l.Weight.Shape
+	oh, ow = l.Attr.Out(h, w, s[1], s[2])
+	return oh * ow * s.Size(), oh, ow
+}
+
+// newWeight declares a weight with PyTorch's default initialisation unless init says otherwise.
+func newWeight(shape tensor.Shape, init Initializer) *Param {
+	if init == nil {
+		init = torchDefault
+	}
+	return &Param{Shape: shape, Init: init}
+}
+
+// newBias declares the bias of a layer whose weight has the given shape.
+func newBias(weight tensor.Shape, init Initializer) *Param {
+	if init == nil {
+		fanIn, _ := Fans(weight)
+		init = UniformInit{1 / math.Sqrt(float64(max(fanIn, 1)))}
+	}
+	return &Param{Shape: tensor.Shape{weight[0]}, Init: init, NoWD: true}
+}
+
+// weightParams lists what a linear map has.
+func weightParams(weight, bias *Param, sn *SpectralNorm) Params {
+	ps := Params{{"weight", weight}}
+	if bias != nil {
+		ps = append(ps, Named{"bias", bias})
+	}
+	if sn != nil {
+		ps = append(ps, Named{"weight_u", sn.U})
+	}
+	return ps
+}
+
+// effectiveWeight returns the weight a layer multiplies with.
+func effectiveWeight(c *Ctx, weight *Param, sn *SpectralNorm) *autodiff.Value {
+	if sn == nil {
+		return c.Value(weight)
+	}
+	return sn.Weight(c)
+}

@@ -1,0 +1,166 @@
+package nn
+
+import (
+	"afterimage/autodiff"
+	"afterimage/tensor"
+)
+
+// A Layer is a Module that maps one value to one value.
+type Layer interface {
+	Module
+	Forward(c *Ctx, x *autodiff.Value) *autodiff.Value
+}
+
+// A Ctx carries one forward pass through a network. It is passed down, never stored: layers have no
+// mode and no hidden state.
+type Ctx struct {
+	Graph   *autodiff.Graph
+	Train   bool           // batch statistics in BatchNorm, power iterations in spectral norm
+	Updates *Updates       // where layers put new running statistics; nil: they are dropped
+	Step    *tensor.Tensor // I32 [1]: the step, for random layers; nil where there are none
+
+	// Standing, when not nil, makes normalisation layers use and collect batch statistics.
+	Standing *StandingStats
+
+	scope   *tensor.Scope // the graph's outermost: what Derived keeps must outlive a Tidy
+	leaves  map[*Param]*autodiff.Value
+	learn   map[*Param]bool
+	derived map[any]any
+}
+
+// NewCtx returns the context of one forward pass on g. Call it outside Graph.Tidy. Parameters in learn become leaves, with respect to
+// which Grad can differentiate; all others are constants, and no gradient is computed for them.
+func NewCtx(g *autodiff.Graph, train bool, learn ...Params) *Ctx {
+	c := &Ctx{Graph: g, Train: train, scope: g.Scope(), leaves: map[*Param]*autodiff.Value{}, learn: map[*Param]bool{},
+		derived: map[any]any{}}
+	for _, list := range learn {
+		for _, p := range list {
+			c.learn[p.Param] = true
+		}
+	}
+	return c
+}
+
+// Value returns the value of p in this pass; the same Value every time, so that shared
+// parameters add up their gradients.
+func (c *Ctx) Value(p *Param) *autodiff.Value {
+	v := c.leaves[p]
+	if v == nil {
+		if p.T == nil {
+			panic(&tensor.Error{Op: "Ctx.Value", Reason: "a parameter has no values: call Init or load weights first"})
+		}
+		if c.learn[p] {
+			v = c.Graph.Leaf(p.T)
+		} else {
+			v = c.Graph.Const(p.T)
+		}
+		c.leaves[p] = v
+	}
+	return v
+}
+
+// Values returns the values of a list of parameters, for Grad.
+func (c *Ctx) Values(ps Params) []*autodiff.Value {
+	out := make([]*autodiff.Value, len(ps))
+	for i, p := range ps {
+		out[i] = c.Value(p.Param)
+	}
+	return out
+}
+
+// Derived returns what make computed the first time it was called with this key in this pass. Layers use
+// it for what is computed once from their parameters, whatever the number of forward calls:
+// a spectrally normalised weight with its one power iteration.
+func Derived[T any](c *Ctx, key any, make func() T) T {
+	if v, ok := c.derived[key]; ok {
+		return v.(T)
+	}
+	v := make()
+	c.derived[key] = v
+	return v
+}
+
+// hoist makes a constant outlive the Tidy it was computed in, by a copy. A value that needs a
+// gradient outlives it anyway.
+func (c *Ctx) hoist(v *autodiff.Value) *autodiff.Value {
+	if v.NeedsGrad() || c.Graph.Scope() == c.scope {
+		return v
+	}
+	t := c.scope.Like(v.Tensor())
+	t.Assign(v.Tensor())
+	v.Done()
+	return c.Graph.Const(t)
+}
+
+// constants returns a vector of host values. It is written by fills, which a captured step can
+// replay, not by an upload.
+func (c *Ctx) constants(dt tensor.DType, values []float64) *autodiff.Value {
+	parts := make([]*autodiff.Value, len(values))
+	for i, x := range values {
+		parts[i] = c.Graph.Const(c.scope.Full(dt, x, 1))
+	}
+	return c.hoist(autodiff.Concat(0, parts...))
+}
+
+// Updates collects the changes a forward pass makes to buffers: running statistics, power
+// iteration vectors. They are applied once, by Apply, after the step; a pass whose updates are not
+// applied leaves no trace.
+type Updates struct {
+	scope *tensor.Scope
+	list  []update
+}
+
+type update struct {
+	p *Param
+	t *tensor.Tensor
+}
+
+// NewUpdates returns an empty collection that allocates on b.
+func NewUpdates(b tensor.Backend) *Updates { return &Updates{scope: tensor.NewScope(b)} }
+
+// Set records that p becomes a copy of t. A later Set of the same parameter wins.
+func (u *Updates) Set(p *Param, t *tensor.Tensor) {
+	if u == nil {
+		return
+	}
+	c := u.scope.Like(t)
+	c.Assign(t)
+	u.list = append(u.list, update{p, c})
+}
+
+// Average records p ← (1−momentum)·p + momentum·factor·t, the running average of PyTorch's
+// BatchNorm (momentum is the weight of the new value). Repeated averages of one parameter in one
+// pass build on each other.
+func (u *Updates) Average(p *Param, t *tensor.Tensor, momentum, factor float64) {
+	if u == nil {
+		return
+	}
+	old := p.T
+	for _, e := range u.list {
+		if e.p == p {
+			old = e.t
+		}
+	}
+	b := u.scope.Backend()
+	c, w := u.scope.Like(t), u.scope.Like(t)
+	b.Unary(tensor.Affine, tensor.Attr{A: 1 - momentum}, c, old)
+	b.Unary(tensor.Affine, tensor.Attr{A: momentum * factor}, w, t)
+	b.Binary(tensor.Add, c, c, w)
+	w.Free()
+	u.list = append(u.list, update{p, c})
+}
+
+// Apply writes all recorded changes, in order, and empties the collection.
+func (u *Updates) Apply() {
+	for _, e := range u.list {
+		e.p.T.Assign(e.t)
+	}
+	u.Discard()
+}
+
+// Discard forgets all recorded changes.
+func (u *Updates) Discard() {
+	b := u.scope.Backend()
+	u.scope.Close()
+	u.scope, u.list = tensor.NewScope(b), nil
+}

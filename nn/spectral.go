@@ -1,0 +1,103 @@
+package nn
+
+import (
+	"math"
+
+	"afterimage/autodiff"
+	"afterimage/tensor"
+)
+
+// DefaultSpectralEps guards the norms of a power iteration against zero vectors. BigGAN's authors'
+// PyTorch code uses 1e-6 for ImageNet and 1e-8 for CIFAR; it matters only for a zero matrix.
+const DefaultSpectralEps = 1e-6
+
+// SpectralNorm divides a weight by an estimate of its largest singular value on the view
+// M = [out, everything else]. With the stored vector u:
+//
+//	v = Mᵀu/max(‖Mᵀu‖, eps),  u′ = Mv/max(‖Mv‖, eps),  σ = u′ᵀMv,  W̄ = W/σ.
+//
+// u′ and v are constants for differentiation; σ is differentiated through W, to any order.
+//
+// One iteration is made for each forward pass (Ctx), however often the layer is called in it. In
+// training u′ is recorded in the pass's Updates; in evaluation the same iteration starts from the
+// stored u and is forgotten, so that the estimate is never staler than the weight.
+//
+// Source: Miyato et al., ICLR 2018, algorithm 1; the eps convention is PyTorch's F.normalize.
+type SpectralNorm struct {
+	U   *Param // "weight_u" [out], a buffer
+	W   *Param // the layer's own weight, which the layer lists
+	Eps float64
+}
+
+// NewSpectralNorm declares spectral normalisation of w; eps 0 means DefaultSpectralEps.
+func NewSpectralNorm(w *Param, eps float64) *SpectralNorm {
+	if eps == 0 {
+		eps = DefaultSpectralEps
+	}
+	u := &Param{Shape: tensor.Shape{w.Shape[0]}, Init: NormalInit{1}, Buffer: true, NoWD: true}
+	return &SpectralNorm{U: u, W: w, Eps: eps}
+}
+
+// A spectralVectors key finds a pass's power iteration in Derived.
+type spectralVectors struct{ sn *SpectralNorm }
+
+// A spectralWeight key finds a pass's W̄. A constant made where nothing is recorded must not stand
+// in for the differentiable one.
+type spectralWeight struct {
+	sn        *SpectralNorm
+	recording bool
+}
+
+// uv holds the singular vector estimates, u [1 out] and v [1 rest].
+type uv struct{ u, v *autodiff.Value }
+
+// Weight returns W̄ in W's shape.
+func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
+	return Derived(c, spectralWeight{s, c.Graph.Recording()}, func() *autodiff.Value {
+		w := c.Value(s.W)
+		sigma := s.sigma(c, w)
+		one := make([]int, len(s.W.Shape))
+		for i := range one {
+			one[i] = 1
+		}
+		return c.hoist(autodiff.Div(w, autodiff.Reshape(sigma, one...)))
+	})
+}
+
+// Sigma returns the estimate of the largest singular value, [1 1], for logs: its growth is the
+// usual sign of a collapsing GAN.
+func (s *SpectralNorm) Sigma(c *Ctx) *autodiff.Value { return s.sigma(c, c.Value(s.W)) }
+
+// sigma returns u′ᵀMv, differentiable in w.
+func (s *SpectralNorm) sigma(c *Ctx, w *autodiff.Value) *autodiff.Value {
+	it := Derived(c, spectralVectors{s}, func() uv { return s.iterate(c) })
+	mv := autodiff.MatMul(it.v, s.matrix(w), false, true)
+	return autodiff.MatMul(mv, it.u, false, true)
+}
+
+// iterate makes the pass's one power iteration.
+func (s *SpectralNorm) iterate(c *Ctx) (it uv) {
+	c.Graph.NoGrad(func() {
+		m := s.matrix(c.Graph.Const(s.W.T))
+		u := autodiff.Reshape(c.Value(s.U), 1, s.U.Shape[0])
+		v := s.normalise(autodiff.MatMul(u, m, false, false))
+		u = s.normalise(autodiff.MatMul(v, m, false, true))
+		it = uv{c.hoist(u), c.hoist(v)}
+	})
+	if c.Train {
+		flat := c.Graph.Scope().Reshape(it.u.Tensor(), s.U.Shape...)
+		c.Updates.Set(s.U, flat)
+	}
+	return it
+}
+
+// normalise returns x/max(‖x‖, eps).
+func (s *SpectralNorm) normalise(x *autodiff.Value) *autodiff.Value {
+	norm := autodiff.Sqrt(autodiff.Sum(autodiff.Square(x)))
+	return autodiff.Div(x, autodiff.Clamp(norm, s.Eps, math.Inf(1)))
+}
+
+// matrix returns the view [out, everything else].
+func (s *SpectralNorm) matrix(w *autodiff.Value) *autodiff.Value {
+	return autodiff.Reshape(w, s.W.Shape[0], s.W.Shape[1:].Size())
+}
