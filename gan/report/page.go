@@ -48,6 +48,7 @@ func anchor(i int) string { return fmt.Sprintf("s%d", i+1) }
 // A htmlBand is one band of a sheet for the page, whose captions are text of the page.
 type htmlBand struct {
 	Columns []string
+	Lead    bool
 	Tile    int // pixels from one picture to the next
 	Rows    []htmlStrip
 }
@@ -64,7 +65,7 @@ func htmlBands(s *Sheet) ([]htmlBand, error) {
 	var out []htmlBand
 	k := s.scale()
 	for _, lim := range s.bands() {
-		b := htmlBand{Tile: (s.tile().X + gap) * k}
+		b := htmlBand{Lead: s.Lead, Tile: (s.tile().X + gap) * k}
 		if len(s.Columns) > 0 {
 			b.Columns = s.Columns[lim[0]:lim[1]]
 		}

@@ -90,7 +90,7 @@ func sampleSheets() Section {
 			"selection.",
 		Figures: []Figure{
 			{Title: "Test images 0 to 31 and their reconstructions, one noise draw",
-				Sheet: &Sheet{Columns: cols, Wrap: 16, Scale: 2, Rows: []SheetRow{
+				Sheet: &Sheet{Lead: true, Columns: cols, Wrap: 16, Scale: 2, Rows: []SheetRow{
 					{"original", orig}, {"robust logits", robust},
 					{"standard logits", std}, {"label only", label}}},
 				Caption: "Robust reconstructions keep palette and place; standard ones share the " +

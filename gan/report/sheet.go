@@ -16,8 +16,9 @@ import (
 type Sheet struct {
 	Columns []string // caption of each column, or none at all
 	Rows    []SheetRow
-	Wrap    int // columns per band; what follows starts a new band below. 0: no wrapping
-	Scale   int // enlargement by whole pixels; 0: the one that makes pictures about 96 pixels wide
+	Lead    bool // the first row holds the originals: the page sets it off from the rest
+	Wrap    int  // columns per band; what follows starts a new band below. 0: no wrapping
+	Scale   int  // enlargement by whole pixels; 0: the one that makes pictures about 96 pixels wide
 }
 
 // A SheetRow is one line of pictures.
