@@ -1,0 +1,141 @@
+package loss
+
+import (
+	"fmt"
+	"math"
+
+	"afterimage/autodiff"
+	"afterimage/tensor"
+)
+
+// Targets returns the rows (1−smoothing)·onehot(label) + smoothing/K, [N K], of logits' dtype: the
+// smoothed mass falls on the true class too. labels is I32 [N], smoothing in [0, 1).
+//
+// Source: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, section 7.
+func Targets(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *autodiff.Value {
+	check("Targets", logits, labels)
+	k := logits.Dim(1)
+	t := autodiff.OneHot(logits.Graph(), labels, k, logits.DType())
+	if smoothing == 0 {
+		return t
+	}
+	return autodiff.Affine(t, 1-smoothing, smoothing/float64(k))
+}
+
+// EachCrossEntropy returns −Σ target·log softmax(logits) for each row, [N].
+func EachCrossEntropy(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *autodiff.Value {
+	return autodiff.CrossEntropy(logits, Targets(logits, labels, smoothing))
+}
+
+// CrossEntropy returns the mean of EachCrossEntropy.
+func CrossEntropy(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *autodiff.Value {
+	return autodiff.Mean(EachCrossEntropy(logits, labels, smoothing))
+}
+
+// SoftCrossEntropy returns the mean cross-entropy for target rows [N K], as mixup makes them. Its
+// gradient is (softmax·Σtarget − target)/N.
+func SoftCrossEntropy(logits, target *autodiff.Value) *autodiff.Value {
+	return autodiff.Mean(autodiff.CrossEntropy(logits, target))
+}
+
+// MSE returns the mean of (x − y)² over all elements.
+func MSE(x, y *autodiff.Value) *autodiff.Value {
+	return autodiff.Mean(autodiff.Square(autodiff.Sub(x, y)))
+}
+
+// L1 returns the mean of |x − y| over all elements; its derivative is 0 where they are equal.
+func L1(x, y *autodiff.Value) *autodiff.Value {
+	return autodiff.Mean(autodiff.Abs(autodiff.Sub(x, y)))
+}
+
+// HingeDiscriminator returns mean max(1 − real, 0) + mean max(1 + fake, 0) for a discriminator's
+// outputs on real and generated images.
+//
+// Source: Lim and Ye, "Geometric GAN", 2017; Miyato et al., ICLR 2018.
+func HingeDiscriminator(real, fake *autodiff.Value) *autodiff.Value {
+	onReal := autodiff.Mean(autodiff.ReLU(autodiff.Affine(real, -1, 1)))
+	onFake := autodiff.Mean(autodiff.ReLU(autodiff.AddScalar(fake, 1)))
+	return autodiff.Add(onReal, onFake)
+}
+
+// HingeGenerator returns −mean fake, what a generator minimises against HingeDiscriminator.
+func HingeGenerator(fake *autodiff.Value) *autodiff.Value {
+	return autodiff.Scale(autodiff.Mean(fake), -1)
+}
+
+// EachKL returns KL(softmax p ‖ softmax q) = Σ softmax(p)·(log softmax p − log softmax q) for each
+// row of two logit matrices, [N]: the regulariser of TRADES.
+func EachKL(p, q *autodiff.Value) *autodiff.Value {
+	diff := autodiff.Sub(autodiff.LogSoftmax(p), autodiff.LogSoftmax(q))
+	return autodiff.Sum(autodiff.Mul(autodiff.Softmax(p), diff), 1)
+}
+
+// EachMargin returns max_{i≠y} zᵢ − z_y for each row, [N]: positive where the row is misclassified.
+// Attacks maximise it. The first maximum wins and gets the whole gradient.
+//
+// Source: Carlini and Wagner, "Towards evaluating the robustness of neural networks", S&P 2017.
+func EachMargin(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
+	check("EachMargin", logits, labels)
+	t := target(logits, labels)
+	other := pick(logits, runnerUp(logits, t))
+	return autodiff.Sub(other, pick(logits, t))
+}
+
+// EachDLR returns −(z_y − max_{i≠y} zᵢ)/(z₍₁₎ − z₍₃₎ + 1e-12) for each row, [N], with z₍ₖ₎ the k-th
+// largest logit: a margin that does not change when logits are scaled. Needs 3 classes or more.
+//
+// Source: Croce and Hein, AutoAttack, ICML 2020, equation 6.
+func EachDLR(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
+	check("EachDLR", logits, labels)
+	if logits.Dim(1) < 3 {
+		panic(&tensor.Error{Op: "EachDLR", Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor())},
+			Reason: "needs at least 3 classes"})
+	}
+	first := runnerUp(logits)
+	third := runnerUp(logits, first, runnerUp(logits, first))
+	spread := autodiff.AddScalar(autodiff.Sub(pick(logits, first), pick(logits, third)), dlrGuard)
+	return autodiff.Div(EachMargin(logits, labels), spread)
+}
+
+// dlrGuard is the reference implementation's guard against three equal logits.
+const dlrGuard = 1e-12
+
+// target returns the one-hot rows of labels.
+func target(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
+	return autodiff.OneHot(logits.Graph(), labels, logits.Dim(1), logits.DType())
+}
+
+// pick returns Σ z·mask for each row: the logit a one-hot mask names.
+func pick(logits, mask *autodiff.Value) *autodiff.Value {
+	return autodiff.Sum(autodiff.Mul(logits, mask), 1)
+}
+
+// runnerUp returns the one-hot rows of the largest logit outside the given one-hot masks.
+func runnerUp(logits *autodiff.Value, without ...*autodiff.Value) *autodiff.Value {
+	g, b := logits.Graph(), logits.Graph().Backend()
+	s := g.Scope()
+	z := logits.Tensor()
+	if len(without) > 0 {
+		lowest := s.Full(z.DType(), math.Inf(-1), z.Shape()...)
+		rest := s.Like(z)
+		b.Select(rest, without[0].Tensor(), lowest, z)
+		for _, m := range without[1:] {
+			b.Select(rest, m.Tensor(), lowest, rest)
+		}
+		z = rest
+	}
+	best := s.New(tensor.I32, z.Dim(0))
+	b.ArgMax(best, z)
+	return autodiff.OneHot(g, best, z.Dim(1), z.DType())
+}
+
+// check panics unless logits are [N K] and labels I32 [N].
+func check(op string, logits *autodiff.Value, labels *tensor.Tensor) {
+	s := logits.Shape()
+	if len(s) == 2 && labels.DType() == tensor.I32 && labels.Shape().Equal(s[:1]) {
+		return
+	}
+	panic(&tensor.Error{Op: op,
+		Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor()), tensor.Describe("labels", labels)},
+		Reason:   fmt.Sprintf("expected logits [N K] and labels [N] i32, got %v and %v", s, labels.Shape())})
+}
