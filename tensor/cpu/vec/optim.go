@@ -37,7 +37,7 @@ func SGD(p, buf, g []float32, o SGDParams) {
 // AdamParams are the scalars of one Adam step, in PyTorch's convention.
 type AdamParams struct {
 	LR             float32 // learning rate
-	Beta1, Beta2   float32
+	Beta1, Beta2   float64 // decays: 1 - Beta must be rounded once, from the exact difference
 	Eps            float32 // added to the root, outside of it
 	WeightDecay    float32 // L2: added to the gradient as WeightDecay·p
 	DecoupledDecay float32 // AdamW: p is first multiplied by 1 - LR·DecoupledDecay
@@ -86,10 +86,10 @@ func (o AdamParams) scalars() adamScalars {
 	return adamScalars{
 		shrink:    float32(1 - float64(o.LR)*float64(o.DecoupledDecay)),
 		wd:        o.WeightDecay,
-		b1:        o.Beta1,
-		a1:        float32(1 - float64(o.Beta1)),
-		b2:        o.Beta2,
-		a2:        float32(1 - float64(o.Beta2)),
+		b1:        float32(o.Beta1),
+		a1:        float32(1 - o.Beta1),
+		b2:        float32(o.Beta2),
+		a2:        float32(1 - o.Beta2),
 		step:      float32(float64(o.LR) / float64(o.Correction1)),
 		rootScale: float32(1 / math.Sqrt(float64(o.Correction2))),
 		eps:       o.Eps,

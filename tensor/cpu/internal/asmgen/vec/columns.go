@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// groupRows is how many rows are added in float32 before the sum goes into the float64
+// accumulators in memory: enough to hide their traffic, few enough to keep 22 bits.
+const groupRows = 8
+
+// A columnSum adds up, per column, some functions of a few [rows, cols] matrices.
+type columnSum struct {
+	name    string
+	doc     string
+	accs    []string // float64 accumulators, one number per column
+	streams []string // the matrices
+	vectors []string // per-column operands
+	// row adds one row's elements x to the sums s, given the vectors v.
+	row func(g *gen, s, x, v []V)
+	// finish turns the sums of a group into what is accumulated; nil leaves them.
+	finish func(g *gen, s, v []V)
+}
+
+func columnSums() []columnSum {
+	dot2 := func(masked bool) func(g *gen, s, x, v []V) {
+		return func(g *gen, s, x, v []V) {
+			dy := x[0]
+			if masked {
+				dy = g.pick(g.cmp(gtOQ, x[2], g.zero()), dy)
+			}
+			g.VADDPS(dy, s[0], s[0])
+			g.VFMADD231PS(g.sub(x[1], v[0]), dy, s[1])
+		}
+	}
+	byRstd := func(g *gen, s, v []V) { g.VMULPS(v[1], s[1], s[1]) }
+	two := []string{"sumDy", "sumDyXhat"}
+	stats := []string{"mean", "rstd"}
+	return []columnSum{
+		{name: "colSum", doc: "acc += Σ x.", accs: []string{"acc"}, streams: []string{"x"},
+			row: func(g *gen, s, x, _ []V) { g.VADDPS(x[0], s[0], s[0]) }},
+		{name: "colMoments", doc: "sum += Σ (x - shift), sumSq += Σ (x - shift)².",
+			accs: []string{"sum", "sumSq"}, streams: []string{"x"}, vectors: []string{"shift"},
+			row: func(g *gen, s, x, v []V) {
+				u := g.sub(x[0], v[0])
+				g.VADDPS(u, s[0], s[0])
+				g.VFMADD231PS(u, u, s[1])
+			}},
+		{name: "colDot2", doc: "sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd.", accs: two,
+			streams: []string{"dy", "x"}, vectors: stats, row: dot2(false), finish: byRstd},
+		{name: "colDot2ReLU", doc: "what colDot2 does, with dy where y > 0 and 0 elsewhere.",
+			accs: two, streams: []string{"dy", "x", "y"}, vectors: stats, row: dot2(true),
+			finish: byRstd},
+	}
+}
+
+// columnLoop emits two functions: one for groups of groupRows rows, one for single rows.
+func (g *gen) columnLoop(k columnSum) {
+	g.columnGroups(k, fmt.Sprintf("%s%d", k.name, groupRows), groupRows)
+	g.columnGroups(k, k.name+"1", 1)
+}
+
+func (k columnSum) signature() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "func(%s *float64, ", strings.Join(k.accs, ", "))
+	all := append(append([]string{}, k.streams...), k.vectors...)
+	fmt.Fprintf(&b, "%s *float32, groups int, cols int)", strings.Join(all, ", "))
+	return b.String()
+}
+
+// A columnState is a column loop while it is being emitted.
+type columnState struct {
+	*gen
+	k               columnSum
+	rows            int
+	acc, ptr, vec   []reg.GPVirtual
+	i               reg.GPVirtual // column, in elements
+	b1, b3, b5, b7  reg.GPVirtual // 1, 3, 5 and 7 rows, in bytes
+	mask, low, high reg.OpmaskVirtual
+}
+
+func (g *gen) columnGroups(k columnSum, name string, rows int) {
+	g.Function(name + suffix)
+	g.Attributes(attr.NOSPLIT)
+	g.Pragma("noescape")
+	g.Doc(fmt.Sprintf("%s%s computes %s Groups of %d rows.", name, suffix, k.doc, rows))
+	g.SignatureExpr(k.signature())
+	l := &columnState{gen: g, k: k, rows: rows, i: g.GP64()}
+	for _, s := range k.accs {
+		l.acc = append(l.acc, g.pointer(s))
+	}
+	for _, s := range k.streams {
+		l.ptr = append(l.ptr, g.pointer(s))
+	}
+	for _, s := range k.vectors {
+		l.vec = append(l.vec, g.pointer(s))
+	}
+	l.rowOffsets()
+	l.masks()
+
+	g.Label("group")
+	g.XORQ(l.i, l.i)
+	full := g.GP64()
+	g.Load(g.Param("cols"), full)
+	g.ANDQ(operand.I8(-16), full)
+	g.JZ(operand.LabelRef("tail"))
+	g.Label("loop")
+	l.column(false)
+	g.ADDQ(operand.I8(16), l.i)
+	g.CMPQ(l.i, full)
+	g.JLT(operand.LabelRef("loop"))
+	g.Label("tail")
+	g.KTESTW(l.mask, l.mask)
+	g.JZ(operand.LabelRef("next"))
+	l.column(true)
+	g.Label("next")
+	l.nextGroup()
+	groups, err := g.Param("groups").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	g.DECQ(groups.Addr)
+	g.JNZ(operand.LabelRef("group"))
+	g.VZEROUPPER()
+	g.RET()
+}
+
+func (l *columnState) rowOffsets() {
+	l.b1 = l.pointer("cols")
+	l.SHLQ(operand.U8(2), l.b1)
+	if l.rows == 1 {
+		return
+	}
+	l.b3, l.b5, l.b7 = l.GP64(), l.GP64(), l.GP64()
+	l.LEAQ(operand.Mem{Base: l.b1, Index: l.b1, Scale: 2}, l.b3)
+	l.LEAQ(operand.Mem{Base: l.b1, Index: l.b1, Scale: 4}, l.b5)
+	l.LEAQ(operand.Mem{Base: l.b3, Index: l.b1, Scale: 4}, l.b7)
+}
+
+// masks sets the tail's mask, empty for whole vectors, and its two halves for the accumulators.
+func (l *columnState) masks() {
+	rest := l.pointer("cols")
+	l.ANDQ(operand.I8(15), rest)
+	l.mask = l.tailMask(rest)
+	l.low, l.high = l.K(), l.K()
+	l.KMOVW(l.mask, l.low)
+	l.KSHIFTRW(operand.U8(8), l.mask, l.high)
+}
+
+// nextGroup moves the streams, which the column loop has left one row further.
+func (l *columnState) nextGroup() {
+	for _, p := range l.ptr {
+		rest := l.GP64()
+		l.Load(l.Param("cols"), rest)
+		l.ANDQ(operand.I8(15), rest)
+		l.LEAQ(operand.Mem{Base: p, Index: rest, Scale: 4}, p)
+		if l.rows > 1 {
+			l.ADDQ(l.b7, p)
+		}
+	}
+}
+
+// rowAt addresses row r of the group at the stream pointer p.
+func (l *columnState) rowAt(p reg.GPVirtual, r int) operand.Mem {
+	switch r {
+	case 0:
+		return operand.Mem{Base: p}
+	case 1, 2, 4:
+		return operand.Mem{Base: p, Index: l.b1, Scale: uint8(r)}
+	case 3, 6:
+		return operand.Mem{Base: p, Index: l.b3, Scale: uint8(r / 3)}
+	case 5:
+		return operand.Mem{Base: p, Index: l.b5, Scale: 1}
+	}
+	return operand.Mem{Base: p, Index: l.b7, Scale: 1}
+}
+
+func (l *columnState) load(m operand.Mem, masked bool) V {
+	d := l.ZMM()
+	if masked {
+		l.VMOVUPS_Z(m, l.mask, d)
+	} else {
+		l.VMOVUPS(m, d)
+	}
+	return d
+}
+
+// column emits one vector of columns over all rows of the group.
+func (l *columnState) column(masked bool) {
+	var v, s []V
+	for _, p := range l.vec {
+		v = append(v, l.load(operand.Mem{Base: p, Index: l.i, Scale: 4}, masked))
+	}
+	for range l.acc {
+		s = append(s, l.zero())
+	}
+	for r := range l.rows {
+		var x []V
+		for _, p := range l.ptr {
+			x = append(x, l.load(l.rowAt(p, r), masked))
+		}
+		l.k.row(l.gen, s, x, v)
+	}
+	if l.k.finish != nil {
+		l.k.finish(l.gen, s, v)
+	}
+	for j, a := range l.acc {
+		upper := l.YMM()
+		l.VEXTRACTF64X4(operand.U8(1), s[j], upper)
+		l.accumulate(operand.Mem{Base: a, Index: l.i, Scale: 8}, s[j].AsY(), l.low, masked)
+		l.accumulate(operand.Mem{Base: a, Index: l.i, Scale: 8, Disp: 64}, upper, l.high, masked)
+	}
+	if !masked {
+		for _, p := range l.ptr {
+			l.ADDQ(operand.I8(64), p)
+		}
+	}
+}
+
+// accumulate adds 8 sums to 8 float64 numbers.
+func (l *columnState) accumulate(m operand.Mem, s reg.Register, k reg.OpmaskVirtual, masked bool) {
+	wide, old := l.ZMM(), l.ZMM()
+	l.VCVTPS2PD(s, wide)
+	if masked {
+		l.VMOVUPD_Z(m, k, old)
+		l.VADDPD(wide, old, old)
+		l.VMOVUPD(old, k, m)
+		return
+	}
+	l.VADDPD(m, wide, wide)
+	l.VMOVUPD(wide, m)
+}

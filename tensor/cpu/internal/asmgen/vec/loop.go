@@ -1,0 +1,230 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A stream is one operand of a row loop.
+type stream struct {
+	name string
+	mode mode
+	step int  // rows by which the pointer moves after each row: 0 for a per-channel vector
+	half bool // elements of 16 bits: in the low half of a register, as YMM
+}
+
+type mode int
+
+const (
+	read mode = iota
+	write
+	update // read, then written
+)
+
+func in(name string) stream     { return stream{name: name, mode: read, step: 1} }
+func out(name string) stream    { return stream{name: name, mode: write, step: 1} }
+func inout(name string) stream  { return stream{name: name, mode: update, step: 1} }
+func vector(name string) stream { return stream{name: name, mode: read, step: 0} }
+
+// A kernel is an element-wise function over a [rows, cols] matrix.
+type kernel struct {
+	name    string // of the assembly function, without its suffix
+	doc     string
+	streams []stream
+	scalars []string
+	// prepare runs before the loop, with the scalars in registers. The function it returns
+	// emits one step: from the streams read, in order, to those written, in order.
+	prepare func(g *gen, s []V) func(x []V) []V
+}
+
+// suffix ends the names of the assembly functions.
+const suffix = "AVX512"
+
+func (k kernel) signature() string {
+	var b strings.Builder
+	b.WriteString("func(")
+	for _, s := range k.streams {
+		t := "float32"
+		if s.half {
+			t = "uint16"
+		}
+		fmt.Fprintf(&b, "%s *%s, ", s.name, t)
+	}
+	for _, s := range k.scalars {
+		fmt.Fprintf(&b, "%s float32, ", s)
+	}
+	b.WriteString("rows int, cols int")
+	if k.streaming() {
+		b.WriteString(", nt bool")
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// streaming says whether the kernel has a second loop with non-temporal stores: where it writes
+// exactly one array that it does not read.
+func (k kernel) streaming() bool {
+	n := 0
+	for _, s := range k.streams {
+		if s.half || s.mode == update {
+			return false
+		}
+		if s.mode == write {
+			n++
+		}
+	}
+	return n == 1
+}
+
+// A loop is the state of a row loop while it is being emitted.
+type loop struct {
+	*gen
+	k    kernel
+	ptr  []reg.GPVirtual
+	i    reg.GPVirtual // column, in elements
+	body func(x []V) []V
+}
+
+// rowLoop emits: for each row, whole vectors, then the rest under a mask. Non-temporal stores are
+// weakly ordered: a fence makes them visible to whoever is told of them next.
+func (g *gen) rowLoop(k kernel) {
+	g.Function(k.name + suffix)
+	g.Attributes(attr.NOSPLIT)
+	g.Pragma("noescape")
+	g.Doc(k.name + suffix + " computes " + k.doc)
+	g.SignatureExpr(k.signature())
+	l := &loop{gen: g, k: k, i: g.GP64()}
+	for _, s := range k.streams {
+		l.ptr = append(l.ptr, g.pointer(s.name))
+	}
+	var scalars []V
+	for _, s := range k.scalars {
+		scalars = append(scalars, g.scalar(s))
+	}
+	l.body = k.prepare(g, scalars)
+	rows, cols := g.pointer("rows"), g.pointer("cols")
+	full, rest := g.split(cols)
+	mask := g.tailMask(rest)
+
+	g.Label("row")
+	g.XORQ(l.i, l.i)
+	l.onStream(func() { g.JNZ(operand.LabelRef("stream")) })
+	l.whole("loop", full, false)
+	g.Label("tail")
+	g.TESTQ(rest, rest)
+	g.JZ(operand.LabelRef("next"))
+	l.step(mask, false)
+	g.Label("next")
+	l.advance(cols)
+	g.DECQ(rows)
+	g.JNZ(operand.LabelRef("row"))
+	l.onStream(func() {
+		g.JZ(operand.LabelRef("done"))
+		g.SFENCE()
+		g.Label("done")
+	})
+	g.VZEROUPPER()
+	g.RET()
+	if k.streaming() {
+		g.Label("stream")
+		l.whole("streamLoop", full, true)
+		g.JMP(operand.LabelRef("tail"))
+	}
+}
+
+// onStream emits a test of the argument nt, if the kernel has one, and what depends on it.
+func (l *loop) onStream(then func()) {
+	if !l.k.streaming() {
+		return
+	}
+	nt := l.Load(l.Param("nt"), l.GP8())
+	l.TESTB(nt, nt)
+	then()
+}
+
+// whole emits the loop over whole vectors, which ends at the label tail.
+func (l *loop) whole(label string, full reg.GPVirtual, nt bool) {
+	l.CMPQ(l.i, full)
+	l.JGE(operand.LabelRef("tail"))
+	l.Label(label)
+	l.step(nil, nt)
+	l.ADDQ(operand.I8(16), l.i)
+	l.CMPQ(l.i, full)
+	l.JLT(operand.LabelRef(label))
+}
+
+// advance moves the streams to the next row.
+func (l *loop) advance(cols reg.GPVirtual) {
+	for j, s := range l.k.streams {
+		for range s.step {
+			scale := uint8(4)
+			if s.half {
+				scale = 2
+			}
+			l.LEAQ(operand.Mem{Base: l.ptr[j], Index: cols, Scale: scale}, l.ptr[j])
+		}
+	}
+}
+
+// step emits one vector of the loop: all 16 lanes if mask is nil.
+func (l *loop) step(mask reg.Register, nt bool) {
+	var x []V
+	for j, s := range l.k.streams {
+		if s.mode != write {
+			x = append(x, l.load(j, mask))
+		}
+	}
+	y := l.body(x)
+	for j, s := range l.k.streams {
+		if s.mode != read {
+			l.store(j, y[0], mask, nt)
+			y = y[1:]
+		}
+	}
+}
+
+func (l *loop) at(j int) operand.Mem {
+	scale := uint8(4)
+	if l.k.streams[j].half {
+		scale = 2
+	}
+	return operand.Mem{Base: l.ptr[j], Index: l.i, Scale: scale}
+}
+
+func (l *loop) load(j int, mask reg.Register) V {
+	if l.k.streams[j].half {
+		d := l.YMM()
+		if mask == nil {
+			l.VMOVDQU16(l.at(j), d)
+		} else {
+			l.VMOVDQU16_Z(l.at(j), mask, d)
+		}
+		return d
+	}
+	d := l.ZMM()
+	if mask == nil {
+		l.VMOVUPS(l.at(j), d)
+	} else {
+		l.VMOVUPS_Z(l.at(j), mask, d)
+	}
+	return d
+}
+
+func (l *loop) store(j int, y V, mask reg.Register, nt bool) {
+	switch {
+	case l.k.streams[j].half && mask == nil:
+		l.VMOVDQU16(y, l.at(j))
+	case l.k.streams[j].half:
+		l.VMOVDQU16(y, mask, l.at(j))
+	case mask != nil:
+		l.VMOVUPS(y, mask, l.at(j))
+	case nt:
+		l.VMOVNTPS(y, l.at(j))
+	default:
+		l.VMOVUPS(y, l.at(j))
+	}
+}

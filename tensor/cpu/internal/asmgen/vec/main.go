@@ -1,0 +1,61 @@
+// Command vec writes the AVX-512 loops of package tensor/cpu/vec: vec_amd64.s and the Go
+// declarations stubs_amd64.go.
+//
+// It is run from the asmgen directory (go run ./vec) and finds the package from its own source
+// position, so the working directory does not matter. The text of the generator is meant to be
+// read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
+// they all share, math.go the transcendental functions, and columns.go, reduce.go and softmax.go
+// the loops with a shape of their own.
+package main
+
+import (
+	"log"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+func main() {
+	log.SetFlags(0)
+	_, self, _, ok := runtime.Caller(0)
+	if !ok {
+		log.Fatal("vec: no source position")
+	}
+	dir := filepath.Join(filepath.Dir(self), "..", "..", "..", "vec")
+	g := &gen{Context: build.NewContext(), consts: map[uint32]operand.Mem{}}
+	g.ConstraintExpr("amd64,!purego")
+	for _, k := range elementwise() {
+		g.rowLoop(k)
+	}
+	for _, k := range columnSums() {
+		g.columnLoop(k)
+	}
+	g.reductions()
+	g.softmaxes()
+	f, err := g.Result()
+	if err == nil {
+		err = pass.Compile.Execute(f)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg := printer.Config{
+		Argv: []string{"go", "run", "./vec", "(in tensor/cpu/internal/asmgen)"}, Pkg: "vec",
+	}
+	for name, p := range map[string]printer.Printer{
+		"vec_amd64.s": printer.NewGoAsm(cfg), "stubs_amd64.go": printer.NewStubs(cfg),
+	} {
+		text, err := p.Print(f)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), text, 0o644)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+}

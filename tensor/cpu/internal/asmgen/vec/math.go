@@ -1,0 +1,85 @@
+package main
+
+import "github.com/mmcloughlin/avo/operand"
+
+// Coefficients are minimax polynomials by Remez's exchange, in relative error of the function
+// that they serve, computed in 50 digits and rounded to binary32.
+var (
+	// (e^r - 1 - r)/r² for |r| ≤ ln(2)/2: 2^-28.3 of e^r.
+	expCoeffs = []float64{0.49999994, 0.166665211, 0.041668389, 0.00836871006, 0.00138146139}
+	// (ln(1+f) - f + f²/2)/f³ for -1/4 ≤ f ≤ 1/2: 2^-27.6 of ln(1+f).
+	logCoeffs = []float64{0.333334506, -0.250000954, 0.199908614, -0.16647312, 0.144783944,
+		-0.131611913, 0.104630195, -0.0450747833}
+	// (tanh(x)/x - 1)/x² in z = x² for 0 ≤ z ≤ 0.625²: 2^-27.8 of tanh(x).
+	tanhCoeffs = []float64{-0.333332807, 0.133314416, -0.0537397154, 0.020639088, -0.00570498733}
+)
+
+const (
+	signBit = 0x80000000
+	log2e   = 1.4426950408889634
+	// ln 2 in two parts, the upper one rounded down so that the lower one is positive: infinite
+	// exponents then give infinities of one sign.
+	ln2Hi = 0.693147122859954833984375
+	ln2Lo = 5.7699990475328e-08
+)
+
+// exp is e^x: x = n·ln 2 + r, e^x = 2^n·(1 + r + r²P(r)). VSCALEFPS multiplies by 2^n with one
+// rounding, into the subnormal numbers too.
+func (g *gen) exp(x V) V {
+	// Beyond these the result is Inf or 0, and infinities would make r NaN. NaN passes.
+	x = g.min(g.reg(g.c(100)), x)
+	x = g.max(g.reg(g.c(-150)), x)
+	n := g.ZMM()
+	g.VRNDSCALEPS(operand.U8(nearest), g.mul(x, g.c(log2e)), n)
+	r := g.fnmaTo(x, n, g.c(ln2Hi))
+	r = g.fnmaTo(r, n, g.c(ln2Lo))
+	p := g.fma(g.poly(r, expCoeffs), g.mul(r, r), r)
+	d := g.ZMM()
+	g.VSCALEFPS(n, g.add(p, g.c(1)), d)
+	return d
+}
+
+// log is ln x: x = 2^e·m with m in [3/4, 3/2), f = m-1, ln x = e·ln 2 + f - f²/2 + f³P(f).
+// VGETMANTPS makes NaN of numbers below zero, VGETEXPPS -Inf of 0; both know subnormal numbers.
+func (g *gen) log(x V) V {
+	const interval34to32, nanIfNegative = 3, 2 << 2
+	m, e, em := g.ZMM(), g.ZMM(), g.ZMM()
+	g.VGETMANTPS(operand.U8(interval34to32|nanIfNegative), x, m)
+	g.VGETEXPPS(x, e)
+	g.VGETEXPPS(m, em) // -1 where VGETMANTPS halved the mantissa
+	e = g.sub(e, em)
+	f := g.sub(m, g.c(1))
+	f2 := g.mul(f, f)
+	t := g.mul(g.poly(f, logCoeffs), f) // f·P(f)
+	t = g.sub(t, g.c(0.5))              // -1/2 + f·P(f)
+	t = g.fma(t, f2, g.mul(e, g.c(ln2Lo)))
+	t = g.add(t, f)
+	return g.fmaTo(t, e, g.c(ln2Hi))
+}
+
+// tanh is x + x·zP(z), z = x², for |x| < 0.625 and ±(1 - 2/(e^2|x| + 1)) elsewhere.
+func (g *gen) tanh(x V) V {
+	a := g.and(x, g.bits(^uint32(signBit)))
+	e := g.exp(g.add(a, a))
+	big := g.sub(g.reg(g.c(1)), g.div(g.c(2), g.add(e, g.c(1))))
+	big = g.or(big, g.and(x, g.bits(signBit)))
+	z := g.mul(x, x)
+	small := g.fma(g.mul(g.poly(z, tanhCoeffs), z), x, x)
+	return g.blend(g.cmp(ltOQ, a, g.reg(g.c(0.625))), small, big)
+}
+
+// sigmoid is 1/(1 + e^-x).
+func (g *gen) sigmoid(x V) V {
+	e := g.exp(g.xor(x, g.bits(signBit)))
+	return g.div(g.c(1), g.add(e, g.c(1)))
+}
+
+// softplus is max(x,0) + ln(1+u), u = e^-|x|. With w = 1+u rounded, ln(1+u) is
+// ln w + (u-(w-1))/w to first order in the rounding error u-(w-1), which is exact.
+func (g *gen) softplus(x V) V {
+	u := g.exp(g.or(x, g.bits(signBit)))
+	w := g.add(u, g.c(1))
+	lost := g.sub(u, g.sub(w, g.c(1)))
+	l := g.add(g.log(w), g.div(lost, w))
+	return g.add(l, g.max(g.zero(), x))
+}

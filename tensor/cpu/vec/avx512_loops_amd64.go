@@ -1,0 +1,145 @@
+//go:build amd64 && !purego
+
+package vec
+
+import (
+	"math"
+)
+
+func maxOf(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for lo := 0; lo < len(x); lo += span {
+		v, nan := maxOfAVX512(&x[lo], min(span, len(x)-lo))
+		if nan != 0 {
+			return float32(math.NaN())
+		}
+		m = max1(v, m)
+	}
+	return m
+}
+
+func minOf(x []float32) float32 {
+	m := float32(math.Inf(1))
+	for lo := 0; lo < len(x); lo += span {
+		v, nan := minOfAVX512(&x[lo], min(span, len(x)-lo))
+		if nan != 0 {
+			return float32(math.NaN())
+		}
+		m = min1(v, m)
+	}
+	return m
+}
+
+// groups cuts the rows of n elements, c a row, into calls: whole groups of 8 rows, at most a span
+// of elements a call, then the rows left over, one by one.
+func groups(n, c int, eight, one func(lo, count int)) {
+	const rows = 8
+	per := max(1, span/(rows*max(c, 1)))
+	lo, left := 0, n/max(c, 1)
+	for left >= rows {
+		count := min(per, left/rows)
+		eight(lo, count)
+		lo += count * rows * c
+		left -= count * rows
+	}
+	if left > 0 {
+		one(lo, left)
+	}
+}
+
+func colSum(acc []float64, x []float32) {
+	c := len(acc)
+	groups(len(x), c,
+		func(lo, count int) { colSum8AVX512(&acc[0], &x[lo], count, c) },
+		func(lo, count int) { colSum1AVX512(&acc[0], &x[lo], count, c) })
+}
+
+func colMoments(sum, sumSq []float64, x, shift []float32) {
+	c := len(sum)
+	groups(len(x), c,
+		func(lo, count int) {
+			colMoments8AVX512(&sum[0], &sumSq[0], &x[lo], &shift[0], count, c)
+		},
+		func(lo, count int) {
+			colMoments1AVX512(&sum[0], &sumSq[0], &x[lo], &shift[0], count, c)
+		})
+}
+
+func colDot2(s, t []float64, dy, x, mean, rstd []float32) {
+	c := len(s)
+	groups(len(x), c,
+		func(lo, count int) {
+			colDot28AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], count, c)
+		},
+		func(lo, count int) {
+			colDot21AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], count, c)
+		})
+}
+
+func colDot2ReLU(s, t []float64, dy, x, y, mean, rstd []float32) {
+	c := len(s)
+	groups(len(x), c,
+		func(lo, count int) {
+			colDot2ReLU8AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], count, c)
+		},
+		func(lo, count int) {
+			colDot2ReLU1AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], count, c)
+		})
+}
+
+func softmax(k func(dst, x *float32, rows, cols int)) func(dst, x []float32, c int) {
+	return func(dst, x []float32, c int) {
+		rowChunks(dst, c, false, func(lo, rows int, _ bool) { k(&dst[lo], &x[lo], rows, c) })
+	}
+}
+
+func sgd(p, buf, g []float32, o SGDParams) {
+	k := sgdAVX512
+	if o.Nesterov {
+		k = sgdNesterovAVX512
+	}
+	chunks(p, false, func(lo, hi int, _ bool) {
+		k(&p[lo], &buf[lo], &g[lo], o.LR, o.Momentum, o.WeightDecay, 1, hi-lo)
+	})
+}
+
+func adam(p, m, v, g []float32, o AdamParams) {
+	s := o.scalars()
+	chunks(p, false, func(lo, hi int, _ bool) {
+		adamAVX512(&p[lo], &m[lo], &v[lo], &g[lo], s.shrink, s.wd, s.b1, s.a1, s.b2, s.a2, s.step,
+			s.rootScale, s.eps, 1, hi-lo)
+	})
+}
+
+func ema(avg, p []float32, decay float32) {
+	rest := float32(1 - float64(decay))
+	chunks(avg, false, func(lo, hi int, _ bool) {
+		emaAVX512(&avg[lo], &p[lo], decay, rest, 1, hi-lo)
+	})
+}
+
+func pool2x2(dst, top, bottom []float32, c int, scale float32) {
+	rowChunks(dst, c, true, func(lo, rows int, nt bool) {
+		pool2x2AVX512(&dst[lo], &top[2*lo], &top[2*lo+c], &bottom[2*lo], &bottom[2*lo+c], scale,
+			rows, c, nt)
+	})
+}
+
+func upsample2x2(top, bottom, x []float32, c int, scale float32) {
+	rowChunks(x, c, false, func(lo, rows int, _ bool) {
+		upsample2x2AVX512(&x[lo], &top[2*lo], &top[2*lo+c], &bottom[2*lo], &bottom[2*lo+c], scale,
+			rows, c)
+	})
+}
+
+func widen(k func(dst *float32, x *uint16, rows, cols int)) func(dst []float32, x []uint16) {
+	return func(dst []float32, x []uint16) {
+		chunks(dst, false, func(lo, hi int, _ bool) { k(&dst[lo], &x[lo], 1, hi-lo) })
+	}
+}
+
+func narrow(k func(dst *uint16, x *float32, rows, cols int)) func(dst []uint16, x []float32) {
+	return func(dst []uint16, x []float32) {
+		chunks(x, false, func(lo, hi int, _ bool) { k(&dst[lo], &x[lo], 1, hi-lo) })
+	}
+}
