@@ -1,11 +1,6 @@
 package data
 
-import (
-	"fmt"
-	"iter"
-
-	"afterimage/tensor"
-)
+import "iter"
 
 // A Range says which numbers pixels 0 to 255 become.
 type Range int
@@ -95,7 +90,7 @@ func read(b *Batch, ds Dataset, table *[256]float32, index []int, pix []uint8) {
 // It panics with *tensor.Error if batchSize < 1.
 func Eval(ds Dataset, batchSize int, r Range) iter.Seq2[int, *Batch] {
 	if batchSize < 1 {
-		panic(&tensor.Error{Op: "data.Eval", Reason: fmt.Sprintf("batch size %d: expected at least 1", batchSize)})
+		misuse("Eval", "batch size %d: expected at least 1", batchSize)
 	}
 	return func(yield func(int, *Batch) bool) {
 		b, table := new(Batch), r.table()

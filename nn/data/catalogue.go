@@ -1,6 +1,9 @@
 package data
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // A remoteSet is what Get needs to know to fetch one dataset.
 type remoteSet struct {
@@ -36,7 +39,8 @@ func cifarBases(folder string) []string {
 }
 
 func cifar10Remote() remoteSet {
-	return remoteSet{name: "cifar-10", folder: "cifar-10-batches-bin", page: "https://www.cs.toronto.edu/~kriz/cifar.html",
+	return remoteSet{name: "cifar-10", folder: "cifar-10-batches-bin",
+		page: "https://www.cs.toronto.edu/~kriz/cifar.html",
 		files: []remoteFile{{
 			name: "cifar-10-binary.tar.gz", size: 170052171,
 			sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
@@ -53,12 +57,14 @@ func cifar10Remote() remoteSet {
 }
 
 func cifar100Remote() remoteSet {
-	return remoteSet{name: "cifar-100", folder: "cifar-100-binary", page: "https://www.cs.toronto.edu/~kriz/cifar.html",
+	return remoteSet{name: "cifar-100", folder: "cifar-100-binary",
+		page: "https://www.cs.toronto.edu/~kriz/cifar.html",
 		files: []remoteFile{{
 			name: "cifar-100-binary.tar.gz", size: 168513733,
 			sha256: "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
 			bases:  cifarBases("CIFAR100"),
-			unpack: map[string]string{"train.bin": "", "test.bin": "", "fine_label_names.txt": "", "coarse_label_names.txt": ""},
+			unpack: map[string]string{"train.bin": "", "test.bin": "", "fine_label_names.txt": "",
+				"coarse_label_names.txt": ""},
 		}}}
 }
 
@@ -68,12 +74,17 @@ func mnistRemote() remoteSet {
 		"https://storage.googleapis.com/cvdf-datasets/mnist/",
 		"http://yann.lecun.com/exdb/mnist/",
 	}
-	return remoteSet{name: "mnist", folder: "mnist", page: "http://yann.lecun.com/exdb/mnist/", files: []remoteFile{
-		{"train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", bases, nil},
-		{"train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", bases, nil},
-		{"t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", bases, nil},
-		{"t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", bases, nil},
-	}}
+	return remoteSet{name: "mnist", folder: "mnist", page: "http://yann.lecun.com/exdb/mnist/",
+		files: []remoteFile{
+			{"train-images-idx3-ubyte.gz", 9912422,
+				"440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", bases, nil},
+			{"train-labels-idx1-ubyte.gz", 28881,
+				"3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", bases, nil},
+			{"t10k-images-idx3-ubyte.gz", 1648877,
+				"8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", bases, nil},
+			{"t10k-labels-idx1-ubyte.gz", 4542,
+				"f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", bases, nil},
+		}}
 }
 
 func fashionRemote() remoteSet {
@@ -82,12 +93,17 @@ func fashionRemote() remoteSet {
 		"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 		"https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
 	}
-	return remoteSet{name: "fashion-mnist", folder: "fashion-mnist", page: "https://github.com/zalandoresearch/fashion-mnist",
+	return remoteSet{name: "fashion-mnist", folder: "fashion-mnist",
+		page: "https://github.com/zalandoresearch/fashion-mnist",
 		files: []remoteFile{
-			{"train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", bases, nil},
-			{"train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", bases, nil},
-			{"t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", bases, nil},
-			{"t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", bases, nil},
+			{"train-images-idx3-ubyte.gz", 26421880,
+				"3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", bases, nil},
+			{"train-labels-idx1-ubyte.gz", 29515,
+				"a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", bases, nil},
+			{"t10k-images-idx3-ubyte.gz", 4422102,
+				"346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", bases, nil},
+			{"t10k-labels-idx1-ubyte.gz", 5148,
+				"67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", bases, nil},
 		}}
 }
 
@@ -101,7 +117,9 @@ func findRemote(name string) (remoteSet, error) {
 		known = append(known, s.name)
 	}
 	if name == "scenes" {
-		return remoteSet{}, fmt.Errorf("data: Get: scenes are drawn by the program and need no download: use --dataset scenes")
+		return remoteSet{}, errors.New("data: Get: scenes are drawn by the program and " +
+			"need no download: use --dataset scenes")
 	}
-	return remoteSet{}, fmt.Errorf("data: Get: no download known for %q: expected one of %v", name, known)
+	return remoteSet{}, fmt.Errorf("data: Get: no download known for %q: expected one of %v",
+		name, known)
 }

@@ -63,7 +63,8 @@ func openCIFAR(l *cifarLayout, dir string) (train, test *Memory, err error) {
 	}
 	classes := l.classes
 	if raw, err := files.read(l.meta, 1<<16); err == nil {
-		if names := strings.FieldsFunc(string(raw), func(r rune) bool { return r == '\n' || r == '\r' }); len(names) == len(classes) {
+		lines := strings.ReplaceAll(strings.TrimSpace(string(raw)), "\r", "")
+		if names := strings.Split(lines, "\n"); len(names) == len(classes) {
 			classes = names
 		}
 	}
@@ -78,7 +79,9 @@ func openCIFAR(l *cifarLayout, dir string) (train, test *Memory, err error) {
 const cifarFileMax = 10 * 50000 * (2 + cifarPixels)
 
 // readCIFARFiles reads the records of several files into one dataset.
-func readCIFARFiles(op string, files *fileSource, l *cifarLayout, classes []string, names []string) (*Memory, error) {
+func readCIFARFiles(
+	op string, files *fileSource, l *cifarLayout, classes, names []string,
+) (*Memory, error) {
 	m := &Memory{name: l.name, classes: classes, h: cifarSide, w: cifarSide, c: 3}
 	for _, name := range names {
 		raw, err := files.read(name, cifarFileMax)
@@ -88,7 +91,8 @@ func readCIFARFiles(op string, files *fileSource, l *cifarLayout, classes []stri
 		if m.pix == nil { // the files of one set are equally long
 			m.pix = make([]uint8, 0, len(names)*len(raw))
 		}
-		if m.pix, m.labels, err = parseCIFAR(m.pix, m.labels, raw, l.labelBytes, len(classes)); err != nil {
+		m.pix, m.labels, err = parseCIFAR(m.pix, m.labels, raw, l.labelBytes, len(classes))
+		if err != nil {
 			e := err.(*FileError)
 			e.Op, e.File, e.Next = op, files.where(name), downloadAgain(l.name)
 			return nil, e
@@ -100,11 +104,14 @@ func readCIFARFiles(op string, files *fileSource, l *cifarLayout, classes []stri
 
 // parseCIFAR appends the images (HWC) and labels of the records in raw to pix and labels. Any
 // number of records is accepted, at least one; the error is a *FileError without Op and File.
-func parseCIFAR(pix []uint8, labels []int32, raw []byte, labelBytes, classes int) ([]uint8, []int32, error) {
+func parseCIFAR(
+	pix []uint8, labels []int32, raw []byte, labelBytes, classes int,
+) ([]uint8, []int32, error) {
 	record := labelBytes + cifarPixels
 	if len(raw) == 0 || len(raw)%record != 0 {
 		return nil, nil, &FileError{Problem: "wrong size",
-			Want: fmt.Sprintf("a multiple of %d bytes (one record)", record), Got: fmt.Sprintf("%d", len(raw))}
+			Want: fmt.Sprintf("a multiple of %d bytes (one record)", record),
+			Got:  fmt.Sprintf("%d", len(raw))}
 	}
 	n := len(raw) / record
 	at := len(pix)

@@ -29,7 +29,8 @@ func oklch(lightness, chroma, hue float64) rgb {
 	}
 }
 
-// clamp brings v to [0, 1]. Comparisons suffice where nothing is NaN, and are faster than min and max.
+// clamp brings v to [0, 1]. Comparisons suffice where nothing is NaN, and are faster than min and
+// max.
 func clamp(v float64) float64 {
 	if v < 0 {
 		return 0

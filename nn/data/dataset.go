@@ -1,10 +1,6 @@
 package data
 
-import (
-	"fmt"
-
-	"afterimage/tensor"
-)
+import "fmt"
 
 // Unlabeled is the label Read returns for an image whose class is not known.
 const Unlabeled = -1
@@ -79,12 +75,16 @@ type Memory struct {
 // NewMemory makes a dataset of n = len(labels) images from pix, n·h·w·c bytes in NHWC order, and
 // labels in [0, len(classes)) or Unlabeled. It keeps pix and labels, which must not change
 // afterwards. It returns an error if a size or a label does not fit.
-func NewMemory(name string, classes []string, h, w, c int, pix []uint8, labels []int32) (*Memory, error) {
+func NewMemory(
+	name string, classes []string, h, w, c int, pix []uint8, labels []int32,
+) (*Memory, error) {
 	if h < 1 || w < 1 || c != 1 && c != 3 {
-		return nil, fmt.Errorf("data: NewMemory: image size %dx%dx%d: expected at least 1x1 and 1 or 3 channels", h, w, c)
+		return nil, fmt.Errorf(
+			"data: NewMemory: image size %dx%dx%d: expected at least 1x1 and 1 or 3 channels", h, w, c)
 	}
 	if len(pix) != len(labels)*h*w*c {
-		return nil, fmt.Errorf("data: NewMemory: pixels do not fit the labels: expected %d images of %dx%dx%d = %d bytes, got %d",
+		return nil, fmt.Errorf("data: NewMemory: pixels do not fit the labels: "+
+			"expected %d images of %dx%dx%d = %d bytes, got %d",
 			len(labels), h, w, c, len(labels)*h*w*c, len(pix))
 	}
 	for i, l := range labels {
@@ -111,7 +111,7 @@ func (m *Memory) Size() (h, w, c int) { return m.h, m.w, m.c }
 // Read implements Dataset.
 func (m *Memory) Read(i int, pix []uint8) int {
 	n := m.h * m.w * m.c
-	checkRead("data.Memory.Read", i, len(m.labels), len(pix), n)
+	checkRead("Memory.Read", i, len(m.labels), len(pix), n)
 	copy(pix, m.pix[i*n:(i+1)*n])
 	return int(m.labels[i])
 }
@@ -119,10 +119,10 @@ func (m *Memory) Read(i int, pix []uint8) int {
 // checkRead panics unless image i of n exists and the caller's buffer has the right length.
 func checkRead(op string, i, n, got, want int) {
 	if i < 0 || i >= n {
-		panic(&tensor.Error{Op: op, Reason: fmt.Sprintf("image %d: expected 0 to %d", i, n-1)})
+		misuse(op, "image %d: expected 0 to %d", i, n-1)
 	}
 	if got != want {
-		panic(&tensor.Error{Op: op, Reason: fmt.Sprintf("pix has %d bytes: expected %d", got, want)})
+		misuse(op, "pix has %d bytes: expected %d", got, want)
 	}
 }
 
@@ -143,7 +143,7 @@ type factoredSubset struct {
 func Subset(ds Dataset, index []int) Dataset {
 	for _, i := range index {
 		if i < 0 || i >= ds.Len() {
-			panic(&tensor.Error{Op: "data.Subset", Reason: fmt.Sprintf("index %d: expected 0 to %d", i, ds.Len()-1)})
+			misuse("Subset", "index %d: expected 0 to %d", i, ds.Len()-1)
 		}
 	}
 	s := subset{ds, index}
@@ -166,7 +166,7 @@ func (s *subset) Len() int { return len(s.index) }
 
 // Read implements Dataset.
 func (s *subset) Read(i int, pix []uint8) int {
-	checkRead("data.Subset.Read", i, len(s.index), len(pix), len(pix))
+	checkRead("Subset.Read", i, len(s.index), len(pix), len(pix))
 	return s.Dataset.Read(s.index[i], pix)
 }
 
@@ -174,7 +174,9 @@ func (s *subset) Read(i int, pix []uint8) int {
 func (s *factoredSubset) FactorNames() []string { return s.factored.FactorNames() }
 
 // FactorVector implements Factored.
-func (s *factoredSubset) FactorVector(i int) []float32 { return s.factored.FactorVector(s.index[i]) }
+func (s *factoredSubset) FactorVector(i int) []float32 {
+	return s.factored.FactorVector(s.index[i])
+}
 
 // concat is the images of two datasets of one size and one list of classes.
 type concat struct {
@@ -197,7 +199,8 @@ func (c *concat) Read(i int, pix []uint8) int {
 func Materialize(ds Dataset) *Memory {
 	h, w, c := ds.Size()
 	size := h * w * c
-	m := &Memory{ds.Name(), ds.Classes(), h, w, c, make([]uint8, ds.Len()*size), make([]int32, ds.Len())}
+	m := &Memory{ds.Name(), ds.Classes(), h, w, c, make([]uint8, ds.Len()*size),
+		make([]int32, ds.Len())}
 	for i := range m.labels {
 		m.labels[i] = int32(ds.Read(i, m.pix[i*size:(i+1)*size]))
 	}

@@ -26,8 +26,8 @@ func counting(t testing.TB, n, h, w, c int) *Memory {
 	return m
 }
 
-// misuse returns the *tensor.Error f panics with.
-func misuse(t *testing.T, f func()) *tensor.Error {
+// wantMisuse returns the *tensor.Error f panics with.
+func wantMisuse(t *testing.T, f func()) *tensor.Error {
 	t.Helper()
 	err := tensor.Try(f)
 	var e *tensor.Error
@@ -62,12 +62,13 @@ func TestNewMemoryRefusesWhatDoesNotFit(t *testing.T) {
 
 func TestReadOutsideIsMisuse(t *testing.T) {
 	m := counting(t, 3, 2, 2, 1)
-	for _, ds := range []Dataset{m, Subset(m, []int{2, 0, 1}), NewScenes(NewPainter(), 1, 0, 3, 2, 1)} {
-		misuse(t, func() { ds.Read(3, make([]uint8, 4)) })
-		misuse(t, func() { ds.Read(-1, make([]uint8, 4)) })
-		misuse(t, func() { ds.Read(0, make([]uint8, 5)) })
+	scenes := NewScenes(NewPainter(), 1, 0, 3, 2, 1)
+	for _, ds := range []Dataset{m, Subset(m, []int{2, 0, 1}), scenes} {
+		wantMisuse(t, func() { ds.Read(3, make([]uint8, 4)) })
+		wantMisuse(t, func() { ds.Read(-1, make([]uint8, 4)) })
+		wantMisuse(t, func() { ds.Read(0, make([]uint8, 5)) })
 	}
-	misuse(t, func() { Subset(m, []int{3}) })
+	wantMisuse(t, func() { Subset(m, []int{3}) })
 }
 
 func TestSubsetConcatMaterialize(t *testing.T) {
@@ -94,9 +95,11 @@ func TestSubsetConcatMaterialize(t *testing.T) {
 }
 
 func TestHeldOutIsFixedAndDisjoint(t *testing.T) {
-	for _, c := range []struct{ n, want int }{{50000, 5000}, {60000, 5000}, {30000, 3000}, {9, 0}, {0, 0}} {
+	cases := []struct{ n, want int }{{50000, 5000}, {60000, 5000}, {30000, 3000}, {9, 0}, {0, 0}}
+	for _, c := range cases {
 		held := HeldOut(c.n)
-		if len(held) != c.want || !slices.IsSorted(held) || len(slices.Compact(slices.Clone(held))) != c.want {
+		if len(held) != c.want || !slices.IsSorted(held) ||
+			len(slices.Compact(slices.Clone(held))) != c.want {
 			t.Errorf("HeldOut(%d): %d indices, want %d different ones in order", c.n, len(held), c.want)
 		}
 	}
@@ -115,7 +118,8 @@ func TestHeldOutIsFixedAndDisjoint(t *testing.T) {
 		}
 	}
 	if set.Train.Len() != 90 || set.Val.Len() != 10 || len(seen) != 100 {
-		t.Errorf("splits of 100 images: %d and %d, together %d different", set.Train.Len(), set.Val.Len(), len(seen))
+		t.Errorf("splits of 100 images: %d and %d, together %d different",
+			set.Train.Len(), set.Val.Len(), len(seen))
 	}
 	if _, err := set.Split("dev"); err == nil {
 		t.Error("Split accepted an unknown name")
@@ -146,12 +150,13 @@ func TestRefit(t *testing.T) {
 	if err != nil || half.h != 2 {
 		t.Fatal(err)
 	}
-	for p, want := range []int{3, 5, 10, 12} { // centre of 2×2 blocks; the triangle reaches beyond them
+	for p, want := range []int{3, 5, 10, 12} { // 2×2 blocks' means, drawn inwards by the triangle
 		if d := int(half.pix[p]) - want; d < -1 || d > 1 {
 			t.Errorf("resize 4 to 2: %v, pixel %d should be about %d", half.pix, p, want)
 		}
 	}
-	if _, err := refit(m, 3, 1, FitPad); err == nil || !strings.Contains(err.Error(), "cannot pad 4x4 images to 3x3") {
+	_, err = refit(m, 3, 1, FitPad)
+	if err == nil || !strings.Contains(err.Error(), "cannot pad 4x4 images to 3x3") {
 		t.Errorf("pad to a smaller size: %v", err)
 	}
 	if _, err := refit(m, 3, 2, FitAuto); err == nil {
@@ -164,7 +169,8 @@ func TestRefit(t *testing.T) {
 
 func TestOpenUnknown(t *testing.T) {
 	_, err := Open("cifar10", t.TempDir(), Options{})
-	if err == nil || !strings.Contains(err.Error(), "expected cifar-10, cifar-100, mnist, fashion-mnist, scenes or folder:PATH") {
+	if err == nil || !strings.Contains(err.Error(),
+		"expected cifar-10, cifar-100, mnist, fashion-mnist, scenes or folder:PATH") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,6 +1,16 @@
 package data
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+
+	"afterimage/tensor"
+)
+
+// misuse panics with a *tensor.Error of the operation data.op.
+func misuse(op, format string, args ...any) {
+	panic(&tensor.Error{Op: "data." + op, Reason: fmt.Sprintf(format, args...)})
+}
 
 // A FileError says that a file, or its absence, is not what a dataset needs: bad input, in
 // contrast to a full disk or a broken network.

@@ -13,7 +13,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	loader, err := data.NewLoader(set.Train, data.LoaderConfig{Batch: 32, Seed: 1, Flip: true, Crop: 4})
+	loader, err := data.NewLoader(set.Train, data.LoaderConfig{Batch: 32, Seed: 1, Flip: true,
+		Crop: 4})
 	if err != nil {
 		fmt.Println(err)
 		return

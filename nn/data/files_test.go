@@ -78,11 +78,14 @@ func tarGz(t testing.TB, members ...member) []byte {
 }
 
 func smallCIFAR() []member {
-	members := []member{{name: "cifar-10-batches-bin/batches.meta.txt", raw: []byte("p0\np1\np2\np3\np4\np5\np6\np7\np8\np9\n\n")}}
+	members := []member{{name: "cifar-10-batches-bin/batches.meta.txt",
+		raw: []byte("p0\np1\np2\np3\np4\np5\np6\np7\np8\np9\n\n")}}
 	for _, n := range []string{"1", "2", "3", "4", "5"} {
-		members = append(members, member{name: "cifar-10-batches-bin/data_batch_" + n + ".bin", raw: cifarRecords(4, 1)})
+		members = append(members, member{name: "cifar-10-batches-bin/data_batch_" + n + ".bin",
+			raw: cifarRecords(4, 1)})
 	}
-	return append(members, member{name: "cifar-10-batches-bin/test_batch.bin", raw: cifarRecords(3, 1)})
+	return append(members, member{name: "cifar-10-batches-bin/test_batch.bin", raw: cifarRecords(3,
+		1)})
 }
 
 func TestCIFARFromFolderAndArchive(t *testing.T) {
@@ -97,7 +100,8 @@ func TestCIFARFromFolderAndArchive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if set.TrainVal.Len() != 20 || set.Val.Len() != 2 || set.Test.Len() != 3 || set.Classes()[7] != "p7" {
+		if set.TrainVal.Len() != 20 || set.Val.Len() != 2 || set.Test.Len() != 3 ||
+			set.Classes()[7] != "p7" {
 			t.Errorf("%s: %d training, %d held out, %d test images, class 7 %q",
 				dir, set.TrainVal.Len(), set.Val.Len(), set.Test.Len(), set.Classes()[7])
 		}
@@ -205,9 +209,11 @@ func TestMNIST(t *testing.T) {
 		pixels[i] = byte(i / (28 * 28) * 10)
 	}
 	labels := []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}
-	write(t, dir, "mnist/train-images-idx3-ubyte.gz", gzipped(t, idx(idxImages, []uint32{20, 28, 28}, pixels)))
+	write(t, dir, "mnist/train-images-idx3-ubyte.gz", gzipped(t, idx(idxImages, []uint32{20, 28, 28},
+		pixels)))
 	write(t, dir, "mnist/train-labels-idx1-ubyte", idx(idxLabels, []uint32{20}, labels))
-	write(t, dir, "mnist/t10k-images.idx3-ubyte", idx(idxImages, []uint32{2, 28, 28}, pixels[28*28:3*28*28]))
+	write(t, dir, "mnist/t10k-images.idx3-ubyte", idx(idxImages, []uint32{2, 28, 28},
+		pixels[28*28:3*28*28]))
 	write(t, dir, "mnist/t10k-labels.idx1-ubyte", idx(idxLabels, []uint32{2}, labels[1:3]))
 	set, err := Open("mnist", dir, Options{Size: 32})
 	if err != nil {
@@ -217,7 +223,8 @@ func TestMNIST(t *testing.T) {
 	label := set.Test.Read(1, pix)
 	at := func(y, x int) uint8 { return pix[(y*32+x)*3+2] }
 	if label != 2 || at(1, 16) != 0 || at(2, 2) != 20 || at(29, 29) != 20 || at(30, 16) != 0 {
-		t.Errorf("label %d, padding and corners %d %d %d %d", label, at(1, 16), at(2, 2), at(29, 29), at(30, 16))
+		t.Errorf("label %d, padding and corners %d %d %d %d", label, at(1, 16), at(2, 2), at(29, 29),
+			at(30, 16))
 	}
 	grey, err := Open("mnist", filepath.Join(dir, "mnist"), Options{Channels: 1})
 	if err != nil {
@@ -233,13 +240,18 @@ func TestMNIST(t *testing.T) {
 		raw  []byte
 		want string
 	}{
-		"short":    {idx(idxLabels, []uint32{20}, labels[:19]), "expected 20 bytes of data for dimensions [20], got 19"},
-		"long":     {idx(idxLabels, []uint32{19}, labels), "expected 19 bytes of data for dimensions [19], got more"},
-		"other":    {idx(idxImages, []uint32{20}, labels), "expected magic number 0x00000801, got 0x00000803"},
-		"header":   {[]byte{0, 0, 8}, "truncated header: expected 8 bytes, got 3"},
-		"huge":     {idx(idxLabels, []uint32{1 << 31, 0}, nil)[:8], "wrong size"},
-		"fewer":    {idx(idxLabels, []uint32{19}, labels[:19]), "expected 20 labels for 20 images of 28x28, got 19"},
-		"label 10": {idx(idxLabels, []uint32{20}, bytes.Repeat([]byte{10}, 20)), "label of image 0: expected 0 to 9, got 10"},
+		"short": {idx(idxLabels, []uint32{20}, labels[:19]),
+			"expected 20 bytes of data for dimensions [20], got 19"},
+		"long": {idx(idxLabels, []uint32{19}, labels),
+			"expected 19 bytes of data for dimensions [19], got more"},
+		"other": {idx(idxImages, []uint32{20}, labels),
+			"expected magic number 0x00000801, got 0x00000803"},
+		"header": {[]byte{0, 0, 8}, "truncated header: expected 8 bytes, got 3"},
+		"huge":   {idx(idxLabels, []uint32{1 << 31, 0}, nil)[:8], "wrong size"},
+		"fewer": {idx(idxLabels, []uint32{19}, labels[:19]),
+			"expected 20 labels for 20 images of 28x28, got 19"},
+		"label 10": {idx(idxLabels, []uint32{20}, bytes.Repeat([]byte{10}, 20)),
+			"label of image 0: expected 0 to 9, got 10"},
 	} {
 		file := write(t, dir, "mnist/train-labels-idx1-ubyte", c.raw)
 		_, err := Open("mnist", dir, Options{})
@@ -281,7 +293,8 @@ func TestDecodeImageCropsTheCentre(t *testing.T) {
 		}
 		for p := 0; p < len(pix); p += 3 {
 			if pix[p] != 0 || pix[p+1] != 255 || pix[p+2] != 0 {
-				t.Fatalf("size %d, pixel %d: %v, want pure green: the crop is not centred", size, p/3, pix[p:p+3])
+				t.Fatalf("size %d, pixel %d: %v, want pure green: the crop is not centred", size, p/3,
+					pix[p:p+3])
 			}
 		}
 	}
@@ -289,7 +302,8 @@ func TestDecodeImageCropsTheCentre(t *testing.T) {
 	if err != nil || !slices.Equal(white, []uint8{255, 255, 255, 255}) {
 		t.Errorf("transparent image: %v, %v, want white", white, err)
 	}
-	for name, raw := range map[string][]byte{"empty": nil, "text": []byte("GIF89a"), "cut": buf.Bytes()[:60]} {
+	for name, raw := range map[string][]byte{"empty": nil, "text": []byte("GIF89a"),
+		"cut": buf.Bytes()[:60]} {
 		var e *FileError
 		if _, err := DecodeImage(raw, 8, 3); !errors.As(err, &e) {
 			t.Errorf("%s: got %v, want a *FileError", name, err)
@@ -313,8 +327,10 @@ func TestFolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Train.Len() != 17 || set.Val.Len() != 1 || set.Test.Len() != 2 || !slices.Equal(set.Classes(), []string{"birds", "cats"}) {
-		t.Errorf("splits %d %d %d, classes %v", set.Train.Len(), set.Val.Len(), set.Test.Len(), set.Classes())
+	if set.Train.Len() != 17 || set.Val.Len() != 1 || set.Test.Len() != 2 ||
+		!slices.Equal(set.Classes(), []string{"birds", "cats"}) {
+		t.Errorf("splits %d %d %d, classes %v", set.Train.Len(), set.Val.Len(), set.Test.Len(),
+			set.Classes())
 	}
 	pix := make([]uint8, 6*6*3)
 	for i := range set.Train.Len() {
@@ -347,7 +363,8 @@ func TestFolderWithSplits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if set.Train.Len() != 3 || set.Val.Len() != 2 || set.Test.Len() != 2 || set.TrainVal.Len() != 5 {
-		t.Errorf("splits %d %d %d, together %d", set.Train.Len(), set.Val.Len(), set.Test.Len(), set.TrainVal.Len())
+		t.Errorf("splits %d %d %d, together %d", set.Train.Len(), set.Val.Len(), set.Test.Len(),
+			set.TrainVal.Len())
 	}
 	write(t, dir, "test/z/1.png", plainPNG(t, 4, 4, c))
 	_, err = Open("folder:"+dir, "", Options{})
@@ -381,7 +398,8 @@ func FuzzCIFAR(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(labels) == 0 || len(pix) != len(labels)*cifarPixels || len(labels)*(labelBytes+cifarPixels) != len(raw) {
+		if len(labels) == 0 || len(pix) != len(labels)*cifarPixels ||
+			len(labels)*(labelBytes+cifarPixels) != len(raw) {
 			t.Fatalf("%d bytes gave %d labels and %d pixels", len(raw), len(labels), len(pix))
 		}
 		for _, l := range labels {
@@ -423,7 +441,8 @@ func FuzzImage(f *testing.F) {
 	}
 	f.Add(buf.Bytes(), uint8(2), false)
 	f.Fuzz(func(t *testing.T, raw []byte, size uint8, colour bool) {
-		if cfg, _, err := image.DecodeConfig(bytes.NewReader(raw)); err == nil && cfg.Width*cfg.Height > 1<<20 {
+		if cfg, _, err := image.DecodeConfig(bytes.NewReader(raw)); err == nil &&
+			cfg.Width*cfg.Height > 1<<20 {
 			t.Skip("a large image is legitimate, but slow")
 		}
 		channels := 1

@@ -40,9 +40,12 @@ func refit(m *Memory, size, channels int, fit Fit) (*Memory, error) {
 	larger := size >= m.h && size >= m.w
 	switch {
 	case fit == FitPad && !larger:
-		return nil, fmt.Errorf("data: Open %s: cannot pad %dx%d images to %dx%d: use fit resize", m.name, m.h, m.w, size, size)
+		return nil, fmt.Errorf("data: Open %s: cannot pad %dx%d images to %dx%d: use fit resize",
+			m.name, m.h, m.w, size, size)
 	case fit == FitPad, fit == FitAuto && larger && 4*size <= 5*min(m.h, m.w):
-		return m.mapImages(size, size, m.c, func(dst, src []uint8) { padTo(dst, src, size, m.h, m.w, m.c) }), nil
+		return m.mapImages(size, size, m.c, func(dst, src []uint8) {
+			padTo(dst, src, size, m.h, m.w, m.c)
+		}), nil
 	case fit == FitAuto, fit == FitResize:
 		return m.mapImages(size, size, m.c, func(dst, src []uint8) {
 			resizeTo(dst, packed{src, m.h, m.w, m.c}.image(), size, m.c)

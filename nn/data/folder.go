@@ -17,10 +17,10 @@ const folderMax = 16 << 30
 const defaultFolderSize = 32
 
 // OpenFolder reads the PNG and JPEG files of a folder, each brought to size×size pixels as by
-// ReadImage (size 0: 32; channels 0: 3). Subfolders are classes, in the order of their names; images
-// within a class are in the order of theirs. A folder without subfolders holds unlabeled images.
-// Hidden files and files of other kinds are passed over. The error is a *FileError naming the
-// first file that cannot be read.
+// ReadImage (size 0: 32; channels 0: 3). Subfolders are classes, in the order of their names;
+// images within a class are in the order of theirs. A folder without subfolders holds unlabeled
+// images. Hidden files and files of other kinds are passed over. The error is a *FileError naming
+// the first file that cannot be read.
 func OpenFolder(path string, size, channels int) (*Memory, error) {
 	op := "Open folder"
 	if size == 0 {
@@ -30,7 +30,8 @@ func OpenFolder(path string, size, channels int) (*Memory, error) {
 		channels = 3
 	}
 	if size < 1 || channels != 1 && channels != 3 {
-		return nil, fmt.Errorf("data: %s: %s: image size %dx%dx%d: expected at least 1 pixel and 1 or 3 channels",
+		return nil, fmt.Errorf(
+			"data: %s: %s: image size %dx%dx%d: expected at least 1 pixel and 1 or 3 channels",
 			op, path, size, size, channels)
 	}
 	files, labels, classes, err := listImages(op, path)
@@ -41,9 +42,11 @@ func OpenFolder(path string, size, channels int) (*Memory, error) {
 	if int64(len(files))*int64(bytes) > folderMax {
 		return nil, &FileError{Op: op, File: path, Problem: "too many images for memory",
 			Want: fmt.Sprintf("at most %d bytes", int64(folderMax)),
-			Got:  fmt.Sprintf("%d images of %d bytes", len(files), bytes), Next: "choose a smaller size or fewer images"}
+			Got:  fmt.Sprintf("%d images of %d bytes", len(files), bytes),
+			Next: "choose a smaller size or fewer images"}
 	}
-	m := &Memory{"folder:" + path, classes, size, size, channels, make([]uint8, len(files)*bytes), labels}
+	m := &Memory{"folder:" + path, classes, size, size, channels, make([]uint8, len(files)*bytes),
+		labels}
 	return m, m.decodeAll(op, files)
 }
 
@@ -98,7 +101,8 @@ func listImages(op, path string) (files []string, labels []int32, classes []stri
 	}
 	if len(flat) == 0 {
 		return nil, nil, nil, &FileError{Op: op, File: path, Problem: "no images",
-			Want: "PNG or JPEG files in it (unlabeled) or in its subfolders (one per class)", Next: "check the folder"}
+			Want: "PNG or JPEG files in it (unlabeled) or in its subfolders (one per class)",
+			Next: "check the folder"}
 	}
 	return flat, labels, nil, nil
 }
@@ -159,8 +163,9 @@ func openFolderSet(path string, size, channels int) (*Set, error) {
 			return nil, err
 		}
 		if parts[part] = m; strings.Join(m.classes, "/") != strings.Join(parts["train"].classes, "/") {
-			return nil, &FileError{Op: "Open folder", File: filepath.Join(path, part), Problem: "other classes than in train",
-				Want: strings.Join(parts["train"].classes, " "), Got: strings.Join(m.classes, " "),
+			return nil, &FileError{Op: "Open folder", File: filepath.Join(path, part),
+				Problem: "other classes than in train",
+				Want:    strings.Join(parts["train"].classes, " "), Got: strings.Join(m.classes, " "),
 				Next: "give every split the same subfolders"}
 		}
 	}

@@ -31,9 +31,9 @@ type GetOptions struct {
 // where the last one stopped.
 const attempts = 3
 
-// Get downloads a public dataset ("cifar-10", "cifar-100", "mnist" or "fashion-mnist") into its folder
-// below dir, where Open finds it. What is there already and has the right digest is kept, other
-// files of the same names are replaced.
+// Get downloads a public dataset ("cifar-10", "cifar-100", "mnist" or "fashion-mnist") into its
+// folder below dir, where Open finds it. What is there already and has the right digest is kept,
+// other files of the same names are replaced.
 //
 // Every file is written to NAME.part, which a later call takes up again where it ended (HTTP
 // Range requests), checked against its published SHA-256 and only then renamed or unpacked.
@@ -94,7 +94,8 @@ func (g *getter) get(ctx context.Context) error {
 		return nil
 	}
 	archive := g.target()
-	if g.file.unpack == nil || !matches(archive, g.file.sha256) { // else: the archive was put there by hand
+	byHand := g.file.unpack != nil && matches(archive, g.file.sha256)
+	if !byHand {
 		if err := g.download(ctx); err != nil {
 			return err
 		}
@@ -114,10 +115,10 @@ func (g *getter) get(ctx context.Context) error {
 		}
 		return fmt.Errorf("data: Get %s: %w", g.set.name, err)
 	}
-	if archive == g.part() {
-		return os.Remove(archive)
+	if byHand {
+		return nil
 	}
-	return nil
+	return os.Remove(archive)
 }
 
 // present reports whether the result is there. Files of unknown digest count if they exist.
@@ -164,7 +165,8 @@ func (g *getter) download(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("data: Get %s: %s: stopped; run the command again to go on: %w", g.set.name, g.file.name, ctx.Err())
+			return fmt.Errorf("data: Get %s: %s: stopped; run the command again to go on: %w",
+				g.set.name, g.file.name, ctx.Err())
 		}
 		var local *fs.PathError
 		if errors.As(err, &local) {
@@ -172,7 +174,8 @@ func (g *getter) download(ctx context.Context) error {
 		}
 		tried = append(tried, fmt.Sprintf("%s (%v)", address, shortCause(err)))
 	}
-	next := fmt.Sprintf("run the command again when online, or download %s by hand (see %s) and put it at %s",
+	next := fmt.Sprintf(
+		"run the command again when online, or download %s by hand (see %s) and put it at %s",
 		g.file.name, g.set.page, g.target())
 	return &FileError{Op: "Get " + g.set.name, File: g.file.name, Problem: "no mirror gave the file",
 		Want: fmt.Sprintf("%d bytes with SHA-256 %s", g.file.size, g.file.sha256),

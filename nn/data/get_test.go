@@ -80,7 +80,8 @@ func oneFile(body []byte, mirrors ...*mirror) remoteSet {
 	for _, m := range mirrors {
 		f.bases = append(f.bases, m.URL+"/")
 	}
-	return remoteSet{name: "toy", folder: "toy", page: "https://example.org/toy", files: []remoteFile{f}}
+	return remoteSet{name: "toy", folder: "toy", page: "https://example.org/toy",
+		files: []remoteFile{f}}
 }
 
 // fetched checks that the file is complete and that nothing else is left.
@@ -102,19 +103,22 @@ func TestGetResumesBrokenTransfers(t *testing.T) {
 	m := newMirror(t, body)
 	m.cutAt = []int{4000, 3000}
 	var last int64
-	err := getSet(context.Background(), oneFile(body, m), dir, GetOptions{Progress: func(_ string, done, total int64) {
-		if last = done; total != int64(len(body)) {
-			t.Errorf("total %d", total)
-		}
-	}})
+	err := getSet(context.Background(), oneFile(body, m), dir,
+		GetOptions{Progress: func(_ string, done, total int64) {
+			if last = done; total != int64(len(body)) {
+				t.Errorf("total %d", total)
+			}
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	fetched(t, dir, body)
-	if want := []string{"", "bytes=4000-", "bytes=7000-"}; !slices.Equal(m.ranges, want) || last != int64(len(body)) {
+	if want := []string{"", "bytes=4000-", "bytes=7000-"}; !slices.Equal(m.ranges, want) ||
+		last != int64(len(body)) {
 		t.Errorf("requests %q, last progress %d, want %q and %d", m.ranges, last, want, len(body))
 	}
-	if err := getSet(context.Background(), oneFile(body, m), dir, GetOptions{}); err != nil || len(m.ranges) != 3 {
+	if err := getSet(context.Background(), oneFile(body, m), dir, GetOptions{}); err != nil ||
+		len(m.ranges) != 3 {
 		t.Errorf("a second Get: %v, %d requests, want none beyond the 3", err, len(m.ranges))
 	}
 }
@@ -141,7 +145,8 @@ func TestGetStartsOverIfTheRestDoesNotFit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body, dir := toyBody(), t.TempDir()
 			write(t, dir, "toy/x.gz.part", part)
-			if err := getSet(context.Background(), oneFile(body, newMirror(t, body)), dir, GetOptions{}); err != nil {
+			set := oneFile(body, newMirror(t, body))
+			if err := getSet(context.Background(), set, dir, GetOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			fetched(t, dir, body)
@@ -153,10 +158,12 @@ func TestGetTriesTheNextMirror(t *testing.T) {
 	body := toyBody()
 	gone, refusing := newMirror(t, body), newMirror(t, body)
 	gone.status, refusing.status = http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable
-	wrong, long := newMirror(t, bytes.Repeat([]byte{7}, len(body))), newMirror(t, append(body[:len(body):len(body)], 1))
+	wrong, long := newMirror(t, bytes.Repeat([]byte{7}, len(body))),
+		newMirror(t, append(body[:len(body):len(body)], 1))
 	short, slow := newMirror(t, body[:100]), newMirror(t, body)
 	slow.stall = true
-	for name, m := range map[string]*mirror{"404": gone, "416": refusing, "wrong bytes": wrong, "too long": long,
+	for name, m := range map[string]*mirror{"404": gone, "416": refusing, "wrong bytes": wrong,
+		"too long":  long,
 		"truncated": short, "stalled": slow} {
 		t.Run(name, func(t *testing.T) {
 			dir, good := t.TempDir(), newMirror(t, body)
@@ -170,7 +177,8 @@ func TestGetTriesTheNextMirror(t *testing.T) {
 			dir, own := t.TempDir(), newMirror(t, body)
 			o.Mirrors = []string{own.URL} // one's own mirror comes first
 			before := len(m.ranges)
-			if err := getSet(context.Background(), oneFile(body, m), dir, o); err != nil || len(m.ranges) != before {
+			if err := getSet(context.Background(), oneFile(body, m), dir, o); err != nil ||
+				len(m.ranges) != before {
 				t.Errorf("with a mirror of one's own: %v, %d requests to the others", err, len(m.ranges)-before)
 			}
 		})
@@ -183,7 +191,8 @@ func TestGetOfflineSaysWhatToPutWhere(t *testing.T) {
 	off.Close()
 	gone.status = http.StatusNotFound
 	err := getSet(context.Background(), oneFile(body, off, gone), dir, GetOptions{})
-	wantFileError(t, err, filepath.Join(dir, "toy", "x.gz"), "no mirror gave the file", digest(body), "11000 bytes",
+	wantFileError(t, err, filepath.Join(dir, "toy", "x.gz"), "no mirror gave the file", digest(body),
+		"11000 bytes",
 		off.URL+"/x.gz", "refused", "404", "https://example.org/toy", "by hand")
 	if _, err := os.Stat(filepath.Join(dir, "toy", "x.gz")); err == nil {
 		t.Error("a file appeared from nowhere")
@@ -200,7 +209,8 @@ func TestGetStopsWithItsContext(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
-	if info, err := os.Stat(filepath.Join(dir, "toy", "x.gz.part")); err != nil || info.Size() != 5500 {
+	if info, err := os.Stat(filepath.Join(dir, "toy", "x.gz.part")); err != nil ||
+		info.Size() != 5500 {
 		t.Errorf("what had come was not kept: %v, %v", info, err)
 	}
 }
@@ -227,7 +237,8 @@ func packedToy(t *testing.T, want map[string]string, members ...member) (remoteS
 func TestGetUnpacks(t *testing.T) {
 	a, b, dir := []byte("first"), []byte("second"), t.TempDir()
 	set, body := packedToy(t, map[string]string{"a.bin": digest(a), "b.bin": ""},
-		member{name: "toy/", kind: tar.TypeDir}, member{name: "toy/a.bin", raw: a}, member{name: "toy/readme", raw: a},
+		member{name: "toy/", kind: tar.TypeDir}, member{name: "toy/a.bin", raw: a},
+		member{name: "toy/readme", raw: a},
 		member{name: "toy/b.bin", raw: b})
 	if err := getSet(context.Background(), set, dir, GetOptions{}); err != nil {
 		t.Fatal(err)
@@ -276,7 +287,8 @@ func TestGetRejectsHostileArchives(t *testing.T) {
 			dir := filepath.Join(parent, "data")
 			set, _ := packedToy(t, map[string]string{"a.bin": digest(a)}, c.members...)
 			wantFileError(t, getSet(context.Background(), set, dir, GetOptions{}), "x.gz", c.want)
-			for _, p := range []string{filepath.Join(parent, "a.bin"), filepath.Join(dir, "a.bin"), filepath.Join(dir, "toy", "a.bin")} {
+			for _, p := range []string{filepath.Join(parent, "a.bin"), filepath.Join(dir, "a.bin"),
+				filepath.Join(dir, "toy", "a.bin")} {
 				if _, err := os.Lstat(p); err == nil {
 					t.Errorf("%s was written", p)
 				}
@@ -289,7 +301,8 @@ func TestCatalogueIsComplete(t *testing.T) {
 	for _, s := range catalogue() {
 		for _, f := range s.files {
 			if len(f.bases) < 2 || len(f.sha256) != 64 || f.size < 1000 {
-				t.Errorf("%s %s: %d mirrors, digest %q, %d bytes", s.name, f.name, len(f.bases), f.sha256, f.size)
+				t.Errorf("%s %s: %d mirrors, digest %q, %d bytes", s.name, f.name, len(f.bases), f.sha256,
+					f.size)
 			}
 			for name, sum := range f.unpack {
 				if sum != "" && len(sum) != 64 {
@@ -301,7 +314,8 @@ func TestCatalogueIsComplete(t *testing.T) {
 			t.Errorf("Get knows %s, Open does not", s.name)
 		}
 	}
-	if err := Get(context.Background(), "scenes", t.TempDir(), GetOptions{}); err == nil || !strings.Contains(err.Error(), "need no download") {
+	if err := Get(context.Background(), "scenes", t.TempDir(), GetOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "need no download") {
 		t.Errorf("Get(scenes): %v", err)
 	}
 	if err := Get(context.Background(), "imagenet", t.TempDir(), GetOptions{}); err == nil {

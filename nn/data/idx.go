@@ -40,8 +40,10 @@ func openMNIST(name, dir string) (train, test *Memory, err error) {
 		return nil, nil, err
 	}
 	if train.h != test.h || train.w != test.w {
-		return nil, nil, &FileError{Op: "Open " + name, File: dir, Problem: "training and test images differ in size",
-			Want: fmt.Sprintf("%dx%d", train.h, train.w), Got: fmt.Sprintf("%dx%d", test.h, test.w), Next: downloadAgain(name)}
+		return nil, nil, &FileError{Op: "Open " + name, File: dir,
+			Problem: "training and test images differ in size",
+			Want:    fmt.Sprintf("%dx%d", train.h, train.w), Got: fmt.Sprintf("%dx%d", test.h, test.w),
+			Next: downloadAgain(name)}
 	}
 	return train, test, nil
 }
@@ -74,7 +76,8 @@ func openIDX(name, dir, part string) (*Memory, error) {
 	for i, l := range labels {
 		if int(l) >= len(m.classes) {
 			return nil, &FileError{Op: op, File: labelPath, Problem: fmt.Sprintf("label of image %d", i),
-				Want: fmt.Sprintf("0 to %d", len(m.classes)-1), Got: fmt.Sprintf("%d", l), Next: downloadAgain(name)}
+				Want: fmt.Sprintf("0 to %d", len(m.classes)-1), Got: fmt.Sprintf("%d", l),
+				Next: downloadAgain(name)}
 		}
 		m.labels[i] = int32(l)
 	}
@@ -94,7 +97,7 @@ func findIDX(op, dataset, dir, stem, suffix string) (string, error) {
 	}
 	return "", &FileError{Op: op, File: dir, Problem: "dataset not found",
 		Want: fmt.Sprintf("%s-%s or %[1]s-%s.gz in it or in its folder %s", stem, suffix, dataset),
-		Next: fmt.Sprintf("run 'afterimage data get %s --data %s', or give the folder that holds it with --data", dataset, dir)}
+		Next: getOrPoint(dataset, dir)}
 }
 
 // fileErrorAt fills in where a *FileError happened; other errors become its cause.

@@ -52,11 +52,13 @@ func ReadImage(file string, size, channels int) ([]uint8, error) {
 // DecodeImage is ReadImage for the bytes of a file.
 func DecodeImage(raw []byte, size, channels int) ([]uint8, error) {
 	if size < 1 || size > 1<<14 || channels != 1 && channels != 3 {
-		return nil, fmt.Errorf("data: DecodeImage: output %dx%dx%d: expected a size of 1 to 16384 and 1 or 3 channels",
+		return nil, fmt.Errorf(
+			"data: DecodeImage: output %dx%dx%d: expected a size of 1 to 16384 and 1 or 3 channels",
 			size, size, channels)
 	}
 	if len(raw) > imageFileMax {
-		return nil, &FileError{Op: "DecodeImage", Problem: "too long", Want: fmt.Sprintf("at most %d bytes", imageFileMax), Got: "more"}
+		return nil, &FileError{Op: "DecodeImage", Problem: "too long",
+			Want: fmt.Sprintf("at most %d bytes", imageFileMax), Got: "more"}
 	}
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(raw))
 	if err != nil {
@@ -64,7 +66,8 @@ func DecodeImage(raw []byte, size, channels int) ([]uint8, error) {
 	}
 	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > imagePixelMax/cfg.Height {
 		return nil, &FileError{Op: "DecodeImage", Problem: "image size",
-			Want: fmt.Sprintf("1 to %d pixels", imagePixelMax), Got: fmt.Sprintf("%dx%d", cfg.Width, cfg.Height)}
+			Want: fmt.Sprintf("1 to %d pixels", imagePixelMax),
+			Got:  fmt.Sprintf("%dx%d", cfg.Width, cfg.Height)}
 	}
 	img, _, err := image.Decode(bytes.NewReader(raw))
 	if err != nil {
@@ -78,7 +81,8 @@ func DecodeImage(raw []byte, size, channels int) ([]uint8, error) {
 // WritePNG writes an h×w image of c channels (1 or 3) in HWC order as PNG to out.
 func WritePNG(out io.Writer, pix []uint8, h, w, c int) error {
 	if h < 1 || w < 1 || c != 1 && c != 3 || len(pix) != h*w*c {
-		return fmt.Errorf("data: WritePNG: expected %dx%dx%d pixels with 1 or 3 channels, got %d bytes", h, w, c, len(pix))
+		return fmt.Errorf("data: WritePNG: expected %dx%dx%d pixels with 1 or 3 channels, got %d bytes",
+			h, w, c, len(pix))
 	}
 	if err := png.Encode(out, packed{pix, h, w, c}.image()); err != nil {
 		return fmt.Errorf("data: WritePNG: %w", err)

@@ -27,8 +27,8 @@ func CIFARAugmentation(batch int, seed uint64) LoaderConfig {
 }
 
 // A Loader makes training batches. It has no position: batch i is a pure function of (dataset,
-// config, i), whatever was asked for before and by whom. Every epoch shows each image at most once, in
-// an order of its own; the images left over at its end are dropped (PyTorch's drop_last).
+// config, i), whatever was asked for before and by whom. Every epoch shows each image at most
+// once, in an order of its own; the images left over at its end are dropped (PyTorch's drop_last).
 //
 // Flip and crop of an image depend on (seed, epoch, image), not on its place in the batch.
 // The padding is black pixels, 0 before normalisation, as in torchvision's RandomCrop.
@@ -52,7 +52,8 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 			ds.Len(), ds.Name(), cfg.Batch)
 	}
 	if cfg.Crop < 0 || cfg.Prefetch < 0 || cfg.Range != Signed && cfg.Range != Unit {
-		return nil, fmt.Errorf("data: NewLoader: crop %d, prefetch %d, range %d: expected no negative number and a known range",
+		return nil, fmt.Errorf("data: NewLoader: crop %d, prefetch %d, range %d: "+
+			"expected no negative number and a known range",
 			cfg.Crop, cfg.Prefetch, cfg.Range)
 	}
 	if cfg.Prefetch == 0 {
@@ -76,7 +77,7 @@ func (l *Loader) Batch(step int) *Batch {
 func (l *Loader) Fill(b *Batch, step int) {
 	epoch := step / l.BatchesPerEpoch()
 	if step < 0 || epoch > math.MaxUint32 {
-		panic(&tensor.Error{Op: "data.Loader.Fill", Reason: fmt.Sprintf("step %d: expected 0 or more", step)})
+		misuse("Loader.Fill", "step %d: expected 0 or more", step)
 	}
 	at := step % l.BatchesPerEpoch() * l.cfg.Batch
 	index := l.permutation(epoch)[at : at+l.cfg.Batch]
@@ -137,12 +138,12 @@ func (l *Loader) augment(x []float32, pix []uint8, h, w, c, epoch, i int) {
 }
 
 // Stream returns the batches from number start ≥ 0 on, without end: (step, batch). One goroutine
-// prepares up to Prefetch batches ahead; it ends when the loop does, however it ends. A batch may be
-// used until the next one is asked for. The iterator may be used again and starts afresh.
+// prepares up to Prefetch batches ahead; it ends when the loop does, however it ends. A batch may
+// be used until the next one is asked for. The iterator may be used again and starts afresh.
 // It panics with *tensor.Error if start is negative.
 func (l *Loader) Stream(start int) iter.Seq2[int, *Batch] {
 	if start < 0 {
-		panic(&tensor.Error{Op: "data.Loader.Stream", Reason: fmt.Sprintf("start %d: expected 0 or more", start)})
+		misuse("Loader.Stream", "start %d: expected 0 or more", start)
 	}
 	return func(yield func(int, *Batch) bool) {
 		ready := make(chan *Batch, l.cfg.Prefetch)

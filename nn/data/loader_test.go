@@ -31,7 +31,8 @@ func TestBatchIsAPureFunctionOfSeedAndStep(t *testing.T) {
 			cfg.Prefetch = prefetch
 			for step, b := range newLoader(t, m, cfg).Stream(start) {
 				if d := cmp.Diff(want[step], b); d != "" {
-					t.Fatalf("stream from %d, prefetch %d, step %d differs from Batch:\n%s", start, prefetch, step, d)
+					t.Fatalf("stream from %d, prefetch %d, step %d differs from Batch:\n%s", start, prefetch,
+						step, d)
 				}
 				if step == len(want)-1 {
 					break
@@ -56,7 +57,8 @@ func TestEpochsArePermutations(t *testing.T) {
 		for i := range 6 {
 			b := l.Batch(epoch*6 + i)
 			if b.Epoch != epoch || b.N() != 8 || b.Labels[0] != b.Index[0]%3 {
-				t.Errorf("batch %d: epoch %d, %d images, label %d of image %d", epoch*6+i, b.Epoch, b.N(), b.Labels[0], b.Index[0])
+				t.Errorf("batch %d: epoch %d, %d images, label %d of image %d", epoch*6+i, b.Epoch, b.N(),
+					b.Labels[0], b.Index[0])
 			}
 			orders[epoch] = append(orders[epoch], b.Index...)
 		}
@@ -71,7 +73,8 @@ func TestEpochsArePermutations(t *testing.T) {
 	}
 }
 
-// shifted returns pixel (y+dy, x+dx) of an image of distinct pixel values, 0 outside, mirrored if flip.
+// shifted is an image of distinct values moved up by dy and left by dx, 0 beyond its border, then
+// mirrored if flip.
 func shifted(pix []uint8, size, dy, dx int, flip bool) []uint8 {
 	out := make([]uint8, len(pix))
 	for y := range size {
@@ -155,7 +158,8 @@ func TestNoAugmentationIsRead(t *testing.T) {
 	for k, i := range b.Index {
 		index[k] = int(i)
 	}
-	if want := Read(m, Signed, index...); !slices.Equal(b.X, want.X) || !slices.Equal(b.Labels, want.Labels) {
+	want := Read(m, Signed, index...)
+	if !slices.Equal(b.X, want.X) || !slices.Equal(b.Labels, want.Labels) {
 		t.Error("a batch without augmentation differs from the images it names")
 	}
 }
@@ -165,7 +169,8 @@ func TestRanges(t *testing.T) {
 		r           Range
 		lo, mid, hi float32
 	}{{Signed, -1, 0.2, 1}, {Unit, 0, 0.6, 1}} {
-		if lo, mid, hi := c.r.Float(0), c.r.Float(153), c.r.Float(255); lo != c.lo || hi != c.hi || max(mid-c.mid, c.mid-mid) > 1e-6 {
+		if lo, mid, hi := c.r.Float(0), c.r.Float(153), c.r.Float(255); lo != c.lo || hi != c.hi ||
+			max(mid-c.mid, c.mid-mid) > 1e-6 {
 			t.Errorf("range %d: %g %g %g, want %g %g %g", c.r, lo, mid, hi, c.lo, c.mid, c.hi)
 		}
 	}
@@ -181,10 +186,11 @@ func TestEvalShowsEverythingOnceInOrder(t *testing.T) {
 		}
 		index, sizes = append(index, b.Index...), append(sizes, b.N())
 	}
-	if !slices.Equal(sizes, []int{4, 4, 2}) || !slices.Equal(index, []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) {
+	if !slices.Equal(sizes, []int{4, 4, 2}) ||
+		!slices.Equal(index, []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) {
 		t.Errorf("batches of %v, images %v", sizes, index)
 	}
-	misuse(t, func() { Eval(m, 0, Unit) })
+	wantMisuse(t, func() { Eval(m, 0, Unit) })
 }
 
 func TestStreamEndsItsGoroutine(t *testing.T) {
@@ -203,7 +209,8 @@ func TestStreamEndsItsGoroutine(t *testing.T) {
 			}
 		}()
 	}
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+	deadline := time.Now().Add(5 * time.Second)
+	for ; runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines after 40 streams, %d before", runtime.NumGoroutine(), before)
 		}
@@ -225,14 +232,15 @@ func TestStreamReusesItsBuffers(t *testing.T) {
 
 func TestLoaderRefusesImpossibleConfigs(t *testing.T) {
 	m := counting(t, 5, 2, 2, 1)
-	for _, cfg := range []LoaderConfig{{}, {Batch: 6}, {Batch: -1}, {Batch: 1, Crop: -1}, {Batch: 1, Prefetch: -1}, {Batch: 1, Range: 9}} {
+	for _, cfg := range []LoaderConfig{{}, {Batch: 6}, {Batch: -1}, {Batch: 1, Crop: -1},
+		{Batch: 1, Prefetch: -1}, {Batch: 1, Range: 9}} {
 		if _, err := NewLoader(m, cfg); err == nil {
 			t.Errorf("config %+v accepted", cfg)
 		}
 	}
 	l := newLoader(t, m, LoaderConfig{Batch: 2})
-	misuse(t, func() { l.Batch(-1) })
-	misuse(t, func() { l.Stream(-1) })
+	wantMisuse(t, func() { l.Batch(-1) })
+	wantMisuse(t, func() { l.Stream(-1) })
 }
 
 func TestChannelStats(t *testing.T) {

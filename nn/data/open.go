@@ -18,13 +18,16 @@ type Options struct {
 }
 
 // Names returns the names Open knows, besides "folder:PATH".
-func Names() []string { return []string{"cifar-10", "cifar-100", "mnist", "fashion-mnist", "scenes"} }
+func Names() []string {
+	return []string{"cifar-10", "cifar-100", "mnist", "fashion-mnist", "scenes"}
+}
 
 // Open opens a dataset by name: one of Names(), or "folder:PATH".
 //
 // dir is searched for cifar-10-batches-bin/ or cifar-10-binary.tar.gz, cifar-100-binary/ or
 // cifar-100-binary.tar.gz, mnist/ and fashion-mnist/ (idx files, plain or .gz); it may also be that
-// folder or archive itself. scenes and folders do not use dir. CIFAR files may hold any number of records.
+// folder or archive itself. Scenes and folders do not use dir. CIFAR files may hold any number of
+// records.
 //
 // Missing and damaged files give a *FileError that names the file, what was expected and found,
 // and what to do.
@@ -51,7 +54,8 @@ func Open(name, dir string, o Options) (*Set, error) {
 	case "mnist", "fashion-mnist":
 		train, test, err = openMNIST(name, dir)
 	default:
-		return nil, fmt.Errorf("data: Open: unknown dataset %q: expected %s or folder:PATH", name, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("data: Open: unknown dataset %q: expected %s or folder:PATH", name,
+			strings.Join(Names(), ", "))
 	}
 	if err != nil {
 		return nil, err

@@ -1,11 +1,6 @@
 package data
 
-import (
-	"fmt"
-	"math"
-
-	"afterimage/tensor"
-)
+import "math"
 
 // A Painter draws scenes. It is immutable: any number of goroutines may share one.
 type Painter struct {
@@ -47,9 +42,8 @@ const (
 // It panics with *tensor.Error if pix has another length than 3·size² or f.Shape is unknown.
 func (p *Painter) Draw(f Factors, size int, pix []uint8) {
 	if size < 1 || len(pix) != 3*size*size || f.Shape < 0 || f.Shape >= shapeCount {
-		panic(&tensor.Error{Op: "data.Painter.Draw",
-			Reason: fmt.Sprintf("shape %d, size %d, %d bytes: expected shape 0 to %d and 3·size² bytes",
-				f.Shape, size, len(pix), shapeCount-1)})
+		misuse("Painter.Draw", "shape %d, size %d, %d bytes: expected shape 0 to %d and 3·size² bytes",
+			f.Shape, size, len(pix), shapeCount-1)
 	}
 	b := newBrush(p, f, size)
 	step := 1 / float64(size)

@@ -56,8 +56,10 @@ func TestRealCIFAR100(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := ClassCounts(set.TrainVal); set.TrainVal.Len() != 30000 || slices.Min(got) != 300 || slices.Max(got) != 300 {
-		t.Errorf("%d training images, %d to %d a class, want 30000, 300", set.TrainVal.Len(), slices.Min(got), slices.Max(got))
+	if got := ClassCounts(set.TrainVal); set.TrainVal.Len() != 30000 || slices.Min(got) != 300 ||
+		slices.Max(got) != 300 {
+		t.Errorf("%d training images, %d to %d a class, want 30000, 300", set.TrainVal.Len(),
+			slices.Min(got), slices.Max(got))
 	}
 	if got := ClassCounts(set.Test); slices.Min(got) != 100 || slices.Max(got) != 100 {
 		t.Errorf("test images per class: %v", got)
@@ -72,7 +74,8 @@ func TestRealMNIST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := ClassCounts(set.Test); !slices.Equal(got, []int{980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009}) {
+	want := []int{980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009}
+	if got := ClassCounts(set.Test); !slices.Equal(got, want) {
 		t.Errorf("test images per class: %v", got)
 	}
 	if h, w, c := set.Size(); h != 32 || w != 32 || c != 1 || set.TrainVal.Len() != 10000 {

@@ -3,8 +3,6 @@ package data
 import (
 	"fmt"
 	"sync"
-
-	"afterimage/tensor"
 )
 
 // Where the splits begin in the endless sequence of scenes: they never meet. All are multiples
@@ -49,9 +47,9 @@ type Scenes struct {
 // positive, first+n exceeds 2³² or channels is neither 1 nor 3.
 func NewScenes(p *Painter, seed uint64, first uint32, n, size, channels int) *Scenes {
 	if n < 1 || size < 1 || channels != 1 && channels != 3 || uint64(first)+uint64(n) > 1<<32 {
-		panic(&tensor.Error{Op: "data.NewScenes",
-			Reason: fmt.Sprintf("%d scenes from %d on, %dx%dx%d: expected positive sizes, indices below 2^32 and 1 or 3 channels",
-				n, first, size, size, channels)})
+		misuse("NewScenes", "%d scenes from %d on, %dx%dx%d: "+
+			"expected positive sizes, indices below 2^32 and 1 or 3 channels",
+			n, first, size, size, channels)
 	}
 	blocks := (n + sceneBlock - 1) / sceneBlock
 	return &Scenes{p, seed, first, n, size, channels, shapeNames(), sceneFactorNames(),
@@ -66,19 +64,26 @@ func openScenes(o Options) (*Set, error) {
 		}
 		return n
 	}
-	train, val, test := count(o.Train, defaultTrainScenes), count(o.Val, defaultValScenes), count(o.Test, defaultTestScenes)
+	train, val, test := count(o.Train, defaultTrainScenes), count(o.Val, defaultValScenes),
+		count(o.Test, defaultTestScenes)
 	size, channels := count(o.Size, defaultSceneSize), count(o.Channels, 3)
 	if size < 1 || channels != 1 && channels != 3 {
-		return nil, fmt.Errorf("data: Open scenes: image size %dx%dx%d: expected at least 1 pixel and 1 or 3 channels", size, size, channels)
+		return nil, fmt.Errorf(
+			"data: Open scenes: image size %dx%dx%d: expected at least 1 pixel and 1 or 3 channels",
+			size, size, channels)
 	}
 	for _, n := range []int{train, val, test} {
 		if n < 1 || n > valScenes {
-			return nil, fmt.Errorf("data: Open scenes: number of images: expected 1 to %d, got %d", valScenes, n)
+			return nil, fmt.Errorf("data: Open scenes: number of images: expected 1 to %d, got %d",
+				valScenes, n)
 		}
 	}
 	p := NewPainter()
-	scenes := func(first uint32, n int) *Scenes { return NewScenes(p, o.Seed, first, n, size, channels) }
-	s := &Set{Name: "scenes", Train: scenes(trainScenes, train), Val: scenes(valScenes, val), Test: scenes(testScenes, test)}
+	scenes := func(first uint32, n int) *Scenes {
+		return NewScenes(p, o.Seed, first, n, size, channels)
+	}
+	s := &Set{Name: "scenes", Train: scenes(trainScenes, train), Val: scenes(valScenes, val),
+		Test: scenes(testScenes, test)}
 	s.TrainVal = &concat{s.Train, s.Val}
 	return s, nil
 }
@@ -97,7 +102,7 @@ func (s *Scenes) Size() (h, w, c int) { return s.size, s.size, s.c }
 
 // Factors returns what scene i is drawn from.
 func (s *Scenes) Factors(i int) Factors {
-	checkRead("data.Scenes.Factors", i, s.n, 0, 0)
+	checkRead("Scenes.Factors", i, s.n, 0, 0)
 	return drawFactors(s.seed, s.first+uint32(i))
 }
 
@@ -110,7 +115,7 @@ func (s *Scenes) FactorVector(i int) []float32 { return s.Factors(i).Vector() }
 // Read implements Dataset.
 func (s *Scenes) Read(i int, pix []uint8) int {
 	bytes := s.size * s.size * s.c
-	checkRead("data.Scenes.Read", i, s.n, len(pix), bytes)
+	checkRead("Scenes.Read", i, s.n, len(pix), bytes)
 	block := i / sceneBlock
 	s.once[block].Do(func() { s.render(block) })
 	at := i % sceneBlock * bytes

@@ -46,7 +46,8 @@ func TestScenesArePureFunctionsOfSeedAndIndex(t *testing.T) {
 	}
 	const want = "31362b5f45396bad9579a0a00620307656ebd3bf0e527c05f70ab16687f0ecd0"
 	if got := hex.EncodeToString(h.Sum(nil)); got != want {
-		t.Errorf("200 scenes have digest %s, want %s: shipped weights were trained on the latter", got, want)
+		t.Errorf("200 scenes have digest %s, want %s: shipped weights were trained on the latter", got,
+			want)
 	}
 }
 
@@ -75,7 +76,8 @@ func TestScenesSplits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Train.Len() != 500 || set.Val.Len() != 2000 || set.Test.Len() != 2000 || set.TrainVal.Len() != 2500 {
+	if set.Train.Len() != 500 || set.Val.Len() != 2000 || set.Test.Len() != 2000 ||
+		set.TrainVal.Len() != 2500 {
 		t.Errorf("splits %d %d %d", set.Train.Len(), set.Val.Len(), set.Test.Len())
 	}
 	if got := ClassCounts(set.Test); !slices.Equal(got, slices.Repeat([]int{200}, 10)) {
@@ -124,7 +126,8 @@ func TestFactorVectors(t *testing.T) {
 		}
 		for k, w := range again.Vector() {
 			if math.Abs(float64(w-v[k])) > 1e-6 { // float32 rounding of a number below 1
-				t.Fatalf("%v: %s changes from %g to %g with a turn the shape does not show", f.Shape, names[k], v[k], w)
+				t.Fatalf("%v: %s changes from %g to %g with a turn the shape does not show", f.Shape, names[k],
+					v[k], w)
 			}
 		}
 	}
@@ -201,7 +204,8 @@ func TestFactorsMoveWhatTheyName(t *testing.T) {
 		t.Errorf("an object 1.2 times as large covers %.2f times the area", r)
 	}
 	mean := func(pix []uint8) float64 { return difference(pix, make([]uint8, len(pix))) }
-	if bright, dark := mean(draw(func(*Factors) {})), mean(draw(func(f *Factors) { f.Brightness = 0.65 })); dark > 0.9*bright {
+	if bright, dark := mean(draw(func(*Factors) {})),
+		mean(draw(func(f *Factors) { f.Brightness = 0.65 })); dark > 0.9*bright {
 		t.Errorf("brightness 0.65 gives a mean of %.1f instead of %.1f", dark, bright)
 	}
 	halves := func(light float64) (left, right float64) {
@@ -252,15 +256,16 @@ func TestScenesAreNotTrivial(t *testing.T) {
 		}
 	}
 	if right > 100 { // of 200; chance is 20
-		t.Errorf("the nearest of 1000 training images has the right class for %d of 200 test images", right)
+		t.Errorf("the nearest of 1000 training images has the right class for %d of 200 test images",
+			right)
 	}
 }
 
 func TestDrawMisuse(t *testing.T) {
 	p := NewPainter()
-	misuse(t, func() { p.Draw(Factors{Shape: shapeCount, Size: 0.3}, 4, make([]uint8, 48)) })
-	misuse(t, func() { p.Draw(Factors{Size: 0.3}, 4, make([]uint8, 47)) })
-	misuse(t, func() { NewScenes(p, 0, math.MaxUint32, 2, 4, 3) })
+	wantMisuse(t, func() { p.Draw(Factors{Shape: shapeCount, Size: 0.3}, 4, make([]uint8, 48)) })
+	wantMisuse(t, func() { p.Draw(Factors{Size: 0.3}, 4, make([]uint8, 47)) })
+	wantMisuse(t, func() { NewScenes(p, 0, math.MaxUint32, 2, 4, 3) })
 }
 
 func BenchmarkDraw32(b *testing.B) {

@@ -22,7 +22,8 @@ const (
 
 // shapeNames returns the class names of the scenes.
 func shapeNames() []string {
-	return []string{"circle", "ring", "triangle", "square", "star", "cross", "bar", "heart", "crescent", "arrow"}
+	return []string{"circle", "ring", "triangle", "square", "star", "cross", "bar", "heart",
+		"crescent", "arrow"}
 }
 
 // String returns the shape's name.
@@ -53,7 +54,8 @@ func (s Shape) contours() []contour {
 		return []contour{star(5, 1.08, 0.50)}
 	case Cross:
 		const a, b = 0.30, 0.95
-		return []contour{{{-a, -b}, {a, -b}, {a, -a}, {b, -a}, {b, a}, {a, a}, {a, b}, {-a, b}, {-a, a}, {-b, a}, {-b, -a}, {-a, -a}}}
+		return []contour{{{-a, -b}, {a, -b}, {a, -a}, {b, -a}, {b, a}, {a, a},
+			{a, b}, {-a, b}, {-a, a}, {-b, a}, {-b, -a}, {-a, -a}}}
 	case Bar:
 		return []contour{{{-1.02, -.34}, {1.02, -.34}, {1.02, .34}, {-1.02, .34}}}
 	case Heart:
@@ -62,7 +64,8 @@ func (s Shape) contours() []contour {
 		return []contour{crescent(0.95, 0.80, 0.48)}
 	}
 	const shaft, neck, head = 0.24, 0.02, 0.78 // Arrow, pointing up
-	return []contour{{{0, -1}, {head, -neck}, {shaft, -neck}, {shaft, .95}, {-shaft, .95}, {-shaft, -neck}, {-head, -neck}}}
+	return []contour{{{0, -1}, {head, -neck}, {shaft, -neck}, {shaft, .95},
+		{-shaft, .95}, {-shaft, -neck}, {-head, -neck}}}
 }
 
 // corner is by how much a shape's corners are rounded.

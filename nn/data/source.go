@@ -24,7 +24,13 @@ type fileSource struct {
 
 // downloadAgain is the next step for a damaged file of a named dataset.
 func downloadAgain(dataset string) string {
-	return fmt.Sprintf("remove it and run 'afterimage data get %s', or download it again by hand", dataset)
+	return "remove it and run 'afterimage data get " + dataset + "', or download it again by hand"
+}
+
+// getOrPoint is the next step for a dataset that is not there.
+func getOrPoint(dataset, dir string) string {
+	return fmt.Sprintf("run 'afterimage data get %s --data %s', "+
+		"or give the folder that holds it with --data", dataset, dir)
 }
 
 // findFiles looks for a dataset below dir: dir/folder/FILE, dir/FILE, dir/archive, or dir being
@@ -40,7 +46,8 @@ func findFiles(op, dataset, dir, folder, archive string, wanted []string) (*file
 		return s, s.readArchive(wanted)
 	}
 	for _, candidate := range []string{filepath.Join(dir, folder), dir} {
-		if slices.ContainsFunc(wanted[1:], func(name string) bool { return isFile(filepath.Join(candidate, name)) }) {
+		has := func(name string) bool { return isFile(filepath.Join(candidate, name)) }
+		if slices.ContainsFunc(wanted[1:], has) {
 			s.folder = candidate
 			return s, nil
 		}
@@ -59,7 +66,7 @@ func (s *fileSource) missing(dir string, err error, folder, archive string) erro
 	}
 	return &FileError{Op: s.op, File: dir, Problem: "dataset not found", Err: err,
 		Want: fmt.Sprintf("a folder %s or the file %s in it", folder, archive),
-		Next: fmt.Sprintf("run 'afterimage data get %s --data %s', or give the folder that holds it with --data", s.dataset, dir)}
+		Next: getOrPoint(s.dataset, dir)}
 }
 
 // isFile reports whether name exists and is not a folder.
@@ -109,7 +116,8 @@ func (s *fileSource) read(name string, limit int64) ([]byte, error) {
 // readArchive reads the wanted members of the .tar.gz into memory, whatever folder they are in.
 func (s *fileSource) readArchive(wanted []string) error {
 	fail := func(problem string, err error) error {
-		return &FileError{Op: s.op, File: s.archive, Problem: problem, Err: err, Next: downloadAgain(s.dataset)}
+		return &FileError{Op: s.op, File: s.archive, Problem: problem, Err: err,
+			Next: downloadAgain(s.dataset)}
 	}
 	f, err := os.Open(s.archive)
 	if err != nil {
@@ -135,7 +143,7 @@ func (s *fileSource) readArchive(wanted []string) error {
 			continue
 		}
 		if h.Size > cifarFileMax {
-			return fail(fmt.Sprintf("member %s has %d bytes, more than any file of this set", name, h.Size), nil)
+			return fail(fmt.Sprintf("member %s: %d bytes, more than any of this set", name, h.Size), nil)
 		}
 		if s.members[name], err = io.ReadAll(tr); err != nil {
 			return fail("damaged or truncated archive", err)

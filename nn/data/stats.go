@@ -3,8 +3,8 @@ package data
 import "math"
 
 // ChannelStats returns mean and standard deviation (population, divided by n) of every channel
-// over all pixels of ds, on the scale [0, 1]. Sums are exact integers, so the result does not depend
-// on any order. CIFAR-10's 50,000 training images give .4914 .4822 .4465 and .2470 .2435 .2616.
+// over all pixels of ds, on the scale [0, 1]; NaN if ds is empty. Sums are exact integers, so no
+// order matters. CIFAR-10's 50,000 training images give .4914 .4822 .4465 and .2470 .2435 .2616.
 func ChannelStats(ds Dataset) (mean, std []float64) {
 	h, w, c := ds.Size()
 	counts := make([][256]uint64, c)

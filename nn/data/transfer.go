@@ -76,7 +76,9 @@ func cause(ctx context.Context, err error) error {
 
 // request asks for the file from byte have on and returns the body and the byte it begins at.
 // f is left at that byte.
-func (g *getter) request(ctx context.Context, f *os.File, url string, have int64) (io.ReadCloser, int64, error) {
+func (g *getter) request(
+	ctx context.Context, f *os.File, url string, have int64,
+) (io.ReadCloser, int64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, 0, err
@@ -92,7 +94,8 @@ func (g *getter) request(ctx context.Context, f *os.File, url string, have int64
 	switch {
 	case resp.StatusCode == http.StatusPartialContent && have > 0:
 		var from int64
-		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &from); err == nil && from == have {
+		_, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &from)
+		if err == nil && from == have {
 			return resp.Body, have, nil
 		}
 		resp.Body.Close()

@@ -72,7 +72,8 @@ func unpackTarGz(archive, folder string, want map[string]string) error {
 // insideArchive reports whether a member's path stays below the folder it is unpacked to, on any
 // operating system.
 func insideArchive(name string) bool {
-	return filepath.IsLocal(filepath.FromSlash(name)) && !path.IsAbs(name) && !strings.ContainsAny(name, `\:`)
+	return filepath.IsLocal(filepath.FromSlash(name)) && !path.IsAbs(name) &&
+		!strings.ContainsAny(name, `\:`)
 }
 
 // writeMember writes one member to a temporary file, checks it and moves it to target.
@@ -87,12 +88,14 @@ func writeMember(r io.Reader, archive, target, sum string) error {
 	src := &watched{r: r, moved: func(int64) {}}
 	if _, err := io.Copy(io.MultiWriter(tmp, h), src); err != nil {
 		if src.err != nil && src.err != io.EOF {
-			return &FileError{Op: "unpack", File: archive, Problem: "damaged archive", Got: filepath.Base(target), Err: err}
+			return &FileError{Op: "unpack", File: archive, Problem: "damaged archive",
+				Got: filepath.Base(target), Err: err}
 		}
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); sum != "" && got != sum {
-		return &FileError{Op: "unpack", File: archive, Problem: "wrong SHA-256 of " + filepath.Base(target), Want: sum, Got: got}
+		return &FileError{Op: "unpack", File: archive,
+			Problem: "wrong SHA-256 of " + filepath.Base(target), Want: sum, Got: got}
 	}
 	if err := tmp.Chmod(0o644); err != nil {
 		return err
