@@ -20,8 +20,8 @@ func (s Shape) WeightGrad(p *par.Pool, dw, x, dy []float32) {
 
 // Limits of the work of a weight gradient; see pass.go for the reasoning about cache.
 const (
-	gradBlockM = 4 * micro.MaxRows // rows of a block of dw
-	gradBlockN = 2 * micro.MaxCols // columns
+	gradBlockM = 5 * micro.MaxRows // rows of a block of dw, at most
+	gradBlockN = 2 * micro.MaxCols // columns, at most
 	gradPixels = 96 << 10          // floats of x and dy that a block reads between returns to it
 	gradParts  = 16                // parts of the sum over pixels, at most
 	gradItems  = 24                // blocks times parts, if the pixels suffice
@@ -114,8 +114,8 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 		rowC, tapC = w.n, w.m*w.n // [tap][m][n]
 	}
 	g.SetRows(1, rowC)
-	m0, n0 := bm*gradBlockM, bn*gradBlockN
-	mEnd, nEnd := min(w.m, m0+gradBlockM), min(w.n, n0+gradBlockN)
+	m0, mEnd := bm*w.m/w.blocksM, (bm+1)*w.m/w.blocksM
+	n0, nEnd := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
 	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
