@@ -169,7 +169,7 @@ func sign(x float64) float64 {
 	case x < 0:
 		return -1
 	}
-	return x // zero or NaN
+	return 0 // zero or NaN, the contract follows PyTorch
 }
 
 // sigmoid never raises e to a positive power, so it keeps its relative accuracy on both sides.
