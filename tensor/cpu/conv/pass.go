@@ -96,13 +96,14 @@ func (q *pass) sweep(taps int) {
 		r0, p0 := i%rowItems*itemRows, i/rowItems*itemPanels
 		r1, p1 := min(rows, r0+itemRows), min(panels, p0+itemPanels)
 		for panel := p0; panel < p1; panel++ {
-			q.item(panel, taps, r0, r1)
+			q.item(panel, taps, r0, r1, panel == p0)
 		}
 	})
 }
 
 // item computes one panel of output channels for output rows r0..r1-1, counted over all images.
-func (q *pass) item(panel, taps, r0, r1 int) {
+// The first panel of an item finds its input in memory, and asks for the next row's in time.
+func (q *pass) item(panel, taps, r0, r1 int, first bool) {
 	group, o0, cols, at := q.panel(panel, taps)
 	width := panelWidth(cols)
 	g := micro.Args{A: q.in, B: q.packed, C: q.out, BOff: at, StepA: 1, StepB: width, Cols: cols,
@@ -115,6 +116,9 @@ func (q *pass) item(panel, taps, r0, r1 int) {
 	for r := r0; r < r1; r++ {
 		n, i := r/q.rows.count, r%q.rows.count
 		in := n*q.inImage + i*q.rows.step*q.inRow + group*q.k
+		if first {
+			q.prefetch(r + 1)
+		}
 		out := n*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow + group*q.o + o0
 		for t, s := range q.spans {
 			g.Segs, g.Rows = segs[q.class[i]][t], s.n
@@ -122,6 +126,23 @@ func (q *pass) item(panel, taps, r0, r1 int) {
 			g.COff = out + (q.cols.start+s.from*q.cols.stride)*q.outPix
 			micro.Mul(q.v, &g)
 		}
+	}
+}
+
+// prefetch asks for the input rows that output row r, counted over all images, is the first to use.
+func (q *pass) prefetch(r int) {
+	n, i := r/q.rows.count, r%q.rows.count
+	if n >= q.n || len(q.rows.taps) == 0 {
+		return
+	}
+	hi := i*q.rows.step + q.rows.taps[len(q.rows.taps)-1].off + 1
+	lo := max(0, hi-q.rows.step)
+	if i == 0 {
+		lo = 0
+	}
+	hi = min(hi, q.rows.in)
+	if lo < hi {
+		micro.Prefetch(q.v, q.in[n*q.inImage+lo*q.inRow:], 0, 1, (hi-lo)*q.inRow)
 	}
 }
 

@@ -5,25 +5,35 @@
 #include "textflag.h"
 
 // func mul1x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul1x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -80,26 +90,37 @@ overwrite:
 	RET
 
 // func mul1x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul1x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -164,26 +185,38 @@ overwrite:
 	RET
 
 // func mul2x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul2x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -271,28 +304,42 @@ overwrite:
 	RET
 
 // func mul2x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul2x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -400,27 +447,41 @@ overwrite:
 	RET
 
 // func mul3x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul3x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -517,30 +578,47 @@ overwrite:
 	RET
 
 // func mul3x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul3x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -667,28 +745,44 @@ overwrite:
 	RET
 
 // func mul4x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul4x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -794,32 +888,52 @@ overwrite:
 	RET
 
 // func mul4x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul4x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -965,29 +1079,48 @@ overwrite:
 	RET
 
 // func mul5x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul5x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -1109,34 +1242,58 @@ overwrite:
 	RET
 
 // func mul5x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul5x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -1308,30 +1465,51 @@ overwrite:
 	RET
 
 // func mul6x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul6x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -1463,36 +1641,63 @@ overwrite:
 	RET
 
 // func mul6x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul6x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -1684,31 +1889,54 @@ overwrite:
 	RET
 
 // func mul7x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul7x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -1849,38 +2077,68 @@ overwrite:
 	RET
 
 // func mul7x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul7x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -2091,32 +2349,57 @@ overwrite:
 	RET
 
 // func mul8x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul8x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -2266,40 +2549,73 @@ overwrite:
 	RET
 
 // func mul8x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul8x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -2529,33 +2845,61 @@ overwrite:
 	RET
 
 // func mul9x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul9x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -2719,42 +3063,79 @@ overwrite:
 	RET
 
 // func mul9x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul9x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -3008,34 +3389,64 @@ overwrite:
 	RET
 
 // func mul10x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul10x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -3209,44 +3620,84 @@ overwrite:
 	RET
 
 // func mul10x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul10x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -3520,35 +3971,67 @@ overwrite:
 	RET
 
 // func mul11x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul11x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -3731,46 +4214,89 @@ overwrite:
 	RET
 
 // func mul11x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul11x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -4063,36 +4589,70 @@ overwrite:
 	RET
 
 // func mul12x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul12x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -4284,48 +4844,94 @@ overwrite:
 	RET
 
 // func mul12x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul12x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -4637,37 +5243,74 @@ overwrite:
 	RET
 
 // func mul13x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul13x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -4873,50 +5516,100 @@ overwrite:
 	RET
 
 // func mul13x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul13x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -5252,38 +5945,77 @@ overwrite:
 	RET
 
 // func mul14x16(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul14x16(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8
@@ -5499,52 +6231,105 @@ overwrite:
 	RET
 
 // func mul14x32(tile *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·mul14x32(SB), NOSPLIT, $0-8
-	MOVQ   tile+0(FP), DI
-	MOVL   216(DI), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   72(DI), SI
-	MOVQ   80(DI), DX
-	TESTQ  DX, DX
-	JZ     store
-	MOVQ   144(DI), R12
-	SHLQ   $0x02, R12
-	LEAQ   (R12)(R12*2), R13
-	MOVQ   160(DI), BX
-	SHLQ   $0x02, BX
-	MOVQ   168(DI), R15
-	SHLQ   $0x02, R15
+	MOVQ       tile+0(FP), DI
+	MOVL       216(DI), AX
+	KMOVW      AX, K1
+	SHRL       $0x10, AX
+	KMOVW      AX, K2
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       72(DI), SI
+	MOVQ       80(DI), DX
+	TESTQ      DX, DX
+	JZ         store
+	MOVQ       144(DI), R12
+	SHLQ       $0x02, R12
+	LEAQ       (R12)(R12*2), R13
+	MOVQ       160(DI), BX
+	SHLQ       $0x02, BX
+	MOVQ       168(DI), R15
+	SHLQ       $0x02, R15
 
 segment:
 	MOVQ 120(DI), R8

@@ -139,6 +139,15 @@ func Transpose16(v Variant, dst []float32, rowDst int, src []float32, rowSrc, ro
 	}
 }
 
+// Prefetch asks for rows of cols floats, stride apart in src, to be brought into the second-level
+// cache. It computes nothing and may name memory beyond the end of src. The order in which a tile
+// kernel touches its input is too irregular for the processor to foresee; its caller knows.
+func Prefetch(v Variant, src []float32, stride, rows, cols int) {
+	if v == AVX512 && len(src) > 0 && rows > 0 && cols > 0 {
+		prefetchAVX512(src, stride, rows, cols)
+	}
+}
+
 // PeakLoop performs about n multiply-adds in registers and returns the number of floating-point
 // operations done, two for each multiply-add.
 func PeakLoop(v Variant, n int) int {

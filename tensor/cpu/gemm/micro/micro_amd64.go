@@ -16,6 +16,9 @@ func copyRows16(dst *float32, src *float32, rowSrc int, rows int, mask int)
 //go:noescape
 func copyRows32(dst *float32, src *float32, rowSrc int, rows int, mask int)
 
+//go:noescape
+func prefetchRows(src *float32, rowSrc int, rows, lines int)
+
 func fmaLoop(n int)
 
 func peakAVX512(rounds int) { fmaLoop(rounds) }
@@ -33,4 +36,8 @@ func transposeAVX512(dst []float32, rowDst int, src []float32, rowSrc, rows, col
 	for j := 0; j < cols; j += 16 {
 		transpose16(&dst[j*rowDst], 4*rowDst, &src[j], 4*rowSrc, rows, min(16, cols-j))
 	}
+}
+
+func prefetchAVX512(src []float32, stride, rows, cols int) {
+	prefetchRows(&src[0], 4*stride, rows, (cols+15)/16)
 }

@@ -14,3 +14,5 @@ func peakAVX512(int) { panic(absent) }
 func packAVX512([]float32, int, []float32, int, int, int) { panic(absent) }
 
 func transposeAVX512([]float32, int, []float32, int, int, int) { panic(absent) }
+
+func prefetchAVX512([]float32, int, int, int) { panic(absent) }

@@ -276,3 +276,25 @@ row:
 	JNZ       row
 	VZEROUPPER
 	RET
+
+// func prefetchRows(src *float32, rowSrc int, rows int, lines int)
+// Requires: MMX+
+TEXT ·prefetchRows(SB), NOSPLIT, $0-32
+	MOVQ src+0(FP), DI
+	MOVQ rowSrc+8(FP), SI
+	MOVQ rows+16(FP), DX
+	MOVQ lines+24(FP), CX
+
+row:
+	MOVQ DI, AX
+	MOVQ CX, BX
+
+line:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	DECQ       BX
+	JNZ        line
+	ADDQ       SI, DI
+	DECQ       DX
+	JNZ        row
+	RET

@@ -55,6 +55,10 @@ var (
 	b        = reg.RCX
 	stepB    = reg.R15
 	k        = reg.RAX // also a temporary while a segment begins
+	startC   = reg.R8 // the pointers into C share registers with those into A
+	rowC     = reg.R9
+	groupC   = reg.R10
+	group    = reg.R11
 	mask     = [2]reg.Physical{reg.K1, reg.K2}
 	zmm      = [32]reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
@@ -100,6 +104,8 @@ func kernel(c *build.Context, rows, vectors int) {
 			c.VPXORD(acc(r, v), acc(r, v), acc(r, v))
 		}
 	}
+	addressC(c)
+	walkC(c, rows, vectors, func(r, v int) { c.PREFETCHT0(mem(reg.RAX, 64*v)) })
 	c.MOVQ(mem(args, argSegs), seg)
 	c.MOVQ(mem(args, argSegs+8), segsLeft)
 	c.TESTQ(segsLeft, segsLeft)
@@ -200,12 +206,7 @@ func elementA(r int) operand.Mem {
 // store is the epilogue. C is read only when beta is not zero, so that an uninitialised or
 // non-finite C does not leak into a result that overwrites it.
 func store(c *build.Context, rows, vectors int, acc func(r, v int) reg.VecPhysical) {
-	pc, rowC, groupC, group := reg.R8, reg.R9, reg.R10, reg.R11
-	c.MOVQ(mem(args, argCOff), pc)
-	c.SHLQ(operand.Imm(2), pc)
-	c.ADDQ(mem(args, argC), pc)
-	floats(c, argRowC, rowC)
-	floats(c, argGroupC, groupC)
+	addressC(c)
 	c.VBROADCASTSS(mem(args, argAlpha), bcast[0])
 	each(rows, vectors, func(r, v int) { c.VMULPS(bcast[0], acc(r, v), acc(r, v)) })
 
@@ -218,31 +219,43 @@ func store(c *build.Context, rows, vectors int, acc func(r, v int) reg.VecPhysic
 	each(rows, vectors, func(r, v int) { c.VADDPS(rowB[v], acc(r, v), acc(r, v)) })
 	c.Label("unbiased")
 
-	// walk visits the rows of C, group by group.
-	walk := func(f func(r, v int)) {
-		for r := range rows {
-			if r%4 == 0 {
-				if r == 0 {
-					c.MOVQ(pc, group)
-				} else {
-					c.ADDQ(groupC, group)
-				}
-				c.MOVQ(group, reg.RAX)
-			} else {
-				c.ADDQ(rowC, reg.RAX)
-			}
-			for v := range vectors {
-				f(r, v)
-			}
-		}
-	}
 	c.MOVL(mem(args, argBeta), reg.EAX)
 	c.ADDL(reg.EAX, reg.EAX) // drops the sign: zero for 0 and -0
 	c.JZ(operand.LabelRef("overwrite"))
 	c.VBROADCASTSS(mem(args, argBeta), bcast[1])
-	walk(func(r, v int) { c.VFMADD231PS(mem(reg.RAX, 64*v), bcast[1], mask[v], acc(r, v)) })
+	walkC(c, rows, vectors, func(r, v int) {
+		c.VFMADD231PS(mem(reg.RAX, 64*v), bcast[1], mask[v], acc(r, v))
+	})
 	c.Label("overwrite")
-	walk(func(r, v int) { c.VMOVUPS(acc(r, v), mask[v], mem(reg.RAX, 64*v)) })
+	walkC(c, rows, vectors, func(r, v int) { c.VMOVUPS(acc(r, v), mask[v], mem(reg.RAX, 64*v)) })
+}
+
+// addressC sets the registers that walkC uses.
+func addressC(c *build.Context) {
+	c.MOVQ(mem(args, argCOff), startC)
+	c.SHLQ(operand.Imm(2), startC)
+	c.ADDQ(mem(args, argC), startC)
+	floats(c, argRowC, rowC)
+	floats(c, argGroupC, groupC)
+}
+
+// walkC visits the vectors of the tile of C, with RAX pointing at the row.
+func walkC(c *build.Context, rows, vectors int, f func(r, v int)) {
+	for r := range rows {
+		switch {
+		case r == 0:
+			c.MOVQ(startC, group)
+			c.MOVQ(group, reg.RAX)
+		case r%4 == 0:
+			c.ADDQ(groupC, group)
+			c.MOVQ(group, reg.RAX)
+		default:
+			c.ADDQ(rowC, reg.RAX)
+		}
+		for v := range vectors {
+			f(r, v)
+		}
+	}
 }
 
 func each(rows, vectors int, f func(r, v int)) {

@@ -8,10 +8,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// packing adds the two kernels that fill panels.
+// packing adds the kernels that move data without computing.
 func packing(c *build.Context) {
 	transpose16(c)
 	copyRows(c)
+	prefetchRows(c)
 }
 
 // transpose16 adds
@@ -122,4 +123,33 @@ func copyRows(c *build.Context) {
 		c.VZEROUPPER()
 		c.RET()
 	}
+}
+
+// prefetchRows adds
+//
+//	func prefetchRows(src *float32, rowSrc int, rows, lines int)
+//
+// which asks for lines > 0 cache lines from the start of each of rows > 0 rows to be brought into
+// the second-level cache. The stride is in bytes.
+func prefetchRows(c *build.Context) {
+	c.Function("prefetchRows")
+	c.Attributes(4) // NOSPLIT
+	c.SignatureExpr("func(src *float32, rowSrc int, rows, lines int)")
+	src, rowSrc, rows, lines, at, left := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.RAX, reg.RBX
+	c.Load(c.Param("src"), src)
+	c.Load(c.Param("rowSrc"), rowSrc)
+	c.Load(c.Param("rows"), rows)
+	c.Load(c.Param("lines"), lines)
+	c.Label("row")
+	c.MOVQ(src, at)
+	c.MOVQ(lines, left)
+	c.Label("line")
+	c.PREFETCHT1(mem(at, 0))
+	c.ADDQ(operand.Imm(64), at)
+	c.DECQ(left)
+	c.JNZ(operand.LabelRef("line"))
+	c.ADDQ(rowSrc, src)
+	c.DECQ(rows)
+	c.JNZ(operand.LabelRef("row"))
+	c.RET()
 }
