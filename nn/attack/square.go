@@ -45,7 +45,7 @@ func Square(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig
 		try := append([]float32(nil), q.best...)
 		busy := false
 		for i := range q.n {
-			if q.margin[i] > 0 { // still classified right
+			if q.stands(i) {
 				busy = true
 				q.propose(try, i, t)
 			}
@@ -94,6 +94,10 @@ func (q *squareSearch) score(s *tensor.Scope, images []float32) []float64 {
 	}
 	return v
 }
+
+// stands reports whether image i is not yet misclassified. A tie stands: it may still be decided for
+// the label.
+func (q *squareSearch) stands(i int) bool { return q.margin[i] >= 0 }
 
 // propose writes iteration t's candidate for image i into try.
 func (q *squareSearch) propose(try []float32, i, t int) {
@@ -151,7 +155,7 @@ func (q *squareSearch) set(try []float32, p int, d float64) {
 func (q *squareSearch) accept(try []float32, margin []float64, t int) {
 	size := q.h * q.w * q.c
 	for i, v := range margin {
-		if q.margin[i] > 0 && (t == 0 || v < q.margin[i]) {
+		if q.stands(i) && (t == 0 || v < q.margin[i]) {
 			q.margin[i] = v
 			copy(q.best[i*size:(i+1)*size], try[i*size:(i+1)*size])
 		}
