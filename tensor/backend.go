@@ -56,7 +56,8 @@ type Backend interface {
 	// MatMul computes dst[b] = op(a[b])·op(b[b]) for rank-3 operands [B m k]·[B k n], or rank-2
 	// without the batch axis. TransA and TransB take a as [k m], b as [n k].
 	MatMul(dst, a, b *Tensor, p MatMulParams)
-	// Conv2D computes the cross-correlation y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c],
+	// Conv2D computes the cross-correlation
+	// y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c],
 	// x [N H W C], w [O KH KW C/groups], y [N OH OW O]; outside x is zero.
 	Conv2D(y, x, w *Tensor, p ConvParams)
 	// Conv2DInputGrad computes dx, the adjoint of Conv2D in x applied to dy.
@@ -98,8 +99,8 @@ type Backend interface {
 	// var itself into variance [C].
 	NormStats(mean, variance, rstd, x *Tensor, eps float64)
 	// NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity. scale
-	// and shift are [C] or, one row for each sample, [N C] with N = x's first axis; res is nil or of
-	// x's shape.
+	// and shift are [C] or, one row for each sample, [N C] with N = x's first axis; res is nil or
+	// of x's shape.
 	NormApply(y, x, scale, shift, res *Tensor, relu bool)
 	// NormBackward computes the gradients of y = act(gamma·(x−mean)·rstd + beta + res) in
 	// training mode, where mean and rstd depend on x. gamma, dgamma, dbeta are [C] or [N C]. With
@@ -111,12 +112,13 @@ type Backend interface {
 	// element i is a pure function of (key, step, i); see Key.
 	Random(d Dist, key Key, dst, step *Tensor)
 
-	// SGD updates every parameter in place, PyTorch's convention: g += wd·p; buf = momentum·buf + g;
-	// p −= lr·(nesterov ? g + momentum·buf : buf). lr is an F32 tensor of one element. buf is nil
-	// when momentum is 0.
+	// SGD updates every parameter in place, PyTorch's convention: g += wd·p;
+	// buf = momentum·buf + g; p −= lr·(nesterov ? g + momentum·buf : buf). lr is an F32 tensor of
+	// one element. buf is nil when momentum is 0.
 	SGD(p SGDParams, params, grads, buf []*Tensor, lr *Tensor)
-	// Adam updates every parameter in place, PyTorch's convention (bias-corrected moments, eps outside the
-	// root, decoupled weight decay as in AdamW). step, I32 of one element, is t = 1, 2, ….
+	// Adam updates every parameter in place, PyTorch's convention (bias-corrected moments, eps
+	// outside the root, decoupled weight decay as in AdamW). step, I32 of one element, is
+	// t = 1, 2, ….
 	Adam(p AdamParams, params, grads, m, v []*Tensor, lr, step *Tensor)
 	// Lerp moves every dst toward src in place: dst += (1 − decay)·(src − dst); decay is an F32
 	// tensor of one element.
@@ -202,7 +204,8 @@ type ConvParams struct {
 	Groups           int // ≥ 1: divides C and O
 }
 
-// Out returns the output extents for an h×w image and a kh×kw kernel: ⌊(h+pad−dil·(kh−1)−1)/stride⌋+1.
+// Out returns the output extents for an h×w image and a kh×kw kernel:
+// ⌊(h+pad−dil·(kh−1)−1)/stride⌋+1.
 func (p ConvParams) Out(h, w, kh, kw int) (oh, ow int) {
 	oh = (h+p.PadTop+p.PadBottom-p.DilH*(kh-1)-1)/p.StrideH + 1
 	ow = (w+p.PadLeft+p.PadRight-p.DilW*(kw-1)-1)/p.StrideW + 1
@@ -217,8 +220,11 @@ type PoolParams struct {
 	PadTop, PadLeft  int
 	PadBottom        int
 	PadRight         int
-	CeilMode         bool // round output extents up; a window must still start inside image or left padding
-	CountPad         bool // AvgPool divides by the positions inside the padded image: KH·KW, but for CeilMode's overhang (PyTorch's default); else by the pixels inside
+	// CeilMode rounds output extents up; a window must still start inside image or left padding.
+	CeilMode bool
+	// CountPad makes AvgPool divide by the positions inside the padded image: KH·KW, but for
+	// CeilMode's overhang (PyTorch's default). Without it the divisor is the pixels inside.
+	CountPad bool
 }
 
 // Out returns the output extents for an h×w image.
@@ -234,7 +240,8 @@ func (p PoolParams) Out(h, w int) (oh, ow int) {
 		}
 		return o
 	}
-	return one(h, p.KH, p.StrideH, p.PadTop, p.PadBottom), one(w, p.KW, p.StrideW, p.PadLeft, p.PadRight)
+	return one(h, p.KH, p.StrideH, p.PadTop, p.PadBottom),
+		one(w, p.KW, p.StrideW, p.PadLeft, p.PadRight)
 }
 
 // Region is a strided box for CopyRegion: for each index i with 0 ≤ i < Size (per axis),

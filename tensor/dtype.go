@@ -24,7 +24,8 @@ const (
 var dtypes = [...]struct {
 	name string
 	size int
-}{{"invalid", 0}, {"f32", 4}, {"f64", 8}, {"bf16", 2}, {"i32", 4}, {"u8", 1}, {"i64", 8}, {"f16", 2}, {"bool", 1}}
+}{{"invalid", 0}, {"f32", 4}, {"f64", 8}, {"bf16", 2}, {"i32", 4}, {"u8", 1}, {"i64", 8},
+	{"f16", 2}, {"bool", 1}}
 
 // String returns the lower-case name: "f32", "bf16", ….
 func (d DType) String() string {

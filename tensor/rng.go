@@ -30,7 +30,8 @@ func Philox(c [4]uint32, k [2]uint32) [4]uint32 {
 	const w0, w1 = 0x9E3779B9, 0xBB67AE85 // Weyl increments: golden ratio, √3−1
 	for range 10 {
 		p0, p1 := uint64(m0)*uint64(c[0]), uint64(m1)*uint64(c[2])
-		c = [4]uint32{uint32(p1>>32) ^ c[1] ^ k[0], uint32(p1), uint32(p0>>32) ^ c[3] ^ k[1], uint32(p0)}
+		c = [4]uint32{uint32(p1>>32) ^ c[1] ^ k[0], uint32(p1), uint32(p0>>32) ^ c[3] ^ k[1],
+			uint32(p0)}
 		k[0] += w0
 		k[1] += w1
 	}

@@ -68,7 +68,8 @@ func FromSlice[T Elem](s *Scope, data []T, shape ...int) *Tensor {
 func (s *Scope) Reshape(x *Tensor, shape ...int) *Tensor {
 	sh := Shape(shape).Clone()
 	if sh.Size() != x.Size() {
-		panic(&Error{Op: "Reshape", Operands: []Operand{Describe("x", x)}, Reason: fmt.Sprintf("cannot become %v", sh)})
+		panic(&Error{Op: "Reshape", Operands: []Operand{Describe("x", x)},
+			Reason: fmt.Sprintf("cannot become %v", sh)})
 	}
 	x.Buffer() // panics if freed
 	x.store.refs++

@@ -168,7 +168,8 @@ func TestHostConversions(t *testing.T) {
 		if got := x.Floats(); !slices.Equal(got, []float64{0, 1, 2, 200}) {
 			t.Errorf("%v: Floats = %v", dt, got)
 		}
-		if x.Bytes() != 4*dt.Size() || x.Rank() != 2 || x.Dim(-1) != 2 || x.String() != dt.String()+" [2 2]" {
+		if x.Bytes() != 4*dt.Size() || x.Rank() != 2 || x.Dim(-1) != 2 ||
+			x.String() != dt.String()+" [2 2]" {
 			t.Errorf("%v: wrong description %v", dt, x)
 		}
 	}
@@ -197,7 +198,8 @@ func TestErrorText(t *testing.T) {
 	s := tensor.NewScope(ref.New())
 	defer s.Close()
 	e := &tensor.Error{Op: "Conv2D", Reason: "channels differ",
-		Operands: []tensor.Operand{tensor.Describe("x", s.Zeros(tensor.F32, 1, 2)), tensor.Describe("w", nil)}}
+		Operands: []tensor.Operand{tensor.Describe("x", s.Zeros(tensor.F32, 1, 2)),
+			tensor.Describe("w", nil)}}
 	if want := "Conv2D: channels differ: x [1 2] f32, w (nil) [] invalid"; e.Error() != want {
 		t.Errorf("got %q, want %q", e.Error(), want)
 	}

@@ -25,7 +25,8 @@ func TestShape(t *testing.T) {
 	if s[0] != 2 {
 		t.Error("Clone shares memory")
 	}
-	for want, sh := range map[string]tensor.Shape{"[]": {}, "[7]": {7}, "[16 32 32 3]": {16, 32, 32, 3}} {
+	for want, sh := range map[string]tensor.Shape{"[]": {}, "[7]": {7},
+		"[16 32 32 3]": {16, 32, 32, 3}} {
 		if sh.String() != want {
 			t.Errorf("String = %q, want %q", sh.String(), want)
 		}
@@ -33,7 +34,8 @@ func TestShape(t *testing.T) {
 }
 
 func TestDType(t *testing.T) {
-	sizes := map[tensor.DType]int{tensor.F32: 4, tensor.F64: 8, tensor.BF16: 2, tensor.I32: 4, tensor.U8: 1,
+	sizes := map[tensor.DType]int{tensor.F32: 4, tensor.F64: 8, tensor.BF16: 2, tensor.I32: 4,
+		tensor.U8:  1,
 		tensor.I64: 8, tensor.F16: 2, tensor.Bool: 1, tensor.Invalid: 0, tensor.DType(99): 0}
 	for d, n := range sizes {
 		if d.Size() != n {
@@ -53,7 +55,8 @@ func TestDType(t *testing.T) {
 }
 
 func TestBroadcastRefuses(t *testing.T) {
-	for _, c := range [][2]tensor.Shape{{{2}, {3}}, {{2, 3}, {2}}, {{4, 1, 3}, {2, 2}}, {{0}, {2}}} {
+	for _, c := range [][2]tensor.Shape{{{2}, {3}}, {{2, 3}, {2}}, {{4, 1, 3}, {2, 2}},
+		{{0}, {2}}} {
 		if out, ok := tensor.Broadcast(c[0], c[1]); ok {
 			t.Errorf("Broadcast(%v, %v) = %v", c[0], c[1], out)
 		}
@@ -102,7 +105,8 @@ func TestBroadcast(t *testing.T) {
 }
 
 func TestConvOut(t *testing.T) {
-	p := tensor.ConvParams{StrideH: 2, StrideW: 1, PadTop: 1, PadLeft: 0, PadBottom: 1, PadRight: 2, DilH: 1, DilW: 2, Groups: 1}
+	p := tensor.ConvParams{StrideH: 2, StrideW: 1, PadTop: 1, PadLeft: 0, PadBottom: 1, PadRight: 2,
+		DilH: 1, DilW: 2, Groups: 1}
 	if h, w := p.Out(9, 8, 3, 3); h != 5 || w != 6 {
 		t.Errorf("Out = %d %d, want 5 6", h, w)
 	}
@@ -116,9 +120,11 @@ func TestPoolOut(t *testing.T) {
 	for _, c := range []struct {
 		n, k, s, p  int
 		floor, ceil int
-	}{{8, 2, 2, 0, 4, 4}, {7, 2, 2, 0, 3, 4}, {7, 3, 2, 0, 3, 3}, {8, 3, 2, 0, 3, 4}, {8, 3, 2, 1, 4, 5},
+	}{{8, 2, 2, 0, 4, 4}, {7, 2, 2, 0, 3, 4}, {7, 3, 2, 0, 3, 3}, {8, 3, 2, 0, 3, 4},
+		{8, 3, 2, 1, 4, 5},
 		{5, 2, 3, 0, 2, 2}, {1, 2, 2, 0, 0, 0}, {4, 2, 3, 1, 2, 2}, {112, 3, 2, 1, 56, 57}} {
-		p := tensor.PoolParams{KH: c.k, KW: c.k, StrideH: c.s, StrideW: c.s, PadTop: c.p, PadLeft: c.p, PadBottom: c.p, PadRight: c.p}
+		p := tensor.PoolParams{KH: c.k, KW: c.k, StrideH: c.s, StrideW: c.s, PadTop: c.p,
+			PadLeft: c.p, PadBottom: c.p, PadRight: c.p}
 		if h, w := p.Out(c.n, c.n); h != c.floor || w != c.floor {
 			t.Errorf("%+v: floor %d %d", c, h, w)
 		}

@@ -60,7 +60,8 @@ func (t *Tensor) Exclusive() bool { return t.store != nil && t.store.refs == 1 }
 // Buffer returns the backend's handle of the elements. Panics if t was freed.
 func (t *Tensor) Buffer() Buffer {
 	if t.store == nil {
-		panic(&Error{Op: "Tensor", Operands: []Operand{Describe("t", t)}, Reason: "used after it was freed"})
+		panic(&Error{Op: "Tensor", Operands: []Operand{Describe("t", t)},
+			Reason: "used after it was freed"})
 	}
 	return t.store.buf
 }
@@ -83,7 +84,8 @@ func (t *Tensor) String() string { return fmt.Sprintf("%v %v", t.dtype, t.shape)
 // Assign copies the elements of x, which must have t's shape and dtype, into t in place.
 func (t *Tensor) Assign(x *Tensor) {
 	if !t.shape.Equal(x.shape) || t.dtype != x.dtype {
-		panic(&Error{Op: "Assign", Operands: []Operand{Describe("t", t), Describe("x", x)}, Reason: "shape or dtype differ"})
+		panic(&Error{Op: "Assign", Operands: []Operand{Describe("t", t), Describe("x", x)},
+			Reason: "shape or dtype differ"})
 	}
 	t.backend.Cast(t, x)
 }
@@ -91,7 +93,8 @@ func (t *Tensor) Assign(x *Tensor) {
 // SetFloats writes host values, converted to t's dtype, into t in place.
 func (t *Tensor) SetFloats(v []float64) {
 	if len(v) != t.Size() {
-		panic(&Error{Op: "SetFloats", Operands: []Operand{Describe("t", t)}, Reason: fmt.Sprintf("got %d values", len(v))})
+		panic(&Error{Op: "SetFloats", Operands: []Operand{Describe("t", t)},
+			Reason: fmt.Sprintf("got %d values", len(v))})
 	}
 	switch t.dtype {
 	case F32:
@@ -103,7 +106,8 @@ func (t *Tensor) SetFloats(v []float64) {
 	case U8:
 		upload(t, convert[uint8](v))
 	default:
-		panic(&Error{Op: "SetFloats", Operands: []Operand{Describe("t", t)}, Reason: "dtype not supported"})
+		panic(&Error{Op: "SetFloats", Operands: []Operand{Describe("t", t)},
+			Reason: "dtype not supported"})
 	}
 }
 
@@ -119,13 +123,15 @@ func (t *Tensor) Floats() []float64 {
 	case U8:
 		return convert[float64](ToHost[uint8](t))
 	}
-	panic(&Error{Op: "Floats", Operands: []Operand{Describe("t", t)}, Reason: "dtype not supported"})
+	panic(&Error{Op: "Floats", Operands: []Operand{Describe("t", t)},
+		Reason: "dtype not supported"})
 }
 
 // Item returns the single element of t as float64. Panics if t has more than one.
 func (t *Tensor) Item() float64 {
 	if t.Size() != 1 {
-		panic(&Error{Op: "Item", Operands: []Operand{Describe("t", t)}, Reason: "expected one element"})
+		panic(&Error{Op: "Item", Operands: []Operand{Describe("t", t)},
+			Reason: "expected one element"})
 	}
 	return t.Floats()[0]
 }
@@ -184,7 +190,8 @@ type HostBuffer interface {
 func Host[T Elem](t *Tensor) []T {
 	b, ok := t.Buffer().(HostBuffer)
 	if !ok || DTypeOf[T]() != t.dtype {
-		panic(&Error{Op: "Host", Operands: []Operand{Describe("t", t)}, Reason: "not host elements of this type"})
+		panic(&Error{Op: "Host", Operands: []Operand{Describe("t", t)},
+			Reason: "not host elements of this type"})
 	}
 	n := t.Size()
 	if n == 0 {

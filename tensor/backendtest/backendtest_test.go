@@ -68,7 +68,8 @@ func (b *saboteur) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor
 
 func (b *saboteur) nan() *tensor.Tensor {
 	t := tensor.NewScope(b.Backend).New(tensor.F32, 1)
-	b.Backend.Unary(tensor.Log, tensor.Attr{}, t, tensor.FromSlice(tensor.NewScope(b.Backend), []float32{-1}, 1))
+	b.Backend.Unary(tensor.Log, tensor.Attr{}, t,
+		tensor.FromSlice(tensor.NewScope(b.Backend), []float32{-1}, 1))
 	return t
 }
 
@@ -116,7 +117,8 @@ func (b *saboteur) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 func (b *saboteur) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 	b.Backend.MaxPool(y, idx, x, p)
 	if b.broken("pool-last-wins") && y.DType() == tensor.F32 {
-		is, ys, xs, c := tensor.Host[int32](idx), tensor.Host[float32](y), tensor.Host[float32](x), x.Dim(3)
+		is, c := tensor.Host[int32](idx), x.Dim(3)
+		ys, xs := tensor.Host[float32](y), tensor.Host[float32](x)
 		each, pixels := y.Shape()[1:].Size(), x.Dim(1)*x.Dim(2)
 		for i, v := range ys { // the right neighbour, when it is in the window and holds the same
 			next := int(is[i]) + 1
@@ -153,7 +155,9 @@ func (b *saboteur) Random(d tensor.Dist, key tensor.Key, dst, step *tensor.Tenso
 	}
 }
 
-func (b *saboteur) Adam(p tensor.AdamParams, params, grads, m, v []*tensor.Tensor, lr, step *tensor.Tensor) {
+func (b *saboteur) Adam(p tensor.AdamParams, params, grads, m, v []*tensor.Tensor,
+	lr, step *tensor.Tensor,
+) {
 	if b.broken("adam-eps-inside") {
 		p.Eps *= 1e4
 	}
@@ -182,14 +186,16 @@ func TestSabotaged(t *testing.T) {
 	}})
 }
 
-// TestFindsFaults breaks kernels one at a time and checks that the suite fails for the right reason.
+// TestFindsFaults breaks kernels one at a time and checks that the suite fails for the right
+// reason.
 func TestFindsFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: starts a process for each fault")
 	}
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.short", "-test.run", "^TestSabotaged$/^"+f.family+"$")
+			cmd := exec.Command(os.Args[0], "-test.short", "-test.run",
+				"^TestSabotaged$/^"+f.family+"$")
 			cmd.Env = append(os.Environ(), faultVariable+"="+f.name)
 			out, err := cmd.CombinedOutput()
 			if err == nil {

@@ -13,11 +13,11 @@ const (
 	kRounded = 1
 	// kTranscendental: polynomial kernels of good quality err by 1 to 4 units in the last place.
 	kTranscendental = 8
-	// kSum: a sum of n ≤ 10⁵ terms, in chunks on several accumulators, errs by about √n/10 roundings of
-	// the sum of absolute values, but seldom in one direction.
+	// kSum: a sum of n ≤ 10⁵ terms, in chunks on several accumulators, errs by about √n/10
+	// roundings of the sum of absolute values, but seldom in one direction.
 	kSum = 32
-	// kWinograd: F(4×4,3×3) multiplies by constants up to 8 on both sides of the product; relative to
-	// the largest Σ|x||w| in the tensor its error grows by about one decimal digit.
+	// kWinograd: F(4×4,3×3) multiplies by constants up to 8 on both sides of the product; relative
+	// to the largest Σ|x||w| in the tensor its error grows by about one decimal digit.
 	kWinograd = 256
 	// kSteps: some steps of an optimizer, each a dozen roundings of numbers near 1.
 	kSteps = 64

@@ -15,8 +15,8 @@ type convCase struct {
 
 // square has one stride, one padding all round, no dilation and no groups.
 func square(stride, pad int) tensor.ConvParams {
-	return tensor.ConvParams{StrideH: stride, StrideW: stride, PadTop: pad, PadLeft: pad, PadBottom: pad,
-		PadRight: pad, DilH: 1, DilW: 1, Groups: 1}
+	return tensor.ConvParams{StrideH: stride, StrideW: stride, PadTop: pad, PadLeft: pad,
+		PadBottom: pad, PadRight: pad, DilH: 1, DilW: 1, Groups: 1}
 }
 
 func dilated(p tensor.ConvParams, h, w int) tensor.ConvParams {
@@ -30,27 +30,42 @@ func grouped(p tensor.ConvParams, groups int) tensor.ConvParams {
 }
 
 // uneven has different strides and four different paddings.
-var uneven = tensor.ConvParams{StrideH: 2, StrideW: 1, PadTop: 2, PadLeft: 0, PadBottom: 1, PadRight: 3,
-	DilH: 1, DilW: 1, Groups: 1}
+var uneven = tensor.ConvParams{StrideH: 2, StrideW: 1, PadTop: 2, PadLeft: 0, PadBottom: 1,
+	PadRight: 3, DilH: 1, DilW: 1, Groups: 1}
 
-// convCases: what networks use (3×3, 1×1, strided, 7×7 stems, 4×4 stride 2), then what breaks kernels:
-// odd channels, tiny images, output 1×1, gaps between windows, a last row no window reaches, dilation,
-// groups, depthwise, empty.
+// convCases: what networks use (3×3, 1×1, strided, 7×7 stems, 4×4 stride 2), then what breaks
+// kernels: odd channels, tiny images, output 1×1, gaps between windows, a last row no window
+// reaches, dilation, groups, depthwise, empty.
 var convCases = []convCase{
-	{2, 8, 8, 16, 16, 3, 3, square(1, 1)}, {1, 9, 11, 16, 32, 3, 3, square(1, 1)}, {2, 8, 8, 32, 16, 1, 1, square(1, 0)},
-	{2, 9, 9, 16, 32, 3, 3, square(2, 1)}, {2, 8, 8, 16, 32, 1, 1, square(2, 0)}, {1, 16, 16, 3, 16, 3, 3, square(1, 1)},
-	{1, 17, 19, 3, 8, 7, 7, square(2, 3)}, {2, 8, 8, 4, 8, 4, 4, square(2, 1)}, {1, 6, 7, 64, 48, 3, 3, square(1, 1)},
-	{1, 8, 8, 16, 3, 3, 3, square(1, 1)}, {3, 7, 5, 5, 7, 3, 3, square(1, 1)}, {2, 7, 7, 1, 1, 3, 3, square(1, 1)},
-	{2, 5, 5, 17, 33, 3, 3, square(1, 0)}, {1, 13, 9, 19, 23, 5, 3, square(1, 2)}, {2, 1, 1, 8, 9, 3, 3, square(1, 1)},
-	{2, 2, 2, 16, 16, 3, 3, square(1, 1)}, {1, 3, 3, 32, 16, 3, 3, square(1, 0)}, {2, 4, 4, 16, 10, 4, 4, square(1, 0)},
-	{1, 1, 9, 16, 16, 1, 3, square(1, 1)}, {1, 9, 1, 16, 16, 3, 1, square(1, 1)}, {1, 10, 10, 4, 6, 2, 2, square(3, 0)},
-	{1, 11, 11, 3, 5, 3, 3, square(4, 0)}, {2, 9, 10, 6, 8, 3, 3, uneven}, {1, 8, 7, 16, 16, 3, 2, uneven},
-	{1, 7, 7, 3, 4, 3, 3, tensor.ConvParams{StrideH: 1, StrideW: 1, PadTop: 4, PadLeft: 5, PadBottom: 3, PadRight: 4, DilH: 1, DilW: 1, Groups: 1}},
-	{1, 12, 12, 8, 8, 3, 3, dilated(square(1, 2), 2, 2)}, {1, 13, 11, 5, 6, 3, 3, dilated(square(2, 1), 3, 2)},
-	{2, 7, 7, 8, 12, 3, 3, grouped(square(1, 1), 2)}, {1, 7, 7, 6, 6, 3, 3, grouped(square(1, 1), 6)}, {1, 9, 9, 6, 12, 3, 3, grouped(square(2, 1), 6)},
-	{1, 6, 6, 9, 15, 1, 1, grouped(square(1, 0), 3)}, {1, 6, 6, 32, 64, 3, 3, grouped(dilated(square(1, 2), 2, 1), 4)},
-	{0, 5, 5, 3, 4, 3, 3, square(1, 1)}, {2, 2, 2, 3, 4, 3, 3, square(1, 0)}, {2, 5, 5, 3, 0, 3, 3, square(1, 1)}, {1, 5, 5, 0, 3, 3, 3, square(1, 1)},
-	{4, 32, 32, 8, 16, 3, 3, square(1, 1)}, {1, 20, 20, 48, 40, 3, 3, square(1, 1)}, {33, 4, 4, 16, 16, 3, 3, square(1, 1)},
+	{2, 8, 8, 16, 16, 3, 3, square(1, 1)}, {1, 9, 11, 16, 32, 3, 3, square(1, 1)},
+	{2, 8, 8, 32, 16, 1, 1, square(1, 0)},
+	{2, 9, 9, 16, 32, 3, 3, square(2, 1)}, {2, 8, 8, 16, 32, 1, 1, square(2, 0)},
+	{1, 16, 16, 3, 16, 3, 3, square(1, 1)},
+	{1, 17, 19, 3, 8, 7, 7, square(2, 3)}, {2, 8, 8, 4, 8, 4, 4, square(2, 1)},
+	{1, 6, 7, 64, 48, 3, 3, square(1, 1)},
+	{1, 8, 8, 16, 3, 3, 3, square(1, 1)}, {3, 7, 5, 5, 7, 3, 3, square(1, 1)},
+	{2, 7, 7, 1, 1, 3, 3, square(1, 1)},
+	{2, 5, 5, 17, 33, 3, 3, square(1, 0)}, {1, 13, 9, 19, 23, 5, 3, square(1, 2)},
+	{2, 1, 1, 8, 9, 3, 3, square(1, 1)},
+	{2, 2, 2, 16, 16, 3, 3, square(1, 1)}, {1, 3, 3, 32, 16, 3, 3, square(1, 0)},
+	{2, 4, 4, 16, 10, 4, 4, square(1, 0)},
+	{1, 1, 9, 16, 16, 1, 3, square(1, 1)}, {1, 9, 1, 16, 16, 3, 1, square(1, 1)},
+	{1, 10, 10, 4, 6, 2, 2, square(3, 0)},
+	{1, 11, 11, 3, 5, 3, 3, square(4, 0)}, {2, 9, 10, 6, 8, 3, 3, uneven},
+	{1, 8, 7, 16, 16, 3, 2, uneven},
+	{1, 7, 7, 3, 4, 3, 3, tensor.ConvParams{StrideH: 1, StrideW: 1, PadTop: 4, PadLeft: 5,
+		PadBottom: 3, PadRight: 4, DilH: 1, DilW: 1, Groups: 1}},
+	{1, 12, 12, 8, 8, 3, 3, dilated(square(1, 2), 2, 2)},
+	{1, 13, 11, 5, 6, 3, 3, dilated(square(2, 1), 3, 2)},
+	{2, 7, 7, 8, 12, 3, 3, grouped(square(1, 1), 2)},
+	{1, 7, 7, 6, 6, 3, 3, grouped(square(1, 1), 6)},
+	{1, 9, 9, 6, 12, 3, 3, grouped(square(2, 1), 6)},
+	{1, 6, 6, 9, 15, 1, 1, grouped(square(1, 0), 3)},
+	{1, 6, 6, 32, 64, 3, 3, grouped(dilated(square(1, 2), 2, 1), 4)},
+	{0, 5, 5, 3, 4, 3, 3, square(1, 1)}, {2, 2, 2, 3, 4, 3, 3, square(1, 0)},
+	{2, 5, 5, 3, 0, 3, 3, square(1, 1)}, {1, 5, 5, 0, 3, 3, 3, square(1, 1)},
+	{4, 32, 32, 8, 16, 3, 3, square(1, 1)}, {1, 20, 20, 48, 40, 3, 3, square(1, 1)},
+	{33, 4, 4, 16, 16, 3, 3, square(1, 1)},
 }
 
 func (c convCase) String() string {
@@ -67,7 +82,8 @@ func (c convCase) String() string {
 
 func (c convCase) shapes() (x, w, y []int) {
 	oh, ow := c.p.Out(c.h, c.w, c.kh, c.kw)
-	return []int{c.n, c.h, c.w, c.c}, []int{c.o, c.kh, c.kw, c.c / c.p.Groups}, []int{c.n, oh, ow, c.o}
+	return []int{c.n, c.h, c.w, c.c}, []int{c.o, c.kh, c.kw, c.c / c.p.Groups},
+		[]int{c.n, oh, ow, c.o}
 }
 
 // winograd reports whether a backend may compute c by F(4×4,3×3), which mixes neighbouring pixels:
@@ -131,7 +147,8 @@ func (c convCase) tolerance(mag func() *tensor.Tensor) tolerance {
 // unless a Winograd tile spreads it. In the weights all outputs of one channel depend on it.
 func convNaN(e *env) {
 	for _, c := range []convCase{
-		{2, 9, 9, 5, 7, 3, 3, square(2, 1)}, {2, 6, 6, 16, 16, 1, 1, square(1, 0)}, {1, 12, 12, 3, 8, 7, 7, square(2, 3)},
+		{2, 9, 9, 5, 7, 3, 3, square(2, 1)}, {2, 6, 6, 16, 16, 1, 1, square(1, 0)},
+		{1, 12, 12, 3, 8, 7, 7, square(2, 3)},
 	} {
 		xs, ws, ys := c.shapes()
 		g := uniform(0.5, 1) // positive: nothing cancels, so sums bound themselves
@@ -149,9 +166,11 @@ func convNaN(e *env) {
 	xs, ws, ys := c.shapes()
 	const pixel, channels = 5*12 + 6, 16
 	y := e.out(ys...)
-	e.Conv2D(y, e.in(spiked(normal(0, 1), pixel*channels+3, math.NaN()), xs...), e.in(normal(0, 1), ws...), c.p)
+	e.Conv2D(y, e.in(spiked(normal(0, 1), pixel*channels+3, math.NaN()), xs...),
+		e.in(normal(0, 1), ws...), c.p)
 	v := y.Floats()
-	for _, at := range []int{pixel - 13, pixel - 12, pixel - 11, pixel - 1, pixel, pixel + 1, pixel + 11, pixel + 12, pixel + 13} {
+	for _, at := range []int{pixel - 13, pixel - 12, pixel - 11, pixel - 1, pixel, pixel + 1,
+		pixel + 11, pixel + 12, pixel + 13} {
 		for o, got := range v[at*channels : (at+1)*channels] {
 			if got == got {
 				e.fault("NaN at pixel %d did not reach pixel %d, channel %d: %v", pixel, at, o, got)

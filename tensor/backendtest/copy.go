@@ -6,13 +6,17 @@ import (
 	"afterimage/tensor"
 )
 
-// permutations are shapes with axis orders: identity, transposes, NHWC to NCHW and back, attention's
-// head split, rotations, extents 0 and 1.
+// permutations are shapes with axis orders: identity, transposes, NHWC to NCHW and back,
+// attention's head split, rotations, extents 0 and 1.
 var permutations = []struct{ shape, perm []int }{
-	{[]int{}, []int{}}, {[]int{7}, []int{0}}, {[]int{0, 3}, []int{1, 0}}, {[]int{5, 7}, []int{0, 1}}, {[]int{5, 7}, []int{1, 0}},
-	{[]int{67, 129}, []int{1, 0}}, {[]int{1, 33}, []int{1, 0}}, {[]int{3, 5, 7}, []int{2, 0, 1}}, {[]int{3, 5, 7}, []int{1, 0, 2}},
-	{[]int{3, 17, 33}, []int{0, 2, 1}}, {[]int{2, 8, 9, 3}, []int{0, 3, 1, 2}}, {[]int{2, 3, 8, 9}, []int{0, 2, 3, 1}},
-	{[]int{2, 5, 4, 16}, []int{0, 2, 1, 3}}, {[]int{16, 3, 3, 8}, []int{3, 1, 2, 0}}, {[]int{2, 3, 4, 5, 6}, []int{4, 2, 0, 3, 1}},
+	{[]int{}, []int{}}, {[]int{7}, []int{0}}, {[]int{0, 3}, []int{1, 0}},
+	{[]int{5, 7}, []int{0, 1}}, {[]int{5, 7}, []int{1, 0}},
+	{[]int{67, 129}, []int{1, 0}}, {[]int{1, 33}, []int{1, 0}}, {[]int{3, 5, 7}, []int{2, 0, 1}},
+	{[]int{3, 5, 7}, []int{1, 0, 2}},
+	{[]int{3, 17, 33}, []int{0, 2, 1}}, {[]int{2, 8, 9, 3}, []int{0, 3, 1, 2}},
+	{[]int{2, 3, 8, 9}, []int{0, 2, 3, 1}},
+	{[]int{2, 5, 4, 16}, []int{0, 2, 1, 3}}, {[]int{16, 3, 3, 8}, []int{3, 1, 2, 0}},
+	{[]int{2, 3, 4, 5, 6}, []int{4, 2, 0, 3, 1}},
 	{[]int{4, 32, 32, 17}, []int{0, 3, 1, 2}},
 }
 
@@ -22,23 +26,38 @@ var regions = []struct {
 	dst, x []int
 	r      tensor.Region
 }{
-	{[]int{7}, []int{7}, tensor.Region{DstStart: []int{0}, DstStep: []int{1}, SrcStart: []int{0}, SrcStep: []int{1}, Size: []int{7}}},
-	{[]int{}, []int{}, tensor.Region{}},
-	{[]int{9, 10}, []int{5, 6}, tensor.Region{DstStart: []int{2, 3}, DstStep: []int{1, 1}, SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{5, 6}}},
-	{[]int{3, 4}, []int{9, 10}, tensor.Region{DstStart: []int{0, 0}, DstStep: []int{1, 1}, SrcStart: []int{4, 5}, SrcStep: []int{1, 1}, Size: []int{3, 4}}},
-	{[]int{2, 4, 4, 19}, []int{2, 4, 4, 7}, tensor.Region{DstStart: []int{0, 0, 0, 11}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 0, 0, 0}, SrcStep: []int{1, 1, 1, 1}, Size: []int{2, 4, 4, 7}}},
-	{[]int{2, 6, 8, 3}, []int{2, 6, 8, 3}, tensor.Region{DstStart: []int{0, 0, 0, 0}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 0, 7, 0}, SrcStep: []int{1, 1, -1, 1}, Size: []int{2, 6, 8, 3}}},
-	{[]int{2, 6, 8, 3}, []int{2, 3, 4, 3}, tensor.Region{DstStart: []int{0, 1, 0, 0}, DstStep: []int{1, 2, 2, 1}, SrcStart: []int{0, 0, 0, 0}, SrcStep: []int{1, 1, 1, 1}, Size: []int{2, 3, 4, 3}}},
-	{[]int{2, 3, 4, 3}, []int{2, 6, 8, 3}, tensor.Region{DstStart: []int{0, 0, 0, 0}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 1, 1, 0}, SrcStep: []int{1, 2, 2, 1}, Size: []int{2, 3, 4, 3}}},
-	{[]int{33}, []int{70}, tensor.Region{DstStart: []int{32}, DstStep: []int{-1}, SrcStart: []int{1}, SrcStep: []int{2}, Size: []int{33}}},
-	{[]int{5, 5}, []int{5, 5}, tensor.Region{DstStart: []int{4, 4}, DstStep: []int{1, 1}, SrcStart: []int{0, 2}, SrcStep: []int{1, 1}, Size: []int{1, 1}}},
-	{[]int{5, 5}, []int{5, 5}, tensor.Region{DstStart: []int{0, 0}, DstStep: []int{1, 1}, SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{3, 0}}},
-	{[]int{4, 40, 40, 8}, []int{4, 32, 32, 8}, tensor.Region{DstStart: []int{0, 4, 4, 0}, DstStep: []int{1, 1, 1, 1}, SrcStart: []int{0, 0, 0, 0}, SrcStep: []int{1, 1, 1, 1}, Size: []int{4, 32, 32, 8}}},
+	{ints{7}, ints{7}, box(ints{0}, ints{1}, ints{0}, ints{1}, ints{7})},
+	{ints{}, ints{}, tensor.Region{}},
+	{ints{9, 10}, ints{5, 6}, box(ints{2, 3}, ints{1, 1}, ints{0, 0}, ints{1, 1}, ints{5, 6})},
+	{ints{3, 4}, ints{9, 10}, box(ints{0, 0}, ints{1, 1}, ints{4, 5}, ints{1, 1}, ints{3, 4})},
+	{ints{2, 4, 4, 19}, ints{2, 4, 4, 7},
+		box(ints{0, 0, 0, 11}, one4, zero4, one4, ints{2, 4, 4, 7})},
+	{ints{2, 6, 8, 3}, ints{2, 6, 8, 3},
+		box(zero4, one4, ints{0, 0, 7, 0}, ints{1, 1, -1, 1}, ints{2, 6, 8, 3})},
+	{ints{2, 6, 8, 3}, ints{2, 3, 4, 3},
+		box(ints{0, 1, 0, 0}, ints{1, 2, 2, 1}, zero4, one4, ints{2, 3, 4, 3})},
+	{ints{2, 3, 4, 3}, ints{2, 6, 8, 3},
+		box(zero4, one4, ints{0, 1, 1, 0}, ints{1, 2, 2, 1}, ints{2, 3, 4, 3})},
+	{ints{33}, ints{70}, box(ints{32}, ints{-1}, ints{1}, ints{2}, ints{33})},
+	{ints{5, 5}, ints{5, 5}, box(ints{4, 4}, ints{1, 1}, ints{0, 2}, ints{1, 1}, ints{1, 1})},
+	{ints{5, 5}, ints{5, 5}, box(ints{0, 0}, ints{1, 1}, ints{0, 0}, ints{1, 1}, ints{3, 0})},
+	{ints{4, 40, 40, 8}, ints{4, 32, 32, 8},
+		box(ints{0, 4, 4, 0}, one4, zero4, one4, ints{4, 32, 32, 8})},
+}
+
+// ints, box and these two keep the table above legible.
+type ints = []int
+
+var one4, zero4 = ints{1, 1, 1, 1}, ints{0, 0, 0, 0}
+
+func box(dstStart, dstStep, srcStart, srcStep, size ints) tensor.Region {
+	return tensor.Region{DstStart: dstStart, DstStep: dstStep, SrcStart: srcStart, SrcStep: srcStep,
+		Size: size}
 }
 
 // reversed swaps source and destination: the adjoint of a region copied into zeros.
 func reversed(r tensor.Region) tensor.Region {
-	return tensor.Region{DstStart: r.SrcStart, DstStep: r.SrcStep, SrcStart: r.DstStart, SrcStep: r.DstStep, Size: r.Size}
+	return box(r.SrcStart, r.SrcStep, r.DstStart, r.DstStep, r.Size)
 }
 
 // copyFamily tests Permute and CopyRegion, as moves of bits and as linear maps.
@@ -82,7 +101,7 @@ func copyFamily(f *family) {
 		b := e.scope.New(tensor.U8, 5, 7)
 		e.Cast(b, x)
 		c := e.scope.Zeros(tensor.U8, 5, 7)
-		e.CopyRegion(c, b, tensor.Region{DstStart: []int{1, 0}, DstStep: []int{1, 1}, SrcStart: []int{0, 6}, SrcStep: []int{1, -1}, Size: []int{4, 7}})
+		e.CopyRegion(c, b, box(ints{1, 0}, ints{1, 1}, ints{0, 6}, ints{1, -1}, ints{4, 7}))
 		e.want("CopyRegion u8", c, exactly())
 	})
 }

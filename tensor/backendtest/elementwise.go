@@ -9,14 +9,16 @@ import (
 
 // sizes hold 0, 1, the neighbours of vector and unroll widths, primes, and one size that a
 // backend with threads will split.
-var sizes = []int{0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 257, 1009, 70001}
+var sizes = []int{0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 257, 1009,
+	70001}
 
 // smallSizes are for cases that already multiply.
 var smallSizes = []int{0, 1, 7, 8, 16, 17, 67, 1009}
 
-// specials are the values at which elementwise kernels go wrong: zeros, infinities, NaN, the ends of
-// F32's range, the points where eˣ overflows and underflows there, ties and ones.
-var specials = []float64{0, math.Copysign(0, -1), 1, -1, 0.5, -0.5, 2, -2, 3, -3, math.Inf(1), math.Inf(-1),
+// specials are the values at which elementwise kernels go wrong: zeros, infinities, NaN, the ends
+// of F32's range, the points where eˣ overflows and underflows there, ties and ones.
+var specials = []float64{0, math.Copysign(0, -1), 1, -1, 0.5, -0.5, 2, -2, 3, -3, math.Inf(1),
+	math.Inf(-1),
 	math.NaN(), 0x1p-126, -0x1p-126, 1e-20, -1e-20, 1e20, -1e20, 3e38, -3e38,
 	88.5, 89, -87, -88.5, -104, 200, -200, 1 + 0x1p-23, 1 - 0x1p-24, 1e-4, -1e-4, 10, -10}
 
@@ -36,8 +38,10 @@ func unaryCases() []unaryCase {
 	positive := func(r *tensor.RNG, i int) float64 { return math.Abs(wide(r, i)) }
 	affine := func(x float64) float64 { return math.Abs(-1.7*x) + 0.3 }
 	cs := []unaryCase{
-		{tensor.Neg, "neg", tensor.Attr{}, wide, 0, nil}, {tensor.Abs, "abs", tensor.Attr{}, wide, 0, nil},
-		{tensor.Sign, "sign", tensor.Attr{}, near, 0, nil}, {tensor.Step, "step", tensor.Attr{}, near, 0, nil},
+		{tensor.Neg, "neg", tensor.Attr{}, wide, 0, nil},
+		{tensor.Abs, "abs", tensor.Attr{}, wide, 0, nil},
+		{tensor.Sign, "sign", tensor.Attr{}, near, 0, nil},
+		{tensor.Step, "step", tensor.Attr{}, near, 0, nil},
 		{tensor.Exp, "exp", tensor.Attr{}, uniform(-80, 80), kTranscendental, nil},
 		{tensor.Log, "log", tensor.Attr{}, positive, kTranscendental, nil},
 		{tensor.Sqrt, "sqrt", tensor.Attr{}, positive, kRounded, nil},
@@ -110,17 +114,22 @@ func elementwiseFamily(f *family) {
 	castCases(f)
 }
 
-var binaryNames = [...]string{"add", "sub", "mul", "div", "max", "min", "greater", "equal", "relumask"}
+var binaryNames = [...]string{"add", "sub", "mul", "div", "max", "min", "greater", "equal",
+	"relumask"}
 
 // broadcasts are triples dst, x, y: equal shapes, scalars, rows, columns, middle axes, per-sample
 // channels, lower ranks, both sides stretched, empty.
 var broadcasts = [][3][]int{
 	{{3, 5}, {}, {3, 5}}, {{3, 5}, {3, 5}, {1}}, {{37}, {1}, {37}}, {{0}, {1}, {0}}, {{}, {}, {}},
-	{{5, 67}, {5, 67}, {67}}, {{5, 67}, {1, 67}, {5, 67}}, {{5, 67}, {5, 67}, {5, 1}}, {{67, 33}, {67, 1}, {1, 33}},
-	{{4, 7, 17}, {4, 1, 17}, {4, 7, 17}}, {{4, 7, 17}, {4, 7, 17}, {1, 7, 1}}, {{4, 7, 17}, {4, 7, 1}, {7, 17}},
+	{{5, 67}, {5, 67}, {67}}, {{5, 67}, {1, 67}, {5, 67}}, {{5, 67}, {5, 67}, {5, 1}},
+	{{67, 33}, {67, 1}, {1, 33}},
+	{{4, 7, 17}, {4, 1, 17}, {4, 7, 17}}, {{4, 7, 17}, {4, 7, 17}, {1, 7, 1}},
+	{{4, 7, 17}, {4, 7, 1}, {7, 17}},
 	{{3, 4, 5, 19}, {3, 4, 5, 19}, {3, 1, 1, 19}}, {{3, 4, 5, 32}, {3, 1, 1, 32}, {3, 4, 5, 32}},
-	{{3, 4, 5, 19}, {3, 4, 5, 19}, {19}}, {{3, 4, 5, 1}, {3, 4, 5, 1}, {3, 1, 1, 1}}, {{2, 3, 2, 3, 4}, {3, 1, 3, 1}, {2, 1, 2, 1, 4}},
-	{{3, 0, 5}, {3, 1, 5}, {3, 0, 1}}, {{2, 64, 64, 16}, {2, 64, 64, 16}, {2, 1, 1, 16}}, {{7, 1, 1}, {7, 1, 1}, {1, 1, 1}},
+	{{3, 4, 5, 19}, {3, 4, 5, 19}, {19}}, {{3, 4, 5, 1}, {3, 4, 5, 1}, {3, 1, 1, 1}},
+	{{2, 3, 2, 3, 4}, {3, 1, 3, 1}, {2, 1, 2, 1, 4}},
+	{{3, 0, 5}, {3, 1, 5}, {3, 0, 1}}, {{2, 64, 64, 16}, {2, 64, 64, 16}, {2, 1, 1, 16}},
+	{{7, 1, 1}, {7, 1, 1}, {1, 1, 1}},
 }
 
 func binaryCase(e *env, op tensor.BinaryOp) {
@@ -175,7 +184,8 @@ func selectCase(e *env) {
 // float beyond I32's range becomes an I32.
 func castCases(f *family) {
 	host := []tensor.DType{tensor.F32, tensor.F64, tensor.I32, tensor.U8}
-	values := cycle(0, 1, -1, 0.5, -0.5, 1.9999, -1.9999, 2.5, 254.9, 255, 255.5, 256, 1000, -1000, 127, 128, 1e6, -1e6, 16777217)
+	values := cycle(0, 1, -1, 0.5, -0.5, 1.9999, -1.9999, 2.5, 254.9, 255, 255.5, 256, 1000, -1000,
+		127, 128, 1e6, -1e6, 16777217)
 	for _, from := range host {
 		for _, to := range host {
 			if f.s.options.NoF64 != "" && (from == tensor.F64 || to == tensor.F64) {
@@ -199,10 +209,12 @@ func castCases(f *family) {
 		}
 	}
 	f.checkIn("cast/bf16", tensor.F32, func(e *env) {
-		ties := cycle(1, 1+0x1p-8, 1+0x1p-8+0x1p-20, 1+3*0x1p-8, -1-0x1p-8, 3.14159, math.Inf(1), math.Inf(-1),
+		ties := cycle(1, 1+0x1p-8, 1+0x1p-8+0x1p-20, 1+3*0x1p-8, -1-0x1p-8, 3.14159, math.Inf(1),
+			math.Inf(-1),
 			math.NaN(), 0, 3.3961e38, 1e-30)
 		for _, n := range smallSizes {
-			x, half, y := e.scope.New(tensor.F32, n), e.scope.New(tensor.BF16, n), e.scope.New(tensor.F32, n)
+			x, half, y := e.scope.New(tensor.F32, n), e.scope.New(tensor.BF16, n),
+				e.scope.New(tensor.F32, n)
 			v := make([]float64, n)
 			for i := range v {
 				v[i] = ties(nil, i)

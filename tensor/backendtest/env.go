@@ -204,7 +204,8 @@ func (e *env) adjoint(name string, k float64, a1, b1, a2, b2 *tensor.Tensor) {
 	left, lm := dot(a1, b1)
 	right, rm := dot(a2, b2)
 	if bound := k * epsilon(e.grid) * max(lm, rm); !(math.Abs(left-right) <= bound) {
-		e.fault("%s: not adjoint: %.17g and %.17g differ by more than %.3g", name, left, right, bound)
+		e.fault("%s: not adjoint: %.17g and %.17g differ by more than %.3g", name, left, right,
+			bound)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 const zone = 512
 
 // zonePattern repeats over guard zones. Read as F32 or F64 it is a NaN, so that a kernel which
-// reads past an end and uses what it read shows too; its payload differs from any that arithmetic makes.
+// reads past an end and uses what it read shows too; its payload differs from any that arithmetic
+// makes.
 var zonePattern = [4]byte{0xA5, 0xA5, 0xFF, 0xFF}
 
 // unwritten fills fresh buffers: NaN as a float, −1 as an I32.

@@ -9,12 +9,16 @@ import (
 
 // matMulSizes are [m n k]: empty, one, tails around tile sizes, primes, thin, flat and deep.
 var matMulSizes = [][3]int{
-	{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 17, 5}, {17, 1, 5}, {5, 7, 1}, {2, 3, 4}, {7, 8, 9},
-	{8, 16, 32}, {15, 17, 33}, {14, 32, 64}, {13, 31, 63}, {16, 48, 65}, {31, 64, 128}, {67, 71, 73}, {1, 1000, 64},
-	{129, 10, 127}, {6, 16, 1009}, {64, 64, 64}, {97, 101, 257}, {128, 130, 300}, {3, 515, 11}, {515, 3, 11},
+	{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 17, 5}, {17, 1, 5}, {5, 7, 1}, {2, 3, 4},
+	{7, 8, 9},
+	{8, 16, 32}, {15, 17, 33}, {14, 32, 64}, {13, 31, 63}, {16, 48, 65}, {31, 64, 128},
+	{67, 71, 73}, {1, 1000, 64},
+	{129, 10, 127}, {6, 16, 1009}, {64, 64, 64}, {97, 101, 257}, {128, 130, 300}, {3, 515, 11},
+	{515, 3, 11},
 }
 
-var transposes = []tensor.MatMulParams{{}, {TransA: true}, {TransB: true}, {TransA: true, TransB: true}}
+var transposes = []tensor.MatMulParams{{}, {TransA: true}, {TransB: true},
+	{TransA: true, TransB: true}}
 
 // matMulFamily tests MatMul in all four transpositions, with and without a batch.
 func matMulFamily(f *family) {
@@ -23,7 +27,8 @@ func matMulFamily(f *family) {
 		for _, s := range matMulSizes {
 			f.check(fmt.Sprintf("%s/%v", name, s), func(e *env) { matMulCase(e, p, s, nil) })
 		}
-		for _, s := range [][4]int{{0, 2, 3, 4}, {1, 5, 6, 7}, {3, 17, 19, 23}, {16, 8, 8, 8}, {5, 1, 33, 65}, {2, 64, 65, 66}} {
+		for _, s := range [][4]int{{0, 2, 3, 4}, {1, 5, 6, 7}, {3, 17, 19, 23}, {16, 8, 8, 8},
+			{5, 1, 33, 65}, {2, 64, 65, 66}} {
 			f.check(fmt.Sprintf("%s/batch %v", name, s), func(e *env) {
 				matMulCase(e, p, [3]int(s[1:]), s[:1])
 			})
@@ -55,8 +60,8 @@ func matMulCase(e *env, p tensor.MatMulParams, s [3]int, batch []int) {
 	}))
 }
 
-// matMulSpecials checks that one NaN or infinity reaches its row or column and nothing else, and that
-// 0·Inf is NaN: no kernel may skip zeros.
+// matMulSpecials checks that one NaN or infinity reaches its row or column and nothing else, and
+// that 0·Inf is NaN: no kernel may skip zeros.
 func matMulSpecials(e *env, p tensor.MatMulParams) {
 	s := [3]int{19, 37, 23}
 	ds, as, bs := matMulShapes(p, s, nil)

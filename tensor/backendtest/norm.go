@@ -8,13 +8,15 @@ import (
 )
 
 // normShapes: images, matrices, one sample, one channel, one element, odd channels, many rows.
-var normShapes = [][]int{{2, 4, 4, 16}, {5, 33}, {1, 3, 3, 7}, {8, 5, 5, 1}, {1, 1}, {3, 7, 5, 17}, {300, 64}, {16, 16, 16, 24}}
+var normShapes = [][]int{{2, 4, 4, 16}, {5, 33}, {1, 3, 3, 7}, {8, 5, 5, 1}, {1, 1}, {3, 7, 5, 17},
+	{300, 64}, {16, 16, 16, 24}}
 
 // normFamily tests NormStats, NormApply and NormBackward.
 func normFamily(f *family) {
 	for _, s := range append(normShapes, []int{20011, 3}) {
 		for _, mean := range []float64{0, 1e4, -1e6} {
-			f.check(fmt.Sprintf("stats/%v mean=%v", s, mean), func(e *env) { normStatsCase(e, s, mean) })
+			f.check(fmt.Sprintf("stats/%v mean=%v", s, mean),
+				func(e *env) { normStatsCase(e, s, mean) })
 		}
 	}
 	for _, s := range append(normShapes, []int{0, 4, 4, 5}, []int{2, 0, 3}) {
@@ -26,7 +28,8 @@ func normFamily(f *family) {
 			}
 		}
 	}
-	f.check("backward/mean=1000", func(e *env) { normBackwardCase(e, []int{3, 5, 5, 17}, false, 1000) })
+	far := []int{3, 5, 5, 17}
+	f.check("backward/mean=1000", func(e *env) { normBackwardCase(e, far, false, 1000) })
 	f.check("nan", normNaN)
 }
 
@@ -51,12 +54,14 @@ func normStatsCase(e *env, s []int, center float64) {
 			return m
 		}
 	}
-	e.want("mean", mean, tolerance{kSum, each(func(i int) float64 { return math.Abs(mu[i]) + math.Sqrt(v[i]) })})
+	e.want("mean", mean,
+		tolerance{kSum, each(func(i int) float64 { return math.Abs(mu[i]) + math.Sqrt(v[i]) })})
 	e.want("variance", variance, tolerance{kSum, each(varMag)})
 	if tensor.Shape(s).Size() == c {
 		return // one element: the variance is rounding error alone, and rstd follows it anywhere
 	}
-	e.want("rstd", rstd, tolerance{kSum, each(func(i int) float64 { return r[i] + varMag(i)*r[i]*r[i]*r[i]/2 })})
+	e.want("rstd", rstd,
+		tolerance{kSum, each(func(i int) float64 { return r[i] + varMag(i)*r[i]*r[i]*r[i]/2 })})
 }
 
 // perChannel returns the shape [C] or [N C] for x of shape s.
@@ -69,7 +74,8 @@ func perChannel(s []int, perSample bool) []int {
 
 func normApplyCase(e *env, s []int, perSample bool) {
 	pc := perChannel(s, perSample)
-	x, scale, shift := e.in(normal(0, 1), s...), e.in(normal(1, 1), pc...), e.in(normal(0, 1), pc...)
+	x, scale, shift := e.in(normal(0, 1), s...), e.in(normal(1, 1), pc...),
+		e.in(normal(0, 1), pc...)
 	res := e.in(normal(0, 1), s...)
 	mag := func(r *tensor.Tensor) func() *tensor.Tensor {
 		return func() *tensor.Tensor {

@@ -32,11 +32,13 @@ func nearOne(n int) tolerance { return withinOne(kSteps, n) }
 // optimFamily tests SGD, Adam and Lerp over several steps. Parameters lie in (−1, 1) and
 // gradients near 1, so bounds are absolute.
 func optimFamily(f *family) {
-	for _, p := range []tensor.SGDParams{{}, {WeightDecay: 0.1}, {Momentum: 0.9}, {Momentum: 0.9, WeightDecay: 5e-4},
+	for _, p := range []tensor.SGDParams{{}, {WeightDecay: 0.1}, {Momentum: 0.9},
+		{Momentum: 0.9, WeightDecay: 5e-4},
 		{Momentum: 0.9, WeightDecay: 1e-2, Nesterov: true}} {
 		f.check(fmt.Sprintf("sgd/%+v", p), func(e *env) { sgdCase(e, p) })
 	}
-	for _, p := range []tensor.AdamParams{{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, {Beta1: 0, Beta2: 0.999, Eps: 1e-6},
+	for _, p := range []tensor.AdamParams{{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8},
+		{Beta1: 0, Beta2: 0.999, Eps: 1e-6},
 		{Beta1: 0.5, Beta2: 0.9, Eps: 1e-8, WeightDecay: 0.05}} {
 		f.check(fmt.Sprintf("adam/%+v", p), func(e *env) { adamCase(e, p) })
 	}

@@ -14,20 +14,25 @@ type poolCase struct {
 }
 
 func window(k, stride, pad int) tensor.PoolParams {
-	return tensor.PoolParams{KH: k, KW: k, StrideH: stride, StrideW: stride, PadTop: pad, PadLeft: pad,
-		PadBottom: pad, PadRight: pad}
+	return tensor.PoolParams{KH: k, KW: k, StrideH: stride, StrideW: stride, PadTop: pad,
+		PadLeft: pad, PadBottom: pad, PadRight: pad}
 }
 
-// poolCases: what networks use, then overlap, gaps, ceil mode with overhang, uneven everything, windows as
-// large as the image, empty. Each runs with CountPad off and on.
+// poolCases: what networks use, then overlap, gaps, ceil mode with overhang, uneven everything,
+// windows as large as the image, empty. Each runs with CountPad off and on.
 var poolCases = []poolCase{
-	{2, 8, 8, 16, window(2, 2, 0)}, {2, 9, 9, 17, window(3, 2, 1)}, {1, 16, 16, 64, window(3, 2, 1)}, {2, 7, 7, 33, window(7, 7, 0)},
-	{1, 7, 9, 5, window(2, 2, 0)}, {1, 6, 6, 1, window(3, 1, 1)}, {2, 10, 8, 3, window(2, 3, 0)}, {1, 1, 1, 8, window(1, 1, 0)},
+	{2, 8, 8, 16, window(2, 2, 0)}, {2, 9, 9, 17, window(3, 2, 1)},
+	{1, 16, 16, 64, window(3, 2, 1)}, {2, 7, 7, 33, window(7, 7, 0)},
+	{1, 7, 9, 5, window(2, 2, 0)}, {1, 6, 6, 1, window(3, 1, 1)}, {2, 10, 8, 3, window(2, 3, 0)},
+	{1, 1, 1, 8, window(1, 1, 0)},
 	{1, 7, 8, 6, tensor.PoolParams{KH: 3, KW: 3, StrideH: 2, StrideW: 2, CeilMode: true}},
-	{1, 8, 8, 6, tensor.PoolParams{KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, CeilMode: true}},
+	{1, 8, 8, 6, tensor.PoolParams{KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1,
+		PadBottom: 1, PadRight: 1, CeilMode: true}},
 	{1, 5, 5, 4, tensor.PoolParams{KH: 2, KW: 2, StrideH: 3, StrideW: 3, CeilMode: true}},
-	{2, 7, 6, 5, tensor.PoolParams{KH: 3, KW: 2, StrideH: 1, StrideW: 2, PadTop: 2, PadLeft: 0, PadBottom: 1, PadRight: 1}},
-	{0, 4, 4, 3, window(2, 2, 0)}, {1, 1, 1, 3, window(2, 2, 0)}, {1, 4, 4, 0, window(2, 2, 0)}, {4, 32, 32, 20, window(2, 2, 0)},
+	{2, 7, 6, 5, tensor.PoolParams{KH: 3, KW: 2, StrideH: 1, StrideW: 2, PadTop: 2, PadLeft: 0,
+		PadBottom: 1, PadRight: 1}},
+	{0, 4, 4, 3, window(2, 2, 0)}, {1, 1, 1, 3, window(2, 2, 0)}, {1, 4, 4, 0, window(2, 2, 0)},
+	{4, 32, 32, 20, window(2, 2, 0)},
 }
 
 // poolFamily tests MaxPool, PoolGather, PoolScatter, AvgPool and AvgPoolGrad.
@@ -50,7 +55,8 @@ func (c poolCase) shapes() (x, y []int) {
 
 func (c poolCase) runMax(e *env) {
 	xs, ys := c.shapes()
-	few := func(r *tensor.RNG, _ int) float64 { return float64(r.IntN(3)) - 4 } // ties, and below the padding's zero
+	// ties, and below the padding's zero
+	few := func(r *tensor.RNG, _ int) float64 { return float64(r.IntN(3)) - 4 }
 	for i, g := range []gen{normal(-1, 1), few} {
 		x, y, idx := e.in(g, xs...), e.out(ys...), e.outInts(ys...)
 		e.MaxPool(y, idx, x, c.p)
@@ -94,7 +100,8 @@ func maxPoolSpecials(e *env) {
 	c := poolCase{2, 7, 7, 17, window(3, 2, 1)}
 	xs, ys := c.shapes()
 	nan := math.NaN()
-	for i, g := range []gen{cycle(1, nan, 2, 0, 5), cycle(nan), cycle(math.Inf(-1)), cycle(-1, math.Inf(1), -2),
+	for i, g := range []gen{cycle(1, nan, 2, 0, 5), cycle(nan), cycle(math.Inf(-1)),
+		cycle(-1, math.Inf(1), -2),
 		spiked(cycle(math.Inf(1)), 200, nan)} {
 		y, idx := e.out(ys...), e.outInts(ys...)
 		e.MaxPool(y, idx, e.in(g, xs...), c.p)

@@ -38,7 +38,8 @@ func randomBits(e *env, key tensor.Key, step int32, n int) {
 				want = float64(float32(want))
 			}
 			if v != want {
-				e.fault("dist %d key %v step %d: element %d of %d: got %v, want %v", d, key, step, i, n, v, want)
+				e.fault("dist %d key %v step %d: element %d of %d: got %v, want %v", d, key, step,
+					i, n, v, want)
 				return
 			}
 		}

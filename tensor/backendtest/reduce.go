@@ -10,13 +10,20 @@ import (
 // reductions are shapes with axes: all, none, first, last, middle, several, adjacent and not,
 // spatial, extents 1 and 0, one long.
 var reductions = []struct{ shape, axes []int }{
-	{[]int{0}, []int{0}}, {[]int{1}, []int{0}}, {[]int{1009}, []int{0}}, {[]int{70001}, []int{0}}, {[]int{}, nil},
-	{[]int{5, 67}, nil}, {[]int{5, 67}, []int{0}}, {[]int{5, 67}, []int{1}}, {[]int{5, 67}, []int{0, 1}},
-	{[]int{1009, 3}, []int{0}}, {[]int{3, 1009}, []int{1}}, {[]int{4099, 64}, []int{0}}, {[]int{17, 16}, []int{1}},
-	{[]int{4, 7, 17}, []int{1}}, {[]int{4, 7, 17}, []int{0, 2}}, {[]int{4, 7, 17}, []int{2, 0}}, {[]int{4, 7, 17}, []int{0, 1}},
-	{[]int{3, 4, 5, 19}, []int{1, 2}}, {[]int{3, 4, 5, 19}, []int{0, 1, 2}}, {[]int{3, 4, 5, 19}, []int{0, 3}},
-	{[]int{3, 1, 5, 1}, []int{1, 3}}, {[]int{2, 3, 2, 3, 5}, []int{1, 3}}, {[]int{2, 32, 32, 17}, []int{1, 2}},
-	{[]int{0, 5}, []int{0}}, {[]int{5, 0}, []int{0}}, {[]int{5, 0}, []int{1}}, {[]int{2, 0, 3}, []int{1}},
+	{[]int{0}, []int{0}}, {[]int{1}, []int{0}}, {[]int{1009}, []int{0}}, {[]int{70001}, []int{0}},
+	{[]int{}, nil},
+	{[]int{5, 67}, nil}, {[]int{5, 67}, []int{0}}, {[]int{5, 67}, []int{1}},
+	{[]int{5, 67}, []int{0, 1}},
+	{[]int{1009, 3}, []int{0}}, {[]int{3, 1009}, []int{1}}, {[]int{4099, 64}, []int{0}},
+	{[]int{17, 16}, []int{1}},
+	{[]int{4, 7, 17}, []int{1}}, {[]int{4, 7, 17}, []int{0, 2}}, {[]int{4, 7, 17}, []int{2, 0}},
+	{[]int{4, 7, 17}, []int{0, 1}},
+	{[]int{3, 4, 5, 19}, []int{1, 2}}, {[]int{3, 4, 5, 19}, []int{0, 1, 2}},
+	{[]int{3, 4, 5, 19}, []int{0, 3}},
+	{[]int{3, 1, 5, 1}, []int{1, 3}}, {[]int{2, 3, 2, 3, 5}, []int{1, 3}},
+	{[]int{2, 32, 32, 17}, []int{1, 2}},
+	{[]int{0, 5}, []int{0}}, {[]int{5, 0}, []int{0}}, {[]int{5, 0}, []int{1}},
+	{[]int{2, 0, 3}, []int{1}},
 }
 
 // reduceFamily tests Reduce, ArgMax and Softmax.
@@ -75,9 +82,11 @@ func reduceSpecials(e *env) {
 func argMaxCase(e *env) {
 	few := func(r *tensor.RNG, _ int) float64 { return float64(r.IntN(4)) } // many ties
 	nan := math.NaN()
-	for _, s := range [][]int{{1}, {7}, {5, 1}, {5, 10}, {33, 17}, {3, 1009}, {2, 3, 65}, {0, 4}, {300, 1000}} {
+	for _, s := range [][]int{{1}, {7}, {5, 1}, {5, 10}, {33, 17}, {3, 1009}, {2, 3, 65}, {0, 4},
+		{300, 1000}} {
 		dst := s[:len(s)-1]
-		for i, g := range []gen{normal(0, 1), few, cycle(2), cycle(-1, nan, 3, nan), spiked(few, 2, nan),
+		for i, g := range []gen{normal(0, 1), few, cycle(2), cycle(-1, nan, 3, nan),
+			spiked(few, 2, nan),
 			cycle(math.Inf(-1)), cycle(math.Inf(-1), math.Inf(1))} {
 			y := e.outInts(dst...)
 			e.ArgMax(y, e.in(g, s...))
@@ -92,9 +101,11 @@ func softmaxCase(e *env, log bool) {
 		k := x.Dim(-1)
 		e.Softmax(log, y, x)
 		got := y.Floats()
-		e.want(name, y, tolerance{kTranscendental, func() []float64 { return softmaxMagnitude(log, vals, got, k) }})
+		e.want(name, y, tolerance{kTranscendental,
+			func() []float64 { return softmaxMagnitude(log, vals, got, k) }})
 	}
-	for _, s := range [][]int{{1}, {10}, {0, 3}, {5, 1}, {64, 10}, {7, 17}, {3, 1009}, {2, 3, 33}, {300, 100}, {1, 30011}} {
+	for _, s := range [][]int{{1}, {10}, {0, 3}, {5, 1}, {64, 10}, {7, 17}, {3, 1009}, {2, 3, 33},
+		{300, 100}, {1, 30011}} {
 		for _, std := range []float64{1, 30, 1000} {
 			run(fmt.Sprintf("%v σ=%v", s, std), e.in(normal(5, std), s...), e.out(s...))
 		}

@@ -9,7 +9,8 @@ import (
 
 // resampleFamily tests Upsample and UpsampleGrad.
 func resampleFamily(f *family) {
-	for _, s := range [][]int{{1, 1, 1, 1}, {0, 3, 3, 2}, {2, 3, 5, 7}, {1, 4, 4, 16}, {3, 5, 2, 33}, {2, 4, 4, 0}, {4, 16, 16, 24}} {
+	for _, s := range [][]int{{1, 1, 1, 1}, {0, 3, 3, 2}, {2, 3, 5, 7}, {1, 4, 4, 16},
+		{3, 5, 2, 33}, {2, 4, 4, 0}, {4, 16, 16, 24}} {
 		for _, k := range []int{1, 2, 3} {
 			f.check(fmt.Sprintf("%v by %d", s, k), func(e *env) {
 				large := []int{s[0], s[1] * k, s[2] * k, s[3]}

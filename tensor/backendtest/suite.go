@@ -20,7 +20,8 @@ type Options struct {
 }
 
 // Run tests the backend that o opens, one subtest for each kernel family, named like the files of
-// this package: go test -run 'TestConformance/conv'. Failures show the case, the element and the bound.
+// this package: go test -run 'TestConformance/conv'. Failures show the case, the element and the
+// bound.
 func Run(t *testing.T, o Options) {
 	threads := o.Threads
 	if threads == 0 {

@@ -15,8 +15,8 @@ func (b *Backend) Fill(dst *tensor.Tensor, v float64) {
 }
 
 // Cast converts elementwise through float64, which holds every value of the dtypes involved:
-// float to integer truncates toward zero and saturates, NaN becomes 0; F32 and BF16 round to nearest
-// even. Equal dtypes copy bits.
+// float to integer truncates toward zero and saturates, NaN becomes 0; F32 and BF16 round to
+// nearest even. Equal dtypes copy bits.
 func (b *Backend) Cast(dst, x *tensor.Tensor) {
 	if dst.DType() == x.DType() {
 		copy(hostBytes(dst), hostBytes(x))

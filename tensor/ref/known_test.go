@@ -78,7 +78,8 @@ func TestConvFormula(t *testing.T) {
 					for u := range 3 {
 						for v := range 2 {
 							for c := range 2 {
-								sum += at(x, xv, n, i*2-2+u, j-1+v*2, o/3*2+c) * at(w, wv, o, u, v, c)
+								pixel := at(x, xv, n, i*2-2+u, j-1+v*2, o/3*2+c)
+								sum += pixel * at(w, wv, o, u, v, c)
 							}
 						}
 					}
@@ -122,7 +123,8 @@ func TestNormBackwardIsTheGradient(t *testing.T) {
 	for _, pc := range [][]int{{3}, {2, 3}} {
 		b, s := open()
 		const eps = 1e-3
-		x, res, dy := draw(s, "x", 2, 2, 2, 3), draw(s, "res", 2, 2, 2, 3), draw(s, "dy", 2, 2, 2, 3)
+		x, res := draw(s, "x", 2, 2, 2, 3), draw(s, "res", 2, 2, 2, 3)
+		dy := draw(s, "dy", 2, 2, 2, 3)
 		gamma, beta := draw(s, "gamma", pc...), draw(s, "beta", pc...)
 		mean, variance, rstd := s.New(tensor.F64, 3), s.New(tensor.F64, 3), s.New(tensor.F64, 3)
 		xhat, y := s.Like(x), s.Like(x)
@@ -155,7 +157,8 @@ func TestNormStatsKnown(t *testing.T) {
 	closeTo(t, "rstd", rstd.Floats(), []float64{1 / math.Sqrt(3.75), 2}, exact)
 }
 
-// TestPoolKnown holds a 3×3 image, window 2, stride 2, by hand: floor, ceil, and padding counted or not.
+// TestPoolKnown holds a 3×3 image, window 2, stride 2, by hand: floor, ceil, and padding counted or
+// not.
 func TestPoolKnown(t *testing.T) {
 	b, s := open()
 	x := tensor.FromSlice(s, []float64{1, 2, 3, 4, 5, 6, 7, 8, 9}, 1, 3, 3, 1)
@@ -204,7 +207,8 @@ func TestMatMulTransposes(t *testing.T) {
 	a, at := []float64{1, 2, 3, 4, 5, 6}, []float64{1, 4, 2, 5, 3, 6}       // [2 3], [3 2]
 	m, mt := []float64{7, 8, 9, 10, 11, 12}, []float64{7, 9, 11, 8, 10, 12} // [3 2], [2 3]
 	want := []float64{58, 64, 139, 154}
-	for _, p := range []tensor.MatMulParams{{}, {TransA: true}, {TransB: true}, {TransA: true, TransB: true}} {
+	for _, p := range []tensor.MatMulParams{{}, {TransA: true}, {TransB: true},
+		{TransA: true, TransB: true}} {
 		x, y := tensor.FromSlice(s, a, 2, 3), tensor.FromSlice(s, m, 3, 2)
 		if p.TransA {
 			x = tensor.FromSlice(s, at, 3, 2)
@@ -239,7 +243,9 @@ func TestSGDSteps(t *testing.T) {
 		want     float64
 	}{{false, 3.2890625}, {true, 3.064453125}} {
 		b, s := open()
-		one := func(v float64) []*tensor.Tensor { return []*tensor.Tensor{s.Full(tensor.F64, v, 1)} }
+		one := func(v float64) []*tensor.Tensor {
+			return []*tensor.Tensor{s.Full(tensor.F64, v, 1)}
+		}
 		w, buf, lr := one(4), one(0), s.Full(tensor.F32, 0.125, 1)
 		p := tensor.SGDParams{Momentum: 0.5, WeightDecay: 0.25, Nesterov: c.nesterov}
 		b.SGD(p, w, one(1), buf, lr) // g = 2, buf = 2; p = 4 − 2/8, nesterov 4 − (2 + 2/2)/8

@@ -96,7 +96,9 @@ func normApplyLoop[T tensor.Float](y, x, scale, shift, res *tensor.Tensor, relu 
 //	dx     = rstd·(h − avg(h) − x̂·avg(h·x̂)),  h = g·gamma
 //
 // Source: Ioffe and Szegedy, "Batch normalization", 2015, section 3.
-func (b *Backend) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor) {
+func (b *Backend) NormBackward(
+	dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor,
+) {
 	switch dy.DType() {
 	case tensor.F32:
 		normBackwardLoop[float32](dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)

@@ -10,5 +10,6 @@ import (
 
 // TestConformance holds ref in F32 and F64 to itself in F64, and tests the suite's own machinery.
 func TestConformance(t *testing.T) {
-	backendtest.Run(t, backendtest.Options{Open: func(int) tensor.Backend { return ref.New(ref.WithPoison()) }})
+	backendtest.Run(t,
+		backendtest.Options{Open: func(int) tensor.Backend { return ref.New(ref.WithPoison()) }})
 }
