@@ -185,7 +185,8 @@ const (
 // Dist is a distribution of Backend.Random.
 type Dist uint8
 
-// The distributions: Uniform on (0, 1) by Uniform01; Normal by StdNormal.
+// The distributions: Uniform on (0, 1) by Uniform01, of which rounding to F32 makes (0, 1]; Normal
+// by StdNormal.
 const (
 	Uniform Dist = iota
 	Normal
