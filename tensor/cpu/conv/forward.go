@@ -52,7 +52,7 @@ func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
 			micro.Transpose16(v, dst[i:], width, src[min(i*taps*k, len(src)):], taps*k, rows, k)
 		}
 	}
-	q.run()
+	run([]*pass{&q})
 }
 
 // InputGrad computes the gradient of a convolution with respect to its input, the adjoint of
@@ -69,15 +69,17 @@ func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32) {
 
 func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	s.check("InputGrad", dx, w, dy)
+	passes := make([]*pass, 0, s.StrideH*s.StrideW)
 	for i := range s.StrideH {
 		for j := range s.StrideW {
-			s.inputGradPhase(v, p, dx, dy, w, i, j)
+			passes = append(passes, s.inputGradPhase(v, p, dx, dy, w, i, j))
 		}
 	}
+	run(passes)
 }
 
-// inputGradPhase computes the pixels of dx whose padded position is (i, j) modulo the strides.
-func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32, i, j int) {
+// inputGradPhase is the pass over the pixels of dx whose padded position is (i, j) modulo the strides.
+func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32, i, j int) *pass {
 	outH, outW := s.OutH(), s.OutW()
 	k, c, taps := s.O/s.Groups, s.C/s.Groups, s.KH*s.KW
 	key := s
@@ -86,7 +88,7 @@ func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32,
 		return newTable(gradAxis(s.H, outH, s.KH, s.StrideH, s.PadTop, s.DilH, i),
 			gradAxis(s.W, outW, s.KW, s.StrideW, s.PadLeft, s.DilW, j), outW*s.O, s.O, k)
 	}).(*table)
-	q := pass{v: v, p: p, table: t, in: dy, out: dx, n: s.N,
+	q := &pass{v: v, p: p, table: t, in: dy, out: dx, n: s.N,
 		inImage: outH * outW * s.O, inRow: outW * s.O, inPix: s.O,
 		outImage: s.H * s.W * s.C, outRow: s.W * s.C, outPix: s.C,
 		groups: s.Groups, k: k, o: c}
@@ -95,5 +97,5 @@ func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32,
 		src := w[(group*k*taps+kh*s.KW+kw)*c+c0:]
 		micro.Pack(v, dst, width, src, taps*c, k, cols)
 	}
-	q.run()
+	return q
 }

@@ -33,33 +33,38 @@ const (
 	minFlops    = 1 << 19  // less than this is not worth a second thread
 )
 
-// run packs the weights and sweeps the output.
-func (q *pass) run() {
-	if q.n*q.rows.count*q.cols.count == 0 {
-		return
+// run computes passes that share their input and their channels: the one of a forward convolution,
+// or the phases of an input gradient, side by side so that what one has brought into the cache
+// serves the others. It packs the weights and sweeps the output.
+func run(passes []*pass) {
+	for _, q := range passes {
+		q.panelsPerGroup = ceil(q.o, micro.MaxCols)
+		lastWidth := panelWidth(q.o - (q.panelsPerGroup-1)*micro.MaxCols)
+		q.groupSize = q.taps() * q.k * ((q.panelsPerGroup-1)*micro.MaxCols + lastWidth)
+		q.packed = q.p.Borrow(q.groups * q.groupSize)
+		q.packAll()
 	}
-	taps := len(q.rows.taps) * len(q.cols.taps)
-	q.panelsPerGroup = ceil(q.o, micro.MaxCols)
-	lastWidth := panelWidth(q.o - (q.panelsPerGroup-1)*micro.MaxCols)
-	q.groupSize = taps * q.k * ((q.panelsPerGroup-1)*micro.MaxCols + lastWidth)
-	q.packed = q.p.Borrow(q.groups * q.groupSize)
-	q.packAll(taps)
-	q.sweep(taps)
-	q.p.Return(q.packed)
+	sweep(passes)
+	for _, q := range passes {
+		q.p.Return(q.packed)
+	}
 }
+
+// taps is the number of taps of the pass.
+func (q *pass) taps() int { return len(q.rows.taps) * len(q.cols.taps) }
 
 // panel returns the group, the first output channel in it, the number of channels and the place of
 // the packed weights of a panel.
-func (q *pass) panel(i, taps int) (group, o0, cols, at int) {
+func (q *pass) panel(i int) (group, o0, cols, at int) {
 	group, o0 = i/q.panelsPerGroup, i%q.panelsPerGroup*micro.MaxCols
-	return group, o0, min(micro.MaxCols, q.o-o0), group*q.groupSize + o0*taps*q.k
+	return group, o0, min(micro.MaxCols, q.o-o0), group*q.groupSize + o0*q.taps()*q.k
 }
 
 // packAll fills the panels [tap][k][width].
-func (q *pass) packAll(taps int) {
-	panels := q.groups * q.panelsPerGroup
+func (q *pass) packAll() {
+	panels, taps := q.groups*q.panelsPerGroup, q.taps()
 	one := func(i int) {
-		group, o0, cols, at := q.panel(i/taps, taps)
+		group, o0, cols, at := q.panel(i / taps)
 		width := panelWidth(cols)
 		q.pack(q.packed[at+i%taps*q.k*width:], width, group, o0, cols, i%taps)
 	}
@@ -73,38 +78,48 @@ func (q *pass) packAll(taps int) {
 }
 
 // sweep cuts the output into items, runs of rows times runs of panels, and computes them.
-func (q *pass) sweep(taps int) {
-	panels, rows := q.groups*q.panelsPerGroup, q.n*q.rows.count
-	perPanel := max(1, taps*q.k) * micro.MaxCols
+func sweep(passes []*pass) {
+	q := passes[0]
+	perPanel, rowFlops, perImage := 1, 1, 0
+	for _, r := range passes {
+		perPanel += r.taps() * r.k * micro.MaxCols
+		rowFlops += 2 * r.taps() * r.k * micro.MaxCols * r.cols.count
+		perImage = max(perImage, r.rows.count)
+	}
+	panels, rows := q.groups*q.panelsPerGroup, q.n*perImage
+	if rows == 0 {
+		return
+	}
 	itemPanels := max(1, min(panels, itemWeights/perPanel))
 	panelItems := ceil(panels, itemPanels)
 	itemPanels = ceil(panels, panelItems)
-
-	rowFlops := 2 * perPanel * itemPanels * q.cols.count
+	rowFlops *= itemPanels
 	itemRows := max(1, itemFlops/rowFlops)
-	if itemPanels > 1 {
+	if itemPanels*len(passes) > 1 {
 		itemRows = min(itemRows, max(1, itemInput/max(1, q.rows.step*q.inRow)))
-	}
-	if threads := q.p.Threads(); threads > 1 && rowFlops*rows*panelItems > minFlops {
-		itemRows = min(itemRows, max(1, rows*panelItems/(itemsEach*threads)))
 	}
 	if rowFlops*rows*panelItems <= minFlops {
 		itemRows = rows
+	} else if threads := q.p.Threads(); threads > 1 {
+		itemRows = min(itemRows, max(1, rows*panelItems/(itemsEach*threads)))
 	}
 	rowItems := ceil(rows, itemRows)
 	q.p.Run(panelItems*rowItems, func(i int) {
 		r0, p0 := i%rowItems*itemRows, i/rowItems*itemPanels
 		r1, p1 := min(rows, r0+itemRows), min(panels, p0+itemPanels)
-		for panel := p0; panel < p1; panel++ {
-			q.item(panel, taps, r0, r1, panel == p0)
+		for n, q := range passes {
+			for panel := p0; panel < p1; panel++ {
+				q.item(panel, perImage, r0, r1, n == 0 && panel == p0)
+			}
 		}
 	})
 }
 
-// item computes one panel of output channels for output rows r0..r1-1, counted over all images.
+// item computes one panel of output channels for output rows r0..r1-1, counted over all images
+// with perImage in each (some phases of an image of odd size have one row less, which is left out).
 // The first panel of an item finds its input in memory, and asks for the next row's in time.
-func (q *pass) item(panel, taps, r0, r1 int, first bool) {
-	group, o0, cols, at := q.panel(panel, taps)
+func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
+	group, o0, cols, at := q.panel(panel)
 	width := panelWidth(cols)
 	g := micro.Args{A: q.in, B: q.packed, C: q.out, BOff: at, StepA: 1, StepB: width, Cols: cols,
 		Alpha: 1}
@@ -114,10 +129,13 @@ func (q *pass) item(panel, taps, r0, r1 int, first bool) {
 	}
 	segs := q.segs[width/32]
 	for r := r0; r < r1; r++ {
-		n, i := r/q.rows.count, r%q.rows.count
+		n, i := r/perImage, r%perImage
+		if i >= q.rows.count {
+			continue
+		}
 		in := n*q.inImage + i*q.rows.step*q.inRow + group*q.k
 		if first {
-			q.prefetch(r + 1)
+			q.prefetch((r+1)/perImage, (r+1)%perImage)
 		}
 		out := n*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow + group*q.o + o0
 		for t, s := range q.spans {
@@ -129,9 +147,8 @@ func (q *pass) item(panel, taps, r0, r1 int, first bool) {
 	}
 }
 
-// prefetch asks for the input rows that output row r, counted over all images, is the first to use.
-func (q *pass) prefetch(r int) {
-	n, i := r/q.rows.count, r%q.rows.count
+// prefetch asks for the input rows that output row i of image n is the first to use.
+func (q *pass) prefetch(n, i int) {
 	if n >= q.n || len(q.rows.taps) == 0 {
 		return
 	}
