@@ -28,6 +28,7 @@ const (
 	MetricsFile     = "metrics.jsonl"
 	CheckpointDir   = "checkpoints"
 	LatestFile      = "latest.safetensors"
+	FinalFile       = "final.safetensors" // the trained network alone, written at the end
 	SampleDir       = "samples"
 	ReportFile      = "report.html"
 )
@@ -147,7 +148,7 @@ func (r *Run) Save(name string, state nn.Params, step int, meta map[string]strin
 	if err := nn.Store(f, state); err != nil {
 		return err
 	}
-	return f.Save(r.Path(CheckpointDir, name))
+	return checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f)
 }
 
 // Restore reads checkpoints/name into state, which must have the same names and shapes, cuts the log

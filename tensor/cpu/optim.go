@@ -46,7 +46,7 @@ func (b *Backend) Adam(p tensor.AdamParams, params, grads, m, v []*tensor.Tensor
 		return
 	}
 	t := float64(tensor.Host[int32](step)[0])
-	o := vec.AdamParams{LR: host(lr)[0], Beta1: float32(p.Beta1), Beta2: float32(p.Beta2), Eps: float32(p.Eps),
+	o := vec.AdamParams{LR: host(lr)[0], Beta1: p.Beta1, Beta2: p.Beta2, Eps: float32(p.Eps),
 		DecoupledDecay: float32(p.WeightDecay),
 		Correction1:    float32(1 - math.Pow(p.Beta1, t)), Correction2: float32(1 - math.Pow(p.Beta2, t))}
 	ts := tiles(params)

@@ -85,10 +85,9 @@ func (b *Backend) sum(s []float32) float64 {
 type partials struct {
 	sums []float64 // [outer, width·inner]
 	b    *Backend
-	all  []float64
 }
 
-func (p partials) done() { p.b.giveBack(p.all) }
+func (p partials) done() { p.b.giveBack(p.sums) }
 
 // columns computes sums over rows with f, which adds the elements [lo, hi) of x, whole rows of one
 // outer index, to an accumulator of width·inner numbers. Rows are cut into chunks fixed by the
@@ -122,19 +121,19 @@ func (b *Backend) columns(outer, rows, inner, width int, f func(acc []float64, l
 			}
 		}
 	}
-	return partials{all[:outer*w], b, all}
+	return partials{all[:outer*w], b}
 }
 
 // doubles borrows n float64s from the pool's scratch.
 func (b *Backend) doubles(n int) []float64 {
 	s := b.pool.Borrow(2 * max(n, 1))
-	return unsafe.Slice((*float64)(unsafe.Pointer(&s[0])), n)
+	s = s[:cap(s)]
+	return unsafe.Slice((*float64)(unsafe.Pointer(&s[0])), len(s)/2)[:n]
 }
 
+// giveBack returns what doubles lent.
 func (b *Backend) giveBack(d []float64) {
-	if len(d) == 0 {
-		return
-	}
+	d = d[:cap(d)]
 	b.pool.Return(unsafe.Slice((*float32)(unsafe.Pointer(&d[0])), 2*len(d)))
 }
 

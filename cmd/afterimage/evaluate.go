@@ -1,0 +1,204 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"afterimage/nn/attack"
+	"afterimage/nn/data"
+	"afterimage/nn/train"
+	"afterimage/tensor"
+)
+
+type evaluateCmd struct {
+	Classifier evaluateClassifierCmd `cmd:"" help:"Accuracy, loss and robustness of a classifier."`
+}
+
+type evaluateClassifierCmd struct {
+	dataFlags
+	classifierFlags
+	Split    string   `help:"train, val, test or trainval." default:"test"`
+	Count    int      `help:"Use the first so many images; 0 uses all."`
+	Attack   []string `help:"Attacks: fgsm, pgd-K (K steps), pgd-KxR (R restarts), margin-KxR (PGD on the margin), square-Q (Q queries)." placeholder:"NAME,…"`
+	Norm     string   `help:"Norm of the attacks: linf or l2." default:"linf"`
+	Eps      float64  `help:"Radius in 1/255 for linf, in pixel units for l2." default:"8"`
+	StepSize float64  `help:"Step of PGD in Eps's unit; 0: 2.5 Eps/steps." default:"0"`
+	Seed     uint64   `help:"Seed of the attacks' random starts." default:"1"`
+	Batch    int      `help:"Images at a time." default:"250"`
+	JSON     bool     `help:"Print the result as JSON." name:"json"`
+}
+
+// Help shows examples under the flags.
+func (evaluateClassifierCmd) Help() string {
+	return `Examples:
+  afterimage evaluate classifier --weights runs/robust --dataset cifar-10 --data ~/data --attack pgd-20,square-1000
+  afterimage evaluate classifier --arch resnet20-cifar --weights resnet20.th --dataset cifar-10 --data ~/data --json`
+}
+
+// A classifierResult is what evaluate classifier reports.
+type classifierResult struct {
+	Weights      string         `json:"weights"`
+	Arch         string         `json:"arch"`
+	Dataset      string         `json:"dataset"`
+	Split        string         `json:"split"`
+	Images       int            `json:"images"`
+	Correct      int            `json:"correct"`
+	Accuracy     float64        `json:"accuracy"`
+	CrossEntropy float64        `json:"cross_entropy"`
+	Attacks      []attackResult `json:"attacks,omitempty"`
+	Warning      string         `json:"warning,omitempty"`
+	Seconds      float64        `json:"seconds"`
+}
+
+type attackResult struct {
+	Name     string  `json:"name"`
+	Norm     string  `json:"norm"`
+	Eps      float64 `json:"eps"`
+	Correct  int     `json:"correct"`
+	Accuracy float64 `json:"accuracy"`
+}
+
+// Run measures a classifier.
+func (c *evaluateClassifierCmd) Run(e *env) error {
+	set, err := c.open(data.Options{})
+	if err != nil {
+		return err
+	}
+	ds, err := set.Split(c.Split)
+	if err != nil {
+		return err
+	}
+	if c.Count < 0 || c.Batch < 1 {
+		return fmt.Errorf("--count %d must not be negative, --batch %d must be positive", c.Count, c.Batch)
+	}
+	if c.Count > 0 && c.Count < ds.Len() {
+		ds = data.First(ds, c.Count)
+	}
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	_, _, channels := ds.Size()
+	m, note, err := c.load(s, len(set.Classes()), channels)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		fmt.Fprintln(e.err, note)
+	}
+	start := time.Now()
+	correct, ce := train.Score(b, m, ds, c.Batch)
+	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split, Images: ds.Len(),
+		Correct: correct, Accuracy: float64(correct) / float64(ds.Len()), CrossEntropy: ce / float64(ds.Len())}
+	for _, name := range c.Attack {
+		a, err := c.attack(b, m, ds, strings.TrimSpace(name))
+		if err != nil {
+			return err
+		}
+		res.Attacks = append(res.Attacks, a)
+	}
+	res.Seconds = time.Since(start).Seconds()
+	res.Warning = masking(res.Attacks)
+	if c.JSON {
+		return json.NewEncoder(e.out).Encode(res)
+	}
+	fmt.Fprintf(e.out, "%s on %s %s, %d images\n", m.Arch(), c.Dataset, c.Split, ds.Len())
+	fmt.Fprintf(e.out, "  clean          %6.2f %%  (%d right, cross-entropy %.4f)\n", 100*res.Accuracy, correct, res.CrossEntropy)
+	for _, a := range res.Attacks {
+		fmt.Fprintf(e.out, "  %-14s %6.2f %%  (%s, eps %.4f)\n", a.Name, 100*a.Accuracy, a.Norm, a.Eps)
+	}
+	if res.Warning != "" {
+		fmt.Fprintln(e.out, "  "+res.Warning)
+	}
+	return nil
+}
+
+// attack runs the attack called name on all of ds.
+func (c *evaluateClassifierCmd) attack(b tensor.Backend, m attack.Model, ds data.Dataset, name string) (attackResult, error) {
+	eps, step := c.Eps, c.StepSize
+	cfg := attack.Config{Steps: 1}
+	switch c.Norm {
+	case "linf":
+		eps, step = eps/255, step/255
+	case "l2":
+		cfg.Norm = attack.L2
+	default:
+		return attackResult{}, fmt.Errorf("--norm %q: expected linf or l2", c.Norm)
+	}
+	cfg.Eps, cfg.StepSize = eps, step
+	queries, err := parseAttack(name, &cfg)
+	if err != nil {
+		return attackResult{}, err
+	}
+	if queries > 0 && cfg.Norm != attack.Linf {
+		return attackResult{}, fmt.Errorf("--attack %s: Square is for --norm linf", name)
+	}
+	res := attackResult{Name: name, Norm: c.Norm, Eps: eps}
+	key, first := tensor.NewKey(c.Seed, "attack/"+name), 0
+	for i, d := range data.Eval(ds, c.Batch, data.Unit) {
+		s := tensor.NewScope(b)
+		x := tensor.FromSlice(s, d.X, d.Shape()...)
+		labels := tensor.FromSlice(s, d.Labels, d.N())
+		var ok []bool
+		if queries > 0 {
+			ok = attack.EvaluateSquare(s, m, x, labels, attack.SquareConfig{Eps: eps, Queries: queries}, key, first)
+		} else {
+			ok = attack.Evaluate(s, m, x, labels, cfg, key, tensor.FromSlice(s, []int32{int32(i)}, 1))
+		}
+		for _, right := range ok {
+			if right {
+				res.Correct++
+			}
+		}
+		first += d.N()
+		s.Close()
+	}
+	res.Accuracy = float64(res.Correct) / float64(ds.Len())
+	return res, nil
+}
+
+// parseAttack fills cfg from a name such as fgsm, pgd-20, pgd-50x10 or margin-100x5; square-1000 returns
+// its number of queries instead.
+func parseAttack(name string, cfg *attack.Config) (queries int, err error) {
+	kind, rest, _ := strings.Cut(name, "-")
+	steps, runs := 0, 1
+	bad := fmt.Errorf("--attack %q: expected fgsm, pgd-K, pgd-KxR, margin-KxR or square-Q", name)
+	switch n, _ := fmt.Sscanf(rest, "%dx%d", &steps, &runs); {
+	case kind == "fgsm" && rest == "":
+		cfg.Steps, cfg.StepSize = 1, cfg.Eps
+		return 0, nil
+	case n < 1 || steps < 1 || runs < 1 || !slices.Contains([]string{"pgd", "margin", "square"}, kind):
+		return 0, bad
+	}
+	if kind == "square" {
+		return steps, nil
+	}
+	cfg.Steps, cfg.Restarts, cfg.RandomStart = steps, runs-1, true
+	if kind == "margin" {
+		cfg.Objective = attack.Margin
+	}
+	return 0, nil
+}
+
+// masking warns when the attack without gradients finds more than those with them: then the gradients
+// mislead, and the white-box accuracy is not to be believed.
+func masking(as []attackResult) string {
+	white, square := 2.0, 2.0
+	for _, a := range as {
+		if strings.HasPrefix(a.Name, "square") {
+			square = min(square, a.Accuracy)
+		} else {
+			white = min(white, a.Accuracy)
+		}
+	}
+	if square < white && white <= 1 {
+		return "warning: Square, which uses no gradients, finds more than the gradient attacks: gradient masking"
+	}
+	return ""
+}

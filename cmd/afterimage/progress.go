@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"afterimage/nn/train"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// plainEvery is how often a training reports on a pipe.
+const plainEvery = 10 * time.Second
+
+// A progress shows a training: a bar with rate and time left on a terminal, one plain line every few
+// seconds elsewhere.
+type progress struct {
+	out   io.Writer
+	name  string
+	bar   *progressbar.ProgressBar
+	total int
+	first int // the step before the first one seen: a resumed run does not start at 0
+	start time.Time
+	last  time.Time
+	text  string
+}
+
+func newProgress(out io.Writer, name string, total int) *progress {
+	p := &progress{out: out, name: name, total: total, first: -1, start: time.Now(), last: time.Now()}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name),
+			progressbar.OptionShowIts(), progressbar.OptionSetItsString("steps"), progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	return p
+}
+
+// shown are the values worth a place in a progress line, in this order.
+var shown = []string{"loss", "d_loss", "g_loss", "val_accuracy", "val_loss"}
+
+func (p *progress) step(s train.Progress) {
+	if p.first < 0 {
+		p.first = s.Step - 1
+	}
+	if s.Values != nil {
+		var parts []string
+		for k, v := range s.Values {
+			if slices.Contains(shown, k) {
+				parts = append(parts, fmt.Sprintf("%s %.4f", k, v))
+			}
+		}
+		slices.SortFunc(parts, func(a, b string) int {
+			rank := func(s string) int { return slices.Index(shown, strings.Fields(s)[0]) }
+			return rank(a) - rank(b)
+		})
+		p.text = strings.Join(parts, "  ")
+	}
+	if p.bar != nil {
+		p.bar.Describe(p.name + "  " + p.text)
+		_ = p.bar.Set(s.Step)
+		return
+	}
+	if now := time.Now(); now.Sub(p.last) >= plainEvery || s.Step == p.total {
+		p.last = now
+		rate := float64(s.Step-p.first) / now.Sub(p.start).Seconds()
+		left := time.Duration(float64(p.total-s.Step) / rate * float64(time.Second)).Round(time.Second)
+		fmt.Fprintf(p.out, "%s  step %d of %d  %.2f steps/s  %v left  %s\n", p.name, s.Step, p.total, rate, left, p.text)
+	}
+}
+
+func (p *progress) close() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+}

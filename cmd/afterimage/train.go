@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"afterimage/nn/train"
+)
+
+type trainCmd struct {
+	Classifier trainClassifierCmd `cmd:"" help:"Train a classifier, plainly or against an adversary."`
+}
+
+// A runFlags says where a training writes.
+type runFlags struct {
+	Out    string `help:"Run directory to make." default:"" placeholder:"DIR"`
+	Resume string `help:"Run directory to go on with; the settings are the run's own." default:"" placeholder:"DIR"`
+}
+
+// dir returns the run directory, and whether it is to be resumed.
+func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
+	switch {
+	case f.Out != "" && f.Resume != "":
+		return "", false, fmt.Errorf("--out and --resume exclude each other")
+	case f.Resume != "":
+		return f.Resume, true, nil
+	case f.Out != "":
+		return f.Out, false, nil
+	}
+	return filepath.Join("runs", fallback), false, nil
+}
+
+type trainClassifierCmd struct {
+	dataFlags
+	runFlags
+	Arch        string  `help:"Architecture; see afterimage models." default:"resnet20-cifar"`
+	TrainImages int     `help:"Use only the first so many training images; 0 uses all."`
+	Epochs      float64 `help:"Passes over the training images." default:"15"`
+	Batch       int     `help:"Images per step." default:"128"`
+	LR          float64 `help:"Peak learning rate." default:"0.2" name:"lr"`
+	Momentum    float64 `help:"Momentum of SGD." default:"0.9"`
+	WeightDecay float64 `help:"L2 weight decay." default:"0.0005"`
+	Nesterov    bool    `help:"Nesterov's momentum."`
+	Schedule    string  `help:"Learning rate: onecycle, cosine, steps or constant." default:"onecycle"`
+	Smoothing   float64 `help:"Label smoothing: mass spread over all classes." default:"0"`
+	NoAugment   bool    `help:"No flips and crops. Scenes are never augmented: they are endless."`
+	Adversary   string  `help:"Train on adversarial images: none, linf or l2." default:"none" placeholder:"NORM"`
+	Eps         float64 `help:"Radius of the adversary in 1/255 for linf, in pixel units for l2." default:"8"`
+	AttackSteps int     `help:"Gradient steps of the adversary; 1 is fast adversarial training with a random start." default:"1"`
+	StepSize    float64 `help:"Step of the adversary, in Eps's unit; 0: 1.25 Eps for one step, else 2.5 Eps/steps." default:"0"`
+	Seed        uint64  `help:"Seed of weights, order, augmentation and attack." default:"1"`
+	SaveEvery   int     `help:"Steps between checkpoints; 0: once an epoch." default:"0"`
+	Best        int     `help:"Best checkpoints to keep, by the held-out images." default:"1"`
+}
+
+// Help shows examples under the flags.
+func (trainClassifierCmd) Help() string {
+	return `Examples:
+  afterimage train classifier --arch resnet8 --epochs 3 --out runs/scenes
+  afterimage train classifier --dataset cifar-10 --data ~/data --out runs/standard
+  afterimage train classifier --dataset cifar-10 --adversary linf --eps 8 --out runs/robust
+  afterimage train classifier --resume runs/standard
+
+A run that was killed goes on exactly where its last checkpoint stands.`
+}
+
+func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
+	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: c.Dataset, Data: c.Data,
+		TrainImages: c.TrainImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: c.Momentum, WeightDecay: c.WeightDecay,
+		Nesterov: c.Nesterov, Schedule: c.Schedule, Smoothing: c.Smoothing, Seed: c.Seed, SaveEvery: c.SaveEvery, Best: c.Best}
+	cfg.Mean, cfg.Std = normalisation(c.Dataset)
+	if c.Dataset != "scenes" && !c.NoAugment {
+		cfg.Flip, cfg.Crop = c.Dataset == "cifar-10" || c.Dataset == "cifar-100", 4
+	}
+	unit := 1.0
+	switch c.Adversary {
+	case "none":
+		return cfg, nil
+	case "linf":
+		unit = 255
+	case "l2":
+	default:
+		return cfg, fmt.Errorf("--adversary %q: expected none, linf or l2", c.Adversary)
+	}
+	step := c.StepSize
+	if step == 0 && c.AttackSteps == 1 {
+		step = 1.25 * c.Eps // Wong et al. 2020
+	}
+	cfg.Attack = train.Adversary{Norm: c.Adversary, Eps: c.Eps / unit, Steps: c.AttackSteps, StepSize: step / unit}
+	return cfg, nil
+}
+
+// normalisation returns the channel moments a data set's networks are customarily given.
+func normalisation(dataset string) (mean, std []float64) {
+	switch dataset {
+	case "cifar-10":
+		return []float64{0.4914, 0.4822, 0.4465}, []float64{0.2470, 0.2435, 0.2616}
+	case "cifar-100":
+		return []float64{0.5071, 0.4865, 0.4409}, []float64{0.2673, 0.2564, 0.2762}
+	}
+	return []float64{0.5, 0.5, 0.5}, []float64{0.25, 0.25, 0.25}
+}
+
+// Run trains a classifier.
+func (c *trainClassifierCmd) Run(e *env) error {
+	dir, resume, err := c.dir("classifier-" + c.Arch)
+	if err != nil {
+		return err
+	}
+	var cfg train.ClassifierConfig
+	if resume {
+		if err := train.ReadConfig(dir, &cfg); err != nil {
+			return err
+		}
+	} else if cfg, err = c.config(); err != nil {
+		return err
+	}
+	_, err = e.trainClassifier(dir, cfg, resume)
+	return err
+}
+
+// trainClassifier trains in dir until the end or an interrupt and returns the run's final accuracy
+// on the held-out images.
+func (e *env) trainClassifier(dir string, cfg train.ClassifierConfig, resume bool) (float64, error) {
+	b, err := e.open()
+	if err != nil {
+		return 0, err
+	}
+	defer b.Close()
+	t, err := train.NewClassifier(b, cfg)
+	if err != nil {
+		return 0, err
+	}
+	defer t.Close()
+	var r *train.Run
+	if resume {
+		var stored train.ClassifierConfig
+		r, err = train.Open(dir, &stored)
+	} else {
+		r, err = train.Create(dir, cfg, describe(b))
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	stopped, done := interrupts()
+	defer done()
+	bar := newProgress(e.err, "train "+cfg.Arch, t.Total())
+	defer bar.close()
+	val := 0.0
+	err = t.Run(r, func(p train.Progress) {
+		bar.step(p)
+		if v, ok := p.Values["val_accuracy"]; ok {
+			val = v
+		}
+	}, stopped)
+	if err != nil {
+		return val, fmt.Errorf("%s: %w", dir, err)
+	}
+	fmt.Fprintf(e.out, "%s: trained %d steps, %.2f %% of the held-out images right\n", dir, t.Total(), 100*val)
+	return val, nil
+}

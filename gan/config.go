@@ -1,0 +1,148 @@
+package gan
+
+import (
+	"fmt"
+
+	"afterimage/nn"
+	"afterimage/tensor"
+)
+
+// A Config describes a BigGAN generator and discriminator. "BigGAN" names a family whose
+// published implementations differ; every point on which they do is a field here (PAPER.md says
+// which value stands for which implementation, and which the inverter uses).
+type Config struct {
+	Size int `yaml:"size"` // image height and width: 4 times 2 to the number of generator blocks
+	Cond int `yaml:"cond"` // width of the condition: classes, logits or features
+	ChG  int `yaml:"ch_g"` // channel unit of the generator
+	ChD  int `yaml:"ch_d"` // channel unit of the discriminator
+
+	GMult []int  `yaml:"g_mult,flow"` // input width, then output width of each block, in units of ChG
+	DMult []int  `yaml:"d_mult,flow"` // output width of each block, in units of ChD
+	DDown []bool `yaml:"d_down,flow"` // whether the block halves the image
+
+	ZDim         int  `yaml:"z_dim"`        // noise numbers for an image
+	Hierarchical bool `yaml:"hierarchical"` // a chunk of the noise for each block
+	Embed        int  `yaml:"embed"`        // width of the shared embedding of the condition; 0: none
+
+	Upsample  string `yaml:"upsample"`   // nearest, or zero: zero insertion
+	PlainGain bool   `yaml:"plain_gain"` // conditional gain W·c instead of 1 + W·c
+	CondSN    bool   `yaml:"cond_sn"`    // spectral norm on the conditional gains and shifts
+	SkipRule  string `yaml:"skip_rule"`  // always, or widening: a block of equal widths has no skip
+
+	GAttention int     `yaml:"g_attention"` // image size after whose block attention stands; 0: none
+	DAttention int     `yaml:"d_attention"`
+	SNEps      float64 `yaml:"sn_eps"`
+	BNEps      float64 `yaml:"bn_eps"`
+	Init       string  `yaml:"init"` // orthogonal, or normal: N(0, 0.02²)
+}
+
+// BigGAN32 is the 32-pixel network of BigGAN's authors' PyTorch code with hierarchical noise and a
+// shared embedding: widths 4,4,4,4 in both networks, two halvings in the discriminator.
+func BigGAN32(ch, cond int) Config {
+	c := base(32, ch, cond, 80)
+	c.GMult, c.DMult, c.DDown = []int{4, 4, 4, 4}, []int{4, 4, 4, 4}, []bool{true, true, false, false}
+	return c
+}
+
+// BigGAN64 is the 64-pixel network: generator 16,16,8,4,2, discriminator 1,2,4,8,16.
+func BigGAN64(ch, cond int) Config {
+	c := base(64, ch, cond, 100)
+	c.GMult, c.DMult = []int{16, 16, 8, 4, 2}, []int{1, 2, 4, 8, 16}
+	c.DDown = []bool{true, true, true, true, false}
+	return c
+}
+
+// BigGAN128 is the 128-pixel network of the paper, attention at 64 pixels; with ch 96 and 1000
+// classes it has 70,433,988 and 87,982,370 parameters.
+func BigGAN128(ch, cond int) Config {
+	c := base(128, ch, cond, 120)
+	c.GMult, c.DMult = []int{16, 16, 8, 4, 2, 1}, []int{1, 2, 4, 8, 16, 16}
+	c.DDown = []bool{true, true, true, true, true, false}
+	c.GAttention, c.DAttention = 64, 64
+	return c
+}
+
+// Slim32 is BigGAN32 with widths that fall as the image grows: many cheap steps, which on two
+// cores beat fewer expensive ones (generator 4,4,2,1, discriminator 1,2,4,4).
+func Slim32(ch, cond int) Config {
+	c := BigGAN32(ch, cond)
+	c.GMult, c.DMult = []int{4, 4, 2, 1}, []int{1, 2, 4, 4}
+	return c
+}
+
+func base(size, ch, cond, z int) Config {
+	return Config{Size: size, Cond: cond, ChG: ch, ChD: ch, ZDim: z, Hierarchical: true, Embed: 128,
+		Upsample: "nearest", CondSN: true, SkipRule: "always", SNEps: 1e-6, BNEps: 1e-5, Init: "orthogonal"}
+}
+
+// Validate returns an error that says which field does not fit and what would.
+func (c Config) Validate() error {
+	bad := func(format string, args ...any) error { return fmt.Errorf("gan: Config: "+format, args...) }
+	blocks := len(c.GMult) - 1
+	switch {
+	case blocks < 1 || c.Size != 4<<blocks:
+		return bad("size %d does not fit %d generator blocks: expected %d", c.Size, blocks, 4<<max(blocks, 0))
+	case len(c.DMult) == 0 || len(c.DMult) != len(c.DDown):
+		return bad("d_mult has %d entries and d_down %d: expected as many", len(c.DMult), len(c.DDown))
+	case c.Cond < 1 || c.ChG < 1 || c.ChD < 1 || c.ZDim < 1 || c.Embed < 0:
+		return bad("cond %d, ch_g %d, ch_d %d and z_dim %d must be positive", c.Cond, c.ChG, c.ChD, c.ZDim)
+	case c.Hierarchical && c.ZDim%(blocks+1) != 0:
+		return bad("z_dim %d is not a multiple of %d, the number of chunks", c.ZDim, blocks+1)
+	case c.Upsample != "nearest" && c.Upsample != "zero":
+		return bad("upsample %q: expected nearest or zero", c.Upsample)
+	case c.SkipRule != "always" && c.SkipRule != "widening":
+		return bad("skip_rule %q: expected always or widening", c.SkipRule)
+	case c.Init != "orthogonal" && c.Init != "normal":
+		return bad("init %q: expected orthogonal or normal", c.Init)
+	case c.SNEps <= 0 || c.BNEps <= 0:
+		return bad("sn_eps %g and bn_eps %g must be positive", c.SNEps, c.BNEps)
+	}
+	size := c.Size
+	for _, d := range c.DDown {
+		if d {
+			size /= 2
+		}
+	}
+	if size < 1 {
+		return bad("d_down halves a %d-pixel image too often", c.Size)
+	}
+	return nil
+}
+
+// chunk returns the noise numbers that go to the first layer and to each block.
+func (c Config) chunk() (first, block int) {
+	if !c.Hierarchical {
+		return c.ZDim, 0
+	}
+	n := c.ZDim / len(c.GMult)
+	return n, n
+}
+
+// blockCond returns the width of what conditions a generator block.
+func (c Config) blockCond() int {
+	_, z := c.chunk()
+	if c.Embed > 0 {
+		return z + c.Embed
+	}
+	return z + c.Cond
+}
+
+func (c Config) initializer() nn.Initializer {
+	if c.Init == "normal" {
+		return nn.NormalInit{Std: 0.02}
+	}
+	return nn.Orthogonal{Gain: 1}
+}
+
+// conv declares a spectrally normalised convolution of this family.
+func (c Config) conv(in, out, k int) *nn.Conv2D {
+	return nn.NewConv2D(nn.ConvConfig{In: in, Out: out, Kernel: k, Pad: k / 2, Spectral: true, Eps: c.SNEps,
+		Init: c.initializer(), BiasInit: nn.Constant(0)})
+}
+
+// mustValidate panics with *tensor.Error where Validate would return an error.
+func (c Config) mustValidate(op string) {
+	if err := c.Validate(); err != nil {
+		panic(&tensor.Error{Op: op, Reason: err.Error()})
+	}
+}

@@ -1,0 +1,40 @@
+package cpu
+
+import (
+	"afterimage/tensor"
+	"afterimage/tensor/cpu/conv"
+)
+
+// shapeOf joins the extents of x [N H W C] and w [O KH KW C/groups] with the attributes.
+func shapeOf(x, w tensor.Shape, p tensor.ConvParams) conv.Shape {
+	return conv.Shape{N: x[0], H: x[1], W: x[2], C: x[3], O: w[0], KH: w[1], KW: w[2],
+		StrideH: p.StrideH, StrideW: p.StrideW, PadTop: p.PadTop, PadLeft: p.PadLeft,
+		PadBottom: p.PadBottom, PadRight: p.PadRight, DilH: p.DilH, DilW: p.DilW, Groups: p.Groups}
+}
+
+// Conv2D is the forward convolution; see tensor.Backend.
+func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
+	if !f32(y, x, w) || x.Size() == 0 || w.Size() == 0 {
+		b.Backend.Conv2D(y, x, w, p)
+		return
+	}
+	shapeOf(x.Shape(), w.Shape(), p).Forward(b.pool, host(y), host(x), host(w), nil)
+}
+
+// Conv2DInputGrad is the adjoint in x; see tensor.Backend.
+func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
+	if !f32(dx, dy, w) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
+		b.Backend.Conv2DInputGrad(dx, dy, w, p)
+		return
+	}
+	shapeOf(dx.Shape(), w.Shape(), p).InputGrad(b.pool, host(dx), host(dy), host(w))
+}
+
+// Conv2DWeightGrad is the adjoint in w; see tensor.Backend.
+func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
+	if !f32(dw, x, dy) || x.Size() == 0 || dw.Size() == 0 || dy.Size() == 0 {
+		b.Backend.Conv2DWeightGrad(dw, x, dy, p)
+		return
+	}
+	shapeOf(x.Shape(), dw.Shape(), p).WeightGrad(b.pool, host(dw), host(x), host(dy))
+}
