@@ -324,7 +324,8 @@ func reluMask(dy, y *Value) *Value {
 }
 
 // Where computes cond ≠ 0 ? x : y, all three broadcast together. No gradient flows to cond, and the
-// branch not taken gets exactly 0, even where dy is NaN or infinite.
+// branch not taken gets exactly 0, even where dy is NaN or infinite. A function inside that branch
+// can still make NaN of this 0, as Log does at 0: guard its operand, not its result.
 func Where(cond, x, y *Value) *Value {
 	floats("Where", "cond x y", cond, x, y)
 	xy, ok := tensor.Broadcast(x.Shape(), y.Shape())
