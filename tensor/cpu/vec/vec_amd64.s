@@ -1132,7 +1132,7 @@ streamLoop:
 	JMP               tail
 
 // func softplusAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·softplusAVX512(SB), NOSPLIT, $0-33
 	MOVQ  dst+0(FP), CX
 	MOVQ  x+8(FP), DX
@@ -1167,56 +1167,56 @@ loop:
 	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
 	VMOVAPS           Z1, Z1
 	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z6
-	VMULPS            Z1, Z1, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z1, Z7, Z6
-	VADDPS.BCST       c3f800000<>+0(SB), Z6, Z1
+	VBROADCASTSS      c3ab51227<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
 	VSCALEFPS         Z2, Z1, Z1
 	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z6
-	VSUBPS            Z6, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z6
-	VGETEXPPS         Z2, Z7
-	VGETEXPPS         Z6, Z8
-	VSUBPS            Z8, Z7, Z7
-	VSUBPS.BCST       c3f800000<>+0(SB), Z6, Z6
-	VMULPS            Z6, Z6, Z8
-	VBROADCASTSS      cbd38a056<>+0(SB), Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z6, Z9
-	VMULPS            Z6, Z9, Z9
-	VSUBPS.BCST       c3f000000<>+0(SB), Z9, Z9
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z7, Z10
-	VMOVAPS           Z9, Z9
-	VFMADD213PS       Z10, Z8, Z9
-	VADDPS            Z6, Z9, Z6
+	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
+	VSUBPS            Z3, Z1, Z1
+	VGETMANTPS        $0x0b, Z2, Z3
+	VGETEXPPS         Z2, Z4
+	VGETEXPPS         Z3, Z5
+	VSUBPS            Z5, Z4, Z4
+	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
+	VMULPS            Z3, Z3, Z5
+	VBROADCASTSS      cbd38a056<>+0(SB), Z6
 	VMOVAPS           Z6, Z6
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
+	VMULPS            Z3, Z6, Z6
+	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
+	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD213PS       Z7, Z5, Z6
+	VADDPS            Z3, Z6, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
 	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z6, Z1
-	VPXORD            Z3, Z3, Z3
-	VMAXPS            Z0, Z3, Z0
+	VADDPS            Z1, Z3, Z1
+	VXORPS            Z2, Z2, Z2
+	VMAXPS            Z0, Z2, Z0
 	VADDPS            Z0, Z1, Z0
 	VMOVUPS           Z0, (CX)(AX*4)
 	ADDQ              $+16, AX
@@ -1238,56 +1238,56 @@ tail:
 	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
 	VMOVAPS           Z1, Z1
 	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z6
-	VMULPS            Z1, Z1, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z1, Z7, Z6
-	VADDPS.BCST       c3f800000<>+0(SB), Z6, Z1
+	VBROADCASTSS      c3ab51227<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
 	VSCALEFPS         Z2, Z1, Z1
 	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z6
-	VSUBPS            Z6, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z6
-	VGETEXPPS         Z2, Z7
-	VGETEXPPS         Z6, Z8
-	VSUBPS            Z8, Z7, Z7
-	VSUBPS.BCST       c3f800000<>+0(SB), Z6, Z6
-	VMULPS            Z6, Z6, Z8
-	VBROADCASTSS      cbd38a056<>+0(SB), Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z6, Z9
-	VMULPS            Z6, Z9, Z9
-	VSUBPS.BCST       c3f000000<>+0(SB), Z9, Z9
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z7, Z10
-	VMOVAPS           Z9, Z9
-	VFMADD213PS       Z10, Z8, Z9
-	VADDPS            Z6, Z9, Z6
+	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
+	VSUBPS            Z3, Z1, Z1
+	VGETMANTPS        $0x0b, Z2, Z3
+	VGETEXPPS         Z2, Z4
+	VGETEXPPS         Z3, Z5
+	VSUBPS            Z5, Z4, Z4
+	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
+	VMULPS            Z3, Z3, Z5
+	VBROADCASTSS      cbd38a056<>+0(SB), Z6
 	VMOVAPS           Z6, Z6
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
+	VMULPS            Z3, Z6, Z6
+	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
+	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD213PS       Z7, Z5, Z6
+	VADDPS            Z3, Z6, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
 	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z6, Z1
-	VPXORD            Z4, Z4, Z4
-	VMAXPS            Z0, Z4, Z0
+	VADDPS            Z1, Z3, Z1
+	VXORPS            Z2, Z2, Z2
+	VMAXPS            Z0, Z2, Z0
 	VADDPS            Z0, Z1, Z0
 	VMOVUPS           Z0, K1, (CX)(AX*4)
 
@@ -1322,56 +1322,56 @@ streamLoop:
 	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
 	VMOVAPS           Z1, Z1
 	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z6
-	VMULPS            Z1, Z1, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z1, Z7, Z6
-	VADDPS.BCST       c3f800000<>+0(SB), Z6, Z1
+	VBROADCASTSS      c3ab51227<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
 	VSCALEFPS         Z2, Z1, Z1
 	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z6
-	VSUBPS            Z6, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z6
-	VGETEXPPS         Z2, Z7
-	VGETEXPPS         Z6, Z8
-	VSUBPS            Z8, Z7, Z7
-	VSUBPS.BCST       c3f800000<>+0(SB), Z6, Z6
-	VMULPS            Z6, Z6, Z8
-	VBROADCASTSS      cbd38a056<>+0(SB), Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z6, Z9
-	VMOVAPS           Z9, Z9
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z6, Z9
-	VMULPS            Z6, Z9, Z9
-	VSUBPS.BCST       c3f000000<>+0(SB), Z9, Z9
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z7, Z10
-	VMOVAPS           Z9, Z9
-	VFMADD213PS       Z10, Z8, Z9
-	VADDPS            Z6, Z9, Z6
+	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
+	VSUBPS            Z3, Z1, Z1
+	VGETMANTPS        $0x0b, Z2, Z3
+	VGETEXPPS         Z2, Z4
+	VGETEXPPS         Z3, Z5
+	VSUBPS            Z5, Z4, Z4
+	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
+	VMULPS            Z3, Z3, Z5
+	VBROADCASTSS      cbd38a056<>+0(SB), Z6
 	VMOVAPS           Z6, Z6
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z7, Z6
+	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
+	VMOVAPS           Z6, Z6
+	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
+	VMULPS            Z3, Z6, Z6
+	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
+	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
+	VMOVAPS           Z6, Z6
+	VFMADD213PS       Z7, Z5, Z6
+	VADDPS            Z3, Z6, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
 	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z6, Z1
-	VPXORD            Z5, Z5, Z5
-	VMAXPS            Z0, Z5, Z0
+	VADDPS            Z1, Z3, Z1
+	VXORPS            Z2, Z2, Z2
+	VMAXPS            Z0, Z2, Z0
 	VADDPS            Z0, Z1, Z0
 	VMOVNTPS          Z0, (CX)(AX*4)
 	ADDQ              $+16, AX
@@ -1380,11 +1380,11 @@ streamLoop:
 	JMP               tail
 
 // func reluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·reluAVX512(SB), NOSPLIT, $0-33
 	MOVQ   dst+0(FP), CX
 	MOVQ   x+8(FP), DX
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+16(FP), BX
 	MOVQ   cols+24(FP), SI
 	MOVQ   SI, DI
@@ -1446,11 +1446,11 @@ streamLoop:
 	JMP      tail
 
 // func stepAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·stepAVX512(SB), NOSPLIT, $0-33
 	MOVQ   dst+0(FP), CX
 	MOVQ   x+8(FP), DX
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+16(FP), BX
 	MOVQ   cols+24(FP), SI
 	MOVQ   SI, DI
@@ -1518,11 +1518,11 @@ streamLoop:
 	JMP          tail
 
 // func signAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·signAVX512(SB), NOSPLIT, $0-33
 	MOVQ   dst+0(FP), CX
 	MOVQ   x+8(FP), DX
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+16(FP), BX
 	MOVQ   cols+24(FP), SI
 	MOVQ   SI, DI
@@ -1663,12 +1663,12 @@ streamLoop:
 	JMP      tail
 
 // func leakyReLUAVX512(dst *float32, x *float32, alpha float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·leakyReLUAVX512(SB), NOSPLIT, $0-41
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
 	VBROADCASTSS alpha+16(FP), Z0
-	VPXORD       Z1, Z1, Z1
+	VXORPS       Z1, Z1, Z1
 	MOVQ         rows+24(FP), BX
 	MOVQ         cols+32(FP), SI
 	MOVQ         SI, DI
@@ -3169,12 +3169,12 @@ next:
 	RET
 
 // func reluGradAVX512(dx *float32, dy *float32, y *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·reluGradAVX512(SB), NOSPLIT, $0-41
 	MOVQ   dx+0(FP), CX
 	MOVQ   dy+8(FP), DX
 	MOVQ   y+16(FP), BX
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+24(FP), SI
 	MOVQ   cols+32(FP), DI
 	MOVQ   DI, R8
@@ -3243,12 +3243,12 @@ streamLoop:
 	JMP       tail
 
 // func reluGradAddAVX512(dx *float32, dy *float32, y *float32, rows int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·reluGradAddAVX512(SB), NOSPLIT, $0-40
 	MOVQ   dx+0(FP), CX
 	MOVQ   dy+8(FP), DX
 	MOVQ   y+16(FP), BX
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+24(FP), SI
 	MOVQ   cols+32(FP), DI
 	MOVQ   DI, R8
@@ -3373,13 +3373,13 @@ streamLoop:
 	JMP         tail
 
 // func scaleShiftReLUAVX512(dst *float32, x *float32, scale *float32, shift *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·scaleShiftReLUAVX512(SB), NOSPLIT, $0-49
 	MOVQ   dst+0(FP), CX
 	MOVQ   x+8(FP), DX
 	MOVQ   scale+16(FP), BX
 	MOVQ   shift+24(FP), SI
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+32(FP), DI
 	MOVQ   cols+40(FP), R8
 	MOVQ   R8, R9
@@ -3537,14 +3537,14 @@ streamLoop:
 	JMP         tail
 
 // func scaleShiftAddReLUAVX512(dst *float32, x *float32, res *float32, scale *float32, shift *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·scaleShiftAddReLUAVX512(SB), NOSPLIT, $0-57
 	MOVQ   dst+0(FP), CX
 	MOVQ   x+8(FP), DX
 	MOVQ   res+16(FP), BX
 	MOVQ   scale+24(FP), SI
 	MOVQ   shift+32(FP), DI
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+40(FP), R8
 	MOVQ   cols+48(FP), R9
 	MOVQ   R9, R10
@@ -3716,7 +3716,7 @@ streamLoop:
 	JMP         tail
 
 // func bnBackwardReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·bnBackwardReLUAVX512(SB), NOSPLIT, $0-73
 	MOVQ   dx+0(FP), CX
 	MOVQ   dy+8(FP), DX
@@ -3725,7 +3725,7 @@ TEXT ·bnBackwardReLUAVX512(SB), NOSPLIT, $0-73
 	MOVQ   a+32(FP), DI
 	MOVQ   b+40(FP), R8
 	MOVQ   d+48(FP), R9
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	MOVQ   rows+56(FP), R10
 	MOVQ   cols+64(FP), R11
 	MOVQ   R11, R12
@@ -4449,29 +4449,139 @@ GLOBL c00400000<>(SB), RODATA|NOPTR, $4
 // func colSum8AVX512(acc *float64, x *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colSum8AVX512(SB), NOSPLIT, $0-32
-	MOVQ     acc+0(FP), CX
-	MOVQ     x+8(FP), DX
-	MOVQ     cols+24(FP), BX
-	SHLQ     $0x02, BX
-	LEAQ     (BX)(BX*2), SI
-	LEAQ     (BX)(BX*4), DI
-	LEAQ     (SI)(BX*4), R8
-	MOVQ     cols+24(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, R9
-	BZHIQ    AX, R9, R9
-	KMOVW    R9, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         acc+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         cols+24(FP), BX
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	LEAQ         (BX)(BX*4), DI
+	LEAQ         (SI)(BX*4), R8
+	MOVQ         cols+24(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R9
+	BZHIQ        AX, R9, R9
+	KMOVW        R9, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+24(FP), R9
-	ANDQ $-16, R9
-	JZ   tail
+	ANDQ $-64, R9
+	CMPQ AX, R9
+	JGE  panelDone
 
-loop:
-	VPXORD        Z0, Z0, Z0
+panel:
+	VXORPS        Z0, Z0, Z0
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*2), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*2), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*2), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*2), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(SI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(SI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(SI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(SI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*4), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*4), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*4), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*4), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(DI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(DI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(DI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(DI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(SI*2), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(SI*2), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(SI*2), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(SI*2), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(R8*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(R8*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(R8*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(R8*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y4, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	ADDQ          $+256, DX
+	ADDQ          $+64, AX
+	CMPQ          AX, R9
+	JLT           panel
+
+panelDone:
+	MOVQ cols+24(FP), R9
+	ANDQ $-16, R9
+	CMPQ AX, R9
+	JGE  vectorDone
+
+vector:
+	VXORPS        Z0, Z0, Z0
 	VMOVUPS       (DX), Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS       (DX)(BX*1), Z1
@@ -4489,46 +4599,46 @@ loop:
 	VMOVUPS       (DX)(R8*1), Z1
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z3
-	VADDPD        (CX)(AX*8), Z3, Z3
-	VMOVUPD       Z3, (CX)(AX*8)
-	VCVTPS2PD     Y1, Z1
-	VADDPD        64(CX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, 64(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
 	ADDQ          $+64, DX
 	ADDQ          $+16, AX
 	CMPQ          AX, R9
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
-	VPXORD        Z2, Z2, Z2
+	VXORPS        Z0, Z0, Z0
 	VMOVUPS.Z     (DX), K1, Z1
-	VADDPS        Z1, Z2, Z2
+	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(BX*1), K1, Z1
-	VADDPS        Z1, Z2, Z2
+	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(BX*2), K1, Z1
-	VADDPS        Z1, Z2, Z2
+	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(SI*1), K1, Z1
-	VADDPS        Z1, Z2, Z2
+	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(BX*4), K1, Z1
-	VADDPS        Z1, Z2, Z2
+	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(DI*1), K1, Z1
-	VADDPS        Z1, Z2, Z2
+	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(SI*2), K1, Z1
-	VADDPS        Z1, Z2, Z2
+	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(R8*1), K1, Z1
-	VADDPS        Z1, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y1
-	VCVTPS2PD     Y2, Z3
-	VMOVUPD.Z     (CX)(AX*8), K2, Z4
-	VADDPD        Z3, Z4, Z4
-	VMOVUPD       Z4, K2, (CX)(AX*8)
-	VCVTPS2PD     Y1, Z1
-	VMOVUPD.Z     64(CX)(AX*8), K3, Z3
-	VADDPD        Z1, Z3, Z3
-	VMOVUPD       Z3, K3, 64(CX)(AX*8)
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z0, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
 
 next:
 	MOVQ cols+24(FP), AX
@@ -4543,55 +4653,109 @@ next:
 // func colSum1AVX512(acc *float64, x *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colSum1AVX512(SB), NOSPLIT, $0-32
-	MOVQ     acc+0(FP), CX
-	MOVQ     x+8(FP), DX
-	MOVQ     cols+24(FP), AX
-	SHLQ     $0x02, AX
-	MOVQ     cols+24(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, BX
-	BZHIQ    AX, BX, BX
-	KMOVW    BX, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         acc+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         cols+24(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         cols+24(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, BX
+	KMOVW        BX, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+24(FP), BX
-	ANDQ $-16, BX
-	JZ   tail
+	ANDQ $-64, BX
+	CMPQ AX, BX
+	JGE  panelDone
 
-loop:
-	VPXORD        Z0, Z0, Z0
+panel:
+	VXORPS        Z0, Z0, Z0
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y4, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	ADDQ          $+256, DX
+	ADDQ          $+64, AX
+	CMPQ          AX, BX
+	JLT           panel
+
+panelDone:
+	MOVQ cols+24(FP), BX
+	ANDQ $-16, BX
+	CMPQ AX, BX
+	JGE  vectorDone
+
+vector:
+	VXORPS        Z0, Z0, Z0
 	VMOVUPS       (DX), Z1
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z3
-	VADDPD        (CX)(AX*8), Z3, Z3
-	VMOVUPD       Z3, (CX)(AX*8)
-	VCVTPS2PD     Y1, Z1
-	VADDPD        64(CX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, 64(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
 	ADDQ          $+64, DX
 	ADDQ          $+16, AX
 	CMPQ          AX, BX
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
-	VPXORD        Z2, Z2, Z2
+	VXORPS        Z0, Z0, Z0
 	VMOVUPS.Z     (DX), K1, Z1
-	VADDPS        Z1, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y1
-	VCVTPS2PD     Y2, Z3
-	VMOVUPD.Z     (CX)(AX*8), K2, Z4
-	VADDPD        Z3, Z4, Z4
-	VMOVUPD       Z4, K2, (CX)(AX*8)
-	VCVTPS2PD     Y1, Z1
-	VMOVUPD.Z     64(CX)(AX*8), K3, Z3
-	VADDPD        Z1, Z3, Z3
-	VMOVUPD       Z3, K3, 64(CX)(AX*8)
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z0, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
 
 next:
 	MOVQ cols+24(FP), AX
@@ -4605,140 +4769,350 @@ next:
 // func colMoments8AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colMoments8AVX512(SB), NOSPLIT, $0-48
-	MOVQ     sum+0(FP), CX
-	MOVQ     sumSq+8(FP), DX
-	MOVQ     x+16(FP), BX
-	MOVQ     shift+24(FP), SI
-	MOVQ     cols+40(FP), DI
-	SHLQ     $0x02, DI
-	LEAQ     (DI)(DI*2), R8
-	LEAQ     (DI)(DI*4), R9
-	LEAQ     (R8)(DI*4), R10
-	MOVQ     cols+40(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, R11
-	BZHIQ    AX, R11, R11
-	KMOVW    R11, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         sum+0(FP), CX
+	MOVQ         sumSq+8(FP), DX
+	MOVQ         x+16(FP), BX
+	MOVQ         shift+24(FP), SI
+	MOVQ         cols+40(FP), DI
+	SHLQ         $0x02, DI
+	LEAQ         (DI)(DI*2), R8
+	LEAQ         (DI)(DI*4), R9
+	LEAQ         (R8)(DI*4), R10
+	MOVQ         cols+40(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R11
+	BZHIQ        AX, R11, R11
+	KMOVW        R11, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+40(FP), R11
-	ANDQ $-16, R11
-	JZ   tail
+	ANDQ $-64, R11
+	CMPQ AX, R11
+	JGE  panelDone
 
-loop:
-	VMOVUPS       (SI)(AX*4), Z0
-	VPXORD        Z1, Z1, Z1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       (BX), Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z1, Z1
-	VFMADD231PS   Z3, Z3, Z2
-	VMOVUPS       (BX)(DI*1), Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z1, Z1
-	VFMADD231PS   Z3, Z3, Z2
-	VMOVUPS       (BX)(DI*2), Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z1, Z1
-	VFMADD231PS   Z3, Z3, Z2
-	VMOVUPS       (BX)(R8*1), Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z1, Z1
-	VFMADD231PS   Z3, Z3, Z2
-	VMOVUPS       (BX)(DI*4), Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z1, Z1
-	VFMADD231PS   Z3, Z3, Z2
-	VMOVUPS       (BX)(R9*1), Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z1, Z1
-	VFMADD231PS   Z3, Z3, Z2
-	VMOVUPS       (BX)(R8*2), Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z1, Z1
-	VFMADD231PS   Z3, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VSUBPS        Z0, Z3, Z0
-	VADDPS        Z0, Z1, Z1
-	VFMADD231PS   Z0, Z0, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z3
-	VADDPD        (CX)(AX*8), Z3, Z3
-	VMOVUPD       Z3, (CX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(CX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z3
-	VADDPD        (DX)(AX*8), Z3, Z3
-	VMOVUPD       Z3, (DX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(DX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(DX)(AX*8)
+panel:
+	VMOVUPS       (SI)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(SI)(AX*4), Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	VMOVUPS       128(SI)(AX*4), Z7
+	VXORPS        Z8, Z8, Z8
+	VXORPS        Z9, Z9, Z9
+	VMOVUPS       192(SI)(AX*4), Z10
+	VXORPS        Z11, Z11, Z11
+	VXORPS        Z12, Z12, Z12
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R8*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R8*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R8*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R8*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*4), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*4), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*4), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*4), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R9*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R9*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R9*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R9*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R8*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R8*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R8*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R8*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R10*1), Z13
+	VSUBPS        Z1, Z13, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VMOVUPS       64(BX)(R10*1), Z1
+	VSUBPS        Z4, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z5
+	VFMADD231PS   Z1, Z1, Z6
+	VMOVUPS       128(BX)(R10*1), Z1
+	VSUBPS        Z7, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z8
+	VFMADD231PS   Z1, Z1, Z9
+	VMOVUPS       192(BX)(R10*1), Z1
+	VSUBPS        Z10, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z11
+	VFMADD231PS   Z1, Z1, Z12
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VADDPD        (DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y5, Z2
+	VADDPD        128(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 128(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        192(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z6, Y1
+	VCVTPS2PD     Y6, Z2
+	VADDPD        128(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 128(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        192(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 192(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z8, Y1
+	VCVTPS2PD     Y8, Z2
+	VADDPD        256(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 256(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        320(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VCVTPS2PD     Y9, Z2
+	VADDPD        256(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 256(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        320(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 320(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y1
+	VCVTPS2PD     Y11, Z2
+	VADDPD        384(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 384(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        448(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z12, Y1
+	VCVTPS2PD     Y12, Z2
+	VADDPD        384(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 384(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        448(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 448(DX)(AX*8)
+	ADDQ          $+256, BX
+	ADDQ          $+64, AX
+	CMPQ          AX, R11
+	JLT           panel
+
+panelDone:
+	MOVQ cols+40(FP), R11
+	ANDQ $-16, R11
+	CMPQ AX, R11
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (SI)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*4), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VSUBPS        Z1, Z4, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VADDPD        (DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(DX)(AX*8)
 	ADDQ          $+64, BX
 	ADDQ          $+16, AX
 	CMPQ          AX, R11
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
-	VMOVUPS.Z     (SI)(AX*4), K1, Z0
-	VPXORD        Z4, Z4, Z4
-	VPXORD        Z5, Z5, Z5
-	VMOVUPS.Z     (BX), K1, Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z4, Z4
-	VFMADD231PS   Z3, Z3, Z5
-	VMOVUPS.Z     (BX)(DI*1), K1, Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z4, Z4
-	VFMADD231PS   Z3, Z3, Z5
-	VMOVUPS.Z     (BX)(DI*2), K1, Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z4, Z4
-	VFMADD231PS   Z3, Z3, Z5
-	VMOVUPS.Z     (BX)(R8*1), K1, Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z4, Z4
-	VFMADD231PS   Z3, Z3, Z5
-	VMOVUPS.Z     (BX)(DI*4), K1, Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z4, Z4
-	VFMADD231PS   Z3, Z3, Z5
-	VMOVUPS.Z     (BX)(R9*1), K1, Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z4, Z4
-	VFMADD231PS   Z3, Z3, Z5
-	VMOVUPS.Z     (BX)(R8*2), K1, Z3
-	VSUBPS        Z0, Z3, Z3
-	VADDPS        Z3, Z4, Z4
-	VFMADD231PS   Z3, Z3, Z5
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VSUBPS        Z0, Z3, Z0
-	VADDPS        Z0, Z4, Z4
-	VFMADD231PS   Z0, Z0, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VCVTPS2PD     Y4, Z3
-	VMOVUPD.Z     (CX)(AX*8), K2, Z6
-	VADDPD        Z3, Z6, Z6
-	VMOVUPD       Z6, K2, (CX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VMOVUPD.Z     64(CX)(AX*8), K3, Z3
-	VADDPD        Z0, Z3, Z3
-	VMOVUPD       Z3, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VCVTPS2PD     Y5, Z3
-	VMOVUPD.Z     (DX)(AX*8), K2, Z6
-	VADDPD        Z3, Z6, Z6
-	VMOVUPD       Z6, K2, (DX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VMOVUPD.Z     64(DX)(AX*8), K3, Z3
-	VADDPD        Z0, Z3, Z3
-	VMOVUPD       Z3, K3, 64(DX)(AX*8)
+	VMOVUPS.Z     (SI)(AX*4), K1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*4), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VSUBPS        Z1, Z4, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VMOVUPD.Z     (CX)(AX*8), K2, Z4
+	VADDPD        Z2, Z4, Z4
+	VMOVUPD       Z4, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K3, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VMOVUPD.Z     (DX)(AX*8), K2, Z3
+	VADDPD        Z2, Z3, Z3
+	VMOVUPD       Z3, K2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VMOVUPD.Z     64(DX)(AX*8), K3, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K3, 64(DX)(AX*8)
 
 next:
 	MOVQ cols+40(FP), AX
@@ -4753,81 +5127,179 @@ next:
 // func colMoments1AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colMoments1AVX512(SB), NOSPLIT, $0-48
-	MOVQ     sum+0(FP), CX
-	MOVQ     sumSq+8(FP), DX
-	MOVQ     x+16(FP), BX
-	MOVQ     shift+24(FP), SI
-	MOVQ     cols+40(FP), AX
-	SHLQ     $0x02, AX
-	MOVQ     cols+40(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, DI
-	BZHIQ    AX, DI, DI
-	KMOVW    DI, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         sum+0(FP), CX
+	MOVQ         sumSq+8(FP), DX
+	MOVQ         x+16(FP), BX
+	MOVQ         shift+24(FP), SI
+	MOVQ         cols+40(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         cols+40(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, DI
+	BZHIQ        AX, DI, DI
+	KMOVW        DI, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+40(FP), DI
-	ANDQ $-16, DI
-	JZ   tail
+	ANDQ $-64, DI
+	CMPQ AX, DI
+	JGE  panelDone
 
-loop:
-	VMOVUPS       (SI)(AX*4), Z0
-	VPXORD        Z1, Z1, Z1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       (BX), Z3
-	VSUBPS        Z0, Z3, Z0
-	VADDPS        Z0, Z1, Z1
-	VFMADD231PS   Z0, Z0, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z3
-	VADDPD        (CX)(AX*8), Z3, Z3
-	VMOVUPD       Z3, (CX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(CX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z3
-	VADDPD        (DX)(AX*8), Z3, Z3
-	VMOVUPD       Z3, (DX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(DX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(DX)(AX*8)
+panel:
+	VMOVUPS       (SI)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(SI)(AX*4), Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	VMOVUPS       128(SI)(AX*4), Z7
+	VXORPS        Z8, Z8, Z8
+	VXORPS        Z9, Z9, Z9
+	VMOVUPS       192(SI)(AX*4), Z10
+	VXORPS        Z11, Z11, Z11
+	VXORPS        Z12, Z12, Z12
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VMOVUPS       64(BX), Z1
+	VSUBPS        Z4, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z5
+	VFMADD231PS   Z1, Z1, Z6
+	VMOVUPS       128(BX), Z1
+	VSUBPS        Z7, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z8
+	VFMADD231PS   Z1, Z1, Z9
+	VMOVUPS       192(BX), Z1
+	VSUBPS        Z10, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z11
+	VFMADD231PS   Z1, Z1, Z12
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VADDPD        (DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y5, Z2
+	VADDPD        128(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 128(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        192(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z6, Y1
+	VCVTPS2PD     Y6, Z2
+	VADDPD        128(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 128(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        192(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 192(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z8, Y1
+	VCVTPS2PD     Y8, Z2
+	VADDPD        256(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 256(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        320(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VCVTPS2PD     Y9, Z2
+	VADDPD        256(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 256(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        320(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 320(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y1
+	VCVTPS2PD     Y11, Z2
+	VADDPD        384(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 384(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        448(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z12, Y1
+	VCVTPS2PD     Y12, Z2
+	VADDPD        384(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 384(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        448(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 448(DX)(AX*8)
+	ADDQ          $+256, BX
+	ADDQ          $+64, AX
+	CMPQ          AX, DI
+	JLT           panel
+
+panelDone:
+	MOVQ cols+40(FP), DI
+	ANDQ $-16, DI
+	CMPQ AX, DI
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (SI)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VADDPD        (DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(DX)(AX*8)
 	ADDQ          $+64, BX
 	ADDQ          $+16, AX
 	CMPQ          AX, DI
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
-	VMOVUPS.Z     (SI)(AX*4), K1, Z0
-	VPXORD        Z4, Z4, Z4
-	VPXORD        Z5, Z5, Z5
-	VMOVUPS.Z     (BX), K1, Z3
-	VSUBPS        Z0, Z3, Z0
-	VADDPS        Z0, Z4, Z4
-	VFMADD231PS   Z0, Z0, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VCVTPS2PD     Y4, Z3
-	VMOVUPD.Z     (CX)(AX*8), K2, Z6
-	VADDPD        Z3, Z6, Z6
-	VMOVUPD       Z6, K2, (CX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VMOVUPD.Z     64(CX)(AX*8), K3, Z3
-	VADDPD        Z0, Z3, Z3
-	VMOVUPD       Z3, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VCVTPS2PD     Y5, Z3
-	VMOVUPD.Z     (DX)(AX*8), K2, Z6
-	VADDPD        Z3, Z6, Z6
-	VMOVUPD       Z6, K2, (DX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VMOVUPD.Z     64(DX)(AX*8), K3, Z3
-	VADDPD        Z0, Z3, Z3
-	VMOVUPD       Z3, K3, 64(DX)(AX*8)
+	VMOVUPS.Z     (SI)(AX*4), K1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VMOVUPD.Z     (CX)(AX*8), K2, Z4
+	VADDPD        Z2, Z4, Z4
+	VMOVUPD       Z4, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K3, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VMOVUPD.Z     (DX)(AX*8), K2, Z3
+	VADDPD        Z2, Z3, Z3
+	VMOVUPD       Z3, K2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VMOVUPD.Z     64(DX)(AX*8), K3, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K3, 64(DX)(AX*8)
 
 next:
 	MOVQ cols+40(FP), AX
@@ -4841,36 +5313,287 @@ next:
 // func colDot28AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot28AVX512(SB), NOSPLIT, $0-64
-	MOVQ     sumDy+0(FP), CX
-	MOVQ     sumDyXhat+8(FP), DX
-	MOVQ     dy+16(FP), BX
-	MOVQ     x+24(FP), SI
-	MOVQ     mean+32(FP), DI
-	MOVQ     rstd+40(FP), R8
-	MOVQ     cols+56(FP), R9
-	SHLQ     $0x02, R9
-	LEAQ     (R9)(R9*2), R10
-	LEAQ     (R9)(R9*4), R11
-	LEAQ     (R10)(R9*4), R12
-	MOVQ     cols+56(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, R13
-	BZHIQ    AX, R13, R13
-	KMOVW    R13, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         mean+32(FP), DI
+	MOVQ         rstd+40(FP), R8
+	MOVQ         cols+56(FP), R9
+	SHLQ         $0x02, R9
+	LEAQ         (R9)(R9*2), R10
+	LEAQ         (R9)(R9*4), R11
+	LEAQ         (R10)(R9*4), R12
+	MOVQ         cols+56(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R13
+	BZHIQ        AX, R13, R13
+	KMOVW        R13, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+56(FP), R13
-	ANDQ $-16, R13
-	JZ   tail
+	ANDQ $-64, R13
+	CMPQ AX, R13
+	JGE  panelDone
 
-loop:
+panel:
 	VMOVUPS       (DI)(AX*4), Z0
 	VMOVUPS       (R8)(AX*4), Z1
-	VPXORD        Z2, Z2, Z2
-	VPXORD        Z3, Z3, Z3
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(DI)(AX*4), Z4
+	VMOVUPS       64(R8)(AX*4), Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VMOVUPS       128(DI)(AX*4), Z8
+	VMOVUPS       128(R8)(AX*4), Z9
+	VXORPS        Z10, Z10, Z10
+	VXORPS        Z11, Z11, Z11
+	VMOVUPS       192(DI)(AX*4), Z12
+	VMOVUPS       192(R8)(AX*4), Z13
+	VXORPS        Z14, Z14, Z14
+	VXORPS        Z15, Z15, Z15
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*1), Z16
+	VMOVUPS       (SI)(R9*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*1), Z16
+	VMOVUPS       64(SI)(R9*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*1), Z16
+	VMOVUPS       128(SI)(R9*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*1), Z16
+	VMOVUPS       192(SI)(R9*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*2), Z16
+	VMOVUPS       (SI)(R9*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*2), Z16
+	VMOVUPS       64(SI)(R9*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*2), Z16
+	VMOVUPS       128(SI)(R9*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*2), Z16
+	VMOVUPS       192(SI)(R9*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*1), Z16
+	VMOVUPS       64(SI)(R10*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*1), Z16
+	VMOVUPS       128(SI)(R10*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*1), Z16
+	VMOVUPS       192(SI)(R10*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*4), Z16
+	VMOVUPS       (SI)(R9*4), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*4), Z16
+	VMOVUPS       64(SI)(R9*4), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*4), Z16
+	VMOVUPS       128(SI)(R9*4), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*4), Z16
+	VMOVUPS       192(SI)(R9*4), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R11*1), Z16
+	VMOVUPS       (SI)(R11*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R11*1), Z16
+	VMOVUPS       64(SI)(R11*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R11*1), Z16
+	VMOVUPS       128(SI)(R11*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R11*1), Z16
+	VMOVUPS       192(SI)(R11*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*2), Z16
+	VMOVUPS       (SI)(R10*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*2), Z16
+	VMOVUPS       64(SI)(R10*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*2), Z16
+	VMOVUPS       128(SI)(R10*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*2), Z16
+	VMOVUPS       192(SI)(R10*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R12*1), Z16
+	VMOVUPS       (SI)(R12*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z0
+	VFMADD231PS   Z0, Z16, Z3
+	VMOVUPS       64(BX)(R12*1), Z0
+	VMOVUPS       64(SI)(R12*1), Z16
+	VADDPS        Z0, Z6, Z6
+	VSUBPS        Z4, Z16, Z4
+	VFMADD231PS   Z4, Z0, Z7
+	VMOVUPS       128(BX)(R12*1), Z0
+	VMOVUPS       128(SI)(R12*1), Z4
+	VADDPS        Z0, Z10, Z10
+	VSUBPS        Z8, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z11
+	VMOVUPS       192(BX)(R12*1), Z0
+	VMOVUPS       192(SI)(R12*1), Z4
+	VADDPS        Z0, Z14, Z14
+	VSUBPS        Z12, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z15
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	VMULPS        Z5, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        128(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(DX)(AX*8)
+	VMULPS        Z9, Z11, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VADDPD        256(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(DX)(AX*8)
+	VMULPS        Z13, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VADDPD        384(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(DX)(AX*8)
+	ADDQ          $+256, BX
+	ADDQ          $+256, SI
+	ADDQ          $+64, AX
+	CMPQ          AX, R13
+	JLT           panel
+
+panelDone:
+	MOVQ cols+56(FP), R13
+	ANDQ $-16, R13
+	CMPQ AX, R13
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS       (BX), Z4
 	VMOVUPS       (SI), Z5
 	VADDPS        Z4, Z2, Z2
@@ -4930,70 +5653,70 @@ loop:
 	ADDQ          $+64, SI
 	ADDQ          $+16, AX
 	CMPQ          AX, R13
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
 	VMOVUPS.Z     (DI)(AX*4), K1, Z0
 	VMOVUPS.Z     (R8)(AX*4), K1, Z1
-	VPXORD        Z6, Z6, Z6
-	VPXORD        Z7, Z7, Z7
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS.Z     (BX), K1, Z4
 	VMOVUPS.Z     (SI), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z7
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R9*1), K1, Z4
 	VMOVUPS.Z     (SI)(R9*1), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z7
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R9*2), K1, Z4
 	VMOVUPS.Z     (SI)(R9*2), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z7
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R10*1), K1, Z4
 	VMOVUPS.Z     (SI)(R10*1), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z7
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R9*4), K1, Z4
 	VMOVUPS.Z     (SI)(R9*4), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z7
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R11*1), K1, Z4
 	VMOVUPS.Z     (SI)(R11*1), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z7
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R10*2), K1, Z4
 	VMOVUPS.Z     (SI)(R10*2), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z7
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R12*1), K1, Z4
 	VMOVUPS.Z     (SI)(R12*1), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
-	VFMADD231PS   Z0, Z4, Z7
-	VMULPS        Z1, Z7, Z7
-	VEXTRACTF64X4 $0x01, Z6, Y0
-	VCVTPS2PD     Y6, Z1
-	VMOVUPD.Z     (CX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (CX)(AX*8)
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z7, Y0
-	VCVTPS2PD     Y7, Z1
-	VMOVUPD.Z     (DX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (DX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
@@ -5016,33 +5739,144 @@ next:
 // func colDot21AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot21AVX512(SB), NOSPLIT, $0-64
-	MOVQ     sumDy+0(FP), CX
-	MOVQ     sumDyXhat+8(FP), DX
-	MOVQ     dy+16(FP), BX
-	MOVQ     x+24(FP), SI
-	MOVQ     mean+32(FP), DI
-	MOVQ     rstd+40(FP), R8
-	MOVQ     cols+56(FP), AX
-	SHLQ     $0x02, AX
-	MOVQ     cols+56(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, R9
-	BZHIQ    AX, R9, R9
-	KMOVW    R9, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         mean+32(FP), DI
+	MOVQ         rstd+40(FP), R8
+	MOVQ         cols+56(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         cols+56(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R9
+	BZHIQ        AX, R9, R9
+	KMOVW        R9, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+56(FP), R9
-	ANDQ $-16, R9
-	JZ   tail
+	ANDQ $-64, R9
+	CMPQ AX, R9
+	JGE  panelDone
 
-loop:
+panel:
 	VMOVUPS       (DI)(AX*4), Z0
 	VMOVUPS       (R8)(AX*4), Z1
-	VPXORD        Z2, Z2, Z2
-	VPXORD        Z3, Z3, Z3
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(DI)(AX*4), Z4
+	VMOVUPS       64(R8)(AX*4), Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VMOVUPS       128(DI)(AX*4), Z8
+	VMOVUPS       128(R8)(AX*4), Z9
+	VXORPS        Z10, Z10, Z10
+	VXORPS        Z11, Z11, Z11
+	VMOVUPS       192(DI)(AX*4), Z12
+	VMOVUPS       192(R8)(AX*4), Z13
+	VXORPS        Z14, Z14, Z14
+	VXORPS        Z15, Z15, Z15
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z0
+	VFMADD231PS   Z0, Z16, Z3
+	VMOVUPS       64(BX), Z0
+	VMOVUPS       64(SI), Z16
+	VADDPS        Z0, Z6, Z6
+	VSUBPS        Z4, Z16, Z4
+	VFMADD231PS   Z4, Z0, Z7
+	VMOVUPS       128(BX), Z0
+	VMOVUPS       128(SI), Z4
+	VADDPS        Z0, Z10, Z10
+	VSUBPS        Z8, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z11
+	VMOVUPS       192(BX), Z0
+	VMOVUPS       192(SI), Z4
+	VADDPS        Z0, Z14, Z14
+	VSUBPS        Z12, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z15
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	VMULPS        Z5, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        128(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(DX)(AX*8)
+	VMULPS        Z9, Z11, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VADDPD        256(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(DX)(AX*8)
+	VMULPS        Z13, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VADDPD        384(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(DX)(AX*8)
+	ADDQ          $+256, BX
+	ADDQ          $+256, SI
+	ADDQ          $+64, AX
+	CMPQ          AX, R9
+	JLT           panel
+
+panelDone:
+	MOVQ cols+56(FP), R9
+	ANDQ $-16, R9
+	CMPQ AX, R9
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS       (BX), Z4
 	VMOVUPS       (SI), Z5
 	VADDPS        Z4, Z2, Z2
@@ -5067,35 +5901,35 @@ loop:
 	ADDQ          $+64, SI
 	ADDQ          $+16, AX
 	CMPQ          AX, R9
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
 	VMOVUPS.Z     (DI)(AX*4), K1, Z0
 	VMOVUPS.Z     (R8)(AX*4), K1, Z1
-	VPXORD        Z6, Z6, Z6
-	VPXORD        Z7, Z7, Z7
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS.Z     (BX), K1, Z4
 	VMOVUPS.Z     (SI), K1, Z5
-	VADDPS        Z4, Z6, Z6
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
-	VFMADD231PS   Z0, Z4, Z7
-	VMULPS        Z1, Z7, Z7
-	VEXTRACTF64X4 $0x01, Z6, Y0
-	VCVTPS2PD     Y6, Z1
-	VMOVUPD.Z     (CX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (CX)(AX*8)
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z7, Y0
-	VCVTPS2PD     Y7, Z1
-	VMOVUPD.Z     (DX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (DX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
@@ -5116,41 +5950,421 @@ next:
 // func colDot2ReLU8AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot2ReLU8AVX512(SB), NOSPLIT, $0-72
-	MOVQ     sumDy+0(FP), CX
-	MOVQ     sumDyXhat+8(FP), DX
-	MOVQ     dy+16(FP), BX
-	MOVQ     x+24(FP), SI
-	MOVQ     y+32(FP), DI
-	MOVQ     mean+40(FP), R8
-	MOVQ     rstd+48(FP), R9
-	MOVQ     cols+64(FP), R10
-	SHLQ     $0x02, R10
-	LEAQ     (R10)(R10*2), R11
-	LEAQ     (R10)(R10*4), R12
-	LEAQ     (R11)(R10*4), R13
-	MOVQ     cols+64(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, R14
-	BZHIQ    AX, R14, R14
-	KMOVW    R14, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         y+32(FP), DI
+	MOVQ         mean+40(FP), R8
+	MOVQ         rstd+48(FP), R9
+	MOVQ         cols+64(FP), R10
+	SHLQ         $0x02, R10
+	LEAQ         (R10)(R10*2), R11
+	LEAQ         (R10)(R10*4), R12
+	LEAQ         (R11)(R10*4), R13
+	MOVQ         cols+64(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R14
+	BZHIQ        AX, R14, R14
+	KMOVW        R14, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+64(FP), R14
-	ANDQ $-16, R14
-	JZ   tail
+	ANDQ $-64, R14
+	CMPQ AX, R14
+	JGE  panelDone
 
-loop:
+panel:
 	VMOVUPS       (R8)(AX*4), Z0
 	VMOVUPS       (R9)(AX*4), Z1
-	VPXORD        Z2, Z2, Z2
-	VPXORD        Z3, Z3, Z3
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(R8)(AX*4), Z4
+	VMOVUPS       64(R9)(AX*4), Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VMOVUPS       128(R8)(AX*4), Z8
+	VMOVUPS       128(R9)(AX*4), Z9
+	VXORPS        Z10, Z10, Z10
+	VXORPS        Z11, Z11, Z11
+	VMOVUPS       192(R8)(AX*4), Z12
+	VMOVUPS       192(R9)(AX*4), Z13
+	VXORPS        Z14, Z14, Z14
+	VXORPS        Z15, Z15, Z15
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
+	VMOVUPS       64(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
+	VMOVUPS       128(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
+	VMOVUPS       192(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
+	VMOVUPS       (DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*1), Z16
+	VMOVUPS       64(SI)(R10*1), Z17
+	VMOVUPS       64(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*1), Z16
+	VMOVUPS       128(SI)(R10*1), Z17
+	VMOVUPS       128(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*1), Z16
+	VMOVUPS       192(SI)(R10*1), Z17
+	VMOVUPS       192(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*2), Z16
+	VMOVUPS       (SI)(R10*2), Z17
+	VMOVUPS       (DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*2), Z16
+	VMOVUPS       64(SI)(R10*2), Z17
+	VMOVUPS       64(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*2), Z16
+	VMOVUPS       128(SI)(R10*2), Z17
+	VMOVUPS       128(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*2), Z16
+	VMOVUPS       192(SI)(R10*2), Z17
+	VMOVUPS       192(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R11*1), Z16
+	VMOVUPS       (SI)(R11*1), Z17
+	VMOVUPS       (DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R11*1), Z16
+	VMOVUPS       64(SI)(R11*1), Z17
+	VMOVUPS       64(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R11*1), Z16
+	VMOVUPS       128(SI)(R11*1), Z17
+	VMOVUPS       128(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R11*1), Z16
+	VMOVUPS       192(SI)(R11*1), Z17
+	VMOVUPS       192(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*4), Z16
+	VMOVUPS       (SI)(R10*4), Z17
+	VMOVUPS       (DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*4), Z16
+	VMOVUPS       64(SI)(R10*4), Z17
+	VMOVUPS       64(DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*4), Z16
+	VMOVUPS       128(SI)(R10*4), Z17
+	VMOVUPS       128(DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*4), Z16
+	VMOVUPS       192(SI)(R10*4), Z17
+	VMOVUPS       192(DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R12*1), Z16
+	VMOVUPS       (SI)(R12*1), Z17
+	VMOVUPS       (DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R12*1), Z16
+	VMOVUPS       64(SI)(R12*1), Z17
+	VMOVUPS       64(DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R12*1), Z16
+	VMOVUPS       128(SI)(R12*1), Z17
+	VMOVUPS       128(DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R12*1), Z16
+	VMOVUPS       192(SI)(R12*1), Z17
+	VMOVUPS       192(DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R11*2), Z16
+	VMOVUPS       (SI)(R11*2), Z17
+	VMOVUPS       (DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R11*2), Z16
+	VMOVUPS       64(SI)(R11*2), Z17
+	VMOVUPS       64(DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R11*2), Z16
+	VMOVUPS       128(SI)(R11*2), Z17
+	VMOVUPS       128(DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R11*2), Z16
+	VMOVUPS       192(SI)(R11*2), Z17
+	VMOVUPS       192(DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R13*1), Z16
+	VMOVUPS       (SI)(R13*1), Z17
+	VMOVUPS       (DI)(R13*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z0
+	VFMADD231PS   Z0, Z16, Z3
+	VMOVUPS       64(BX)(R13*1), Z0
+	VMOVUPS       64(SI)(R13*1), Z16
+	VMOVUPS       64(DI)(R13*1), Z17
+	VXORPS        Z18, Z18, Z18
+	VCMPPS        $0x1e, Z18, Z17, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z6, Z6
+	VSUBPS        Z4, Z16, Z4
+	VFMADD231PS   Z4, Z0, Z7
+	VMOVUPS       128(BX)(R13*1), Z0
+	VMOVUPS       128(SI)(R13*1), Z4
+	VMOVUPS       128(DI)(R13*1), Z16
+	VXORPS        Z17, Z17, Z17
+	VCMPPS        $0x1e, Z17, Z16, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z10, Z10
+	VSUBPS        Z8, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z11
+	VMOVUPS       192(BX)(R13*1), Z0
+	VMOVUPS       192(SI)(R13*1), Z4
+	VMOVUPS       192(DI)(R13*1), Z8
+	VXORPS        Z16, Z16, Z16
+	VCMPPS        $0x1e, Z16, Z8, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z14, Z14
+	VSUBPS        Z12, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z15
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	VMULPS        Z5, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        128(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(DX)(AX*8)
+	VMULPS        Z9, Z11, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VADDPD        256(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(DX)(AX*8)
+	VMULPS        Z13, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VADDPD        384(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(DX)(AX*8)
+	ADDQ          $+256, BX
+	ADDQ          $+256, SI
+	ADDQ          $+256, DI
+	ADDQ          $+64, AX
+	CMPQ          AX, R14
+	JLT           panel
+
+panelDone:
+	MOVQ cols+64(FP), R14
+	ANDQ $-16, R14
+	CMPQ AX, R14
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (R9)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS       (BX), Z4
 	VMOVUPS       (SI), Z5
 	VMOVUPS       (DI), Z6
-	VPXORD        Z7, Z7, Z7
+	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
@@ -5159,8 +6373,8 @@ loop:
 	VMOVUPS       (BX)(R10*1), Z4
 	VMOVUPS       (SI)(R10*1), Z5
 	VMOVUPS       (DI)(R10*1), Z6
-	VPXORD        Z8, Z8, Z8
-	VCMPPS        $0x1e, Z8, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
@@ -5168,8 +6382,8 @@ loop:
 	VMOVUPS       (BX)(R10*2), Z4
 	VMOVUPS       (SI)(R10*2), Z5
 	VMOVUPS       (DI)(R10*2), Z6
-	VPXORD        Z9, Z9, Z9
-	VCMPPS        $0x1e, Z9, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
@@ -5177,8 +6391,8 @@ loop:
 	VMOVUPS       (BX)(R11*1), Z4
 	VMOVUPS       (SI)(R11*1), Z5
 	VMOVUPS       (DI)(R11*1), Z6
-	VPXORD        Z10, Z10, Z10
-	VCMPPS        $0x1e, Z10, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
@@ -5186,8 +6400,8 @@ loop:
 	VMOVUPS       (BX)(R10*4), Z4
 	VMOVUPS       (SI)(R10*4), Z5
 	VMOVUPS       (DI)(R10*4), Z6
-	VPXORD        Z11, Z11, Z11
-	VCMPPS        $0x1e, Z11, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
@@ -5195,8 +6409,8 @@ loop:
 	VMOVUPS       (BX)(R12*1), Z4
 	VMOVUPS       (SI)(R12*1), Z5
 	VMOVUPS       (DI)(R12*1), Z6
-	VPXORD        Z12, Z12, Z12
-	VCMPPS        $0x1e, Z12, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
@@ -5204,8 +6418,8 @@ loop:
 	VMOVUPS       (BX)(R11*2), Z4
 	VMOVUPS       (SI)(R11*2), Z5
 	VMOVUPS       (DI)(R11*2), Z6
-	VPXORD        Z13, Z13, Z13
-	VCMPPS        $0x1e, Z13, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
@@ -5213,8 +6427,8 @@ loop:
 	VMOVUPS       (BX)(R13*1), Z4
 	VMOVUPS       (SI)(R13*1), Z5
 	VMOVUPS       (DI)(R13*1), Z6
-	VPXORD        Z14, Z14, Z14
-	VCMPPS        $0x1e, Z14, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
@@ -5239,102 +6453,102 @@ loop:
 	ADDQ          $+64, DI
 	ADDQ          $+16, AX
 	CMPQ          AX, R14
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
 	VMOVUPS.Z     (R8)(AX*4), K1, Z0
 	VMOVUPS.Z     (R9)(AX*4), K1, Z1
-	VPXORD        Z15, Z15, Z15
-	VPXORD        Z16, Z16, Z16
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS.Z     (BX), K1, Z4
 	VMOVUPS.Z     (SI), K1, Z5
 	VMOVUPS.Z     (DI), K1, Z6
-	VPXORD        Z17, Z17, Z17
-	VCMPPS        $0x1e, Z17, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z16
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R10*1), K1, Z4
 	VMOVUPS.Z     (SI)(R10*1), K1, Z5
 	VMOVUPS.Z     (DI)(R10*1), K1, Z6
-	VPXORD        Z18, Z18, Z18
-	VCMPPS        $0x1e, Z18, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z16
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R10*2), K1, Z4
 	VMOVUPS.Z     (SI)(R10*2), K1, Z5
 	VMOVUPS.Z     (DI)(R10*2), K1, Z6
-	VPXORD        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z16
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R11*1), K1, Z4
 	VMOVUPS.Z     (SI)(R11*1), K1, Z5
 	VMOVUPS.Z     (DI)(R11*1), K1, Z6
-	VPXORD        Z20, Z20, Z20
-	VCMPPS        $0x1e, Z20, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z16
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R10*4), K1, Z4
 	VMOVUPS.Z     (SI)(R10*4), K1, Z5
 	VMOVUPS.Z     (DI)(R10*4), K1, Z6
-	VPXORD        Z21, Z21, Z21
-	VCMPPS        $0x1e, Z21, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z16
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R12*1), K1, Z4
 	VMOVUPS.Z     (SI)(R12*1), K1, Z5
 	VMOVUPS.Z     (DI)(R12*1), K1, Z6
-	VPXORD        Z22, Z22, Z22
-	VCMPPS        $0x1e, Z22, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z16
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R11*2), K1, Z4
 	VMOVUPS.Z     (SI)(R11*2), K1, Z5
 	VMOVUPS.Z     (DI)(R11*2), K1, Z6
-	VPXORD        Z23, Z23, Z23
-	VCMPPS        $0x1e, Z23, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z16
+	VFMADD231PS   Z5, Z4, Z3
 	VMOVUPS.Z     (BX)(R13*1), K1, Z4
 	VMOVUPS.Z     (SI)(R13*1), K1, Z5
 	VMOVUPS.Z     (DI)(R13*1), K1, Z6
-	VPXORD        Z24, Z24, Z24
-	VCMPPS        $0x1e, Z24, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z15, Z15
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
-	VFMADD231PS   Z0, Z4, Z16
-	VMULPS        Z1, Z16, Z16
-	VEXTRACTF64X4 $0x01, Z15, Y0
-	VCVTPS2PD     Y15, Z1
-	VMOVUPD.Z     (CX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (CX)(AX*8)
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z16, Y0
-	VCVTPS2PD     Y16, Z1
-	VMOVUPD.Z     (DX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (DX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
@@ -5361,38 +6575,166 @@ next:
 // func colDot2ReLU1AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot2ReLU1AVX512(SB), NOSPLIT, $0-72
-	MOVQ     sumDy+0(FP), CX
-	MOVQ     sumDyXhat+8(FP), DX
-	MOVQ     dy+16(FP), BX
-	MOVQ     x+24(FP), SI
-	MOVQ     y+32(FP), DI
-	MOVQ     mean+40(FP), R8
-	MOVQ     rstd+48(FP), R9
-	MOVQ     cols+64(FP), AX
-	SHLQ     $0x02, AX
-	MOVQ     cols+64(FP), AX
-	ANDQ     $+15, AX
-	MOVQ     $-1, R10
-	BZHIQ    AX, R10, R10
-	KMOVW    R10, K1
-	KMOVW    K1, K2
-	KSHIFTRW $0x08, K1, K3
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         y+32(FP), DI
+	MOVQ         mean+40(FP), R8
+	MOVQ         rstd+48(FP), R9
+	MOVQ         cols+64(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         cols+64(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R10
+	BZHIQ        AX, R10, R10
+	KMOVW        R10, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
 	MOVQ cols+64(FP), R10
-	ANDQ $-16, R10
-	JZ   tail
+	ANDQ $-64, R10
+	CMPQ AX, R10
+	JGE  panelDone
 
-loop:
+panel:
 	VMOVUPS       (R8)(AX*4), Z0
 	VMOVUPS       (R9)(AX*4), Z1
-	VPXORD        Z2, Z2, Z2
-	VPXORD        Z3, Z3, Z3
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(R8)(AX*4), Z4
+	VMOVUPS       64(R9)(AX*4), Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VMOVUPS       128(R8)(AX*4), Z8
+	VMOVUPS       128(R9)(AX*4), Z9
+	VXORPS        Z10, Z10, Z10
+	VXORPS        Z11, Z11, Z11
+	VMOVUPS       192(R8)(AX*4), Z12
+	VMOVUPS       192(R9)(AX*4), Z13
+	VXORPS        Z14, Z14, Z14
+	VXORPS        Z15, Z15, Z15
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z0
+	VFMADD231PS   Z0, Z16, Z3
+	VMOVUPS       64(BX), Z0
+	VMOVUPS       64(SI), Z16
+	VMOVUPS       64(DI), Z17
+	VXORPS        Z18, Z18, Z18
+	VCMPPS        $0x1e, Z18, Z17, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z6, Z6
+	VSUBPS        Z4, Z16, Z4
+	VFMADD231PS   Z4, Z0, Z7
+	VMOVUPS       128(BX), Z0
+	VMOVUPS       128(SI), Z4
+	VMOVUPS       128(DI), Z16
+	VXORPS        Z17, Z17, Z17
+	VCMPPS        $0x1e, Z17, Z16, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z10, Z10
+	VSUBPS        Z8, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z11
+	VMOVUPS       192(BX), Z0
+	VMOVUPS       192(SI), Z4
+	VMOVUPS       192(DI), Z8
+	VXORPS        Z16, Z16, Z16
+	VCMPPS        $0x1e, Z16, Z8, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z14, Z14
+	VSUBPS        Z12, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z15
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	VMULPS        Z5, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        128(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(DX)(AX*8)
+	VMULPS        Z9, Z11, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VADDPD        256(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(DX)(AX*8)
+	VMULPS        Z13, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VADDPD        384(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(DX)(AX*8)
+	ADDQ          $+256, BX
+	ADDQ          $+256, SI
+	ADDQ          $+256, DI
+	ADDQ          $+64, AX
+	CMPQ          AX, R10
+	JLT           panel
+
+panelDone:
+	MOVQ cols+64(FP), R10
+	ANDQ $-16, R10
+	CMPQ AX, R10
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (R9)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS       (BX), Z4
 	VMOVUPS       (SI), Z5
 	VMOVUPS       (DI), Z6
-	VPXORD        Z7, Z7, Z7
+	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
@@ -5418,39 +6760,39 @@ loop:
 	ADDQ          $+64, DI
 	ADDQ          $+16, AX
 	CMPQ          AX, R10
-	JLT           loop
+	JLT           vector
 
-tail:
+vectorDone:
 	KTESTW        K1, K1
 	JZ            next
 	VMOVUPS.Z     (R8)(AX*4), K1, Z0
 	VMOVUPS.Z     (R9)(AX*4), K1, Z1
-	VPXORD        Z8, Z8, Z8
-	VPXORD        Z9, Z9, Z9
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
 	VMOVUPS.Z     (BX), K1, Z4
 	VMOVUPS.Z     (SI), K1, Z5
 	VMOVUPS.Z     (DI), K1, Z6
-	VPXORD        Z10, Z10, Z10
-	VCMPPS        $0x1e, Z10, Z6, K4
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z8, Z8
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
-	VFMADD231PS   Z0, Z4, Z9
-	VMULPS        Z1, Z9, Z9
-	VEXTRACTF64X4 $0x01, Z8, Y0
-	VCVTPS2PD     Y8, Z1
-	VMOVUPD.Z     (CX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (CX)(AX*8)
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z9, Y0
-	VCVTPS2PD     Y9, Z1
-	VMOVUPD.Z     (DX)(AX*8), K2, Z4
-	VADDPD        Z1, Z4, Z4
-	VMOVUPD       Z4, K2, (DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (DX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
@@ -5472,20 +6814,20 @@ next:
 	RET
 
 // func sumAVX512(x *float32, n int) float64
-// Requires: AVX, AVX512F, BMI2, SSE2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE2
 TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	MOVQ   x+0(FP), AX
 	MOVQ   n+8(FP), CX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	CMPQ   CX, $+256
 	JLT    vectors
 
 block:
-	VPXORD        Z2, Z2, Z2
-	VPXORD        Z3, Z3, Z3
-	VPXORD        Z4, Z4, Z4
-	VPXORD        Z5, Z5, Z5
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
 	VMOVUPS       (AX), Z6
 	VADDPS        Z6, Z2, Z2
 	VMOVUPS       64(AX), Z6
@@ -5518,14 +6860,14 @@ block:
 	VADDPS        Z6, Z4, Z4
 	VMOVUPS       960(AX), Z6
 	VADDPS        Z6, Z5, Z5
-	VADDPS        Z3, Z2, Z6
-	VADDPS        Z5, Z4, Z9
-	VADDPS        Z9, Z6, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y9
-	VCVTPS2PD     Y6, Z6
-	VCVTPS2PD     Y9, Z9
-	VADDPD        Z6, Z0, Z0
-	VADDPD        Z9, Z1, Z1
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
 	ADDQ          $+1024, AX
 	SUBQ          $+256, CX
 	CMPQ          CX, $+256
@@ -5537,10 +6879,10 @@ vectors:
 
 vector:
 	VMOVUPS       (AX), Z2
-	VPXORD        Z7, Z7, Z7
-	VADDPS        Z2, Z7, Z7
-	VEXTRACTF64X4 $0x01, Z7, Y2
-	VCVTPS2PD     Y7, Z3
+	VXORPS        Z3, Z3, Z3
+	VADDPS        Z2, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y2
+	VCVTPS2PD     Y3, Z3
 	VCVTPS2PD     Y2, Z2
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
@@ -5556,10 +6898,10 @@ tail:
 	BZHIQ         CX, DX, DX
 	KMOVW         DX, K1
 	VMOVUPS.Z     (AX), K1, Z2
-	VPXORD        Z8, Z8, Z8
-	VADDPS        Z2, Z8, Z8
-	VEXTRACTF64X4 $0x01, Z8, Y2
-	VCVTPS2PD     Y8, Z3
+	VXORPS        Z3, Z3, Z3
+	VADDPS        Z2, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y2
+	VCVTPS2PD     Y3, Z3
 	VCVTPS2PD     Y2, Z2
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
@@ -5577,20 +6919,20 @@ done:
 	RET
 
 // func sumSqAVX512(x *float32, n int) float64
-// Requires: AVX, AVX512F, BMI2, SSE2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE2
 TEXT ·sumSqAVX512(SB), NOSPLIT, $0-24
 	MOVQ   x+0(FP), AX
 	MOVQ   n+8(FP), CX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	CMPQ   CX, $+256
 	JLT    vectors
 
 block:
-	VPXORD        Z2, Z2, Z2
-	VPXORD        Z3, Z3, Z3
-	VPXORD        Z4, Z4, Z4
-	VPXORD        Z5, Z5, Z5
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
 	VMOVUPS       (AX), Z6
 	VFMADD231PS   Z6, Z6, Z2
 	VMOVUPS       64(AX), Z6
@@ -5623,14 +6965,14 @@ block:
 	VFMADD231PS   Z6, Z6, Z4
 	VMOVUPS       960(AX), Z6
 	VFMADD231PS   Z6, Z6, Z5
-	VADDPS        Z3, Z2, Z6
-	VADDPS        Z5, Z4, Z9
-	VADDPS        Z9, Z6, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y9
-	VCVTPS2PD     Y6, Z6
-	VCVTPS2PD     Y9, Z9
-	VADDPD        Z6, Z0, Z0
-	VADDPD        Z9, Z1, Z1
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
 	ADDQ          $+1024, AX
 	SUBQ          $+256, CX
 	CMPQ          CX, $+256
@@ -5642,10 +6984,10 @@ vectors:
 
 vector:
 	VMOVUPS       (AX), Z2
-	VPXORD        Z7, Z7, Z7
-	VFMADD231PS   Z2, Z2, Z7
-	VEXTRACTF64X4 $0x01, Z7, Y2
-	VCVTPS2PD     Y7, Z3
+	VXORPS        Z3, Z3, Z3
+	VFMADD231PS   Z2, Z2, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y2
+	VCVTPS2PD     Y3, Z3
 	VCVTPS2PD     Y2, Z2
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
@@ -5661,10 +7003,10 @@ tail:
 	BZHIQ         CX, DX, DX
 	KMOVW         DX, K1
 	VMOVUPS.Z     (AX), K1, Z2
-	VPXORD        Z8, Z8, Z8
-	VFMADD231PS   Z2, Z2, Z8
-	VEXTRACTF64X4 $0x01, Z8, Y2
-	VCVTPS2PD     Y8, Z3
+	VXORPS        Z3, Z3, Z3
+	VFMADD231PS   Z2, Z2, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y2
+	VCVTPS2PD     Y3, Z3
 	VCVTPS2PD     Y2, Z2
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
@@ -5682,21 +7024,21 @@ done:
 	RET
 
 // func dotAVX512(x *float32, y *float32, n int) float64
-// Requires: AVX, AVX512F, BMI2, SSE2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE2
 TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	MOVQ   x+0(FP), AX
 	MOVQ   y+8(FP), CX
 	MOVQ   n+16(FP), DX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	CMPQ   DX, $+256
 	JLT    vectors
 
 block:
-	VPXORD        Z2, Z2, Z2
-	VPXORD        Z3, Z3, Z3
-	VPXORD        Z4, Z4, Z4
-	VPXORD        Z5, Z5, Z5
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
 	VMOVUPS       (AX), Z6
 	VMOVUPS       (CX), Z7
 	VFMADD231PS   Z7, Z6, Z2
@@ -5745,14 +7087,14 @@ block:
 	VMOVUPS       960(AX), Z6
 	VMOVUPS       960(CX), Z7
 	VFMADD231PS   Z7, Z6, Z5
-	VADDPS        Z3, Z2, Z6
-	VADDPS        Z5, Z4, Z7
-	VADDPS        Z7, Z6, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
-	VCVTPS2PD     Y7, Z7
-	VADDPD        Z6, Z0, Z0
-	VADDPD        Z7, Z1, Z1
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
 	ADDQ          $+1024, AX
 	ADDQ          $+1024, CX
 	SUBQ          $+256, DX
@@ -5766,10 +7108,10 @@ vectors:
 vector:
 	VMOVUPS       (AX), Z2
 	VMOVUPS       (CX), Z3
-	VPXORD        Z8, Z8, Z8
-	VFMADD231PS   Z3, Z2, Z8
-	VEXTRACTF64X4 $0x01, Z8, Y2
-	VCVTPS2PD     Y8, Z3
+	VXORPS        Z4, Z4, Z4
+	VFMADD231PS   Z3, Z2, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y2
+	VCVTPS2PD     Y4, Z3
 	VCVTPS2PD     Y2, Z2
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
@@ -5787,10 +7129,10 @@ tail:
 	KMOVW         BX, K1
 	VMOVUPS.Z     (AX), K1, Z2
 	VMOVUPS.Z     (CX), K1, Z3
-	VPXORD        Z9, Z9, Z9
-	VFMADD231PS   Z3, Z2, Z9
-	VEXTRACTF64X4 $0x01, Z9, Y2
-	VCVTPS2PD     Y9, Z3
+	VXORPS        Z4, Z4, Z4
+	VFMADD231PS   Z3, Z2, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y2
+	VCVTPS2PD     Y4, Z3
 	VCVTPS2PD     Y2, Z2
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
@@ -5900,7 +7242,7 @@ DATA c7f800000<>+0(SB)/4, $0x7f800000
 GLOBL c7f800000<>(SB), RODATA|NOPTR, $4
 
 // func softmaxAVX512(dst *float32, x *float32, rows int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
 	MOVQ  dst+0(FP), AX
 	MOVQ  x+8(FP), CX
@@ -5949,70 +7291,70 @@ maxDone:
 	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z0
 	VMOVAPS           Z0, Z0
 	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z4
-	VMULPS            Z0, Z0, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z0, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z0
+	VBROADCASTSS      c3ab51227<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z3
+	VMULPS            Z0, Z0, Z4
+	VMOVAPS           Z3, Z3
+	VFMADD213PS       Z0, Z4, Z3
+	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z0
 	VSCALEFPS         Z2, Z0, Z0
-	VPXORD            Z3, Z3, Z3
-	VADDPS            Z0, Z3, K1, Z3
+	VXORPS            Z2, Z2, Z2
+	VADDPS            Z0, Z2, K1, Z2
 	XORQ              DX, DX
 	CMPQ              DX, DI
 	JGE               sumDone
 
 sum:
-	VMOVUPS           (CX)(DX*4), Z2
-	VSUBPS            Z1, Z2, Z2
+	VMOVUPS           (CX)(DX*4), Z3
+	VSUBPS            Z1, Z3, Z3
 	VBROADCASTSS      c42c80000<>+0(SB), Z4
-	VMINPS            Z2, Z4, Z2
+	VMINPS            Z3, Z4, Z3
 	VBROADCASTSS      cc3160000<>+0(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z4
+	VMAXPS            Z3, Z4, Z3
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z3, Z4
 	VRNDSCALEPS       $0x08, Z4, Z4
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z4, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z4, Z2
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z4, Z3
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z4, Z3
 	VBROADCASTSS      c3ab51227<>+0(SB), Z5
 	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z3, Z5
 	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z3, Z5
 	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z3, Z5
 	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z5
-	VMULPS            Z2, Z2, Z6
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z3, Z5
+	VMULPS            Z3, Z3, Z6
 	VMOVAPS           Z5, Z5
-	VFMADD213PS       Z2, Z6, Z5
-	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z2
-	VSCALEFPS         Z4, Z2, Z2
-	VADDPS            Z2, Z3, Z3
-	VMOVUPS           Z2, (AX)(DX*4)
+	VFMADD213PS       Z3, Z6, Z5
+	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z3
+	VSCALEFPS         Z4, Z3, Z3
+	VADDPS            Z3, Z2, Z2
+	VMOVUPS           Z3, (AX)(DX*4)
 	ADDQ              $+16, DX
 	CMPQ              DX, DI
 	JLT               sum
 
 sumDone:
-	VSHUFF32X4   $0x4e, Z3, Z3, Z1
-	VADDPS       Z1, Z3, Z3
-	VSHUFF32X4   $0xb1, Z3, Z3, Z1
-	VADDPS       Z1, Z3, Z3
-	VPERMILPS    $0x4e, Z3, Z1
-	VADDPS       Z1, Z3, Z3
-	VPERMILPS    $0xb1, Z3, Z1
-	VADDPS       Z1, Z3, Z3
+	VSHUFF32X4   $0x4e, Z2, Z2, Z1
+	VADDPS       Z1, Z2, Z2
+	VSHUFF32X4   $0xb1, Z2, Z2, Z1
+	VADDPS       Z1, Z2, Z2
+	VPERMILPS    $0x4e, Z2, Z1
+	VADDPS       Z1, Z2, Z2
+	VPERMILPS    $0xb1, Z2, Z1
+	VADDPS       Z1, Z2, Z2
 	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z3, Z1, Z1
+	VDIVPS       Z2, Z1, Z1
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          resultDone
@@ -6036,7 +7378,7 @@ resultDone:
 	RET
 
 // func logSoftmaxAVX512(dst *float32, x *float32, rows int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·logSoftmaxAVX512(SB), NOSPLIT, $0-32
 	MOVQ  dst+0(FP), AX
 	MOVQ  x+8(FP), CX
@@ -6077,29 +7419,29 @@ maxDone:
 	VSUBPS            Z1, Z0, Z0
 	VBROADCASTSS      c42c80000<>+0(SB), Z2
 	VMINPS            Z0, Z2, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z4
-	VRNDSCALEPS       $0x08, Z4, Z4
+	VBROADCASTSS      cc3160000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
 	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z4, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
 	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z4, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z5
-	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z5
-	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z5
-	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z5
-	VMOVAPS           Z5, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z5
-	VMULPS            Z2, Z2, Z6
-	VMOVAPS           Z5, Z5
-	VFMADD213PS       Z2, Z6, Z5
-	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z2
-	VSCALEFPS         Z4, Z2, Z2
-	VPXORD            Z3, Z3, Z3
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VXORPS            Z3, Z3, Z3
 	VADDPS            Z2, Z3, K1, Z3
 	XORQ              DX, DX
 	CMPQ              DX, DI
@@ -6147,43 +7489,43 @@ sumDone:
 	VPERMILPS        $0xb1, Z3, Z2
 	VADDPS           Z2, Z3, Z3
 	VGETMANTPS       $0x0b, Z3, Z2
-	VGETEXPPS        Z3, Z4
-	VGETEXPPS        Z2, Z5
-	VSUBPS           Z5, Z4, Z4
+	VGETEXPPS        Z3, Z3
+	VGETEXPPS        Z2, Z4
+	VSUBPS           Z4, Z3, Z3
 	VSUBPS.BCST      c3f800000<>+0(SB), Z2, Z2
-	VMULPS           Z2, Z2, Z5
-	VBROADCASTSS     cbd38a056<>+0(SB), Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z2, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS.BCST cbe06c546<>+0(SB), Z2, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS.BCST c3e14423e<>+0(SB), Z2, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z2, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z2, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS.BCST cbe800020<>+0(SB), Z2, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z2, Z6
-	VMULPS           Z2, Z6, Z6
-	VSUBPS.BCST      c3f000000<>+0(SB), Z6, Z6
-	VMULPS.BCST      c3377d1cf<>+0(SB), Z4, Z7
-	VMOVAPS          Z6, Z6
-	VFMADD213PS      Z7, Z5, Z6
-	VADDPS           Z2, Z6, Z2
+	VMULPS           Z2, Z2, Z4
+	VBROADCASTSS     cbd38a056<>+0(SB), Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z2, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS.BCST cbe06c546<>+0(SB), Z2, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS.BCST c3e14423e<>+0(SB), Z2, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z2, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z2, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS.BCST cbe800020<>+0(SB), Z2, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z2, Z5
+	VMULPS           Z2, Z5, Z5
+	VSUBPS.BCST      c3f000000<>+0(SB), Z5, Z5
+	VMULPS.BCST      c3377d1cf<>+0(SB), Z3, Z6
+	VMOVAPS          Z5, Z5
+	VFMADD213PS      Z6, Z4, Z5
+	VADDPS           Z2, Z5, Z2
 	VMOVAPS          Z2, Z2
-	VFMADD231PS.BCST c3f317217<>+0(SB), Z4, Z2
+	VFMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
 	XORQ             DX, DX
 	CMPQ             DX, DI
 	JGE              resultDone
 
 result:
-	VMOVUPS (CX)(DX*4), Z4
-	VSUBPS  Z1, Z4, Z4
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z4, (AX)(DX*4)
+	VMOVUPS (CX)(DX*4), Z3
+	VSUBPS  Z1, Z3, Z3
+	VSUBPS  Z2, Z3, Z3
+	VMOVUPS Z3, (AX)(DX*4)
 	ADDQ    $+16, DX
 	CMPQ    DX, DI
 	JLT     result

@@ -13,6 +13,10 @@ import (
 // accumulators in memory: enough to hide their traffic, few enough to keep 22 bits.
 const groupRows = 8
 
+// panel is how many vectors of a row are taken before the next row: 4 make a row of 64 channels
+// one piece, and memory is read strictly in order.
+const panel = 4
+
 // A columnSum adds up, per column, some functions of a few [rows, cols] matrices.
 type columnSum struct {
 	name    string
@@ -20,15 +24,15 @@ type columnSum struct {
 	accs    []string // float64 accumulators, one number per column
 	streams []string // the matrices
 	vectors []string // per-column operands
-	// row adds one row's elements x to the sums s, given the vectors v.
-	row func(g *gen, s, x, v []V)
+	// row adds one row's elements x to the sums s, given the vectors v and a register of ones.
+	row func(g *gen, s, x, v []V, one V)
 	// finish turns the sums of a group into what is accumulated; nil leaves them.
 	finish func(g *gen, s, v []V)
 }
 
 func columnSums() []columnSum {
-	dot2 := func(masked bool) func(g *gen, s, x, v []V) {
-		return func(g *gen, s, x, v []V) {
+	dot2 := func(masked bool) func(g *gen, s, x, v []V, one V) {
+		return func(g *gen, s, x, v []V, _ V) {
 			dy := x[0]
 			if masked {
 				dy = g.pick(g.cmp(gtOQ, x[2], g.zero()), dy)
@@ -42,12 +46,12 @@ func columnSums() []columnSum {
 	stats := []string{"mean", "rstd"}
 	return []columnSum{
 		{name: "colSum", doc: "acc += Σ x.", accs: []string{"acc"}, streams: []string{"x"},
-			row: func(g *gen, s, x, _ []V) { g.VADDPS(x[0], s[0], s[0]) }},
+			row: func(g *gen, s, x, _ []V, _ V) { g.VADDPS(x[0], s[0], s[0]) }},
 		{name: "colMoments", doc: "sum += Σ (x - shift), sumSq += Σ (x - shift)².",
 			accs: []string{"sum", "sumSq"}, streams: []string{"x"}, vectors: []string{"shift"},
-			row: func(g *gen, s, x, v []V) {
+			row: func(g *gen, s, x, v []V, one V) {
 				u := g.sub(x[0], v[0])
-				g.VADDPS(u, s[0], s[0])
+				g.VFMADD231PS(one, u, s[0]) // s + u, on the units that are not busy with u
 				g.VFMADD231PS(u, u, s[1])
 			}},
 		{name: "colDot2", doc: "sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd.", accs: two,
@@ -81,6 +85,7 @@ type columnState struct {
 	i               reg.GPVirtual // column, in elements
 	b1, b3, b5, b7  reg.GPVirtual // 1, 3, 5 and 7 rows, in bytes
 	mask, low, high reg.OpmaskVirtual
+	one             V
 }
 
 func (g *gen) columnGroups(k columnSum, name string, rows int) {
@@ -101,22 +106,15 @@ func (g *gen) columnGroups(k columnSum, name string, rows int) {
 	}
 	l.rowOffsets()
 	l.masks()
+	l.one = g.reg(g.c(1))
 
 	g.Label("group")
 	g.XORQ(l.i, l.i)
-	full := g.GP64()
-	g.Load(g.Param("cols"), full)
-	g.ANDQ(operand.I8(-16), full)
-	g.JZ(operand.LabelRef("tail"))
-	g.Label("loop")
-	l.column(false)
-	g.ADDQ(operand.I8(16), l.i)
-	g.CMPQ(l.i, full)
-	g.JLT(operand.LabelRef("loop"))
-	g.Label("tail")
+	l.loop("panel", panel)
+	l.loop("vector", 1)
 	g.KTESTW(l.mask, l.mask)
 	g.JZ(operand.LabelRef("next"))
-	l.column(true)
+	l.columns(1, true)
 	g.Label("next")
 	l.nextGroup()
 	groups, err := g.Param("groups").Resolve()
@@ -127,6 +125,21 @@ func (g *gen) columnGroups(k columnSum, name string, rows int) {
 	g.JNZ(operand.LabelRef("group"))
 	g.VZEROUPPER()
 	g.RET()
+}
+
+// loop emits a loop over n vectors of columns at a time, as long as they are whole.
+func (l *columnState) loop(label string, n int) {
+	end := l.GP64()
+	l.Load(l.Param("cols"), end)
+	l.ANDQ(operand.I8(-16*n), end)
+	l.CMPQ(l.i, end)
+	l.JGE(operand.LabelRef(label + "Done"))
+	l.Label(label)
+	l.columns(n, false)
+	l.ADDQ(operand.I8(16*n), l.i)
+	l.CMPQ(l.i, end)
+	l.JLT(operand.LabelRef(label))
+	l.Label(label + "Done")
 }
 
 func (l *columnState) rowOffsets() {
@@ -164,19 +177,20 @@ func (l *columnState) nextGroup() {
 	}
 }
 
-// rowAt addresses row r of the group at the stream pointer p.
-func (l *columnState) rowAt(p reg.GPVirtual, r int) operand.Mem {
+// rowAt addresses row r of the group at the stream pointer p, disp bytes further.
+func (l *columnState) rowAt(p reg.GPVirtual, r, disp int) operand.Mem {
+	m := operand.Mem{Base: p, Disp: disp, Scale: 1}
 	switch r {
-	case 0:
-		return operand.Mem{Base: p}
 	case 1, 2, 4:
-		return operand.Mem{Base: p, Index: l.b1, Scale: uint8(r)}
+		m.Index, m.Scale = l.b1, uint8(r)
 	case 3, 6:
-		return operand.Mem{Base: p, Index: l.b3, Scale: uint8(r / 3)}
+		m.Index, m.Scale = l.b3, uint8(r/3)
 	case 5:
-		return operand.Mem{Base: p, Index: l.b5, Scale: 1}
+		m.Index = l.b5
+	case 7:
+		m.Index = l.b7
 	}
-	return operand.Mem{Base: p, Index: l.b7, Scale: 1}
+	return m
 }
 
 func (l *columnState) load(m operand.Mem, masked bool) V {
@@ -189,35 +203,49 @@ func (l *columnState) load(m operand.Mem, masked bool) V {
 	return d
 }
 
-// column emits one vector of columns over all rows of the group.
-func (l *columnState) column(masked bool) {
-	var v, s []V
-	for _, p := range l.vec {
-		v = append(v, l.load(operand.Mem{Base: p, Index: l.i, Scale: 4}, masked))
-	}
-	for range l.acc {
-		s = append(s, l.zero())
+// columns emits n vectors of columns over all rows of the group.
+func (l *columnState) columns(n int, masked bool) {
+	v, s := make([][]V, n), make([][]V, n)
+	for c := range n {
+		for _, p := range l.vec {
+			m := operand.Mem{Base: p, Index: l.i, Scale: 4, Disp: 64 * c}
+			v[c] = append(v[c], l.load(m, masked))
+		}
+		for range l.acc {
+			s[c] = append(s[c], l.zero())
+		}
 	}
 	for r := range l.rows {
-		var x []V
-		for _, p := range l.ptr {
-			x = append(x, l.load(l.rowAt(p, r), masked))
+		for c := range n {
+			var x []V
+			for _, p := range l.ptr {
+				x = append(x, l.load(l.rowAt(p, r, 64*c), masked))
+			}
+			l.k.row(l.gen, s[c], x, v[c], l.one)
 		}
-		l.k.row(l.gen, s, x, v)
 	}
+	for c := range n {
+		l.flush(c, s[c], v[c], masked)
+	}
+	if !masked {
+		for _, p := range l.ptr {
+			l.ADDQ(operand.I32(64*n), p)
+		}
+	}
+}
+
+// flush adds the sums of vector c of the columns to the accumulators.
+func (l *columnState) flush(c int, s, v []V, masked bool) {
 	if l.k.finish != nil {
 		l.k.finish(l.gen, s, v)
 	}
 	for j, a := range l.acc {
 		upper := l.YMM()
+		m := operand.Mem{Base: a, Index: l.i, Scale: 8, Disp: 128 * c}
 		l.VEXTRACTF64X4(operand.U8(1), s[j], upper)
-		l.accumulate(operand.Mem{Base: a, Index: l.i, Scale: 8}, s[j].AsY(), l.low, masked)
-		l.accumulate(operand.Mem{Base: a, Index: l.i, Scale: 8, Disp: 64}, upper, l.high, masked)
-	}
-	if !masked {
-		for _, p := range l.ptr {
-			l.ADDQ(operand.I8(64), p)
-		}
+		l.accumulate(m, s[j].AsY(), l.low, masked)
+		m.Disp += 64
+		l.accumulate(m, upper, l.high, masked)
 	}
 }
 

@@ -59,7 +59,7 @@ func (g *gen) copy(x V) V {
 
 func (g *gen) zero() V {
 	d := g.ZMM()
-	g.VPXORD(d, d, d)
+	g.VXORPS(d, d, d)
 	return d
 }
 
