@@ -11,6 +11,9 @@ import (
 // realData returns the folder of real datasets, or skips the test.
 func realData(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("short: real datasets take seconds to read")
+	}
 	dir := os.Getenv("AFTERIMAGE_DATA")
 	if dir == "" {
 		t.Skip("AFTERIMAGE_DATA is not set: no real data to test against")
@@ -70,7 +73,7 @@ func TestRealCIFAR100(t *testing.T) {
 }
 
 func TestRealMNIST(t *testing.T) {
-	set, err := Open("mnist", realData(t), Options{Size: 32, Fit: FitResize, Channels: 1})
+	set, err := Open("mnist", realData(t), Options{Size: 32, Channels: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
