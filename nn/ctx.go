@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"fmt"
+
 	"afterimage/autodiff"
 	"afterimage/tensor"
 )
@@ -57,6 +59,17 @@ func (c *Ctx) Value(p *Param) *autodiff.Value {
 		c.leaves[p] = v
 	}
 	return v
+}
+
+// Bind makes the pass use v as the value of p, for networks whose weights are themselves computed
+// and for gradient checks. Call it before the first use of p. Panics if v does not have p's shape or
+// p has been used.
+func (c *Ctx) Bind(p *Param, v *autodiff.Value) {
+	if _, used := c.leaves[p]; used || !v.Shape().Equal(p.Shape) {
+		panic(&tensor.Error{Op: "Ctx.Bind", Operands: []tensor.Operand{tensor.Describe("v", v.Tensor())},
+			Reason: fmt.Sprintf("expected shape %v and a parameter not used yet in this pass", p.Shape)})
+	}
+	c.leaves[p] = v
 }
 
 // Values returns the values of a list of parameters, for Grad.

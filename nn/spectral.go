@@ -78,7 +78,7 @@ func (s *SpectralNorm) sigma(c *Ctx, w *autodiff.Value) *autodiff.Value {
 // iterate makes the pass's one power iteration.
 func (s *SpectralNorm) iterate(c *Ctx) (it uv) {
 	c.Graph.NoGrad(func() {
-		m := s.matrix(c.Graph.Const(s.W.T))
+		m := s.matrix(c.Graph.Const(c.Value(s.W).Tensor()))
 		u := autodiff.Reshape(c.Value(s.U), 1, s.U.Shape[0])
 		v := s.normalise(autodiff.MatMul(u, m, false, false))
 		u = s.normalise(autodiff.MatMul(v, m, false, true))

@@ -1,0 +1,97 @@
+package nn_test
+
+import (
+	"testing"
+
+	"afterimage/autodiff"
+	"afterimage/autodiff/gradcheck"
+	"afterimage/nn"
+	"afterimage/tensor"
+	"afterimage/tensor/ref"
+)
+
+// checkLayer tests first and second derivatives of forward with respect to extra inputs and every
+// trainable parameter of m. Buffers keep their initial values, singular vectors those of a first
+// iteration.
+func checkLayer(t *testing.T, m nn.Module, train bool, inputs []gradcheck.Input,
+	forward func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value, norms ...*nn.SpectralNorm) {
+	t.Helper()
+	s := tensor.NewScope(ref.New())
+	defer s.Close()
+	nn.InitDType(s, m, 11, tensor.F64)
+	params := nn.Trainable(m)
+	n := len(inputs)
+	for i, p := range params {
+		inputs = append(inputs, gradcheck.Normal(uint32(1000+i), p.Param.Shape...))
+	}
+	gradcheck.Check(t, func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
+		c := nn.NewCtx(g, train)
+		for i, p := range params {
+			c.Bind(p.Param, in[n+i])
+		}
+		for i, sn := range norms {
+			fixed := func(draw int, size int) *autodiff.Value {
+				x := gradcheck.Normal(uint32(draw+i), 1, size)
+				return g.Const(tensor.FromSlice(g.Scope(), x.Data, 1, size))
+			}
+			nn.FixSpectral(c, sn, fixed(2000, sn.W.Shape[0]), fixed(3000, sn.W.Shape[1:].Size()))
+		}
+		return forward(c, in[:n])
+	}, inputs)
+}
+
+func TestLayerDerivatives(t *testing.T) {
+	x := gradcheck.Normal(1, 2, 4, 3, 4) // [N H W C]
+	layer := func(l nn.Layer) func(*nn.Ctx, []*autodiff.Value) *autodiff.Value {
+		return func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Forward(c, in[0]) }
+	}
+	one := func(t *testing.T, l nn.Layer, train bool, in gradcheck.Input, norms ...*nn.SpectralNorm) {
+		t.Helper()
+		checkLayer(t, l, train, []gradcheck.Input{in}, layer(l), norms...)
+	}
+	t.Run("conv", func(t *testing.T) {
+		one(t, nn.NewConv2D(nn.ConvConfig{In: 4, Out: 2, Kernel: 3, Stride: 2, Pad: 1, Groups: 2}), false, x)
+	})
+	t.Run("spectral conv", func(t *testing.T) {
+		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 3, Kernel: 2, Spectral: true})
+		one(t, l, true, x, l.Norm)
+	})
+	t.Run("linear", func(t *testing.T) {
+		one(t, nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}), false, gradcheck.Normal(1, 4, 3))
+	})
+	t.Run("spectral linear", func(t *testing.T) {
+		l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 2, NoBias: true, Spectral: true})
+		one(t, l, false, gradcheck.Normal(1, 4, 3), l.Norm)
+	})
+	t.Run("embedding", func(t *testing.T) {
+		l := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 2, Spectral: true})
+		checkLayer(t, l, false, []gradcheck.Input{gradcheck.Normal(1, 4, 3)},
+			func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Mix(c, in[0]) }, l.Norm)
+	})
+	t.Run("normalize", func(t *testing.T) {
+		one(t, &nn.Normalize{Mean: []float64{1, 2, 3, 4}, Std: []float64{1, .5, 2, 3}}, false, x)
+	})
+	t.Run("attention", func(t *testing.T) {
+		l := nn.NewSelfAttention(8, 0, nil)
+		one(t, l, false, gradcheck.Normal(4, 2, 2, 4, 8), l.Theta.Norm, l.Phi.Norm, l.G.Norm, l.O.Norm)
+	})
+	for _, mode := range []struct {
+		name  string
+		train bool
+	}{{"train", true}, {"eval", false}} {
+		t.Run("batch norm "+mode.name, func(t *testing.T) {
+			one(t, nn.NewBatchNorm2D(4), mode.train, x)
+		})
+		t.Run("batch norm residual relu "+mode.name, func(t *testing.T) {
+			l := nn.NewBatchNorm2D(4)
+			checkLayer(t, l, mode.train, []gradcheck.Input{x, gradcheck.Normal(2, 2, 4, 3, 4)},
+				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.ForwardReLU(c, in[0], in[1]) })
+		})
+		t.Run("conditional batch norm "+mode.name, func(t *testing.T) {
+			l := nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 4, Cond: 2, Spectral: true})
+			checkLayer(t, l, mode.train, []gradcheck.Input{x, gradcheck.Normal(2, 2, 2)},
+				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.ForwardReLU(c, in[0], in[1]) },
+				l.Gain.Norm, l.Shift.Norm)
+		})
+	}
+}
