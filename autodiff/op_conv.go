@@ -6,12 +6,75 @@ import (
 	"afterimage/tensor"
 )
 
-// Conv2D computes y = C(x, w), the cross-correlation of x [N H W C] with w [O KH KW C/groups]:
-// y [N OH OW O], y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c].
+// Convolution and its gradients
+//
+// Three things meet in a convolution: pixels of the image x [N H W C], taps of the kernel
+// w [O KH KW C] and pixels of the output y [N OH OW O]. One equation ties their rows together, and
+// the same one their columns: tap u, laid upon output row i, reads image row
+//
+//	h = i·s − p + u·d        s stride, p padding, d dilation.        (1)
+//
+// Multiply an image pixel, a tap and an output pixel wherever (1) holds and h lies in the image,
+// and add everything up:
+//
+//	S(x, w, y) = Σ x[n,h,k,c] · w[o,u,v,c] · y[n,i,j,o].
+//
+// This one number is all there is to know about convolution. It is linear in each of its three
+// arguments while the other two stand still, so it has three partial derivatives. Each comes from
+// striking one factor out of the sum and leaving its indices free:
+//
+//	∂S/∂y = C(x, w)   [N OH OW O]    the convolution: every output pixel gathers what its taps read
+//	∂S/∂x = T(y, w)   [N H W C]      its way back: every output pixel paints the kernel onto the image
+//	∂S/∂w = W(x, y)   [O KH KW C]    per tap, one matrix product over all pixels that it joins
+//
+// And S, being linear in each argument, is that argument times its derivative:
+//
+//	S = ⟨y, C(x, w)⟩ = ⟨x, T(y, w)⟩ = ⟨w, W(x, y)⟩.        (2)
+//
+// The gradient. Let a loss send the cotangent dy back to y = C(x, w). To first order the loss changes
+// with y as ⟨dy, y⟩ does, and ⟨dy, C(x, w)⟩ is S(x, w, dy). So the gradient for the image is ∂S/∂x =
+// T(dy, w), the gradient for the kernel is ∂S/∂w = W(x, dy), and we are done.
+//
+// The gradient of the gradient. T takes an output and a kernel; let the cotangent d, an image, come
+// back to it. Again ⟨d, T(y, w)⟩ = S(d, w, y), the same number with d in the place of x: differentiate
+// it by y and by w. In general the cotangent takes the place of what the op computes, and the op's
+// own arguments stay where they are:
+//
+//	op         pairing         to 1st argument    to 2nd argument
+//	C(x, w)    S(x, w, dy)     T(dy, w)           W(x, dy)
+//	T(y, w)    S(d, w, y)      C(d, w)            W(d, y)
+//	W(x, y)    S(x, d, y)      T(y, d)            C(x, d)
+//
+// The table never leaves C, T and W: three kernels give convolution's derivatives of every order, and
+// the three VJP methods below are its rows.
+//
+// What shapes do not tell. The output's extent is a rounded quotient,
+//
+//	OH = ⌊(H + p + p′ − d·(KH−1) − 1) / s⌋ + 1,        p′ padding at the other end,
+//
+// and rounding forgets. With s = 2, p = p′ = 1 and KH = 3, images of 7 and of 8 rows both give 4: a
+// last row that no tap reads leaves no trace in y. Likewise, unpadded, kernels of 2 and of 3 rows both
+// make 3 out of 7. So T must be told the image's extent and W the kernel's; whichever extents lead back
+// to the shape of y are right, each the adjoint of another C. Rows that no tap reads get the gradient 0.
+//
+// Two remarks. Solved for the output row at s = d = 1, (1) reads i = h + p − u: the minus sign before u is
+// the kernel turned by 180° of which textbooks speak. And T is what decoders call a transposed
+// convolution, an op of its own right here: Conv2DInputGrad(x, w, 2·H, 2·W, p) doubles an image. With
+// groups, channels of x and of y are cut into as many slices and S is summed slice by slice.
+
+// Conv2D computes y = C(x, w), the cross-correlation of an image with a kernel,
+//
+//	y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c],
+//
+// zero outside the image: x [N H W C], w [O KH KW C/groups], y [N OH OW O].
+//
+// Panics if attributes are out of range, channels differ, or the kernel exceeds the padded image.
+// Convention: PyTorch's, but for the layout.
 func Conv2D(x, w *Value, p tensor.ConvParams) *Value {
 	checkConv("Conv2D", "x w", x, w, p)
-	if c := w.Dim(3) * p.Groups; x.Dim(3) != c {
-		misuse("Conv2D", fmt.Sprintf("channels differ: x has C=%d, w expects %d (%d groups)", x.Dim(3), c, p.Groups), "x w", x, w)
+	if c := w.Dim(3) * p.Groups; x.Dim(3) != c || w.Dim(0)%p.Groups != 0 {
+		misuse("Conv2D", fmt.Sprintf("channels differ: x has C=%d, w expects %d in %d groups",
+			x.Dim(3), c, p.Groups), "x w", x, w)
 	}
 	convOut("Conv2D", "x w", x, w, x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2), p)
 	return apply(convOp{p}, x, w)
@@ -32,29 +95,32 @@ func (o convOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, [
 
 func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	x, w := n.In(0), n.In(1)
-	dxs := make([]*Value, 2)
+	grads := make([]*Value, 2)
 	if need[0] {
-		dxs[0] = Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
+		grads[0] = Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
 	}
 	if need[1] {
-		dxs[1] = Conv2DWeightGrad(x, dy, w.Dim(1), w.Dim(2), o.p)
+		grads[1] = Conv2DWeightGrad(x, dy, w.Dim(1), w.Dim(2), o.p)
 	}
-	return dxs
+	return grads
 }
 
-// Conv2DInputGrad computes x = T(y, w), the adjoint of Conv2D in its image: y [N OH OW O],
-// w [O KH KW C/groups], x [N inH inW C]. It is also the transposed convolution.
-// Panics unless an inH×inW image gives y's extents.
-func Conv2DInputGrad(dy, w *Value, inH, inW int, p tensor.ConvParams) *Value {
-	checkConv("Conv2DInputGrad", "dy w", dy, w, p)
-	if dy.Dim(3) != w.Dim(0) {
-		misuse("Conv2DInputGrad", fmt.Sprintf("channels differ: dy has O=%d, w has %d", dy.Dim(3), w.Dim(0)), "dy w", dy, w)
+// Conv2DInputGrad computes x = T(y, w), the adjoint of Conv2D in its image, also known as transposed
+// convolution: y [N OH OW O], w [O KH KW C/groups], x [N inH inW C].
+//
+// Panics unless Conv2D makes OH×OW pixels of an inH×inW image.
+func Conv2DInputGrad(y, w *Value, inH, inW int, p tensor.ConvParams) *Value {
+	checkConv("Conv2DInputGrad", "y w", y, w, p)
+	if y.Dim(3) != w.Dim(0) || w.Dim(0)%p.Groups != 0 {
+		misuse("Conv2DInputGrad", fmt.Sprintf("channels differ: y has O=%d, w expects %d in %d groups",
+			y.Dim(3), w.Dim(0), p.Groups), "y w", y, w)
 	}
-	oh, ow := convOut("Conv2DInputGrad", "dy w", dy, w, inH, inW, w.Dim(1), w.Dim(2), p)
-	if dy.Dim(1) != oh || dy.Dim(2) != ow {
-		misuse("Conv2DInputGrad", fmt.Sprintf("a %d×%d image gives %d×%d outputs", inH, inW, oh, ow), "dy w", dy, w)
+	oh, ow := convOut("Conv2DInputGrad", "y w", y, w, inH, inW, w.Dim(1), w.Dim(2), p)
+	if y.Dim(1) != oh || y.Dim(2) != ow {
+		misuse("Conv2DInputGrad", fmt.Sprintf("a %d×%d image gives %d×%d outputs", inH, inW, oh, ow),
+			"y w", y, w)
 	}
-	return apply(convInputGradOp{inH, inW, p}, dy, w)
+	return apply(convInputGradOp{inH, inW, p}, y, w)
 }
 
 type convInputGradOp struct {
@@ -66,36 +132,40 @@ func (convInputGradOp) Name() string { return "Conv2DInputGrad" }
 func (convInputGradOp) Needs() Needs { return needsFactors }
 
 func (o convInputGradOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
-	dy, w := in[0], in[1]
-	dx := s.New(dy.DType(), dy.Dim(0), o.h, o.w, w.Dim(3)*o.p.Groups)
-	s.Backend().Conv2DInputGrad(dx, dy, w, o.p)
-	return dx, nil
+	y, w := in[0], in[1]
+	x := s.New(y.DType(), y.Dim(0), o.h, o.w, w.Dim(3)*o.p.Groups)
+	s.Backend().Conv2DInputGrad(x, y, w, o.p)
+	return x, nil
 }
 
 func (o convInputGradOp) VJP(n *Node, d *Value, need []bool) []*Value {
 	y, w := n.In(0), n.In(1)
-	dxs := make([]*Value, 2)
+	grads := make([]*Value, 2)
 	if need[0] {
-		dxs[0] = Conv2D(d, w, o.p)
+		grads[0] = Conv2D(d, w, o.p)
 	}
 	if need[1] {
-		dxs[1] = Conv2DWeightGrad(d, y, w.Dim(1), w.Dim(2), o.p)
+		grads[1] = Conv2DWeightGrad(d, y, w.Dim(1), w.Dim(2), o.p)
 	}
-	return dxs
+	return grads
 }
 
-// Conv2DWeightGrad computes w = W(x, y), the adjoint of Conv2D in its weight: x [N H W C],
-// y [N OH OW O], w [O kh kw C/groups]. Panics unless a kh×kw kernel gives y's extents.
-func Conv2DWeightGrad(x, dy *Value, kh, kw int, p tensor.ConvParams) *Value {
-	checkConv("Conv2DWeightGrad", "x dy", x, dy, p)
-	if x.Dim(0) != dy.Dim(0) || x.Dim(3)%p.Groups != 0 || dy.Dim(3)%p.Groups != 0 {
-		misuse("Conv2DWeightGrad", fmt.Sprintf("expected one N, and channels divisible by %d groups", p.Groups), "x dy", x, dy)
+// Conv2DWeightGrad computes w = W(x, y), the adjoint of Conv2D in its kernel: x [N H W C],
+// y [N OH OW O], w [O kh kw C/groups].
+//
+// Panics unless Conv2D with a kh×kw kernel makes OH×OW pixels of x.
+func Conv2DWeightGrad(x, y *Value, kh, kw int, p tensor.ConvParams) *Value {
+	checkConv("Conv2DWeightGrad", "x y", x, y, p)
+	if x.Dim(0) != y.Dim(0) || x.Dim(3)%p.Groups != 0 || y.Dim(3)%p.Groups != 0 {
+		misuse("Conv2DWeightGrad", fmt.Sprintf("expected one N, and channels that %d groups divide",
+			p.Groups), "x y", x, y)
 	}
-	oh, ow := convOut("Conv2DWeightGrad", "x dy", x, dy, x.Dim(1), x.Dim(2), kh, kw, p)
-	if dy.Dim(1) != oh || dy.Dim(2) != ow {
-		misuse("Conv2DWeightGrad", fmt.Sprintf("a %d×%d kernel gives %d×%d outputs", kh, kw, oh, ow), "x dy", x, dy)
+	oh, ow := convOut("Conv2DWeightGrad", "x y", x, y, x.Dim(1), x.Dim(2), kh, kw, p)
+	if y.Dim(1) != oh || y.Dim(2) != ow {
+		misuse("Conv2DWeightGrad", fmt.Sprintf("a %d×%d kernel gives %d×%d outputs", kh, kw, oh, ow),
+			"x y", x, y)
 	}
-	return apply(convWeightGradOp{kh, kw, p}, x, dy)
+	return apply(convWeightGradOp{kh, kw, p}, x, y)
 }
 
 type convWeightGradOp struct {
@@ -107,29 +177,29 @@ func (convWeightGradOp) Name() string { return "Conv2DWeightGrad" }
 func (convWeightGradOp) Needs() Needs { return needsFactors }
 
 func (o convWeightGradOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
-	x, dy := in[0], in[1]
-	dw := s.New(x.DType(), dy.Dim(3), o.kh, o.kw, x.Dim(3)/o.p.Groups)
-	s.Backend().Conv2DWeightGrad(dw, x, dy, o.p)
-	return dw, nil
+	x, y := in[0], in[1]
+	w := s.New(x.DType(), y.Dim(3), o.kh, o.kw, x.Dim(3)/o.p.Groups)
+	s.Backend().Conv2DWeightGrad(w, x, y, o.p)
+	return w, nil
 }
 
 func (o convWeightGradOp) VJP(n *Node, d *Value, need []bool) []*Value {
 	x, y := n.In(0), n.In(1)
-	dxs := make([]*Value, 2)
+	grads := make([]*Value, 2)
 	if need[0] {
-		dxs[0] = Conv2DInputGrad(y, d, x.Dim(1), x.Dim(2), o.p)
+		grads[0] = Conv2DInputGrad(y, d, x.Dim(1), x.Dim(2), o.p)
 	}
 	if need[1] {
-		dxs[1] = Conv2D(x, d, o.p)
+		grads[1] = Conv2D(x, d, o.p)
 	}
-	return dxs
+	return grads
 }
 
-// checkConv panics unless a and b, two of x, w and dy, have four axes and p is in range.
+// checkConv panics unless a and b, two of x, w and y, have four axes and p is in range.
 func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
 	floats(op, names, a, b)
 	if a.Rank() != 4 || b.Rank() != 4 {
-		misuse(op, "expected images NHWC and weights OHWI, four axes each", names, a, b)
+		misuse(op, "expected images NHWC and kernels OHWI, four axes each", names, a, b)
 	}
 	if min(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups) < 1 ||
 		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 {
@@ -137,10 +207,12 @@ func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
 	}
 }
 
-// convOut returns the output extents and panics where the kernel does not fit into the padded image.
+// convOut returns the output extents and panics where the kernel exceeds the padded image.
 func convOut(op, names string, a, b *Value, h, w, kh, kw int, p tensor.ConvParams) (oh, ow int) {
-	if kh < 1 || kw < 1 || p.DilH*(kh-1)+1 > h+p.PadTop+p.PadBottom || p.DilW*(kw-1)+1 > w+p.PadLeft+p.PadRight {
-		misuse(op, fmt.Sprintf("a %d×%d kernel does not fit a padded %d×%d image: %+v", kh, kw, h, w, p), names, a, b)
+	if kh < 1 || kw < 1 || p.DilH*(kh-1) >= h+p.PadTop+p.PadBottom ||
+		p.DilW*(kw-1) >= w+p.PadLeft+p.PadRight {
+		misuse(op, fmt.Sprintf("a %d×%d kernel does not fit a padded %d×%d image: %+v",
+			kh, kw, h, w, p), names, a, b)
 	}
 	return p.Out(h, w, kh, kw)
 }
