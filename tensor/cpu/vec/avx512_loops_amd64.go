@@ -30,15 +30,15 @@ func minOf(x []float32) float32 {
 	return m
 }
 
-// groups cuts the rows of n elements, c a row, into calls: whole groups of 8 rows, at most a span
+// groups cuts the rows of n elements, c a row, into calls: whole groups of 16 rows, at most a span
 // of elements a call, then the rows left over, one by one.
-func groups(n, c int, eight, one func(lo, count int)) {
-	const rows = 8
+func groups(n, c int, sixteen, one func(lo, count int)) {
+	const rows = 16
 	per := max(1, span/(rows*max(c, 1)))
 	lo, left := 0, n/max(c, 1)
 	for left >= rows {
 		count := min(per, left/rows)
-		eight(lo, count)
+		sixteen(lo, count)
 		lo += count * rows * c
 		left -= count * rows
 	}
@@ -50,7 +50,7 @@ func groups(n, c int, eight, one func(lo, count int)) {
 func colSum(acc []float64, x []float32) {
 	c := len(acc)
 	groups(len(x), c,
-		func(lo, count int) { colSum8AVX512(&acc[0], &x[lo], count, c) },
+		func(lo, count int) { colSum16AVX512(&acc[0], &x[lo], count, c) },
 		func(lo, count int) { colSum1AVX512(&acc[0], &x[lo], count, c) })
 }
 
@@ -58,7 +58,7 @@ func colMoments(sum, sumSq []float64, x, shift []float32) {
 	c := len(sum)
 	groups(len(x), c,
 		func(lo, count int) {
-			colMoments8AVX512(&sum[0], &sumSq[0], &x[lo], &shift[0], count, c)
+			colMoments16AVX512(&sum[0], &sumSq[0], &x[lo], &shift[0], count, c)
 		},
 		func(lo, count int) {
 			colMoments1AVX512(&sum[0], &sumSq[0], &x[lo], &shift[0], count, c)
@@ -69,7 +69,7 @@ func colDot2(s, t []float64, dy, x, mean, rstd []float32) {
 	c := len(s)
 	groups(len(x), c,
 		func(lo, count int) {
-			colDot28AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], count, c)
+			colDot216AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], count, c)
 		},
 		func(lo, count int) {
 			colDot21AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], count, c)
@@ -80,7 +80,7 @@ func colDot2ReLU(s, t []float64, dy, x, y, mean, rstd []float32) {
 	c := len(s)
 	groups(len(x), c,
 		func(lo, count int) {
-			colDot2ReLU8AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], count, c)
+			colDot2ReLU16AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], count, c)
 		},
 		func(lo, count int) {
 			colDot2ReLU1AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], count, c)

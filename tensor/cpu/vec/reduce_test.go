@@ -10,8 +10,8 @@ const (
 	// tolSum: a lane adds at most 16 float32 values, each partial sum rounded once, and products
 	// are rounded once more; everything after that is float64.
 	tolSum = 20.0
-	// tolMoments bounds mean and variance: 8 roundings of float32 and the final conversion.
-	tolMoments = 12.0
+	// tolMoments bounds mean and variance: 16 roundings of float32 and the final conversion.
+	tolMoments = 20.0
 	// tolVariance is the promised relative accuracy of a variance whose mean is 100 times the
 	// standard deviation: five digits.
 	tolVariance = 1e-5

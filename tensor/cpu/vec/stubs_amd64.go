@@ -279,40 +279,40 @@ func bf16ToF32AVX512(dst *float32, x *uint16, rows int, cols int)
 //go:noescape
 func f32ToBF16AVX512(dst *uint16, x *float32, rows int, cols int)
 
-// colSum8AVX512 computes acc += Σ x. Groups of 8 rows.
+// colSum16AVX512 computes acc += Σ x. Groups of 16 rows.
 //
 //go:noescape
-func colSum8AVX512(acc *float64, x *float32, groups int, cols int)
+func colSum16AVX512(acc *float64, x *float32, groups int, cols int)
 
 // colSum1AVX512 computes acc += Σ x. Groups of 1 rows.
 //
 //go:noescape
 func colSum1AVX512(acc *float64, x *float32, groups int, cols int)
 
-// colMoments8AVX512 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 8 rows.
+// colMoments16AVX512 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 16 rows.
 //
 //go:noescape
-func colMoments8AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
+func colMoments16AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 
 // colMoments1AVX512 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 1 rows.
 //
 //go:noescape
 func colMoments1AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 
-// colDot28AVX512 computes sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd. Groups of 8 rows.
+// colDot216AVX512 computes sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd. Groups of 16 rows.
 //
 //go:noescape
-func colDot28AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
+func colDot216AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 
 // colDot21AVX512 computes sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd. Groups of 1 rows.
 //
 //go:noescape
 func colDot21AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 
-// colDot2ReLU8AVX512 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 8 rows.
+// colDot2ReLU16AVX512 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 16 rows.
 //
 //go:noescape
-func colDot2ReLU8AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+func colDot2ReLU16AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
 
 // colDot2ReLU1AVX512 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 1 rows.
 //

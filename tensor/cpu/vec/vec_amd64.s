@@ -4446,9 +4446,9 @@ GLOBL c00007fff<>(SB), RODATA|NOPTR, $4
 DATA c00400000<>+0(SB)/4, $0x00400000
 GLOBL c00400000<>(SB), RODATA|NOPTR, $4
 
-// func colSum8AVX512(acc *float64, x *float32, groups int, cols int)
+// func colSum16AVX512(acc *float64, x *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·colSum8AVX512(SB), NOSPLIT, $0-32
+TEXT ·colSum16AVX512(SB), NOSPLIT, $0-32
 	MOVQ         acc+0(FP), CX
 	MOVQ         x+8(FP), DX
 	MOVQ         cols+24(FP), BX
@@ -4541,6 +4541,73 @@ panel:
 	VADDPS        Z4, Z2, Z2
 	VMOVUPS       192(DX)(R8*1), Z4
 	VADDPS        Z4, Z3, Z3
+	LEAQ          (DX)(BX*8), DX
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*2), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*2), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*2), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*2), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(SI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(SI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(SI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(SI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*4), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*4), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*4), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*4), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(DI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(DI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(DI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(DI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(SI*2), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(SI*2), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(SI*2), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(SI*2), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(R8*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(R8*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(R8*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(R8*1), Z4
+	VADDPS        Z4, Z3, Z3
+	SUBQ          R8, DX
+	SUBQ          BX, DX
 	VEXTRACTF64X4 $0x01, Z0, Y4
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (CX)(AX*8), Z0, Z0
@@ -4598,6 +4665,25 @@ vector:
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS       (DX)(R8*1), Z1
 	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*8), DX
+	VMOVUPS       (DX), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*2), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(SI*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*4), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(DI*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(SI*2), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(R8*1), Z1
+	VADDPS        Z1, Z0, Z0
+	SUBQ          R8, DX
+	SUBQ          BX, DX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (CX)(AX*8), Z0, Z0
@@ -4630,6 +4716,25 @@ vectorDone:
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(R8*1), K1, Z1
 	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*8), DX
+	VMOVUPS.Z     (DX), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*2), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(SI*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*4), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(DI*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(SI*2), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(R8*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	SUBQ          R8, DX
+	SUBQ          BX, DX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     (CX)(AX*8), K2, Z2
@@ -4645,6 +4750,7 @@ next:
 	ANDQ $+15, AX
 	LEAQ (DX)(AX*4), DX
 	ADDQ R8, DX
+	LEAQ (DX)(BX*8), DX
 	DECQ groups+16(FP)
 	JNZ  group
 	VZEROUPPER
@@ -4766,9 +4872,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func colMoments8AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
+// func colMoments16AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·colMoments8AVX512(SB), NOSPLIT, $0-48
+TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
 	MOVQ         sum+0(FP), CX
 	MOVQ         sumSq+8(FP), DX
 	MOVQ         x+16(FP), BX
@@ -4920,6 +5026,135 @@ panel:
 	VFMADD231PS   Z0, Z13, Z11
 	VFMADD231PS   Z13, Z13, Z12
 	VMOVUPS       (BX)(R10*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R10*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R10*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R10*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	LEAQ          (BX)(DI*8), BX
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R8*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R8*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R8*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R8*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*4), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*4), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*4), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*4), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R9*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R9*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R9*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R9*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R8*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R8*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R8*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R8*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R10*1), Z13
 	VSUBPS        Z1, Z13, Z1
 	VFMADD231PS   Z0, Z1, Z2
 	VFMADD231PS   Z1, Z1, Z3
@@ -4935,6 +5170,8 @@ panel:
 	VSUBPS        Z10, Z1, Z1
 	VFMADD231PS   Z0, Z1, Z11
 	VFMADD231PS   Z1, Z1, Z12
+	SUBQ          R10, BX
+	SUBQ          DI, BX
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VCVTPS2PD     Y2, Z2
 	VADDPD        (CX)(AX*8), Z2, Z2
@@ -5035,9 +5272,44 @@ vector:
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
 	VMOVUPS       (BX)(R10*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*8), BX
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*4), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
 	VSUBPS        Z1, Z4, Z1
 	VFMADD231PS   Z0, Z1, Z2
 	VFMADD231PS   Z1, Z1, Z3
+	SUBQ          R10, BX
+	SUBQ          DI, BX
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VCVTPS2PD     Y2, Z2
 	VADDPD        (CX)(AX*8), Z2, Z2
@@ -5092,9 +5364,44 @@ vectorDone:
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
 	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*8), BX
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*4), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
 	VSUBPS        Z1, Z4, Z1
 	VFMADD231PS   Z0, Z1, Z2
 	VFMADD231PS   Z1, Z1, Z3
+	SUBQ          R10, BX
+	SUBQ          DI, BX
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VCVTPS2PD     Y2, Z2
 	VMOVUPD.Z     (CX)(AX*8), K2, Z4
@@ -5119,6 +5426,7 @@ next:
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
 	ADDQ R10, BX
+	LEAQ (BX)(DI*8), BX
 	DECQ groups+32(FP)
 	JNZ  group
 	VZEROUPPER
@@ -5310,9 +5618,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func colDot28AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
+// func colDot216AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·colDot28AVX512(SB), NOSPLIT, $0-64
+TEXT ·colDot216AVX512(SB), NOSPLIT, $0-64
 	MOVQ         sumDy+0(FP), CX
 	MOVQ         sumDyXhat+8(FP), DX
 	MOVQ         dy+16(FP), BX
@@ -5500,6 +5808,168 @@ panel:
 	VMOVUPS       (BX)(R12*1), Z16
 	VMOVUPS       (SI)(R12*1), Z17
 	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R12*1), Z16
+	VMOVUPS       64(SI)(R12*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R12*1), Z16
+	VMOVUPS       128(SI)(R12*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R12*1), Z16
+	VMOVUPS       192(SI)(R12*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R9*8), BX
+	LEAQ          (SI)(R9*8), SI
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*1), Z16
+	VMOVUPS       (SI)(R9*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*1), Z16
+	VMOVUPS       64(SI)(R9*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*1), Z16
+	VMOVUPS       128(SI)(R9*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*1), Z16
+	VMOVUPS       192(SI)(R9*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*2), Z16
+	VMOVUPS       (SI)(R9*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*2), Z16
+	VMOVUPS       64(SI)(R9*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*2), Z16
+	VMOVUPS       128(SI)(R9*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*2), Z16
+	VMOVUPS       192(SI)(R9*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*1), Z16
+	VMOVUPS       64(SI)(R10*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*1), Z16
+	VMOVUPS       128(SI)(R10*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*1), Z16
+	VMOVUPS       192(SI)(R10*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*4), Z16
+	VMOVUPS       (SI)(R9*4), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*4), Z16
+	VMOVUPS       64(SI)(R9*4), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*4), Z16
+	VMOVUPS       128(SI)(R9*4), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*4), Z16
+	VMOVUPS       192(SI)(R9*4), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R11*1), Z16
+	VMOVUPS       (SI)(R11*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R11*1), Z16
+	VMOVUPS       64(SI)(R11*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R11*1), Z16
+	VMOVUPS       128(SI)(R11*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R11*1), Z16
+	VMOVUPS       192(SI)(R11*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*2), Z16
+	VMOVUPS       (SI)(R10*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*2), Z16
+	VMOVUPS       64(SI)(R10*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*2), Z16
+	VMOVUPS       128(SI)(R10*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*2), Z16
+	VMOVUPS       192(SI)(R10*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R12*1), Z16
+	VMOVUPS       (SI)(R12*1), Z17
+	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z0
 	VFMADD231PS   Z0, Z16, Z3
 	VMOVUPS       64(BX)(R12*1), Z0
@@ -5517,6 +5987,10 @@ panel:
 	VADDPS        Z0, Z14, Z14
 	VSUBPS        Z12, Z4, Z4
 	VFMADD231PS   Z4, Z0, Z15
+	SUBQ          R12, BX
+	SUBQ          R9, BX
+	SUBQ          R12, SI
+	SUBQ          R9, SI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -5632,8 +6106,54 @@ vector:
 	VMOVUPS       (BX)(R12*1), Z4
 	VMOVUPS       (SI)(R12*1), Z5
 	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*8), BX
+	LEAQ          (SI)(R9*8), SI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (SI)(R9*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*2), Z4
+	VMOVUPS       (SI)(R9*2), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*4), Z4
+	VMOVUPS       (SI)(R9*4), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R12*1), Z4
+	VMOVUPS       (SI)(R12*1), Z5
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
+	SUBQ          R12, BX
+	SUBQ          R9, BX
+	SUBQ          R12, SI
+	SUBQ          R9, SI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -5700,8 +6220,54 @@ vectorDone:
 	VMOVUPS.Z     (BX)(R12*1), K1, Z4
 	VMOVUPS.Z     (SI)(R12*1), K1, Z5
 	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*8), BX
+	LEAQ          (SI)(R9*8), SI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (SI)(R9*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*2), K1, Z4
+	VMOVUPS.Z     (SI)(R9*2), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*4), K1, Z4
+	VMOVUPS.Z     (SI)(R9*4), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R12*1), K1, Z4
+	VMOVUPS.Z     (SI)(R12*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
+	SUBQ          R12, BX
+	SUBQ          R9, BX
+	SUBQ          R12, SI
+	SUBQ          R9, SI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -5727,10 +6293,12 @@ next:
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
 	ADDQ R12, BX
+	LEAQ (BX)(R9*8), BX
 	MOVQ cols+56(FP), AX
 	ANDQ $+15, AX
 	LEAQ (SI)(AX*4), SI
 	ADDQ R12, SI
+	LEAQ (SI)(R9*8), SI
 	DECQ groups+48(FP)
 	JNZ  group
 	VZEROUPPER
@@ -5947,9 +6515,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func colDot2ReLU8AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+// func colDot2ReLU16AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·colDot2ReLU8AVX512(SB), NOSPLIT, $0-72
+TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
 	MOVQ         sumDy+0(FP), CX
 	MOVQ         sumDyXhat+8(FP), DX
 	MOVQ         dy+16(FP), BX
@@ -6254,6 +6822,297 @@ panel:
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R13*1), Z16
+	VMOVUPS       64(SI)(R13*1), Z17
+	VMOVUPS       64(DI)(R13*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R13*1), Z16
+	VMOVUPS       128(SI)(R13*1), Z17
+	VMOVUPS       128(DI)(R13*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R13*1), Z16
+	VMOVUPS       192(SI)(R13*1), Z17
+	VMOVUPS       192(DI)(R13*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R10*8), BX
+	LEAQ          (SI)(R10*8), SI
+	LEAQ          (DI)(R10*8), DI
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
+	VMOVUPS       64(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
+	VMOVUPS       128(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
+	VMOVUPS       192(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
+	VMOVUPS       (DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*1), Z16
+	VMOVUPS       64(SI)(R10*1), Z17
+	VMOVUPS       64(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*1), Z16
+	VMOVUPS       128(SI)(R10*1), Z17
+	VMOVUPS       128(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*1), Z16
+	VMOVUPS       192(SI)(R10*1), Z17
+	VMOVUPS       192(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*2), Z16
+	VMOVUPS       (SI)(R10*2), Z17
+	VMOVUPS       (DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*2), Z16
+	VMOVUPS       64(SI)(R10*2), Z17
+	VMOVUPS       64(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*2), Z16
+	VMOVUPS       128(SI)(R10*2), Z17
+	VMOVUPS       128(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*2), Z16
+	VMOVUPS       192(SI)(R10*2), Z17
+	VMOVUPS       192(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R11*1), Z16
+	VMOVUPS       (SI)(R11*1), Z17
+	VMOVUPS       (DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R11*1), Z16
+	VMOVUPS       64(SI)(R11*1), Z17
+	VMOVUPS       64(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R11*1), Z16
+	VMOVUPS       128(SI)(R11*1), Z17
+	VMOVUPS       128(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R11*1), Z16
+	VMOVUPS       192(SI)(R11*1), Z17
+	VMOVUPS       192(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*4), Z16
+	VMOVUPS       (SI)(R10*4), Z17
+	VMOVUPS       (DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*4), Z16
+	VMOVUPS       64(SI)(R10*4), Z17
+	VMOVUPS       64(DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*4), Z16
+	VMOVUPS       128(SI)(R10*4), Z17
+	VMOVUPS       128(DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*4), Z16
+	VMOVUPS       192(SI)(R10*4), Z17
+	VMOVUPS       192(DI)(R10*4), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R12*1), Z16
+	VMOVUPS       (SI)(R12*1), Z17
+	VMOVUPS       (DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R12*1), Z16
+	VMOVUPS       64(SI)(R12*1), Z17
+	VMOVUPS       64(DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R12*1), Z16
+	VMOVUPS       128(SI)(R12*1), Z17
+	VMOVUPS       128(DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R12*1), Z16
+	VMOVUPS       192(SI)(R12*1), Z17
+	VMOVUPS       192(DI)(R12*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R11*2), Z16
+	VMOVUPS       (SI)(R11*2), Z17
+	VMOVUPS       (DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R11*2), Z16
+	VMOVUPS       64(SI)(R11*2), Z17
+	VMOVUPS       64(DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R11*2), Z16
+	VMOVUPS       128(SI)(R11*2), Z17
+	VMOVUPS       128(DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R11*2), Z16
+	VMOVUPS       192(SI)(R11*2), Z17
+	VMOVUPS       192(DI)(R11*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R13*1), Z16
+	VMOVUPS       (SI)(R13*1), Z17
+	VMOVUPS       (DI)(R13*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z0
 	VFMADD231PS   Z0, Z16, Z3
 	VMOVUPS       64(BX)(R13*1), Z0
@@ -6283,6 +7142,12 @@ panel:
 	VADDPS        Z0, Z14, Z14
 	VSUBPS        Z12, Z4, Z4
 	VFMADD231PS   Z4, Z0, Z15
+	SUBQ          R13, BX
+	SUBQ          R10, BX
+	SUBQ          R13, SI
+	SUBQ          R10, SI
+	SUBQ          R13, DI
+	SUBQ          R10, DI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -6431,8 +7296,89 @@ vector:
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*8), BX
+	LEAQ          (SI)(R10*8), SI
+	LEAQ          (DI)(R10*8), DI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VMOVUPS       (DI), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VMOVUPS       (DI)(R10*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (DI)(R10*2), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*4), Z4
+	VMOVUPS       (SI)(R10*4), Z5
+	VMOVUPS       (DI)(R10*4), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R12*1), Z4
+	VMOVUPS       (SI)(R12*1), Z5
+	VMOVUPS       (DI)(R12*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*2), Z4
+	VMOVUPS       (SI)(R11*2), Z5
+	VMOVUPS       (DI)(R11*2), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R13*1), Z4
+	VMOVUPS       (SI)(R13*1), Z5
+	VMOVUPS       (DI)(R13*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
+	SUBQ          R13, BX
+	SUBQ          R10, BX
+	SUBQ          R13, SI
+	SUBQ          R10, SI
+	SUBQ          R13, DI
+	SUBQ          R10, DI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -6532,8 +7478,89 @@ vectorDone:
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*8), BX
+	LEAQ          (SI)(R10*8), SI
+	LEAQ          (DI)(R10*8), DI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VMOVUPS.Z     (DI), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VMOVUPS.Z     (DI)(R10*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (DI)(R10*2), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (DI)(R11*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*4), K1, Z4
+	VMOVUPS.Z     (SI)(R10*4), K1, Z5
+	VMOVUPS.Z     (DI)(R10*4), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R12*1), K1, Z4
+	VMOVUPS.Z     (SI)(R12*1), K1, Z5
+	VMOVUPS.Z     (DI)(R12*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*2), K1, Z4
+	VMOVUPS.Z     (SI)(R11*2), K1, Z5
+	VMOVUPS.Z     (DI)(R11*2), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R13*1), K1, Z4
+	VMOVUPS.Z     (SI)(R13*1), K1, Z5
+	VMOVUPS.Z     (DI)(R13*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
+	SUBQ          R13, BX
+	SUBQ          R10, BX
+	SUBQ          R13, SI
+	SUBQ          R10, SI
+	SUBQ          R13, DI
+	SUBQ          R10, DI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -6559,14 +7586,17 @@ next:
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
 	ADDQ R13, BX
+	LEAQ (BX)(R10*8), BX
 	MOVQ cols+64(FP), AX
 	ANDQ $+15, AX
 	LEAQ (SI)(AX*4), SI
 	ADDQ R13, SI
+	LEAQ (SI)(R10*8), SI
 	MOVQ cols+64(FP), AX
 	ANDQ $+15, AX
 	LEAQ (DI)(AX*4), DI
 	ADDQ R13, DI
+	LEAQ (DI)(R10*8), DI
 	DECQ groups+56(FP)
 	JNZ  group
 	VZEROUPPER

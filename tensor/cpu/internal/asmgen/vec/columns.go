@@ -10,8 +10,8 @@ import (
 )
 
 // groupRows is how many rows are added in float32 before the sum goes into the float64
-// accumulators in memory: enough to hide their traffic, few enough to keep 22 bits.
-const groupRows = 8
+// accumulators in memory: enough to hide their traffic, few enough to keep 20 bits at the very worst.
+const groupRows = 16
 
 // panel is how many vectors of a row are taken before the next row: 4 make a row of 64 channels
 // one piece, and memory is read strictly in order.
@@ -171,8 +171,9 @@ func (l *columnState) nextGroup() {
 		l.Load(l.Param("cols"), rest)
 		l.ANDQ(operand.I8(15), rest)
 		l.LEAQ(operand.Mem{Base: p, Index: rest, Scale: 4}, p)
-		if l.rows > 1 {
+		if l.rows > 1 { // 15 rows, after the one that the column loop has done
 			l.ADDQ(l.b7, p)
+			l.LEAQ(operand.Mem{Base: p, Index: l.b1, Scale: 8}, p)
 		}
 	}
 }
@@ -215,13 +216,25 @@ func (l *columnState) columns(n int, masked bool) {
 			s[c] = append(s[c], l.zero())
 		}
 	}
+	const reach = 8 // rows that one pointer addresses
 	for r := range l.rows {
+		if r == reach {
+			for _, p := range l.ptr {
+				l.LEAQ(operand.Mem{Base: p, Index: l.b1, Scale: reach}, p)
+			}
+		}
 		for c := range n {
 			var x []V
 			for _, p := range l.ptr {
-				x = append(x, l.load(l.rowAt(p, r, 64*c), masked))
+				x = append(x, l.load(l.rowAt(p, r%reach, 64*c), masked))
 			}
 			l.k.row(l.gen, s[c], x, v[c], l.one)
+		}
+	}
+	if l.rows > reach {
+		for _, p := range l.ptr {
+			l.SUBQ(l.b7, p)
+			l.SUBQ(l.b1, p)
 		}
 	}
 	for c := range n {
