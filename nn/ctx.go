@@ -30,11 +30,12 @@ type Ctx struct {
 	derived map[any]any
 }
 
-// NewCtx returns the context of one forward pass on g. Call it outside Graph.Tidy. Parameters in learn become leaves, with respect to
-// which Grad can differentiate; all others are constants, and no gradient is computed for them.
+// NewCtx returns the context of one forward pass on g. Call it outside Graph.Tidy. Parameters in
+// learn become leaves, with respect to which Grad can differentiate; all others are constants, and
+// no gradient is computed for them.
 func NewCtx(g *autodiff.Graph, train bool, learn ...Params) *Ctx {
-	c := &Ctx{Graph: g, Train: train, scope: g.Scope(), leaves: map[*Param]*autodiff.Value{}, learn: map[*Param]bool{},
-		derived: map[any]any{}}
+	c := &Ctx{Graph: g, Train: train, scope: g.Scope(),
+		leaves: map[*Param]*autodiff.Value{}, learn: map[*Param]bool{}, derived: map[any]any{}}
 	for _, list := range learn {
 		for _, p := range list {
 			c.learn[p.Param] = true
@@ -49,7 +50,8 @@ func (c *Ctx) Value(p *Param) *autodiff.Value {
 	v := c.leaves[p]
 	if v == nil {
 		if p.T == nil {
-			panic(&tensor.Error{Op: "Ctx.Value", Reason: "a parameter has no values: call Init or load weights first"})
+			panic(&tensor.Error{Op: "Ctx.Value",
+				Reason: "a parameter has no values: call Init or load weights first"})
 		}
 		if c.learn[p] {
 			v = c.Graph.Leaf(p.T)
@@ -62,12 +64,13 @@ func (c *Ctx) Value(p *Param) *autodiff.Value {
 }
 
 // Bind makes the pass use v as the value of p, for networks whose weights are themselves computed
-// and for gradient checks. Call it before the first use of p. Panics if v does not have p's shape or
-// p has been used.
+// and for gradient checks. Call it before the first use of p. Panics if v does not have p's shape
+// or p has been used.
 func (c *Ctx) Bind(p *Param, v *autodiff.Value) {
 	if _, used := c.leaves[p]; used || !v.Shape().Equal(p.Shape) {
-		panic(&tensor.Error{Op: "Ctx.Bind", Operands: []tensor.Operand{tensor.Describe("v", v.Tensor())},
-			Reason: fmt.Sprintf("expected shape %v and a parameter not used yet in this pass", p.Shape)})
+		panic(&tensor.Error{Op: "Ctx.Bind",
+			Operands: []tensor.Operand{tensor.Describe("v", v.Tensor())},
+			Reason:   fmt.Sprintf("expected shape %v and a parameter not used before", p.Shape)})
 	}
 	c.leaves[p] = v
 }
@@ -81,9 +84,9 @@ func (c *Ctx) Values(ps Params) []*autodiff.Value {
 	return out
 }
 
-// Derived returns what make computed the first time it was called with this key in this pass. Layers use
-// it for what is computed once from their parameters, whatever the number of forward calls:
-// a spectrally normalised weight with its one power iteration.
+// Derived returns what make computed the first time it was called with this key in this pass.
+// Layers use it for what is computed once from their parameters, whatever the number of forward
+// calls: a spectrally normalised weight with its one power iteration.
 func Derived[T any](c *Ctx, key any, make func() T) T {
 	if v, ok := c.derived[key]; ok {
 		return v.(T)

@@ -45,12 +45,14 @@ func TestLayerDerivatives(t *testing.T) {
 	layer := func(l nn.Layer) func(*nn.Ctx, []*autodiff.Value) *autodiff.Value {
 		return func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Forward(c, in[0]) }
 	}
-	one := func(t *testing.T, l nn.Layer, train bool, in gradcheck.Input, norms ...*nn.SpectralNorm) {
+	one := func(t *testing.T, l nn.Layer, train bool, in gradcheck.Input,
+		norms ...*nn.SpectralNorm) {
 		t.Helper()
 		checkLayer(t, l, train, []gradcheck.Input{in}, layer(l), norms...)
 	}
 	t.Run("conv", func(t *testing.T) {
-		one(t, nn.NewConv2D(nn.ConvConfig{In: 4, Out: 2, Kernel: 3, Stride: 2, Pad: 1, Groups: 2}), false, x)
+		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 2, Kernel: 3, Stride: 2, Pad: 1, Groups: 2})
+		one(t, l, false, x)
 	})
 	t.Run("spectral conv", func(t *testing.T) {
 		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 3, Kernel: 2, Spectral: true})
@@ -66,14 +68,16 @@ func TestLayerDerivatives(t *testing.T) {
 	t.Run("embedding", func(t *testing.T) {
 		l := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 2, Spectral: true})
 		checkLayer(t, l, false, []gradcheck.Input{gradcheck.Normal(1, 4, 3)},
-			func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Mix(c, in[0]) }, l.Norm)
+			func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Mix(c, in[0]) },
+			l.Norm)
 	})
 	t.Run("normalize", func(t *testing.T) {
 		one(t, &nn.Normalize{Mean: []float64{1, 2, 3, 4}, Std: []float64{1, .5, 2, 3}}, false, x)
 	})
 	t.Run("attention", func(t *testing.T) {
 		l := nn.NewSelfAttention(8, 0, nil)
-		one(t, l, false, gradcheck.Normal(4, 2, 2, 4, 8), l.Theta.Norm, l.Phi.Norm, l.G.Norm, l.O.Norm)
+		one(t, l, false, gradcheck.Normal(4, 2, 2, 4, 8),
+			l.Theta.Norm, l.Phi.Norm, l.G.Norm, l.O.Norm)
 	})
 	for _, mode := range []struct {
 		name  string
@@ -85,12 +89,16 @@ func TestLayerDerivatives(t *testing.T) {
 		t.Run("batch norm residual relu "+mode.name, func(t *testing.T) {
 			l := nn.NewBatchNorm2D(4)
 			checkLayer(t, l, mode.train, []gradcheck.Input{x, gradcheck.Normal(2, 2, 4, 3, 4)},
-				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.ForwardReLU(c, in[0], in[1]) })
+				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value {
+					return l.ForwardReLU(c, in[0], in[1])
+				})
 		})
 		t.Run("conditional batch norm "+mode.name, func(t *testing.T) {
 			l := nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 4, Cond: 2, Spectral: true})
 			checkLayer(t, l, mode.train, []gradcheck.Input{x, gradcheck.Normal(2, 2, 2)},
-				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.ForwardReLU(c, in[0], in[1]) },
+				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value {
+					return l.ForwardReLU(c, in[0], in[1])
+				},
 				l.Gain.Norm, l.Shift.Norm)
 		})
 	}

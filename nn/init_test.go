@@ -75,12 +75,14 @@ func TestOrthogonal(t *testing.T) {
 	}
 }
 
-// The sign fix makes the distribution uniform: without it the first entry's sign would be fixed by LAPACK.
+// The sign fix makes the distribution uniform: without it the first entry's sign would be fixed by
+// LAPACK.
 func TestOrthogonalSigns(t *testing.T) {
 	positive := 0
 	const draws = 200
 	for i := range draws {
-		v := nn.Orthogonal{}.Values(tensor.NewRNG(tensor.NewKey(uint64(i), "init"), 0), tensor.Shape{2, 2})
+		v := nn.Orthogonal{}.Values(tensor.NewRNG(tensor.NewKey(uint64(i), "init"), 0),
+			tensor.Shape{2, 2})
 		if v[0] > 0 {
 			positive++
 		}

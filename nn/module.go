@@ -83,8 +83,9 @@ func Count(m Module) int {
 	return n
 }
 
-// Init gives every parameter of m memory in s and its initial value. The random numbers of a parameter
-// depend on seed and the parameter's name alone, so that adding a layer changes no other layer.
+// Init gives every parameter of m memory in s and its initial value. The random numbers of a
+// parameter depend on seed and the parameter's name alone, so that adding a layer changes no other
+// layer.
 func Init(s *tensor.Scope, m Module, seed uint64) { InitDType(s, m, seed, tensor.F32) }
 
 // InitDType is Init in another floating-point type; F64 serves gradient checks.
@@ -101,7 +102,9 @@ func (ps Params) Tensors() []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(ps))
 	for i, p := range ps {
 		if p.Param.T == nil {
-			panic(&tensor.Error{Op: "Params", Reason: fmt.Sprintf("parameter %s has no values: call Init or load weights first", p.Name)})
+			panic(&tensor.Error{Op: "Params",
+				Reason: fmt.Sprintf("parameter %s has no values: call Init or load weights first",
+					p.Name)})
 		}
 		out[i] = p.Param.T
 	}

@@ -25,9 +25,11 @@ func layers() map[string]nn.Module {
 		"sn linear": nn.NewLinear(nn.LinearConfig{In: 3, Out: 2, NoBias: true, Spectral: true}),
 		"embedding": nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 2, Spectral: true}),
 		"bn":        nn.NewBatchNorm2D(3),
-		"cbn":       nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 3, Cond: 2, Spectral: true}),
+		"cbn": nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 3, Cond: 2,
+			Spectral: true}),
 		"attention": nn.NewSelfAttention(8, 0, nil),
-		"sequential": nn.Sequential{nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}), nn.Func(autodiff.ReLU),
+		"sequential": nn.Sequential{nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}),
+			nn.Func(autodiff.ReLU),
 			nn.NewLinear(nn.LinearConfig{In: 2, Out: 1})},
 	}
 }
@@ -129,7 +131,8 @@ func TestBatchNormTrainAndEval(t *testing.T) {
 		if got, want := l.Mean.T.Floats()[ch], 0.1*mean[ch]; math.Abs(got-want) > f64Tol {
 			t.Errorf("running mean %d: got %g, want %g", ch, got, want)
 		}
-		if got, want := l.Var.T.Floats()[ch], 0.9+0.1*variance[ch]*n/(n-1); math.Abs(got-want) > f64Tol {
+		if got, want := l.Var.T.Floats()[ch],
+			0.9+0.1*variance[ch]*n/(n-1); math.Abs(got-want) > f64Tol {
 			t.Errorf("running variance %d: got %g, want %g", ch, got, want)
 		}
 	}
@@ -149,7 +152,10 @@ func TestBatchNormRefusesOneValueInTraining(t *testing.T) {
 	e := newEnv(t)
 	l := nn.NewBatchNorm2D(2)
 	nn.InitDType(e.s, l, 1, tensor.F64)
-	err := tensor.Try(func() { l.Forward(nn.NewCtx(e.g, true), e.g.Const(e.normal(1, 1, 1, 1, 2))) })
+	err := tensor.Try(func() {
+		l.Forward(nn.NewCtx(e.g, true), e.g.Const(e.normal(1, 1, 1, 1,
+			2)))
+	})
 	if err == nil || !strings.Contains(err.Error(), "at least 2 values") {
 		t.Errorf("got %v", err)
 	}
@@ -180,7 +186,8 @@ func TestStandingStatistics(t *testing.T) {
 func TestConditionalBatchNorm(t *testing.T) {
 	e := newEnv(t)
 	for _, train := range []bool{true, false} {
-		l := nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 2, Cond: 3, Init: nn.Constant(0)})
+		l := nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 2, Cond: 3,
+			Init: nn.Constant(0)})
 		plain := nn.NewBatchNorm2D(2)
 		nn.InitDType(e.s, l, 1, tensor.F64)
 		nn.InitDType(e.s, plain, 1, tensor.F64)
@@ -385,7 +392,8 @@ func TestEmbeddingMixEqualsLookupOnOneHot(t *testing.T) {
 
 func TestConvMACsAgreeWithOutput(t *testing.T) {
 	e := newEnv(t)
-	l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 6, Kernel: 3, Stride: 2, Pad: 1, Dilation: 2, Groups: 2})
+	l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 6, Kernel: 3, Stride: 2, Pad: 1, Dilation: 2,
+		Groups: 2})
 	nn.InitDType(e.s, l, 1, tensor.F64)
 	y := l.Forward(nn.NewCtx(e.g, false), e.g.Const(e.normal(1, 1, 9, 8, 4)))
 	macs, oh, ow := l.MACs(9, 8)

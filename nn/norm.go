@@ -19,8 +19,8 @@ const (
 //	y = γ·(x − μ)/√(σ² + eps) + β.
 //
 // In training μ and σ² (biased: divided by n = N·H·W) are the batch's, and the running statistics
-// move by Momentum toward μ and the unbiased variance σ²·n/(n−1). In evaluation they are the running
-// statistics, folded into one scale and shift.
+// move by Momentum toward μ and the unbiased variance σ²·n/(n−1). In evaluation they are the
+// running statistics, folded into one scale and shift.
 //
 // Parameters: "weight" γ, "bias" β, buffers "running_mean", "running_var", all [C].
 //
@@ -34,7 +34,8 @@ type BatchNorm2D struct {
 // NewBatchNorm2D declares a layer for the given number of channels with PyTorch's defaults.
 func NewBatchNorm2D(channels int) *BatchNorm2D {
 	if channels <= 0 {
-		panic(&tensor.Error{Op: "NewBatchNorm2D", Reason: fmt.Sprintf("channels %d must be positive", channels)})
+		panic(&tensor.Error{Op: "NewBatchNorm2D",
+			Reason: fmt.Sprintf("channels %d must be positive", channels)})
 	}
 	mean, variance := newRunningStats(channels)
 	return &BatchNorm2D{
@@ -122,8 +123,9 @@ func (c *Ctx) recordStats(mean, variance *Param, stats autodiff.BatchStats, mome
 	}
 	n := float64(stats.Count)
 	if stats.Count < 2 {
-		panic(&tensor.Error{Op: "BatchNorm2D", Reason: fmt.Sprintf("training needs at least 2 values "+
-			"for each channel, got %d: use a larger batch or evaluation mode", stats.Count)})
+		panic(&tensor.Error{Op: "BatchNorm2D",
+			Reason: fmt.Sprintf("training needs at least 2 values "+
+				"for each channel, got %d: use a larger batch or evaluation mode", stats.Count)})
 	}
 	c.Updates.Average(mean, stats.Mean, momentum, 1)
 	c.Updates.Average(variance, stats.Variance, momentum, n/(n-1))
@@ -131,8 +133,8 @@ func (c *Ctx) recordStats(mean, variance *Param, stats autodiff.BatchStats, mome
 
 // StandingStats replaces running statistics by averages over a number of batches of one frozen
 // network: BigGAN's standing statistics. Put it into the Ctx of evaluation passes; normalisation
-// layers then use their batch's statistics and add them here. Apply writes the averages of the means
-// and of the biased variances to the running statistics.
+// layers then use their batch's statistics and add them here. Apply writes the averages of the
+// means and of the biased variances to the running statistics.
 //
 // Source: Brock et al., ICLR 2019, section C.1, averaged as in its authors' PyTorch code.
 type StandingStats struct {
@@ -191,7 +193,8 @@ func (n *Normalize) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 		return x
 	}
 	if ch := x.Dim(-1); ch != len(n.Mean) || ch != len(n.Std) {
-		panic(&tensor.Error{Op: "Normalize", Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
+		panic(&tensor.Error{Op: "Normalize", Operands: []tensor.Operand{tensor.Describe("x",
+			x.Tensor())},
 			Reason: fmt.Sprintf("Mean has %d and Std %d channels", len(n.Mean), len(n.Std))})
 	}
 	k := Derived(c, normalizeKey{n}, func() scaleShift {

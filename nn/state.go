@@ -29,8 +29,8 @@ func Store(f *checkpoint.File, ps Params) error {
 	return nil
 }
 
-// Restore writes the arrays of f into parameters that already have memory. Nothing is written unless
-// every name is there with the right shape; arrays beyond the wanted ones are an error too.
+// Restore writes the arrays of f into parameters that already have memory. Nothing is written
+// unless every name is there with the right shape; arrays beyond the wanted ones are an error too.
 func Restore(f *checkpoint.File, ps Params) error {
 	want := make([]checkpoint.Want, len(ps))
 	for i, p := range ps {

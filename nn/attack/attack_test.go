@@ -47,7 +47,8 @@ func setup(t testing.TB) *fixture {
 	t.Cleanup(f.s.Close)
 	f.linear = linear{nn.NewLinear(nn.LinearConfig{In: pixels, Out: classes, NoBias: true})}
 	f.curved = curved{nn.Sequential{
-		nn.NewConv2D(nn.ConvConfig{In: channels, Out: 8, Kernel: 3, Pad: 1}), nn.Func(autodiff.Softplus),
+		nn.NewConv2D(nn.ConvConfig{In: channels, Out: 8, Kernel: 3, Pad: 1}),
+		nn.Func(autodiff.Softplus),
 		nn.Func(nn.Flatten), nn.NewLinear(nn.LinearConfig{In: side * side * 8, Out: classes})}}
 	nn.Init(f.s, f.linear, 1)
 	nn.Init(f.s, f.curved, 2)
@@ -62,7 +63,8 @@ func setup(t testing.TB) *fixture {
 func (f *fixture) loss(m attack.Model, x *tensor.Tensor) []float64 {
 	g := autodiff.NewGraph(f.s.Backend())
 	defer g.Close()
-	return loss.EachCrossEntropy(m.Forward(nn.NewCtx(g, false), g.Const(x)), f.labels, 0).Tensor().Floats()
+	logits := m.Forward(nn.NewCtx(g, false), g.Const(x))
+	return loss.EachCrossEntropy(logits, f.labels, 0).Tensor().Floats()
 }
 
 // ulp allows for rounding of x ± Eps in single precision.
@@ -82,8 +84,10 @@ func (f *fixture) inBall(t *testing.T, cfg attack.Config, adv *tensor.Tensor) {
 			sq += d * d
 			most = max(most, math.Abs(d))
 		}
-		if cfg.Norm == attack.Linf && most > cfg.Eps+ulp || cfg.Norm == attack.L2 && math.Sqrt(sq) > cfg.Eps+ulp {
-			t.Errorf("image %d is %g (largest) and %g (Euclidean) away, outside %v %g", i, most, math.Sqrt(sq), cfg.Norm, cfg.Eps)
+		if cfg.Norm == attack.Linf && most > cfg.Eps+ulp ||
+			cfg.Norm == attack.L2 && math.Sqrt(sq) > cfg.Eps+ulp {
+			t.Errorf("image %d is %g (largest) and %g (Euclidean) away, outside %v %g", i, most,
+				math.Sqrt(sq), cfg.Norm, cfg.Eps)
 		}
 	}
 }
@@ -92,9 +96,10 @@ func TestPGDRaisesTheLossInsideTheBall(t *testing.T) {
 	f := setup(t)
 	clean := f.loss(f.curved, f.x)
 	for _, norm := range []attack.Norm{attack.Linf, attack.L2} {
-		for _, objective := range []attack.Objective{attack.CrossEntropy, attack.Margin, attack.DLR} {
+		for objective := attack.CrossEntropy; objective <= attack.DLR; objective++ {
 			for _, random := range []bool{false, true} {
-				cfg := attack.Config{Norm: norm, Eps: 0.1, Steps: 5, RandomStart: random, UseBest: true, Objective: objective}
+				cfg := attack.Config{Norm: norm, Eps: 0.1, Steps: 5, RandomStart: random,
+					UseBest: true, Objective: objective}
 				if norm == attack.L2 {
 					cfg.Eps = 0.5
 				}
@@ -102,7 +107,8 @@ func TestPGDRaisesTheLossInsideTheBall(t *testing.T) {
 				f.inBall(t, cfg, adv)
 				for i, v := range f.loss(f.curved, adv) {
 					if objective == attack.CrossEntropy && v <= clean[i] {
-						t.Errorf("%v, random start %v: image %d's loss went from %g to %g", norm, random, i, clean[i], v)
+						t.Errorf("%v, random start %v: image %d's loss went from %g to %g", norm,
+							random, i, clean[i], v)
 					}
 				}
 			}
@@ -167,7 +173,8 @@ func TestZeroGradientDoesNotMove(t *testing.T) {
 	f := setup(t)
 	f.linear.Weight.T.SetFloats(make([]float64, classes*pixels))
 	for _, norm := range []attack.Norm{attack.Linf, attack.L2} {
-		adv := attack.PGD(f.s, f.linear, f.x, f.labels, attack.Config{Norm: norm, Eps: 0.1, Steps: 3}, f.key, nil)
+		cfg := attack.Config{Norm: norm, Eps: 0.1, Steps: 3}
+		adv := attack.PGD(f.s, f.linear, f.x, f.labels, cfg, f.key, nil)
 		if !slices.Equal(adv.Floats(), f.x.Floats()) {
 			t.Errorf("%v: moved", norm)
 		}
@@ -193,7 +200,8 @@ func TestDeterministicAndKeyed(t *testing.T) {
 // The best iterate is at least as good as the last one, image by image, from the same start.
 func TestUseBest(t *testing.T) {
 	f := setup(t)
-	cfg := attack.Config{Norm: attack.Linf, Eps: 0.3, Steps: 6, StepSize: 0.5, RandomStart: true} // overshoots
+	cfg := attack.Config{Norm: attack.Linf, Eps: 0.3, Steps: 6, StepSize: 0.5,
+		RandomStart: true} // overshoots
 	last := f.loss(f.curved, attack.PGD(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step))
 	cfg.UseBest = true
 	best := f.loss(f.curved, attack.PGD(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step))
@@ -246,7 +254,8 @@ func TestEvaluateSkipsBrokenImages(t *testing.T) {
 		t.Errorf("%d images went through the model, want %d (%d right)", m.images, want, n)
 	}
 	cfg.Eps, cfg.Steps = 1, 5
-	if robust = attack.Evaluate(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step); slices.Contains(robust, true) {
+	robust = attack.Evaluate(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step)
+	if slices.Contains(robust, true) {
 		t.Errorf("with Eps 1 some images stand: %v", robust)
 	}
 }
@@ -264,12 +273,15 @@ func TestSquare(t *testing.T) {
 			t.Errorf("image %d: loss %g → %g", i, before[i], after[i])
 		}
 	}
-	if again := attack.Square(f.s, f.linear, f.x, f.labels, cfg, f.key, nil); !slices.Equal(again.Floats(), adv.Floats()) {
+	again := attack.Square(f.s, f.linear, f.x, f.labels, cfg, f.key, nil)
+	if !slices.Equal(again.Floats(), adv.Floats()) {
 		t.Error("the same seed gave other images")
 	}
 	// An image's search does not depend on its neighbours in the batch.
-	one := tensor.FromSlice(f.s, tensor.ToHost[float32](f.x)[2*pixels:3*pixels], 1, side, side, channels)
-	alone := attack.Square(f.s, f.linear, one, tensor.FromSlice(f.s, pred[2:3], 1), cfg, f.key, []int32{2})
+	one := tensor.FromSlice(f.s, tensor.ToHost[float32](f.x)[2*pixels:3*pixels], 1, side, side,
+		channels)
+	alone := attack.Square(f.s, f.linear, one, tensor.FromSlice(f.s, pred[2:3], 1), cfg, f.key,
+		[]int32{2})
 	if !slices.Equal(alone.Floats(), adv.Floats()[2*pixels:3*pixels]) {
 		t.Error("image 2 alone ends elsewhere")
 	}
@@ -277,7 +289,8 @@ func TestSquare(t *testing.T) {
 	two := linear{nn.NewLinear(nn.LinearConfig{In: pixels, Out: 2, NoBias: true})}
 	nn.Init(f.s, two, 5)
 	labels := tensor.FromSlice(f.s, attack.Predict(f.s, two, f.x), images)
-	robust := attack.EvaluateSquare(f.s, two, f.x, labels, attack.SquareConfig{Eps: 1, Queries: 400}, f.key, 0)
+	cfg = attack.SquareConfig{Eps: 1, Queries: 400}
+	robust := attack.EvaluateSquare(f.s, two, f.x, labels, cfg, f.key, 0)
 	if slices.Contains(robust, true) {
 		t.Errorf("with Eps 1 some images stand: %v", robust)
 	}
@@ -307,6 +320,7 @@ func ExampleEvaluate() {
 	x := s.Full(tensor.F32, 0.5, 3, 2, 2, 3)
 	labels := tensor.FromSlice(s, attack.Predict(s, m, x), 3)
 	cfg := attack.Config{Norm: attack.Linf, Eps: 8.0 / 255, Steps: 20, RandomStart: true}
-	fmt.Println(attack.Evaluate(s, m, x, labels, cfg, tensor.NewKey(1, "eval"), s.Zeros(tensor.I32, 1)))
+	batch := s.Zeros(tensor.I32, 1)
+	fmt.Println(attack.Evaluate(s, m, x, labels, cfg, tensor.NewKey(1, "eval"), batch))
 	// Output: [true true true]
 }

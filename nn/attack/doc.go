@@ -1,8 +1,8 @@
 // Package attack searches for small changes of an image that change a classifier's answer.
 //
-// Conventions (MadryLab/robustness): images are NHWC in [0, 1]; the model normalises inside, so that
-// Eps and StepSize are in pixel units; batch normalisation is in evaluation mode during the search;
-// results lie in the Eps-ball and in [0, 1].
+// Conventions (MadryLab/robustness): images are NHWC in [0, 1]; the model normalises inside, so
+// that Eps and StepSize are in pixel units; batch normalisation is in evaluation mode during the
+// search; results lie in the Eps-ball and in [0, 1].
 //
 // Non-goals: training loops (nn/train), certificates, attacks with a minimal norm, AutoAttack's
 // exact procedure (PGD and Square here are its simpler relatives; do not call them AutoAttack).

@@ -31,17 +31,18 @@ func Correct(s *tensor.Scope, m Model, x, labels *tensor.Tensor) []bool {
 // derived from key; step is the batch's number. The mean of the result is the robust accuracy.
 func Evaluate(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg Config, key tensor.Key,
 	step *tensor.Tensor) []bool {
-	return evaluate(s, m, x, labels, 1+cfg.Restarts, func(w *tensor.Scope, x, labels *tensor.Tensor, run int,
-		_ []int32) *tensor.Tensor {
+	pgd := func(w *tensor.Scope, x, labels *tensor.Tensor, run int, _ []int32) *tensor.Tensor {
 		return PGD(w, m, x, labels, cfg, runKey(key, run), step)
-	})
+	}
+	return evaluate(s, m, x, labels, 1+cfg.Restarts, pgd)
 }
 
 // An adversary returns adversarial images for x; at holds the images' numbers in the whole batch.
 type adversary func(s *tensor.Scope, x, labels *tensor.Tensor, run int, at []int32) *tensor.Tensor
 
 // evaluate lets an adversary run several times on the images that still stand.
-func evaluate(s *tensor.Scope, m Model, x, labels *tensor.Tensor, runs int, attack adversary) []bool {
+func evaluate(s *tensor.Scope, m Model, x, labels *tensor.Tensor, runs int,
+	attack adversary) []bool {
 	robust := Correct(s, m, x, labels)
 	for run := range runs {
 		var at []int32

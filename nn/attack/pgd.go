@@ -65,7 +65,7 @@ type Config struct {
 	RandomStart bool    // uniform in the L∞ ball; on the L2 sphere
 	Objective   Objective
 	UseBest     bool // return each image's iterate of largest objective, not the last one
-	Restarts    int  // further tries of Evaluate on the images that still stand; they need RandomStart
+	Restarts    int  // more tries of Evaluate on the images that still stand, with RandomStart
 }
 
 func (c Config) stepSize() float64 {
@@ -76,7 +76,8 @@ func (c Config) stepSize() float64 {
 }
 
 // FGSM returns the images after one signed gradient step of size alpha from a uniform random start
-// in the L∞ ball of radius eps (from x itself without randomStart), projected to the ball and [0, 1].
+// in the L∞ ball of radius eps (from x itself without randomStart), projected to the ball and [0,
+// 1].
 //
 // Source: Goodfellow et al., ICLR 2015; Wong et al., "Fast is better than free", ICLR 2020, for the
 // random start (alpha = 1.25·eps there).
@@ -213,8 +214,8 @@ func (p *ball) iterate(m Model, cur, labels *tensor.Tensor, best *bestIterate) *
 // gradientGuard is MadryLab/robustness's guard against a zero gradient.
 const gradientGuard = 1e-10
 
-// project moves x to the nearest point of the ball, then into [0, 1]. x0 is in [0, 1], so the second
-// moves every value toward x0 and cannot leave the ball.
+// project moves x to the nearest point of the ball, then into [0, 1]. x0 is in [0, 1], so the
+// second moves every value toward x0 and cannot leave the ball.
 func (p *ball) project(x *tensor.Tensor) {
 	if p.cfg.Norm == Linf {
 		p.b.Binary(tensor.Max, x, x, p.lo)

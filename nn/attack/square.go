@@ -19,13 +19,14 @@ type SquareConfig struct {
 
 // Square returns images, allocated in s, that the model misclassifies where random search finds
 // such: it changes one square of pixels at a time by ±2·Eps, cut to the ball and [0, 1], and keeps
-// the change when the margin z_y − max_{i≠y} zᵢ falls. It uses scores only, no gradient: a check against
-// gradients that lead nowhere. x [N H W C] in [0, 1], labels I32 [N].
+// the change when the margin z_y − max_{i≠y} zᵢ falls. It uses scores only, no gradient: a check
+// against gradients that lead nowhere. x [N H W C] in [0, 1], labels I32 [N].
 //
-// The start is vertical stripes of ±Eps for each channel. The side of the square is round(√(p·H·W)), at
-// least 1, with p halved at iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000. An image that is
-// misclassified is left as it is. Image i's random numbers are stream key at iteration t; number[i],
-// or i where number is nil, tells the images apart, so that a batch's composition changes nothing.
+// The start is vertical stripes of ±Eps for each channel. The side of the square is
+// round(√(p·H·W)), at least 1, with p halved at iterations 10, 50, 200, 500, 1000, 2000, 4000,
+// 6000, 8000. An image that is misclassified is left as it is. Image i's random numbers are stream
+// key at iteration t; number[i], or i where number is nil, tells the images apart, so that a
+// batch's composition changes nothing.
 //
 // Source: Andriushchenko et al., "Square attack", ECCV 2020; schedule as in AutoAttack.
 func Square(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig, key tensor.Key,
@@ -34,8 +35,10 @@ func Square(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig
 		cfg.PInit = 0.8
 	}
 	if x.Rank() != 4 || x.DType() != tensor.F32 || cfg.Eps < 0 || cfg.Queries < 1 {
-		panic(&tensor.Error{Op: "attack.Square", Operands: []tensor.Operand{tensor.Describe("x", x)},
-			Reason: fmt.Sprintf("expected F32 images [N H W C], Eps %g ≥ 0, Queries %d ≥ 1", cfg.Eps, cfg.Queries)})
+		panic(&tensor.Error{Op: "attack.Square",
+			Operands: []tensor.Operand{tensor.Describe("x", x)},
+			Reason: fmt.Sprintf("expected F32 images [N H W C], Eps %g ≥ 0, Queries %d ≥ 1",
+				cfg.Eps, cfg.Queries)})
 	}
 	q := &squareSearch{m: m, cfg: cfg, key: key, number: number, labels: labels,
 		n: x.Dim(0), h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), x0: tensor.ToHost[float32](x)}
@@ -60,15 +63,16 @@ func Square(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig
 
 // EvaluateSquare reports for each image whether the model's answer is right and survives Square.
 // first is the batch's first image's number in the data set.
-func EvaluateSquare(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig, key tensor.Key,
-	first int) []bool {
-	return evaluate(s, m, x, labels, 1, func(w *tensor.Scope, x, labels *tensor.Tensor, _ int, at []int32) *tensor.Tensor {
+func EvaluateSquare(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig,
+	key tensor.Key, first int) []bool {
+	square := func(w *tensor.Scope, x, labels *tensor.Tensor, _ int, at []int32) *tensor.Tensor {
 		number := make([]int32, len(at))
 		for i, j := range at {
 			number[i] = int32(first) + j
 		}
 		return Square(w, m, x, labels, cfg, key, number)
-	})
+	}
+	return evaluate(s, m, x, labels, 1, square)
 }
 
 // A squareSearch is the host's side of the attack: images as float32 NHWC in [0, 1].
@@ -95,8 +99,8 @@ func (q *squareSearch) score(s *tensor.Scope, images []float32) []float64 {
 	return v
 }
 
-// stands reports whether image i is not yet misclassified. A tie stands: it may still be decided for
-// the label.
+// stands reports whether image i is not yet misclassified. A tie stands: it may still be decided
+// for the label.
 func (q *squareSearch) stands(i int) bool { return q.margin[i] >= 0 }
 
 // propose writes iteration t's candidate for image i into try.
@@ -105,7 +109,7 @@ func (q *squareSearch) propose(try []float32, i, t int) {
 	if q.number != nil {
 		number = uint64(q.number[i])
 	}
-	rng := tensor.NewRNG(tensor.Key{Seed: q.key.Seed, Stream: q.key.Stream ^ (number+1)*0x9E3779B97F4A7C15}, uint32(t))
+	rng := tensor.NewRNG(runKey(q.key, int(number)+1), uint32(t))
 	sign := func() float64 { return float64(2*rng.IntN(2) - 1) }
 	if t == 0 {
 		for x := range q.w {

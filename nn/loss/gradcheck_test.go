@@ -27,13 +27,21 @@ func TestDerivatives(t *testing.T) {
 		"DLR": func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
 			return loss.EachDLR(in[0], labels(g))
 		},
-		"KL":  func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value { return loss.EachKL(in[0], in[1]) },
-		"MSE": func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value { return loss.MSE(in[0], in[1]) },
-		"L1":  func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value { return loss.L1(in[0], in[1]) },
+		"KL": func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
+			return loss.EachKL(in[0], in[1])
+		},
+		"MSE": func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
+			return loss.MSE(in[0], in[1])
+		},
+		"L1": func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
+			return loss.L1(in[0], in[1])
+		},
 		"hinge D": func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
 			return loss.HingeDiscriminator(in[0], in[1])
 		},
-		"hinge G": func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value { return loss.HingeGenerator(in[0]) },
+		"hinge G": func(_ *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
+			return loss.HingeGenerator(in[0])
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			gradcheck.Check(t, f, []gradcheck.Input{a, b})

@@ -23,12 +23,14 @@ func Targets(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *
 }
 
 // EachCrossEntropy returns −Σ target·log softmax(logits) for each row, [N].
-func EachCrossEntropy(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *autodiff.Value {
+func EachCrossEntropy(logits *autodiff.Value, labels *tensor.Tensor,
+	smoothing float64) *autodiff.Value {
 	return autodiff.CrossEntropy(logits, Targets(logits, labels, smoothing))
 }
 
 // CrossEntropy returns the mean of EachCrossEntropy.
-func CrossEntropy(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *autodiff.Value {
+func CrossEntropy(logits *autodiff.Value, labels *tensor.Tensor,
+	smoothing float64) *autodiff.Value {
 	return autodiff.Mean(EachCrossEntropy(logits, labels, smoothing))
 }
 
@@ -88,8 +90,9 @@ func EachMargin(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
 func EachDLR(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
 	check("EachDLR", logits, labels)
 	if logits.Dim(1) < 3 {
-		panic(&tensor.Error{Op: "EachDLR", Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor())},
-			Reason: "needs at least 3 classes"})
+		panic(&tensor.Error{Op: "EachDLR",
+			Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor())},
+			Reason:   "needs at least 3 classes"})
 	}
 	first := runnerUp(logits)
 	third := runnerUp(logits, first, runnerUp(logits, first))
@@ -136,6 +139,8 @@ func check(op string, logits *autodiff.Value, labels *tensor.Tensor) {
 		return
 	}
 	panic(&tensor.Error{Op: op,
-		Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor()), tensor.Describe("labels", labels)},
-		Reason:   fmt.Sprintf("expected logits [N K] and labels [N] i32, got %v and %v", s, labels.Shape())})
+		Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor()),
+			tensor.Describe("labels", labels)},
+		Reason: fmt.Sprintf("expected logits [N K] and labels [N] i32, got %v and %v",
+			s, labels.Shape())})
 }

@@ -93,7 +93,9 @@ func TestMarginAndDLR(t *testing.T) {
 
 func TestHinge(t *testing.T) {
 	g, _, _ := setup(t)
-	value := func(v ...float64) *autodiff.Value { return g.Leaf(tensor.FromSlice(g.Scope(), v, len(v))) }
+	value := func(v ...float64) *autodiff.Value {
+		return g.Leaf(tensor.FromSlice(g.Scope(), v, len(v)))
+	}
 	real, fake := value(2, 0.25, -1), value(-3, 0.5, 1)
 	near(t, "discriminator", loss.HingeDiscriminator(real, fake).Item(), (0+0.75+2)/3+(0+1.5+2)/3)
 	near(t, "generator", loss.HingeGenerator(fake).Item(), 1.5/3)
@@ -122,7 +124,8 @@ func TestMisuse(t *testing.T) {
 	g, logits, _ := setup(t)
 	two := g.Scope().Zeros(tensor.I32, 2)
 	err := tensor.Try(func() { loss.CrossEntropy(logits, two, 0) })
-	want := "Targets: expected logits [N K] and labels [N] i32, got [3 4] and [2]: logits [3 4] f64, labels [2] i32"
+	want := "Targets: expected logits [N K] and labels [N] i32, got [3 4] and [2]: " +
+		"logits [3 4] f64, labels [2] i32"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

@@ -24,8 +24,9 @@ func TestBlockDerivatives(t *testing.T) {
 		"preact, activated": newPreact(false)(4, 6, 2, "", project(4, 6, 2), nil),
 		"preact, raw":       newPreact(true)(4, 6, 2, "", project(4, 6, 2), nil),
 		"preact, identity":  newPreact(true)(4, 4, 1, "", nil, nil),
-		"plain, with 1×1":   &plainBlock{biased(4, 6, 3, 2, 1), biased(6, 6, 3, 1, 1), biased(4, 6, 1, 2, 0)},
-		"plain, identity":   &plainBlock{biased(4, 4, 3, 1, 1), biased(4, 4, 3, 1, 1), nil},
+		"plain, with 1×1": &plainBlock{biased(4, 6, 3, 2, 1), biased(6, 6, 3, 1, 1),
+			biased(4, 6, 1, 2, 0)},
+		"plain, identity": &plainBlock{biased(4, 4, 3, 1, 1), biased(4, 4, 3, 1, 1), nil},
 	} {
 		for _, train := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) { checkBlock(t, b, train) })

@@ -15,7 +15,8 @@ type newBlock func(in, out, stride int, down string, short shortcut, init nn.Ini
 func newResNet6n2(n int) builder {
 	return func(o Options) network {
 		init := nn.KaimingNormal{}
-		r := &resnet{names: cifarNames, conv1: conv(o.Channels, 16, 3, 1, init), bn1: nn.NewBatchNorm2D(16)}
+		r := &resnet{names: cifarNames, conv1: conv(o.Channels, 16, 3, 1, init),
+			bn1: nn.NewBatchNorm2D(16)}
 		in := 16
 		for s, out := range []int{16, 32, 64} {
 			var blocks []block
@@ -87,7 +88,8 @@ func imagenet(s stages) builder {
 // initialisation as in kuangliu/pytorch-cifar.
 func cifar(s stages) builder {
 	return func(o Options) network {
-		r := &resnet{names: cifarNames, conv1: conv(o.Channels, 64, 3, 1, nil), bn1: nn.NewBatchNorm2D(64)}
+		r := &resnet{names: cifarNames, conv1: conv(o.Channels, 64, 3, 1, nil),
+			bn1: nn.NewBatchNorm2D(64)}
 		return s.build(r, o.Classes, nil, nil)
 	}
 }

@@ -16,7 +16,7 @@ type Options struct {
 	Classes   int       // number of logits; 0 means the architecture's data set's (10 or 1000)
 	InputSize int       // height and width of the images; 0 means the architecture's usual one
 	Channels  int       // of the images; 0 means the architecture's usual number
-	Mean, Std []float64 // per-channel normalisation inside the model; nil: the model takes [0, 1] as it is
+	Mean, Std []float64 // per-channel normalisation inside the model; nil: none
 }
 
 // A network is an architecture without its input normalisation.
@@ -45,15 +45,18 @@ func archs() []arch {
 		{name: "lenet5", size: 32, channels: 1, classes: 10, build: newLeNet, smallest: 32},
 		{name: "convnet-mnist", size: 28, channels: 1, classes: 10, build: newConvNet, smallest: 4},
 		{name: "resnet2b", size: 32, channels: 3, classes: 10, build: newResNet2b, smallest: 4},
-		{name: "preactresnet18", size: 32, channels: 3, classes: 10, build: preact18(false), smallest: 8},
-		{name: "preactresnet18-bn", size: 32, channels: 3, classes: 10, build: preact18(true), smallest: 8},
+		{name: "preactresnet18", size: 32, channels: 3, classes: 10, build: preact18(false),
+			smallest: 8},
+		{name: "preactresnet18-bn", size: 32, channels: 3, classes: 10, build: preact18(true),
+			smallest: 8},
 	}
 	for _, n := range []int{1, 3, 5, 7, 9, 18} {
 		name := fmt.Sprintf("resnet%d-cifar", 6*n+2)
 		if n == 1 {
 			name = "resnet8"
 		}
-		list = append(list, arch{name: name, size: 32, channels: 3, classes: 10, build: newResNet6n2(n), smallest: 4})
+		list = append(list, arch{name: name, size: 32, channels: 3, classes: 10,
+			build: newResNet6n2(n), smallest: 4})
 	}
 	for _, d := range []struct {
 		depth int
@@ -123,13 +126,14 @@ func New(name string, o Options) (*Classifier, error) {
 		return nil, fmt.Errorf("models: New: %s: InputSize %d is too small: expected at least %d",
 			name, o.InputSize, a.smallest)
 	case len(o.Mean) != len(o.Std) || len(o.Mean) != 0 && len(o.Mean) != o.Channels:
-		return nil, fmt.Errorf("models: New: %s: Mean has %d and Std %d values: expected %d each, or none",
-			name, len(o.Mean), len(o.Std), o.Channels)
+		return nil, fmt.Errorf("models: New: %s: Mean has %d and Std %d values: "+
+			"expected %d each, or none", name, len(o.Mean), len(o.Std), o.Channels)
 	case slices.ContainsFunc(o.Std, func(s float64) bool { return !(s > 0) }):
 		return nil, fmt.Errorf("models: New: %s: Std %v must be positive", name, o.Std)
 	}
 	o.Mean, o.Std = slices.Clone(o.Mean), slices.Clone(o.Std)
-	return &Classifier{arch: name, opts: o, norm: nn.Normalize{Mean: o.Mean, Std: o.Std}, net: a.build(o)}, nil
+	return &Classifier{arch: name, opts: o, norm: nn.Normalize{Mean: o.Mean, Std: o.Std},
+		net: a.build(o)}, nil
 }
 
 // Params yields the parameters under the published names.
@@ -146,8 +150,9 @@ func (m *Classifier) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 func (m *Classifier) Features(c *nn.Ctx, x *autodiff.Value) (penultimate, logits *autodiff.Value) {
 	want := tensor.Shape{m.opts.InputSize, m.opts.InputSize, m.opts.Channels}
 	if s := x.Shape(); len(s) != 4 || !s[1:].Equal(want) {
-		panic(&tensor.Error{Op: m.arch, Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
-			Reason: fmt.Sprintf("expected images [N %d %d %d]", want[0], want[1], want[2])})
+		panic(&tensor.Error{Op: m.arch,
+			Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
+			Reason:   fmt.Sprintf("expected images [N %d %d %d]", want[0], want[1], want[2])})
 	}
 	return m.net.features(c, m.norm.Forward(c, x))
 }

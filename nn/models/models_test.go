@@ -39,7 +39,8 @@ func TestParameterCounts(t *testing.T) {
 			t.Errorf("%s: %d parameters, want %d", name, got, want)
 		}
 	}
-	if got := nn.Count(build(t, "resnet18-cifar", models.Options{Classes: 100})); got != 11_220_132 {
+	hundred := build(t, "resnet18-cifar", models.Options{Classes: 100})
+	if got := nn.Count(hundred); got != 11_220_132 {
 		t.Errorf("resnet18-cifar with 100 classes: %d parameters", got)
 	}
 }
@@ -47,11 +48,13 @@ func TestParameterCounts(t *testing.T) {
 // Costs in GMAC that others count for these networks (fvcore, torchvision), to the digits given.
 func TestMACs(t *testing.T) {
 	for name, want := range map[string]struct{ gmac, tol float64 }{
-		"resnet20-cifar": {0.041, 0.0005}, "resnet56-cifar": {0.1255, 0.0005}, "resnet110-cifar": {0.253, 0.0005},
-		"resnet18-cifar": {0.555, 0.002}, "preactresnet18": {0.555, 0.002},
+		"resnet20-cifar": {0.041, 0.0005}, "resnet56-cifar": {0.1255, 0.0005},
+		"resnet110-cifar": {0.253, 0.0005},
+		"resnet18-cifar":  {0.555, 0.002}, "preactresnet18": {0.555, 0.002},
 		"resnet18": {1.82, 0.01}, "resnet50": {4.09, 0.01},
 	} {
-		if got := float64(build(t, name, models.Options{}).MACs()) / 1e9; math.Abs(got-want.gmac) > want.tol {
+		got := float64(build(t, name, models.Options{}).MACs()) / 1e9
+		if math.Abs(got-want.gmac) > want.tol {
 			t.Errorf("%s: %.4f GMAC, want %g", name, got, want.gmac)
 		}
 	}
@@ -65,9 +68,12 @@ func TestEveryModelListsItsParameters(t *testing.T) {
 
 func TestPublishedNames(t *testing.T) {
 	for name, want := range map[string][]string{
-		"resnet20-cifar": {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer3.2.bn2.bias", "linear.bias"},
-		"resnet50":       {"layer1.0.downsample.0.weight", "layer4.0.downsample.1.running_mean", "layer3.5.conv3.weight", "fc.weight"},
-		"resnet18-cifar": {"layer2.0.shortcut.0.weight", "layer2.0.shortcut.1.bias", "linear.weight"},
+		"resnet20-cifar": {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight",
+			"layer3.2.bn2.bias", "linear.bias"},
+		"resnet50": {"layer1.0.downsample.0.weight", "layer4.0.downsample.1.running_mean",
+			"layer3.5.conv3.weight", "fc.weight"},
+		"resnet18-cifar": {"layer2.0.shortcut.0.weight", "layer2.0.shortcut.1.bias",
+			"linear.weight"},
 		"preactresnet18": {"layer1.0.bn1.weight", "layer2.0.shortcut.0.weight", "linear.weight"},
 	} {
 		have := map[string]bool{}
@@ -91,10 +97,12 @@ func TestNewRefuses(t *testing.T) {
 			return models.New("resnet18", models.Options{InputSize: 16})
 		},
 		"models: New: resnet8: Mean has 1 and Std 3 values: expected 3 each, or none": func() (*models.Classifier, error) {
-			return models.New("resnet8", models.Options{Mean: []float64{0}, Std: []float64{1, 1, 1}})
+			return models.New("resnet8", models.Options{Mean: []float64{0},
+				Std: []float64{1, 1, 1}})
 		},
 		"models: New: resnet8: Std [1 0 1] must be positive": func() (*models.Classifier, error) {
-			return models.New("resnet8", models.Options{Mean: []float64{0, 0, 0}, Std: []float64{1, 0, 1}})
+			return models.New("resnet8", models.Options{Mean: []float64{0, 0, 0},
+				Std: []float64{1, 0, 1}})
 		},
 	} {
 		if m, err := f(); err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -107,8 +115,10 @@ func TestNewRefuses(t *testing.T) {
 	defer s.Close()
 	g := autodiff.NewGraph(b)
 	defer g.Close()
-	err := tensor.Try(func() { m.Forward(nn.NewCtx(g, false), g.Const(s.Zeros(tensor.F32, 1, 28, 28, 3))) })
-	if err == nil || !strings.Contains(err.Error(), "expected images [N 32 32 3]: x [1 28 28 3] f32") {
+	small := g.Const(s.Zeros(tensor.F32, 1, 28, 28, 3))
+	err := tensor.Try(func() { m.Forward(nn.NewCtx(g, false), small) })
+	want := "expected images [N 32 32 3]: x [1 28 28 3] f32"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("wrong image size: got %v", err)
 	}
 }
@@ -116,7 +126,8 @@ func TestNewRefuses(t *testing.T) {
 // Every architecture that is small enough for the reference backend gives logits and features of
 // the shapes it promises, the same in a graph with gradients and in one without.
 func TestForwardShapes(t *testing.T) {
-	for name, features := range map[string]int{"resnet8": 64, "resnet2b": 100, "lenet5": 84, "convnet-mnist": 100} {
+	for name, features := range map[string]int{
+		"resnet8": 64, "resnet2b": 100, "lenet5": 84, "convnet-mnist": 100} {
 		t.Run(name, func(t *testing.T) {
 			b := ref.New()
 			s := tensor.NewScope(b)
@@ -128,7 +139,8 @@ func TestForwardShapes(t *testing.T) {
 			for i, learn := range []nn.Params{nil, nn.Trainable(m)} {
 				g := autodiff.NewGraph(b)
 				pen, out := m.Features(nn.NewCtx(g, false, learn), g.Const(x))
-				if !pen.Shape().Equal(tensor.Shape{2, features}) || !out.Shape().Equal(tensor.Shape{2, 7}) {
+				if !pen.Shape().Equal(tensor.Shape{2, features}) ||
+					!out.Shape().Equal(tensor.Shape{2, 7}) {
 					t.Errorf("features %v, logits %v", pen.Shape(), out.Shape())
 				}
 				logits[i] = out.Tensor().Floats()
@@ -155,7 +167,8 @@ func TestTinyResNetOverfits(t *testing.T) {
 	b := ref.New()
 	s := tensor.NewScope(b)
 	defer s.Close()
-	m := build(t, "resnet8", models.Options{Classes: 4, InputSize: 8, Mean: []float64{.5, .5, .5}, Std: []float64{.25, .25, .25}})
+	m := build(t, "resnet8", models.Options{Classes: 4, InputSize: 8,
+		Mean: []float64{.5, .5, .5}, Std: []float64{.25, .25, .25}})
 	nn.Init(s, m, 1)
 	params := nn.Trainable(m)
 	opt := optim.NewSGD(s, params, optim.SGDConfig{Momentum: 0.9, WeightDecay: 1e-4})
@@ -179,7 +192,8 @@ func TestTinyResNetOverfits(t *testing.T) {
 		g.Close()
 	}
 	if first < 0.7*math.Log(4) || last > 0.1 {
-		t.Errorf("loss went from %.3f to %.3f in %d steps: expected from about log 4 to below 0.1", first, last, steps)
+		t.Errorf("loss went from %.3f to %.3f in %d steps: expected from about log 4 to below 0.1",
+			first, last, steps)
 	}
 	if live := s.Live(); live == 0 {
 		t.Error("the parameters are gone")

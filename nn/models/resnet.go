@@ -134,7 +134,8 @@ func newBasic(in, out, stride int, down string, short shortcut, init nn.Initiali
 // Params yields conv1, bn1, conv2, bn2, shortcut.
 func (b *basicBlock) Params() iter.Seq2[string, *nn.Param] {
 	return nn.Join(nn.Prefixed("conv1", b.conv1), nn.Prefixed("bn1", b.bn1),
-		nn.Prefixed("conv2", b.conv2), nn.Prefixed("bn2", b.bn2), shortcutParams(b.down, b.short)).Params()
+		nn.Prefixed("conv2", b.conv2), nn.Prefixed("bn2", b.bn2),
+		shortcutParams(b.down, b.short)).Params()
 }
 
 // Forward applies the block.
@@ -183,7 +184,8 @@ func newBottleneck(in, out, stride int, down string, short shortcut, init nn.Ini
 func (b *bottleneck) Params() iter.Seq2[string, *nn.Param] {
 	return nn.Join(nn.Prefixed("conv1", b.conv1), nn.Prefixed("bn1", b.bn1),
 		nn.Prefixed("conv2", b.conv2), nn.Prefixed("bn2", b.bn2),
-		nn.Prefixed("conv3", b.conv3), nn.Prefixed("bn3", b.bn3), shortcutParams(b.down, b.short)).Params()
+		nn.Prefixed("conv3", b.conv3), nn.Prefixed("bn3", b.bn3),
+		shortcutParams(b.down, b.short)).Params()
 }
 
 // Forward applies the block.
@@ -206,15 +208,16 @@ func (b *bottleneck) macs(h, w int) (macs, oh, ow int) {
 }
 
 // convNormReLU applies a convolution, batch normalisation and ReLU.
-func convNormReLU(c *nn.Ctx, conv *nn.Conv2D, bn *nn.BatchNorm2D, x *autodiff.Value) *autodiff.Value {
-	h := conv.Forward(c, x)
+func convNormReLU(c *nn.Ctx, l *nn.Conv2D, bn *nn.BatchNorm2D, x *autodiff.Value) *autodiff.Value {
+	h := l.Forward(c, x)
 	y := bn.ForwardReLU(c, h, nil)
 	h.Done()
 	return y
 }
 
 // addShortcut returns relu(bn(h) + short(x)) and gives up h.
-func addShortcut(c *nn.Ctx, bn *nn.BatchNorm2D, h, x *autodiff.Value, short shortcut) *autodiff.Value {
+func addShortcut(c *nn.Ctx, bn *nn.BatchNorm2D, h, x *autodiff.Value,
+	short shortcut) *autodiff.Value {
 	res := x
 	if short != nil {
 		res = short.Forward(c, x)
@@ -276,7 +279,8 @@ func (p *projection) macs(h, w int) int {
 // A subsample is the parameter-free shortcut of option A: every stride-th pixel, and zero channels,
 // half of them before and half behind.
 //
-// Source: He et al. 2016, section 4.2; the placement of the zeros is akamaster/pytorch_resnet_cifar10's.
+// Source: He et al. 2016, section 4.2; the placement of the zeros is
+// akamaster/pytorch_resnet_cifar10's.
 type subsample struct{ in, out, stride int }
 
 // Params yields nothing.

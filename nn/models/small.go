@@ -79,7 +79,8 @@ func (r *resnet2b) Params() iter.Seq2[string, *nn.Param] {
 	for i, b := range r.blocks {
 		ps = append(ps, nn.Prefixed("layer1."+strconv.Itoa(i), b)...)
 	}
-	return nn.Join(ps, nn.Prefixed("linear1", r.linear1), nn.Prefixed("linear2", r.linear2)).Params()
+	return nn.Join(ps,
+		nn.Prefixed("linear1", r.linear1), nn.Prefixed("linear2", r.linear2)).Params()
 }
 
 func (r *resnet2b) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
@@ -104,8 +105,8 @@ func (r *resnet2b) flattened() map[string][3]int {
 	return map[string][3]int{"linear1.weight": {16, r.side, r.side}}
 }
 
-// A lenet is LeNet-5 with ReLU and maximum pooling: 5×5 convolutions to 6, 16 and 120 channels, then
-// 84 and the classes. It wants 32×32 images.
+// A lenet is LeNet-5 with ReLU and maximum pooling: 5×5 convolutions to 6, 16 and 120 channels,
+// then 84 and the classes. It wants 32×32 images.
 //
 // Source: LeCun et al. 1998; names are csinva/gan-vae-pretrained-pytorch's.
 type lenet struct {
@@ -116,7 +117,9 @@ type lenet struct {
 
 func newLeNet(o Options) network {
 	side := ((o.InputSize-4)/2-4)/2 - 4
-	return &lenet{c1: biased(o.Channels, 6, 5, 1, 0), c3: biased(6, 16, 5, 1, 0), c5: biased(16, 120, 5, 1, 0),
+	return &lenet{
+		c1: biased(o.Channels, 6, 5, 1, 0), c3: biased(6, 16, 5, 1, 0),
+		c5: biased(16, 120, 5, 1, 0),
 		f6:   nn.NewLinear(nn.LinearConfig{In: 120 * side * side, Out: 84}),
 		f7:   nn.NewLinear(nn.LinearConfig{In: 84, Out: o.Classes}),
 		side: side}
@@ -125,7 +128,8 @@ func newLeNet(o Options) network {
 // Params yields convnet.c1, convnet.c3, convnet.c5, fc.f6, fc.f7.
 func (l *lenet) Params() iter.Seq2[string, *nn.Param] {
 	return nn.Join(nn.Prefixed("convnet.c1", l.c1), nn.Prefixed("convnet.c3", l.c3),
-		nn.Prefixed("convnet.c5", l.c5), nn.Prefixed("fc.f6", l.f6), nn.Prefixed("fc.f7", l.f7)).Params()
+		nn.Prefixed("convnet.c5", l.c5),
+		nn.Prefixed("fc.f6", l.f6), nn.Prefixed("fc.f7", l.f7)).Params()
 }
 
 func (l *lenet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {

@@ -36,14 +36,15 @@ func (m *Classifier) Load(s *tensor.Scope, f *checkpoint.File) error {
 	return LoadFile(s, m, f, m.Mapping())
 }
 
-// LoadFile reads every parameter of m from f, allocating in s those that have no memory yet, as F32.
+// LoadFile reads every parameter of m from f, allocating in s those that have no memory yet, as
+// F32.
 //
 // A file without our layout entry is PyTorch's: rank-4 weights turn from OIHW to OHWI and Flattened
-// columns are permuted. Its "module." prefix (DataParallel) and num_batches_tracked are ignored, and
-// a scalar fits a parameter of one element.
+// columns are permuted. Its "module." prefix (DataParallel) and num_batches_tracked are ignored,
+// and a scalar fits a parameter of one element.
 //
-// The error, a *checkpoint.MatchError, lists missing, mis-shaped and unexpected keys; shapes in it are
-// in our layout. Then nothing was changed.
+// The error, a *checkpoint.MatchError, lists missing, mis-shaped and unexpected keys; shapes in it
+// are in our layout. Then nothing was changed.
 func LoadFile(s *tensor.Scope, m nn.Module, f *checkpoint.File, mapping Mapping) error {
 	ours, err := ourLayout(f, mapping)
 	if err != nil {
@@ -182,7 +183,8 @@ func FromFile(s *tensor.Scope, f *checkpoint.File) (*Classifier, error) {
 	number := func(key string) int {
 		n, err := strconv.Atoi(f.Metadata[key])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("metadata %q: expected a number, got %q", key, f.Metadata[key]))
+			errs = append(errs, fmt.Errorf("metadata %q: expected a number, got %q",
+				key, f.Metadata[key]))
 		}
 		return n
 	}
@@ -193,8 +195,8 @@ func FromFile(s *tensor.Scope, f *checkpoint.File) (*Classifier, error) {
 		}
 		return v
 	}
-	o := Options{Classes: number("classes"), InputSize: number("input_size"), Channels: number("channels"),
-		Mean: floats("mean"), Std: floats("std")}
+	o := Options{Classes: number("classes"), InputSize: number("input_size"),
+		Channels: number("channels"), Mean: floats("mean"), Std: floats("std")}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("models: FromFile: %s is not a classifier this program saved: %w; "+
 			"name the architecture and use Load", f.Path, errors.Join(errs...))

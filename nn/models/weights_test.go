@@ -55,8 +55,10 @@ func cifarTest(t *testing.T, s *tensor.Scope, first, n int) (x, labels *tensor.T
 }
 
 var (
-	imagenetStats = models.Options{Mean: []float64{.485, .456, .406}, Std: []float64{.229, .224, .225}}
-	cifarStats    = models.Options{Mean: []float64{.4914, .4822, .4465}, Std: []float64{.2471, .2435, .2616}}
+	imagenetStats = models.Options{Mean: []float64{.485, .456, .406},
+		Std: []float64{.229, .224, .225}}
+	cifarStats = models.Options{Mean: []float64{.4914, .4822, .4465},
+		Std: []float64{.2471, .2435, .2616}}
 )
 
 // logitTol is the precision to which reference logits are printed, twice over; single-precision
@@ -72,9 +74,11 @@ func TestPublishedWeightsGiveReferenceLogits(t *testing.T) {
 		want       []float64
 	}{
 		{"resnet20-cifar", "cifar10/resnet20-12fca82f.th", imagenetStats,
-			[]float64{-5.3097, -0.4958, 0.8773, 23.7305, -4.1050, 4.4637, -0.2343, -5.4179, -3.7118, -9.8822}},
+			[]float64{-5.3097, -0.4958, 0.8773, 23.7305, -4.1050, 4.4637, -0.2343, -5.4179, -3.7118,
+				-9.8822}},
 		{"resnet2b", "cifar10-robust/vnncomp2021_resnet2b_model_best.pth", cifarStats,
-			[]float64{-1.19167, -0.50817, -0.05740, 2.23445, -0.64363, 2.39048, 1.96821, -1.45978, -0.98061, -1.75192}},
+			[]float64{-1.19167, -0.50817, -0.05740, 2.23445, -0.64363, 2.39048, 1.96821, -1.45978,
+				-0.98061, -1.75192}},
 	} {
 		t.Run(tc.arch, func(t *testing.T) {
 			b := ref.New()
@@ -94,7 +98,8 @@ func TestPublishedWeightsGiveReferenceLogits(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, s *tensor.Scope, arch string, o models.Options, path string) *models.Classifier {
+func load(t *testing.T, s *tensor.Scope, arch string, o models.Options,
+	path string) *models.Classifier {
 	t.Helper()
 	f, err := checkpoint.Open(path)
 	if err != nil {
@@ -130,8 +135,10 @@ func TestAttacksSeparateStandardFromRobust(t *testing.T) {
 	b := ref.New()
 	s := tensor.NewScope(b)
 	defer s.Close()
-	standard := load(t, s, "resnet20-cifar", imagenetStats, dataFile(t, "models", "cifar10/resnet20-12fca82f.th"))
-	robust := load(t, s, "resnet2b", cifarStats, dataFile(t, "models", "cifar10-robust/vnncomp2021_resnet2b_model_best.pth"))
+	standard := load(t, s, "resnet20-cifar", imagenetStats, dataFile(t, "models",
+		"cifar10/resnet20-12fca82f.th"))
+	robust := load(t, s, "resnet2b", cifarStats, dataFile(t, "models",
+		"cifar10-robust/vnncomp2021_resnet2b_model_best.pth"))
 	cfg := attack.Config{Norm: attack.Linf, Eps: 2.0 / 255, Steps: 4, RandomStart: true}
 	step := s.Zeros(tensor.I32, 1)
 	survive := func(m attack.Model, n int) (clean, attacked int) {
@@ -144,7 +151,8 @@ func TestAttacksSeparateStandardFromRobust(t *testing.T) {
 			}
 			return k
 		}
-		return count(attack.Correct(s, m, x, y)), count(attack.Evaluate(s, m, x, y, cfg, tensor.NewKey(1, "pgd"), step))
+		return count(attack.Correct(s, m, x, y)), count(attack.Evaluate(s, m, x, y, cfg,
+			tensor.NewKey(1, "pgd"), step))
 	}
 	clean, attacked := survive(standard, 5)
 	if clean < 4 || attacked > 1 {
@@ -218,12 +226,14 @@ func TestExportToPyTorchLayout(t *testing.T) {
 		t.Fatalf("conv1.weight is %v", conv.Shape)
 	}
 	theirs, ours := conv.Float64s(), params["conv1.weight"].T.Floats()
-	if got, want := theirs[((5*3+2)*3+1)*3+0], ours[((5*3+1)*3+0)*3+2]; got != want { // o 5, i 2, u 1, v 0
+	if got, want := theirs[((5*3+2)*3+1)*3+0],
+		ours[((5*3+1)*3+0)*3+2]; got != want { // o 5, i 2, u 1, v 0
 		t.Errorf("conv1.weight: got %g, want %g", got, want)
 	}
 	lin, _ := f.Get("linear1.weight")
 	theirs, ours = lin.Float64s(), params["linear1.weight"].T.Floats()
-	if got, want := theirs[7*1024+(3*8+2)*8+1], ours[7*1024+(2*8+1)*16+3]; got != want { // c 3, h 2, w 1
+	if got, want := theirs[7*1024+(3*8+2)*8+1],
+		ours[7*1024+(2*8+1)*16+3]; got != want { // c 3, h 2, w 1
 		t.Errorf("linear1.weight: got %g, want %g", got, want)
 	}
 }
@@ -234,7 +244,8 @@ func TestLoadRefuses(t *testing.T) {
 	defer s.Close()
 	m := build(t, "convnet-mnist", models.Options{})
 	nn.Init(s, m, 1)
-	f := models.Export(initialised(t, s, "convnet-mnist", models.Options{Classes: 3}), models.Mapping{}, models.OHWI)
+	f := models.Export(initialised(t, s, "convnet-mnist", models.Options{Classes: 3}),
+		models.Mapping{}, models.OHWI)
 	f.Path = "digits.safetensors"
 	before := nn.List(m)[0].Param.T.Floats()
 	err := m.Load(s, f)
@@ -263,6 +274,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%d parameters, %.1f million multiply-accumulates an image\n", nn.Count(m), float64(m.MACs())/1e6)
+	fmt.Printf("%d parameters, %.1f million multiply-accumulates an image\n", nn.Count(m),
+		float64(m.MACs())/1e6)
 	// Output: 269722 parameters, 40.6 million multiply-accumulates an image
 }

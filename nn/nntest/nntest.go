@@ -34,7 +34,8 @@ func Problems(m nn.Module) []string {
 	names := map[string]bool{}
 	for name, p := range m.Params() {
 		if first, ok := listed[p]; ok {
-			problems = append(problems, fmt.Sprintf("%s and %s are the same parameter", first, name))
+			problems = append(problems, fmt.Sprintf("%s and %s are the same parameter", first,
+				name))
 		}
 		if names[name] {
 			problems = append(problems, fmt.Sprintf("two parameters are called %s", name))

@@ -24,7 +24,8 @@ func TestFindsAnUnlistedParameter(t *testing.T) {
 	lin := func() *nn.Linear { return nn.NewLinear(nn.LinearConfig{In: 2, Out: 2}) }
 	m := &forgetful{listed: lin(), hidden: []nn.Layer{lin()}}
 	got := strings.Join(nntest.Problems(m), "\n")
-	for _, want := range []string{"hidden[0].Weight is not listed", "hidden[0].Bias is not listed"} {
+	for _, want := range []string{"hidden[0].Weight is not listed",
+		"hidden[0].Bias is not listed"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q, want it to contain %q", got, want)
 		}

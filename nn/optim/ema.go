@@ -14,8 +14,8 @@ type EMAConfig struct {
 	WarmUp bool    // decay at most (1+n)/(10+n), n steps after Start
 }
 
-// EMA holds an exponential moving average of every parameter and buffer of a module: after each step
-// e ← e + (1−d)·(p − e) with d from EMAConfig. State: "ema.<name>", "decay".
+// EMA holds an exponential moving average of every parameter and buffer of a module: after each
+// step e ← e + (1−d)·(p − e) with d from EMAConfig. State: "ema.<name>", "decay".
 //
 // An averaged spectral-norm vector no longer belongs to the averaged weight; nn.SpectralNorm's
 // iteration at each use makes up for it.

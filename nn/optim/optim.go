@@ -9,8 +9,8 @@ import (
 	"afterimage/tensor"
 )
 
-// An Optimizer moves the parameters it was made for. One step is Begin, then, once the gradients are
-// there, Update. It is a Module: its parameters are its state, all of them buffers.
+// An Optimizer moves the parameters it was made for. One step is Begin, then, once the gradients
+// are there, Update. It is a Module: its parameters are its state, all of them buffers.
 type Optimizer interface {
 	nn.Module
 	// Begin writes what changes from step to step to the device: the step t = 1, 2, … and the
@@ -33,7 +33,8 @@ type clock struct{ step, lr *nn.Param }
 
 func newClock(s *tensor.Scope) clock {
 	buffer := func(dt tensor.DType) *nn.Param {
-		return &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true, NoWD: true, T: s.Zeros(dt, 1)}
+		return &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true, NoWD: true,
+			T: s.Zeros(dt, 1)}
 	}
 	return clock{buffer(tensor.I32), buffer(tensor.F32)}
 }
@@ -41,7 +42,8 @@ func newClock(s *tensor.Scope) clock {
 // Begin writes t and lr. Panics if t < 1.
 func (c clock) Begin(t int, lr float64) {
 	if t < 1 {
-		panic(&tensor.Error{Op: "Optimizer.Begin", Reason: fmt.Sprintf("steps count from 1, got %d", t)})
+		panic(&tensor.Error{Op: "Optimizer.Begin",
+			Reason: fmt.Sprintf("steps count from 1, got %d", t)})
 	}
 	c.step.T.SetFloats([]float64{float64(t)})
 	c.lr.T.SetFloats([]float64{lr})
@@ -105,13 +107,15 @@ func (g group) gradients(grads []*autodiff.Value) []*tensor.Tensor {
 
 func checkGradients(op string, params nn.Params, grads []*autodiff.Value) {
 	if len(grads) != len(params) {
-		panic(&tensor.Error{Op: op, Reason: fmt.Sprintf("expected %d gradients, got %d", len(params), len(grads))})
+		panic(&tensor.Error{Op: op, Reason: fmt.Sprintf("expected %d gradients, got %d",
+			len(params), len(grads))})
 	}
 	for i, g := range grads {
 		if t := params[i].Param.T; !g.Shape().Equal(t.Shape()) || g.DType() != t.DType() {
 			panic(&tensor.Error{Op: op,
-				Operands: []tensor.Operand{tensor.Describe("gradient", g.Tensor()), tensor.Describe(params[i].Name, t)},
-				Reason:   "a gradient must have its parameter's shape and dtype"})
+				Operands: []tensor.Operand{tensor.Describe("gradient", g.Tensor()),
+					tensor.Describe(params[i].Name, t)},
+				Reason: "a gradient must have its parameter's shape and dtype"})
 		}
 	}
 }
@@ -148,7 +152,9 @@ func NewSGD(s *tensor.Scope, params nn.Params, cfg SGDConfig) *SGD {
 }
 
 // Params yields the state.
-func (o *SGD) Params() iter.Seq2[string, *nn.Param] { return nn.Join(o.buf, o.clock.params()).Params() }
+func (o *SGD) Params() iter.Seq2[string, *nn.Param] {
+	return nn.Join(o.buf, o.clock.params()).Params()
+}
 
 // Targets returns the parameters that Update moves.
 func (o *SGD) Targets() nn.Params { return o.params }
@@ -157,7 +163,8 @@ func (o *SGD) Targets() nn.Params { return o.params }
 func (o *SGD) Update(grads []*autodiff.Value) {
 	checkGradients("SGD", o.params, grads)
 	for _, g := range o.groups {
-		p := tensor.SGDParams{Momentum: o.cfg.Momentum, WeightDecay: g.decay, Nesterov: o.cfg.Nesterov}
+		p := tensor.SGDParams{Momentum: o.cfg.Momentum, WeightDecay: g.decay,
+			Nesterov: o.cfg.Nesterov}
 		o.lr.T.Backend().SGD(p, g.take(o.params), g.gradients(grads), g.take(o.buf), o.lr.T)
 	}
 }
@@ -204,15 +211,18 @@ func (o *Adam) Targets() nn.Params { return o.params }
 func (o *Adam) Update(grads []*autodiff.Value) {
 	checkGradients("Adam", o.params, grads)
 	for _, g := range o.groups {
-		p := tensor.AdamParams{Beta1: o.cfg.Beta1, Beta2: o.cfg.Beta2, Eps: o.cfg.Eps, WeightDecay: g.decay}
-		o.lr.T.Backend().Adam(p, g.take(o.params), g.gradients(grads), g.take(o.m), g.take(o.v), o.lr.T, o.step.T)
+		p := tensor.AdamParams{Beta1: o.cfg.Beta1, Beta2: o.cfg.Beta2, Eps: o.cfg.Eps,
+			WeightDecay: g.decay}
+		o.lr.T.Backend().Adam(p, g.take(o.params), g.gradients(grads), g.take(o.m), g.take(o.v),
+			o.lr.T, o.step.T)
 	}
 }
 
-// ClipNorm scales gradients so that their joint Euclidean norm n is at most limit: g·min(1, limit/(n +
-// 1e-6)), PyTorch's clip_grad_norm_. It returns new gradients, constants, and the norm before, [].
-// Nothing is read back.
-func ClipNorm(grads []*autodiff.Value, limit float64) (clipped []*autodiff.Value, norm *autodiff.Value) {
+// ClipNorm scales gradients so that their joint Euclidean norm n is at most limit: g·min(1,
+// limit/(n + 1e-6)), PyTorch's clip_grad_norm_. It returns new gradients, constants, and the norm
+// before, []. Nothing is read back.
+func ClipNorm(grads []*autodiff.Value, limit float64) (
+	clipped []*autodiff.Value, norm *autodiff.Value) {
 	if len(grads) == 0 {
 		panic(&tensor.Error{Op: "ClipNorm", Reason: "no gradients given"})
 	}
@@ -222,7 +232,8 @@ func ClipNorm(grads []*autodiff.Value, limit float64) (clipped []*autodiff.Value
 			total = autodiff.Add(total, autodiff.Sum(autodiff.Square(g)))
 		}
 		norm = autodiff.Sqrt(total)
-		factor := autodiff.Clamp(autodiff.Scale(autodiff.Recip(autodiff.AddScalar(norm, clipGuard)), limit), 0, 1)
+		ratio := autodiff.Scale(autodiff.Recip(autodiff.AddScalar(norm, clipGuard)), limit)
+		factor := autodiff.Clamp(ratio, 0, 1)
 		for _, g := range grads {
 			clipped = append(clipped, autodiff.Mul(g, factor))
 		}

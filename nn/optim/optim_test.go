@@ -95,7 +95,8 @@ func TestAdam(t *testing.T) {
 	for _, beta1 := range []float64{0, 0.9} {
 		f := setup(t)
 		const beta2, eps = 0.999, 1e-6
-		o := optim.NewAdam(f.s, f.params, optim.AdamConfig{Beta1: beta1, Beta2: beta2, Eps: eps, WeightDecay: decay})
+		o := optim.NewAdam(f.s, f.params, optim.AdamConfig{Beta1: beta1, Beta2: beta2, Eps: eps,
+			WeightDecay: decay})
 		want, m, v := f.values(), make([]float64, 3), make([]float64, 3)
 		for step := 1; step <= steps; step++ {
 			o.Begin(step, lr)
@@ -104,7 +105,8 @@ func TestAdam(t *testing.T) {
 				g := gradient(i, step)
 				m[i] = beta1*m[i] + (1-beta1)*g
 				v[i] = beta2*v[i] + (1-beta2)*g*g
-				mh, vh := m[i]/(1-math.Pow(beta1, float64(step))), v[i]/(1-math.Pow(beta2, float64(step)))
+				mh, vh := m[i]/(1-math.Pow(beta1, float64(step))),
+					v[i]/(1-math.Pow(beta2, float64(step)))
 				want[i] -= lr * decay * want[i]
 				want[i] -= lr * mh / (math.Sqrt(vh) + eps)
 			}
@@ -116,7 +118,10 @@ func TestAdam(t *testing.T) {
 // Copying every state parameter resumes with the same bytes.
 func TestStateIsComplete(t *testing.T) {
 	makers := map[string]func(f *fixture) optim.Optimizer{
-		"sgd": func(f *fixture) optim.Optimizer { return optim.NewSGD(f.s, f.params, optim.SGDConfig{Momentum: 0.9}) },
+		"sgd": func(f *fixture) optim.Optimizer {
+			return optim.NewSGD(f.s, f.params,
+				optim.SGDConfig{Momentum: 0.9})
+		},
 		"adam": func(f *fixture) optim.Optimizer {
 			return optim.NewAdam(f.s, f.params, optim.AdamConfig{Beta1: 0.5, Beta2: 0.9, Eps: 1e-8})
 		},
@@ -179,8 +184,10 @@ func TestSchedules(t *testing.T) {
 		{"constant", optim.Constant(0.3), map[int]float64{0: 0.3, 1000: 0.3}},
 		{"steps", optim.Steps(1, 0.1, 10, 20), map[int]float64{9: 1, 10: 0.1, 19: 0.1, 20: 0.01}},
 		{"cosine", optim.Cosine(1, 0.2, 100), map[int]float64{0: 1, 50: 0.6, 100: 0.2, 200: 0.2}},
-		{"triangular", optim.Triangular(0.2, 10, 30), map[int]float64{0: 0, 5: 0.1, 10: 0.2, 20: 0.1, 30: 0, 40: 0}},
-		{"one cycle", optim.OneCycle(1, 25, 1e4, 30, 100), map[int]float64{0: 0.04, 15: 0.52, 30: 1, 100: 4e-6}},
+		{"triangular", optim.Triangular(0.2, 10, 30), map[int]float64{0: 0, 5: 0.1, 10: 0.2,
+			20: 0.1, 30: 0, 40: 0}},
+		{"one cycle", optim.OneCycle(1, 25, 1e4, 30, 100), map[int]float64{0: 0.04, 15: 0.52, 30: 1,
+			100: 4e-6}},
 		{"warm-up", optim.WarmUp(4, optim.Constant(1)), map[int]float64{0: 0.25, 3: 1, 4: 1}},
 	} {
 		for step, want := range tc.at {
@@ -212,9 +219,12 @@ func TestMisuse(t *testing.T) {
 	f := setup(t)
 	o := optim.NewSGD(f.s, f.params, optim.SGDConfig{})
 	for want, call := range map[string]func(){
-		"steps count from 1, got 0":    func() { o.Begin(0, lr) },
-		"expected 2 gradients, got 1":  func() { o.Update(f.gradients(1)[:1]) },
-		"must have its parameter's sh": func() { g := f.gradients(1); o.Update([]*autodiff.Value{g[1], g[0]}) },
+		"steps count from 1, got 0":   func() { o.Begin(0, lr) },
+		"expected 2 gradients, got 1": func() { o.Update(f.gradients(1)[:1]) },
+		"must have its parameter's sh": func() {
+			g := f.gradients(1)
+			o.Update([]*autodiff.Value{g[1], g[0]})
+		},
 	} {
 		if err := tensor.Try(call); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

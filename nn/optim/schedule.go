@@ -32,8 +32,8 @@ func Cosine(lr, floor float64, total int) Schedule {
 	}
 }
 
-// Triangular rises from 0 at step 0 to peak at step top and falls to 0 at step total, both linearly:
-// the one-cycle schedule of fast adversarial training.
+// Triangular rises from 0 at step 0 to peak at step top and falls to 0 at step total, both
+// linearly: the one-cycle schedule of fast adversarial training.
 func Triangular(peak float64, top, total int) Schedule {
 	return func(step int) float64 {
 		switch {
