@@ -1,12 +1,12 @@
 // Package autodiff differentiates computations: reverse mode, any order.
 //
-// A Value is a tensor together with how it was computed; functions such as MatMul and Conv2D compute at
-// once and record what they did on a Graph; Grad walks the record backwards. Every VJP is written in
-// the same differentiable functions, so the gradient that Grad returns under CreateGraph is a
-// computation like any other, and can be differentiated again.
+// A Value is a tensor together with how it was computed; functions such as MatMul and Conv2D
+// compute at once and record what they did on a Graph; Grad walks the record backwards. Every VJP
+// is written in the same differentiable functions, so the gradient that Grad returns under
+// CreateGraph is a computation like any other, and can be differentiated again.
 //
-// Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode, tracing or
-// compiling, and fields that accumulate gradients: Grad returns them.
+// Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode, tracing
+// or compiling, and fields that accumulate gradients: Grad returns them.
 //
 // Invariants:
 //  1. A VJP is exact and differentiable. What is treated as constant in it (the sign of a ReLU's
@@ -18,6 +18,6 @@
 //
 // Misuse panics with *tensor.Error; a public boundary above turns it into an error with tensor.Try.
 //
-// Comes from: tensor, which computes. Goes to: nn, whose layers are functions of Values, and to every
-// training loop, attack and penalty that asks for a gradient.
+// Comes from: tensor, which computes. Goes to: nn, whose layers are functions of Values, and to
+// every training loop, attack and penalty that asks for a gradient.
 package autodiff

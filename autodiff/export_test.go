@@ -34,7 +34,7 @@ type innerOp struct{}
 func (innerOp) Name() string { return "Inner" }
 func (innerOp) Needs() Needs { return needsFactors }
 
-func (innerOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (innerOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	p := s.Like(in[0])
 	defer p.Free()
 	s.Backend().Binary(tensor.Mul, p, in[0], in[1])
@@ -53,7 +53,7 @@ type twinOp struct{}
 func (twinOp) Name() string { return "Twin" }
 func (twinOp) Needs() Needs { return needsNothing }
 
-func (twinOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (twinOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.Like(in[0])
 	s.Backend().Binary(tensor.Add, y, in[0], in[1])
 	return y, nil
@@ -74,7 +74,7 @@ type compositeOp struct{ f func(in []*Value) *Value }
 func (compositeOp) Name() string { return "Composite" }
 func (compositeOp) Needs() Needs { return Needs{In: ^uint(0)} }
 
-func (o compositeOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o compositeOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	g := &Graph{scope: s}
 	vs := make([]*Value, len(in))
 	for i, t := range in {
@@ -95,7 +95,7 @@ type probeOp struct{ f func() }
 func (probeOp) Name() string { return "Probe" }
 func (probeOp) Needs() Needs { return needsNothing }
 
-func (probeOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (probeOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	return s.Reshape(in[0], in[0].Shape()...), nil
 }
 

@@ -30,13 +30,13 @@ func Retain() GradOption { return func(c *gradConfig) { c.retain = true } }
 // gets zeros.
 //
 // Nodes are visited in the reverse order of their creation, which is a topological order: no
-// recursion. Only nodes between xs and y are visited. Unless CreateGraph or Retain is given, what they
-// hold is freed after its last use, so that memory falls while the pass runs; of their values only y,
-// xs and those marked with Keep can be read afterwards. The graph in front of xs stays as it was, so
-// that a second Grad can go on from there.
+// recursion. Only nodes between xs and y are visited. Unless CreateGraph or Retain is given, what
+// they hold is freed after its last use, so that memory falls while the pass runs; of their values
+// only y, xs and those marked with Keep can be read afterwards. The graph in front of xs stays as
+// it was, so that a second Grad can go on from there.
 //
-// Panics if y has several elements and no cotangent, if the cotangent has another shape or dtype, or
-// if the pass needs what an earlier Grad freed.
+// Panics if y has several elements and no cotangent, if the cotangent has another shape or dtype,
+// or if the pass needs what an earlier Grad freed.
 func Grad(y *Value, xs []*Value, opts ...GradOption) []*Value {
 	var c gradConfig
 	for _, o := range opts {
@@ -52,8 +52,11 @@ func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 	g.recording = c.createGraph
 	defer func() { g.recording = was }()
 
-	p := &pass{g: g, free: !c.createGraph && !c.retain, first: g.values,
-		adj: map[*Value]*Value{}, held: map[*Value]int{}, wanted: map[*Value]bool{}, leads: map[*Value]bool{}}
+	p := &pass{
+		g: g, free: !c.createGraph && !c.retain, first: g.values,
+		adj: map[*Value]*Value{}, held: map[*Value]int{},
+		wanted: map[*Value]bool{}, leads: map[*Value]bool{},
+	}
 	for _, x := range xs {
 		if x.graph != g {
 			misuse("Grad", "x belongs to another graph than y", "y x", y, x)
@@ -98,8 +101,8 @@ type pass struct {
 	leads  map[*Value]bool // values that depend on a wanted one
 }
 
-// owns reports whether v was made by this pass, which may then free it. A VJP may return what is not
-// its own: dy, an input, an output.
+// owns reports whether v was made by this pass, which may then free it. A VJP may return what is
+// not its own: dy, an input, an output.
 func (p *pass) owns(v *Value) bool { return v.id > p.first && !v.foreign }
 
 // reachable returns every node y depends on that can depend on xs, last created first, and fills
@@ -145,7 +148,8 @@ func (p *pass) step(n *Node) {
 	dy := p.adj[n.out]
 	if dy != nil && onPath {
 		if n.freed {
-			misuse("Grad", "an earlier Grad freed what this op saved; give it Retain", n.op.Name(), n.out)
+			misuse("Grad", "an earlier Grad freed what this op saved; give it Retain",
+				n.op.Name(), n.out)
 		}
 		p.vjp(n, dy, need)
 	}
@@ -169,7 +173,8 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 			continue
 		}
 		if !dx.Shape().Equal(n.in[i].Shape()) || dx.DType() != n.in[i].DType() {
-			misuse(n.op.Name(), "the VJP returned another shape or dtype than its input's", "dx x", dx, n.in[i])
+			misuse(n.op.Name(), "the VJP returned another shape or dtype than its input's",
+				"dx x", dx, n.in[i])
 		}
 		dxs[i] = dx
 		p.held[dx]++ // two inputs may share it: none may be the last before all have it
@@ -243,10 +248,10 @@ func (n *Node) release() {
 	n.out.release()
 }
 
-// compositeVJP differentiates f(in) by the tape: it rebuilds y = f(in) on a recorded path of its own
-// and returns (∂y/∂inᵢ)ᵀ·dy for each i with need[i], itself recorded if the gradient being computed
-// must be differentiable. It is how a fused op answers when its kernel's gradient is not enough; the
-// op's Needs must then include every input that f reads.
+// compositeVJP differentiates f(in) by the tape: it rebuilds y = f(in) on a recorded path of its
+// own and returns (∂y/∂inᵢ)ᵀ·dy for each i with need[i], itself recorded if the gradient being
+// computed must be differentiable. It is how a fused op answers when its kernel's gradient is not
+// enough; the op's Needs must then include every input that f reads.
 func compositeVJP(in []*Value, dy *Value, need []bool, f func(in []*Value) *Value) []*Value {
 	g := dy.graph
 	higher := g.recording

@@ -21,7 +21,7 @@ func near(t testing.TB, what string, got, want float64) {
 	}
 }
 
-func scalars(t testing.TB, x ...float64) (*ad.Graph, vals) {
+func scalars(t testing.TB, x ...float64) (graph, vals) {
 	in := make([]input, len(x))
 	for i, v := range x {
 		in[i] = gradcheck.Of([]int{}, v)
@@ -44,7 +44,7 @@ func TestThirdDerivative(t *testing.T) {
 
 // TestOrder3 goes one order beyond what the table checks, where the derivatives of VJPs' VJPs meet.
 func TestOrder3(t *testing.T) {
-	gradcheck.Check(t, func(_ *ad.Graph, in vals) *ad.Value {
+	gradcheck.Check(t, func(_ graph, in vals) value {
 		return ad.Mul(ad.Softmax(ad.MatMul(in[0], in[1], false, true)), ad.Exp(ad.Mean(in[0], 0)))
 	}, []input{normal(1, 2, 3), normal(2, 3, 3)}, gradcheck.Order(3))
 	gradcheck.Check(t, normFunc(batchNormReLU), normInputs(false, true, true), gradcheck.Order(3))
@@ -66,7 +66,7 @@ func TestWantedValues(t *testing.T) {
 	x := in[0]
 	h := ad.Square(x)
 	y := ad.Square(h)
-	d := ad.Grad(y, []*ad.Value{h, y, x, h})
+	d := ad.Grad(y, []value{h, y, x, h})
 	near(t, "∂y/∂h", d[0].Item(), 8)
 	near(t, "∂y/∂y", d[1].Item(), 1)
 	near(t, "∂y/∂x", d[2].Item(), 32)
@@ -80,7 +80,7 @@ func TestWantedValues(t *testing.T) {
 func TestGoOn(t *testing.T) {
 	_, in := scalars(t, 2)
 	h := ad.Exp(ad.Square(in[0]))
-	dh := ad.Grad(ad.Square(h), []*ad.Value{h})[0]
+	dh := ad.Grad(ad.Square(h), []value{h})[0]
 	dx := ad.Grad(h, in, ad.WithCotangent(dh))[0]
 	near(t, "d exp(x²)²/dx", dx.Item(), 2*math.Exp(4)*math.Exp(4)*4)
 }
@@ -88,7 +88,7 @@ func TestGoOn(t *testing.T) {
 func TestIndependent(t *testing.T) {
 	g, in := scalars(t, 2, 3)
 	y := ad.Square(in[0])
-	d := ad.Grad(y, []*ad.Value{in[1], g.Scalar(tensor.F64, 1)})
+	d := ad.Grad(y, []value{in[1], g.Scalar(tensor.F64, 1)})
 	near(t, "independent leaf", d[0].Item(), 0)
 	near(t, "independent constant", d[1].Item(), 0)
 	near(t, "of a leaf by itself", ad.Grad(in[0], in[:1])[0].Item(), 1)
@@ -99,7 +99,7 @@ func TestIndependent(t *testing.T) {
 
 func TestNoGrad(t *testing.T) {
 	g, in := scalars(t, 2)
-	var y *ad.Value
+	var y value
 	g.NoGrad(func() { y = ad.Square(in[0]) })
 	if y.NeedsGrad() || !g.Recording() {
 		t.Error("NoGrad recorded, or did not end")
@@ -148,14 +148,14 @@ func TestForwardValueAsGradient(t *testing.T) {
 	_, in := open(t, []input{gradcheck.Of([]int{2}, 1, 2), gradcheck.Of([]int{2}, 3, 4)})
 	x, w := ad.Scale(in[0], 1).Keep(), ad.Scale(in[1], 1).Keep()
 	y := ad.Add(ad.Inner(x, w), ad.Add(ad.Inner(x, w), ad.Inner(x, w)))
-	d := ad.Grad(y, []*ad.Value{x, w})
+	d := ad.Grad(y, []value{x, w})
 	for i, v := range d {
 		v.Tensor()
 		for j, e := range v.Tensor().Floats() {
 			near(t, "gradient", e, 3*[2][2]float64{{3, 4}, {1, 2}}[i][j])
 		}
 	}
-	one := ad.Grad(ad.Inner(x, w), []*ad.Value{x})[0] // nothing to add: w itself arrives
+	one := ad.Grad(ad.Inner(x, w), []value{x})[0] // nothing to add: w itself arrives
 	one.Done()
 	near(t, "x, after all passes", x.Tensor().Floats()[1], 2)
 	near(t, "w, after its alias was freed", w.Tensor().Floats()[1], 4)
@@ -181,7 +181,7 @@ func TestViews(t *testing.T) {
 	h := ad.Scale(x, 2)
 	flat := ad.Reshape(h, 6)
 	y := ad.Add(ad.Sum(ad.Scale(flat, 3)), ad.Sum(ad.Square(h)))
-	d := ad.Grad(y, []*ad.Value{flat, h, x})
+	d := ad.Grad(y, []value{flat, h, x})
 	for i, v := range normal(1, 2, 3).Data {
 		near(t, "∂flat", d[0].Tensor().Floats()[i], 3)
 		near(t, "∂h", d[1].Tensor().Floats()[i], 3+2*2*v)
@@ -190,9 +190,9 @@ func TestViews(t *testing.T) {
 }
 
 func TestCompositeVJP(t *testing.T) {
-	f := func(in []*ad.Value) *ad.Value { return ad.Tanh(ad.Mul(in[0], ad.Exp(in[1]))) }
-	through := func(_ *ad.Graph, in vals) *ad.Value { return ad.Composite(f, in[0], in[1]) }
+	f := func(in []value) value { return ad.Tanh(ad.Mul(in[0], ad.Exp(in[1]))) }
+	through := func(_ graph, in vals) value { return ad.Composite(f, in[0], in[1]) }
 	at := []input{normal(1, 3), normal(2, 3)}
 	gradcheck.Check(t, through, at)
-	gradcheck.Same(t, through, func(_ *ad.Graph, in vals) *ad.Value { return f(in) }, at)
+	gradcheck.Same(t, through, func(_ graph, in vals) value { return f(in) }, at)
 }

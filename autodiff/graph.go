@@ -94,8 +94,8 @@ func (g *Graph) Tidy(f func() *Value) *Value {
 }
 
 // hide runs f and declares every value it made Done, but those it returns: nobody else can have
-// seen them. Composite functions and the backward pass run in it, so that an intermediate lives only
-// as long as a recorded VJP wants it.
+// seen them. Composite functions and the backward pass run in it, so that an intermediate lives
+// only as long as a recorded VJP wants it.
 func (g *Graph) hide(f func() []*Value) []*Value {
 	mark := len(g.made)
 	g.private++
@@ -197,7 +197,8 @@ func (v *Value) release() {
 func (v *Value) live(op string) *tensor.Tensor {
 	if v.t.Freed() {
 		panic(&tensor.Error{Op: op, Operands: []tensor.Operand{tensor.Describe("x", v.t)},
-			Reason: fmt.Sprintf("a value made by %s was freed: Grad frees what it has used; Keep spares a value", v.origin)})
+			Reason: fmt.Sprintf("a value made by %s was freed: "+
+				"Grad frees what it has used; Keep spares a value", v.origin)})
 	}
 	return v.t
 }

@@ -29,8 +29,9 @@ const (
 	slack = unit / 2
 )
 
-// metered returns a graph with one leaf of elems elements; used counts what else is allocated, in units.
-func metered(t *testing.T) (m *meter, g *ad.Graph, x *ad.Value, used func() float64) {
+// metered returns a graph with one leaf of elems elements; used counts what else is allocated, in
+// units.
+func metered(t *testing.T) (m *meter, g graph, x value, used func() float64) {
 	m = &meter{Backend: ref.New(ref.WithPoison())}
 	host := tensor.NewScope(m)
 	g = ad.NewGraph(m)
@@ -48,7 +49,7 @@ func metered(t *testing.T) (m *meter, g *ad.Graph, x *ad.Value, used func() floa
 
 // chain applies tanh(0.9·h + 0.1) depth times. The tanh outputs are wanted by VJPs, the affine
 // outputs by nobody.
-func chain(h *ad.Value, depth int) *ad.Value {
+func chain(h value, depth int) value {
 	for range depth {
 		a := ad.Affine(h, 0.9, 0.1)
 		h = ad.Tanh(a)
@@ -70,9 +71,10 @@ func TestForwardHoldsWhatIsWanted(t *testing.T) {
 	y := chain(x, depth)
 	expectUnits(t, "after the forward pass", used(), depth)
 	m.peak = 0
-	d := ad.Grad(y, []*ad.Value{x})[0]
+	d := ad.Grad(y, []value{x})[0]
 	expectUnits(t, "after the backward pass", used(), 1)
-	// Of the chain's tensors at most all are alive, with dy, and the temporaries of one VJP: 1−y², dy·(1−y²), y².
+	// Of the chain's tensors at most all are alive, with dy, and the temporaries of one VJP: 1−y²,
+	// dy·(1−y²), y².
 	expectUnits(t, "at the peak of the backward pass", float64(m.peak)/unit-1, depth+4)
 	d.Done()
 	expectUnits(t, "after the gradient was freed", used(), 0)
@@ -87,13 +89,13 @@ func TestMemoryFalls(t *testing.T) {
 	for range depth {
 		h = ad.Probe(ad.Tanh(h), func() { seen = append(seen, used()) })
 	}
-	ad.Grad(ad.Sum(h), []*ad.Value{x})
+	ad.Grad(ad.Sum(h), []value{x})
 	if len(seen) != depth {
 		t.Fatalf("the pass went by %d times", len(seen))
 	}
 	for i := 1; i < depth; i++ {
 		if seen[i] > seen[i-1]-1 {
-			t.Errorf("step %d of the pass: %.1f tensors, one step before %.1f", i, seen[i], seen[i-1])
+			t.Errorf("step %d: %.1f tensors, one step before %.1f", i, seen[i], seen[i-1])
 		}
 	}
 }
@@ -102,7 +104,7 @@ func TestRetainHolds(t *testing.T) {
 	_, _, x, used := metered(t)
 	y := chain(x, 5)
 	before := used()
-	ad.Grad(y, []*ad.Value{x}, ad.Retain())[0].Done()
+	ad.Grad(y, []value{x}, ad.Retain())[0].Done()
 	expectUnits(t, "after a pass that retains", used(), before)
 	if used() < before {
 		t.Error("Retain freed something")
@@ -114,10 +116,11 @@ func TestRetainHolds(t *testing.T) {
 func TestHigherOrderMemory(t *testing.T) {
 	const depth = 10
 	_, _, x, used := metered(t)
-	d := ad.Grad(chain(x, depth), []*ad.Value{x}, ad.CreateGraph())[0]
-	// Per layer: y; recorded for dy·(1−y²): both factors. The rest, y² and what was scaled, is gone.
+	d := ad.Grad(chain(x, depth), []value{x}, ad.CreateGraph())[0]
+	// Per layer: y; recorded for dy·(1−y²): both factors. The rest, y² and what was scaled, is
+	// gone.
 	expectUnits(t, "after a recorded pass", used(), 3*depth+2)
-	dd := ad.Grad(ad.Sum(ad.Square(d)), []*ad.Value{x})[0]
+	dd := ad.Grad(ad.Sum(ad.Square(d)), []value{x})[0]
 	expectUnits(t, "after the second pass", used(), 3) // x's two gradients, and the square
 	dd.Tensor()
 }
@@ -129,26 +132,26 @@ func TestFrozenFactorsAreNotHeld(t *testing.T) {
 	y := ad.Sum(ad.Mul(h, w)) // h would be read for the gradient of w alone
 	h.Done()
 	expectUnits(t, "a product with a constant", used(), 1) // the product, which is not Done
-	ad.Grad(y, []*ad.Value{x})
+	ad.Grad(y, []value{x})
 }
 
 func TestTidy(t *testing.T) {
 	_, g, x, used := metered(t)
-	block := func(v *ad.Value) *ad.Value {
-		return g.Tidy(func() *ad.Value { return ad.Exp(ad.Square(ad.Neg(v))) })
+	block := func(v value) value {
+		return g.Tidy(func() value { return ad.Exp(ad.Square(ad.Neg(v))) })
 	}
-	var y *ad.Value
+	var y value
 	g.NoGrad(func() { y = block(block(x)) })
 	expectUnits(t, "two blocks without gradient", used(), 2)
 	y.Tensor()
-	d := ad.Grad(ad.Sum(block(x)), []*ad.Value{x})[0]
+	d := ad.Grad(ad.Sum(block(x)), []value{x})[0]
 	near(t, "gradient through a tidy block", d.Tensor().Floats()[0], 2*0.5*math.Exp(0.25))
 	h := ad.Neg(x.Detach())
-	if g.Tidy(func() *ad.Value { return h }) != h || h.Freed() {
+	if g.Tidy(func() value { return h }) != h || h.Freed() {
 		t.Error("Tidy freed a value that is not its own")
 	}
 	refused(t, "test", func() {
-		g.Tidy(func() *ad.Value { panic(&tensor.Error{Op: "test", Reason: "test"}) })
+		g.Tidy(func() value { panic(&tensor.Error{Op: "test", Reason: "test"}) })
 	})
 	ad.Neg(h) // the graph's own scope is back
 }
@@ -157,9 +160,9 @@ func TestTidy(t *testing.T) {
 func TestRefusalLeavesNothing(t *testing.T) {
 	_, g, x, _ := metered(t)
 	bad := ad.Probe(ad.Square(x), func() { panic(&tensor.Error{Op: "test", Reason: "in a VJP"}) })
-	refused(t, "in a VJP", func() { ad.Grad(ad.Sum(ad.Exp(bad)), []*ad.Value{x}, ad.CreateGraph()) })
+	refused(t, "in a VJP", func() { ad.Grad(ad.Sum(ad.Exp(bad)), []value{x}, ad.CreateGraph()) })
 	refused(t, "test", func() {
-		g.Tidy(func() *ad.Value { ad.Exp(x); panic(&tensor.Error{Op: "test", Reason: "test"}) })
+		g.Tidy(func() value { ad.Exp(x); panic(&tensor.Error{Op: "test", Reason: "test"}) })
 	})
 	if y := ad.Square(x); !y.NeedsGrad() {
 		t.Error("the graph does not record any more")

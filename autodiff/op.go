@@ -16,10 +16,12 @@ type Op interface {
 	// Needs declares what VJP reads; everything else may be freed before VJP runs.
 	Needs() Needs
 	// Forward computes the output and what VJP wants saved (pool indices, batch statistics).
-	Forward(s *tensor.Scope, in []*tensor.Tensor) (out *tensor.Tensor, saved []*tensor.Tensor)
+	Forward(s *tensor.Scope, in tensors) (out *tensor.Tensor, saved tensors)
 	// VJP returns (∂out/∂inᵢ)ᵀ·dy for each i with need[i], in inᵢ's shape; others may be nil.
 	VJP(n *Node, dy *Value, need []bool) []*Value
 }
+
+type tensors = []*tensor.Tensor
 
 // Needs says what an op's VJP reads. Saved tensors are always kept.
 type Needs struct {
@@ -74,7 +76,7 @@ func apply(op Op, in ...*Value) *Value {
 	needGrad := false
 	for i, v := range in {
 		if v.graph != g {
-			panic(&tensor.Error{Op: op.Name(), Reason: fmt.Sprintf("input %d belongs to another graph", i)})
+			misuse(op.Name(), fmt.Sprintf("input %d belongs to another graph", i), "x0 x", in[0], v)
 		}
 		ts[i] = v.live(op.Name())
 		needGrad = needGrad || v.needGrad

@@ -23,44 +23,46 @@ import (
 // arguments while the other two stand still, so it has three partial derivatives. Each comes from
 // striking one factor out of the sum and leaving its indices free:
 //
-//	∂S/∂y = C(x, w)   [N OH OW O]    the convolution: every output pixel gathers what its taps read
-//	∂S/∂x = T(y, w)   [N H W C]      its way back: every output pixel paints the kernel onto the image
-//	∂S/∂w = W(x, y)   [O KH KW C]    per tap, one matrix product over all pixels that it joins
+//	∂S/∂y = C(x, w)   [N OH OW O]    forward: an output pixel gathers what its taps read
+//	∂S/∂x = T(y, w)   [N H W C]      back: an output pixel paints the kernel onto the image
+//	∂S/∂w = W(x, y)   [O KH KW C]    per tap, a matrix product over all pixels it joins
 //
 // And S, being linear in each argument, is that argument times its derivative:
 //
 //	S = ⟨y, C(x, w)⟩ = ⟨x, T(y, w)⟩ = ⟨w, W(x, y)⟩.        (2)
 //
-// The gradient. Let a loss send the cotangent dy back to y = C(x, w). To first order the loss changes
-// with y as ⟨dy, y⟩ does, and ⟨dy, C(x, w)⟩ is S(x, w, dy). So the gradient for the image is ∂S/∂x =
-// T(dy, w), the gradient for the kernel is ∂S/∂w = W(x, dy), and we are done.
+// The gradient. Let a loss send the cotangent dy back to y = C(x, w). To first order the loss
+// changes with y as ⟨dy, y⟩ does, and ⟨dy, C(x, w)⟩ is S(x, w, dy). So the gradient for the image
+// is ∂S/∂x = T(dy, w), the gradient for the kernel is ∂S/∂w = W(x, dy), and we are done.
 //
-// The gradient of the gradient. T takes an output and a kernel; let the cotangent d, an image, come
-// back to it. Again ⟨d, T(y, w)⟩ = S(d, w, y), the same number with d in the place of x: differentiate
-// it by y and by w. In general the cotangent takes the place of what the op computes, and the op's
-// own arguments stay where they are:
+// The gradient of the gradient. T takes an output and a kernel; let the cotangent d, an image,
+// come back to it. Again ⟨d, T(y, w)⟩ = S(d, w, y), the same number with d in the place of x:
+// differentiate it by y and by w. In general the cotangent takes the place of what the op
+// computes, and the op's own arguments stay where they are:
 //
 //	op         pairing         to 1st argument    to 2nd argument
 //	C(x, w)    S(x, w, dy)     T(dy, w)           W(x, dy)
 //	T(y, w)    S(d, w, y)      C(d, w)            W(d, y)
 //	W(x, y)    S(x, d, y)      T(y, d)            C(x, d)
 //
-// The table never leaves C, T and W: three kernels give convolution's derivatives of every order, and
-// the three VJP methods below are its rows.
+// The table never leaves C, T and W: three kernels give convolution's derivatives of every order,
+// and the three VJP methods below are its rows.
 //
 // What shapes do not tell. The output's extent is a rounded quotient,
 //
 //	OH = ⌊(H + p + p′ − d·(KH−1) − 1) / s⌋ + 1,        p′ padding at the other end,
 //
-// and rounding forgets. With s = 2, p = p′ = 1 and KH = 3, images of 7 and of 8 rows both give 4: a
-// last row that no tap reads leaves no trace in y. Likewise, unpadded, kernels of 2 and of 3 rows both
-// make 3 out of 7. So T must be told the image's extent and W the kernel's; whichever extents lead back
-// to the shape of y are right, each the adjoint of another C. Rows that no tap reads get the gradient 0.
+// and rounding forgets. With s = 2, p = p′ = 1 and KH = 3, images of 7 and of 8 rows both give 4:
+// a last row that no tap reads leaves no trace in y. Likewise, unpadded, kernels of 2 and of 3
+// rows both make 3 out of 7. So T must be told the image's extent and W the kernel's; whichever
+// extents lead back to the shape of y are right, each the adjoint of another C. Rows that no tap
+// reads get the gradient 0.
 //
-// Two remarks. Solved for the output row at s = d = 1, (1) reads i = h + p − u: the minus sign before u is
-// the kernel turned by 180° of which textbooks speak. And T is what decoders call a transposed
-// convolution, an op of its own right here: Conv2DInputGrad(x, w, 2·H, 2·W, p) doubles an image. With
-// groups, channels of x and of y are cut into as many slices and S is summed slice by slice.
+// Two remarks. Solved for the output row at s = d = 1, (1) reads i = h + p − u: the minus sign
+// before u is the kernel turned by 180° of which textbooks speak. And T is what decoders call a
+// transposed convolution, an op of its own right here: Conv2DInputGrad(x, w, 2·H, 2·W, p) doubles
+// an image. With groups, channels of x and of y are cut into as many slices and S is summed slice
+// by slice.
 
 // Conv2D computes y = C(x, w), the cross-correlation of an image with a kernel,
 //
@@ -85,7 +87,7 @@ type convOp struct{ p tensor.ConvParams }
 func (convOp) Name() string { return "Conv2D" }
 func (convOp) Needs() Needs { return needsFactors }
 
-func (o convOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o convOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x, w := in[0], in[1]
 	oh, ow := o.p.Out(x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2))
 	y := s.New(x.DType(), x.Dim(0), oh, ow, w.Dim(0))
@@ -105,20 +107,21 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	return grads
 }
 
-// Conv2DInputGrad computes x = T(y, w), the adjoint of Conv2D in its image, also known as transposed
-// convolution: y [N OH OW O], w [O KH KW C/groups], x [N inH inW C].
+// Conv2DInputGrad computes x = T(y, w), the adjoint of Conv2D in its image, also known as
+// transposed convolution: y [N OH OW O], w [O KH KW C/groups], x [N inH inW C].
 //
 // Panics unless Conv2D makes OH×OW pixels of an inH×inW image.
 func Conv2DInputGrad(y, w *Value, inH, inW int, p tensor.ConvParams) *Value {
 	checkConv("Conv2DInputGrad", "y w", y, w, p)
 	if y.Dim(3) != w.Dim(0) || w.Dim(0)%p.Groups != 0 {
-		misuse("Conv2DInputGrad", fmt.Sprintf("channels differ: y has O=%d, w expects %d in %d groups",
-			y.Dim(3), w.Dim(0), p.Groups), "y w", y, w)
+		misuse("Conv2DInputGrad", fmt.Sprintf(
+			"channels differ: y has O=%d, w expects %d in %d groups", y.Dim(3), w.Dim(0), p.Groups),
+			"y w", y, w)
 	}
 	oh, ow := convOut("Conv2DInputGrad", "y w", y, w, inH, inW, w.Dim(1), w.Dim(2), p)
 	if y.Dim(1) != oh || y.Dim(2) != ow {
-		misuse("Conv2DInputGrad", fmt.Sprintf("a %d×%d image gives %d×%d outputs", inH, inW, oh, ow),
-			"y w", y, w)
+		misuse("Conv2DInputGrad", fmt.Sprintf(
+			"a %d×%d image gives %d×%d outputs", inH, inW, oh, ow), "y w", y, w)
 	}
 	return apply(convInputGradOp{inH, inW, p}, y, w)
 }
@@ -131,7 +134,7 @@ type convInputGradOp struct {
 func (convInputGradOp) Name() string { return "Conv2DInputGrad" }
 func (convInputGradOp) Needs() Needs { return needsFactors }
 
-func (o convInputGradOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o convInputGradOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y, w := in[0], in[1]
 	x := s.New(y.DType(), y.Dim(0), o.h, o.w, w.Dim(3)*o.p.Groups)
 	s.Backend().Conv2DInputGrad(x, y, w, o.p)
@@ -162,8 +165,8 @@ func Conv2DWeightGrad(x, y *Value, kh, kw int, p tensor.ConvParams) *Value {
 	}
 	oh, ow := convOut("Conv2DWeightGrad", "x y", x, y, x.Dim(1), x.Dim(2), kh, kw, p)
 	if y.Dim(1) != oh || y.Dim(2) != ow {
-		misuse("Conv2DWeightGrad", fmt.Sprintf("a %d×%d kernel gives %d×%d outputs", kh, kw, oh, ow),
-			"x y", x, y)
+		misuse("Conv2DWeightGrad", fmt.Sprintf(
+			"a %d×%d kernel gives %d×%d outputs", kh, kw, oh, ow), "x y", x, y)
 	}
 	return apply(convWeightGradOp{kh, kw, p}, x, y)
 }
@@ -176,7 +179,7 @@ type convWeightGradOp struct {
 func (convWeightGradOp) Name() string { return "Conv2DWeightGrad" }
 func (convWeightGradOp) Needs() Needs { return needsFactors }
 
-func (o convWeightGradOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o convWeightGradOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x, y := in[0], in[1]
 	w := s.New(x.DType(), y.Dim(3), o.kh, o.kw, x.Dim(3)/o.p.Groups)
 	s.Backend().Conv2DWeightGrad(w, x, y, o.p)

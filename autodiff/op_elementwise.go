@@ -19,7 +19,7 @@ type unary struct {
 func (o unary) Name() string { return o.name }
 func (o unary) Needs() Needs { return o.needs }
 
-func (o unary) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o unary) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.Like(in[0])
 	s.Backend().Unary(o.code, o.attr, y, in[0])
 	return y, nil
@@ -221,7 +221,7 @@ type binary struct {
 func (o binary) Name() string { return o.name }
 func (o binary) Needs() Needs { return o.needs }
 
-func (o binary) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o binary) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	shape, _ := tensor.Broadcast(in[0].Shape(), in[1].Shape())
 	y := s.New(in[0].DType(), shape...)
 	s.Backend().Binary(o.code, y, in[0], in[1])
@@ -343,7 +343,7 @@ type whereOp struct{}
 func (whereOp) Name() string { return "Where" }
 func (whereOp) Needs() Needs { return needsIn0 }
 
-func (whereOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (whereOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	out := s.Like(in[1])
 	s.Backend().Select(out, in[0], in[1], in[2])
 	return out, nil

@@ -37,7 +37,8 @@ func MatMul(a, b *Value, transA, transB bool) *Value {
 		kb = b.Dim(-1)
 	}
 	if ka != kb {
-		misuse("MatMul", fmt.Sprintf("inner extents differ: A has %d (transA %v), B has %d (transB %v)",
+		misuse("MatMul", fmt.Sprintf(
+			"inner extents differ: A has %d (transA %v), B has %d (transB %v)",
 			ka, transA, kb, transB), "a b", a, b)
 	}
 	return apply(matMulOp{transA, transB}, a, b)
@@ -48,7 +49,7 @@ type matMulOp struct{ transA, transB bool }
 func (matMulOp) Name() string { return "MatMul" }
 func (matMulOp) Needs() Needs { return needsFactors }
 
-func (o matMulOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o matMulOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	a, b := in[0], in[1]
 	m, n := a.Dim(-2), b.Dim(-1)
 	if o.transA {

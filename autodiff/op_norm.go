@@ -51,7 +51,7 @@ type batchNormOp struct {
 func (o *batchNormOp) Name() string { return o.name }
 func (o *batchNormOp) Needs() Needs { return Needs{In: 3, Out: o.relu} }
 
-func (o *batchNormOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o *batchNormOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x, gamma, beta := in[0], in[1], in[2]
 	var res *tensor.Tensor
 	if len(in) == 4 {
@@ -71,7 +71,7 @@ func (o *batchNormOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Ten
 	scale.Free()
 	shift.Free()
 	// The saved mean is a view: the node may free its own, the caller's statistics stay.
-	return y, []*tensor.Tensor{s.Reshape(mean, c), rstd}
+	return y, tensors{s.Reshape(mean, c), rstd}
 }
 
 func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
@@ -164,9 +164,9 @@ func sumPerChannel(d *Value, shape tensor.Shape) *Value {
 	return Reshape(d, shape...)
 }
 
-// ScaleShift computes y = act(x·scale + shift + res), act ReLU (with ReLU′(0) = 0) if relu, else the
-// identity: batch normalisation with fixed statistics. x and res, which may be nil, are [N … C],
-// scale and shift [C] or [N C].
+// ScaleShift computes y = act(x·scale + shift + res), act ReLU (with ReLU′(0) = 0) if relu, else
+// the identity: batch normalisation with fixed statistics. x and res, which may be nil, are [N …
+// C], scale and shift [C] or [N C].
 func ScaleShift(x, scale, shift, res *Value, relu bool) *Value {
 	checkNorm("ScaleShift", "x scale shift res", x, scale, shift, res)
 	in := []*Value{x, scale, shift}
@@ -181,7 +181,7 @@ type scaleShiftOp struct{ relu bool }
 func (scaleShiftOp) Name() string   { return "ScaleShift" }
 func (o scaleShiftOp) Needs() Needs { return Needs{Product: true, Out: o.relu} }
 
-func (o scaleShiftOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o scaleShiftOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	var res *tensor.Tensor
 	if len(in) == 4 {
 		res = in[3]

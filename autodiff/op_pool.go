@@ -10,8 +10,8 @@ import (
 // of equal elements the first in row order wins, and it alone gets the gradient; NaN wins.
 // Panics if x is no image or no window fits.
 //
-// Once the winners are known max pooling is a gather, linear in x, whose adjoint scatters: the VJP of
-// each of the two is the other.
+// Once the winners are known max pooling is a gather, linear in x, whose adjoint scatters: the VJP
+// of each of the two is the other.
 func MaxPool(x *Value, p tensor.PoolParams) *Value {
 	checkPool("MaxPool", x, x.Shape(), p)
 	return apply(maxPoolOp{p}, x)
@@ -22,11 +22,11 @@ type maxPoolOp struct{ p tensor.PoolParams }
 func (maxPoolOp) Name() string { return "MaxPool" }
 func (maxPoolOp) Needs() Needs { return needsNothing }
 
-func (o maxPoolOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o maxPoolOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	shape := pooled(in[0].Shape(), o.p)
 	y, idx := s.New(in[0].DType(), shape...), s.New(tensor.I32, shape...)
 	s.Backend().MaxPool(y, idx, in[0], o.p)
-	return y, []*tensor.Tensor{idx}
+	return y, tensors{idx}
 }
 
 func (o maxPoolOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
@@ -40,7 +40,7 @@ type poolScatterOp struct{ h, w int }
 func (poolScatterOp) Name() string { return "PoolScatter" }
 func (poolScatterOp) Needs() Needs { return needsIn1 }
 
-func (o poolScatterOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o poolScatterOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	dy := in[0]
 	dx := s.New(dy.DType(), dy.Dim(0), o.h, o.w, dy.Dim(3))
 	s.Backend().PoolScatter(dx, dy, in[1])
@@ -57,7 +57,7 @@ type poolGatherOp struct{}
 func (poolGatherOp) Name() string { return "PoolGather" }
 func (poolGatherOp) Needs() Needs { return needsIn1 }
 
-func (poolGatherOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (poolGatherOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.New(in[0].DType(), in[1].Shape()...)
 	s.Backend().PoolGather(y, in[0], in[1])
 	return y, nil
@@ -80,7 +80,7 @@ type avgPoolOp struct{ p tensor.PoolParams }
 func (avgPoolOp) Name() string { return "AvgPool" }
 func (avgPoolOp) Needs() Needs { return needsNothing }
 
-func (o avgPoolOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o avgPoolOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.New(in[0].DType(), pooled(in[0].Shape(), o.p)...)
 	s.Backend().AvgPool(y, in[0], o.p)
 	return y, nil
@@ -111,7 +111,7 @@ type avgPoolGradOp struct {
 func (avgPoolGradOp) Name() string { return "AvgPoolGrad" }
 func (avgPoolGradOp) Needs() Needs { return needsNothing }
 
-func (o avgPoolGradOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o avgPoolGradOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	dy := in[0]
 	dx := s.New(dy.DType(), dy.Dim(0), o.h, o.w, dy.Dim(3))
 	s.Backend().AvgPoolGrad(dx, dy, o.p)
@@ -138,7 +138,7 @@ type upsampleOp struct{ k int }
 func (upsampleOp) Name() string { return "Upsample" }
 func (upsampleOp) Needs() Needs { return needsNothing }
 
-func (o upsampleOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o upsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x := in[0]
 	y := s.New(x.DType(), x.Dim(0), o.k*x.Dim(1), o.k*x.Dim(2), x.Dim(3))
 	s.Backend().Upsample(y, x, o.k)
@@ -165,7 +165,7 @@ type upsampleGradOp struct{ k int }
 func (upsampleGradOp) Name() string { return "UpsampleGrad" }
 func (upsampleGradOp) Needs() Needs { return needsNothing }
 
-func (o upsampleGradOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o upsampleGradOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	dy := in[0]
 	dx := s.New(dy.DType(), dy.Dim(0), dy.Dim(1)/o.k, dy.Dim(2)/o.k, dy.Dim(3))
 	s.Backend().UpsampleGrad(dx, dy, o.k)

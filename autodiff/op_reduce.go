@@ -64,7 +64,7 @@ type sumOp struct{ axes []int }
 func (sumOp) Name() string { return "Sum" }
 func (sumOp) Needs() Needs { return needsNothing }
 
-func (o sumOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o sumOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	return reduce(tensor.Sum, s, in[0], o.axes), nil
 }
 
@@ -77,7 +77,7 @@ type meanOp struct{ axes []int }
 func (meanOp) Name() string { return "Mean" }
 func (meanOp) Needs() Needs { return needsNothing }
 
-func (o meanOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o meanOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	return reduce(tensor.Mean, s, in[0], o.axes), nil
 }
 
@@ -95,7 +95,7 @@ type maxOp struct{ axes []int }
 func (maxOp) Name() string { return "Max" }
 func (maxOp) Needs() Needs { return Needs{In: 1, Out: true} }
 
-func (o maxOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o maxOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	return reduce(tensor.MaxOf, s, in[0], o.axes), nil
 }
 
@@ -112,7 +112,8 @@ func BroadcastTo(x *Value, shape ...int) *Value {
 	floats("BroadcastTo", "x", x)
 	got, ok := tensor.Broadcast(x.Shape(), shape)
 	if !ok || !got.Equal(shape) {
-		misuse("BroadcastTo", fmt.Sprintf("x does not broadcast to %v", tensor.Shape(shape)), "x", x)
+		misuse("BroadcastTo",
+			fmt.Sprintf("x does not broadcast to %v", tensor.Shape(shape)), "x", x)
 	}
 	return apply(broadcastOp{tensor.Shape(shape).Clone()}, x)
 }
@@ -122,7 +123,7 @@ type broadcastOp struct{ shape tensor.Shape }
 func (broadcastOp) Name() string { return "BroadcastTo" }
 func (broadcastOp) Needs() Needs { return needsNothing }
 
-func (o broadcastOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o broadcastOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.Full(in[0].DType(), 1, o.shape...)
 	s.Backend().Binary(tensor.Mul, y, y, in[0]) // 1·x is x to the last bit, −0 and NaN included
 	return y, nil

@@ -8,11 +8,11 @@ import (
 )
 
 // Ops that move elements and compute nothing. Each is linear; Reshape and Permute are adjoint to
-// their inverses, and taking a strided box out of a tensor (sliceOp) is adjoint to placing it in zeros
-// (placeOp). Elements may have any dtype; gradients ask for floating point.
+// their inverses, and taking a strided box out of a tensor (sliceOp) is adjoint to placing it in
+// zeros (placeOp). Elements may have any dtype; gradients ask for floating point.
 
-// Reshape returns x with another shape of the same size, in row-major order. It shares x's elements.
-// Panics if the sizes differ.
+// Reshape returns x with another shape of the same size, in row-major order. It shares x's
+// elements. Panics if the sizes differ.
 func Reshape(x *Value, shape ...int) *Value {
 	if tensor.Shape(shape).Size() != x.Shape().Size() {
 		misuse("Reshape", fmt.Sprintf("x cannot become %v", tensor.Shape(shape)), "x", x)
@@ -25,7 +25,7 @@ type reshapeOp struct{ shape tensor.Shape }
 func (reshapeOp) Name() string { return "Reshape" }
 func (reshapeOp) Needs() Needs { return needsNothing }
 
-func (o reshapeOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o reshapeOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	return s.Reshape(in[0], o.shape...), nil
 }
 
@@ -59,7 +59,7 @@ type permuteOp struct{ perm []int }
 func (permuteOp) Name() string { return "Permute" }
 func (permuteOp) Needs() Needs { return needsNothing }
 
-func (o permuteOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o permuteOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	shape := make([]int, len(o.perm))
 	for i, a := range o.perm {
 		shape[i] = in[0].Dim(a)
@@ -122,7 +122,7 @@ type sliceOp struct{ box }
 func (sliceOp) Name() string { return "Slice" }
 func (sliceOp) Needs() Needs { return needsNothing }
 
-func (o sliceOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o sliceOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.New(in[0].DType(), o.size...)
 	r := len(o.size)
 	s.Backend().CopyRegion(y, in[0], tensor.Region{
@@ -135,8 +135,8 @@ func (o sliceOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
 	return []*Value{apply(placeOp{o.box, n.In(0).Shape()}, dy)}
 }
 
-// Pad puts x into zeros: before[i] of them before and after[i] behind it along axis i. Panics unless
-// before and after have one entry ≥ 0 for each axis.
+// Pad puts x into zeros: before[i] of them before and after[i] behind it along axis i. Panics
+// unless before and after have one entry ≥ 0 for each axis.
 func Pad(x *Value, before, after []int) *Value {
 	r := x.Rank()
 	if len(before) != r || len(after) != r {
@@ -149,7 +149,8 @@ func Pad(x *Value, before, after []int) *Value {
 		}
 		shape[i] += before[i] + after[i]
 	}
-	return apply(placeOp{box{slices.Clone(before), slices.Repeat([]int{1}, r), x.Shape()}, shape}, x)
+	where := box{slices.Clone(before), slices.Repeat([]int{1}, r), x.Shape()}
+	return apply(placeOp{where, shape}, x)
 }
 
 // placeOp puts its input into the box of a tensor of zeros, the adjoint of sliceOp.
@@ -161,7 +162,7 @@ type placeOp struct {
 func (placeOp) Name() string { return "Pad" }
 func (placeOp) Needs() Needs { return needsNothing }
 
-func (o placeOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o placeOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.Zeros(in[0].DType(), o.shape...)
 	r := len(o.size)
 	s.Backend().CopyRegion(y, in[0], tensor.Region{
@@ -183,7 +184,8 @@ func Concat(axis int, xs ...*Value) *Value {
 	axis = normAxes("Concat", xs[0], []int{axis})[0]
 	want := xs[0].Shape().Reduced([]int{axis})
 	for _, x := range xs {
-		if x.Rank() != len(want) || x.DType() != xs[0].DType() || !x.Shape().Reduced([]int{axis}).Equal(want) {
+		if x.Rank() != len(want) || x.DType() != xs[0].DType() ||
+			!x.Shape().Reduced([]int{axis}).Equal(want) {
 			misuse("Concat", fmt.Sprintf("operands differ outside axis %d", axis), "x0 x", xs[0], x)
 		}
 	}
@@ -214,7 +216,7 @@ type concatOp struct{ axis int }
 func (concatOp) Name() string { return "Concat" }
 func (concatOp) Needs() Needs { return needsNothing }
 
-func (o concatOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (o concatOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	shape := in[0].Shape().Clone()
 	r := len(shape)
 	shape[o.axis] = 0

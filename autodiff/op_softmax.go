@@ -14,7 +14,7 @@ type softmaxOp struct{}
 func (softmaxOp) Name() string { return "Softmax" }
 func (softmaxOp) Needs() Needs { return needsOut }
 
-func (softmaxOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (softmaxOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.Like(in[0])
 	s.Backend().Softmax(false, y, in[0])
 	return y, nil
@@ -37,7 +37,7 @@ type logSoftmaxOp struct{}
 func (logSoftmaxOp) Name() string { return "LogSoftmax" }
 func (logSoftmaxOp) Needs() Needs { return needsOut }
 
-func (logSoftmaxOp) Forward(s *tensor.Scope, in []*tensor.Tensor) (*tensor.Tensor, []*tensor.Tensor) {
+func (logSoftmaxOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.Like(in[0])
 	s.Backend().Softmax(true, y, in[0])
 	return y, nil

@@ -18,7 +18,7 @@ import (
 )
 
 // open returns a graph on a backend that poisons freed memory, and its leaves for a sample.
-func open(t testing.TB, in []input) (*ad.Graph, vals) {
+func open(t testing.TB, in []input) (graph, vals) {
 	g := ad.NewGraph(ref.New(ref.WithPoison()))
 	t.Cleanup(g.Close)
 	vs := make(vals, len(in))
@@ -67,7 +67,7 @@ func TestMisuse(t *testing.T) {
 				want = s.refuse
 			}
 			if e.Op != want || len(e.Operands) == 0 || e.Reason == "" {
-				t.Errorf("misuse %d: the error does not name %s, its operands and the reason: %v", i, want, e)
+				t.Errorf("misuse %d: not about %s, its operands and the reason: %v", i, want, e)
 			}
 		}
 	})
@@ -99,7 +99,8 @@ func declared(t *testing.T) (ops, funcs map[string]bool) {
 				if d.Name.Name == "Forward" {
 					ops[typeName(d.Recv.List[0].Type)] = true
 				}
-			} else if d.Name.IsExported() && d.Type.Results != nil && strings.HasSuffix(typeName(d.Type.Results.List[0].Type), "Value") {
+			} else if r := d.Type.Results; d.Name.IsExported() && r != nil &&
+				typeName(r.List[0].Type) == "Value" {
 				funcs[d.Name.Name] = true
 			}
 		}
@@ -119,8 +120,8 @@ func typeName(e ast.Expr) string {
 	return ""
 }
 
-// TestTableIsComplete fails for an exported function that has no sample, and for an op that no sample
-// applies, neither in its value nor in its first or second derivative.
+// TestTableIsComplete fails for an exported function that has no sample, and for an op that no
+// sample applies, neither in its value nor in its first or second derivative.
 func TestTableIsComplete(t *testing.T) {
 	ops, funcs := declared(t)
 	applied := map[string]bool{}
@@ -131,8 +132,9 @@ func TestTableIsComplete(t *testing.T) {
 		}
 		g, in := open(t, s.in)
 		y := s.f(g, in)
-		leaf := func(like *ad.Value) *ad.Value {
-			return g.Leaf(tensor.FromSlice(g.Scope(), normal(9, like.Shape()...).Data, like.Shape()...))
+		leaf := func(like value) value {
+			data := normal(9, like.Shape()...).Data
+			return g.Leaf(tensor.FromSlice(g.Scope(), data, like.Shape()...))
 		}
 		ad.OpTypes(applied, y)
 		u := leaf(y)
@@ -159,28 +161,36 @@ func TestTableIsComplete(t *testing.T) {
 }
 
 func TestAdjointPairs(t *testing.T) {
-	type linear = func(*ad.Value) *ad.Value
+	type linear = func(value) value
 	check := func(name string, a, at linear, x, y []int) {
 		t.Run(name, func(t *testing.T) { gradcheck.Adjoint(t, a, at, x, y) })
 	}
-	check("BroadcastTo", func(x *ad.Value) *ad.Value { return ad.BroadcastTo(x, 2, 3, 4) },
-		func(y *ad.Value) *ad.Value { return ad.Reshape(ad.SumKeep(y, 0, 1), 1, 4) }, []int{1, 4}, []int{2, 3, 4})
-	check("Sum", func(x *ad.Value) *ad.Value { return ad.Sum(x, 1) },
-		func(y *ad.Value) *ad.Value { return ad.BroadcastTo(ad.Reshape(y, 2, 1, 4), 2, 3, 4) }, []int{2, 3, 4}, []int{2, 4})
-	check("Reshape", func(x *ad.Value) *ad.Value { return ad.Reshape(x, 6) },
-		func(y *ad.Value) *ad.Value { return ad.Reshape(y, 2, 3) }, []int{2, 3}, []int{6})
-	check("Permute", func(x *ad.Value) *ad.Value { return ad.Permute(x, 1, 2, 0) },
-		func(y *ad.Value) *ad.Value { return ad.Permute(y, 2, 0, 1) }, []int{2, 3, 4}, []int{3, 4, 2})
-	check("Slice/Pad", func(x *ad.Value) *ad.Value { return ad.Slice(x, []int{1, 2}, []int{3, 5}, nil) },
-		func(y *ad.Value) *ad.Value { return ad.Pad(y, []int{1, 2}, []int{1, 0}) }, []int{4, 5}, []int{2, 3})
-	check("Gather/ScatterAdd", func(x *ad.Value) *ad.Value { return ad.Gather(x, idx(x.Graph(), 3, 0, 3)) },
-		func(y *ad.Value) *ad.Value { return ad.ScatterAdd(y, idx(y.Graph(), 3, 0, 3), 4) }, []int{4, 2}, []int{3, 2})
-	check("Upsample", with(ad.Upsample, 3), with(ad.UpsampleGrad, 3), []int{2, 2, 1, 3}, []int{2, 6, 3, 3})
-	for i, p := range []tensor.PoolParams{{KH: 2, KW: 3, StrideH: 2, StrideW: 1, PadLeft: 1, CountPad: true},
-		{KH: 3, KW: 2, StrideH: 2, StrideW: 2, PadTop: 1, PadBottom: 1, CeilMode: true}} {
+	check("BroadcastTo", func(x value) value { return ad.BroadcastTo(x, 2, 3, 4) },
+		func(y value) value { return ad.Reshape(ad.SumKeep(y, 0, 1), 1, 4) },
+		[]int{1, 4}, []int{2, 3, 4})
+	check("Sum", func(x value) value { return ad.Sum(x, 1) },
+		func(y value) value { return ad.BroadcastTo(ad.Reshape(y, 2, 1, 4), 2, 3, 4) },
+		[]int{2, 3, 4}, []int{2, 4})
+	check("Reshape", func(x value) value { return ad.Reshape(x, 6) },
+		func(y value) value { return ad.Reshape(y, 2, 3) }, []int{2, 3}, []int{6})
+	check("Permute", func(x value) value { return ad.Permute(x, 1, 2, 0) },
+		func(y value) value { return ad.Permute(y, 2, 0, 1) }, []int{2, 3, 4}, []int{3, 4, 2})
+	check("Slice/Pad", func(x value) value { return ad.Slice(x, []int{1, 2}, []int{3, 5}, nil) },
+		func(y value) value { return ad.Pad(y, []int{1, 2}, []int{1, 0}) },
+		[]int{4, 5}, []int{2, 3})
+	check("Gather/ScatterAdd", func(x value) value { return ad.Gather(x, idx(x.Graph(), 3, 0, 3)) },
+		func(y value) value { return ad.ScatterAdd(y, idx(y.Graph(), 3, 0, 3), 4) },
+		[]int{4, 2}, []int{3, 2})
+	check("Upsample", with(ad.Upsample, 3), with(ad.UpsampleGrad, 3),
+		[]int{2, 2, 1, 3}, []int{2, 6, 3, 3})
+	for i, p := range []tensor.PoolParams{
+		{KH: 2, KW: 3, StrideH: 2, StrideW: 1, PadLeft: 1, CountPad: true},
+		{KH: 3, KW: 2, StrideH: 2, StrideW: 2, PadTop: 1, PadBottom: 1, CeilMode: true},
+	} {
 		oh, ow := p.Out(6, 5)
 		check(fmt.Sprint("AvgPool/", i), with(ad.AvgPool, p),
-			func(y *ad.Value) *ad.Value { return ad.AvgPoolGrad(y, 6, 5, p) }, []int{2, 6, 5, 2}, []int{2, oh, ow, 2})
+			func(y value) value { return ad.AvgPoolGrad(y, 6, 5, p) },
+			[]int{2, 6, 5, 2}, []int{2, oh, ow, 2})
 	}
 }
 
@@ -189,26 +199,28 @@ func TestConvolutionTriple(t *testing.T) {
 	for i, p := range convs() {
 		oh, ow := p.Out(5, 6, 3, 2)
 		xs, ws, ys := []int{2, 5, 6, 4}, []int{4, 3, 2, 4 / p.Groups}, []int{2, oh, ow, 4}
-		fixed := func(g *ad.Graph, n uint32, shape []int) *ad.Value {
+		fixed := func(g graph, n uint32, shape []int) value {
 			return g.Const(tensor.FromSlice(g.Scope(), normal(n, shape...).Data, shape...))
 		}
-		w := func(v *ad.Value) *ad.Value { return fixed(v.Graph(), 11, ws) }
-		x := func(v *ad.Value) *ad.Value { return fixed(v.Graph(), 12, xs) }
-		y := func(v *ad.Value) *ad.Value { return fixed(v.Graph(), 13, ys) }
+		w := func(v value) value { return fixed(v.Graph(), 11, ws) }
+		x := func(v value) value { return fixed(v.Graph(), 12, xs) }
+		y := func(v value) value { return fixed(v.Graph(), 13, ys) }
 		pairs := []struct {
 			name     string
-			a, at    func(*ad.Value) *ad.Value
+			a, at    func(value) value
 			from, to []int
 		}{
-			{"x to y", func(v *ad.Value) *ad.Value { return ad.Conv2D(v, w(v), p) },
-				func(v *ad.Value) *ad.Value { return ad.Conv2DInputGrad(v, w(v), 5, 6, p) }, xs, ys},
-			{"w to y", func(v *ad.Value) *ad.Value { return ad.Conv2D(x(v), v, p) },
-				func(v *ad.Value) *ad.Value { return ad.Conv2DWeightGrad(x(v), v, 3, 2, p) }, ws, ys},
-			{"w to x", func(v *ad.Value) *ad.Value { return ad.Conv2DInputGrad(y(v), v, 5, 6, p) },
-				func(v *ad.Value) *ad.Value { return ad.Conv2DWeightGrad(v, y(v), 3, 2, p) }, ws, xs},
+			{"x to y", func(v value) value { return ad.Conv2D(v, w(v), p) },
+				func(v value) value { return ad.Conv2DInputGrad(v, w(v), 5, 6, p) }, xs, ys},
+			{"w to y", func(v value) value { return ad.Conv2D(x(v), v, p) },
+				func(v value) value { return ad.Conv2DWeightGrad(x(v), v, 3, 2, p) }, ws, ys},
+			{"w to x", func(v value) value { return ad.Conv2DInputGrad(y(v), v, 5, 6, p) },
+				func(v value) value { return ad.Conv2DWeightGrad(v, y(v), 3, 2, p) }, ws, xs},
 		}
 		for _, c := range pairs {
-			t.Run(fmt.Sprint(i, "/", c.name), func(t *testing.T) { gradcheck.Adjoint(t, c.a, c.at, c.from, c.to) })
+			t.Run(fmt.Sprint(i, "/", c.name), func(t *testing.T) {
+				gradcheck.Adjoint(t, c.a, c.at, c.from, c.to)
+			})
 		}
 	}
 }
@@ -217,7 +229,7 @@ func TestConvolutionTriple(t *testing.T) {
 // definition in elementary ops: values, gradients, gradients of gradients.
 func TestBatchNormComposite(t *testing.T) {
 	definition := func(relu bool) fn {
-		return normFunc(func(x, gamma, beta, res *ad.Value) *ad.Value {
+		return normFunc(func(x, gamma, beta, res value) value {
 			axes := []int{0, 1, 2}[:x.Rank()-1]
 			if gamma.Rank() == 2 && x.Rank() == 4 {
 				n, c := gamma.Dim(0), gamma.Dim(1)
@@ -237,11 +249,13 @@ func TestBatchNormComposite(t *testing.T) {
 	}
 	for variant := range 8 {
 		rank2, perSample, res := variant&1 == 1, variant&2 == 2, variant&4 == 4
-		t.Run(fmt.Sprintf("rank2=%v/perSample=%v/res=%v", rank2, perSample, res), func(t *testing.T) {
+		name := fmt.Sprintf("rank2=%v/perSample=%v/res=%v", rank2, perSample, res)
+		t.Run(name, func(t *testing.T) {
 			in := normInputs(rank2, perSample, res)
 			gradcheck.Same(t, normFunc(batchNormReLU), definition(true), in)
 			if !res {
-				gradcheck.Same(t, normFunc(func(x, a, b, _ *ad.Value) *ad.Value { return batchNorm(x, a, b) }), definition(false), in)
+				plain := func(x, a, b, _ value) value { return batchNorm(x, a, b) }
+				gradcheck.Same(t, normFunc(plain), definition(false), in)
 			}
 		})
 	}
@@ -269,7 +283,7 @@ func TestBatchStats(t *testing.T) {
 
 // TestEdges pins the conventions at kinks and ties that the doc comments state.
 func TestEdges(t *testing.T) {
-	at := func(f func(x *ad.Value) *ad.Value, x ...float64) []float64 {
+	at := func(f func(x value) value, x ...float64) []float64 {
 		_, in := open(t, []input{gradcheck.Of([]int{len(x)}, x...)})
 		return ad.Grad(ad.Sum(f(in[0])), in)[0].Tensor().Floats()
 	}
@@ -282,17 +296,19 @@ func TestEdges(t *testing.T) {
 	same("ReLU", at(ad.ReLU, -1, 0, 1), 0, 0, 1)
 	same("LeakyReLU", at(with(ad.LeakyReLU, 0.5), -1, 0, 1), 0.5, 0.5, 1)
 	same("Abs", at(ad.Abs, -1, 0, 1), -1, 0, 1)
-	same("Clamp", at(func(x *ad.Value) *ad.Value { return ad.Clamp(x, 0, 1) }, 0, 0.5, 1), 0, 1, 0)
+	same("Clamp", at(func(x value) value { return ad.Clamp(x, 0, 1) }, 0, 0.5, 1), 0, 1, 0)
 	same("Pow 0", at(with(ad.Pow, 0.0), 0, 1), 0, 0)
-	same("Max of ties", at(func(x *ad.Value) *ad.Value { return ad.Max(x) }, 2, 1, 2), 0.5, 0, 0.5)
-	for name, f := range map[string]func(x, y *ad.Value) *ad.Value{"Maximum": ad.Maximum, "Minimum": ad.Minimum} {
+	same("Max of ties", at(func(x value) value { return ad.Max(x) }, 2, 1, 2), 0.5, 0, 0.5)
+	ties := map[string]func(x, y value) value{"Maximum": ad.Maximum, "Minimum": ad.Minimum}
+	for name, f := range ties {
 		_, in := open(t, []input{gradcheck.Of([]int{1}, 3), gradcheck.Of([]int{1}, 3)})
 		d := ad.Grad(f(in[0], in[1]), in)
 		same(name+" first", d[0].Tensor().Floats(), 1)
 		same(name+" second", d[1].Tensor().Floats(), 0)
 	}
-	same("MaxPool", at(func(x *ad.Value) *ad.Value {
-		return ad.MaxPool(ad.Reshape(x, 1, 2, 2, 1), tensor.PoolParams{KH: 2, KW: 2, StrideH: 2, StrideW: 2})
+	same("MaxPool", at(func(x value) value {
+		p := tensor.PoolParams{KH: 2, KW: 2, StrideH: 2, StrideW: 2}
+		return ad.MaxPool(ad.Reshape(x, 1, 2, 2, 1), p)
 	}, 1, 4, 4, 0), 0, 1, 0, 0)
 	g, in := open(t, []input{normal(1, 2), normal(2, 2)})
 	inf := g.Const(tensor.FromSlice(g.Scope(), []float64{math.Inf(1), math.Inf(1)}, 2))

@@ -10,11 +10,13 @@ import (
 type (
 	fn    = gradcheck.Func
 	input = gradcheck.Input
-	vals  = []*ad.Value
+	vals  = []value
+	value = *ad.Value
+	graph = *ad.Graph
 )
 
-// A sample is one use of an exported function: a point away from kinks, where it is checked to order
-// 2, and misuses that must be refused.
+// A sample is one use of an exported function: a point away from kinks, where it is checked to
+// order 2, and misuses that must be refused.
 type sample struct {
 	name   string // the exported function
 	f      fn
@@ -37,34 +39,34 @@ var (
 	within = gradcheck.Range
 )
 
-func one(f func(x *ad.Value) *ad.Value) fn {
-	return func(_ *ad.Graph, in []*ad.Value) *ad.Value { return f(in[0]) }
+func one(f func(x value) value) fn {
+	return func(_ graph, in []value) value { return f(in[0]) }
 }
 
-func two(f func(x, y *ad.Value) *ad.Value) fn {
-	return func(_ *ad.Graph, in []*ad.Value) *ad.Value { return f(in[0], in[1]) }
+func two(f func(x, y value) value) fn {
+	return func(_ graph, in []value) value { return f(in[0], in[1]) }
 }
 
 // ints returns an I32 vector in g's scope, as a value.
-func ints(g *ad.Graph, v ...int32) *ad.Value { return g.Const(idx(g, v...)) }
+func ints(g graph, v ...int32) value { return g.Const(idx(g, v...)) }
 
-func idx(g *ad.Graph, v ...int32) *tensor.Tensor { return tensor.FromSlice(g.Scope(), v, len(v)) }
+func idx(g graph, v ...int32) *tensor.Tensor { return tensor.FromSlice(g.Scope(), v, len(v)) }
 
 // f32 returns zeros of another dtype than the samples'.
-func f32(g *ad.Graph, shape ...int) *ad.Value { return g.Zeros(tensor.F32, shape...) }
+func f32(g graph, shape ...int) value { return g.Zeros(tensor.F32, shape...) }
 
-func zeros(g *ad.Graph, shape ...int) *ad.Value { return g.Zeros(tensor.F64, shape...) }
+func zeros(g graph, shape ...int) value { return g.Zeros(tensor.F64, shape...) }
 
 // notFloat is the misuse every elementwise function of one operand refuses.
-func notFloat(f func(x *ad.Value) *ad.Value) []fn {
-	return []fn{func(g *ad.Graph, _ vals) *ad.Value { return f(ints(g, 1, 2)) }}
+func notFloat(f func(x value) value) []fn {
+	return []fn{func(g graph, _ vals) value { return f(ints(g, 1, 2)) }}
 }
 
 // notFitting are the misuses every broadcasting function of two operands refuses.
-func notFitting(f func(x, y *ad.Value) *ad.Value) []fn {
+func notFitting(f func(x, y value) value) []fn {
 	return []fn{
-		func(g *ad.Graph, _ vals) *ad.Value { return f(zeros(g, 2, 3), zeros(g, 2)) },
-		func(g *ad.Graph, _ vals) *ad.Value { return f(zeros(g, 3), f32(g, 3)) },
+		func(g graph, _ vals) value { return f(zeros(g, 2, 3), zeros(g, 2)) },
+		func(g graph, _ vals) value { return f(zeros(g, 3), f32(g, 3)) },
 	}
 }
 
@@ -88,21 +90,24 @@ func distinct(shape ...int) input {
 	return in
 }
 
-func unarySample(name string, f func(*ad.Value) *ad.Value, at input) sample {
+func unarySample(name string, f func(value) value, at input) sample {
 	return sample{name: name, f: one(f), in: []input{at}, bad: notFloat(f)}
 }
 
-func binarySamples(name string, f func(x, y *ad.Value) *ad.Value, at func(n uint32, shape ...int) input) []sample {
+func binarySamples(
+	name string, f func(x, y value) value, at func(n uint32, shape ...int) input,
+) []sample {
 	pair := func(a, b []int) sample {
-		return sample{name: name, f: two(f), in: []input{at(1, a...), at(2, b...)}, bad: notFitting(f)}
+		in := []input{at(1, a...), at(2, b...)}
+		return sample{name: name, f: two(f), in: in, bad: notFitting(f)}
 	}
-	return []sample{pair([]int{2, 3}, []int{2, 3}), pair([]int{2, 3}, []int{3}), pair([]int{2, 1}, []int{1, 3}),
-		pair([]int{}, []int{2, 3})}
+	return []sample{pair([]int{2, 3}, []int{2, 3}), pair([]int{2, 3}, []int{3}),
+		pair([]int{2, 1}, []int{1, 3}), pair([]int{}, []int{2, 3})}
 }
 
 // with binds the attributes of a function.
-func with[P any](f func(*ad.Value, P) *ad.Value, p P) func(*ad.Value) *ad.Value {
-	return func(x *ad.Value) *ad.Value { return f(x, p) }
+func with[P any](f func(value, P) value, p P) func(value) value {
+	return func(x value) value { return f(x, p) }
 }
 
 func elementwiseSamples() []sample {
@@ -120,11 +125,11 @@ func elementwiseSamples() []sample {
 		unarySample("Softplus", ad.Softplus, normal(1, 5)),
 		unarySample("ReLU", ad.ReLU, offZero(1, 9)),
 		unarySample("LeakyReLU", with(ad.LeakyReLU, 0.2), offZero(1, 9)),
-		unarySample("Clamp", func(x *ad.Value) *ad.Value { return ad.Clamp(x, -1, 1) },
+		unarySample("Clamp", func(x value) value { return ad.Clamp(x, -1, 1) },
 			gradcheck.Of([]int{5}, -2, -0.5, 0.3, 0.9, 1.7)),
 		unarySample("Erf", ad.Erf, normal(1, 5)),
 		unarySample("GELU", ad.GELU, normal(1, 5)),
-		unarySample("Affine", func(x *ad.Value) *ad.Value { return ad.Affine(x, 3, -2) }, normal(1, 5)),
+		unarySample("Affine", func(x value) value { return ad.Affine(x, 3, -2) }, normal(1, 5)),
 		unarySample("Scale", with(ad.Scale, 3.0), normal(1, 5)),
 		unarySample("AddScalar", with(ad.AddScalar, 3.0), normal(1, 5)),
 		unarySample("Pow", with(ad.Pow, 2.5), within(1, 0.5, 2, 5)),
@@ -150,29 +155,31 @@ func elementwiseSamples() []sample {
 		case "LeakyReLU":
 			list[i].bad = append(s.bad, one(with(ad.LeakyReLU, -0.1)))
 		case "Clamp":
-			list[i].bad = append(s.bad, one(func(x *ad.Value) *ad.Value { return ad.Clamp(x, 1, -1) }))
+			list[i].bad = append(s.bad, one(func(x value) value { return ad.Clamp(x, 1, -1) }))
 		}
 	}
-	mask := func(g *ad.Graph) *ad.Value {
+	mask := func(g graph) value {
 		return g.Const(tensor.FromSlice(g.Scope(), []float64{1, 0, 2}, 3))
 	}
-	where := func(g *ad.Graph, in vals) *ad.Value { return ad.Where(mask(g), in[0], in[1]) }
+	where := func(g graph, in vals) value { return ad.Where(mask(g), in[0], in[1]) }
 	return append(list,
 		sample{name: "Where", f: where, in: []input{normal(1, 2, 3), normal(2, 2, 3)}, bad: []fn{
-			func(g *ad.Graph, in vals) *ad.Value { return ad.Where(mask(g), zeros(g, 2), in[1]) },
-			func(g *ad.Graph, in vals) *ad.Value { return ad.Where(ints(g, 1, 0, 1), in[0], in[1]) }}},
+			func(g graph, in vals) value { return ad.Where(mask(g), zeros(g, 2), in[1]) },
+			func(g graph, in vals) value { return ad.Where(ints(g, 1, 0, 1), in[0], in[1]) }}},
 		sample{name: "Where", f: where, in: []input{normal(1, 1), normal(2, 2, 1)},
-			bad: []fn{func(g *ad.Graph, in vals) *ad.Value { return ad.Where(zeros(g, 3), zeros(g, 2), in[1]) }}})
+			bad: []fn{func(g graph, in vals) value {
+				return ad.Where(zeros(g, 3), zeros(g, 2), in[1])
+			}}})
 }
 
 func reduceSamples() []sample {
-	reduction := func(name, refuse string, f func(*ad.Value, ...int) *ad.Value) []sample {
+	reduction := func(name, refuse string, f func(value, ...int) value) []sample {
 		over := func(axes ...int) sample {
 			return sample{name: name, refuse: refuse, in: []input{normal(1, 2, 3, 4)},
-				f: one(func(x *ad.Value) *ad.Value { return f(x, axes...) }),
-				bad: []fn{one(func(x *ad.Value) *ad.Value { return f(x, 3) }),
-					one(func(x *ad.Value) *ad.Value { return f(x, 1, -2) }),
-					func(g *ad.Graph, _ vals) *ad.Value { return f(ints(g, 1)) }}}
+				f: one(func(x value) value { return f(x, axes...) }),
+				bad: []fn{one(func(x value) value { return f(x, 3) }),
+					one(func(x value) value { return f(x, 1, -2) }),
+					func(g graph, _ vals) value { return f(ints(g, 1)) }}}
 		}
 		return []sample{over(), over(1), over(0, -1)}
 	}
@@ -183,7 +190,7 @@ func reduceSamples() []sample {
 	list = append(list, reduction("Max", "", ad.Max)...)
 	list = append(list, reduction("MaxKeep", "Max", ad.MaxKeep)...)
 	to := func(shape ...int) fn {
-		return one(func(x *ad.Value) *ad.Value { return ad.BroadcastTo(x, shape...) })
+		return one(func(x value) value { return ad.BroadcastTo(x, shape...) })
 	}
 	bad := []fn{to(3, 2), to(2), to(3, 1)}
 	return append(list,
@@ -195,40 +202,40 @@ func reduceSamples() []sample {
 func shapeSamples() []sample {
 	a := []input{normal(1, 3, 4)}
 	slice := func(start, stop, step []int) fn {
-		return one(func(x *ad.Value) *ad.Value { return ad.Slice(x, start, stop, step) })
+		return one(func(x value) value { return ad.Slice(x, start, stop, step) })
 	}
 	pad := func(before, after []int) fn {
-		return one(func(x *ad.Value) *ad.Value { return ad.Pad(x, before, after) })
+		return one(func(x value) value { return ad.Pad(x, before, after) })
 	}
 	return []sample{
-		{name: "Reshape", in: a, f: one(func(x *ad.Value) *ad.Value { return ad.Reshape(x, 2, 6) }),
-			bad: []fn{one(func(x *ad.Value) *ad.Value { return ad.Reshape(x, 5) })}},
+		{name: "Reshape", in: a, f: one(func(x value) value { return ad.Reshape(x, 2, 6) }),
+			bad: []fn{one(func(x value) value { return ad.Reshape(x, 5) })}},
 		{name: "Permute", in: []input{normal(1, 2, 3, 4)},
-			f: one(func(x *ad.Value) *ad.Value { return ad.Permute(x, 2, 0, 1) }),
-			bad: []fn{one(func(x *ad.Value) *ad.Value { return ad.Permute(x, 0, 1) }),
-				one(func(x *ad.Value) *ad.Value { return ad.Permute(x, 0, 1, 1) })}},
+			f: one(func(x value) value { return ad.Permute(x, 2, 0, 1) }),
+			bad: []fn{one(func(x value) value { return ad.Permute(x, 0, 1) }),
+				one(func(x value) value { return ad.Permute(x, 0, 1, 1) })}},
 		{name: "Transpose", in: a, f: one(ad.Transpose),
-			bad: []fn{func(g *ad.Graph, _ vals) *ad.Value { return ad.Transpose(zeros(g, 2)) }}},
+			bad: []fn{func(g graph, _ vals) value { return ad.Transpose(zeros(g, 2)) }}},
 		{name: "Slice", in: a, f: slice([]int{0, 3}, []int{3, -1}, []int{2, -2}), bad: []fn{
 			slice([]int{0}, []int{1}, nil), slice([]int{0, 0}, []int{4, 1}, nil),
 			slice([]int{0, 0}, []int{1, 1}, []int{1, 0}), slice([]int{2, 0}, []int{1, 1}, nil)}},
 		{name: "SliceAxis", in: a, refuse: "Slice",
-			f:   one(func(x *ad.Value) *ad.Value { return ad.SliceAxis(x, -1, 1, 3) }),
-			bad: []fn{one(func(x *ad.Value) *ad.Value { return ad.SliceAxis(x, 2, 0, 1) })}},
+			f:   one(func(x value) value { return ad.SliceAxis(x, -1, 1, 3) }),
+			bad: []fn{one(func(x value) value { return ad.SliceAxis(x, 2, 0, 1) })}},
 		{name: "Pad", in: a, f: pad([]int{1, 0}, []int{2, 1}),
 			bad: []fn{pad([]int{1}, []int{1}), pad([]int{-1, 0}, []int{0, 0})}},
 		{name: "Concat", in: []input{normal(1, 2, 3), normal(2, 2, 1), normal(3, 2, 2)},
-			f: func(_ *ad.Graph, in vals) *ad.Value { return ad.Concat(-1, in...) },
-			bad: []fn{func(_ *ad.Graph, in vals) *ad.Value { return ad.Concat(0, in...) },
-				func(_ *ad.Graph, in vals) *ad.Value { return ad.Concat(2, in...) },
-				func(g *ad.Graph, in vals) *ad.Value { return ad.Concat(0, in[0], f32(g, 2, 3)) }}},
+			f: func(_ graph, in vals) value { return ad.Concat(-1, in...) },
+			bad: []fn{func(_ graph, in vals) value { return ad.Concat(0, in...) },
+				func(_ graph, in vals) value { return ad.Concat(2, in...) },
+				func(g graph, in vals) value { return ad.Concat(0, in[0], f32(g, 2, 3)) }}},
 		{name: "Split", in: a,
-			f: one(func(x *ad.Value) *ad.Value {
+			f: one(func(x value) value {
 				p := ad.Split(x, 1, 1, 3)
 				return ad.Mul(p[0], p[1])
 			}),
-			bad: []fn{one(func(x *ad.Value) *ad.Value { return ad.Split(x, 1, 1, 2)[0] }),
-				one(func(x *ad.Value) *ad.Value { return ad.Split(x, 1, 5, -1)[0] })}},
+			bad: []fn{one(func(x value) value { return ad.Split(x, 1, 1, 2)[0] }),
+				one(func(x value) value { return ad.Split(x, 1, 5, -1)[0] })}},
 	}
 }
 
@@ -244,25 +251,30 @@ func matMulSamples() []sample {
 			if tB {
 				b = []int{2, 4}
 			}
-			mul := func(x, y *ad.Value) *ad.Value { return ad.MatMul(x, y, tA, tB) }
+			mul := func(x, y value) value { return ad.MatMul(x, y, tA, tB) }
 			list = append(list, sample{name: "MatMul", f: two(mul),
 				in: []input{normal(1, append(stack[:len(stack):len(stack)], a...)...),
 					normal(2, append(stack[:len(stack):len(stack)], b...)...)},
 				bad: []fn{
-					func(g *ad.Graph, _ vals) *ad.Value { return mul(zeros(g, 5, 6), zeros(g, 7, 8)) },
-					func(g *ad.Graph, _ vals) *ad.Value { return mul(zeros(g, 2, 3, 3), zeros(g, 1, 3, 3)) },
-					func(g *ad.Graph, _ vals) *ad.Value { return mul(zeros(g, 3), zeros(g, 3)) },
-					func(g *ad.Graph, _ vals) *ad.Value { return mul(zeros(g, 3, 3), f32(g, 3, 3)) }}})
+					func(g graph, _ vals) value { return mul(zeros(g, 5, 6), zeros(g, 7, 8)) },
+					func(g graph, _ vals) value {
+						return mul(zeros(g, 2, 3, 3), zeros(g, 1, 3, 3))
+					},
+					func(g graph, _ vals) value { return mul(zeros(g, 3), zeros(g, 3)) },
+					func(g graph, _ vals) value { return mul(zeros(g, 3, 3), f32(g, 3, 3)) }}})
 		}
 	}
-	linear := func(_ *ad.Graph, in vals) *ad.Value { return ad.Linear(in[0], in[1], in[2]) }
+	linear := func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }
 	return append(list,
-		sample{name: "Linear", f: linear, in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
-			bad: []fn{func(_ *ad.Graph, in vals) *ad.Value { return ad.Linear(in[0], in[0], in[1]) },
-				func(_ *ad.Graph, in vals) *ad.Value { return ad.Linear(in[0], in[2], nil) }}},
-		sample{name: "Linear", f: two(func(x, w *ad.Value) *ad.Value { return ad.Linear(x, w, nil) }),
-			in:  []input{normal(1, 3, 4), normal(2, 2, 4)},
-			bad: []fn{func(g *ad.Graph, in vals) *ad.Value { return ad.Linear(in[0], zeros(g, 2, 3), nil) }}})
+		sample{name: "Linear", f: linear,
+			in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
+			bad: []fn{func(_ graph, in vals) value { return ad.Linear(in[0], in[0], in[1]) },
+				func(_ graph, in vals) value { return ad.Linear(in[0], in[2], nil) }}},
+		sample{name: "Linear", f: two(func(x, w value) value { return ad.Linear(x, w, nil) }),
+			in: []input{normal(1, 3, 4), normal(2, 2, 4)},
+			bad: []fn{func(g graph, in vals) value {
+				return ad.Linear(in[0], zeros(g, 2, 3), nil)
+			}}})
 }
 
 // convs are attributes that tell the corners apart: uneven padding, strides that leave rows
@@ -280,58 +292,63 @@ func convSamples() []sample {
 	for _, p := range convs() {
 		oh, ow := p.Out(5, 6, 3, 2)
 		x, w, y := normal(1, 2, 5, 6, 4), normal(2, 4, 3, 2, 4/p.Groups), normal(3, 2, oh, ow, 4)
-		conv := func(x, w *ad.Value) *ad.Value { return ad.Conv2D(x, w, p) }
-		inGrad := func(y, w *ad.Value) *ad.Value { return ad.Conv2DInputGrad(y, w, 5, 6, p) }
-		wGrad := func(x, y *ad.Value) *ad.Value { return ad.Conv2DWeightGrad(x, y, 3, 2, p) }
-		refuse := func(f func(a, b *ad.Value) *ad.Value) []fn {
+		conv := func(x, w value) value { return ad.Conv2D(x, w, p) }
+		inGrad := func(y, w value) value { return ad.Conv2DInputGrad(y, w, 5, 6, p) }
+		wGrad := func(x, y value) value { return ad.Conv2DWeightGrad(x, y, 3, 2, p) }
+		refuse := func(f func(a, b value) value) []fn {
 			return []fn{
-				func(g *ad.Graph, in vals) *ad.Value { return f(in[0], zeros(g, 3)) },
-				func(g *ad.Graph, in vals) *ad.Value { return f(in[0], f32(g, in[1].Shape()...)) },
-				func(g *ad.Graph, in vals) *ad.Value { return f(in[0], zeros(g, 3, 9, 9, 5)) }}
+				func(g graph, in vals) value { return f(in[0], zeros(g, 3)) },
+				func(g graph, in vals) value { return f(in[0], f32(g, in[1].Shape()...)) },
+				func(g graph, in vals) value { return f(in[0], zeros(g, 3, 9, 9, 5)) }}
 		}
 		list = append(list,
 			sample{name: "Conv2D", f: two(conv), in: []input{x, w}, bad: append(refuse(conv),
-				two(func(x, w *ad.Value) *ad.Value {
+				two(func(x, w value) value {
 					q := p
 					q.StrideH = 0
 					return ad.Conv2D(x, w, q)
 				}))},
-			sample{name: "Conv2DInputGrad", f: two(inGrad), in: []input{y, w}, bad: append(refuse(inGrad),
-				two(func(y, w *ad.Value) *ad.Value { return ad.Conv2DInputGrad(y, w, 50, 6, p) }))},
-			sample{name: "Conv2DWeightGrad", f: two(wGrad), in: []input{x, y}, bad: append(refuse(wGrad),
-				two(func(x, y *ad.Value) *ad.Value { return ad.Conv2DWeightGrad(x, y, 1, 1, p) }),
-				two(func(x, y *ad.Value) *ad.Value { return ad.Conv2DWeightGrad(x, y, 0, 2, p) }))})
+			sample{name: "Conv2DInputGrad", f: two(inGrad), in: []input{y, w}, bad: append(
+				refuse(inGrad),
+				two(func(y, w value) value { return ad.Conv2DInputGrad(y, w, 50, 6, p) }))},
+			sample{name: "Conv2DWeightGrad", f: two(wGrad), in: []input{x, y}, bad: append(
+				refuse(wGrad),
+				two(func(x, y value) value { return ad.Conv2DWeightGrad(x, y, 1, 1, p) }),
+				two(func(x, y value) value { return ad.Conv2DWeightGrad(x, y, 0, 2, p) }))})
 	}
 	return list
 }
 
 func indexSamples() []sample {
 	a := []input{normal(1, 4, 3)}
-	pick := func(x *ad.Value) *ad.Value { return ad.Gather(x, idx(x.Graph(), 2, 0, 2)) }
-	put := func(x *ad.Value) *ad.Value { return ad.ScatterAdd(x, idx(x.Graph(), 1, 4, 1, 0), 5) }
+	pick := func(x value) value { return ad.Gather(x, idx(x.Graph(), 2, 0, 2)) }
+	put := func(x value) value { return ad.ScatterAdd(x, idx(x.Graph(), 1, 4, 1, 0), 5) }
 	return []sample{
 		{name: "Gather", f: one(pick), in: a, bad: []fn{
-			func(g *ad.Graph, _ vals) *ad.Value { return pick(zeros(g)) },
-			one(func(x *ad.Value) *ad.Value { return ad.Gather(x, x.Tensor()) })}},
+			func(g graph, _ vals) value { return pick(zeros(g)) },
+			one(func(x value) value { return ad.Gather(x, x.Tensor()) })}},
 		{name: "ScatterAdd", f: one(put), in: a, bad: []fn{
-			func(g *ad.Graph, _ vals) *ad.Value { return put(zeros(g, 3, 3)) },
-			one(func(x *ad.Value) *ad.Value { return ad.ScatterAdd(x, idx(x.Graph(), 0, 0, 0, 0), -1) })}},
+			func(g graph, _ vals) value { return put(zeros(g, 3, 3)) },
+			one(func(x value) value { return ad.ScatterAdd(x, idx(x.Graph(), 0, 0, 0, 0), -1) })}},
 		{name: "OneHot", kind: constant, in: a,
-			f: func(g *ad.Graph, _ vals) *ad.Value { return ad.OneHot(g, idx(g, 1, 7), 3, tensor.F64) },
+			f: func(g graph, _ vals) value { return ad.OneHot(g, idx(g, 1, 7), 3, tensor.F64) },
 			bad: []fn{
-				func(g *ad.Graph, _ vals) *ad.Value { return ad.OneHot(g, idx(g, 1), -1, tensor.F64) },
-				func(g *ad.Graph, _ vals) *ad.Value { return ad.OneHot(g, idx(g, 1), 3, tensor.I32) },
-				func(g *ad.Graph, in vals) *ad.Value { return ad.OneHot(g, in[0].Tensor(), 3, tensor.F64) }}},
+				func(g graph, _ vals) value { return ad.OneHot(g, idx(g, 1), -1, tensor.F64) },
+				func(g graph, _ vals) value { return ad.OneHot(g, idx(g, 1), 3, tensor.I32) },
+				func(g graph, in vals) value {
+					return ad.OneHot(g, in[0].Tensor(), 3, tensor.F64)
+				}}},
 	}
 }
 
 func poolSamples() []sample {
-	p := tensor.PoolParams{KH: 3, KW: 2, StrideH: 2, StrideW: 1, PadTop: 1, PadRight: 1, CountPad: true}
+	p := tensor.PoolParams{KH: 3, KW: 2, StrideH: 2, StrideW: 1,
+		PadTop: 1, PadRight: 1, CountPad: true}
 	q := p
 	q.CeilMode, q.CountPad, q.PadBottom = true, false, 1
 	image := []input{distinct(2, 5, 4, 2)}
-	noImage := func(f func(*ad.Value) *ad.Value) fn {
-		return func(g *ad.Graph, _ vals) *ad.Value { return f(zeros(g, 3, 3)) }
+	noImage := func(f func(value) value) fn {
+		return func(g graph, _ vals) value { return f(zeros(g, 3, 3)) }
 	}
 	var list []sample
 	for _, p := range []tensor.PoolParams{p, q} {
@@ -340,14 +357,16 @@ func poolSamples() []sample {
 		over.KH = 50
 		padded := p
 		padded.PadTop = p.KH
-		back := func(y *ad.Value) *ad.Value { return ad.AvgPoolGrad(y, 5, 4, p) }
-		for name, f := range map[string]func(*ad.Value, tensor.PoolParams) *ad.Value{"MaxPool": ad.MaxPool, "AvgPool": ad.AvgPool} {
-			list = append(list, sample{name: name, f: one(with(f, p)), in: image,
+		back := func(y value) value { return ad.AvgPoolGrad(y, 5, 4, p) }
+		pool := func(name string, f func(value, tensor.PoolParams) value) sample {
+			return sample{name: name, f: one(with(f, p)), in: image,
 				bad: []fn{noImage(with(f, p)), one(with(f, over)), one(with(f, padded)),
-					one(with(f, tensor.PoolParams{KH: 1, KW: 1}))}})
+					one(with(f, tensor.PoolParams{KH: 1, KW: 1}))}}
 		}
-		list = append(list, sample{name: "AvgPoolGrad", f: one(back), in: []input{normal(1, 2, oh, ow, 2)},
-			bad: []fn{noImage(back), one(func(y *ad.Value) *ad.Value { return ad.AvgPoolGrad(y, 50, 4, p) })}})
+		list = append(list, pool("MaxPool", ad.MaxPool), pool("AvgPool", ad.AvgPool),
+			sample{name: "AvgPoolGrad", f: one(back), in: []input{normal(1, 2, oh, ow, 2)},
+				bad: []fn{noImage(back),
+					one(func(y value) value { return ad.AvgPoolGrad(y, 50, 4, p) })}})
 	}
 	up, down := with(ad.Upsample, 2), with(ad.UpsampleGrad, 2)
 	return append(list,
@@ -355,38 +374,43 @@ func poolSamples() []sample {
 			bad: []fn{noImage(up), one(with(ad.Upsample, 0))}},
 		sample{name: "UpsampleGrad", f: one(down), in: []input{normal(1, 2, 4, 6, 2)},
 			bad: []fn{noImage(down), one(with(ad.UpsampleGrad, 4))}},
-		sample{name: "GlobalAvgPool", f: one(ad.GlobalAvgPool), in: image, bad: []fn{noImage(ad.GlobalAvgPool)}},
-		sample{name: "GlobalSumPool", f: one(ad.GlobalSumPool), in: image, bad: []fn{noImage(ad.GlobalSumPool)}})
+		sample{name: "GlobalAvgPool", f: one(ad.GlobalAvgPool), in: image,
+			bad: []fn{noImage(ad.GlobalAvgPool)}},
+		sample{name: "GlobalSumPool", f: one(ad.GlobalSumPool), in: image,
+			bad: []fn{noImage(ad.GlobalSumPool)}})
 }
 
 func softmaxSamples() []sample {
-	scalar := func(f func(*ad.Value) *ad.Value) []fn {
-		return append(notFloat(f), func(g *ad.Graph, _ vals) *ad.Value { return f(zeros(g)) })
+	scalar := func(f func(value) value) []fn {
+		return append(notFloat(f), func(g graph, _ vals) value { return f(zeros(g)) })
 	}
 	return []sample{
-		{name: "Softmax", f: one(ad.Softmax), in: []input{normal(1, 2, 2, 4)}, bad: scalar(ad.Softmax)},
-		{name: "LogSoftmax", f: one(ad.LogSoftmax), in: []input{normal(1, 3, 4)}, bad: scalar(ad.LogSoftmax)},
-		{name: "CrossEntropy", f: two(ad.CrossEntropy), in: []input{normal(1, 3, 4), within(2, 0.1, 0.5, 3, 4)},
-			bad: []fn{func(g *ad.Graph, in vals) *ad.Value { return ad.CrossEntropy(in[0], zeros(g, 3)) },
-				func(g *ad.Graph, in vals) *ad.Value { return ad.CrossEntropy(in[0], f32(g, 3, 4)) }}},
+		{name: "Softmax", f: one(ad.Softmax), in: []input{normal(1, 2, 2, 4)},
+			bad: scalar(ad.Softmax)},
+		{name: "LogSoftmax", f: one(ad.LogSoftmax), in: []input{normal(1, 3, 4)},
+			bad: scalar(ad.LogSoftmax)},
+		{name: "CrossEntropy", f: two(ad.CrossEntropy),
+			in: []input{normal(1, 3, 4), within(2, 0.1, 0.5, 3, 4)},
+			bad: []fn{func(g graph, in vals) value { return ad.CrossEntropy(in[0], zeros(g, 3)) },
+				func(g graph, in vals) value { return ad.CrossEntropy(in[0], f32(g, 3, 4)) }}},
 	}
 }
 
 const bnEps = 1e-2 // large enough that a forgotten eps shows
 
-func batchNorm(x, gamma, beta *ad.Value) *ad.Value {
+func batchNorm(x, gamma, beta value) value {
 	y, _ := ad.BatchNorm(x, gamma, beta, bnEps)
 	return y
 }
 
-func batchNormReLU(x, gamma, beta, res *ad.Value) *ad.Value {
+func batchNormReLU(x, gamma, beta, res value) value {
 	y, _ := ad.BatchNormReLU(x, gamma, beta, res, bnEps)
 	return y
 }
 
 // normFunc adapts a normalisation to three or four inputs.
-func normFunc(f func(x, a, b, res *ad.Value) *ad.Value) fn {
-	return func(_ *ad.Graph, in []*ad.Value) *ad.Value {
+func normFunc(f func(x, a, b, res value) value) fn {
+	return func(_ graph, in []value) value {
 		if len(in) == 4 {
 			return f(in[0], in[1], in[2], in[3])
 		}
@@ -411,22 +435,29 @@ func normInputs(rank2, perSample, res bool) []input {
 }
 
 func normSamples() []sample {
-	scale := func(x, a, b, res *ad.Value) *ad.Value { return ad.ScaleShift(x, a, b, res, false) }
-	scaleReLU := func(x, a, b, res *ad.Value) *ad.Value { return ad.ScaleShift(x, a, b, res, true) }
-	plain := func(x, a, b, _ *ad.Value) *ad.Value { return batchNorm(x, a, b) }
+	scale := func(x, a, b, res value) value { return ad.ScaleShift(x, a, b, res, false) }
+	scaleReLU := func(x, a, b, res value) value { return ad.ScaleShift(x, a, b, res, true) }
+	plain := func(x, a, b, _ value) value { return batchNorm(x, a, b) }
 	var list []sample
 	for variant := range 8 {
 		rank2, perSample, res := variant&1 == 1, variant&2 == 2, variant&4 == 4
-		add := func(name string, f func(x, a, b, res *ad.Value) *ad.Value) {
+		add := func(name string, f func(x, a, b, res value) value) {
 			bad := []fn{
-				func(g *ad.Graph, in vals) *ad.Value { return f(in[0], zeros(g, 7), zeros(g, 7), nil) },
-				func(g *ad.Graph, in vals) *ad.Value { return f(in[0], in[1], zeros(g, 1), nil) },
-				func(g *ad.Graph, in vals) *ad.Value { return f(zeros(g, 2), zeros(g, 2), zeros(g, 2), nil) },
-				func(g *ad.Graph, in vals) *ad.Value { return f(in[0], in[1], f32(g, in[2].Shape()...), nil) }}
+				func(g graph, in vals) value { return f(in[0], zeros(g, 7), zeros(g, 7), nil) },
+				func(g graph, in vals) value { return f(in[0], in[1], zeros(g, 1), nil) },
+				func(g graph, in vals) value {
+					return f(zeros(g, 2), zeros(g, 2), zeros(g, 2), nil)
+				},
+				func(g graph, in vals) value {
+					return f(in[0], in[1], f32(g, in[2].Shape()...), nil)
+				}}
 			if name != "BatchNorm" {
-				bad = append(bad, func(g *ad.Graph, in vals) *ad.Value { return f(in[0], in[1], in[2], zeros(g, 7)) })
+				bad = append(bad, func(g graph, in vals) value {
+					return f(in[0], in[1], in[2], zeros(g, 7))
+				})
 			}
-			list = append(list, sample{name: name, f: normFunc(f), in: normInputs(rank2, perSample, res), bad: bad})
+			list = append(list, sample{name: name, f: normFunc(f),
+				in: normInputs(rank2, perSample, res), bad: bad})
 		}
 		if !res {
 			add("BatchNorm", plain)
@@ -441,8 +472,8 @@ func normSamples() []sample {
 // samples is the table: every exported differentiable function, on every path it has.
 func samples() []sample {
 	var list []sample
-	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(), matMulSamples(),
-		convSamples(), indexSamples(), poolSamples(), softmaxSamples(), normSamples()} {
+	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(),
+		matMulSamples(), convSamples(), indexSamples(), poolSamples(), softmaxSamples(), normSamples()} {
 		list = append(list, part...)
 	}
 	return list

@@ -52,18 +52,18 @@ type config struct{ order int }
 func Order(n int) Option { return func(c *config) { c.order = n } }
 
 const (
-	// step is the h of the central difference (s(x+hv) − s(x−hv))/2h. Its truncation error grows as h²,
-	// its rounding error as ε/h; their sum is least near ε^⅓ ≈ 6e-6. A power of two, so that x+hv loses
-	// no more than the addition must.
+	// step is the h of the central difference (s(x+hv) − s(x−hv))/2h. Its truncation error grows
+	// as h², its rounding error as ε/h; their sum is least near ε^⅓ ≈ 6e-6. A power of two, so
+	// that x+hv loses no more than the addition must.
 	step = 1.0 / (1 << 17)
 
-	// relTol bounds the difference of the two directional derivatives relative to Σ|gᵢvᵢ|. Truncation is
-	// h²·|s‴|/6|s′| ≈ 1e-11·|s‴|/|s′|; the rest leaves room for third derivatives five orders above the
-	// first.
+	// relTol bounds the difference of the two directional derivatives relative to Σ|gᵢvᵢ|.
+	// Truncation is h²·|s‴|/6|s′| ≈ 1e-11·|s‴|/|s′|; the rest leaves room for third derivatives
+	// five orders above the first.
 	relTol = 1e-6
 
-	// roundTol bounds the rounding of s, in units of ε·Σ|uᵢyᵢ|/h: one unit for the last sum, the rest for
-	// the rounding inside y, which grows with the number of operations.
+	// roundTol bounds the rounding of s, in units of ε·Σ|uᵢyᵢ|/h: one unit for the last sum, the
+	// rest for the rounding inside y, which grows with the number of operations.
 	roundTol = 256
 
 	// sameTol bounds the difference between two computations of one gradient, relative to its
@@ -71,10 +71,10 @@ const (
 	sameTol = 1e-12
 )
 
-// Check tests the derivatives of f at the given point. It draws a cotangent u and, for each input i,
-// a direction v, and compares ⟨VJPᵢ(u), v⟩ with the central difference of ⟨u, f⟩ along v; and it
-// compares the VJP with the one CreateGraph gives. Then it repeats this for the function
-// (x, u) ↦ Σ⟨rᵢ, VJPᵢ(u)⟩ with random rᵢ, and so on up to the order asked for.
+// Check tests the derivatives of f at the given point. It draws a cotangent u and, for each input
+// i, a direction v, and compares ⟨VJPᵢ(u), v⟩ with the central difference of ⟨u, f⟩ along v; and
+// it compares the VJP with the one CreateGraph gives. Then it repeats this for the function (x, u)
+// ↦ Σ⟨rᵢ, VJPᵢ(u)⟩ with random rᵢ, and so on up to the order asked for.
 //
 // The point must keep away from kinks by more than 1e-4, and have elements and derivatives of the
 // order of 1.
@@ -133,8 +133,8 @@ func checkOnce(t testing.TB, f Func, point []Input, u Input) error {
 		quotient := (up - down) / (2 * step)
 		bound := relTol*contributions + roundTol*eps/step*size
 		if !(math.Abs(g-quotient) <= bound) {
-			return fmt.Errorf("input %d %v: ⟨VJP, v⟩ = %.12g, difference quotient %.12g, apart by %.3g > %.3g",
-				i, point[i].Shape, g, quotient, math.Abs(g-quotient), bound)
+			return fmt.Errorf("input %d %v: ⟨VJP, v⟩ = %.12g, difference quotient %.12g, "+
+				"apart by %.3g > %.3g", i, point[i].Shape, g, quotient, math.Abs(g-quotient), bound)
 		}
 	}
 	return nil
@@ -143,7 +143,9 @@ func checkOnce(t testing.TB, f Func, point []Input, u Input) error {
 const eps = 0x1p-52 // of float64
 
 // along returns ⟨u, f⟩ with input i moved by h·v, and Σ|uⱼfⱼ|.
-func along(t testing.TB, f Func, point []Input, u Input, i int, v Input, h float64) (s, size float64) {
+func along(
+	t testing.TB, f Func, point []Input, u Input, i int, v Input, h float64,
+) (s, size float64) {
 	moved := append([]Input(nil), point...)
 	data := append([]float64(nil), point[i].Data...)
 	for j := range data {
@@ -184,7 +186,9 @@ func evaluate(t testing.TB, f Func, point []Input) (y Input) {
 }
 
 // gradient returns the VJPs of f with cotangent u.
-func gradient(t testing.TB, f Func, point []Input, u Input, opts ...autodiff.GradOption) (dxs []Input) {
+func gradient(
+	t testing.TB, f Func, point []Input, u Input, opts ...autodiff.GradOption,
+) (dxs []Input) {
 	t.Helper()
 	run(t, f, point, func(in []*autodiff.Value, y *autodiff.Value) {
 		dy := constant(y.Graph(), u)
@@ -215,8 +219,8 @@ func same(a, b []float64) error {
 	return nil
 }
 
-// Same fails the test unless f and g agree at the point: in value, in their VJPs, and in the VJPs of
-// their VJPs, to rounding. It holds a fused op to its composite.
+// Same fails the test unless f and g agree at the point: in value, in their VJPs, and in the VJPs
+// of their VJPs, to rounding. It holds a fused op to its composite.
 func Same(t testing.TB, f, g Func, point []Input) {
 	t.Helper()
 	for order := 0; order <= 2; order++ {
