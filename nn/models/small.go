@@ -119,7 +119,7 @@ func newLeNet(o Options) network {
 	side := ((o.InputSize-4)/2-4)/2 - 4
 	return &lenet{
 		c1: biased(o.Channels, 6, 5, 1, 0), c3: biased(6, 16, 5, 1, 0),
-		c5: biased(16, 120, 5, 1, 0),
+		c5:   biased(16, 120, 5, 1, 0),
 		f6:   nn.NewLinear(nn.LinearConfig{In: 120 * side * side, Out: 84}),
 		f7:   nn.NewLinear(nn.LinearConfig{In: 84, Out: o.Classes}),
 		side: side}
