@@ -35,15 +35,15 @@ import (
 // changes with y as ⟨dy, y⟩ does, and ⟨dy, C(x, w)⟩ is S(x, w, dy). So the gradient for the image
 // is ∂S/∂x = T(dy, w), the gradient for the kernel is ∂S/∂w = W(x, dy), and we are done.
 //
-// The gradient of the gradient. T takes an output and a kernel; let the cotangent d, an image,
-// come back to it. Again ⟨d, T(y, w)⟩ = S(d, w, y), the same number with d in the place of x:
-// differentiate it by y and by w. In general the cotangent takes the place of what the op
+// The gradient of the gradient. T takes an output and a kernel; let a cotangent z, an image, come
+// back to it. Again ⟨z, T(y, w)⟩ = S(z, w, y), the same number with z in the place of x:
+// differentiate it by y and by w. In general the cotangent z takes the place of what the op
 // computes, and the op's own arguments stay where they are:
 //
-//	op         pairing         to 1st argument    to 2nd argument
-//	C(x, w)    S(x, w, dy)     T(dy, w)           W(x, dy)
-//	T(y, w)    S(d, w, y)      C(d, w)            W(d, y)
-//	W(x, y)    S(x, d, y)      T(y, d)            C(x, d)
+//	op         pairing        to 1st argument    to 2nd argument
+//	C(x, w)    S(x, w, z)     T(z, w)            W(x, z)
+//	T(y, w)    S(z, w, y)     C(z, w)            W(z, y)
+//	W(x, y)    S(x, z, y)     T(y, z)            C(x, z)
 //
 // The table never leaves C, T and W: three kernels give convolution's derivatives of every order,
 // and the three VJP methods below are its rows.
@@ -52,16 +52,16 @@ import (
 //
 //	OH = ⌊(H + p + p′ − d·(KH−1) − 1) / s⌋ + 1,        p′ padding at the other end,
 //
-// and rounding forgets. With s = 2, p = p′ = 1 and KH = 3, images of 7 and of 8 rows both give 4:
-// a last row that no tap reads leaves no trace in y. Likewise, unpadded, kernels of 2 and of 3
-// rows both make 3 out of 7. So T must be told the image's extent and W the kernel's; whichever
-// extents lead back to the shape of y are right, each the adjoint of another C. Rows that no tap
-// reads get the gradient 0.
+// and rounding forgets. Unpadded, with s = 2 and KH = 3, images of 7 and of 8 rows both give 3: no
+// tap reads the eighth row, and nothing of it is left in y. Likewise kernels of 2 and of 3 rows
+// both make 3 out of 7. So T must be told the image's extent and W the kernel's; all extents that
+// lead back to the shape of y are right, each for an adjoint of another C. Rows that no tap reads
+// get the gradient 0.
 //
 // Two remarks. Solved for the output row at s = d = 1, (1) reads i = h + p − u: the minus sign
 // before u is the kernel turned by 180° of which textbooks speak. And T is what decoders call a
-// transposed convolution, an op of its own right here: Conv2DInputGrad(x, w, 2·H, 2·W, p) doubles
-// an image. With groups, channels of x and of y are cut into as many slices and S is summed slice
+// transposed convolution, an op in its own right here: with stride 2, Conv2DInputGrad(x, w, 2·H,
+// 2·W, p) doubles an image. With groups, channels of x and of y are cut into as many slices and S is summed slice
 // by slice.
 
 // Conv2D computes y = C(x, w), the cross-correlation of an image with a kernel,
@@ -141,14 +141,14 @@ func (o convInputGradOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, t
 	return x, nil
 }
 
-func (o convInputGradOp) VJP(n *Node, d *Value, need []bool) []*Value {
+func (o convInputGradOp) VJP(n *Node, z *Value, need []bool) []*Value {
 	y, w := n.In(0), n.In(1)
 	grads := make([]*Value, 2)
 	if need[0] {
-		grads[0] = Conv2D(d, w, o.p)
+		grads[0] = Conv2D(z, w, o.p)
 	}
 	if need[1] {
-		grads[1] = Conv2DWeightGrad(d, y, w.Dim(1), w.Dim(2), o.p)
+		grads[1] = Conv2DWeightGrad(z, y, w.Dim(1), w.Dim(2), o.p)
 	}
 	return grads
 }
@@ -186,14 +186,14 @@ func (o convWeightGradOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, 
 	return w, nil
 }
 
-func (o convWeightGradOp) VJP(n *Node, d *Value, need []bool) []*Value {
+func (o convWeightGradOp) VJP(n *Node, z *Value, need []bool) []*Value {
 	x, y := n.In(0), n.In(1)
 	grads := make([]*Value, 2)
 	if need[0] {
-		grads[0] = Conv2DInputGrad(y, d, x.Dim(1), x.Dim(2), o.p)
+		grads[0] = Conv2DInputGrad(y, z, x.Dim(1), x.Dim(2), o.p)
 	}
 	if need[1] {
-		grads[1] = Conv2D(x, d, o.p)
+		grads[1] = Conv2D(x, z, o.p)
 	}
 	return grads
 }

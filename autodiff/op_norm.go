@@ -6,8 +6,38 @@ import (
 	"afterimage/tensor"
 )
 
+// Batch normalisation and its gradient
+//
+// One channel with its m elements at a time (m = N·H·W), training mode:
+//
+//	μ = Σx/m,   σ² = Σ(x−μ)²/m,   r = 1/√(σ²+eps),   x̂ = (x−μ)·r,   y = γ·x̂ + β.
+//
+// Every output hangs on every input of its channel, through μ and through r, and yet the gradient
+// is short. With g = γ·dy, the cotangent of x̂, the chain rule goes back through x̂ = (x−μ)·r: by
+// the product g·r, and by r itself, whose derivative along x−μ is −r³·(x−μ)/m; going through μ at
+// last takes the mean off whatever arrived. Collected:
+//
+//	dx = r·(g − mean(g) − x̂·mean(g·x̂)),   dγ = Σ dy·x̂,   dβ = Σ dy.
+//
+// This has a picture. Adding a constant to x leaves x̂ as it is, and so, but for eps, does
+// stretching x − μ: of the m directions in which x can move, 1 and x̂ lead nowhere. The bracket is
+// g with its parts along these two removed. A gradient through batch normalisation never pushes a
+// channel's mean, and hardly its scale.
+//
+// Two paths, one function. NormBackward evaluates that formula: one reduction and one pass over x
+// and dy, with μ and r saved from the forward pass. But it takes μ and r as numbers, and they are
+// functions of x: differentiate its result as if they were constants and the second derivative is
+// wrong, silently so; training goes on and a gradient penalty penalises something else. So where
+// the gradient must itself be differentiable, the op answers through its definition in elementary
+// ops, normalize, and lets the tape do the chain rule as often as anybody asks. The definition
+// stays beside the kernel for a second reason: it is what the kernel is tested against, in value,
+// gradient and gradient of the gradient.
+//
+// The variant with ReLU masks dy by y > 0 first. It reads the output, which the next layer keeps
+// in any case, and so the pre-activation is never stored.
+
 // BatchStats are the statistics of one training-mode batch normalisation, for running averages. The
-// tensors belong to the graph's scope.
+// tensors belong to the graph's scope at the time of the call: copy what must outlive it.
 type BatchStats struct {
 	Mean     *tensor.Tensor // [C]
 	Variance *tensor.Tensor // [C], biased: divided by Count
@@ -15,23 +45,26 @@ type BatchStats struct {
 }
 
 // BatchNorm computes y = gamma·(x − mean)/√(var + eps) + beta in training mode: mean and biased
-// variance are taken for each channel, the last axis of x, over all other axes. gamma and beta are
-// [C] or, for conditional batch normalisation, [N C]: one row for each sample.
+// variance are taken for each channel, the last axis of x [N … C], over all other axes. gamma and
+// beta are [C] or, for conditional batch normalisation, [N C]: one row for each sample. eps ≥ 0.
+//
+// Panics on other shapes or a negative eps. Source: Ioffe and Szegedy, "Batch normalization", 2015.
 func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
-	return batchNorm("BatchNorm", x, gamma, beta, nil, eps, false)
+	return applyBatchNorm(&batchNormOp{name: "BatchNorm", eps: eps}, x, gamma, beta, nil)
 }
 
 // BatchNormReLU computes y = ReLU(BatchNorm(x) + res); res has x's shape, or is nil. ReLU′(0) = 0.
+// Panics as BatchNorm does.
 func BatchNormReLU(x, gamma, beta, res *Value, eps float64) (*Value, BatchStats) {
-	return batchNorm("BatchNormReLU", x, gamma, beta, res, eps, true)
+	op := &batchNormOp{name: "BatchNormReLU", eps: eps, relu: true}
+	return applyBatchNorm(op, x, gamma, beta, res)
 }
 
-func batchNorm(name string, x, gamma, beta, res *Value, eps float64, relu bool) (*Value, BatchStats) {
-	checkNorm(name, "x gamma beta res", x, gamma, beta, res)
-	if !(eps >= 0) {
-		misuse(name, fmt.Sprintf("eps = %g must not be negative", eps), "x", x)
+func applyBatchNorm(op *batchNormOp, x, gamma, beta, res *Value) (*Value, BatchStats) {
+	checkNorm(op.name, "x gamma beta res", x, gamma, beta, res)
+	if !(op.eps >= 0) {
+		misuse(op.name, fmt.Sprintf("eps = %g must not be negative", op.eps), "x", x)
 	}
-	op := &batchNormOp{name: name, eps: eps, relu: relu}
 	in := []*Value{x, gamma, beta}
 	if res != nil {
 		in = append(in, res)
@@ -227,7 +260,7 @@ func checkNorm(op, names string, x, a, b, res *Value) {
 	one := a.Rank() == 1 && a.Dim(0) == x.Dim(-1)
 	each := a.Rank() == 2 && a.Dim(0) == x.Dim(0) && a.Dim(1) == x.Dim(-1)
 	if !one && !each || !a.Shape().Equal(b.Shape()) {
-		misuse(op, fmt.Sprintf("expected scale and shift [C] or [N C] for x %v", x.Shape()), names, vs...)
+		misuse(op, "expected scale and shift, both [C] or both [N C], for x [N … C]", names, vs...)
 	}
 	if res != nil && !res.Shape().Equal(x.Shape()) {
 		misuse(op, "the residual must have x's shape", names, vs...)

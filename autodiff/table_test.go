@@ -473,7 +473,8 @@ func normSamples() []sample {
 func samples() []sample {
 	var list []sample
 	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(),
-		matMulSamples(), convSamples(), indexSamples(), poolSamples(), softmaxSamples(), normSamples()} {
+		matMulSamples(), convSamples(),
+		indexSamples(), poolSamples(), softmaxSamples(), normSamples()} {
 		list = append(list, part...)
 	}
 	return list
