@@ -131,9 +131,9 @@ func TestStreamedEqualsCached(t *testing.T) {
 		const c = 64
 		rows := n / c * c
 		want := make([]float32, rows)
-		for lo := 0; lo < rows; lo += c * 100 {
+		for lo := 0; lo < rows; lo += c * 100 { // the capacity hides that they are large
 			hi := min(rows, lo+c*100)
-			v.scaleShiftReLU(want[lo:hi], x[lo:hi], y[:c], x[:c])
+			v.scaleShiftReLU(want[lo:hi:hi], x[lo:hi], y[:c], x[:c])
 		}
 		for _, at := range []int{offset64(buf), 1} { // at a cache line's start, and not
 			got := buf[at : at+rows]

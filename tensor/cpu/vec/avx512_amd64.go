@@ -24,6 +24,10 @@ func avx512Table() table {
 	t.add, t.sub, t.mul, t.div = binary(addAVX512), binary(subAVX512), binary(mulAVX512),
 		binary(divAVX512)
 	t.max, t.min, t.reluGrad = binary(maxAVX512), binary(minAVX512), binary(reluGradAVX512)
+	t.inRange, t.greaterScalar = scalar2(inRangeAVX512), scalar(greaterScalarAVX512)
+	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX512), binary(greaterAVX512),
+		binary(equalAVX512)
+	t.selectOf, t.maxIndex = selectOf, maxIndex
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX512), accumulate(reluGradAddAVX512)
 	t.axpy = func(y []float32, a float32, x []float32) {

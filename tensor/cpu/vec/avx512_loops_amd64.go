@@ -114,7 +114,7 @@ func adam(p, m, v, g []float32, o AdamParams) {
 func ema(avg, p []float32, decay float32) {
 	rest := float32(1 - float64(decay))
 	chunks(avg, false, func(lo, hi int, _ bool) {
-		emaAVX512(&avg[lo], &p[lo], decay, rest, 1, hi-lo)
+		emaAVX512(&avg[lo], &p[lo], rest, 1, hi-lo)
 	})
 }
 
@@ -129,6 +129,22 @@ func upsample2x2(top, bottom, x []float32, c int, scale float32) {
 	rowChunks(x, c, false, func(lo, rows int, _ bool) {
 		upsample2x2AVX512(&x[lo], &top[2*lo], &top[2*lo+c], &bottom[2*lo], &bottom[2*lo+c], scale,
 			rows, c)
+	})
+}
+
+func selectOf(dst, cond, x, y []float32) {
+	if len(dst) == 0 {
+		return
+	}
+	stream := !same(dst, cond) && !same(dst, x) && !same(dst, y)
+	chunks(dst, stream, func(lo, hi int, nt bool) {
+		selectOfAVX512(&dst[lo], &cond[lo], &x[lo], &y[lo], 1, hi-lo, nt)
+	})
+}
+
+func maxIndex(best []float32, idx []int32, x []float32, at int32) {
+	chunks(best, false, func(lo, hi int, _ bool) {
+		maxIndexAVX512(&best[lo], &idx[lo], &x[lo], at, 1, hi-lo)
 	})
 }
 

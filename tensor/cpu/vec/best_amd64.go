@@ -35,11 +35,11 @@ func hasAVX512() bool {
 // should stay well below a millisecond. Sums also depend on it: they add one partial sum a span.
 const span = 1 << 17
 
-// chunks calls f on [lo, hi) pieces of n elements. With stream, where dst is large, pieces after
+// chunks calls f on [lo, hi) pieces of n elements. With stream, where dst is part of a large array, pieces after
 // the first begin at a cache line and are to be written around the cache.
 func chunks(dst []float32, stream bool, f func(lo, hi int, nt bool)) {
 	n, lo := len(dst), 0
-	nt := stream && n >= StreamLen
+	nt := stream && cap(dst) >= StreamLen
 	if nt {
 		if lo = offLine(dst); lo > 0 {
 			f(0, lo, false)
@@ -58,9 +58,9 @@ func offLine(dst []float32) int {
 }
 
 // rowChunks calls f on [lo, hi) pieces of dst [rows, c] that are whole rows. They are written
-// around the cache if stream is set, dst is large and each row begins at a cache line.
+// around the cache if stream is set, dst is part of a large array and each row begins at a cache line.
 func rowChunks(dst []float32, c int, stream bool, f func(lo, rows int, nt bool)) {
-	nt := stream && len(dst) >= StreamLen && c%16 == 0 && offLine(dst) == 0
+	nt := stream && cap(dst) >= StreamLen && c%16 == 0 && offLine(dst) == 0
 	per := max(1, span/max(c, 1))
 	for lo := 0; lo < len(dst); lo += per * c {
 		f(lo, min(per, (len(dst)-lo)/c), nt)

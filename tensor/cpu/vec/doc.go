@@ -28,3 +28,5 @@
 // Comes from: tensors' buffers, cut into chunks by tensor/cpu's worker pool.
 // Goes to: the same buffers, and to the small per-channel vectors of batch norm.
 package vec
+
+//go:generate go -C ../internal/asmgen run ./vec

@@ -96,6 +96,13 @@ func max64(x, y float64) float64 {
 	return y
 }
 
+func equal64(x, y float64) float64 {
+	if x == y {
+		return 1
+	}
+	return 0
+}
+
 func min64(x, y float64) float64 { return -max64(-x, -y) }
 
 func positive(e ew) ew { e.positive = true; return e }
@@ -142,6 +149,11 @@ func unaryCases() []ew {
 			ref: func(in, _ []float64) (float64, float64) {
 				return self(min64(max64(in[0], -0.5), 2))
 			}},
+		{name: "InRange", ins: 1, tol: tolExact,
+			run: func(t table, out []float32, in, _ [][]float32) { t.inRange(out, in[0], -1, 2) },
+			ref: func(in, _ []float64) (float64, float64) {
+				return self(step64(in[0]+1) * step64(2-in[0]))
+			}},
 		{name: "Affine", ins: 1, tol: tolTwo,
 			run: func(t table, out []float32, in, _ [][]float32) { t.affine(out, in[0], -1.5, 2) },
 			ref: func(in, _ []float64) (float64, float64) {
@@ -163,6 +175,11 @@ func scalarCases() []ew {
 			func(x, s float64) float64 { return x / s }),
 		unS("RDivScalar", tolOne, func(t table) f3 { return t.rdivScalar },
 			func(x, s float64) float64 { return s / x }),
+		unS("GreaterScalar", tolExact, func(t table) f3 { return t.greaterScalar },
+			func(x, s float64) float64 { return step64(x - s) }),
+		{name: "EqualScalar", ins: 1, tol: tolExact,
+			run: func(t table, out []float32, in, _ [][]float32) { t.equalScalar(out, in[0], -1) },
+			ref: func(in, _ []float64) (float64, float64) { return self(equal64(in[0], -1)) }},
 		unS("MaxScalar", tolExact, func(t table) f3 { return t.maxScalar }, max64),
 		unS("MinScalar", tolExact, func(t table) f3 { return t.minScalar }, min64),
 	}
@@ -184,6 +201,19 @@ func binaryCases() []ew {
 			exact(func(x, y float64) float64 { return x / y })),
 		bin("Max", tolExact, func(t table) f3 { return t.max }, exact(max64)),
 		bin("Min", tolExact, func(t table) f3 { return t.min }, exact(min64)),
+		bin("Greater", tolExact, func(t table) f3 { return t.greater },
+			exact(func(x, y float64) float64 { return step64(x - y) })),
+		bin("Equal", tolExact, func(t table) f3 { return t.equal }, exact(equal64)),
+		{name: "Select", ins: 3, tol: tolExact,
+			run: func(t table, out []float32, in, _ [][]float32) {
+				t.selectOf(out, in[0], in[1], in[2])
+			},
+			ref: func(in, _ []float64) (float64, float64) {
+				if in[0] == 0 {
+					return self(in[2])
+				}
+				return self(in[1])
+			}},
 		bin("ReLUGrad", tolExact, func(t table) f3 { return t.reluGrad },
 			exact(func(x, y float64) float64 {
 				if y > 0 {
@@ -217,7 +247,7 @@ func binaryCases() []ew {
 		{name: "EMA", ins: 2, tol: tolFew, accum: true,
 			run: func(t table, out []float32, in, _ [][]float32) { t.ema(out, in[1], 0.875) },
 			ref: func(in, _ []float64) (float64, float64) {
-				return 0.875*in[0] + 0.125*in[1], math.Abs(in[0]) + math.Abs(in[1])
+				return in[0] + 0.125*(in[1]-in[0]), math.Abs(in[0]) + math.Abs(in[1])
 			}},
 	}
 	return cases

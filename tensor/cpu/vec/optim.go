@@ -59,7 +59,8 @@ func Adam(p, m, v, g []float32, o AdamParams) {
 	active.adam(p, m, v, g, o)
 }
 
-// EMA moves the running average: avg[i] = decay·avg[i] + (1-decay)·p[i].
+// EMA moves the running average: avg[i] = decay·avg[i] + (1-decay)·p[i], evaluated as
+// avg + (1-decay)·(p - avg), which leaves avg alone where it equals p.
 func EMA(avg, p []float32, decay float32) {
 	sameLen("EMA", len(avg), len(p))
 	active.ema(avg, p, decay)
@@ -112,6 +113,6 @@ func adamGo(p, m, v, g []float32, o AdamParams) {
 func emaGo(avg, p []float32, decay float32) {
 	a := float32(1 - float64(decay))
 	for i, v := range p {
-		avg[i] = decay*avg[i] + a*v
+		avg[i] += a * (v - avg[i])
 	}
 }

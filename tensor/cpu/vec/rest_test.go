@@ -197,6 +197,43 @@ func TestResample(t *testing.T) {
 	}
 }
 
+func TestMaxIndex(t *testing.T) {
+	nan := float32(math.NaN())
+	for _, v := range variants() {
+		for _, n := range sizes {
+			r := rand.New(rand.NewPCG(21, 22))
+			const window = 5
+			var x [window][]float32
+			for w := range x {
+				x[w] = randoms(r, n)
+				for i := range x[w] {
+					x[w][i] = float32(r.IntN(4)) // many ties
+					if r.IntN(12) == 0 {
+						x[w][i] = nan
+					}
+				}
+			}
+			best, check := guarded(t, n, 3)
+			copy(best, x[0])
+			idx := make([]int32, n+1)
+			for w := 1; w < window; w++ {
+				v.maxIndex(best, idx[:n], x[w], int32(w))
+			}
+			check("MaxIndex")
+			for i := range best {
+				column := []float32{x[0][i], x[1][i], x[2][i], x[3][i], x[4][i]}
+				at := argMaxGo(column)
+				if int(idx[i]) != at || best[i] != column[at] && column[at] == column[at] {
+					t.Fatalf("%s MaxIndex n %d: %v at %d of %v", v.name, n, best[i], idx[i], column)
+				}
+			}
+			if idx[n] != 0 {
+				t.Fatalf("%s MaxIndex wrote past idx", v.name)
+			}
+		}
+	}
+}
+
 // Every binary16 number must survive the round trip, and every number between two neighbours
 // must go to the nearer one, ties to even.
 func TestF16(t *testing.T) {

@@ -119,6 +119,21 @@ func divScalarAVX512(dst *float32, x *float32, s float32, rows int, cols int, nt
 //go:noescape
 func rdivScalarAVX512(dst *float32, x *float32, s float32, rows int, cols int, nt bool)
 
+// inRangeAVX512 computes dst = lo < x < hi ? 1 : 0.
+//
+//go:noescape
+func inRangeAVX512(dst *float32, x *float32, lo float32, hi float32, rows int, cols int, nt bool)
+
+// greaterScalarAVX512 computes dst = x > s ? 1 : 0.
+//
+//go:noescape
+func greaterScalarAVX512(dst *float32, x *float32, s float32, rows int, cols int, nt bool)
+
+// equalScalarAVX512 computes dst = x = s ? 1 : 0.
+//
+//go:noescape
+func equalScalarAVX512(dst *float32, x *float32, s float32, rows int, cols int, nt bool)
+
 // maxScalarAVX512 computes dst = max(x, s).
 //
 //go:noescape
@@ -178,6 +193,21 @@ func maxAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bool
 //
 //go:noescape
 func minAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bool)
+
+// greaterAVX512 computes dst = x > y ? 1 : 0.
+//
+//go:noescape
+func greaterAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bool)
+
+// equalAVX512 computes dst = x = y ? 1 : 0.
+//
+//go:noescape
+func equalAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bool)
+
+// selectOfAVX512 computes dst = cond ≠ 0 ? x : y.
+//
+//go:noescape
+func selectOfAVX512(dst *float32, cond *float32, x *float32, y *float32, rows int, cols int, nt bool)
 
 // mulAddToAVX512 computes dst += x·y.
 //
@@ -244,10 +274,10 @@ func sgdNesterovAVX512(p *float32, buf *float32, grad *float32, lr float32, mu f
 //go:noescape
 func adamAVX512(p *float32, m *float32, v *float32, grad *float32, shrink float32, wd float32, b1 float32, a1 float32, b2 float32, a2 float32, step float32, rootScale float32, eps float32, rows int, cols int)
 
-// emaAVX512 computes avg = decay·avg + rest·p.
+// emaAVX512 computes avg += rest·(p - avg).
 //
 //go:noescape
-func emaAVX512(avg *float32, p *float32, decay float32, rest float32, rows int, cols int)
+func emaAVX512(avg *float32, p *float32, rest float32, rows int, cols int)
 
 // pool2x2AVX512 computes dst = ((t0 + t1) + (b0 + b1)) · scale.
 //
@@ -258,6 +288,11 @@ func pool2x2AVX512(dst *float32, t0 *float32, t1 *float32, b0 *float32, b1 *floa
 //
 //go:noescape
 func upsample2x2AVX512(x *float32, t0 *float32, t1 *float32, b0 *float32, b1 *float32, scale float32, rows int, cols int)
+
+// maxIndexAVX512 computes the running maximum of a window, with its position.
+//
+//go:noescape
+func maxIndexAVX512(best *float32, idx *int32, x *float32, at int32, rows int, cols int)
 
 // f16ToF32AVX512 computes dst = x, from binary16.
 //

@@ -11,6 +11,11 @@ type table struct {
 	exp, log, tanh, sigmoid, softplus    func(dst, x []float32)
 	relu, step, sign                     func(dst, x []float32)
 	fill                                 func(dst []float32, v float32)
+	inRange                              func(dst, x []float32, a, b float32)
+	greaterScalar, equalScalar           func(dst, x []float32, s float32)
+	greater, equal                       func(dst, x, y []float32)
+	selectOf                             func(dst, cond, x, y []float32)
+	maxIndex                             func(best []float32, idx []int32, x []float32, at int32)
 	leakyReLU                            func(dst, x []float32, alpha float32)
 	clamp, affine                        func(dst, x []float32, a, b float32)
 	addScalar, mulScalar, rsubScalar     func(dst, x []float32, s float32)
@@ -55,6 +60,8 @@ func goTable() table {
 		addScalar: addScalarGo, mulScalar: mulScalarGo, rsubScalar: rsubScalarGo,
 		divScalar: divScalarGo, rdivScalar: rdivScalarGo,
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
+		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
+		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxIndex: maxIndexGo,
 		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
 		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo,
 		reluGrad: reluGradGo, reluGradAdd: reluGradAddGo,
@@ -97,8 +104,9 @@ func wholeRows(op string, n, c int) {
 	}
 }
 
-// StreamLen is the length from which an output is written around the cache (non-temporal
-// stores), where it is not also an input: 4 MB, more than a core's share of the last-level cache
-// on most servers. The bits are the same either way. Callers that cut a larger tensor into pieces
-// should make them at least this long, to keep the benefit.
-const StreamLen = 1 << 20
+// StreamLen is the size, in elements, from which an array counts as large: 8 MB, more than a
+// core's share of the last-level cache on most servers. Outputs that are not also inputs are
+// written around the cache (non-temporal stores) in a large array. The array is taken to reach to
+// the capacity of the slice, so that a piece dst[lo:hi] of a large one is still recognised;
+// dst[lo:hi:hi] hides what follows. The bits are the same either way.
+const StreamLen = 1 << 21

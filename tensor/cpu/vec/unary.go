@@ -69,6 +69,12 @@ func Affine(dst, x []float32, a, b float32) {
 	active.affine(dst, x, a, b)
 }
 
+// InRange computes dst[i] = 1 where lo < x[i] < hi and 0 elsewhere: the derivative of Clamp.
+func InRange(dst, x []float32, lo, hi float32) {
+	sameLen("InRange", len(dst), len(x))
+	active.inRange(dst, x, lo, hi)
+}
+
 func fillGo(dst []float32, v float32) {
 	for i := range dst {
 		dst[i] = v
@@ -200,5 +206,11 @@ func clampGo(dst, x []float32, lo, hi float32) {
 func affineGo(dst, x []float32, a, b float32) {
 	for i, v := range x {
 		dst[i] = a*v + b
+	}
+}
+
+func inRangeGo(dst, x []float32, lo, hi float32) {
+	for i, v := range x {
+		dst[i] = indicator(lo < v && v < hi)
 	}
 }

@@ -2205,6 +2205,229 @@ streamLoop:
 	JLT      streamLoop
 	JMP      tail
 
+// func inRangeAVX512(dst *float32, x *float32, lo float32, hi float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·inRangeAVX512(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS lo+16(FP), Z0
+	VBROADCASTSS hi+20(FP), Z1
+	MOVQ         rows+24(FP), BX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ  AX, AX
+	MOVB  nt+40(FP), R9
+	TESTB R9, R9
+	JNZ   stream
+	CMPQ  AX, DI
+	JGE   tail
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z2
+	VCMPPS       $0x1e, Z0, Z2, K2
+	VCMPPS       $0x11, Z1, Z2, K3
+	KANDW        K3, K2, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z2
+	VMOVAPS.Z    Z2, K2, Z2
+	VMOVUPS      Z2, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
+
+tail:
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z2
+	VCMPPS       $0x1e, Z0, Z2, K2
+	VCMPPS       $0x11, Z1, Z2, K3
+	KANDW        K3, K2, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z2
+	VMOVAPS.Z    Z2, K2, Z2
+	VMOVUPS      Z2, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+40(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ AX, DI
+	JGE  tail
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Z2
+	VCMPPS       $0x1e, Z0, Z2, K2
+	VCMPPS       $0x11, Z1, Z2, K3
+	KANDW        K3, K2, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z2
+	VMOVAPS.Z    Z2, K2, Z2
+	VMOVNTPS     Z2, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
+
+// func greaterScalarAVX512(dst *float32, x *float32, s float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·greaterScalarAVX512(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS s+16(FP), Z0
+	MOVQ         rows+24(FP), BX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ  AX, AX
+	MOVB  nt+40(FP), R9
+	TESTB R9, R9
+	JNZ   stream
+	CMPQ  AX, DI
+	JGE   tail
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z1
+	VCMPPS       $0x1e, Z0, Z1, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z1
+	VMOVAPS.Z    Z1, K2, Z1
+	VMOVUPS      Z1, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
+
+tail:
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z1
+	VCMPPS       $0x1e, Z0, Z1, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z1
+	VMOVAPS.Z    Z1, K2, Z1
+	VMOVUPS      Z1, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+40(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ AX, DI
+	JGE  tail
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Z1
+	VCMPPS       $0x1e, Z0, Z1, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z1
+	VMOVAPS.Z    Z1, K2, Z1
+	VMOVNTPS     Z1, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
+
+// func equalScalarAVX512(dst *float32, x *float32, s float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·equalScalarAVX512(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS s+16(FP), Z0
+	MOVQ         rows+24(FP), BX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ  AX, AX
+	MOVB  nt+40(FP), R9
+	TESTB R9, R9
+	JNZ   stream
+	CMPQ  AX, DI
+	JGE   tail
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z1
+	VCMPPS       $0x00, Z0, Z1, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z1
+	VMOVAPS.Z    Z1, K2, Z1
+	VMOVUPS      Z1, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
+
+tail:
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z1
+	VCMPPS       $0x00, Z0, Z1, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z1
+	VMOVAPS.Z    Z1, K2, Z1
+	VMOVUPS      Z1, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+40(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ AX, DI
+	JGE  tail
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Z1
+	VCMPPS       $0x00, Z0, Z1, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z1
+	VMOVAPS.Z    Z1, K2, Z1
+	VMOVNTPS     Z1, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
+
 // func maxScalarAVX512(dst *float32, x *float32, s float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·maxScalarAVX512(SB), NOSPLIT, $0-41
@@ -3066,6 +3289,240 @@ streamLoop:
 	VMOVNTPS Z1, (CX)(AX*4)
 	ADDQ     $+16, AX
 	CMPQ     AX, R8
+	JLT      streamLoop
+	JMP      tail
+
+// func greaterAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·greaterAVX512(SB), NOSPLIT, $0-41
+	MOVQ  dst+0(FP), CX
+	MOVQ  x+8(FP), DX
+	MOVQ  y+16(FP), BX
+	MOVQ  rows+24(FP), SI
+	MOVQ  cols+32(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $-16, R8
+	MOVQ  DI, R9
+	ANDQ  $+15, R9
+	MOVQ  $-1, AX
+	BZHIQ R9, AX, AX
+	KMOVW AX, K1
+
+row:
+	XORQ  AX, AX
+	MOVB  nt+40(FP), R10
+	TESTB R10, R10
+	JNZ   stream
+	CMPQ  AX, R8
+	JGE   tail
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z0
+	VMOVUPS      (BX)(AX*4), Z1
+	VCMPPS       $0x1e, Z1, Z0, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VMOVAPS.Z    Z0, K2, Z0
+	VMOVUPS      Z0, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, R8
+	JLT          loop
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z0
+	VMOVUPS.Z    (BX)(AX*4), K1, Z1
+	VCMPPS       $0x1e, Z1, Z0, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VMOVAPS.Z    Z0, K2, Z0
+	VMOVUPS      Z0, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(DI*4), CX
+	LEAQ  (DX)(DI*4), DX
+	LEAQ  (BX)(DI*4), BX
+	DECQ  SI
+	JNZ   row
+	MOVB  nt+40(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ AX, R8
+	JGE  tail
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Z0
+	VMOVUPS      (BX)(AX*4), Z1
+	VCMPPS       $0x1e, Z1, Z0, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VMOVAPS.Z    Z0, K2, Z0
+	VMOVNTPS     Z0, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, R8
+	JLT          streamLoop
+	JMP          tail
+
+// func equalAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·equalAVX512(SB), NOSPLIT, $0-41
+	MOVQ  dst+0(FP), CX
+	MOVQ  x+8(FP), DX
+	MOVQ  y+16(FP), BX
+	MOVQ  rows+24(FP), SI
+	MOVQ  cols+32(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $-16, R8
+	MOVQ  DI, R9
+	ANDQ  $+15, R9
+	MOVQ  $-1, AX
+	BZHIQ R9, AX, AX
+	KMOVW AX, K1
+
+row:
+	XORQ  AX, AX
+	MOVB  nt+40(FP), R10
+	TESTB R10, R10
+	JNZ   stream
+	CMPQ  AX, R8
+	JGE   tail
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z0
+	VMOVUPS      (BX)(AX*4), Z1
+	VCMPPS       $0x00, Z1, Z0, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VMOVAPS.Z    Z0, K2, Z0
+	VMOVUPS      Z0, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, R8
+	JLT          loop
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z0
+	VMOVUPS.Z    (BX)(AX*4), K1, Z1
+	VCMPPS       $0x00, Z1, Z0, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VMOVAPS.Z    Z0, K2, Z0
+	VMOVUPS      Z0, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(DI*4), CX
+	LEAQ  (DX)(DI*4), DX
+	LEAQ  (BX)(DI*4), BX
+	DECQ  SI
+	JNZ   row
+	MOVB  nt+40(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ AX, R8
+	JGE  tail
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Z0
+	VMOVUPS      (BX)(AX*4), Z1
+	VCMPPS       $0x00, Z1, Z0, K2
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VMOVAPS.Z    Z0, K2, Z0
+	VMOVNTPS     Z0, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, R8
+	JLT          streamLoop
+	JMP          tail
+
+// func selectOfAVX512(dst *float32, cond *float32, x *float32, y *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·selectOfAVX512(SB), NOSPLIT, $0-49
+	MOVQ   dst+0(FP), CX
+	MOVQ   cond+8(FP), DX
+	MOVQ   x+16(FP), BX
+	MOVQ   y+24(FP), SI
+	VXORPS Z0, Z0, Z0
+	MOVQ   rows+32(FP), DI
+	MOVQ   cols+40(FP), R8
+	MOVQ   R8, R9
+	ANDQ   $-16, R9
+	MOVQ   R8, R10
+	ANDQ   $+15, R10
+	MOVQ   $-1, AX
+	BZHIQ  R10, AX, AX
+	KMOVW  AX, K1
+
+row:
+	XORQ  AX, AX
+	MOVB  nt+48(FP), R11
+	TESTB R11, R11
+	JNZ   stream
+	CMPQ  AX, R9
+	JGE   tail
+
+loop:
+	VMOVUPS (DX)(AX*4), Z1
+	VMOVUPS (BX)(AX*4), Z2
+	VMOVUPS (SI)(AX*4), Z3
+	VCMPPS  $0x00, Z0, Z1, K2
+	VMOVAPS Z2, Z1
+	VMOVAPS Z3, K2, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, R9
+	JLT     loop
+
+tail:
+	TESTQ     R10, R10
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VMOVUPS.Z (BX)(AX*4), K1, Z2
+	VMOVUPS.Z (SI)(AX*4), K1, Z3
+	VCMPPS    $0x00, Z0, Z1, K2
+	VMOVAPS   Z2, Z1
+	VMOVAPS   Z3, K2, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(R8*4), CX
+	LEAQ  (DX)(R8*4), DX
+	LEAQ  (BX)(R8*4), BX
+	LEAQ  (SI)(R8*4), SI
+	DECQ  DI
+	JNZ   row
+	MOVB  nt+48(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ AX, R9
+	JGE  tail
+
+streamLoop:
+	VMOVUPS  (DX)(AX*4), Z1
+	VMOVUPS  (BX)(AX*4), Z2
+	VMOVUPS  (SI)(AX*4), Z3
+	VCMPPS   $0x00, Z0, Z1, K2
+	VMOVAPS  Z2, Z1
+	VMOVAPS  Z3, K2, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, R9
 	JLT      streamLoop
 	JMP      tail
 
@@ -4040,13 +4497,12 @@ next:
 	VZEROUPPER
 	RET
 
-// func emaAVX512(avg *float32, p *float32, decay float32, rest float32, rows int, cols int)
+// func emaAVX512(avg *float32, p *float32, rest float32, rows int, cols int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·emaAVX512(SB), NOSPLIT, $0-40
 	MOVQ         avg+0(FP), CX
 	MOVQ         p+8(FP), DX
-	VBROADCASTSS decay+16(FP), Z0
-	VBROADCASTSS rest+20(FP), Z1
+	VBROADCASTSS rest+16(FP), Z0
 	MOVQ         rows+24(FP), BX
 	MOVQ         cols+32(FP), SI
 	MOVQ         SI, DI
@@ -4063,12 +4519,12 @@ row:
 	JGE  tail
 
 loop:
-	VMOVUPS     (CX)(AX*4), Z2
-	VMOVUPS     (DX)(AX*4), Z3
-	VMULPS      Z1, Z3, Z3
-	VMOVAPS     Z3, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (CX)(AX*4)
+	VMOVUPS     (CX)(AX*4), Z1
+	VMOVUPS     (DX)(AX*4), Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVAPS     Z1, Z1
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, (CX)(AX*4)
 	ADDQ        $+16, AX
 	CMPQ        AX, DI
 	JLT         loop
@@ -4076,12 +4532,12 @@ loop:
 tail:
 	TESTQ       R8, R8
 	JZ          next
-	VMOVUPS.Z   (CX)(AX*4), K1, Z2
-	VMOVUPS.Z   (DX)(AX*4), K1, Z3
-	VMULPS      Z1, Z3, Z3
-	VMOVAPS     Z3, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, K1, (CX)(AX*4)
+	VMOVUPS.Z   (CX)(AX*4), K1, Z1
+	VMOVUPS.Z   (DX)(AX*4), K1, Z2
+	VSUBPS      Z1, Z2, Z2
+	VMOVAPS     Z1, Z1
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, K1, (CX)(AX*4)
 
 next:
 	LEAQ (CX)(SI*4), CX
@@ -4241,6 +4697,70 @@ next:
 	LEAQ (DI)(R9*4), DI
 	LEAQ (DI)(R9*4), DI
 	DECQ R8
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func maxIndexAVX512(best *float32, idx *int32, x *float32, at int32, rows int, cols int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxIndexAVX512(SB), NOSPLIT, $0-48
+	MOVQ         best+0(FP), CX
+	MOVQ         idx+8(FP), DX
+	MOVQ         x+16(FP), BX
+	VBROADCASTSS at+24(FP), Z0
+	MOVQ         rows+32(FP), SI
+	MOVQ         cols+40(FP), DI
+	MOVQ         DI, R8
+	ANDQ         $-16, R8
+	MOVQ         DI, R9
+	ANDQ         $+15, R9
+	MOVQ         $-1, AX
+	BZHIQ        R9, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ AX, AX
+	CMPQ AX, R8
+	JGE  tail
+
+loop:
+	VMOVUPS (CX)(AX*4), Z1
+	VMOVUPS (DX)(AX*4), Z2
+	VMOVUPS (BX)(AX*4), Z3
+	VCMPPS  $0x16, Z1, Z3, K2
+	VCMPPS  $0x07, Z1, Z1, K3
+	KANDW   K3, K2, K2
+	VMOVAPS Z1, Z1
+	VMOVAPS Z3, K2, Z1
+	VMOVAPS Z2, Z2
+	VMOVAPS Z0, K2, Z2
+	VMOVUPS Z1, (CX)(AX*4)
+	VMOVUPS Z2, (DX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, R8
+	JLT     loop
+
+tail:
+	TESTQ     R9, R9
+	JZ        next
+	VMOVUPS.Z (CX)(AX*4), K1, Z1
+	VMOVUPS.Z (DX)(AX*4), K1, Z2
+	VMOVUPS.Z (BX)(AX*4), K1, Z3
+	VCMPPS    $0x16, Z1, Z3, K2
+	VCMPPS    $0x07, Z1, Z1, K3
+	KANDW     K3, K2, K2
+	VMOVAPS   Z1, Z1
+	VMOVAPS   Z3, K2, Z1
+	VMOVAPS   Z2, Z2
+	VMOVAPS   Z0, K2, Z2
+	VMOVUPS   Z1, K1, (CX)(AX*4)
+	VMOVUPS   Z2, K1, (DX)(AX*4)
+
+next:
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	LEAQ (BX)(DI*4), BX
+	DECQ SI
 	JNZ  row
 	VZEROUPPER
 	RET

@@ -25,7 +25,10 @@ const (
 	nearest = 8
 	ltOQ    = 17
 	gtOQ    = 30
+	eqOQ    = 0
 	unordQ  = 3
+	ordQ    = 7
+	nleUQ   = 22
 )
 
 // bits returns the read-only word with the given bits, to be used with embedded broadcast.

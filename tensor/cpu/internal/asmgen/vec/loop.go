@@ -13,8 +13,19 @@ import (
 type stream struct {
 	name string
 	mode mode
-	step int  // rows by which the pointer moves after each row: 0 for a per-channel vector
-	half bool // elements of 16 bits: in the low half of a register, as YMM
+	step int    // rows by which the pointer moves after each row: 0 for a per-channel vector
+	elem string // type of the elements if not float32; uint16 is loaded as YMM
+}
+
+// half says whether the elements have 16 bits.
+func (s stream) half() bool { return s.elem == "uint16" }
+
+// size returns an element's size in bytes.
+func (s stream) size() uint8 {
+	if s.half() {
+		return 2
+	}
+	return 4
 }
 
 type mode int
@@ -35,7 +46,7 @@ type kernel struct {
 	name    string // of the assembly function, without its suffix
 	doc     string
 	streams []stream
-	scalars []string
+	scalars []string // names, followed by a type if it is not float32
 	// prepare runs before the loop, with the scalars in registers. The function it returns
 	// emits one step: from the streams read, in order, to those written, in order.
 	prepare func(g *gen, s []V) func(x []V) []V
@@ -48,14 +59,17 @@ func (k kernel) signature() string {
 	var b strings.Builder
 	b.WriteString("func(")
 	for _, s := range k.streams {
-		t := "float32"
-		if s.half {
-			t = "uint16"
+		t := s.elem
+		if t == "" {
+			t = "float32"
 		}
 		fmt.Fprintf(&b, "%s *%s, ", s.name, t)
 	}
 	for _, s := range k.scalars {
-		fmt.Fprintf(&b, "%s float32, ", s)
+		if !strings.Contains(s, " ") {
+			s += " float32"
+		}
+		fmt.Fprintf(&b, "%s, ", s)
 	}
 	b.WriteString("rows int, cols int")
 	if k.streaming() {
@@ -70,7 +84,7 @@ func (k kernel) signature() string {
 func (k kernel) streaming() bool {
 	n := 0
 	for _, s := range k.streams {
-		if s.half || s.mode == update {
+		if s.elem != "" || s.mode == update {
 			return false
 		}
 		if s.mode == write {
@@ -103,7 +117,8 @@ func (g *gen) rowLoop(k kernel) {
 	}
 	var scalars []V
 	for _, s := range k.scalars {
-		scalars = append(scalars, g.scalar(s))
+		name, _, _ := strings.Cut(s, " ")
+		scalars = append(scalars, g.scalar(name))
 	}
 	l.body = k.prepare(g, scalars)
 	rows, cols := g.pointer("rows"), g.pointer("cols")
@@ -161,11 +176,7 @@ func (l *loop) whole(label string, full reg.GPVirtual, nt bool) {
 func (l *loop) advance(cols reg.GPVirtual) {
 	for j, s := range l.k.streams {
 		for range s.step {
-			scale := uint8(4)
-			if s.half {
-				scale = 2
-			}
-			l.LEAQ(operand.Mem{Base: l.ptr[j], Index: cols, Scale: scale}, l.ptr[j])
+			l.LEAQ(operand.Mem{Base: l.ptr[j], Index: cols, Scale: s.size()}, l.ptr[j])
 		}
 	}
 }
@@ -188,15 +199,11 @@ func (l *loop) step(mask reg.Register, nt bool) {
 }
 
 func (l *loop) at(j int) operand.Mem {
-	scale := uint8(4)
-	if l.k.streams[j].half {
-		scale = 2
-	}
-	return operand.Mem{Base: l.ptr[j], Index: l.i, Scale: scale}
+	return operand.Mem{Base: l.ptr[j], Index: l.i, Scale: l.k.streams[j].size()}
 }
 
 func (l *loop) load(j int, mask reg.Register) V {
-	if l.k.streams[j].half {
+	if l.k.streams[j].half() {
 		d := l.YMM()
 		if mask == nil {
 			l.VMOVDQU16(l.at(j), d)
@@ -216,9 +223,9 @@ func (l *loop) load(j int, mask reg.Register) V {
 
 func (l *loop) store(j int, y V, mask reg.Register, nt bool) {
 	switch {
-	case l.k.streams[j].half && mask == nil:
+	case l.k.streams[j].half() && mask == nil:
 		l.VMOVDQU16(y, l.at(j))
-	case l.k.streams[j].half:
+	case l.k.streams[j].half():
 		l.VMOVDQU16(y, mask, l.at(j))
 	case mask != nil:
 		l.VMOVUPS(y, mask, l.at(j))

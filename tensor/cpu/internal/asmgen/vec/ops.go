@@ -50,6 +50,11 @@ func pair(name, doc string, f func(g *gen, x, y V) V) []kernel {
 func maxNaN(g *gen, x, y V) V { return g.blend(g.cmp(unordQ, x, x), x, g.max(x, y)) }
 func minNaN(g *gen, x, y V) V { return g.blend(g.cmp(unordQ, x, x), x, g.min(x, y)) }
 
+// indicator is 1 where the comparison holds and 0 elsewhere.
+func indicator(pred uint8) func(g *gen, x, y V) V {
+	return func(g *gen, x, y V) V { return g.pick(g.cmp(pred, x, y), g.reg(g.c(1))) }
+}
+
 // elementwise lists the kernels that are one row loop.
 func elementwise() []kernel {
 	var all []kernel
@@ -120,6 +125,15 @@ func scalars() []kernel {
 		scalarOp("rsubScalar", "s - x", func(g *gen, x, s V) V { return g.sub(s, x) }),
 		scalarOp("divScalar", "x / s", func(g *gen, x, s V) V { return g.div(x, s) }),
 		scalarOp("rdivScalar", "s / x", func(g *gen, x, s V) V { return g.div(s, x) }),
+		{name: "inRange", doc: "dst = lo < x < hi ? 1 : 0.",
+			streams: []stream{out("dst"), in("x")}, scalars: []string{"lo", "hi"},
+			prepare: withScalars(func(g *gen, x, s []V) V {
+				k := g.cmp(gtOQ, x[0], s[0])
+				g.KANDW(g.cmp(ltOQ, x[0], s[1]), k, k)
+				return g.pick(k, g.reg(g.c(1)))
+			})},
+		scalarOp("greaterScalar", "x > s ? 1 : 0", indicator(gtOQ)),
+		scalarOp("equalScalar", "x = s ? 1 : 0", indicator(eqOQ)),
 		scalarOp("maxScalar", "max(x, s)", maxNaN),
 		scalarOp("minScalar", "min(x, s)", minNaN),
 	}
@@ -138,6 +152,15 @@ func binaries() []kernel {
 	return append(all,
 		kernel{name: "max", doc: "dst = max(x, y).", streams: dxy, prepare: both(maxNaN)},
 		kernel{name: "min", doc: "dst = min(x, y).", streams: dxy, prepare: both(minNaN)},
+		kernel{name: "greater", doc: "dst = x > y ? 1 : 0.", streams: dxy,
+			prepare: both(indicator(gtOQ))},
+		kernel{name: "equal", doc: "dst = x = y ? 1 : 0.", streams: dxy,
+			prepare: both(indicator(eqOQ))},
+		kernel{name: "selectOf", doc: "dst = cond ≠ 0 ? x : y.",
+			streams: []stream{out("dst"), in("cond"), in("x"), in("y")},
+			prepare: withZero(func(g *gen, x []V, zero V) V {
+				return g.blend(g.cmp(eqOQ, x[0], zero), x[2], x[1])
+			})},
 		kernel{name: "mulAddTo", doc: "dst += x·y.",
 			streams: []stream{inout("dst"), in("x"), in("y")},
 			prepare: loopless(func(g *gen, x []V) V { return g.fmaTo(x[0], x[1], x[2]) })},
@@ -225,10 +248,10 @@ func optimizers() []kernel {
 					return []V{g.sub(p, g.div(g.mul(m, s[6]), root)), m, v}
 				}
 			}},
-		{name: "ema", doc: "avg = decay·avg + rest·p.",
-			streams: []stream{inout("avg"), in("p")}, scalars: []string{"decay", "rest"},
+		{name: "ema", doc: "avg += rest·(p - avg).",
+			streams: []stream{inout("avg"), in("p")}, scalars: []string{"rest"},
 			prepare: withScalars(func(g *gen, x, s []V) V {
-				return g.fmaTo(g.mul(x[1], s[1]), x[0], s[0])
+				return g.fmaTo(x[0], g.sub(x[1], x[0]), s[0])
 			})},
 	}
 }
@@ -252,12 +275,23 @@ func resampling() []kernel {
 					return []V{y, y, y, y}
 				}
 			}},
+		{name: "maxIndex", doc: "the running maximum of a window, with its position.",
+			streams: []stream{inout("best"), {name: "idx", mode: update, step: 1, elem: "int32"},
+				in("x")}, scalars: []string{"at int32"},
+			prepare: func(g *gen, s []V) func(x []V) []V {
+				return func(x []V) []V {
+					// x is not ≤ best, which a NaN is not, and best is not NaN yet.
+					k := g.cmp(nleUQ, x[2], x[0])
+					g.KANDW(g.cmp(ordQ, x[0], x[0]), k, k)
+					return []V{g.blend(k, x[2], x[0]), g.blend(k, s[0], x[1])}
+				}
+			}},
 	}
 }
 
 // halves lists the conversions between 16 and 32 bits.
 func halves() []kernel {
-	short := func(s stream) stream { s.half = true; return s }
+	short := func(s stream) stream { s.elem = "uint16"; return s }
 	widen := []stream{out("dst"), short(in("x"))}
 	narrow := []stream{short(out("dst")), in("x")}
 	return []kernel{
