@@ -33,7 +33,7 @@ nn/optim            : tensor nn
 nn/models           : autodiff tensor nn nn/checkpoint
 nn/attack           : autodiff tensor nn nn/loss nn/models
 nn/train            : autodiff tensor nn nn/…
-gan                 : autodiff tensor nn nn/…
+gan                 : autodiff tensor nn nn/… gan/metrics gan/report
 gan/metrics         : tensor
 gan/report          : tensor gan/metrics
 gan/explore         : autodiff tensor nn nn/… gan gan/metrics gan/report

@@ -9,6 +9,7 @@ import (
 
 type trainCmd struct {
 	Classifier trainClassifierCmd `cmd:"" help:"Train a classifier, plainly or against an adversary."`
+	Inverter   trainInverterCmd   `cmd:"" help:"Train a BigGAN that paints images back from a classifier's logits."`
 }
 
 // A runFlags says where a training writes.

@@ -20,9 +20,9 @@ var ErrStopped = errors.New("stopped; go on with --resume")
 // checkpoint is intact.
 var ErrDiverged = errors.New("the training went wrong")
 
-// finite returns an error that names the step and the first tensor with a NaN or an infinity when
+// Finite returns an error that names the step and the first tensor with a NaN or an infinity when
 // the loss is not finite. Parameters are looked at first: a gradient follows from them.
-func finite(step int, loss float64, params nn.Params, grads []*autodiff.Value) error {
+func Finite(step int, loss float64, params nn.Params, grads []*autodiff.Value) error {
 	if !math.IsNaN(loss) && !math.IsInf(loss, 0) {
 		return nil
 	}

@@ -193,7 +193,7 @@ func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
 	l := loss.CrossEntropy(logits, labels, t.Config.Smoothing)
 	grads := autodiff.Grad(l, c.Values(params))
 	value := l.Item()
-	if err := finite(i, value, params, grads); err != nil {
+	if err := Finite(i, value, params, grads); err != nil {
 		return value, err
 	}
 	t.opt.Begin(i+1, t.lr(i))

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"afterimage/gan"
+	"afterimage/gan/metrics"
+	"afterimage/gan/report"
+	"afterimage/nn/data"
+	"afterimage/nn/train"
+	"afterimage/tensor"
+)
+
+type trainInverterCmd struct {
+	dataFlags
+	runFlags
+	Classifier  string    `help:"Classifier to invert: a run directory or a file of weights." placeholder:"RUN|WEIGHTS"`
+	Arch        string    `help:"Architecture of foreign weights." default:"" placeholder:"NAME"`
+	Mean        []float64 `help:"Channel means a foreign classifier expects." placeholder:"R,G,B"`
+	Std         []float64 `help:"Channel standard deviations a foreign classifier expects." placeholder:"R,G,B"`
+	Condition   string    `help:"What the generator is told: label, logits or features." default:"logits"`
+	Raw         bool      `help:"Give logits as they are instead of standardised per dimension."`
+	Steps       int       `help:"Generator steps." default:"8000"`
+	Batch       int       `help:"Images per step." default:"32"`
+	DSteps      int       `help:"Discriminator steps for each generator step." default:"1"`
+	Ch          int       `help:"Channel unit of both networks." default:"16"`
+	Net         string    `help:"Network: slim (widths fall as the image grows) or biggan (BigGAN's)." default:"slim"`
+	LRG         float64   `help:"Learning rate of the generator." default:"0.0004" name:"lr-g"`
+	LRD         float64   `help:"Learning rate of the discriminator." default:"0.0008" name:"lr-d"`
+	Beta1       float64   `help:"Adam's beta1." default:"0.5"`
+	EMA         float64   `help:"Decay of the average of the generator's weights." default:"0.999" name:"ema"`
+	NoFlip      bool      `help:"Do not mirror training images."`
+	Seed        uint64    `help:"Seed of weights, order and noise." default:"1"`
+	TrainImages int       `help:"Use only the first so many training images; 0 uses all."`
+	SaveEvery   int       `help:"Steps between checkpoints." default:"250"`
+	SampleEvery int       `help:"Steps between sample sheets and collapse checks." default:"1000"`
+}
+
+// Help shows examples under the flags.
+func (trainInverterCmd) Help() string {
+	return `Examples:
+  afterimage train inverter --classifier runs/scenes --out runs/inverter
+  afterimage train inverter --classifier resnet2b.pth --arch resnet2b --dataset cifar-10 --data ~/data
+  afterimage train inverter --classifier runs/standard --condition label --out runs/control
+  afterimage train inverter --resume runs/inverter`
+}
+
+// config makes the run's configuration from the flags.
+func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
+	cfg := gan.DefaultInverter()
+	cfg.Classifier, cfg.Condition, cfg.Raw, cfg.Dataset, cfg.Data = c.Classifier, gan.Condition(c.Condition), c.Raw, c.Dataset, c.Data
+	cfg.Steps, cfg.Batch, cfg.DSteps, cfg.LRG, cfg.LRD, cfg.Beta1, cfg.EMA = c.Steps, c.Batch, c.DSteps, c.LRG, c.LRD, c.Beta1, c.EMA
+	cfg.Flip, cfg.Seed, cfg.TrainImages, cfg.SaveEvery, cfg.SampleEvery = !c.NoFlip, c.Seed, c.TrainImages, c.SaveEvery, c.SampleEvery
+	switch c.Net {
+	case "slim":
+		cfg.Net = gan.Slim32(c.Ch, 0)
+	case "biggan":
+		cfg.Net = gan.BigGAN32(c.Ch, 0)
+	default:
+		return cfg, fmt.Errorf("--net %q: expected slim or biggan", c.Net)
+	}
+	if c.SaveEvery < 1 || c.SampleEvery < 1 {
+		return cfg, errors.New("--save-every and --sample-every must be at least 1")
+	}
+	return cfg, nil
+}
+
+// Run trains an inverter.
+func (c *trainInverterCmd) Run(e *env) error {
+	dir, resume, err := c.dir("inverter-" + c.Condition)
+	if err != nil {
+		return err
+	}
+	var cfg gan.InverterConfig
+	flags := classifierFlags{Weights: c.Classifier, Arch: c.Arch, Mean: c.Mean, Std: c.Std}
+	if resume {
+		if err := train.ReadConfig(dir, &cfg); err != nil {
+			return err
+		}
+		// The run keeps its own copy: what was inverted cannot change between two starts.
+		flags = classifierFlags{Weights: filepath.Join(dir, train.CheckpointDir, gan.InverterClassifier)}
+	} else if cfg, err = c.config(); err != nil {
+		return err
+	}
+	return e.trainInverter(dir, cfg, flags, resume)
+}
+
+// trainInverter trains in dir until the end or an interrupt.
+func (e *env) trainInverter(dir string, cfg gan.InverterConfig, flags classifierFlags, resume bool) error {
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	set, err := data.Open(cfg.Dataset, cfg.Data, data.Options{})
+	if err != nil {
+		return err
+	}
+	_, _, channels := set.Size()
+	m, note, err := flags.load(s, len(set.Classes()), channels)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		fmt.Fprintln(e.err, note)
+	}
+	t, err := gan.NewTrainer(b, m, cfg)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	var r *train.Run
+	if resume {
+		var stored gan.InverterConfig
+		r, err = train.Open(dir, &stored)
+	} else {
+		r, err = train.Create(dir, t.Config, describe(b))
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if !resume {
+		if err := t.SaveClassifier(r); err != nil {
+			return err
+		}
+	}
+	stopped, done := interrupts()
+	defer done()
+	bar := newProgress(e.err, "train inverter", cfg.Steps)
+	defer bar.close()
+	if err := t.Run(r, bar.step, stopped); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	fmt.Fprintf(e.out, "%s: trained %d steps; samples are in %s\n", dir, cfg.Steps, r.Path(train.SampleDir))
+	return nil
+}
+
+type invertCmd struct {
+	Images   []string `arg:"" help:"PNG or JPEG files."`
+	Inverter string   `help:"Inverter: a run directory or a folder of shipped weights." required:"" placeholder:"DIR"`
+	Draws    int      `help:"Noise draws for each image." default:"8"`
+	Seed     uint64   `help:"Seed of the noise." default:"1"`
+	Scale    int      `help:"Enlargement of the pictures." default:"4"`
+	Out      string   `help:"Folder for the pictures." default:"inverted" placeholder:"DIR"`
+}
+
+// Help shows examples under the flags.
+func (invertCmd) Help() string {
+	return `Example:
+  afterimage invert --inverter runs/inverter --draws 8 cat.png dog.jpg
+
+Every image becomes a strip: the image as the classifier sees it, then what its logits let
+through, once for every noise draw. The single pictures lie beside the strips.`
+}
+
+// Run paints images back.
+func (c *invertCmd) Run(e *env) error {
+	if c.Draws < 1 || c.Scale < 1 {
+		return errors.New("--draws and --scale must be at least 1")
+	}
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	v, err := gan.OpenInverter(s, c.Inverter)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return err
+	}
+	for i, path := range c.Images {
+		if err := c.invert(e, v, b, path, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *invertCmd) invert(e *env, v *gan.Inverter, b tensor.Backend, path string, i int) error {
+	size := v.Config.Net.Size
+	pix, err := data.ReadImage(path, size, 3)
+	if err != nil {
+		return err
+	}
+	original := metrics.FromBytes(1, size, size, 3, pix).In(metrics.Unit)
+	s := tensor.NewScope(b)
+	defer s.Close()
+	a := v.Cond.Ask(s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
+	d := v.Cond.Dim()
+	cond := s.New(tensor.F32, c.Draws, d)
+	for k := range c.Draws {
+		b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1}, SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{1, d}})
+	}
+	painted := v.Paint(s, cond, v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws))
+	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric, tensor.ToHost[float32](painted)))
+	row := report.SheetRow{Images: append(report.Pictures(original), draws...)}
+	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if err := report.WritePNG(filepath.Join(c.Out, name+".png"), (&report.Sheet{Scale: c.Scale, Lead: true, Rows: []report.SheetRow{row}}).Draw()); err != nil {
+		return err
+	}
+	for k, img := range draws {
+		if err := report.WritePNG(filepath.Join(c.Out, fmt.Sprintf("%s-%02d.png", name, k)), img); err != nil {
+			return err
+		}
+	}
+	best := metrics.Argmax(metrics.Matrix(1, v.Cond.Model.Classes(), tensor.ToHost[float32](a.Logits)))[0]
+	fmt.Fprintf(e.out, "%s: class %d; wrote %s and %d draws\n", path, best, filepath.Join(c.Out, name+".png"), c.Draws)
+	return nil
+}

@@ -1,0 +1,164 @@
+package gan
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"afterimage/autodiff"
+	"afterimage/nn"
+	"afterimage/nn/checkpoint"
+	"afterimage/nn/models"
+	"afterimage/tensor"
+
+	"github.com/goccy/go-yaml"
+)
+
+// An InverterConfig is all that an inverter's training depends on; it is the run's config.yaml.
+type InverterConfig struct {
+	Kind        string    `yaml:"kind"` // "inverter"
+	Classifier  string    `yaml:"classifier"`
+	Condition   Condition `yaml:"condition"`
+	Raw         bool      `yaml:"raw"` // logits as they are instead of standardised per dimension
+	Dataset     string    `yaml:"dataset"`
+	Data        string    `yaml:"data"`
+	TrainImages int       `yaml:"train_images"` // 0: all but the held-out ones
+	Steps       int       `yaml:"steps"`        // generator steps
+	Batch       int       `yaml:"batch"`
+	DSteps      int       `yaml:"d_steps"` // discriminator steps for each generator step
+	LRG         float64   `yaml:"lr_g"`
+	LRD         float64   `yaml:"lr_d"`
+	Beta1       float64   `yaml:"beta1"`
+	Beta2       float64   `yaml:"beta2"`
+	AdamEps     float64   `yaml:"adam_eps"`
+	EMA         float64   `yaml:"ema"`
+	Flip        bool      `yaml:"flip"` // mirrored images come with their own logits
+	Seed        uint64    `yaml:"seed"`
+	SaveEvery   int       `yaml:"save_every"`
+	SampleEvery int       `yaml:"sample_every"`
+	Net         Config    `yaml:"net"`
+}
+
+// DefaultInverter returns the setting that won among those tried on two cores: many cheap steps of a slim
+// network (PAPER.md). The condition's width is filled in by NewTrainer.
+func DefaultInverter() InverterConfig {
+	return InverterConfig{Kind: "inverter", Condition: Logits, Dataset: "scenes", Steps: 8000, Batch: 32, DSteps: 1,
+		LRG: 4e-4, LRD: 8e-4, Beta1: 0.5, Beta2: 0.999, AdamEps: 1e-8, EMA: 0.999, Flip: true, Seed: 1,
+		SaveEvery: 250, SampleEvery: 1000, Net: Slim32(16, 0)}
+}
+
+// Validate returns an error that names the field that does not fit.
+func (c InverterConfig) Validate() error {
+	switch {
+	case c.Steps < 1 || c.Batch < 2 || c.DSteps < 1:
+		return fmt.Errorf("gan: config: steps %d and d_steps %d must be at least 1, batch %d at least 2", c.Steps, c.DSteps, c.Batch)
+	case c.LRG <= 0 || c.LRD <= 0 || c.Beta1 < 0 || c.Beta1 >= 1 || c.Beta2 < 0 || c.Beta2 >= 1 || c.AdamEps <= 0:
+		return fmt.Errorf("gan: config: lr_g %g, lr_d %g, adam_eps %g must be positive, beta1 %g and beta2 %g in [0, 1)",
+			c.LRG, c.LRD, c.AdamEps, c.Beta1, c.Beta2)
+	case c.EMA < 0 || c.EMA >= 1:
+		return fmt.Errorf("gan: config: ema is %g: expected [0, 1)", c.EMA)
+	}
+	return c.Net.Validate()
+}
+
+// An Inverter is a trained generator with the classifier it inverts, ready to paint: averaged weights,
+// standing statistics, evaluation mode.
+type Inverter struct {
+	Config InverterConfig
+	G      *Generator
+	Cond   *Conditioner
+}
+
+// Noise returns n standard normal noise vectors [n ZDim], in s: a pure function of (key, step).
+func (v *Inverter) Noise(s *tensor.Scope, key tensor.Key, step uint32, n int) *tensor.Tensor {
+	z := s.New(tensor.F32, n, v.Config.Net.ZDim)
+	s.Backend().Random(tensor.Normal, key, z, tensor.FromSlice(s, []int32{int32(step)}, 1))
+	return z
+}
+
+// Paint returns images [n Size Size 3] in [−1, 1], in s, from conditions [n Dim] and noise [n ZDim].
+func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor {
+	g := autodiff.NewGraph(s.Backend())
+	defer g.Close()
+	var out *tensor.Tensor
+	g.NoGrad(func() {
+		out = clone(s, v.G.Forward(nn.NewCtx(g, false), g.Const(z), g.Const(cond)).Tensor())
+	})
+	return out
+}
+
+// FinalInverter is the file in a run's checkpoints that holds the finished inverter; its classifier
+// stands beside it.
+const (
+	FinalInverter      = "inverter.safetensors"
+	InverterClassifier = "classifier.safetensors"
+)
+
+// metaConfig is the metadata key of an inverter's configuration.
+const metaConfig = "config"
+
+// Save writes the inverter and its classifier into dir, the numbers as F16 with half set: 2 bytes a
+// weight, for files that are shipped.
+func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
+	text, err := yaml.Marshal(v.Config)
+	if err != nil {
+		return fmt.Errorf("gan: %w", err)
+	}
+	f := checkpoint.NewFile()
+	maps.Copy(f.Metadata, meta)
+	f.Metadata[metaConfig] = string(text)
+	if err := nn.Store(f, v.state()); err != nil {
+		return err
+	}
+	var opts []checkpoint.WriteOption
+	if half {
+		opts = append(opts, checkpoint.StoreF16(nil))
+	}
+	if err := checkpoint.SaveSafetensors(filepath.Join(dir, InverterClassifier), v.Cond.Model.Export(), opts...); err != nil {
+		return err
+	}
+	return checkpoint.SaveSafetensors(filepath.Join(dir, FinalInverter), f, opts...)
+}
+
+func (v *Inverter) state() nn.Params { return nn.Join(nn.Prefixed("generator", v.G), v.Cond.State()) }
+
+// OpenInverter reads an inverter and its classifier into s. path is a run directory, or a folder that holds
+// inverter.safetensors and classifier.safetensors.
+func OpenInverter(s *tensor.Scope, path string) (*Inverter, error) {
+	dir := path
+	if _, err := os.Stat(filepath.Join(dir, FinalInverter)); err != nil {
+		dir = filepath.Join(path, "checkpoints")
+	}
+	f, err := checkpoint.Open(filepath.Join(dir, FinalInverter))
+	if err != nil {
+		return nil, fmt.Errorf("gan: %s holds no finished inverter: %w", path, err)
+	}
+	var c InverterConfig
+	if err := yaml.UnmarshalWithOptions([]byte(f.Metadata[metaConfig]), &c, yaml.Strict()); err != nil || c.Kind != "inverter" {
+		return nil, fmt.Errorf("gan: %s: not an inverter this program saved: metadata %q is missing or damaged: %w", f.Path, metaConfig, err)
+	}
+	if err := c.Net.Validate(); err != nil {
+		return nil, fmt.Errorf("%w (in %s)", err, f.Path)
+	}
+	cf, err := checkpoint.Open(filepath.Join(dir, InverterClassifier))
+	if err != nil {
+		return nil, err
+	}
+	m, err := models.FromFile(s, cf)
+	if err != nil {
+		return nil, err
+	}
+	cond, err := NewConditioner(m, c.Condition)
+	if err != nil {
+		return nil, err
+	}
+	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond}
+	if c.Net.Cond != cond.Dim() {
+		return nil, fmt.Errorf("gan: %s expects a condition of %d numbers, its classifier gives %d", f.Path, c.Net.Cond, cond.Dim())
+	}
+	for _, p := range v.state() {
+		p.Param.T = s.New(tensor.F32, p.Param.Shape...)
+	}
+	return v, nn.Restore(f, v.state())
+}

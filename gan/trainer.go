@@ -1,0 +1,339 @@
+package gan
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"afterimage/autodiff"
+	"afterimage/gan/metrics"
+	"afterimage/gan/report"
+	"afterimage/nn"
+	"afterimage/nn/checkpoint"
+	"afterimage/nn/data"
+	"afterimage/nn/loss"
+	"afterimage/nn/models"
+	"afterimage/nn/optim"
+	"afterimage/nn/train"
+	"afterimage/tensor"
+)
+
+// A Trainer trains an inverter: the paper's method. The classifier is frozen; its answer to a real
+// image stands in for the label in both networks; the losses are the hinge losses and nothing else,
+//
+//	L_D = E[max(0, 1 − D(x, y))] + E[max(0, 1 + D(G(z, y), y))],  L_G = −E[D(G(z, y), y)],  y = Φ(x),
+//
+// so that G is never shown x: only D is, together with y.
+//
+// Source: Teterwak et al., ICML 2021, equations 2 to 4; PAPER.md for what was inferred.
+type Trainer struct {
+	Config InverterConfig
+	Set    *data.Set
+	Cond   *Conditioner
+	G      *Generator
+	D      *Discriminator
+
+	backend    tensor.Backend
+	scope      *tensor.Scope
+	loader     *data.Loader
+	optG, optD *optim.Adam
+	ema        *optim.EMA
+	noise      tensor.Key
+	realSpread float64 // mean pairwise distance of 64 real images: what collapse is measured by
+	collapsed  *nn.Param
+}
+
+// NewTrainer prepares the training of an inverter of m on b. scope is the one m lives in.
+func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trainer, error) {
+	cond, err := NewConditioner(m, c.Condition)
+	if err != nil {
+		return nil, err
+	}
+	c.Net.Cond = cond.Dim()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	set, err := data.Open(c.Dataset, c.Data, data.Options{Train: c.TrainImages})
+	if err != nil {
+		return nil, err
+	}
+	size, _, channels := set.Size()
+	if size != c.Net.Size || channels != 3 || size != m.InputSize() || m.Channels() != 3 {
+		return nil, fmt.Errorf("gan: %s has %d-pixel images of %d channels, the classifier takes %d pixels of %d, "+
+			"the generator paints %d pixels of 3: all must agree", c.Dataset, size, channels, m.InputSize(), m.Channels(), c.Net.Size)
+	}
+	loader, err := data.NewLoader(set.Train, data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Range: data.Signed})
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net), backend: b,
+		scope: tensor.NewScope(b), loader: loader, noise: tensor.NewKey(c.Seed, "noise/train"),
+		collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
+	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond.State(),
+		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
+	nn.Init(t.scope, all, c.Seed)
+	adam := optim.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.AdamEps}
+	t.optG = optim.NewAdam(t.scope, nn.Trainable(t.G), adam)
+	t.optD = optim.NewAdam(t.scope, nn.Trainable(t.D), adam)
+	t.ema = optim.NewEMA(t.scope, t.G, optim.EMAConfig{Decay: c.EMA, WarmUp: true})
+	return t, nil
+}
+
+// Close frees the networks and the optimizers' state, not the classifier.
+func (t *Trainer) Close() { t.scope.Close() }
+
+// State lists everything that a checkpoint holds.
+func (t *Trainer) State() nn.Params {
+	return nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), nn.Prefixed("optimizer.g", t.optG),
+		nn.Prefixed("optimizer.d", t.optD), nn.Prefixed("average", t.ema), t.Cond.State(),
+		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
+}
+
+// Losses are what one step measured.
+type Losses struct {
+	D, G       float64 // hinge losses
+	Real, Fake float64 // mean scores: D(x, y) and D(G(z, y), y)
+}
+
+// Step makes generator step i = 0, 1, …: d_steps discriminator steps, each on a fresh batch and fresh noise, and a
+// generator step on the last batch's conditions with fresh noise again.
+func (t *Trainer) Step(i int) (Losses, error) {
+	s := tensor.NewScope(t.backend)
+	defer s.Close()
+	var l Losses
+	var cond *tensor.Tensor
+	for k := range t.Config.DSteps {
+		batch := t.loader.Batch(i*t.Config.DSteps + k)
+		x := tensor.FromSlice(s, batch.X, batch.Shape()...)
+		cond = t.condition(s, x)
+		if err := t.discriminate(i*t.Config.DSteps+k, x, cond, t.draw(s, i, k), &l); err != nil {
+			return l, err
+		}
+	}
+	return l, t.generate(i, cond, t.draw(s, i, t.Config.DSteps), &l)
+}
+
+// condition asks the classifier about x in [−1, 1].
+func (t *Trainer) condition(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
+	unit := s.Like(x)
+	t.backend.Unary(tensor.Affine, tensor.Attr{A: 0.5, B: 0.5}, unit, x)
+	return t.Cond.Ask(s, unit).Cond
+}
+
+// draw returns the noise of the k-th network pass of step i.
+func (t *Trainer) draw(s *tensor.Scope, i, k int) *tensor.Tensor {
+	z := s.New(tensor.F32, t.Config.Batch, t.Config.Net.ZDim)
+	step := tensor.FromSlice(s, []int32{int32(i*(t.Config.DSteps+1) + k)}, 1)
+	t.backend.Random(tensor.Normal, t.noise, z, step)
+	return z
+}
+
+// discriminate makes the i-th discriminator step: real and painted images pass in one batch.
+func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) error {
+	g := autodiff.NewGraph(t.backend)
+	defer g.Close()
+	params := t.optD.Targets()
+	c := nn.NewCtx(g, true, params)
+	c.Updates = nn.NewUpdates(t.backend)
+	defer c.Updates.Discard()
+
+	y := g.Const(cond)
+	var fake *autodiff.Value
+	g.NoGrad(func() { fake = t.G.Forward(nn.NewCtx(g, true), g.Const(z), y) }) // its updates belong to the generator step
+	n := x.Dim(0)
+	scores := t.D.Forward(c, autodiff.Concat(0, g.Const(x), fake), autodiff.Concat(0, y, y))
+	real := autodiff.Slice(scores, []int{0}, []int{n}, []int{1})
+	painted := autodiff.Slice(scores, []int{n}, []int{2 * n}, []int{1})
+	total := loss.HingeDiscriminator(real.Keep(), painted.Keep())
+	grads := autodiff.Grad(total, c.Values(params))
+	l.D, l.Real, l.Fake = total.Item(), mean(real), mean(painted)
+	if err := train.Finite(i, l.D, params, grads); err != nil {
+		return err
+	}
+	t.optD.Begin(i+1, t.Config.LRD)
+	t.optD.Update(grads)
+	c.Updates.Apply()
+	return nil
+}
+
+// generate makes the generator step. The discriminator's weights are constants: no gradient is
+// computed for them.
+func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
+	g := autodiff.NewGraph(t.backend)
+	defer g.Close()
+	params := t.optG.Targets()
+	c := nn.NewCtx(g, true, params)
+	c.Updates = nn.NewUpdates(t.backend)
+	defer c.Updates.Discard()
+
+	y := g.Const(cond)
+	judge := nn.NewCtx(g, true) // the discriminator's own updates belong to its steps
+	total := loss.HingeGenerator(t.D.Forward(judge, t.G.Forward(c, g.Const(z), y), y))
+	grads := autodiff.Grad(total, c.Values(params))
+	l.G = total.Item()
+	if err := train.Finite(i, l.G, params, grads); err != nil {
+		return err
+	}
+	t.optG.Begin(i+1, t.Config.LRG)
+	t.optG.Update(grads)
+	c.Updates.Apply()
+	t.ema.Begin(i + 1)
+	t.ema.Update()
+	return nil
+}
+
+func mean(v *autodiff.Value) float64 {
+	sum := 0.0
+	for _, x := range v.Tensor().Floats() {
+		sum += x
+	}
+	return sum / float64(max(1, v.Shape().Size()))
+}
+
+// The finished inverter and its checks on the way.
+const (
+	standingBatches = 16  // of 128 training images each: the pilot's choice
+	standingBatch   = 128 //
+	collapseShare   = 0.1 // of the real images' spread; below it the samples count as collapsed
+	collapseChecks  = 3   // so many times running
+)
+
+// Inverter returns the inverter as it stands, in s: averaged weights, batch-norm statistics averaged over
+// training conditions, spectral-norm vectors of the weights in use. The training is not disturbed.
+func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
+	v := &Inverter{Config: t.Config, G: NewGenerator(t.Config.Net), Cond: t.Cond}
+	t.ema.With(func() {
+		from := nn.List(t.G)
+		for i, p := range nn.List(v.G) {
+			p.Param.T = clone(s, from[i].Param.T)
+		}
+	})
+	standing := nn.NewStandingStats(t.backend)
+	n := min(standingBatch, t.Set.Train.Len())
+	key := tensor.NewKey(t.Config.Seed, "noise/standing")
+	for k := range standingBatches {
+		inner := tensor.NewScope(t.backend)
+		index := make([]int, n)
+		for j := range index {
+			index[j] = (k*n + j) % t.Set.Train.Len()
+		}
+		b := data.Read(t.Set.Train, data.Unit, index...)
+		cond := t.Cond.Ask(inner, tensor.FromSlice(inner, b.X, b.Shape()...)).Cond
+		g := autodiff.NewGraph(t.backend)
+		g.NoGrad(func() {
+			c := nn.NewCtx(g, false)
+			c.Standing = standing
+			v.G.Forward(c, g.Const(v.Noise(inner, key, uint32(k), n)), g.Const(cond))
+		})
+		g.Close()
+		inner.Close()
+	}
+	standing.Apply()
+	return v
+}
+
+// Run trains to the end in a run directory, from the last checkpoint on if there is one, and writes the
+// finished inverter. stopped is asked after every step.
+func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func() bool) error {
+	state := t.State()
+	first, _, err := r.Restore(train.LatestFile, state)
+	if err != nil {
+		return err
+	}
+	if first == 0 && !t.Config.Raw {
+		t.Cond.Standardise(t.scope, t.Set.Train, 250)
+	}
+	start := time.Now()
+	for i := first; i < t.Config.Steps; i++ {
+		l, err := t.Step(i)
+		if err != nil {
+			return err
+		}
+		p := train.Progress{Step: i + 1, Total: t.Config.Steps}
+		end, halt := i+1 == t.Config.Steps, stopped != nil && stopped()
+		if (i+1)%50 == 0 || end {
+			p.Values = map[string]float64{"step": float64(i + 1), "d_loss": l.D, "g_loss": l.G, "d_real": l.Real, "d_fake": l.Fake,
+				"seconds": time.Since(start).Seconds()}
+		}
+		if (i+1)%t.Config.SampleEvery == 0 || end {
+			if err := t.sample(r, i+1, p.Values); err != nil {
+				return err
+			}
+		}
+		if p.Values != nil {
+			if err := r.Log(p.Values); err != nil {
+				return err
+			}
+		}
+		if observe != nil {
+			observe(p)
+		}
+		if (i+1)%t.Config.SaveEvery == 0 || end || halt {
+			if err := r.Save(train.LatestFile, state, i+1, nil); err != nil {
+				return err
+			}
+		}
+		if halt && !end {
+			return train.ErrStopped
+		}
+	}
+	s := tensor.NewScope(t.backend)
+	defer s.Close()
+	return t.Inverter(s).Save(r.Path(train.CheckpointDir), false, nil)
+}
+
+// SaveClassifier writes a copy of the inverted classifier into the run.
+func (t *Trainer) SaveClassifier(r *train.Run) error {
+	return checkpoint.SaveSafetensors(r.Path(train.CheckpointDir, InverterClassifier), t.Cond.Model.Export())
+}
+
+// sampleImages is how many fixed images a sample sheet shows and the collapse check looks at.
+const sampleImages = 64
+
+// sample paints the first held-out images with fixed noise, writes the sheet, and checks for collapse.
+func (t *Trainer) sample(r *train.Run, step int, values map[string]float64) error {
+	s := tensor.NewScope(t.backend)
+	defer s.Close()
+	index := make([]int, min(sampleImages, t.Set.Val.Len()))
+	for i := range index {
+		index[i] = i
+	}
+	b := data.Read(t.Set.Val, data.Unit, index...)
+	v := t.Inverter(s)
+	cond := t.Cond.Ask(s, tensor.FromSlice(s, b.X, b.Shape()...)).Cond
+	painted := v.Paint(s, cond, v.Noise(s, tensor.NewKey(t.Config.Seed, "noise/sample"), 0, b.N()))
+	real := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Unit, b.X)
+	fake := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Symmetric, tensor.ToHost[float32](painted)).In(metrics.Unit)
+	sheet := report.Sheet{Scale: 2}
+	left, right := report.Pictures(real), report.Pictures(fake)
+	for k := 0; k < len(left); k += 16 {
+		e := min(k+16, len(left))
+		sheet.Rows = append(sheet.Rows, report.SheetRow{Caption: "real", Images: left[k:e]}, report.SheetRow{Caption: "painted", Images: right[k:e]})
+	}
+	if err := report.WritePNG(r.Path(train.SampleDir, fmt.Sprintf("step-%06d.png", step)), sheet.Draw()); err != nil {
+		return err
+	}
+	if t.realSpread == 0 {
+		t.realSpread = metrics.MeanPairwiseDistance(real)
+	}
+	spread := metrics.MeanPairwiseDistance(fake)
+	if values != nil {
+		values["spread"] = spread / t.realSpread
+	}
+	return t.checkCollapse(step, spread/t.realSpread)
+}
+
+// checkCollapse stops a training whose samples have all become alike.
+func (t *Trainer) checkCollapse(step int, share float64) error {
+	count := 0.0
+	if share < collapseShare || math.IsNaN(share) {
+		count = t.collapsed.T.Item() + 1
+	}
+	t.collapsed.T.SetFloats([]float64{count})
+	if count >= collapseChecks {
+		return fmt.Errorf("gan: step %d: %w: the samples collapsed: their mean pairwise distance is %.1f %% of the real images', "+
+			"for the third check running; the last checkpoint is intact: try a lower lr_g and lr_d, or more d_steps",
+			step, train.ErrDiverged, 100*share)
+	}
+	return nil
+}
