@@ -2,6 +2,7 @@ package conv
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"afterimage/tensor/cpu/gemm"
@@ -31,6 +32,11 @@ func BenchmarkConv(b *testing.B) {
 		for _, s := range benchShapes {
 			x, w := make([]float32, s.N*s.H*s.W*s.C), make([]float32, s.O*s.KH*s.KW*s.C)
 			y := make([]float32, s.N*s.OutH()*s.OutW()*s.O)
+			// Memory that was never written is one page of zeros, which no cache misses.
+			rng := rand.New(rand.NewPCG(1, 1))
+			for _, t := range [][]float32{x, w, y} {
+				copy(t, random(rng, len(t)))
+			}
 			name := fmt.Sprintf("t%d/%dx%d:%d_%dx%d_%d-%d", threads, s.KH, s.KW, s.StrideH, s.N, s.H,
 				s.C, s.O)
 			for _, d := range []struct {

@@ -22,7 +22,7 @@ func (s Shape) WeightGrad(p *par.Pool, dw, x, dy []float32) {
 const (
 	gradBlockM = 5 * micro.MaxRows // rows of a block of dw, at most
 	gradBlockN = 2 * micro.MaxCols // columns, at most
-	gradPixels = 96 << 10          // floats of x and dy that a block reads between returns to it
+	gradPixels = 48 << 10          // floats of x and dy that a block reads between returns to it
 	gradParts  = 16                // parts of the sum over pixels, at most
 	gradItems  = 24                // blocks times parts, if the pixels suffice
 	partRows   = 4                 // output rows in a part, at least
@@ -118,15 +118,18 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 	n0, nEnd := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
+	tiles := ceil(mEnd-m0, micro.MaxRows)
+	calls := w.KH * w.KW * ceil(nEnd-n0, micro.MaxCols) * tiles
 	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
+		next := ahead{r0: r1, r1: min(last, r1+w.stepRows), of: calls}
 		for tap := range w.KH * w.KW {
 			g.Segs = w.appendSegs(segs[:0], tap, r0, r1, g.StepA, g.StepB)
 			for n := n0; n < nEnd; n += micro.MaxCols {
 				g.Cols = min(micro.MaxCols, nEnd-n)
 				g.BOff = group*w.n + n
-				tiles := ceil(mEnd-m0, micro.MaxRows)
 				for i := range tiles {
+					w.prefetch(&next, group, m0, mEnd, n0, nEnd)
 					m := m0 + i*(mEnd-m0)/tiles
 					g.Rows = m0 + (i+1)*(mEnd-m0)/tiles - m
 					g.AOff = group*w.m + m
@@ -137,6 +140,36 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 		}
 		g.Beta = 1
 	}
+}
+
+// ahead says how far the fetching of output rows r0..r1-1, which come next, has got: it is done in
+// portions between the tiles, so that memory and arithmetic work at the same time.
+type ahead struct{ r0, r1, done, of int }
+
+// prefetch asks for the next portion of the pixels ahead, their channels in the block.
+func (w *weightGrad) prefetch(p *ahead, group, m0, m1, n0, n1 int) {
+	share := func(from, to int) (int, int) {
+		return from + p.done*(to-from)/p.of, from + (p.done+1)*(to-from)/p.of
+	}
+	if w.exchanged {
+		m0, m1, n0, n1 = n0, n1, m0, m1
+	}
+	outW := w.cols.count
+	a, b := share(p.r0*outW, p.r1*outW)
+	if a < b {
+		micro.Prefetch(w.v, w.dy[a*w.O+group*(w.O/w.Groups)+m0:], w.O, b-a, m1-m0)
+	}
+	a, b = share(w.firstInput(p.r0), w.firstInput(p.r1))
+	if a < b {
+		micro.Prefetch(w.v, w.x[a*w.C+group*(w.C/w.Groups)+n0:], w.C, b-a, n1-n0)
+	}
+	p.done++
+}
+
+// firstInput is the pixel of x that begins the rows which output row r begins with.
+func (w *weightGrad) firstInput(r int) int {
+	n, i := r/w.rows.count, r%w.rows.count
+	return (n*w.H + min(w.H, i*w.StrideH)) * w.W
 }
 
 // segments returns room for the list of one step.
