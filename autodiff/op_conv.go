@@ -60,9 +60,9 @@ import (
 //
 // Two remarks. Solved for the output row at s = d = 1, (1) reads i = h + p − u: the minus sign
 // before u is the kernel turned by 180° of which textbooks speak. And T is what decoders call a
-// transposed convolution, an op in its own right here: with stride 2, Conv2DInputGrad(x, w, 2·H,
-// 2·W, p) doubles an image. With groups, channels of x and of y are cut into as many slices and S is summed slice
-// by slice.
+// transposed convolution, an op in its own right here: at stride 2, Conv2DInputGrad(x, w, 2*H,
+// 2*W, p) doubles an image. With groups, the channels of x and of y are cut into as many slices,
+// and S is summed slice by slice.
 
 // Conv2D computes y = C(x, w), the cross-correlation of an image with a kernel,
 //
