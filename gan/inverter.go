@@ -1,15 +1,19 @@
 package gan
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/models"
+	"afterimage/nn/train"
 	"afterimage/tensor"
 
 	"github.com/goccy/go-yaml"
@@ -123,25 +127,47 @@ func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
 
 func (v *Inverter) state() nn.Params { return nn.Join(nn.Prefixed("generator", v.G), v.Cond.State()) }
 
-// OpenInverter reads an inverter and its classifier into s. path is a run directory, or a folder that holds
+// OpenInverter reads an inverter and its classifier into s. at is a run directory, or a folder that holds
 // inverter.safetensors and classifier.safetensors.
-func OpenInverter(s *tensor.Scope, path string) (*Inverter, error) {
-	dir := path
+func OpenInverter(s *tensor.Scope, at string) (*Inverter, error) {
+	dir := at
 	if _, err := os.Stat(filepath.Join(dir, FinalInverter)); err != nil {
-		dir = filepath.Join(path, "checkpoints")
+		dir = filepath.Join(at, train.CheckpointDir)
 	}
-	f, err := checkpoint.Open(filepath.Join(dir, FinalInverter))
+	v, err := readInverter(s, func(name string) (*checkpoint.File, error) {
+		return checkpoint.Open(filepath.Join(dir, name))
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("gan: %s holds no finished inverter: expected %s in it or in its %s folder: %w",
+			at, FinalInverter, train.CheckpointDir, err)
+	}
+	return v, err
+}
+
+// OpenInverterFS is OpenInverter for a folder of a file system: weights that are part of the program.
+func OpenInverterFS(s *tensor.Scope, fsys fs.FS, dir string) (*Inverter, error) {
+	return readInverter(s, func(name string) (*checkpoint.File, error) {
+		raw, err := fs.ReadFile(fsys, path.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		return checkpoint.Decode(name, raw)
+	})
+}
+
+func readInverter(s *tensor.Scope, read func(name string) (*checkpoint.File, error)) (*Inverter, error) {
+	f, err := read(FinalInverter)
 	if err != nil {
-		return nil, fmt.Errorf("gan: %s holds no finished inverter: %w", path, err)
+		return nil, err
 	}
 	var c InverterConfig
 	if err := yaml.UnmarshalWithOptions([]byte(f.Metadata[metaConfig]), &c, yaml.Strict()); err != nil || c.Kind != "inverter" {
-		return nil, fmt.Errorf("gan: %s: not an inverter this program saved: metadata %q is missing or damaged: %w", f.Path, metaConfig, err)
+		return nil, fmt.Errorf("gan: %s: not an inverter this program saved: its metadata %q is missing or damaged", f.Path, metaConfig)
 	}
 	if err := c.Net.Validate(); err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, f.Path)
 	}
-	cf, err := checkpoint.Open(filepath.Join(dir, InverterClassifier))
+	cf, err := read(InverterClassifier)
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +179,10 @@ func OpenInverter(s *tensor.Scope, path string) (*Inverter, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond}
 	if c.Net.Cond != cond.Dim() {
 		return nil, fmt.Errorf("gan: %s expects a condition of %d numbers, its classifier gives %d", f.Path, c.Net.Cond, cond.Dim())
 	}
+	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond}
 	for _, p := range v.state() {
 		p.Param.T = s.New(tensor.F32, p.Param.Shape...)
 	}
