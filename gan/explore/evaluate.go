@@ -1,0 +1,293 @@
+package explore
+
+import (
+	"fmt"
+
+	"afterimage/gan/metrics"
+	"afterimage/nn/data"
+	"afterimage/tensor"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// Options say what Evaluate measures. Zero counts mean the defaults.
+type Options struct {
+	Name        string       // of the inverter, for the report
+	Images      int          // the first so many test images are reconstructed; 0: 2,000
+	Draws       int          // noise draws; 0: 1. With 2 or more, their mean picture and the noise's share too
+	Gallery     int          // rivals come from the first so many test images; 0: all
+	TrueClass   bool         // rivals share the image's true class instead of the classifier's verdict (pilot protocol)
+	Seed        uint64       // of noise, of the other images and of the bootstrap
+	Train       data.Dataset // training images, for class means and the factor regressor; nil: neither
+	TrainImages int          // so many of them; 0: 5,000
+	Independent Network      // another classifier, never the inverted one; nil: none
+	Space       string       // what its features are called in the report
+	Control     Painter      // the label-conditioned inverter; nil: none
+}
+
+func (o Options) withDefaults(test data.Dataset) Options {
+	set := func(v *int, fallback, most int) {
+		if *v == 0 {
+			*v = fallback
+		}
+		*v = min(*v, most)
+	}
+	set(&o.Gallery, test.Len(), test.Len())
+	set(&o.Images, 2000, o.Gallery)
+	set(&o.Draws, 1, 1<<15)
+	if o.Train != nil {
+		set(&o.TrainImages, 5000, o.Train.Len())
+	}
+	return o
+}
+
+// An Evaluation is what Evaluate found. Intervals are over images only: one training seed.
+type Evaluation struct {
+	Name     string  `json:"name"`
+	Dataset  string  `json:"dataset"`
+	Images   int     `json:"images"`             // test images 0 to Images−1
+	Gallery  int     `json:"gallery"`            // test images that rivals come from
+	Protocol string  `json:"protocol"`           // whose class the rivals share: "predicted class" or "true class"
+	Rivals   float64 `json:"rivals"`             // mean number of them
+	Unranked int     `json:"unranked,omitempty"` // images without any
+	Seed     uint64  `json:"seed"`
+	Draws    int     `json:"draws"`
+	Space    string  `json:"independent,omitempty"`
+
+	Accuracy  metrics.Estimate `json:"classifier_accuracy"` // on these images
+	OneDraw   *Scores          `json:"one_draw"`
+	MeanDraw  *Scores          `json:"mean_picture,omitempty"` // the mean picture of all draws
+	Noise     *NoiseShare      `json:"noise,omitempty"`
+	Controls  []*Scores        `json:"controls"`
+	OverLabel []Difference     `json:"minus_label_control,omitempty"` // one draw, this inverter − the label control
+	Factors   []FactorScore    `json:"factors,omitempty"`
+}
+
+// The names of the controls.
+const (
+	ControlMean  = "class mean"  // mean training image of the class
+	ControlOther = "other image" // another test image of the class
+	ControlLabel = "label only"  // the label-conditioned inverter
+)
+
+// Control returns the control called name, or nil.
+func (e *Evaluation) Control(name string) *Scores {
+	for _, c := range e.Controls {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// A NoiseShare says how much of the variation of the 8×8 means comes from the noise.
+type NoiseShare struct {
+	Noise metrics.Estimate `json:"noise_variance"` // over draws, mean over images
+	Image float64          `json:"image_variance"` // over images, within a draw
+	Ratio metrics.Estimate `json:"noise_to_image"` // the image variance taken as known
+}
+
+// Evaluate reconstructs the first test images from the classifier's answers and measures how much
+// of them came back: PSNR, SSIM, 8×8 error, retrieval among the other test images of the same class,
+// agreement and logit distance, beside the controls; with several draws also of their mean
+// picture, and the noise's share; on images with known factors, which of them came back.
+//
+// It returns an error if the images' size does not allow the measures; it panics with
+// *tensor.Error if networks and images do not fit.
+func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
+	o = o.withDefaults(test)
+	h, w, c := test.Size()
+	if h%16 != 0 || w%16 != 0 || c != 3 {
+		return nil, fmt.Errorf("explore: Evaluate: %s has images of %dx%dx%d: expected sides divisible by 16 and 3 channels",
+			test.Name(), h, w, c)
+	}
+	if o.Images < 2 {
+		return nil, fmt.Errorf("explore: Evaluate: %d images: expected at least 2", o.Images)
+	}
+	j, e := convene(p, test, o)
+	draws, mean := paint(p, j.answer, o)
+	var err error
+	if e.OneDraw, err = j.score(o.Name, draws.first); err != nil {
+		return nil, err
+	}
+	if o.Draws > 1 {
+		if e.MeanDraw, err = j.score(fmt.Sprintf("%s, mean of %d", o.Name, o.Draws), mean); err != nil {
+			return nil, err
+		}
+		e.Noise = j.noise(draws.small)
+	}
+	if err := e.control(j, test, o); err != nil {
+		return nil, err
+	}
+	return e, e.factors(j, test, o, draws.first)
+}
+
+// convene makes the jury: the true images, what the classifier says of them, and their rivals.
+func convene(p Painter, test data.Dataset, o Options) (*jury, *Evaluation) {
+	j := &jury{net: p, other: o.Independent, space: o.Space, seed: o.Seed}
+	j.truth, _ = Load(test, 0, o.Images)
+	j.answer = p.Ask(j.truth)
+	j.gallery = survey(test, o.Gallery, p, o.Independent)
+	e := &Evaluation{Name: o.Name, Dataset: test.Name(), Images: o.Images, Gallery: o.Gallery, Seed: o.Seed, Draws: o.Draws,
+		Protocol: "predicted class", Space: o.Space}
+	class := j.gallery.predicts
+	if o.TrueClass {
+		e.Protocol, class = "true class", j.gallery.labels
+	}
+	j.lineup = metrics.FirstN(o.Images, class)
+	count := map[int32]int{}
+	for _, c := range class {
+		count[c]++
+	}
+	right := make([]float64, o.Images)
+	for i := range right {
+		rivals := count[class[i]] - 1
+		if e.Rivals += float64(rivals) / float64(o.Images); rivals == 0 {
+			e.Unranked++
+		}
+		if j.gallery.predicts[i] == j.gallery.labels[i] {
+			right[i] = 1
+		}
+	}
+	e.Accuracy = metrics.Mean(right, j.key("accuracy"))
+	return j, e
+}
+
+// draws are the pictures of several noise draws, of which only the first is kept in full.
+type draws struct {
+	first metrics.Images
+	small []metrics.Images // 8×8
+}
+
+// paint makes the draws and their mean picture.
+func paint(p Painter, a Answer, o Options) (draws, metrics.Images) {
+	var d draws
+	var sum []float64
+	for k := range o.Draws {
+		m := p.Paint(a, Noise{o.Seed, k}).In(metrics.Unit)
+		if k == 0 {
+			d.first, sum = m, make([]float64, len(m.Pix))
+		}
+		for i, v := range m.Pix {
+			sum[i] += float64(v)
+		}
+		if o.Draws > 1 {
+			d.small = append(d.small, shrink(m))
+		}
+	}
+	pix := make([]float32, len(sum))
+	for i, v := range sum {
+		pix[i] = float32(v / float64(o.Draws))
+	}
+	return d, metrics.NewImages(d.first.N, d.first.H, d.first.W, d.first.C, metrics.Unit, pix)
+}
+
+// shrink returns the 8×8 block means as images.
+func shrink(m metrics.Images) metrics.Images {
+	return fromRows(metrics.BlockMeans(m, metrics.Grid), metrics.Grid)
+}
+
+// fromRows returns rows of g·g·3 numbers as g×g images in [0, 1], cut to that range.
+func fromRows(x *mat.Dense, g int) metrics.Images {
+	n, d := x.Dims()
+	pix := make([]float32, 0, n*d)
+	for i := range n {
+		for _, v := range x.RawRowView(i) {
+			pix = append(pix, float32(min(max(v, 0), 1)))
+		}
+	}
+	return metrics.NewImages(n, g, g, d/(g*g), metrics.Unit, pix)
+}
+
+func (j *jury) noise(small []metrics.Images) *NoiseShare {
+	split := metrics.NoiseVariance(small)
+	image := make([]float64, len(split.Noise))
+	for i := range image {
+		image[i] = split.Image
+	}
+	return &NoiseShare{Noise: metrics.Mean(split.Noise, j.key("noise")), Image: split.Image,
+		Ratio: metrics.PairedRatio(split.Noise, image, j.key("noise"))}
+}
+
+// control scores what knows the class and nothing else.
+func (e *Evaluation) control(j *jury, test data.Dataset, o Options) error {
+	class := j.lineup.QueryClass
+	var pictures []metrics.Images
+	var names []string
+	if o.Train != nil {
+		pictures, names = append(pictures, classMeans(o.Train, o.TrainImages, class)), append(names, ControlMean)
+	}
+	pictures, names = append(pictures, otherImages(j, test, o)), append(names, ControlOther)
+	if o.Control != nil {
+		pictures, names = append(pictures, o.Control.Paint(j.answer, Noise{o.Seed, 0})), append(names, ControlLabel)
+	}
+	for i, m := range pictures {
+		s, err := j.score(names[i], m)
+		if err != nil {
+			return err
+		}
+		if names[i] == ControlLabel {
+			e.OverLabel = Pair(e.OneDraw.Images, s.Images, o.Seed)
+		}
+		s.Images = nil
+		e.Controls = append(e.Controls, s)
+	}
+	return nil
+}
+
+// classMeans returns, for each wanted class, the mean of its images among the first n of ds; the mean
+// of all stands in for a class without any.
+func classMeans(ds data.Dataset, n int, want []int32) metrics.Images {
+	h, w, c := ds.Size()
+	size := h * w * c
+	k := len(ds.Classes())
+	sum, count := make([]float64, (k+1)*size), make([]float64, k+1)
+	pix := make([]uint8, size)
+	for i := range n {
+		label := ds.Read(i, pix)
+		for _, row := range []int{label, k} {
+			if row < 0 {
+				continue
+			}
+			count[row]++
+			for p, v := range pix {
+				sum[row*size+p] += float64(v)
+			}
+		}
+	}
+	out := make([]float32, 0, len(want)*size)
+	for _, class := range want {
+		row := int(class)
+		if row < 0 || row >= k || count[row] == 0 {
+			row = k
+		}
+		for _, v := range sum[row*size : (row+1)*size] {
+			out = append(out, float32(v/(255*count[row])))
+		}
+	}
+	return metrics.NewImages(len(want), h, w, c, metrics.Unit, out)
+}
+
+// otherImages returns, for each query, another gallery image of its class, drawn by the seed; an image
+// alone in its class stands for itself's neighbour in the gallery.
+func otherImages(j *jury, test data.Dataset, o Options) metrics.Images {
+	members := map[int32][]int{}
+	for i, c := range j.lineup.GalleryClass {
+		members[c] = append(members[c], i)
+	}
+	rng := tensor.NewRNG(tensor.NewKey(o.Seed, "explore/other"), 0)
+	h, w, c := test.Size()
+	pix := make([]uint8, len(j.lineup.Truth)*h*w*c)
+	for i, truth := range j.lineup.Truth {
+		list := members[j.lineup.QueryClass[i]]
+		pick := (truth + 1) % o.Gallery
+		if len(list) > 1 {
+			at := rng.IntN(len(list) - 1)
+			if pick = list[at]; pick >= truth { // list is increasing: step over the image itself
+				pick = list[at+1]
+			}
+		}
+		test.Read(pick, pix[i*h*w*c:(i+1)*h*w*c])
+	}
+	return metrics.FromBytes(len(j.lineup.Truth), h, w, c, pix)
+}
