@@ -35,8 +35,8 @@ func hasAVX512() bool {
 // should stay well below a millisecond. Sums also depend on it: they add one partial sum a span.
 const span = 1 << 17
 
-// chunks calls f on [lo, hi) pieces of n elements. With stream, where dst is part of a large array, pieces after
-// the first begin at a cache line and are to be written around the cache.
+// chunks calls f on [lo, hi) pieces of dst. With stream, where dst is part of a large array, the
+// pieces after the first begin at a cache line and are to be written around the cache (nt).
 func chunks(dst []float32, stream bool, f func(lo, hi int, nt bool)) {
 	n, lo := len(dst), 0
 	nt := stream && cap(dst) >= StreamLen
@@ -57,8 +57,8 @@ func offLine(dst []float32) int {
 	return int(-uintptr(unsafe.Pointer(unsafe.SliceData(dst))) >> 2 & 15)
 }
 
-// rowChunks calls f on [lo, hi) pieces of dst [rows, c] that are whole rows. They are written
-// around the cache if stream is set, dst is part of a large array and each row begins at a cache line.
+// rowChunks calls f on pieces of dst [rows, c] that are whole rows. With stream they are to be
+// written around the cache where dst is part of a large array and each row begins at a cache line.
 func rowChunks(dst []float32, c int, stream bool, f func(lo, rows int, nt bool)) {
 	nt := stream && cap(dst) >= StreamLen && c%16 == 0 && offLine(dst) == 0
 	per := max(1, span/max(c, 1))

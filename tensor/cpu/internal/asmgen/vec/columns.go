@@ -10,7 +10,7 @@ import (
 )
 
 // groupRows is how many rows are added in float32 before the sum goes into the float64
-// accumulators in memory: enough to hide their traffic, few enough to keep 20 bits at the very worst.
+// accumulators in memory: enough to hide their traffic, few enough to keep 20 bits at worst.
 const groupRows = 16
 
 // panel is how many vectors of a row are taken before the next row: 4 make a row of 64 channels
