@@ -155,6 +155,13 @@ func TestForwardValueAsGradient(t *testing.T) {
 			near(t, "gradient", e, 3*[2][2]float64{{3, 4}, {1, 2}}[i][j])
 		}
 	}
+	v := ad.Scale(in[1], 2).Keep()
+	sum := ad.Grad(ad.Add(ad.Inner(x, w), ad.Inner(x, v)), []value{x})[0] // v, then w, arrive
+	near(t, "gradient", sum.Tensor().Floats()[0], 3+6)
+	near(t, "v, to which nothing may be added", v.Tensor().Floats()[0], 6)
+	side := ad.Scale(in[1], 5) // not on the way from y to x, so the pass leaves it alone
+	ad.Grad(ad.Inner(ad.Scale(in[0], 1), side), in[:1])
+	near(t, "a value beside the pass", side.Tensor().Floats()[0], 15)
 	one := ad.Grad(ad.Inner(x, w), []value{x})[0] // nothing to add: w itself arrives
 	one.Done()
 	near(t, "x, after all passes", x.Tensor().Floats()[1], 2)
@@ -195,4 +202,8 @@ func TestCompositeVJP(t *testing.T) {
 	at := []input{normal(1, 3), normal(2, 3)}
 	gradcheck.Check(t, through, at)
 	gradcheck.Same(t, through, func(_ graph, in vals) value { return f(in) }, at)
+	_, in := open(t, at)
+	if d := ad.Grad(ad.Sum(ad.Composite(f, in...)), in); d[0].NeedsGrad() {
+		t.Error("a plain gradient through a composite is recorded")
+	}
 }

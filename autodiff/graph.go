@@ -99,7 +99,12 @@ func (g *Graph) Tidy(f func() *Value) *Value {
 func (g *Graph) hide(f func() []*Value) []*Value {
 	mark := len(g.made)
 	g.private++
-	defer func() { g.private-- }()
+	defer func() {
+		if g.private--; g.private == 0 {
+			clear(g.made)
+			g.made = g.made[:0]
+		}
+	}()
 	out := f()
 	left := g.made[:mark]
 	for _, v := range g.made[mark:] {

@@ -181,4 +181,12 @@ func TestInferenceFreesAsItGoes(t *testing.T) {
 		}
 	})
 	expectUnits(t, "after ten composite ops", used(), 1)
+	g.NoGrad(func() {
+		image := ad.Reshape(x, 1, 1, elems, 1)
+		p := tensor.PoolParams{KH: 1, KW: 1, StrideH: 1, StrideW: 1}
+		ad.MaxPool(image, p).Done() // the winners, I32, would be half a unit
+	})
+	if got := used(); got > 1.25 {
+		t.Errorf("max pooling without a gradient leaves %.1f tensors, with the one before", got)
+	}
 }
