@@ -208,9 +208,14 @@ type ConvParams struct {
 // Out returns the output extents for an h×w image and a kh×kw kernel:
 // ⌊(h+pad−dil·(kh−1)−1)/stride⌋+1.
 func (p ConvParams) Out(h, w, kh, kw int) (oh, ow int) {
-	oh = (h+p.PadTop+p.PadBottom-p.DilH*(kh-1)-1)/p.StrideH + 1
-	ow = (w+p.PadLeft+p.PadRight-p.DilW*(kw-1)-1)/p.StrideW + 1
-	return max(oh, 0), max(ow, 0)
+	one := func(n, k, stride, pad, dil int) int {
+		room := n + pad - dil*(k-1) - 1
+		if room < 0 { // the kernel exceeds the padded image; Go would round −1/2 up to 0
+			return 0
+		}
+		return room/stride + 1
+	}
+	return one(h, kh, p.StrideH, p.PadTop+p.PadBottom, p.DilH), one(w, kw, p.StrideW, p.PadLeft+p.PadRight, p.DilW)
 }
 
 // PoolParams are the attributes of pooling. Every padding is smaller than the window, so that each
