@@ -69,7 +69,7 @@ func (b *Backend) samples(x, coef *tensor.Tensor, f func(n, lo, hi int)) {
 //
 //	dx = rstd·(gamma[n]·g − S1/m − xhat·S2/m)
 //
-// which is a[n]·g + b·x + d with a = gamma·rstd, b = −rstd²·S2/m, d = −rstd·S1/m − b·mean.
+// which is a[n]·g + b·(x − mean) + d with a = gamma·rstd, b = −rstd²·S2/m, d = −rstd·S1/m.
 func (b *Backend) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor) {
 	if !f32(dy, x, y, gamma) || x.Size() == 0 {
 		b.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
@@ -119,15 +119,14 @@ func (b *Backend) normInput(dx, g, s, out []float32, sums []float64, mu, rs []fl
 			a[n*c+k] = float32(w * float64(rs[k]))
 		}
 		r := float64(rs[k])
-		v := -r * r * S2 / m
-		bb[k], d[k] = float32(v), float32(-r*S1/m-v*float64(mu[k]))
+		bb[k], d[k] = float32(-r*r*S2/m), float32(-r*S1/m)
 	}
 	b.samples(x, gamma, func(n, lo, hi int) {
 		a := a[n*c : (n+1)*c]
 		if out == nil {
-			vec.BNBackward(dx[lo:hi], g[lo:hi], s[lo:hi], a, bb, d)
+			vec.BNBackward(dx[lo:hi], g[lo:hi], s[lo:hi], mu, a, bb, d)
 		} else {
-			vec.BNBackwardReLU(dx[lo:hi], g[lo:hi], s[lo:hi], out[lo:hi], a, bb, d)
+			vec.BNBackwardReLU(dx[lo:hi], g[lo:hi], s[lo:hi], out[lo:hi], mu, a, bb, d)
 		}
 	})
 	b.pool.Return(scratch)

@@ -142,24 +142,25 @@ func row2Add(k func(dst, x, res, v, w *float32, rows, cols int, nt bool)) func(
 	}
 }
 
-func bnBackward(dx, dy, x, a, b, d []float32) {
+func bnBackward(dx, dy, x, mean, a, b, d []float32) {
 	if len(dx) == 0 {
 		return
 	}
 	c := len(a)
 	rowChunks(dx, c, !same(dx, dy) && !same(dx, x), func(lo, rows int, nt bool) {
-		bnBackwardAVX512(&dx[lo], &dy[lo], &x[lo], &a[0], &b[0], &d[0], rows, c, nt)
+		bnBackwardAVX512(&dx[lo], &dy[lo], &x[lo], &mean[0], &a[0], &b[0], &d[0], rows, c, nt)
 	})
 }
 
-func bnBackwardReLU(dx, dy, x, y, a, b, d []float32) {
+func bnBackwardReLU(dx, dy, x, y, mean, a, b, d []float32) {
 	if len(dx) == 0 {
 		return
 	}
 	c := len(a)
 	stream := !same(dx, dy) && !same(dx, x) && !same(dx, y)
 	rowChunks(dx, c, stream, func(lo, rows int, nt bool) {
-		bnBackwardReLUAVX512(&dx[lo], &dy[lo], &x[lo], &y[lo], &a[0], &b[0], &d[0], rows, c, nt)
+		bnBackwardReLUAVX512(&dx[lo], &dy[lo], &x[lo], &y[lo], &mean[0], &a[0], &b[0], &d[0], rows,
+			c, nt)
 	})
 }
 

@@ -275,9 +275,14 @@ func rowCases() []ew {
 			}}
 	}
 	same := func(x float64) float64 { return x }
+	// rest is b·(x − mean) + d for v = mean, a, b, d; x − mean is rounded, by the larger of the two.
+	rest := func(x float64, v []float64) (value, magnitude float64) {
+		return v[2]*(x-v[0]) + v[3], math.Abs(v[2])*(math.Abs(x)+math.Abs(v[0])) + math.Abs(v[3])
+	}
 	bn := func(in, v []float64) (float64, float64) {
-		p, q := v[0]*in[0], v[1]*in[1]
-		return p + (q + v[2]), math.Abs(p) + math.Abs(q) + math.Abs(v[2])
+		p := v[1] * in[0]
+		q, mag := rest(in[1], v)
+		return p + q, math.Abs(p) + mag
 	}
 	return []ew{
 		rowOp("AddRow", tolOne, func(t table) f3 { return t.addRow },
@@ -294,20 +299,19 @@ func rowCases() []ew {
 			func(t table) func(a, b, c, d, e []float32) { return t.scaleShiftAdd }, same),
 		ssa("ScaleShiftAddReLU",
 			func(t table) func(a, b, c, d, e []float32) { return t.scaleShiftAddReLU }, relu64),
-		{name: "BNBackward", ins: 2, vecs: 3, tol: tolFew,
+		{name: "BNBackward", ins: 2, vecs: 4, tol: tolFew,
 			run: func(t table, out []float32, in, v [][]float32) {
-				t.bnBackward(out, in[0], in[1], v[0], v[1], v[2])
+				t.bnBackward(out, in[0], in[1], v[0], v[1], v[2], v[3])
 			}, ref: bn},
-		{name: "BNBackwardReLU", ins: 3, vecs: 3, tol: tolFew,
+		{name: "BNBackwardReLU", ins: 3, vecs: 4, tol: tolFew,
 			run: func(t table, out []float32, in, v [][]float32) {
-				t.bnBackwardReLU(out, in[0], in[1], in[2], v[0], v[1], v[2])
+				t.bnBackwardReLU(out, in[0], in[1], in[2], v[0], v[1], v[2], v[3])
 			},
 			ref: func(in, v []float64) (float64, float64) {
 				if in[2] > 0 {
 					return bn(in, v)
 				}
-				q := v[1] * in[1]
-				return q + v[2], math.Abs(q) + math.Abs(v[2])
+				return rest(in[1], v)
 			}},
 	}
 }

@@ -61,17 +61,16 @@ func ColDot2ReLU(sumDy, sumDyXhat []float64, dy, x, y, mean, rstd []float32) {
 
 // BNCoefficients turns ColDot2's sums over n rows into the coefficients of BNBackward:
 //
-//	a = gamma·rstd,  b = -a·rstd·sumDyXhat/n,  d = -a·sumDy/n - b·mean
+//	a = gamma·rstd,  b = -a·rstd·sumDyXhat/n,  d = -a·sumDy/n
 //
 // so that dx = gamma·rstd·(dy - sumDy/n - xhat·sumDyXhat/n) (Ioffe and Szegedy 2015, section 3).
-func BNCoefficients(a, b, d, gamma, mean, rstd []float32, sumDy, sumDyXhat []float64, n int) {
-	sameLen("BNCoefficients", len(a), len(b), len(d), len(gamma), len(mean), len(rstd),
-		len(sumDy), len(sumDyXhat))
+func BNCoefficients(a, b, d, gamma, rstd []float32, sumDy, sumDyXhat []float64, n int) {
+	sameLen("BNCoefficients", len(a), len(b), len(d), len(gamma), len(rstd), len(sumDy),
+		len(sumDyXhat))
 	for c := range a {
 		s := float64(gamma[c]) * float64(rstd[c])
 		t := -s * float64(rstd[c]) * sumDyXhat[c] / float64(n)
-		a[c], b[c] = float32(s), float32(t)
-		d[c] = float32(-s*sumDy[c]/float64(n) - t*float64(mean[c]))
+		a[c], b[c], d[c] = float32(s), float32(t), float32(-s*sumDy[c]/float64(n))
 	}
 }
 

@@ -31,12 +31,12 @@ type call struct {
 }
 
 // callOperands are [8, 12] matrices and rows for them.
-type callOperands struct{ x, y, z, v, w, u []float32 }
+type callOperands struct{ x, y, z, v, w, u, t []float32 }
 
 func newCallOperands() callOperands {
 	r := rand.New(rand.NewPCG(23, 24))
 	return callOperands{randoms(r, 96), randoms(r, 96), randoms(r, 96),
-		randoms(r, 12), randoms(r, 12), randoms(r, 12)}
+		randoms(r, 12), randoms(r, 12), randoms(r, 12), randoms(r, 12)}
 }
 
 // The exported functions must call the entry they are named after.
@@ -125,10 +125,10 @@ func (o callOperands) fused(g table) []call {
 		soft("Softmax", Softmax, g.softmax), soft("LogSoftmax", LogSoftmax, g.logSoftmax),
 		{"Select", func(d []float32) { Select(d, o.x, o.y, o.z) },
 			func(d []float32) { g.selectOf(d, o.x, o.y, o.z) }},
-		{"BNBackward", func(d []float32) { BNBackward(d, o.x, o.y, o.v, o.w, o.u) },
-			func(d []float32) { g.bnBackward(d, o.x, o.y, o.v, o.w, o.u) }},
-		{"BNBackwardReLU", func(d []float32) { BNBackwardReLU(d, o.x, o.y, o.z, o.v, o.w, o.u) },
-			func(d []float32) { g.bnBackwardReLU(d, o.x, o.y, o.z, o.v, o.w, o.u) }},
+		{"BNBackward", func(d []float32) { BNBackward(d, o.x, o.y, o.t, o.v, o.w, o.u) },
+			func(d []float32) { g.bnBackward(d, o.x, o.y, o.t, o.v, o.w, o.u) }},
+		{"BNBackwardReLU", func(d []float32) { BNBackwardReLU(d, o.x, o.y, o.z, o.t, o.v, o.w, o.u) },
+			func(d []float32) { g.bnBackwardReLU(d, o.x, o.y, o.z, o.t, o.v, o.w, o.u) }},
 	}
 }
 

@@ -200,9 +200,9 @@ func TestBatchNormBackward(t *testing.T) {
 	g1, g2 := make([]float64, c), make([]float64, c)
 	ColDot2(g1, g2, dy, x, mean, rstd)
 	a, b, d := make([]float32, c), make([]float32, c), make([]float32, c)
-	BNCoefficients(a, b, d, gamma, mean, rstd, g1, g2, rows)
+	BNCoefficients(a, b, d, gamma, rstd, g1, g2, rows)
 	dx := make([]float32, rows*c)
-	BNBackward(dx, dy, x, a, b, d)
+	BNBackward(dx, dy, x, mean, a, b, d)
 	for i := range dx {
 		k := i % c
 		xhat := (float64(x[i]) - float64(mean[k])) * float64(rstd[k])

@@ -62,23 +62,24 @@ func ScaleShiftAddReLU(dst, x, res, scale, shift []float32) {
 	active.scaleShiftAddReLU(dst, x, res, scale, shift)
 }
 
-// BNBackward computes dx[r,c] = a[c]·dy[r,c] + b[c]·x[r,c] + d[c], batch norm's input gradient
-// with the coefficients of BNCoefficients. The AVX-512 variant evaluates
-// fma(a, dy, fma(b, x, d)).
-func BNBackward(dx, dy, x, a, b, d []float32) {
+// BNBackward computes dx[r,c] = a[c]·dy[r,c] + b[c]·(x[r,c] - mean[c]) + d[c], batch norm's input
+// gradient with the coefficients of BNCoefficients. The AVX-512 variant evaluates
+// fma(a, dy, fma(b, x-mean, d)). Subtracting the mean first, instead of folding b·mean into d, keeps
+// the gradient free of cancellation where the mean is large.
+func BNBackward(dx, dy, x, mean, a, b, d []float32) {
 	sameLen("BNBackward", len(dx), len(dy), len(x))
-	sameLen("BNBackward", len(a), len(b), len(d))
+	sameLen("BNBackward", len(mean), len(a), len(b), len(d))
 	wholeRows("BNBackward", len(x), len(a))
-	active.bnBackward(dx, dy, x, a, b, d)
+	active.bnBackward(dx, dy, x, mean, a, b, d)
 }
 
 // BNBackwardReLU is BNBackward with dy taken as 0 where y[r,c] ≤ 0: the gradient of
 // relu(batchnorm(x)) from the output y.
-func BNBackwardReLU(dx, dy, x, y, a, b, d []float32) {
+func BNBackwardReLU(dx, dy, x, y, mean, a, b, d []float32) {
 	sameLen("BNBackwardReLU", len(dx), len(dy), len(x), len(y))
-	sameLen("BNBackwardReLU", len(a), len(b), len(d))
+	sameLen("BNBackwardReLU", len(mean), len(a), len(b), len(d))
 	wholeRows("BNBackwardReLU", len(x), len(a))
-	active.bnBackwardReLU(dx, dy, x, y, a, b, d)
+	active.bnBackwardReLU(dx, dy, x, y, mean, a, b, d)
 }
 
 func addRowGo(dst, x, v []float32) {
@@ -131,18 +132,18 @@ func scaleShiftAddReLUGo(dst, x, res, scale, shift []float32) {
 	reluGo(dst, dst)
 }
 
-func bnBackwardGo(dx, dy, x, a, b, d []float32) {
+func bnBackwardGo(dx, dy, x, mean, a, b, d []float32) {
 	for n := len(a); len(x) > 0; dx, dy, x = dx[n:], dy[n:], x[n:] {
 		for c, s := range a {
-			dx[c] = s*dy[c] + (b[c]*x[c] + d[c])
+			dx[c] = s*dy[c] + (b[c]*(x[c]-mean[c]) + d[c])
 		}
 	}
 }
 
-func bnBackwardReLUGo(dx, dy, x, y, a, b, d []float32) {
+func bnBackwardReLUGo(dx, dy, x, y, mean, a, b, d []float32) {
 	for n := len(a); len(x) > 0; dx, dy, x, y = dx[n:], dy[n:], x[n:], y[n:] {
 		for c, s := range a {
-			t := b[c]*x[c] + d[c]
+			t := b[c]*(x[c]-mean[c]) + d[c]
 			if y[c] > 0 {
 				t += s * dy[c]
 			}

@@ -249,15 +249,15 @@ func scaleShiftAddAVX512(dst *float32, x *float32, res *float32, scale *float32,
 //go:noescape
 func scaleShiftAddReLUAVX512(dst *float32, x *float32, res *float32, scale *float32, shift *float32, rows int, cols int, nt bool)
 
-// bnBackwardAVX512 computes dx = a·dy + (b·x + d).
+// bnBackwardAVX512 computes dx = a·dy + (b·(x - mean) + d).
 //
 //go:noescape
-func bnBackwardAVX512(dx *float32, dy *float32, x *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
+func bnBackwardAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
 
-// bnBackwardReLUAVX512 computes dx = a·(y > 0 ? dy : 0) + (b·x + d).
+// bnBackwardReLUAVX512 computes dx = a·(y > 0 ? dy : 0) + (b·(x - mean) + d).
 //
 //go:noescape
-func bnBackwardReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
+func bnBackwardReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
 
 // sgdAVX512 computes a step of SGD with momentum.
 //

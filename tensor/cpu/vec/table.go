@@ -29,8 +29,8 @@ type table struct {
 	addRow, subRow, mulRow, divRow       func(dst, x, v []float32)
 	scaleShift, scaleShiftReLU           func(dst, x, scale, shift []float32)
 	scaleShiftAdd, scaleShiftAddReLU     func(dst, x, res, scale, shift []float32)
-	bnBackward                           func(dx, dy, x, a, b, d []float32)
-	bnBackwardReLU                       func(dx, dy, x, y, a, b, d []float32)
+	bnBackward                           func(dx, dy, x, mean, a, b, d []float32)
+	bnBackwardReLU                       func(dx, dy, x, y, mean, a, b, d []float32)
 	sum, sumSq                           func(x []float32) float64
 	dot                                  func(x, y []float32) float64
 	maxOf, minOf                         func(x []float32) float32

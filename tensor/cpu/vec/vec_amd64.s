@@ -4081,117 +4081,25 @@ streamLoop:
 	JLT         streamLoop
 	JMP         tail
 
-// func bnBackwardAVX512(dx *float32, dy *float32, x *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
+// func bnBackwardAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·bnBackwardAVX512(SB), NOSPLIT, $0-65
+TEXT ·bnBackwardAVX512(SB), NOSPLIT, $0-73
 	MOVQ  dx+0(FP), CX
 	MOVQ  dy+8(FP), DX
 	MOVQ  x+16(FP), BX
-	MOVQ  a+24(FP), SI
-	MOVQ  b+32(FP), DI
-	MOVQ  d+40(FP), R8
-	MOVQ  rows+48(FP), R9
-	MOVQ  cols+56(FP), R10
-	MOVQ  R10, R11
-	ANDQ  $-16, R11
-	MOVQ  R10, R12
-	ANDQ  $+15, R12
+	MOVQ  mean+24(FP), SI
+	MOVQ  a+32(FP), DI
+	MOVQ  b+40(FP), R8
+	MOVQ  d+48(FP), R9
+	MOVQ  rows+56(FP), R10
+	MOVQ  cols+64(FP), R11
+	MOVQ  R11, R12
+	ANDQ  $-16, R12
+	MOVQ  R11, R13
+	ANDQ  $+15, R13
 	MOVQ  $-1, AX
-	BZHIQ R12, AX, AX
+	BZHIQ R13, AX, AX
 	KMOVW AX, K1
-
-row:
-	XORQ  AX, AX
-	MOVB  nt+64(FP), R13
-	TESTB R13, R13
-	JNZ   stream
-	CMPQ  AX, R11
-	JGE   tail
-
-loop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VMOVUPS     (BX)(AX*4), Z1
-	VMOVUPS     (SI)(AX*4), Z2
-	VMOVUPS     (DI)(AX*4), Z3
-	VMOVUPS     (R8)(AX*4), Z4
-	VMOVAPS     Z1, Z1
-	VFMADD213PS Z4, Z3, Z1
-	VMOVAPS     Z0, Z0
-	VFMADD213PS Z1, Z2, Z0
-	VMOVUPS     Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, R11
-	JLT         loop
-
-tail:
-	TESTQ       R12, R12
-	JZ          next
-	VMOVUPS.Z   (DX)(AX*4), K1, Z0
-	VMOVUPS.Z   (BX)(AX*4), K1, Z1
-	VMOVUPS.Z   (SI)(AX*4), K1, Z2
-	VMOVUPS.Z   (DI)(AX*4), K1, Z3
-	VMOVUPS.Z   (R8)(AX*4), K1, Z4
-	VMOVAPS     Z1, Z1
-	VFMADD213PS Z4, Z3, Z1
-	VMOVAPS     Z0, Z0
-	VFMADD213PS Z1, Z2, Z0
-	VMOVUPS     Z0, K1, (CX)(AX*4)
-
-next:
-	LEAQ  (CX)(R10*4), CX
-	LEAQ  (DX)(R10*4), DX
-	LEAQ  (BX)(R10*4), BX
-	DECQ  R9
-	JNZ   row
-	MOVB  nt+64(FP), AL
-	TESTB AL, AL
-	JZ    done
-	SFENCE
-
-done:
-	VZEROUPPER
-	RET
-
-stream:
-	CMPQ AX, R11
-	JGE  tail
-
-streamLoop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VMOVUPS     (BX)(AX*4), Z1
-	VMOVUPS     (SI)(AX*4), Z2
-	VMOVUPS     (DI)(AX*4), Z3
-	VMOVUPS     (R8)(AX*4), Z4
-	VMOVAPS     Z1, Z1
-	VFMADD213PS Z4, Z3, Z1
-	VMOVAPS     Z0, Z0
-	VFMADD213PS Z1, Z2, Z0
-	VMOVNTPS    Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, R11
-	JLT         streamLoop
-	JMP         tail
-
-// func bnBackwardReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·bnBackwardReLUAVX512(SB), NOSPLIT, $0-73
-	MOVQ   dx+0(FP), CX
-	MOVQ   dy+8(FP), DX
-	MOVQ   x+16(FP), BX
-	MOVQ   y+24(FP), SI
-	MOVQ   a+32(FP), DI
-	MOVQ   b+40(FP), R8
-	MOVQ   d+48(FP), R9
-	VXORPS Z0, Z0, Z0
-	MOVQ   rows+56(FP), R10
-	MOVQ   cols+64(FP), R11
-	MOVQ   R11, R12
-	ANDQ   $-16, R12
-	MOVQ   R11, R13
-	ANDQ   $+15, R13
-	MOVQ   $-1, AX
-	BZHIQ  R13, AX, AX
-	KMOVW  AX, K1
 
 row:
 	XORQ  AX, AX
@@ -4202,17 +4110,18 @@ row:
 	JGE   tail
 
 loop:
-	VMOVUPS     (DX)(AX*4), Z1
-	VMOVUPS     (BX)(AX*4), Z2
-	VMOVUPS     (SI)(AX*4), Z3
-	VMOVUPS     (DI)(AX*4), Z4
-	VMOVUPS     (R8)(AX*4), Z5
-	VMOVUPS     (R9)(AX*4), Z6
-	VMOVAPS     Z2, Z2
-	VFMADD213PS Z6, Z5, Z2
-	VCMPPS      $0x1e, Z0, Z3, K2
-	VFMADD231PS Z1, Z4, K2, Z2
-	VMOVUPS     Z2, (CX)(AX*4)
+	VMOVUPS     (DX)(AX*4), Z0
+	VMOVUPS     (BX)(AX*4), Z1
+	VMOVUPS     (SI)(AX*4), Z2
+	VMOVUPS     (DI)(AX*4), Z3
+	VMOVUPS     (R8)(AX*4), Z4
+	VMOVUPS     (R9)(AX*4), Z5
+	VSUBPS      Z2, Z1, Z1
+	VMOVAPS     Z1, Z1
+	VFMADD213PS Z5, Z4, Z1
+	VMOVAPS     Z0, Z0
+	VFMADD213PS Z1, Z3, Z0
+	VMOVUPS     Z0, (CX)(AX*4)
 	ADDQ        $+16, AX
 	CMPQ        AX, R12
 	JLT         loop
@@ -4220,23 +4129,23 @@ loop:
 tail:
 	TESTQ       R13, R13
 	JZ          next
-	VMOVUPS.Z   (DX)(AX*4), K1, Z1
-	VMOVUPS.Z   (BX)(AX*4), K1, Z2
-	VMOVUPS.Z   (SI)(AX*4), K1, Z3
-	VMOVUPS.Z   (DI)(AX*4), K1, Z4
-	VMOVUPS.Z   (R8)(AX*4), K1, Z5
-	VMOVUPS.Z   (R9)(AX*4), K1, Z6
-	VMOVAPS     Z2, Z2
-	VFMADD213PS Z6, Z5, Z2
-	VCMPPS      $0x1e, Z0, Z3, K2
-	VFMADD231PS Z1, Z4, K2, Z2
-	VMOVUPS     Z2, K1, (CX)(AX*4)
+	VMOVUPS.Z   (DX)(AX*4), K1, Z0
+	VMOVUPS.Z   (BX)(AX*4), K1, Z1
+	VMOVUPS.Z   (SI)(AX*4), K1, Z2
+	VMOVUPS.Z   (DI)(AX*4), K1, Z3
+	VMOVUPS.Z   (R8)(AX*4), K1, Z4
+	VMOVUPS.Z   (R9)(AX*4), K1, Z5
+	VSUBPS      Z2, Z1, Z1
+	VMOVAPS     Z1, Z1
+	VFMADD213PS Z5, Z4, Z1
+	VMOVAPS     Z0, Z0
+	VFMADD213PS Z1, Z3, Z0
+	VMOVUPS     Z0, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(R11*4), CX
 	LEAQ  (DX)(R11*4), DX
 	LEAQ  (BX)(R11*4), BX
-	LEAQ  (SI)(R11*4), SI
 	DECQ  R10
 	JNZ   row
 	MOVB  nt+72(FP), AL
@@ -4253,19 +4162,124 @@ stream:
 	JGE  tail
 
 streamLoop:
+	VMOVUPS     (DX)(AX*4), Z0
+	VMOVUPS     (BX)(AX*4), Z1
+	VMOVUPS     (SI)(AX*4), Z2
+	VMOVUPS     (DI)(AX*4), Z3
+	VMOVUPS     (R8)(AX*4), Z4
+	VMOVUPS     (R9)(AX*4), Z5
+	VSUBPS      Z2, Z1, Z1
+	VMOVAPS     Z1, Z1
+	VFMADD213PS Z5, Z4, Z1
+	VMOVAPS     Z0, Z0
+	VFMADD213PS Z1, Z3, Z0
+	VMOVNTPS    Z0, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R12
+	JLT         streamLoop
+	JMP         tail
+
+// func bnBackwardReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·bnBackwardReLUAVX512(SB), NOSPLIT, $0-81
+	MOVQ   dx+0(FP), CX
+	MOVQ   dy+8(FP), DX
+	MOVQ   x+16(FP), BX
+	MOVQ   y+24(FP), SI
+	MOVQ   mean+32(FP), DI
+	MOVQ   a+40(FP), R8
+	MOVQ   b+48(FP), R9
+	MOVQ   d+56(FP), R10
+	VXORPS Z0, Z0, Z0
+	MOVQ   rows+64(FP), R11
+	MOVQ   cols+72(FP), R12
+	MOVQ   R12, R13
+	ANDQ   $-16, R13
+	MOVQ   R12, R14
+	ANDQ   $+15, R14
+	MOVQ   $-1, AX
+	BZHIQ  R14, AX, AX
+	KMOVW  AX, K1
+
+row:
+	XORQ  AX, AX
+	MOVB  nt+80(FP), R15
+	TESTB R15, R15
+	JNZ   stream
+	CMPQ  AX, R13
+	JGE   tail
+
+loop:
 	VMOVUPS     (DX)(AX*4), Z1
 	VMOVUPS     (BX)(AX*4), Z2
 	VMOVUPS     (SI)(AX*4), Z3
 	VMOVUPS     (DI)(AX*4), Z4
 	VMOVUPS     (R8)(AX*4), Z5
 	VMOVUPS     (R9)(AX*4), Z6
+	VMOVUPS     (R10)(AX*4), Z7
+	VSUBPS      Z4, Z2, Z2
 	VMOVAPS     Z2, Z2
-	VFMADD213PS Z6, Z5, Z2
+	VFMADD213PS Z7, Z6, Z2
 	VCMPPS      $0x1e, Z0, Z3, K2
-	VFMADD231PS Z1, Z4, K2, Z2
+	VFMADD231PS Z1, Z5, K2, Z2
+	VMOVUPS     Z2, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R13
+	JLT         loop
+
+tail:
+	TESTQ       R14, R14
+	JZ          next
+	VMOVUPS.Z   (DX)(AX*4), K1, Z1
+	VMOVUPS.Z   (BX)(AX*4), K1, Z2
+	VMOVUPS.Z   (SI)(AX*4), K1, Z3
+	VMOVUPS.Z   (DI)(AX*4), K1, Z4
+	VMOVUPS.Z   (R8)(AX*4), K1, Z5
+	VMOVUPS.Z   (R9)(AX*4), K1, Z6
+	VMOVUPS.Z   (R10)(AX*4), K1, Z7
+	VSUBPS      Z4, Z2, Z2
+	VMOVAPS     Z2, Z2
+	VFMADD213PS Z7, Z6, Z2
+	VCMPPS      $0x1e, Z0, Z3, K2
+	VFMADD231PS Z1, Z5, K2, Z2
+	VMOVUPS     Z2, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(R12*4), CX
+	LEAQ  (DX)(R12*4), DX
+	LEAQ  (BX)(R12*4), BX
+	LEAQ  (SI)(R12*4), SI
+	DECQ  R11
+	JNZ   row
+	MOVB  nt+80(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ AX, R13
+	JGE  tail
+
+streamLoop:
+	VMOVUPS     (DX)(AX*4), Z1
+	VMOVUPS     (BX)(AX*4), Z2
+	VMOVUPS     (SI)(AX*4), Z3
+	VMOVUPS     (DI)(AX*4), Z4
+	VMOVUPS     (R8)(AX*4), Z5
+	VMOVUPS     (R9)(AX*4), Z6
+	VMOVUPS     (R10)(AX*4), Z7
+	VSUBPS      Z4, Z2, Z2
+	VMOVAPS     Z2, Z2
+	VFMADD213PS Z7, Z6, Z2
+	VCMPPS      $0x1e, Z0, Z3, K2
+	VFMADD231PS Z1, Z5, K2, Z2
 	VMOVNTPS    Z2, (CX)(AX*4)
 	ADDQ        $+16, AX
-	CMPQ        AX, R12
+	CMPQ        AX, R13
 	JLT         streamLoop
 	JMP         tail
 

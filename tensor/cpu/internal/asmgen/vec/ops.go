@@ -185,7 +185,7 @@ func binaries() []kernel {
 func channels() []kernel {
 	ss := []stream{out("dst"), in("x"), vector("scale"), vector("shift")}
 	ssa := []stream{out("dst"), in("x"), in("res"), vector("scale"), vector("shift")}
-	abd := []stream{vector("a"), vector("b"), vector("d")}
+	mabd := []stream{vector("mean"), vector("a"), vector("b"), vector("d")}
 	apply := func(g *gen, x []V) V { return g.fma(x[0], x[1], x[2]) }
 	applyAdd := func(g *gen, x []V) V { return g.add(g.fma(x[0], x[2], x[3]), x[1]) }
 	return []kernel{
@@ -198,16 +198,16 @@ func channels() []kernel {
 			prepare: withZero(func(g *gen, x []V, zero V) V {
 				return g.max(zero, applyAdd(g, x))
 			})},
-		{name: "bnBackward", doc: "dx = a·dy + (b·x + d).",
-			streams: append([]stream{out("dx"), in("dy"), in("x")}, abd...),
+		{name: "bnBackward", doc: "dx = a·dy + (b·(x - mean) + d).",
+			streams: append([]stream{out("dx"), in("dy"), in("x")}, mabd...),
 			prepare: loopless(func(g *gen, x []V) V {
-				return g.fma(x[0], x[2], g.fma(x[1], x[3], x[4]))
+				return g.fma(x[0], x[3], g.fma(g.sub(x[1], x[2]), x[4], x[5]))
 			})},
-		{name: "bnBackwardReLU", doc: "dx = a·(y > 0 ? dy : 0) + (b·x + d).",
-			streams: append([]stream{out("dx"), in("dy"), in("x"), in("y")}, abd...),
+		{name: "bnBackwardReLU", doc: "dx = a·(y > 0 ? dy : 0) + (b·(x - mean) + d).",
+			streams: append([]stream{out("dx"), in("dy"), in("x"), in("y")}, mabd...),
 			prepare: withZero(func(g *gen, x []V, zero V) V {
-				t := g.fma(x[1], x[4], x[5])
-				g.VFMADD231PS(x[0], x[3], g.cmp(gtOQ, x[2], zero), t)
+				t := g.fma(g.sub(x[1], x[3]), x[5], x[6])
+				g.VFMADD231PS(x[0], x[4], g.cmp(gtOQ, x[2], zero), t)
 				return t
 			})},
 	}
