@@ -1,0 +1,195 @@
+package explore
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+
+	"afterimage/gan/metrics"
+	"afterimage/nn/data"
+
+	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/gonum/mat"
+)
+
+// rounding bounds what averaging float32 pictures may change in a number between 0 and 100.
+const rounding = 1e-4
+
+func TestThePainterOfTheTruthIsPerfect(t *testing.T) {
+	ds := fakeSet(t, 80)
+	e, err := Evaluate(oracle(ds), ds, Options{Name: "oracle", Images: 60, Draws: 3, Seed: 1, Train: ds,
+		Independent: seer{}, Space: "8×8 means", Control: averagePainter(ds)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.OneDraw
+	for name, got := range map[string][2]float64{
+		"retrieval": {s.Retrieval.Median.Value, 0}, "by feature": {s.ByFeature.Mean.Value, 0}, "mse8": {s.MSE8.Value, 0},
+		"ssim": {s.SSIM.Value, 1}, "agreement": {s.Agreement.Value, 1}, "elsewhere": {s.Elsewhere.Value, 1},
+		"logits": {s.Logits.Value, 0}, "noise": {e.Noise.Ratio.Value, 0}, "frechet": {s.Frechet.Value, 0},
+		"mean picture": {e.MeanDraw.Retrieval.Median.Value, 0}, "accuracy": {e.Accuracy.Value, 1}, "rivals": {e.Rivals, 19},
+	} {
+		if !near(got[0], got[1], rounding) {
+			t.Errorf("%s is %v, want %v", name, got[0], got[1])
+		}
+	}
+	if !math.IsInf(s.PSNR.Value, 1) {
+		t.Errorf("PSNR of equal images is %v", s.PSNR.Value)
+	}
+	for _, d := range e.OverLabel {
+		if d.Name == "retrieval, mean" && !(d.Estimate.Hi < 0) {
+			t.Errorf("the truth does not beat the class mean: %v", d.Estimate)
+		}
+	}
+}
+
+// The ranks of all members of a class by distance to one picture are 0, 1, …, m−1: their mean is 50 %.
+func TestTheClassMeanIsChance(t *testing.T) {
+	ds := fakeSet(t, 80)
+	for _, trueClass := range []bool{false, true} {
+		e, err := Evaluate(averagePainter(ds), ds, Options{Images: 80, Seed: 1, Train: ds, TrueClass: trueClass})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.OneDraw.Retrieval.Mean.Value; !near(got, 50, rounding) {
+			t.Errorf("mean rank is %v, want 50", got)
+		}
+		if got := e.Control(ControlMean).Retrieval.Mean.Value; !near(got, 50, rounding) {
+			t.Errorf("the control's mean rank is %v, want 50", got)
+		}
+		if e.OneDraw.Agreement.Value != 1 {
+			t.Errorf("the class mean keeps the class in %v of images", e.OneDraw.Agreement.Value)
+		}
+		if e.MeanDraw != nil || e.Noise != nil || e.OneDraw.ByFeature != nil {
+			t.Error("one draw and no independent network gave more than they can")
+		}
+	}
+}
+
+// With true classes the rivals follow the labels, not the verdicts.
+func TestProtocolsDifferWhereTheClassifierErrs(t *testing.T) {
+	ds := fakeSet(t, 40, 0, 4, 8)
+	by := func(trueClass bool) *Evaluation {
+		e, err := Evaluate(averagePainter(ds), ds, Options{Images: 40, Seed: 1, TrueClass: trueClass})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	if e := by(false); !near(e.Rivals, 9, 1e-9) || e.Protocol != "predicted class" || !near(e.Accuracy.Value, 37.0/40, 1e-9) {
+		t.Errorf("predicted: %v rivals, %q, accuracy %v", e.Rivals, e.Protocol, e.Accuracy.Value)
+	}
+	if e := by(true); near(e.Rivals, 9, 1e-9) || e.Protocol != "true class" {
+		t.Errorf("true: %v rivals, %q", e.Rivals, e.Protocol)
+	}
+}
+
+func TestOtherImagesAreOthersOfTheClass(t *testing.T) {
+	ds := fakeSet(t, 24)
+	j := &jury{lineup: metrics.FirstN(24, seer{}.Ask(first(ds, 24)).Classes())}
+	all := first(ds, 24)
+	m := otherImages(j, ds, Options{Gallery: 24, Seed: 3})
+	if diff := cmp.Diff(seer{}.Ask(all).Classes(), seer{}.Ask(m).Classes()); diff != "" {
+		t.Errorf("classes (-want +got):\n%s", diff)
+	}
+	for i, d := range metrics.MSE(m, all) {
+		if d == 0 {
+			t.Errorf("image %d stands for itself", i)
+		}
+	}
+}
+
+func TestEvaluationSurvivesJSON(t *testing.T) {
+	ds := fakeSet(t, 20)
+	e, err := Evaluate(oracle(ds), ds, Options{Images: 8, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Evaluation
+	if err := json.Unmarshal(raw, &back); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(back)
+	if err != nil || string(again) != string(raw) {
+		t.Errorf("read and written again: %v\n%s\n%s", err, raw, again)
+	}
+	if !math.IsNaN(back.OneDraw.PSNR.Value) {
+		t.Errorf("an infinite PSNR came back as %v", back.OneDraw.PSNR.Value)
+	}
+}
+
+// On scenes the truth's factors are recovered as well as the regressor can, those of a
+// constant picture not at all.
+func TestFactors(t *testing.T) {
+	set, err := data.Open("scenes", "", data.Options{Size: 16, Train: 300, Test: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grey := fakePainter{paint: func(a Answer, _ Noise) metrics.Images {
+		n, _ := a.Logits.Dims()
+		return metrics.NewImages(n, 16, 16, 3, metrics.Symmetric, make([]float32, n*16*16*3))
+	}}
+	o := Options{Images: 60, Seed: 1, Train: set.Train, Control: grey}
+	e, err := Evaluate(oracle(set.Test), set.Test, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Factors) < 10 {
+		t.Fatalf("%d factors", len(e.Factors))
+	}
+	for _, f := range e.Factors {
+		if f.Real != f.Recovered {
+			t.Errorf("%s: %v from the image, %v from an equal one", f.Name, f.Real, f.Recovered)
+		}
+		if f.Label.Value > 0.05 {
+			t.Errorf("%s: R² %v from a grey picture", f.Name, f.Label.Value)
+		}
+		if f.Name == "position" && f.Real.Value < 0.5 {
+			t.Errorf("position is read with R² %v only", f.Real.Value)
+		}
+	}
+}
+
+func TestWholeFactors(t *testing.T) {
+	got := wholeFactors([]string{"position.x", "position.y", "size", "light.sin", "light.cos", "light.brightness"})
+	want := []wholeFactor{{"position", []int{0, 1}}, {"size", []int{2}}, {"light", []int{3, 4}}, {"light.brightness", []int{5}}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(wholeFactor{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPooledR2OfTheMeanIsZero(t *testing.T) {
+	y := mat.NewDense(4, 2, []float64{1, 10, 2, 20, 3, 30, 4, 40})
+	mean := mat.NewDense(4, 2, []float64{2.5, 25, 2.5, 25, 2.5, 25, 2.5, 25})
+	if e := pooledR2(mean, y, []int{0, 1}, (&jury{}).key("x")); !near(e.Value, 0, 1e-12) {
+		t.Errorf("R² of the mean is %v", e.Value)
+	}
+	if e := pooledR2(y, y, []int{1}, (&jury{}).key("x")); e.Value != 1 {
+		t.Errorf("R² of the truth is %v", e.Value)
+	}
+}
+
+func TestEvaluateRefuses(t *testing.T) {
+	ds := fakeSet(t, 20)
+	if _, err := Evaluate(oracle(ds), ds, Options{Images: 1}); err == nil {
+		t.Error("one image was accepted")
+	}
+	small, err := data.NewMemory("small", nil, 8, 8, 3, make([]uint8, 4*8*8*3), []int32{-1, -1, -1, -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Evaluate(oracle(small), small, Options{}); err == nil {
+		t.Error("8-pixel images were accepted")
+	}
+}
+
+func first(ds data.Dataset, n int) metrics.Images {
+	m, _ := Load(ds, 0, n)
+	return m
+}
+
+func near(a, b, tol float64) bool { return math.Abs(a-b) <= tol }
