@@ -15,6 +15,7 @@ import (
 
 type evaluateCmd struct {
 	Classifier evaluateClassifierCmd `cmd:"" help:"Accuracy, loss and robustness of a classifier."`
+	Inverter   evaluateInverterCmd   `cmd:"" help:"How much of the images an inverter brings back, beside the controls."`
 }
 
 type evaluateClassifierCmd struct {

@@ -32,6 +32,7 @@ type cli struct {
 	Train    trainCmd    `cmd:"" help:"Train a classifier or an inverter."`
 	Evaluate evaluateCmd `cmd:"" help:"Measure a classifier or an inverter."`
 	Invert   invertCmd   `cmd:"" help:"Paint images back from a classifier's logits."`
+	Explore  exploreCmd  `cmd:"" help:"Run one experiment on a trained inverter."`
 	Data     dataCmd     `cmd:"" help:"Get or show a data set."`
 }
 

@@ -49,6 +49,7 @@ type trainClassifierCmd struct {
 	Eps         float64 `help:"Radius of the adversary in 1/255 for linf, in pixel units for l2." default:"8"`
 	AttackSteps int     `help:"Gradient steps of the adversary; 1 is fast adversarial training with a random start." default:"1"`
 	StepSize    float64 `help:"Step of the adversary, in Eps's unit; 0: 1.25 Eps for one step, else 2.5 Eps/steps." default:"0"`
+	Ramp        float64 `help:"Share of the training over which the adversary's radius grows from 0." default:"0"`
 	Seed        uint64  `help:"Seed of weights, order, augmentation and attack." default:"1"`
 	SaveEvery   int     `help:"Steps between checkpoints; 0: once an epoch." default:"0"`
 	Best        int     `help:"Best checkpoints to keep, by the held-out images." default:"1"`
@@ -87,7 +88,7 @@ func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 	if step == 0 && c.AttackSteps == 1 {
 		step = 1.25 * c.Eps // Wong et al. 2020
 	}
-	cfg.Attack = train.Adversary{Norm: c.Adversary, Eps: c.Eps / unit, Steps: c.AttackSteps, StepSize: step / unit}
+	cfg.Attack = train.Adversary{Norm: c.Adversary, Eps: c.Eps / unit, Steps: c.AttackSteps, StepSize: step / unit, Ramp: c.Ramp}
 	return cfg, nil
 }
 

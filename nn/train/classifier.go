@@ -47,11 +47,18 @@ type Adversary struct {
 	Eps      float64 `yaml:"eps"`  // in pixel units, 8/255 = 0.03137
 	StepSize float64 `yaml:"step_size"`
 	Steps    int     `yaml:"steps"`
+	Ramp     float64 `yaml:"ramp"` // Eps and StepSize grow from 0 over this share of the training
 }
 
-// Config returns the attack's configuration: a random start, the last iterate.
-func (a Adversary) Config() attack.Config {
-	c := attack.Config{Eps: a.Eps, StepSize: a.StepSize, Steps: a.Steps, RandomStart: true}
+// Config returns the attack's configuration after the given share of the training: a random start,
+// the last iterate. The ramp lets a small network find the classes before the adversary hides them; at
+// full strength from the first step it may learn nothing but a constant answer.
+func (a Adversary) Config(done float64) attack.Config {
+	grow := 1.0
+	if a.Ramp > 0 {
+		grow = min(1, done/a.Ramp)
+	}
+	c := attack.Config{Eps: grow * a.Eps, StepSize: grow * a.StepSize, Steps: a.Steps, RandomStart: true}
 	if a.Norm == "l2" {
 		c.Norm = attack.L2
 	}
@@ -70,8 +77,8 @@ func (c ClassifierConfig) Validate() error {
 		return bad("lr %g must be positive, momentum %g in [0, 1), weight_decay %g not negative", c.LR, c.Momentum, c.WeightDecay)
 	case c.Smoothing < 0 || c.Smoothing >= 1:
 		return bad("label_smoothing is %g: expected [0, 1)", c.Smoothing)
-	case c.Attack.Steps < 0 || c.Attack.Steps > 0 && (c.Attack.Eps <= 0 || c.Attack.StepSize < 0):
-		return bad("attack needs steps ≥ 0, eps > 0 and step_size ≥ 0, got %+v", c.Attack)
+	case c.Attack.Steps < 0 || c.Attack.Steps > 0 && (c.Attack.Eps <= 0 || c.Attack.StepSize < 0 || c.Attack.Ramp < 0 || c.Attack.Ramp > 1):
+		return bad("attack needs steps ≥ 0, eps > 0, step_size ≥ 0 and ramp in [0, 1], got %+v", c.Attack)
 	case c.Attack.Steps > 0 && c.Attack.Norm != "linf" && c.Attack.Norm != "l2":
 		return bad("attack norm is %q: expected linf or l2", c.Attack.Norm)
 	}
@@ -180,7 +187,8 @@ func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
 	labels := tensor.FromSlice(s, batch.Labels, batch.N())
 	if t.Config.Attack.Steps > 0 {
 		step := tensor.FromSlice(s, []int32{int32(i)}, 1)
-		x = attack.PGD(s, t.Model, x, labels, t.Config.Attack.Config(), t.attacker, step)
+		cfg := t.Config.Attack.Config(float64(i+1) / float64(t.total))
+		x = attack.PGD(s, t.Model, x, labels, cfg, t.attacker, step)
 	}
 	g := autodiff.NewGraph(t.backend)
 	defer g.Close()

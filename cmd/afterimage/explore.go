@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"afterimage/gan"
+	"afterimage/gan/explore"
+	"afterimage/nn/data"
+	"afterimage/tensor"
+)
+
+// An inverterFlags names a trained inverter, the images it is asked about, and an independent network.
+type inverterFlags struct {
+	Inverter        string `arg:"" help:"Inverter: a run directory or a folder of shipped weights." placeholder:"RUN"`
+	Data            string `help:"Folder that holds data sets (also AFTERIMAGE_DATA)." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
+	Dataset         string `help:"Data set; the inverter's own when not given." default:"" placeholder:"NAME"`
+	Independent     string `help:"Another classifier, whose features judge content: a run directory or a file of weights." placeholder:"RUN|WEIGHTS"`
+	IndependentArch string `help:"Its architecture, if the weights are foreign." placeholder:"NAME"`
+	Seed            uint64 `help:"Seed of noise, draws and intervals." default:"1"`
+	JSON            bool   `help:"Print the result as JSON." name:"json"`
+}
+
+// open loads everything the flags name into s.
+func (f inverterFlags) open(e *env, b tensor.Backend, s *tensor.Scope) (*gan.Inverter, *data.Set, explore.Network, error) {
+	v, err := gan.OpenInverter(s, f.Inverter)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	name := f.Dataset
+	if name == "" {
+		name = v.Config.Dataset
+	}
+	set, err := data.Open(name, f.Data, data.Options{Size: v.Config.Net.Size})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if f.Independent == "" {
+		return v, set, nil, nil
+	}
+	m, note, err := classifierFlags{Weights: f.Independent, Arch: f.IndependentArch}.load(s, len(set.Classes()), 3)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if note != "" {
+		fmt.Fprintln(e.err, "independent network:", note)
+	}
+	return v, set, explore.FromClassifier(b, m), nil
+}
+
+type evaluateInverterCmd struct {
+	inverterFlags
+	Images    int    `help:"The first so many test images." default:"2000"`
+	Draws     int    `help:"Noise draws; with more than one their mean picture is measured, too." default:"1"`
+	Control   string `help:"The label-conditioned inverter to compare with." placeholder:"RUN"`
+	TrueClass bool   `help:"Rank among images of the true class instead of the predicted one (the pilot's protocol)."`
+	Gallery   int    `help:"Rivals come from the first so many test images; 0: all." default:"0"`
+}
+
+// Help shows examples under the flags.
+func (evaluateInverterCmd) Help() string {
+	return `Examples:
+  afterimage evaluate inverter runs/inverter
+  afterimage evaluate inverter runs/inverter --draws 16 --control runs/control --independent resnet32.th --independent-arch resnet32-cifar`
+}
+
+// Run measures an inverter.
+func (c *evaluateInverterCmd) Run(e *env) error {
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	v, set, other, err := c.open(e, b, s)
+	if err != nil {
+		return err
+	}
+	o := explore.Options{Name: "inverter", Images: c.Images, Draws: c.Draws, Gallery: c.Gallery, TrueClass: c.TrueClass, Seed: c.Seed,
+		Train: set.Train, Independent: other, Space: filepath.Base(c.Independent)}
+	if c.Control != "" {
+		u, err := gan.OpenInverter(s, c.Control)
+		if err != nil {
+			return err
+		}
+		o.Control = explore.FromInverter(b, u)
+	}
+	ev, err := explore.Evaluate(explore.FromInverter(b, v), set.Test, o)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(e.out).Encode(ev)
+	}
+	printEvaluation(e, ev)
+	return nil
+}
+
+// printEvaluation prints the measures as a table, one line for the inverter and each control.
+func printEvaluation(e *env, ev *explore.Evaluation) {
+	fmt.Fprintf(e.out, "%s, test images 0 to %d, %d draw(s), rank among %.0f others of the %s\n", ev.Dataset, ev.Images-1, ev.Draws, ev.Rivals, ev.Protocol)
+	fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s  %-20s\n", "", "retrieval median %", "PSNR dB", "SSIM", "agreement %")
+	rows := []*explore.Scores{ev.OneDraw, ev.MeanDraw}
+	for _, r := range append(rows, ev.Controls...) {
+		if r == nil {
+			continue
+		}
+		fmt.Fprintf(e.out, "%-22s  %-24v  %-20v  %-20v  %-20v\n", r.Name, r.Retrieval.Median, r.PSNR, r.SSIM, r.Agreement)
+	}
+	for _, d := range ev.OverLabel {
+		fmt.Fprintf(e.out, "against the label control: %v\n", d)
+	}
+	for _, f := range ev.Factors {
+		fmt.Fprintf(e.out, "factor %v\n", f)
+	}
+	fmt.Fprintln(e.out, "intervals: 95 %, over images only, one training seed; 50 % retrieval is chance")
+}
+
+type exploreCmd struct {
+	Name string `arg:"" help:"probe, noise, misclassified, shift, scale or perturb."`
+	inverterFlags
+	Images int    `help:"The first so many test images." default:"500"`
+	Out    string `help:"Folder for the sheet and the numbers." default:"explored" placeholder:"DIR"`
+}
+
+// Help lists the experiments.
+func (exploreCmd) Help() string {
+	var s strings.Builder
+	s.WriteString("Experiments:\n")
+	for _, x := range explore.Experiments() {
+		fmt.Fprintf(&s, "  %-14s %s\n", x.Name, x.Title)
+	}
+	s.WriteString("\nExample:\n  afterimage explore noise runs/inverter --out explored")
+	return s.String()
+}
+
+// Run makes one experiment.
+func (c *exploreCmd) Run(e *env) error {
+	if _, err := explore.Find(c.Name); err != nil {
+		return err
+	}
+	if c.Images < 2 {
+		return errors.New("--images must be at least 2")
+	}
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	v, set, other, err := c.open(e, b, s)
+	if err != nil {
+		return err
+	}
+	r, err := explore.Run(c.Name, explore.Subject{Name: "inverter", Network: explore.FromInverter(b, v), Test: set.Test, Train: set.Train,
+		Images: c.Images, Seed: c.Seed, Independent: other})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(e.out).Encode(r)
+	}
+	for _, st := range r.Stats {
+		fmt.Fprintf(e.out, "%-40s %v %s\n", st.Name, st.Estimate, st.Unit)
+	}
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return err
+	}
+	if err := explore.WriteJSON(filepath.Join(c.Out, c.Name+".json"), r); err != nil {
+		return err
+	}
+	if r.Sheet != nil {
+		path := filepath.Join(c.Out, c.Name+".png")
+		if err := explore.SaveSheet(path, r.Sheet); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.out, "wrote", path)
+	}
+	return nil
+}
