@@ -73,6 +73,8 @@ func unary(op tensor.UnaryOp, a, b float32) func(dst, x []float32) {
 		return func(dst, x []float32) { vec.Clamp(dst, x, a, b) }
 	case tensor.Affine:
 		return func(dst, x []float32) { vec.Affine(dst, x, a, b) }
+	case tensor.InRange:
+		return func(dst, x []float32) { vec.InRange(dst, x, a, b) }
 	}
 	return nil
 }
@@ -158,7 +160,11 @@ func (b *Backend) rowwise(f func(dst, x, v []float32), d, x, y []float32, outer,
 }
 
 func commutes(op tensor.BinaryOp) bool {
-	return op == tensor.Add || op == tensor.Mul || op == tensor.Max || op == tensor.Min
+	switch op {
+	case tensor.Add, tensor.Mul, tensor.Max, tensor.Min, tensor.Equal:
+		return true
+	}
+	return false
 }
 
 func same(op tensor.BinaryOp) func(dst, x, y []float32) {
@@ -177,6 +183,10 @@ func same(op tensor.BinaryOp) func(dst, x, y []float32) {
 		return vec.Min
 	case tensor.ReLUMask:
 		return vec.ReLUGrad
+	case tensor.Greater:
+		return vec.Greater
+	case tensor.Equal:
+		return vec.Equal
 	}
 	return nil
 }
@@ -195,6 +205,10 @@ func scalar(op tensor.BinaryOp) func(dst, x []float32, s float32) {
 		return vec.MaxScalar
 	case tensor.Min:
 		return vec.MinScalar
+	case tensor.Greater:
+		return vec.GreaterScalar
+	case tensor.Equal:
+		return vec.EqualScalar
 	}
 	return nil
 }
@@ -211,6 +225,16 @@ func row(op tensor.BinaryOp) func(dst, x, v []float32) {
 		return vec.DivRow
 	}
 	return nil
+}
+
+// Select chooses element by element; see tensor.Backend.
+func (b *Backend) Select(dst, cond, x, y *tensor.Tensor) {
+	if !f32(dst, cond, x, y) {
+		b.Backend.Select(dst, cond, x, y)
+		return
+	}
+	d, c, xs, ys := host(dst), host(cond), host(x), host(y)
+	b.split(len(d), chunk, func(lo, hi int) { vec.Select(d[lo:hi], c[lo:hi], xs[lo:hi], ys[lo:hi]) })
 }
 
 // Softmax works along the last axis; see tensor.Backend.

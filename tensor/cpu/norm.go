@@ -75,6 +75,11 @@ func (b *Backend) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, ga
 		b.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
 		return
 	}
+	if dres != nil && y != nil {
+		// The masked cotangent is wanted by itself: what follows reads it instead of dy and y.
+		b.Binary(tensor.ReLUMask, dres, dy, y)
+		dy, y = dres, nil
+	}
 	g, s, out, c := host(dy), host(x), host(y), x.Dim(-1)
 	mu, rs, ga := host(mean), host(rstd), host(gamma)
 	m, outer := len(s)/c, len(ga)/c
@@ -94,14 +99,9 @@ func (b *Backend) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, ga
 		b.normInput(host(dx), g, s, out, p.sums, mu, rs, x, gamma)
 	}
 	p.done()
-	if dres == nil {
-		return
-	}
-	if out == nil {
+	if dres != nil && dres != dy {
 		b.Cast(dres, dy)
-		return
 	}
-	b.Binary(tensor.ReLUMask, dres, dy, y)
 }
 
 // normInput is the dx part of NormBackward.

@@ -92,18 +92,25 @@ func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 	})
 }
 
-// maxWindow finds, for each channel, the maximum of the kh×kw window whose corner is (top, left).
+// maxWindow finds, for each channel, the maximum of the kh×kw window whose corner is (top, left). The
+// first pixel begins the comparison, so that a window of −Inf has a winner too.
 func maxWindow(y []float32, at []int32, x []float32, h, w, c, top, left, kh, kw int) {
-	for k := range y {
-		y[k], at[k] = float32(math.Inf(-1)), -1
+	u0, u1 := max(top, 0), min(top+kh, h)
+	v0, v1 := max(left, 0), min(left+kw, w)
+	if u0 >= u1 || v0 >= v1 { // padding alone: the reference's answer
+		vec.Fill(y, float32(math.Inf(-1)))
+		clear(at)
+		return
 	}
-	for u := max(top, 0); u < min(top+kh, h); u++ {
-		for v := max(left, 0); v < min(left+kw, w); v++ {
-			pos := u*w + v
-			for k, val := range x[pos*c : (pos+1)*c] {
-				if best := y[k]; val > best || at[k] < 0 || val != val && best == best {
-					y[k], at[k] = val, int32(pos)
-				}
+	first := u0*w + v0
+	copy(y, x[first*c:(first+1)*c])
+	for k := range at {
+		at[k] = int32(first)
+	}
+	for u := u0; u < u1; u++ {
+		for v := v0; v < v1; v++ {
+			if pos := u*w + v; pos != first {
+				vec.MaxIndex(y, at, x[pos*c:(pos+1)*c], int32(pos))
 			}
 		}
 	}
@@ -117,9 +124,11 @@ func (b *Backend) PoolGather(y, x, idx *tensor.Tensor) {
 	}
 	d, s, at := host(y), host(x), tensor.Host[int32](idx)
 	b.pool.Run(y.Dim(0), func(n int) {
-		c, per, img := y.Dim(3), len(d)/y.Dim(0), len(s)/x.Dim(0)
-		for i := n * per; i < (n+1)*per; i++ {
-			d[i] = s[n*img+int(at[i])*c+i%c]
+		c, per, img := y.Dim(3), len(d)/y.Dim(0), s[n*len(s)/x.Dim(0):]
+		for i := n * per; i < (n+1)*per; i += c {
+			for k, pos := range at[i : i+c] {
+				d[i+k] = img[int(pos)*c+k]
+			}
 		}
 	})
 }
@@ -134,8 +143,11 @@ func (b *Backend) PoolScatter(dx, dy, idx *tensor.Tensor) {
 	b.pool.Run(dx.Dim(0), func(n int) {
 		c, per, img := dx.Dim(3), len(g)/dx.Dim(0), len(d)/dx.Dim(0)
 		clear(d[n*img : (n+1)*img])
-		for i := n * per; i < (n+1)*per; i++ {
-			d[n*img+int(at[i])*c+i%c] += g[i]
+		dx := d[n*img : (n+1)*img]
+		for i := n * per; i < (n+1)*per; i += c {
+			for k, pos := range at[i : i+c] {
+				dx[int(pos)*c+k] += g[i+k]
+			}
 		}
 	})
 }
