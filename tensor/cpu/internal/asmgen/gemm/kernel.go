@@ -55,7 +55,7 @@ var (
 	b        = reg.RCX
 	stepB    = reg.R15
 	k        = reg.RAX // also a temporary while a segment begins
-	startC   = reg.R8 // the pointers into C share registers with those into A
+	startC   = reg.R8  // the pointers into C share registers with those into A
 	rowC     = reg.R9
 	groupC   = reg.R10
 	group    = reg.R11

@@ -1,0 +1,152 @@
+package conv
+
+import (
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// WeightGradWinograd is WeightGrad by Winograd's algorithm; see ForwardWinograd.
+func (s Shape) WeightGradWinograd(p *par.Pool, dw, x, dy []float32) {
+	s.weightGradWinograd(micro.Best(), p, dw, x, dy)
+}
+
+// winogradStep is the number of tiles that are mapped and multiplied at a time. It decides the
+// order of the sum, so it is the same for every shape.
+const winogradStep = 4 * micro.MaxRows
+
+// winogradDW is one call: dw in blocks of output and input channels, times parts of the tiles.
+// Each part of a block is summed in the mapped space, in scratch memory that stays in the
+// second-level cache, mapped back to nine taps, and left to be added to the other parts in order.
+type winogradDW struct {
+	Shape
+	v                micro.Variant
+	p                *par.Pool
+	x, dy            []float32
+	sum              []float32 // parts copies of dw
+	parts            int
+	tiles            int // over all images
+	tilesH, tilesW   int
+	blocksM, blocksN int
+}
+
+func (s Shape) weightGradWinograd(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
+	s.check("WeightGradWinograd", x, dw, dy)
+	s.mustWinograd("WeightGradWinograd")
+	w := winogradDW{Shape: s, v: v, p: p, x: x, dy: dy, sum: dw,
+		tilesH: ceil(s.OutH(), 4), tilesW: ceil(s.OutW(), 4),
+		blocksM: ceil(s.O, gradBlockM), blocksN: ceil(s.C, gradBlockN)}
+	w.tiles = s.N * w.tilesH * w.tilesW
+	if w.tiles == 0 {
+		clear(dw)
+		return
+	}
+	blocks := w.blocksM * w.blocksN
+	w.parts = max(1, min(gradParts, ceil(gradItems, blocks), w.tiles/winogradStep))
+	if w.parts > 1 {
+		w.sum = p.Borrow(w.parts * len(dw))
+	}
+	p.Run(w.parts*blocks, func(i int) {
+		part, b := i%w.parts, i/w.parts
+		w.block(part, b/w.blocksN, b%w.blocksN, w.sum[part*len(dw):][:len(dw)])
+	})
+	if w.parts > 1 {
+		const chunk = 4096
+		p.Run(ceil(len(dw), chunk), func(i int) {
+			sumParts(v, dw[i*chunk:min(len(dw), (i+1)*chunk)], w.sum[i*chunk:], len(dw), w.parts)
+		})
+		p.Return(w.sum)
+	}
+}
+
+// A gradBlock is the scratch memory of one block and its place in dw.
+type gradBlock struct {
+	m0, m1, n0, n1         int // output channels, input channels
+	rowY, rowV             int // strides between tiles
+	planeY, planeV, planeU int // strides between positions
+	y, v, u                []float32
+	tmp                    []float32
+	fx, fy                 patcher
+}
+
+// block computes one block of dw for one part of the tiles.
+func (w *winogradDW) block(part, bm, bn int, dw []float32) {
+	b := gradBlock{m0: bm * w.O / w.blocksM, m1: (bm + 1) * w.O / w.blocksM, n0: bn * gradBlockN,
+		n1: min(w.C, (bn+1)*gradBlockN)}
+	m, n := b.m1-b.m0, b.n1-b.n0
+	b.rowY, b.rowV = ceil(m, 16)*16, ceil(n, 16)*16
+	b.planeY, b.planeV = oddLines(winogradStep*b.rowY), oddLines(winogradStep*b.rowV)
+	b.planeU = oddLines(m * b.rowV)
+	patch := positions * max(w.C, w.O)
+	scratch := w.p.Borrow(positions*(b.planeY+b.planeV+b.planeU) + mapTmp + patch)
+	defer w.p.Return(scratch)
+	rest := scratch
+	cut := func(n int) []float32 {
+		s := rest[:n]
+		rest = rest[n:]
+		return s
+	}
+	b.y, b.v, b.u = cut(positions*b.planeY), cut(positions*b.planeV), cut(positions*b.planeU)
+	b.tmp = cut(mapTmp)
+	b.fx = patcher{h: w.H, w: w.W, c: w.C, x: w.x, size: 6, patch: rest}
+	b.fy = patcher{h: w.OutH(), w: w.OutW(), c: w.O, x: w.dy, size: 4, patch: rest}
+	beta := float32(0)
+	for t := part * w.tiles / w.parts; t < (part+1)*w.tiles/w.parts; t += winogradStep {
+		tiles := min(winogradStep, (part+1)*w.tiles/w.parts-t)
+		w.mapTiles(&b, t, tiles)
+		w.multiply(&b, tiles, beta)
+		beta = 1
+	}
+	back := weightGradMap()
+	for o := b.m0; o < b.m1; o++ {
+		for c := 0; c < n; c += 16 {
+			back.apply(w.v, dw[o*9*w.C+b.n0+c:], 3*w.C, w.C, b.u[(o-b.m0)*b.rowV+c:], 6*b.planeU,
+				b.planeU, min(16, n-c), b.tmp)
+		}
+	}
+}
+
+// mapTiles maps the block's channels of tiles t.. of x and of dy.
+func (w *winogradDW) mapTiles(b *gradBlock, t, tiles int) {
+	in, grad := inputMap(), gradMap()
+	for i := range tiles {
+		n, ty, tx := tileAt(t+i, w.tilesH, w.tilesW)
+		src, row, pix := b.fx.at(n, 4*ty-w.PadTop, 4*tx-w.PadLeft)
+		for c := b.n0; c < b.n1; c += 16 {
+			in.apply(w.v, b.v[i*b.rowV+c-b.n0:], 6*b.planeV, b.planeV, src[c:], row, pix,
+				min(16, b.n1-c), b.tmp)
+		}
+		src, row, pix = b.fy.at(n, 4*ty, 4*tx)
+		for o := b.m0; o < b.m1; o += 16 {
+			grad.apply(w.v, b.y[i*b.rowY+o-b.m0:], 6*b.planeY, b.planeY, src[o:], row, pix,
+				min(16, b.m1-o), b.tmp)
+		}
+	}
+}
+
+// multiply adds, for each position, the product (channels of dy × tiles) times (tiles × channels
+// of x).
+func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32) {
+	seg := [1]micro.Seg{{K: tiles}}
+	g := micro.Args{A: b.y, B: b.v, C: b.u, Segs: seg[:], StepA: b.rowY, StepB: b.rowV, Alpha: 1,
+		Beta: beta}
+	g.SetRows(1, b.rowV)
+	m, n := b.m1-b.m0, b.n1-b.n0
+	parts := ceil(m, micro.MaxRows)
+	most, fewer := ceil(m, parts), parts*ceil(m, parts)-m // the last ones have one less
+	for xi := range positions {
+		for c := 0; c < n; c += micro.MaxCols {
+			g.Cols = min(micro.MaxCols, n-c)
+			g.BOff = xi*b.planeV + c
+			g.AOff, g.COff = xi*b.planeY, xi*b.planeU+c
+			for i := range parts {
+				g.Rows = most
+				if i >= parts-fewer {
+					g.Rows--
+				}
+				micro.Mul(w.v, &g)
+				g.AOff += g.Rows
+				g.COff += g.Rows * b.rowV
+			}
+		}
+	}
+}

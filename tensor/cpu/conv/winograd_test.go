@@ -1,0 +1,135 @@
+package conv
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"afterimage/tensor/cpu/gemm/micro"
+)
+
+// winogradTolerance bounds |error| / the largest sum of magnitudes of the products in one output.
+// (The largest, because errors spread over a tile.) With the points 0, ±1, ±2 the rows of Bᵀ, G
+// and Aᵀ multiply magnitudes by up to 10, 2/3 and 18 in each dimension, most of which cancels; the
+// largest error seen over the shapes below is half of this bound.
+const winogradTolerance = 56.0 / (1 << 24)
+
+// TestMapsAgree compares the assembly of the maps with their plain Go definition, and both with
+// the guards around them.
+func TestMapsAgree(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	for _, m := range []lineMap{inputMap(), outputMap(), weightMap(), gradMap(), weightGradMap()} {
+		for lanes := 1; lanes <= 16; lanes++ {
+			const row, pix, rowDst, pixDst = 150, 20, 170, 23
+			src := random(rng, 5*row+5*pix+lanes)
+			tmp := make([]float32, mapTmp)
+			var want []float32
+			for _, v := range micro.Variants() {
+				dst := make([]float32, 6*rowDst+6*pixDst+40)
+				for i := range dst {
+					dst[i] = guard
+				}
+				m.apply(v, dst, rowDst, pixDst, src, row, pix, lanes, tmp)
+				if want == nil {
+					want = dst
+				}
+				for i := range dst {
+					if (want[i] == guard) != (dst[i] == guard) {
+						t.Fatalf("map %d, %v, %d lanes: element %d written by one only", m.kind, v, lanes, i)
+					}
+					// The same few operations, fused or not.
+					if math.Abs(float64(dst[i]-want[i])) > 1e-4 {
+						t.Fatalf("map %d, %v, %d lanes: element %d is %g, want %g", m.kind, v, lanes, i,
+							dst[i], want[i])
+					}
+				}
+			}
+		}
+	}
+}
+
+// worst returns the largest error relative to the largest magnitude.
+func (r *reference) worst(got []float32) float64 {
+	w, mag := 0.0, 1e-30
+	for i, g := range got {
+		e := math.Abs(float64(g) - r.sum[i])
+		if e != e {
+			return math.Inf(1)
+		}
+		w, mag = max(w, e), max(mag, r.mag[i])
+	}
+	return w / mag
+}
+
+func TestWinograd(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	odd := Square(2, 9, 14, 20, 37, 3, 1, 1)
+	odd.PadTop, odd.PadLeft, odd.PadBottom, odd.PadRight = 0, 2, 1, 1
+	for _, s := range []Shape{
+		Square(2, 8, 8, 16, 16, 3, 1, 1), Square(3, 4, 4, 33, 48, 3, 1, 1),
+		Square(1, 32, 32, 16, 24, 3, 1, 1), Square(1, 7, 7, 8, 70, 3, 1, 1),
+		Square(5, 12, 12, 40, 8, 3, 1, 0), Square(1, 15, 15, 64, 64, 3, 1, 2),
+		Square(1, 8, 8, 256, 24, 3, 1, 1), Square(0, 8, 8, 16, 16, 3, 1, 1), odd,
+	} {
+		checkWinograd(t, rng, s)
+	}
+}
+
+func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
+	t.Helper()
+	nx, ny := s.N*s.H*s.W*s.C, s.N*s.OutH()*s.OutW()*s.O
+	nw := s.O * 9 * s.C
+	x, w, dy, bias := random(rng, nx), random(rng, nw), random(rng, ny), random(rng, s.O)
+	ry, rx, rw := newReference(ny), newReference(nx), newReference(nw)
+	visit(s, func(iy, ix, iw int) {
+		fx, fw, fy := float64(x[ix]), float64(w[iw]), float64(dy[iy])
+		ry.add(iy, fx*fw)
+		rx.add(ix, fy*fw)
+		rw.add(iw, fy*fx)
+	})
+	for i := range ny {
+		ry.add(i, float64(bias[i%s.O]))
+	}
+	for _, v := range micro.Variants() {
+		var first [3][]float32
+		for _, p := range pools(t) {
+			what := fmt.Sprintf("%v, %d threads, %+v", v, p.Threads(), s)
+			got := [3][]float32{
+				guarded(t, what, ny, func(y []float32) { s.forwardWinograd(v, p, y, x, w, bias) }),
+				guarded(t, what, nx, func(dx []float32) { s.inputGradWinograd(v, p, dx, dy, w) }),
+				guarded(t, what, nw, func(dw []float32) { s.weightGradWinograd(v, p, dw, x, dy) }),
+			}
+			if first[0] == nil {
+				first = got
+				for d, r := range []*reference{ry, rx, rw} {
+					if e := r.worst(got[d]); e > winogradTolerance {
+						t.Errorf("direction %d: %s: relative error %.3g ulp", d, what, e*(1<<24))
+					}
+				}
+			}
+			for d := range got {
+				if !slices.Equal(got[d], first[d]) {
+					t.Fatalf("direction %d: %s: bits differ from 1 thread", d, what)
+				}
+			}
+		}
+	}
+}
+
+// TestWinogradPays states which layers of the networks here take this path.
+func TestWinogradPays(t *testing.T) {
+	for _, c := range []struct {
+		s    Shape
+		want bool
+	}{
+		{Square(1, 32, 32, 64, 64, 3, 1, 1), true}, {Square(1, 4, 4, 512, 512, 3, 1, 1), true},
+		{Square(1, 32, 32, 16, 16, 3, 1, 1), false}, {Square(1, 32, 32, 64, 64, 3, 2, 1), false},
+		{Square(1, 2, 2, 64, 64, 3, 1, 1), false}, {Square(1, 32, 32, 64, 64, 1, 1, 0), false},
+	} {
+		if got := c.s.Winograd(); got != c.want {
+			t.Errorf("Winograd() = %v for %+v", got, c.s)
+		}
+	}
+}

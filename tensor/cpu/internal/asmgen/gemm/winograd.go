@@ -1,0 +1,202 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A line is one of the one-dimensional maps of Winograd's algorithm F(4, 3): it emits code that
+// reads in and leaves its results in out, using tmp and the named constants.
+type line struct {
+	name      string
+	doc       string
+	inN, outN int
+	consts    []float32
+	emit      func(w *winogradCode, in, out, tmp []reg.VecPhysical)
+}
+
+// winogradCode emits vector arithmetic in the order destination first.
+type winogradCode struct {
+	c      *build.Context
+	consts map[float32]reg.VecPhysical
+}
+
+func (w *winogradCode) add(d, a, b reg.VecPhysical) { w.c.VADDPS(b, a, d) }
+func (w *winogradCode) sub(d, a, b reg.VecPhysical) { w.c.VSUBPS(b, a, d) } // a - b
+func (w *winogradCode) move(d, a reg.VecPhysical)   { w.c.VMOVAPS(a, d) }
+func (w *winogradCode) mul(d reg.VecPhysical, k float32, a reg.VecPhysical) {
+	w.c.VMULPS(w.consts[k], a, d)
+}
+
+// fma sets d += k*a, and fnma sets d -= k*a.
+func (w *winogradCode) fma(d reg.VecPhysical, k float32, a reg.VecPhysical) {
+	w.c.VFMADD231PS(w.consts[k], a, d)
+}
+func (w *winogradCode) fnma(d reg.VecPhysical, k float32, a reg.VecPhysical) {
+	w.c.VFNMADD231PS(w.consts[k], a, d)
+}
+
+// The maps. Their matrices stand in package conv's plain Go versions.
+var lines = []line{
+	{"winogradInput", "x of 6×6 pixels to Bᵀ x B", 6, 6, []float32{2, 4, 5},
+		func(w *winogradCode, x, t, s []reg.VecPhysical) {
+			w.move(t[1], x[4])
+			w.fnma(t[1], 4, x[2]) // even part of t1, t2
+			w.move(s[0], x[3])
+			w.fnma(s[0], 4, x[1]) // odd part
+			w.sub(t[2], t[1], s[0])
+			w.add(t[1], t[1], s[0])
+			w.sub(t[3], x[4], x[2])
+			w.sub(s[1], x[3], x[1])
+			w.move(t[4], t[3])
+			w.fnma(t[4], 2, s[1])
+			w.fma(t[3], 2, s[1])
+			w.move(t[0], x[4])
+			w.fnma(t[0], 5, x[2])
+			w.fma(t[0], 4, x[0])
+			w.move(t[5], x[5])
+			w.fnma(t[5], 5, x[3])
+			w.fma(t[5], 4, x[1])
+		}},
+	{"winogradOutput", "m of 6×6 products to Aᵀ m A, 4×4 pixels", 6, 4, []float32{2, 4, 8},
+		func(w *winogradCode, m, y, s []reg.VecPhysical) {
+			w.add(s[0], m[1], m[2])
+			w.sub(y[1], m[1], m[2])
+			w.add(s[1], m[3], m[4])
+			w.sub(s[2], m[3], m[4])
+			w.add(y[0], m[0], s[0])
+			w.add(y[0], y[0], s[1])
+			w.add(y[3], y[1], m[5])
+			w.fma(y[3], 8, s[2])
+			w.fma(y[1], 2, s[2])
+			w.move(y[2], s[0])
+			w.fma(y[2], 4, s[1])
+		}},
+	{"winogradWeight", "g of 3×3 taps to G g Gᵀ", 3, 6, []float32{1. / 4, 1. / 6, 1. / 12, 1. / 24},
+		func(w *winogradCode, g, u, s []reg.VecPhysical) {
+			w.mul(u[0], 1./4, g[0])
+			w.add(s[0], g[0], g[2])
+			w.sub(s[1], g[1], s[0])
+			w.mul(u[2], 1./6, s[1])
+			w.add(s[1], g[1], s[0])
+			w.c.VPXORD(u[1], u[1], u[1])
+			w.fnma(u[1], 1./6, s[1])
+			w.mul(u[3], 1./24, g[0])
+			w.fma(u[3], 1./6, g[2])
+			w.move(u[4], u[3])
+			w.fnma(u[4], 1./12, g[1])
+			w.fma(u[3], 1./12, g[1])
+			w.move(u[5], g[2])
+		}},
+	{"winogradGrad", "dy of 4×4 pixels to A dy Aᵀ", 4, 6, []float32{2, 4, 8},
+		func(w *winogradCode, y, z, s []reg.VecPhysical) {
+			w.move(z[0], y[0])
+			w.add(s[0], y[0], y[2])
+			w.add(s[1], y[1], y[3])
+			w.add(z[1], s[0], s[1])
+			w.sub(z[2], s[0], s[1])
+			w.move(z[3], y[0])
+			w.fma(z[3], 4, y[2])
+			w.mul(s[2], 2, y[1])
+			w.fma(s[2], 8, y[3])
+			w.sub(z[4], z[3], s[2])
+			w.add(z[3], z[3], s[2])
+			w.move(z[5], y[3])
+		}},
+	{"winogradWeightGrad", "du of 6×6 to Gᵀ du G, 3×3 taps", 6, 3,
+		[]float32{1. / 4, 1. / 6, 1. / 12, 1. / 24},
+		func(w *winogradCode, u, g, s []reg.VecPhysical) {
+			w.add(s[0], u[1], u[2])
+			w.sub(s[1], u[2], u[1])
+			w.add(s[2], u[3], u[4])
+			w.sub(s[3], u[3], u[4])
+			w.mul(g[0], 1./4, u[0])
+			w.fnma(g[0], 1./6, s[0])
+			w.fma(g[0], 1./24, s[2])
+			w.mul(g[1], 1./6, s[1])
+			w.fma(g[1], 1./12, s[3])
+			w.sub(s[2], s[2], s[0])
+			w.move(g[2], u[5])
+			w.fma(g[2], 1./6, s[2])
+		}},
+}
+
+// winograd adds, for each map L, a function
+//
+//	func name(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32,
+//		mask int)
+//
+// which applies L to the columns and then to the rows of a square of 16-float vectors, sixteen
+// channels at once. Strides between vectors are in bytes. Lanes without a bit in mask are neither
+// read nor written. tmp has room for 36 vectors.
+func winograd(c *build.Context) {
+	for _, l := range lines {
+		winogradMap(c, l)
+	}
+}
+
+func winogradMap(c *build.Context, l line) {
+	c.Function(l.name)
+	c.Attributes(4) // NOSPLIT
+	c.SignatureExpr("func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, " +
+		"tmp *float32, mask int)")
+	dst, rowDst, colDst, src, rowSrc, colSrc := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.R8, reg.R9
+	tmp, at := reg.R10, reg.RAX
+	c.Load(c.Param("dst"), dst)
+	c.Load(c.Param("rowDst"), rowDst)
+	c.Load(c.Param("colDst"), colDst)
+	c.Load(c.Param("src"), src)
+	c.Load(c.Param("rowSrc"), rowSrc)
+	c.Load(c.Param("colSrc"), colSrc)
+	c.Load(c.Param("tmp"), tmp)
+	c.Load(c.Param("mask"), reg.RAX)
+	c.KMOVW(reg.EAX, reg.K1)
+	w := &winogradCode{c, map[float32]reg.VecPhysical{}}
+	for i, k := range l.consts {
+		w.consts[k] = zmm[31-i]
+		c.MOVL(operand.U32(math.Float32bits(k)), reg.EAX)
+		c.VPBROADCASTD(reg.EAX, zmm[31-i])
+	}
+	// Two sets of registers in turn, so that a line need not wait for the stores of the one before.
+	pick := func(i int) (in, out, tmp []reg.VecPhysical) {
+		if i%2 == 1 {
+			return zmm[16:22], zmm[22:28], zmm[12:16]
+		}
+		return zmm[0:6], zmm[6:12], zmm[12:16]
+	}
+	for j := range l.inN {
+		x, t, s := pick(j)
+		c.MOVQ(src, at)
+		for i := range l.inN {
+			c.VMOVUPS_Z(mem(at, 0), reg.K1, x[i])
+			if i < l.inN-1 {
+				c.ADDQ(rowSrc, at)
+			}
+		}
+		c.ADDQ(colSrc, src)
+		l.emit(w, x, t, s)
+		for i := range l.outN {
+			c.VMOVUPS(t[i], mem(tmp, 64*(i*l.inN+j)))
+		}
+	}
+	for i := range l.outN {
+		x, t, s := pick(i)
+		for j := range l.inN {
+			c.VMOVUPS(mem(tmp, 64*(i*l.inN+j)), x[j])
+		}
+		l.emit(w, x, t, s)
+		c.MOVQ(dst, at)
+		for j := range l.outN {
+			c.VMOVUPS(t[j], reg.K1, mem(at, 0))
+			if j < l.outN-1 {
+				c.ADDQ(colDst, at)
+			}
+		}
+		c.ADDQ(rowDst, dst)
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
