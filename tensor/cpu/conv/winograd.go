@@ -200,7 +200,7 @@ func (q *winograd) item(t0, t1, p0, p1 int) {
 	v, rest := scratch[:positions*q.planeV], scratch[positions*q.planeV:]
 	m, rest := rest[:positions*q.planeM], rest[positions*q.planeM:]
 	tmp, patch := rest[:mapTmp], rest[mapTmp:]
-	f := patcher{h: q.inH, w: q.inW, c: q.k, x: q.in, size: 6, patch: patch}
+	f := patcher{h: q.inH, w: q.inW, c: q.k, c1: q.k, x: q.in, size: 6, patch: patch}
 	in := inputMap()
 	for t := t0; t < t1; t++ {
 		n, ty, tx := tileAt(t, q.tilesH, q.tilesW)
@@ -281,23 +281,24 @@ func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 	}
 }
 
-// A patcher gives square patches of an image [h w c]: in place if they lie inside, else copied
-// with zeros round them.
+// A patcher gives square patches of some channels of images [h w c]: in place if they lie inside,
+// else copied with zeros round them.
 type patcher struct {
 	h, w, c int
 	x       []float32
+	c0, c1  int // channels wanted
 	size    int
 	patch   []float32
-	row     int // channels of a pixel of patch
 }
 
 // at returns the patch of image n whose first pixel is (y, x), with its row and pixel strides.
 func (f *patcher) at(n, y, x int) (src []float32, row, pix int) {
 	image := f.x[n*f.h*f.w*f.c:][:f.h*f.w*f.c]
 	if y >= 0 && x >= 0 && y+f.size <= f.h && x+f.size <= f.w {
-		return image[(y*f.w+x)*f.c:], f.w * f.c, f.c
+		return image[(y*f.w+x)*f.c+f.c0:], f.w * f.c, f.c
 	}
-	row = f.size * f.c
+	pix = f.c1 - f.c0
+	row = f.size * pix
 	from, to := max(0, -x), min(f.size, f.w-x) // columns that exist
 	for i := range f.size {
 		d := f.patch[i*row:][:row]
@@ -305,9 +306,16 @@ func (f *patcher) at(n, y, x int) (src []float32, row, pix int) {
 			clear(d)
 			continue
 		}
-		clear(d[:from*f.c])
-		copy(d[from*f.c:to*f.c], image[((y+i)*f.w+x+from)*f.c:])
-		clear(d[to*f.c:])
+		clear(d[:from*pix])
+		clear(d[to*pix:])
+		src := image[((y+i)*f.w+x+from)*f.c+f.c0:]
+		if pix == f.c {
+			copy(d[from*pix:to*pix], src)
+			continue
+		}
+		for j := range to - from {
+			copy(d[(from+j)*pix:][:pix], src[j*f.c:])
+		}
 	}
-	return f.patch, row, f.c
+	return f.patch, row, pix
 }

@@ -76,7 +76,7 @@ func (w *winogradDW) block(part, bm, bn int, dw []float32) {
 	b.rowY, b.rowV = ceil(m, 16)*16, ceil(n, 16)*16
 	b.planeY, b.planeV = oddLines(winogradStep*b.rowY), oddLines(winogradStep*b.rowV)
 	b.planeU = oddLines(m * b.rowV)
-	patch := positions * max(w.C, w.O)
+	patch := positions * max(m, n)
 	scratch := w.p.Borrow(positions*(b.planeY+b.planeV+b.planeU) + mapTmp + patch)
 	defer w.p.Return(scratch)
 	rest := scratch
@@ -87,8 +87,9 @@ func (w *winogradDW) block(part, bm, bn int, dw []float32) {
 	}
 	b.y, b.v, b.u = cut(positions*b.planeY), cut(positions*b.planeV), cut(positions*b.planeU)
 	b.tmp = cut(mapTmp)
-	b.fx = patcher{h: w.H, w: w.W, c: w.C, x: w.x, size: 6, patch: rest}
-	b.fy = patcher{h: w.OutH(), w: w.OutW(), c: w.O, x: w.dy, size: 4, patch: rest}
+	b.fx = patcher{h: w.H, w: w.W, c: w.C, c0: b.n0, c1: b.n1, x: w.x, size: 6, patch: rest}
+	b.fy = patcher{h: w.OutH(), w: w.OutW(), c: w.O, c0: b.m0, c1: b.m1, x: w.dy, size: 4,
+		patch: rest}
 	beta := float32(0)
 	for t := part * w.tiles / w.parts; t < (part+1)*w.tiles/w.parts; t += winogradStep {
 		tiles := min(winogradStep, (part+1)*w.tiles/w.parts-t)
@@ -111,14 +112,14 @@ func (w *winogradDW) mapTiles(b *gradBlock, t, tiles int) {
 	for i := range tiles {
 		n, ty, tx := tileAt(t+i, w.tilesH, w.tilesW)
 		src, row, pix := b.fx.at(n, 4*ty-w.PadTop, 4*tx-w.PadLeft)
-		for c := b.n0; c < b.n1; c += 16 {
-			in.apply(w.v, b.v[i*b.rowV+c-b.n0:], 6*b.planeV, b.planeV, src[c:], row, pix,
-				min(16, b.n1-c), b.tmp)
+		for c := 0; c < b.n1-b.n0; c += 16 {
+			in.apply(w.v, b.v[i*b.rowV+c:], 6*b.planeV, b.planeV, src[c:], row, pix,
+				min(16, b.n1-b.n0-c), b.tmp)
 		}
 		src, row, pix = b.fy.at(n, 4*ty, 4*tx)
-		for o := b.m0; o < b.m1; o += 16 {
-			grad.apply(w.v, b.y[i*b.rowY+o-b.m0:], 6*b.planeY, b.planeY, src[o:], row, pix,
-				min(16, b.m1-o), b.tmp)
+		for o := 0; o < b.m1-b.m0; o += 16 {
+			grad.apply(w.v, b.y[i*b.rowY+o:], 6*b.planeY, b.planeY, src[o:], row, pix,
+				min(16, b.m1-b.m0-o), b.tmp)
 		}
 	}
 }
