@@ -14,7 +14,7 @@ import (
 //	h = Σ over pixels of ReLU(blocks(x)),  D(x, y) = w·h + b + (K·y)·h,  [N].
 //
 // For a one-hot y the last term is the usual inner product with the class's embedding; for logits
-// it is the same linear map (paper, equation 2). K is spectrally normalised as one matrix.
+// it is the same linear map (PAPER.md, equation 2). K is spectrally normalised as one matrix.
 //
 // Source: Miyato and Koyama, ICLR 2018; Brock et al., ICLR 2019, appendix B.
 type Discriminator struct {

@@ -25,7 +25,7 @@ import (
 //
 // so that G is never shown x: only D is, together with y.
 //
-// Source: Teterwak et al., ICML 2021, equations 2 to 4; PAPER.md for what was inferred.
+// Source: Teterwak et al., ICML 2021; PAPER.md, section 2, for what is stated and what inferred.
 type Trainer struct {
 	Config InverterConfig
 	Set    *data.Set
@@ -43,7 +43,10 @@ type Trainer struct {
 	collapsed  *nn.Param
 }
 
-// NewTrainer prepares the training of an inverter of m on b. scope is the one m lives in.
+// NewTrainer prepares the training of an inverter of m on b: data opened, both networks drawn from
+// the seed. It fills in the condition's width, Config.Net.Cond. m must stay alive as long as the
+// trainer; Close does not free it. Errors: a configuration, data set or classifier that does not
+// fit the others.
 func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trainer, error) {
 	cond, err := NewConditioner(m, c.Condition)
 	if err != nil {
@@ -198,8 +201,8 @@ const (
 	collapseChecks  = 3   // so many times running
 )
 
-// Inverter returns the inverter as it stands, in s: averaged weights, batch-norm statistics averaged over
-// training conditions, spectral-norm vectors of the weights in use. The training is not disturbed.
+// Inverter returns the inverter as it stands, in s: averaged weights and spectral-norm vectors,
+// batch-norm statistics averaged over training conditions. The training is not disturbed.
 func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 	v := &Inverter{Config: t.Config, G: NewGenerator(t.Config.Net), Cond: t.Cond}
 	t.ema.With(func() {
