@@ -204,6 +204,7 @@ func (q *winograd) item(t0, t1, p0, p1 int) {
 	in := inputMap()
 	for t := t0; t < t1; t++ {
 		n, ty, tx := tileAt(t, q.tilesH, q.tilesW)
+		f.prefetch(q.v, n, 4*(ty+1)-q.padTop+2, 4*tx-q.padLeft)
 		src, row, pix := f.at(n, 4*ty-q.padTop, 4*tx-q.padLeft)
 		for c := 0; c < q.k; c += 16 {
 			in.apply(q.v, v[(t-t0)*q.rowV+c:], 6*q.planeV, q.planeV, src[c:], row, pix,
@@ -264,6 +265,9 @@ func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 		n, ty, tx := tileAt(t, q.tilesH, q.tilesW)
 		rows, cols := min(4, q.outH-4*ty), min(4, q.outW-4*tx)
 		at := ((n*q.outH+4*ty)*q.outW + 4*tx) * q.o
+		if ahead := at + 8*q.o; p0 == 0 && ahead < len(q.out) { // two tiles on
+			micro.Prefetch(q.v, q.out[ahead:], q.outW*q.o, 4, 4*q.o)
+		}
 		for c := p0 * micro.MaxCols; c < min(q.o, p1*micro.MaxCols); c += 16 {
 			lanes := min(16, q.o-c)
 			src := m[(t-t0)*rowM+c-p0*micro.MaxCols:]
@@ -318,4 +322,13 @@ func (f *patcher) at(n, y, x int) (src []float32, row, pix int) {
 		}
 	}
 	return f.patch, row, pix
+}
+
+// prefetch asks for the four rows from row y on, four pixels wide: what the patch below a patch
+// adds to it.
+func (f *patcher) prefetch(v micro.Variant, n, y, x int) {
+	at := ((n*f.h+y)*f.w+x)*f.c + f.c0
+	if at >= 0 && at < len(f.x) {
+		micro.Prefetch(v, f.x[at:], f.w*f.c, 4, 4*f.c)
+	}
 }

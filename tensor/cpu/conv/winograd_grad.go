@@ -111,6 +111,8 @@ func (w *winogradDW) mapTiles(b *gradBlock, t, tiles int) {
 	in, grad := inputMap(), gradMap()
 	for i := range tiles {
 		n, ty, tx := tileAt(t+i, w.tilesH, w.tilesW)
+		b.fx.prefetch(w.v, n, 4*(ty+1)-w.PadTop+2, 4*tx-w.PadLeft)
+		b.fy.prefetch(w.v, n, 4*(ty+1), 4*tx)
 		src, row, pix := b.fx.at(n, 4*ty-w.PadTop, 4*tx-w.PadLeft)
 		for c := 0; c < b.n1-b.n0; c += 16 {
 			in.apply(w.v, b.v[i*b.rowV+c:], 6*b.planeV, b.planeV, src[c:], row, pix,
