@@ -5,6 +5,32 @@
 // input). What training changes besides the weights (running statistics, power iterations) is
 // returned through Updates and applied once, after the step.
 //
+// # Lifetimes
+//
+// The garbage collector sees a handle of some fifty bytes and not the hundred megabytes behind it,
+// so memory is given back in defined places. Four kinds of things live in a training, each as long
+// as its owner:
+//
+//	weights, optimizer state           the scope given to Init     the training
+//	what one step computes             the step's Graph            until Graph.Close
+//	an activation, within the step     Done, Tidy and Grad         until its last use
+//	new values of buffers              Updates                     until Apply or Discard
+//
+// The third line decides how much a step takes. A layer that has consumed a value calls Done on
+// it: "I shall not use this again". Where a gradient will be asked for, the value stays until the
+// last recorded VJP that reads it has run, and Grad then frees it in passing, so memory falls
+// while the backward pass climbs back. Where none will, it is gone at once; and a block wrapped in
+// Graph.Tidy leaves only its result behind, so that inference holds one block's activations
+// however deep the network.
+//
+// One thing must outlive the block that computes it: what a pass derives from parameters once and
+// uses again, such as a spectrally normalised weight or the scale into which evaluation folds a
+// batch norm. Derived keeps it, and hoists a copy to the scope the pass began in.
+//
+// Nothing here is freed by being forgotten, and nothing is used after it was freed without a panic
+// that names the op that made it. Because every step gives back what it took, the next one gets the
+// same blocks: after the second step a training asks the system for no more memory.
+//
 // Non-goals: kernels (a tensor.Backend), gradients (autodiff), losses and optimizers (nn/loss,
 // nn/optim), whole architectures (nn/models), tracing, layers that shape themselves on first use.
 //
@@ -16,5 +42,6 @@
 //  3. Activations are NHWC, convolution weights OHWI, linear weights [out in].
 //
 // Comes from: autodiff (Values) and tensor (memory, random numbers). Goes to: nn/models and gan,
-// which assemble layers; nn/optim, which moves parameters; nn/checkpoint's files by nn/models.
+// which assemble layers; nn/optim, which moves parameters; nn/checkpoint, whose files Store fills
+// and Restore reads.
 package nn

@@ -26,10 +26,12 @@ tensor/backendtest  : tensor tensor/ref
 autodiff            : tensor
 autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint
+nn/nntest           : nn
 nn/checkpoint       : tensor
 nn/data             : tensor
 nn/loss             : autodiff tensor nn
-nn/optim            : tensor nn
+nn/onnx             : autodiff tensor
+nn/optim            : autodiff tensor nn
 nn/models           : autodiff tensor nn nn/checkpoint
 nn/attack           : autodiff tensor nn nn/loss nn/models
 nn/train            : autodiff tensor nn nn/…

@@ -6,12 +6,22 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// TestExportsAreDocumented fails on an exported identifier without a doc comment and on a package
-// without doc.go.
+// docPage is what the page that begins a package has to say besides what the package is for.
+var docPage = []*regexp.Regexp{
+	regexp.MustCompile(`(Non-goals|Not its purpose|Not here|It is not):`),
+	regexp.MustCompile(`[Ii]nvariants`),
+	regexp.MustCompile(`Comes from:`),
+	regexp.MustCompile(`Goes to:`),
+}
+
+// TestExportsAreDocumented fails on an exported identifier without a doc comment, on a package
+// without doc.go, and on a doc.go that leaves out what docPage asks for. A program's comment may
+// stand in any of its files.
 func TestExportsAreDocumented(t *testing.T) {
 	const root = "../.."
 	hasDoc, packages := map[string]bool{}, map[string]bool{}
@@ -34,7 +44,13 @@ func TestExportsAreDocumented(t *testing.T) {
 			return err
 		}
 		if f.Name.Name == "main" {
+			hasDoc[dir] = hasDoc[dir] || f.Doc != nil
 			return nil // nothing of a program is importable
+		}
+		for _, r := range docPage {
+			if d.Name() == "doc.go" && !r.MatchString(f.Doc.Text()) {
+				t.Errorf("%s says nothing that matches %q", path, r)
+			}
 		}
 		for _, decl := range f.Decls {
 			for _, name := range undocumented(decl) {

@@ -2,7 +2,7 @@
 // memory.
 //
 // [New] builds a network from its name. Names of parameters are those of the published checkpoints,
-// so that third-party weights load without a table; [Load] turns PyTorch's layouts into ours.
+// so that third-party weights load without a table; [LoadFile] turns PyTorch's layouts into ours.
 //
 // Non-goals: training (nn/train), generators and discriminators (gan), networks built at run time
 // from a description.
