@@ -28,6 +28,11 @@
 // s-th pixel: no zeros are inserted. The gradient with respect to the weights is, for each tap, the
 // product dyᵀ·x over all pixels; there a segment of the kernel is a row of pixels.
 //
+// # Fewer multiplications
+//
+// 3×3 filters of stride 1, most of the work of the networks here, have a second implementation by
+// Winograd's algorithm, in functions of their own because it rounds differently; see winograd.go.
+//
 // Non-goals: other layouts and types, transposed convolution as an operation of its own (it is
 // InputGrad), tuning at run time. Grouped convolution is right but not fast.
 //
@@ -35,8 +40,9 @@
 //
 //  1. The bits of a result depend on the operands and the Shape, not on the number of threads.
 //     Forward and InputGrad give an image the same bits whatever the batch it is in.
-//  2. Only products of an input pixel inside the image enter a sum; every such product does, so
-//     NaN and infinities propagate exactly to the outputs whose window holds them.
+//  2. In the direct functions only products of an input pixel inside the image enter a sum, and
+//     every such product does: NaN and infinities propagate exactly to the outputs whose window
+//     holds them. Winograd's spread over a tile.
 //  3. Every element of the result is written, and nothing else.
 //
 // Comes from: tensor/cpu. Goes to: packages gemm and gemm/micro.

@@ -31,17 +31,42 @@ import (
 // positions is the number of points in a tile.
 const positions = 36
 
-// winogradChannels is the number of channels, on both sides, from which the savings outweigh the
-// maps: at 16 the direct kernel is as fast, at 32 this one takes two thirds of its time.
-const winogradChannels = 32
+// A Direction is one of the three linear maps that a convolution consists of.
+type Direction int
 
-// Winograd reports whether F(4×4, 3×3) applies and pays: a 3×3 filter with stride 1, no dilation,
-// one group and at most two pixels of padding, at least 32 channels on both sides, and an output
-// that fills its 4×4 tiles well enough.
-func (s Shape) Winograd() bool {
-	tiles := ceil(s.OutH(), 4) * ceil(s.OutW(), 4)
-	return s.winogradApplies() && min(s.C, s.O) >= winogradChannels &&
-		2*tiles*positions <= 9*s.OutH()*s.OutW()
+// The directions, by what they compute.
+const (
+	DirForward    Direction = iota // y from x and w
+	DirInputGrad                   // dx from dy and w
+	DirWeightGrad                  // dw from x and dy
+)
+
+const (
+	// winogradChannels is the number of channels from which the savings outweigh the maps: at 8
+	// the direct kernels are as fast, at 16 these take two thirds to all of their time, at 64 less
+	// than half.
+	winogradChannels = 16
+	// winogradTiles is the number of tiles over all images from which mapping the weights pays.
+	winogradTiles = 16
+)
+
+// Winograd reports whether F(4×4, 3×3) applies and is faster than the direct kernel: a 3×3 filter
+// with stride 1, no dilation, one group and at most two pixels of padding; at least 16 channels to
+// sum over (for the gradient of the weights, on both sides); an output that fills its 4×4 tiles
+// well enough, and at least 16 tiles in the batch. The answer depends on nothing but the shape.
+func (s Shape) Winograd(d Direction) bool {
+	if !s.winogradApplies() {
+		return false
+	}
+	h, w, k := s.OutH(), s.OutW(), s.C
+	switch d {
+	case DirInputGrad:
+		h, w, k = s.H, s.W, s.O
+	case DirWeightGrad:
+		k = min(s.C, s.O)
+	}
+	tiles := ceil(h, 4) * ceil(w, 4)
+	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= winogradTiles
 }
 
 func (s Shape) winogradApplies() bool {

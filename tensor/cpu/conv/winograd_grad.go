@@ -14,6 +14,10 @@ func (s Shape) WeightGradWinograd(p *par.Pool, dw, x, dy []float32) {
 // order of the sum, so it is the same for every shape.
 const winogradStep = 4 * micro.MaxRows
 
+// winogradBlock bounds the channels of a block. Each tile of x is mapped once for each block of
+// output channels that needs it, so blocks are as large as the cache bears.
+const winogradBlock = 128
+
 // winogradDW is one call: dw in blocks of output and input channels, times parts of the tiles.
 // Each part of a block is summed in the mapped space, in scratch memory that stays in the
 // second-level cache, mapped back to nine taps, and left to be added to the other parts in order.
@@ -34,7 +38,7 @@ func (s Shape) weightGradWinograd(v micro.Variant, p *par.Pool, dw, x, dy []floa
 	s.mustWinograd("WeightGradWinograd")
 	w := winogradDW{Shape: s, v: v, p: p, x: x, dy: dy, sum: dw,
 		tilesH: ceil(s.OutH(), 4), tilesW: ceil(s.OutW(), 4),
-		blocksM: ceil(s.O, gradBlockM), blocksN: ceil(s.C, gradBlockN)}
+		blocksM: ceil(s.O, winogradBlock), blocksN: ceil(s.C, winogradBlock)}
 	w.tiles = s.N * w.tilesH * w.tilesW
 	if w.tiles == 0 {
 		clear(dw)
@@ -70,8 +74,8 @@ type gradBlock struct {
 
 // block computes one block of dw for one part of the tiles.
 func (w *winogradDW) block(part, bm, bn int, dw []float32) {
-	b := gradBlock{m0: bm * w.O / w.blocksM, m1: (bm + 1) * w.O / w.blocksM, n0: bn * gradBlockN,
-		n1: min(w.C, (bn+1)*gradBlockN)}
+	b := gradBlock{m0: bm * w.O / w.blocksM, m1: (bm + 1) * w.O / w.blocksM, n0: bn * winogradBlock,
+		n1: min(w.C, (bn+1)*winogradBlock)}
 	m, n := b.m1-b.m0, b.n1-b.n0
 	b.rowY, b.rowV = ceil(m, 16)*16, ceil(n, 16)*16
 	b.planeY, b.planeV = oddLines(winogradStep*b.rowY), oddLines(winogradStep*b.rowV)

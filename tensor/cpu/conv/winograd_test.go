@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
 )
 
 // winogradTolerance bounds |error| / the largest sum of magnitudes of the products in one output.
@@ -122,14 +123,41 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 func TestWinogradPays(t *testing.T) {
 	for _, c := range []struct {
 		s    Shape
-		want bool
+		want [3]bool // forward, input gradient, weight gradient
 	}{
-		{Square(1, 32, 32, 64, 64, 3, 1, 1), true}, {Square(1, 4, 4, 512, 512, 3, 1, 1), true},
-		{Square(1, 32, 32, 16, 16, 3, 1, 1), false}, {Square(1, 32, 32, 64, 64, 3, 2, 1), false},
-		{Square(1, 2, 2, 64, 64, 3, 1, 1), false}, {Square(1, 32, 32, 64, 64, 1, 1, 0), false},
+		{Square(1, 32, 32, 64, 64, 3, 1, 1), [3]bool{true, true, true}},
+		{Square(64, 4, 4, 512, 512, 3, 1, 1), [3]bool{true, true, true}},
+		{Square(1, 32, 32, 3, 64, 3, 1, 1), [3]bool{false, true, false}}, // the first layer
+		{Square(1, 32, 32, 64, 3, 3, 1, 1), [3]bool{true, false, false}}, // the last of a generator
+		{Square(1, 8, 8, 64, 64, 3, 1, 1), [3]bool{}},                    // few tiles
+		{Square(9, 32, 32, 64, 64, 3, 2, 1), [3]bool{}},
+		{Square(9, 2, 2, 64, 64, 3, 1, 1), [3]bool{}},
+		{Square(9, 32, 32, 64, 64, 1, 1, 0), [3]bool{}},
 	} {
-		if got := c.s.Winograd(); got != c.want {
-			t.Errorf("Winograd() = %v for %+v", got, c.s)
+		for d, want := range c.want {
+			if got := c.s.Winograd(Direction(d)); got != want {
+				t.Errorf("Winograd(%d) = %v for %+v", d, got, c.s)
+			}
+		}
+	}
+}
+
+// TestWinogradBatchIndependence: the bits of an image do not depend on the others.
+func TestWinogradBatchIndependence(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	p := par.New(2)
+	defer p.Close()
+	s := Square(7, 10, 10, 24, 40, 3, 1, 1)
+	x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*9*s.C)
+	y := make([]float32, s.N*s.OutH()*s.OutW()*s.O)
+	s.ForwardWinograd(p, y, x, w, nil)
+	one := s
+	one.N = 1
+	y1 := make([]float32, len(y)/s.N)
+	for n := range s.N {
+		one.ForwardWinograd(p, y1, x[n*len(x)/s.N:(n+1)*len(x)/s.N], w, nil)
+		if !slices.Equal(y1, y[n*len(y1):(n+1)*len(y1)]) {
+			t.Fatalf("image %d alone differs from the batch", n)
 		}
 	}
 }
