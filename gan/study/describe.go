@@ -1,0 +1,200 @@
+package study
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"afterimage/gan"
+	"afterimage/nn"
+	"afterimage/nn/data"
+	"afterimage/nn/models"
+)
+
+// A Description states what a study would take, from the shapes alone: nothing is allocated.
+type Description struct {
+	Study       string                  `json:"study"`
+	Dataset     string                  `json:"dataset"`
+	Classifiers []ClassifierDescription `json:"classifiers"`
+	Inverters   []InverterDescription   `json:"inverters"`
+	Seconds     float64                 `json:"budget_seconds"` // on two cores; 0: not made for them
+}
+
+// A ClassifierDescription states a classifier's size and the cost of its training.
+type ClassifierDescription struct {
+	Name       string  `json:"name"`
+	Arch       string  `json:"arch"`
+	Parameters int     `json:"parameters"`
+	MACs       int     `json:"macs_per_image"`
+	FLOPs      float64 `json:"training_flops"`
+	Memory     float64 `json:"weight_bytes"` // weights, gradients, momentum, F32
+	Budget     float64 `json:"budget_seconds"`
+}
+
+// An InverterDescription states an inverter's size and the cost of its training.
+type InverterDescription struct {
+	Name         string  `json:"name"`
+	GParameters  int     `json:"generator_parameters"`
+	DParameters  int     `json:"discriminator_parameters"`
+	GMACs        int     `json:"generator_macs_per_image"`
+	DMACs        int     `json:"discriminator_macs_per_image"`
+	StepFLOPs    float64 `json:"flops_per_step"`
+	TotalFLOPs   float64 `json:"training_flops"`
+	WeightBytes  float64 `json:"weight_bytes"`     // both networks, average, gradients, Adam's moments, F32
+	ActiveBytes  float64 `json:"activation_bytes"` // estimate of the largest pass, F32
+	Batch, Steps int     `json:"-"`
+	Budget       float64 `json:"budget_seconds"`
+}
+
+// Describe constructs every network of the study and states parameters, FLOPs and memory.
+//
+// FLOPs count 2 for a multiply-accumulate of convolutions and linear layers: 6·MACs an image for forward and
+// backward, 4·MACs where only the input's gradient is wanted (attacks; the discriminator in a generator step).
+// Activation memory is an estimate: the tensors that the blocks keep for the backward pass.
+func (s *Spec) Describe() (*Description, error) {
+	d := &Description{Study: s.Name, Dataset: s.Dataset, Seconds: s.Budget()}
+	images, classes, size := s.TrainImages, s.Classes, s.Size
+	if known, ok := knownSets()[s.Dataset]; ok {
+		if images == 0 {
+			images = known.images
+		}
+		classes, size = known.classes, known.size
+	}
+	width := map[string]*models.Classifier{}
+	for _, c := range s.Classifiers {
+		m, err := models.New(c.Arch, models.Options{Classes: classes, InputSize: size, Mean: c.Mean, Std: c.Std})
+		if err != nil {
+			return nil, fmt.Errorf("study: %s: %w", c.Name, err)
+		}
+		width[c.Name] = m
+		n := nn.Count(m)
+		x := ClassifierDescription{Name: c.Name, Arch: c.Arch, Parameters: n, MACs: m.MACs(), Memory: 12 * float64(n), Budget: c.Budget}
+		x.FLOPs = c.Epochs * float64(images) * float64(m.MACs()) * float64(6+4*c.Attack.Steps)
+		d.Classifiers = append(d.Classifiers, x)
+	}
+	for _, i := range s.Inverters {
+		m := width[i.Classifier]
+		cond := m.Classes()
+		if i.Condition == gan.Features {
+			cond = m.FeatureDim()
+		}
+		cfg, err := s.Inverter(i, cond, "")
+		if err != nil {
+			return nil, fmt.Errorf("study: %s: %w", i.Name(), err)
+		}
+		if err := cfg.Validate(); err != nil {
+			return nil, fmt.Errorf("study: %s: %w", i.Name(), err)
+		}
+		d.Inverters = append(d.Inverters, describeInverter(i, cfg, m.MACs()))
+	}
+	return d, nil
+}
+
+func describeInverter(i InverterSpec, c gan.InverterConfig, classifier int) InverterDescription {
+	g, d := gan.NewGenerator(c.Net), gan.NewDiscriminator(c.Net)
+	x := InverterDescription{Name: i.Name(), GParameters: nn.Count(g), DParameters: nn.Count(d), GMACs: g.MACs(), DMACs: d.MACs(),
+		Batch: c.Batch, Steps: c.Steps, Budget: i.Budget}
+	n, dSteps := float64(c.Batch), float64(c.DSteps)
+	gm, dm := float64(x.GMACs), float64(x.DMACs)
+	// A discriminator step: the classifier and G forward, D forward and backward on real and painted
+	// images. A generator step: G forward and backward, D forward and the gradient of its input.
+	x.StepFLOPs = n * (dSteps*(2*float64(classifier)+2*gm+12*dm) + 6*gm + 4*dm)
+	x.TotalFLOPs = x.StepFLOPs * float64(c.Steps)
+	gp, dp := float64(x.GParameters), float64(x.DParameters)
+	x.WeightBytes = 4 * (gp*(1+1+2+1) + dp*(1+2+1)) // weight, average, moments, gradient
+	x.ActiveBytes = 4 * max(2*n*discriminatorValues(c.Net), n*(generatorValues(c.Net)+discriminatorValues(c.Net)))
+	return x
+}
+
+// generatorValues estimates the numbers a generator keeps for one image: for each block, its input's
+// normalised and enlarged form, and four maps of its output's size.
+func generatorValues(c gan.Config) float64 {
+	sum, size := 0.0, 4
+	for i := range len(c.GMult) - 1 {
+		in, out := float64(c.GMult[i]*c.ChG), float64(c.GMult[i+1]*c.ChG)
+		small, large := float64(size*size), float64(4*size*size)
+		sum += 2*small*in + large*in + 4*large*out
+		size *= 2
+	}
+	return sum
+}
+
+// discriminatorValues estimates the numbers a discriminator keeps for one image: for each block, its rectified
+// input, three maps at its resolution, and its output.
+func discriminatorValues(c gan.Config) float64 {
+	sum, size, in := 0.0, c.Size, 3.0
+	for i, m := range c.DMult {
+		out, area := float64(m*c.ChD), float64(size*size)
+		sum += area*in + 3*area*out
+		if c.DDown[i] {
+			size /= 2
+		}
+		sum += float64(size*size) * out
+		in = out
+	}
+	return sum
+}
+
+// A knownSet is what a data set's shapes are without opening it.
+type knownSet struct{ images, classes, size int }
+
+// knownSets lists the sets data.Open knows; images are those trained on, 5,000 held out.
+func knownSets() map[string]knownSet {
+	out := map[string]knownSet{}
+	for _, name := range data.Names() {
+		out[name] = knownSet{45000, 10, 32}
+	}
+	out["cifar-100"] = knownSet{45000, 100, 32}
+	out["scenes"] = knownSet{20000, 10, 32}
+	return out
+}
+
+// Write prints the description as text.
+func (d *Description) Write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "study %s on %s\n\n", d.Study, d.Dataset)
+	fmt.Fprintf(t, "classifier\tarchitecture\tparameters\tMACs/image\ttraining\tweights and optimizer\tbudget\n")
+	for _, c := range d.Classifiers {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Arch, thousands(c.Parameters), si(float64(c.MACs), ""),
+			si(c.FLOPs, "FLOP"), si(c.Memory, "B"), seconds(c.Budget))
+	}
+	fmt.Fprintf(t, "\ninverter\tG parameters\tD parameters\tFLOP/step\tbatch\tsteps\ttraining\tweights and optimizer\tactivations, about\tbudget\n")
+	for _, i := range d.Inverters {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", i.Name, thousands(i.GParameters), thousands(i.DParameters), si(i.StepFLOPs, ""),
+			i.Batch, thousands(i.Steps), si(i.TotalFLOPs, "FLOP"), si(i.WeightBytes, "B"), si(i.ActiveBytes, "B"), seconds(i.Budget))
+	}
+	if d.Seconds > 0 {
+		fmt.Fprintf(t, "\nall stages together, on two cores: about %s\n", seconds(d.Seconds))
+	}
+	return t.Flush()
+}
+
+func seconds(v float64) string {
+	switch {
+	case v == 0:
+		return "not for a CPU"
+	case v < 120:
+		return fmt.Sprintf("%.0f s", v)
+	case v < 7200:
+		return fmt.Sprintf("%.0f min", v/60)
+	}
+	return fmt.Sprintf("%.1f h", v/3600)
+}
+
+// si formats v with a decimal prefix: 1.04 P.
+func si(v float64, unit string) string {
+	prefixes := []string{"", "k", "M", "G", "T", "P", "E", "Z"}
+	k := 0
+	for v >= 1000 && k < len(prefixes)-1 {
+		v, k = v/1000, k+1
+	}
+	return fmt.Sprintf("%.3g %s%s", v, prefixes[k], unit)
+}
+
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,351 @@
+package study
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"afterimage/gan/explore"
+	"afterimage/gan/metrics"
+	"afterimage/gan/report"
+)
+
+// A page is a Result with what else its report shows.
+type page struct {
+	*Result
+	lead     *report.Sheet
+	curves   []curve
+	facts    []report.Fact
+	command  string
+	shipped  bool   // made from shipped weights: nothing was trained here
+	training string // one sentence on how the robust classifier was trained
+}
+
+// robustTraining says how classifiers were made robust, from the spec.
+func (p *page) robustTraining(s *Spec) {
+	for _, c := range s.Classifiers {
+		if c.Attack.Steps > 0 {
+			unit, size := "in L∞", fmt.Sprintf("%.0f/255", 255*c.Attack.Eps)
+			if c.Attack.Norm == "l2" {
+				unit, size = "in L2", fmt.Sprintf("%g", c.Attack.Eps)
+			}
+			p.training = fmt.Sprintf("The `%s` classifier was trained on images changed against it, by up to %s %s (%d gradient step%s).",
+				c.Name, size, unit, c.Attack.Steps, plural(c.Attack.Steps))
+		}
+	}
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+// report lays the page out.
+func (p *page) report() *report.Report {
+	kind := "study " + p.Study
+	if p.shipped {
+		kind = "shipped weights"
+	}
+	r := &report.Report{Kicker: "afterimage · " + kind, Title: p.Title, Headline: p.headline(),
+		Lede: "A classifier turns an image into a few numbers, its logits. A generator learned to paint the image back from those " +
+			"numbers and from noise; it is never shown the image. **What comes back is what the classifier kept; what changes from " +
+			"one noise draw to the next is what it threw away.** " + p.finding(),
+		Footer: strings.ToUpper(Caveat[:1]) + Caveat[1:] + ": another seed may move a number by more than its interval."}
+	r.Sections = append(r.Sections, p.pictures(), p.measures())
+	if s := p.factorSection(); s != nil {
+		r.Sections = append(r.Sections, *s)
+	}
+	for _, e := range explore.Experiments() {
+		if found := p.experiment(e.Name); len(found) > 0 {
+			r.Sections = append(r.Sections, p.experimentSection(e, found))
+		}
+	}
+	if len(p.Accuracies) > 0 {
+		r.Sections = append(r.Sections, p.classifiers())
+	}
+	if len(p.curves) > 0 {
+		r.Sections = append(r.Sections, p.trainings())
+	}
+	r.Sections = append(r.Sections, p.repeat())
+	return r
+}
+
+// finding says what the comparison came out as.
+func (p *page) finding() string {
+	d := p.Compared.Find("retrieval, median")
+	if d == nil {
+		return ""
+	}
+	a, b := p.Evaluation(p.Compared.A), p.Evaluation(p.Compared.B)
+	verdict := "are not told apart by this measure"
+	switch {
+	case excludesZero(d.Estimate) && d.Estimate.Value < 0:
+		verdict = "hold more of the image than"
+	case excludesZero(d.Estimate):
+		verdict = "hold less of the image than"
+	}
+	av, _ := a.OneDraw.Retrieval.Median.Format()
+	bv, _ := b.OneDraw.Retrieval.Median.Format()
+	dv, di := d.Estimate.Format()
+	numbers := fmt.Sprintf("the true image ranks %s %% among the other test images of its predicted class, against %s %% (50 %% is chance; difference %s points, %s)",
+		av, bv, dv, di)
+	if !excludesZero(d.Estimate) {
+		return fmt.Sprintf("Here the %s and the %s %s: %s.", display(a.Name), display(b.Name), verdict, numbers)
+	}
+	return fmt.Sprintf("Here the %s %s the %s: %s.", display(a.Name), verdict, display(b.Name), numbers)
+}
+
+func (p *page) headline() []report.Headline {
+	var out []report.Headline
+	names := []string{}
+	if p.Compared != nil {
+		names = []string{p.Compared.A, p.Compared.B}
+	} else {
+		for _, e := range p.Evaluations[:min(2, len(p.Evaluations))] {
+			names = append(names, e.Name)
+		}
+	}
+	for _, n := range names {
+		e := p.Evaluation(n)
+		note := "50 % is chance, 0 % perfect"
+		if c := e.Control(explore.ControlLabel); c != nil {
+			v, _ := c.Retrieval.Median.Format()
+			note = "label alone: " + v + " %; chance: 50 %"
+		}
+		out = append(out, report.Headline{Label: "Median rank, " + display(n), Cell: report.Est(e.OneDraw.Retrieval.Median, "%"), Note: note})
+	}
+	if d := p.Compared.Find("retrieval, median"); d != nil {
+		out = append(out, report.Headline{Label: "Difference", Cell: report.Est(d.Estimate, "points"), Note: "paired over the same images; below 0: the first holds more"})
+	}
+	if len(names) > 0 {
+		e := p.Evaluation(names[0])
+		out = append(out, report.Headline{Label: "Same class after painting", Cell: report.Est(percent(e.OneDraw.Agreement), "%"), Note: display(names[0])})
+	}
+	return out
+}
+
+func percent(e metrics.Estimate) metrics.Estimate {
+	return metrics.Estimate{Value: 100 * e.Value, Lo: 100 * e.Lo, Hi: 100 * e.Hi, N: e.N}
+}
+
+func (p *page) pictures() report.Section {
+	n := len(p.lead.Rows[0].Images)
+	return report.Section{
+		Heading: "Pictures",
+		Prose: fmt.Sprintf("The first row of each band is what the classifier saw. Below it is what each generator painted from that "+
+			"classifier's answer, with one noise draw, the same for all. These are the first %d test images, not a selection.\n\n"+
+			"**How to read it.** Look for what a row keeps of the picture above it: the class, the colours, the background, the place "+
+			"and the pose of the object. `label only` is the control: its generator was told the predicted class and nothing else, so "+
+			"whatever another row has beyond it came through the logits.", n),
+		Figures: []report.Figure{{Title: fmt.Sprintf("Test images 0 to %d and their reconstructions", n-1), Sheet: p.lead}},
+	}
+}
+
+// A measure is a row of the table of measures.
+type measure struct {
+	name, note string
+	better     int // −1: lower, +1: higher, 0: neither
+	scale      float64
+	of         func(s *explore.Scores) *metrics.Estimate
+}
+
+func measures() []measure {
+	return []measure{
+		{"Retrieval, median", "%, lower is better, 50 is chance", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Median }},
+		{"Retrieval, mean", "%", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Mean }},
+		{"Retrieval by features, median", "%, independent network", -1, 1, func(s *explore.Scores) *metrics.Estimate {
+			if s.ByFeature == nil {
+				return nil
+			}
+			return &s.ByFeature.Median
+		}},
+		{"8×8 error", "mean squared, lower is better", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.MSE8 }},
+		{"PSNR", "dB, higher is better", 1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.PSNR }},
+		{"SSIM", "higher is better", 1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.SSIM }},
+		{"Same class", "%, by the inverted classifier", 1, 100, func(s *explore.Scores) *metrics.Estimate { return &s.Agreement }},
+		{"Same class elsewhere", "%, by the independent network", 1, 100, func(s *explore.Scores) *metrics.Estimate { return s.Elsewhere }},
+		{"Logit distance", "relative, lower is better", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.Logits }},
+		{"Fréchet distance", "independent network's features, lower is better", -1, 1, func(s *explore.Scores) *metrics.Estimate {
+			if s.Frechet == nil {
+				return nil
+			}
+			return &metrics.Estimate{Value: s.Frechet.Value, Lo: math.NaN(), Hi: math.NaN(), N: s.Frechet.N}
+		}},
+	}
+}
+
+// A column is one set of pictures in the table.
+type column struct {
+	name    string
+	scores  *explore.Scores
+	control bool
+}
+
+// columns lists the inverters, the label control, and what knows the class alone.
+func (p *page) columns(mean bool) []column {
+	var out, last []column
+	for _, e := range p.Evaluations {
+		s := e.OneDraw
+		if mean {
+			s = e.MeanDraw
+		}
+		if s == nil {
+			continue
+		}
+		if isLabel(e.Name) {
+			last = append(last, column{display(e.Name), s, true})
+		} else {
+			out = append(out, column{display(e.Name), s, false})
+		}
+	}
+	out = append(out, last...)
+	if mean {
+		return out
+	}
+	e := p.main()
+	for _, name := range []string{explore.ControlMean, explore.ControlOther} {
+		if c := e.Control(name); c != nil {
+			out = append(out, column{name, c, true})
+		}
+	}
+	return out
+}
+
+// main returns the evaluation whose controls the page shows.
+func (p *page) main() *explore.Evaluation {
+	if p.Compared != nil {
+		return p.Evaluation(p.Compared.A)
+	}
+	for _, e := range p.Evaluations {
+		if !isLabel(e.Name) {
+			return e
+		}
+	}
+	return p.Evaluations[0]
+}
+
+func (p *page) table(title, caption string, cols []column) report.Table {
+	t := report.Table{Title: title, Caption: caption}
+	for _, c := range cols {
+		t.Columns = append(t.Columns, c.name)
+	}
+	for _, m := range measures() {
+		row := report.Row{Name: m.name, Note: m.note}
+		best, found := -1, false
+		for k, c := range cols {
+			e := m.of(c.scores)
+			if e == nil {
+				row.Cells = append(row.Cells, report.Text("–"))
+				continue
+			}
+			found = true
+			v := metrics.Estimate{Value: e.Value * m.scale, Lo: e.Lo * m.scale, Hi: e.Hi * m.scale, N: e.N}
+			row.Cells = append(row.Cells, report.Est(v, ""))
+			if !c.control && (best < 0 || float64(m.better)*(e.Value-m.of(cols[best].scores).Value) > 0) {
+				best = k
+			}
+		}
+		if !found {
+			continue
+		}
+		if best >= 0 {
+			row.Cells[best] = row.Cells[best].Stress()
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func (p *page) measures() report.Section {
+	e := p.main()
+	s := report.Section{
+		Heading: "How much came back",
+		Prose: fmt.Sprintf("Test images 0 to %d, each painted once. **Retrieval** asks how well the painted picture picks out its original: the "+
+			"percentage of the other test images of the %s that are nearer to it, by the 8×8 block means (layout and colour); 0 %% is "+
+			"always nearest, 50 %% is chance, whatever the class gives away. `class mean` is the mean training image of that class, `other image` another test image of "+
+			"it. Blurred averages win every squared error, which is why the error alone says little.", e.Images-1, e.Protocol),
+	}
+	s.Plots = append(s.Plots, p.retrievalPlot())
+	s.Tables = append(s.Tables, p.table(fmt.Sprintf("%d test images, one noise draw", e.Images),
+		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+".", p.columns(false)))
+	if cols := p.columns(true); len(cols) > 0 {
+		s.Tables = append(s.Tables, p.table(fmt.Sprintf("The mean picture of %d draws", e.Draws),
+			"Averaging over draws leaves what the logits decide.", cols))
+	}
+	s.Tables = append(s.Tables, p.differences()...)
+	return s
+}
+
+func (p *page) retrievalPlot() report.Plot {
+	plot := report.Plot{Kind: report.Dots, Title: "Median rank of the true image", XLabel: "% of rivals that are nearer",
+		Marks: []report.Mark{{Value: 50, Label: "chance"}}, Zero: true}
+	cols, mean := p.columns(false), p.columns(true)
+	var one, many []metrics.Estimate
+	for _, c := range cols {
+		plot.Categories = append(plot.Categories, c.name)
+		one = append(one, c.scores.Retrieval.Median)
+		none := metrics.Estimate{Value: math.NaN(), Lo: math.NaN(), Hi: math.NaN()}
+		for _, m := range mean {
+			if m.name == c.name {
+				none = m.scores.Retrieval.Median
+			}
+		}
+		many = append(many, none)
+	}
+	plot.Series = append(plot.Series, report.Estimates("one draw", nil, one))
+	if len(mean) > 0 {
+		plot.Series = append(plot.Series, report.Estimates(fmt.Sprintf("mean of %d draws", p.main().Draws), nil, many))
+	}
+	return plot
+}
+
+// differences tabulates the paired comparisons.
+func (p *page) differences() []report.Table {
+	type set struct {
+		name string
+		ds   []explore.Difference
+	}
+	var sets []set
+	if p.Compared != nil {
+		sets = append(sets, set{display(p.Compared.A) + " − " + display(p.Compared.B), p.Compared.Differences})
+	}
+	for _, e := range p.Evaluations {
+		if len(e.OverLabel) > 0 {
+			sets = append(sets, set{display(e.Name) + " − label only", e.OverLabel})
+		}
+	}
+	if len(sets) == 0 {
+		return nil
+	}
+	t := report.Table{Title: "Differences, paired over the same images, one draw",
+		Caption: "A difference counts as one where its interval excludes 0."}
+	for _, s := range sets {
+		t.Columns = append(t.Columns, s.name)
+	}
+	for _, d := range sets[0].ds {
+		row := report.Row{Name: d.Name, Note: d.Unit + better(d.Better, d.Unit)}
+		for _, s := range sets {
+			cell := report.Text("–")
+			for _, x := range s.ds {
+				if x.Name == d.Name {
+					cell = report.Est(x.Estimate, "")
+				}
+			}
+			row.Cells = append(row.Cells, cell)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return []report.Table{t}
+}
+
+func better(way, unit string) string {
+	if way == "" {
+		return ""
+	}
+	if unit != "" {
+		return ", " + way + " is better"
+	}
+	return way + " is better"
+}

@@ -1,0 +1,419 @@
+package study
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"afterimage/gan"
+	"afterimage/gan/explore"
+	"afterimage/gan/report"
+	"afterimage/nn/attack"
+	"afterimage/nn/checkpoint"
+	"afterimage/nn/data"
+	"afterimage/nn/models"
+	"afterimage/nn/train"
+	"afterimage/tensor"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Options say where a study runs and who is told about it.
+type Options struct {
+	Dir         string // of the study; made if need be
+	Data        string // folder of the data sets
+	Environment any    // recorded with every training
+	Facts       []report.Fact
+	Command     string // that repeats the study, for the page
+
+	Note       func(stage Stage)                    // told when a stage begins; may be nil
+	Observe    func(stage string, p train.Progress) // told about every training step; may be nil
+	Stopped    func() bool                          // asked between stages and after every step; may be nil
+	CPUSeconds func() float64                       // of this process, for the cost of stages; may be nil
+}
+
+// A Stage is one step of a study.
+type Stage struct {
+	Name       string  `json:"stage"`
+	Number     int     `json:"-"` // 1 to Of
+	Of         int     `json:"-"`
+	Budget     float64 `json:"budget_seconds"`        // expected, on two cores
+	Seconds    float64 `json:"seconds"`               // spent, all sittings together
+	CPUSeconds float64 `json:"cpu_seconds,omitempty"` // likewise
+	Done       bool    `json:"-"`                     // before this run
+
+	run  func() error
+	file string // whose presence says that the stage is done
+}
+
+// Files of a study directory.
+const (
+	SpecFile   = "study.yaml"
+	StagesFile = "stages.json"
+	ResultFile = "study.json"
+	ReportFile = "report.html"
+	ExploreDir = "explore"
+)
+
+// A runner is a study under way.
+type runner struct {
+	spec    *Spec
+	o       Options
+	backend tensor.Backend
+	set     *data.Set
+	costs   []Stage // of stages.json
+}
+
+// Run makes a study in o.Dir, from where an earlier run stopped if there was one, and returns what
+// study.json holds. It returns train.ErrStopped when o.Stopped asked it to end, and an error if the
+// directory belongs to another study.
+func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
+	if s.DescribeOnly {
+		return nil, fmt.Errorf("study: %s is of paper scale: it is described (--describe), not run", s.Name)
+	}
+	r := &runner{spec: s, o: o, backend: b}
+	if err := r.claim(); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.set, err = data.Open(s.Dataset, o.Data, data.Options{Train: s.TrainImages, Test: s.TestImages}); err != nil {
+		return nil, err
+	}
+	for _, st := range r.stages() {
+		if o.Stopped != nil && o.Stopped() {
+			return nil, train.ErrStopped
+		}
+		if o.Note != nil {
+			o.Note(st)
+		}
+		if st.Done {
+			continue
+		}
+		if err := r.timed(st); err != nil {
+			return nil, fmt.Errorf("study: %s: %w", st.Name, err)
+		}
+	}
+	return r.finish()
+}
+
+// claim makes the directory and its study.yaml, or checks that it is this study's.
+func (r *runner) claim() error {
+	if err := os.MkdirAll(r.path(ExploreDir), 0o755); err != nil {
+		return fmt.Errorf("study: %w", err)
+	}
+	text, err := yaml.Marshal(r.spec)
+	if err != nil {
+		return fmt.Errorf("study: %w", err)
+	}
+	old, err := os.ReadFile(r.path(SpecFile))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return writeFile(r.path(SpecFile), text)
+	case err != nil:
+		return fmt.Errorf("study: %w", err)
+	case string(old) != string(text):
+		return fmt.Errorf("study: %s holds a study with other settings (%s): expected those of %s; give another directory, or "+
+			"--preset %s to go on with it", r.o.Dir, SpecFile, r.spec.Name, r.path(SpecFile))
+	}
+	if _, err := os.Stat(r.path(StagesFile)); err == nil {
+		return explore.ReadJSON(r.path(StagesFile), &r.costs)
+	}
+	return nil
+}
+
+func (r *runner) path(elem ...string) string {
+	return filepath.Join(append([]string{r.o.Dir}, elem...)...)
+}
+
+// stages lists what there is to do, in order.
+func (r *runner) stages() []Stage {
+	var out []Stage
+	add := func(name string, budget float64, file string, run func() error) {
+		out = append(out, Stage{Name: name, Budget: budget, file: r.path(file), run: run})
+	}
+	s := r.spec
+	for _, c := range s.Classifiers {
+		if c.Weights == "" {
+			add("classifier-"+c.Name, c.Budget, filepath.Join("classifier-"+c.Name, train.CheckpointDir, train.FinalFile), func() error { return r.trainClassifier(c) })
+		}
+		add("accuracy-"+c.Name, s.Accuracy.Budget, "accuracy-"+c.Name+".json", func() error { return r.accuracy(c) })
+	}
+	for _, i := range s.Inverters {
+		dir := "inverter-" + i.Name()
+		add(dir, i.Budget, filepath.Join(dir, train.CheckpointDir, gan.FinalInverter), func() error { return r.trainInverter(i) })
+	}
+	for _, i := range s.Inverters {
+		add("evaluation-"+i.Name(), s.Evaluate.Budget, "evaluation-"+i.Name()+".json", func() error { return r.evaluate(i) })
+	}
+	for _, sub := range s.subjects() {
+		for _, e := range s.Explore.Experiments {
+			if name, ok := sub.takes(e); ok {
+				budget := s.Explore.Budget / float64(len(s.Explore.Experiments))
+				add("explore-"+e+"-"+name, budget, filepath.Join(ExploreDir, e+"-"+name+".json"), func() error { return r.explore(e, name, sub) })
+			}
+		}
+	}
+	for k := range out {
+		_, err := os.Stat(out[k].file)
+		out[k].Done, out[k].Number, out[k].Of = err == nil, k+1, len(out)
+	}
+	return out
+}
+
+// A subject is an inverter that experiments are made with.
+type subject struct {
+	InverterSpec
+	first bool // of its classifier: probes are made once for a classifier
+}
+
+func (s *Spec) subjects() []subject {
+	var out []subject
+	seen := map[string]bool{}
+	for _, i := range s.Inverters {
+		if i.Condition != gan.Label {
+			out = append(out, subject{i, !seen[i.Classifier]})
+			seen[i.Classifier] = true
+		}
+	}
+	return out
+}
+
+// takes returns the name under which a subject takes part in an experiment. Changed logits reach only
+// an inverter that is told logits.
+func (s subject) takes(experiment string) (name string, ok bool) {
+	switch experiment {
+	case "probe":
+		return s.Classifier, s.first
+	case "shift", "scale", "perturb":
+		return s.Name(), s.Condition == gan.Logits
+	}
+	return s.Name(), true
+}
+
+// timed runs a stage and adds what it cost to stages.json, also when it was stopped half way.
+func (r *runner) timed(st Stage) error {
+	start, cpu := time.Now(), r.cpu()
+	err := st.run()
+	k := 0
+	for k < len(r.costs) && r.costs[k].Name != st.Name {
+		k++
+	}
+	if k == len(r.costs) {
+		r.costs = append(r.costs, st)
+	}
+	r.costs[k].Seconds += time.Since(start).Seconds()
+	r.costs[k].CPUSeconds += r.cpu() - cpu
+	return errors.Join(err, explore.WriteJSON(r.path(StagesFile), r.costs))
+}
+
+func (r *runner) cpu() float64 {
+	if r.o.CPUSeconds == nil {
+		return 0
+	}
+	return r.o.CPUSeconds()
+}
+
+// begin opens the run directory of a training, new or to be gone on with.
+func (r *runner) begin(dir string, config, stored any) (*train.Run, error) {
+	if _, err := os.Stat(filepath.Join(dir, train.ConfigFile)); err == nil {
+		return train.Open(dir, stored)
+	}
+	return train.Create(dir, config, r.o.Environment)
+}
+
+func (r *runner) observe(stage string) func(train.Progress) {
+	if r.o.Observe == nil {
+		return nil
+	}
+	return func(p train.Progress) { r.o.Observe(stage, p) }
+}
+
+func (r *runner) trainClassifier(c ClassifierSpec) error {
+	cfg := r.spec.Classifier(c, r.o.Data)
+	t, err := train.NewClassifier(r.backend, cfg)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	name := "classifier-" + c.Name
+	run, err := r.begin(r.path(name), cfg, new(train.ClassifierConfig))
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	return t.Run(run, r.observe(name), r.o.Stopped)
+}
+
+func (r *runner) trainInverter(i InverterSpec) error {
+	s := tensor.NewScope(r.backend)
+	defer s.Close()
+	m, err := r.classifier(s, i.Classifier)
+	if err != nil {
+		return err
+	}
+	cfg, err := r.spec.Inverter(i, 0, r.o.Data)
+	if err != nil {
+		return err
+	}
+	t, err := gan.NewTrainer(r.backend, m, cfg)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	name := "inverter-" + i.Name()
+	run, err := r.begin(r.path(name), t.Config, new(gan.InverterConfig))
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	if err := t.SaveClassifier(run); err != nil {
+		return err
+	}
+	return t.Run(run, r.observe(name), r.o.Stopped)
+}
+
+// classifier loads the classifier called name into s.
+func (r *runner) classifier(s *tensor.Scope, name string) (*models.Classifier, error) {
+	c := r.spec.find(name)
+	path := r.path("classifier-"+name, train.CheckpointDir, train.FinalFile)
+	if c.Weights != "" {
+		path = filepath.Join(r.o.Data, c.Weights)
+	}
+	f, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if c.Weights == "" {
+		return models.FromFile(s, f)
+	}
+	size, _, channels := r.set.Size()
+	m, err := models.New(c.Arch, models.Options{Classes: len(r.set.Classes()), InputSize: size, Channels: channels, Mean: c.Mean, Std: c.Std})
+	if err != nil {
+		return nil, err
+	}
+	return m, m.Load(s, f)
+}
+
+func (s *Spec) find(name string) ClassifierSpec {
+	for _, c := range s.Classifiers {
+		if c.Name == name {
+			return c
+		}
+	}
+	return ClassifierSpec{}
+}
+
+// judge loads the independent network into s; nil without one.
+func (r *runner) judge(s *tensor.Scope) (explore.Network, string, error) {
+	if r.spec.Judge == "" {
+		return nil, "", nil
+	}
+	m, err := r.classifier(s, r.spec.Judge)
+	if err != nil {
+		return nil, "", err
+	}
+	return explore.FromClassifier(r.backend, m), fmt.Sprintf("%d features of the independent %s", m.FeatureDim(), m.Arch()), nil
+}
+
+// An Accuracy is how often a classifier is right.
+type Accuracy struct {
+	Classifier string  `json:"classifier"`
+	Arch       string  `json:"arch"`
+	Origin     string  `json:"origin"` // trained here, or a file
+	Images     int     `json:"images"`
+	Clean      float64 `json:"clean"`
+	Attack     string  `json:"attack,omitempty"`
+	Attacked   int     `json:"attacked_images,omitempty"`
+	Robust     float64 `json:"robust,omitempty"`
+}
+
+func (r *runner) accuracy(c ClassifierSpec) error {
+	s := tensor.NewScope(r.backend)
+	defer s.Close()
+	m, err := r.classifier(s, c.Name)
+	if err != nil {
+		return err
+	}
+	const batch = 100
+	right, _ := train.Score(r.backend, m, r.set.Test, batch)
+	a := Accuracy{Classifier: c.Name, Arch: c.Arch, Origin: "trained here", Images: r.set.Test.Len(), Clean: float64(right) / float64(r.set.Test.Len())}
+	if c.Weights != "" {
+		a.Origin = filepath.Base(c.Weights)
+	}
+	if p := r.spec.Accuracy; p.Images > 0 {
+		cfg := attack.Config{Eps: p.Eps / 255, StepSize: p.StepSize / 255, Steps: p.Steps, RandomStart: true}
+		ds := data.First(r.set.Test, p.Images)
+		a.Attack, a.Attacked = fmt.Sprintf("PGD-%d, L∞ %g/255, step %g/255, random start", p.Steps, p.Eps, p.StepSize), ds.Len()
+		key := tensor.NewKey(r.spec.seed(), "attack/accuracy")
+		for i, d := range data.Eval(ds, batch, data.Unit) {
+			inner := s.Child()
+			x, labels := tensor.FromSlice(inner, d.X, d.Shape()...), tensor.FromSlice(inner, d.Labels, d.N())
+			for _, ok := range attack.Evaluate(inner, m, x, labels, cfg, key, tensor.FromSlice(inner, []int32{int32(i)}, 1)) {
+				if ok {
+					a.Robust += 1 / float64(ds.Len())
+				}
+			}
+			inner.Close()
+		}
+	}
+	return explore.WriteJSON(r.path("accuracy-"+c.Name+".json"), a)
+}
+
+// inverter opens a trained inverter in s.
+func (r *runner) inverter(s *tensor.Scope, name string) (explore.Painter, error) {
+	v, err := gan.OpenInverter(s, r.path("inverter-"+name))
+	if err != nil {
+		return nil, err
+	}
+	return explore.FromInverter(r.backend, v), nil
+}
+
+func (r *runner) evaluate(i InverterSpec) error {
+	s := tensor.NewScope(r.backend)
+	defer s.Close()
+	p, err := r.inverter(s, i.Name())
+	if err != nil {
+		return err
+	}
+	e := r.spec.Evaluate
+	o := explore.Options{Name: i.Name(), Images: e.Images, Draws: e.Draws, Gallery: e.Gallery, TrueClass: e.TrueClass,
+		Seed: r.spec.seed(), Train: r.set.Train, TrainImages: e.TrainImages}
+	if o.Independent, o.Space, err = r.judge(s); err != nil {
+		return err
+	}
+	if c := r.spec.control(i); c != "" {
+		if o.Control, err = r.inverter(s, c); err != nil {
+			return err
+		}
+	}
+	found, err := explore.Evaluate(p, r.set.Test, o)
+	if err != nil {
+		return err
+	}
+	return explore.WriteJSON(r.path("evaluation-"+i.Name()+".json"), found)
+}
+
+func (r *runner) explore(experiment, name string, sub subject) error {
+	s := tensor.NewScope(r.backend)
+	defer s.Close()
+	x := r.spec.Explore
+	q := explore.Subject{Name: name, Test: r.set.Test, Train: r.set.Train, Images: x.Images, TrainImages: x.TrainImages,
+		Draws: x.Draws, Pictures: x.Pictures, Seed: r.spec.seed()}
+	if experiment == "misclassified" { // few images are: it needs more of them
+		q.Images = r.spec.Evaluate.Images
+	}
+	var err error
+	if q.Independent, _, err = r.judge(s); err != nil {
+		return err
+	}
+	if q.Network, err = r.inverter(s, sub.Name()); err != nil {
+		return err
+	}
+	res, err := explore.Run(experiment, q)
+	if err != nil {
+		return err
+	}
+	return res.Save(r.path(ExploreDir))
+}

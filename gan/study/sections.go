@@ -1,0 +1,207 @@
+package study
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"afterimage/gan/explore"
+	"afterimage/gan/metrics"
+	"afterimage/gan/report"
+)
+
+// factorSection shows which factors of a scene came back; nil where they are not known.
+func (p *page) factorSection() *report.Section {
+	main := p.main()
+	if len(main.Factors) == 0 {
+		return nil
+	}
+	plot := report.Plot{Kind: report.Dots, Title: "Factors read off the painted picture", XLabel: "R²: 1 is exact, 0 knows the mean alone",
+		Marks: []report.Mark{{Value: 0, Label: "nothing"}}}
+	var real, label []metrics.Estimate
+	for _, f := range main.Factors {
+		plot.Categories = append(plot.Categories, f.Name)
+		real = append(real, floor(f.Real))
+		if f.Label != nil {
+			label = append(label, floor(*f.Label))
+		}
+	}
+	for _, e := range p.Evaluations {
+		if isLabel(e.Name) || len(e.Factors) != len(real) || len(plot.Series) == 4 {
+			continue
+		}
+		var x []metrics.Estimate
+		for _, f := range e.Factors {
+			x = append(x, floor(f.Recovered))
+		}
+		plot.Series = append(plot.Series, report.Estimates(display(e.Name), nil, x))
+	}
+	plot.Series = append(plot.Series, report.Estimates("the image itself", nil, real))
+	if len(label) == len(real) {
+		s := report.Estimates("label only", nil, label)
+		s.Muted = true
+		plot.Series = append(plot.Series, s)
+	}
+	return &report.Section{Heading: "What came back",
+		Prose: "The scenes are drawn from known numbers. One regressor, fitted on real images, reads them off the painted pictures; what it " +
+			"reads off the images themselves is its ceiling. A factor above `label only` came through the logits.",
+		Plots: []report.Plot{plot}}
+}
+
+// floor keeps an R² from running off the plot: below −½ a reading is worse than useless, whatever its value.
+func floor(e metrics.Estimate) metrics.Estimate {
+	const least = -0.5
+	return metrics.Estimate{Value: max(e.Value, least), Lo: max(e.Lo, least), Hi: max(e.Hi, least), N: e.N}
+}
+
+// experimentSection shows one experiment for all its subjects.
+func (p *page) experimentSection(e explore.Experiment, found []*explore.Result) report.Section {
+	s := report.Section{Heading: e.Title, Prose: e.Text}
+	for _, r := range found {
+		if r.Sheet != nil {
+			s.Figures = append(s.Figures, report.Figure{Title: display(r.Subject), Sheet: r.Sheet})
+		}
+	}
+	for k, c := range found[0].Curves {
+		plot := report.Plot{Kind: report.Lines, Title: c.Name, XLabel: c.XLabel, YLabel: c.YLabel, LogX: c.LogX}
+		for _, r := range found {
+			if k < len(r.Curves) && len(plot.Series) < 6 {
+				plot.Series = append(plot.Series, report.Estimates(display(r.Subject), r.Curves[k].X, r.Curves[k].Y))
+			}
+		}
+		s.Plots = append(s.Plots, plot)
+	}
+	t := report.Table{Title: fmt.Sprintf("%d test images", found[0].Images)}
+	for _, r := range found {
+		t.Columns = append(t.Columns, display(r.Subject))
+	}
+	k := slices.IndexFunc(p.Differences, func(c Comparison) bool { return c.What == e.Name })
+	if k >= 0 {
+		t.Columns = append(t.Columns, display(p.Differences[k].A)+" against "+display(p.Differences[k].B))
+		t.Caption = "The last column is the paired difference; for variances the ratio."
+	}
+	for _, x := range found[0].Stats {
+		row := report.Row{Name: x.Name, Note: x.Unit + better(x.Better, x.Unit)}
+		for _, r := range found {
+			cell := report.Text("–")
+			for _, y := range r.Stats {
+				if y.Name == x.Name {
+					cell = report.Est(y.Estimate, "")
+				}
+			}
+			row.Cells = append(row.Cells, cell)
+		}
+		if k >= 0 {
+			row.Cells = append(row.Cells, against(p.Differences[k].Find(x.Name)))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	s.Tables = append(s.Tables, t)
+	return s
+}
+
+func against(d *explore.Difference) report.Cell {
+	switch {
+	case d == nil:
+		return report.Text("–")
+	case d.Unit == "ratio":
+		return report.Est(d.Estimate, "×")
+	}
+	return report.Est(d.Estimate, "")
+}
+
+func (p *page) classifiers() report.Section {
+	t := report.Table{Columns: []string{"Architecture", "Right", "Right under attack"}}
+	archs := map[string]bool{}
+	for _, a := range p.Accuracies {
+		robust := report.Text("–")
+		if a.Attack != "" {
+			robust = report.Text(fmt.Sprintf("%.1f %%", 100*a.Robust))
+			t.Caption = fmt.Sprintf("Right: of all %d test images. Under attack: of the first %d, %s.", a.Images, a.Attacked, a.Attack)
+		}
+		t.Rows = append(t.Rows, report.Row{Name: a.Classifier, Note: a.Origin,
+			Cells: []report.Cell{report.Text(a.Arch), report.Text(fmt.Sprintf("%.1f %%", 100*a.Clean)), robust}})
+		archs[a.Arch] = true
+	}
+	text := "The test images were not used to choose anything. " + p.training
+	if len(archs) > 1 && p.Compared != nil {
+		text += " **The classifiers differ in architecture, so robustness is not all that separates them.**"
+	}
+	return report.Section{Heading: "The classifiers", Prose: text, Tables: []report.Table{t}}
+}
+
+// trainings plots the logs: accuracy on the held-out images, and how far apart the discriminator keeps real
+// and painted pictures.
+func (p *page) trainings() report.Section {
+	acc := report.Plot{Kind: report.Lines, Title: "Classifiers: held-out images right", XLabel: "epoch", YLabel: "share"}
+	gap := report.Plot{Kind: report.Lines, Title: "Inverters: score of real less that of painted pictures", XLabel: "generator step", YLabel: "D(x, y) − D(G(z, y), y)",
+		Caption: "Running mean of 10 log lines. A gap that neither vanishes nor runs away is a game still going."}
+	for _, c := range p.curves {
+		if strings.HasPrefix(c.name, "classifier-") {
+			s := report.Series{Name: strings.TrimPrefix(c.name, "classifier-")}
+			for _, l := range c.lines {
+				if v, ok := l["val_accuracy"]; ok {
+					s.X, s.Y = append(s.X, l["epoch"]), append(s.Y, v)
+				}
+			}
+			if len(s.X) > 0 && len(acc.Series) < 6 {
+				acc.Series = append(acc.Series, s)
+			}
+			continue
+		}
+		s := report.Series{Name: display(strings.TrimPrefix(c.name, "inverter-"))}
+		var recent []float64
+		for _, l := range c.lines {
+			if recent = append(recent, l["d_real"]-l["d_fake"]); len(recent) > 10 {
+				recent = recent[1:]
+			}
+			sum := 0.0
+			for _, v := range recent {
+				sum += v
+			}
+			s.X, s.Y = append(s.X, l["step"]), append(s.Y, sum/float64(len(recent)))
+		}
+		if len(s.X) > 0 && len(gap.Series) < 6 {
+			gap.Series = append(gap.Series, s)
+		}
+	}
+	out := report.Section{Heading: "The trainings"}
+	for _, plot := range []report.Plot{acc, gap} {
+		if len(plot.Series) > 0 {
+			out.Plots = append(out.Plots, plot)
+		}
+	}
+	return out
+}
+
+func (p *page) repeat() report.Section {
+	s := report.Section{Heading: "Repeat it", Facts: slices.Clone(p.facts),
+		Prose: "The same seed gives the same bytes for any number of threads. The command goes on where it stopped; a stage whose result is there is not made again."}
+	if p.shipped {
+		s.Prose = "The weights lie in the repository; the images are drawn or read by the program. The same command gives the same page."
+	}
+	if p.command != "" {
+		s.Commands = []string{p.command}
+	}
+	s.Facts = append(s.Facts, report.Fact{Name: "Images", Value: fmt.Sprintf("test images 0 to %d of %s", p.main().Images-1, p.Dataset)},
+		report.Fact{Name: "Seed", Value: fmt.Sprint(p.Seed)})
+	if p.main().Space != "" {
+		s.Facts = append(s.Facts, report.Fact{Name: "Features", Value: p.main().Space})
+	}
+	if len(p.Stages) == 0 {
+		return s
+	}
+	t := report.Table{Title: "What it cost", Columns: []string{"Expected on two cores", "Spent", "CPU time"}}
+	wall, cpu, expected := 0.0, 0.0, 0.0
+	seconds := func(v float64) report.Cell {
+		return report.Text((time.Duration(v*10) * time.Second / 10).Round(time.Second).String())
+	}
+	for _, st := range p.Stages {
+		t.Rows = append(t.Rows, report.Row{Name: st.Name, Cells: []report.Cell{seconds(st.Budget), seconds(st.Seconds), seconds(st.CPUSeconds)}})
+		wall, cpu, expected = wall+st.Seconds, cpu+st.CPUSeconds, expected+st.Budget
+	}
+	t.Rows = append(t.Rows, report.Row{Name: "together", Cells: []report.Cell{seconds(expected), seconds(wall), seconds(cpu)}})
+	s.Tables = append(s.Tables, t)
+	return s
+}
