@@ -25,9 +25,9 @@ const (
 
 // A Conditioner turns images into condition vectors with a frozen classifier in evaluation mode.
 //
-// Logits and features may be standardised per dimension, y = (z − Mean)/Std, by their moments over the
-// training images, so that classifiers with logits of different sizes train their inverters at the same
-// speed; Raw leaves them as they are.
+// Logits and features may be standardised per dimension, y = (z − Mean)/Std, by their moments over
+// the training images, so that classifiers with logits of different sizes train their inverters at
+// the same speed; Raw leaves them as they are.
 type Conditioner struct {
 	Model     *models.Classifier
 	Kind      Condition
@@ -136,7 +136,9 @@ func clone(s *tensor.Scope, t *tensor.Tensor) *tensor.Tensor {
 }
 
 // LoadClassifier loads the weights in file into a new classifier of the given architecture, in s.
-func LoadClassifier(s *tensor.Scope, arch, file string, o models.Options) (*models.Classifier, error) {
+func LoadClassifier(
+	s *tensor.Scope, arch, file string, o models.Options,
+) (*models.Classifier, error) {
 	m, err := models.New(arch, o)
 	if err != nil {
 		return nil, err

@@ -72,20 +72,25 @@ func Slim32(ch, cond int) Config {
 
 func base(size, ch, cond, z int) Config {
 	return Config{Size: size, Cond: cond, ChG: ch, ChD: ch, ZDim: z, Hierarchical: true, Embed: 128,
-		Upsample: "nearest", CondSN: true, SkipRule: "always", SNEps: 1e-6, BNEps: 1e-5, Init: "orthogonal"}
+		Upsample: "nearest", CondSN: true, SkipRule: "always", SNEps: 1e-6, BNEps: 1e-5,
+		Init: "orthogonal"}
 }
 
 // Validate returns an error that says which field does not fit and what would.
 func (c Config) Validate() error {
-	bad := func(format string, args ...any) error { return fmt.Errorf("gan: Config: "+format, args...) }
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("gan: Config: "+format, args...)
+	}
 	blocks := len(c.GMult) - 1
 	switch {
 	case blocks < 1 || c.Size != 4<<blocks:
-		return bad("size %d does not fit %d generator blocks: expected %d", c.Size, blocks, 4<<max(blocks, 0))
+		return bad("size %d does not fit %d generator blocks: expected %d", c.Size, blocks,
+			4<<max(blocks, 0))
 	case len(c.DMult) == 0 || len(c.DMult) != len(c.DDown):
 		return bad("d_mult has %d entries and d_down %d: expected as many", len(c.DMult), len(c.DDown))
 	case c.Cond < 1 || c.ChG < 1 || c.ChD < 1 || c.ZDim < 1 || c.Embed < 0:
-		return bad("cond %d, ch_g %d, ch_d %d and z_dim %d must be positive", c.Cond, c.ChG, c.ChD, c.ZDim)
+		return bad("cond %d, ch_g %d, ch_d %d and z_dim %d must be positive", c.Cond, c.ChG, c.ChD,
+			c.ZDim)
 	case c.Hierarchical && c.ZDim%(blocks+1) != 0:
 		return bad("z_dim %d is not a multiple of %d, the number of chunks", c.ZDim, blocks+1)
 	case c.Upsample != "nearest" && c.Upsample != "zero":
@@ -136,8 +141,8 @@ func (c Config) initializer() nn.Initializer {
 
 // conv declares a spectrally normalised convolution of this family.
 func (c Config) conv(in, out, k int) *nn.Conv2D {
-	return nn.NewConv2D(nn.ConvConfig{In: in, Out: out, Kernel: k, Pad: k / 2, Spectral: true, Eps: c.SNEps,
-		Init: c.initializer(), BiasInit: nn.Constant(0)})
+	return nn.NewConv2D(nn.ConvConfig{In: in, Out: out, Kernel: k, Pad: k / 2, Spectral: true,
+		Eps: c.SNEps, Init: c.initializer(), BiasInit: nn.Constant(0)})
 }
 
 // mustValidate panics with *tensor.Error where Validate would return an error.

@@ -6,9 +6,9 @@ import (
 	"afterimage/nn"
 )
 
-// TestParameterCounts compares with counts printed by BigGAN implementations: compare_gan's unit test
-// (128 pixels), PyTorch-StudioGAN's training log (CIFAR-10, ch 96), and counts computed from the layer
-// tables of BigGAN's authors' code.
+// TestParameterCounts compares with counts printed by BigGAN implementations: compare_gan's unit
+// test (128 pixels), PyTorch-StudioGAN's training log (CIFAR-10, ch 96), and counts computed from
+// the layer tables of BigGAN's authors' code.
 func TestParameterCounts(t *testing.T) {
 	studio := BigGAN32(96, 10)
 	studio.GAttention, studio.DAttention = 16, 16

@@ -25,8 +25,8 @@ type Discriminator struct {
 	Project   *nn.Linear        // K
 }
 
-// NewDiscriminator declares a discriminator; nn.Init gives it memory. Panics if the configuration is
-// invalid.
+// NewDiscriminator declares a discriminator; nn.Init gives it memory. Panics if the configuration
+// is invalid.
 func NewDiscriminator(c Config) *Discriminator {
 	c.mustValidate("NewDiscriminator")
 	d := &Discriminator{Config: c}
@@ -41,9 +41,10 @@ func NewDiscriminator(c Config) *Discriminator {
 			}
 		}
 	}
-	d.Linear = nn.NewLinear(nn.LinearConfig{In: in, Out: 1, Spectral: true, Eps: c.SNEps, Init: c.initializer(), BiasInit: nn.Constant(0)})
-	d.Project = nn.NewLinear(nn.LinearConfig{In: c.Cond, Out: in, NoBias: true, Spectral: true, Eps: c.SNEps,
-		Init: nn.XavierNormal{Gain: 1}})
+	d.Linear = nn.NewLinear(nn.LinearConfig{In: in, Out: 1, Spectral: true, Eps: c.SNEps,
+		Init: c.initializer(), BiasInit: nn.Constant(0)})
+	d.Project = nn.NewLinear(nn.LinearConfig{In: c.Cond, Out: in, NoBias: true, Spectral: true,
+		Eps: c.SNEps, Init: nn.XavierNormal{Gain: 1}})
 	return d
 }
 
@@ -88,9 +89,9 @@ func (d *Discriminator) MACs() int {
 	return n
 }
 
-// A DBlock is ReLU, conv3×3, ReLU, conv3×3, 2×2 average pooling, plus the skip. The first block of a
-// network has no leading ReLU: its input is an image. Pooling and a 1×1 convolution commute, so the
-// skip pools first.
+// A DBlock is ReLU, conv3×3, ReLU, conv3×3, 2×2 average pooling, plus the skip. The first block of
+// a network has no leading ReLU: its input is an image. Pooling and a 1×1 convolution commute, so
+// the skip pools first.
 type DBlock struct {
 	Conv1, Conv2 *nn.Conv2D
 	Skip         *nn.Conv2D // nil: identity, or none at all under the skip rule "widening"

@@ -9,8 +9,8 @@ import (
 	"afterimage/tensor"
 )
 
-// A Generator paints an image from noise z [N ZDim] and a condition y [N Cond] (a one-hot label, logits
-// or features):
+// A Generator paints an image from noise z [N ZDim] and a condition y [N Cond] (a one-hot label,
+// logits or features):
 //
 //	e = y·Eᵀ;  h = Linear(z₀) as [N 4 4 w₀];  h = blockᵢ(h, (e, zᵢ)) doubling the image;
 //	x = tanh(conv3×3(ReLU(BN(h)))), [N Size Size 3] in [−1, 1].
@@ -29,7 +29,8 @@ type Generator struct {
 	Last      *nn.Conv2D
 }
 
-// NewGenerator declares a generator; nn.Init gives it memory. Panics if the configuration is invalid.
+// NewGenerator declares a generator; nn.Init gives it memory. Panics if the configuration is
+// invalid.
 func NewGenerator(c Config) *Generator {
 	c.mustValidate("NewGenerator")
 	first, _ := c.chunk()
@@ -38,8 +39,8 @@ func NewGenerator(c Config) *Generator {
 	if c.Embed > 0 {
 		g.Embed = nn.NewLinear(nn.LinearConfig{In: c.Cond, Out: c.Embed, NoBias: true, Init: init})
 	}
-	g.First = nn.NewLinear(nn.LinearConfig{In: first, Out: c.GMult[0] * c.ChG * 16, Spectral: true, Eps: c.SNEps,
-		Init: init, BiasInit: nn.Constant(0)})
+	g.First = nn.NewLinear(nn.LinearConfig{In: first, Out: c.GMult[0] * c.ChG * 16, Spectral: true,
+		Eps: c.SNEps, Init: init, BiasInit: nn.Constant(0)})
 	size := 4
 	for i := range len(c.GMult) - 1 {
 		g.Blocks = append(g.Blocks, newGBlock(c, c.GMult[i]*c.ChG, c.GMult[i+1]*c.ChG))
@@ -74,7 +75,8 @@ func (g *Generator) Params() iter.Seq2[string, *nn.Param] {
 // Forward paints images, [N Size Size 3] in [−1, 1], from z [N ZDim] and y [N Cond].
 func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 	if z.Dim(-1) != g.Config.ZDim || y.Dim(-1) != g.Config.Cond {
-		panic(&tensor.Error{Op: "Generator", Operands: []tensor.Operand{{Name: "z", Shape: z.Shape(), DType: z.DType()},
+		panic(&tensor.Error{Op: "Generator", Operands: []tensor.Operand{
+			{Name: "z", Shape: z.Shape(), DType: z.DType()},
 			{Name: "y", Shape: y.Shape(), DType: y.DType()}},
 			Reason: fmt.Sprintf("expected z [N %d] and y [N %d]", g.Config.ZDim, g.Config.Cond)})
 	}
@@ -83,7 +85,8 @@ func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 	}
 	first, chunk := g.Config.chunk()
 	n, size := z.Dim(0), 4
-	h := autodiff.Reshape(g.First.Forward(c, columns(z, 0, first)), n, 4, 4, g.Config.GMult[0]*g.Config.ChG)
+	h := autodiff.Reshape(g.First.Forward(c, columns(z, 0, first)), n, 4, 4,
+		g.Config.GMult[0]*g.Config.ChG)
 	for i, b := range g.Blocks {
 		cond := y
 		if chunk > 0 {
@@ -106,8 +109,8 @@ func columns(z *autodiff.Value, from, to int) *autodiff.Value {
 	return autodiff.Slice(z, []int{0, from}, []int{z.Dim(0), to}, []int{1, 1})
 }
 
-// MACs returns the multiply-accumulates of convolutions and linear layers for one image; attention's
-// matrix products are not counted.
+// MACs returns the multiply-accumulates of convolutions and linear layers for one image;
+// attention's matrix products are not counted.
 func (g *Generator) MACs() int {
 	n := g.First.MACs()
 	if g.Embed != nil {
@@ -122,9 +125,9 @@ func (g *Generator) MACs() int {
 	return n + m
 }
 
-// A GBlock doubles the image: conditional BN, ReLU, ×2, conv3×3, conditional BN, ReLU, conv3×3, plus the
-// skip ×2, conv1×1. A 1×1 convolution and nearest upsampling commute, so the skip's runs at the low
-// resolution.
+// A GBlock doubles the image: conditional BN, ReLU, ×2, conv3×3, conditional BN, ReLU, conv3×3,
+// plus the skip ×2, conv1×1. A 1×1 convolution and nearest upsampling commute, so the skip's runs
+// at the low resolution.
 type GBlock struct {
 	Norm1, Norm2 *nn.ConditionalBatchNorm
 	Conv1, Conv2 *nn.Conv2D
@@ -134,10 +137,11 @@ type GBlock struct {
 
 func newGBlock(c Config, in, out int) *GBlock {
 	norm := func(ch int) *nn.ConditionalBatchNorm {
-		return nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: ch, Cond: c.blockCond(), Spectral: c.CondSN,
-			SNEps: c.SNEps, PlainWc: c.PlainGain, Eps: c.BNEps, Init: c.initializer()})
+		return nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: ch, Cond: c.blockCond(),
+			Spectral: c.CondSN, SNEps: c.SNEps, PlainWc: c.PlainGain, Eps: c.BNEps, Init: c.initializer()})
 	}
-	b := &GBlock{Norm1: norm(in), Conv1: c.conv(in, out, 3), Norm2: norm(out), Conv2: c.conv(out, out, 3), zero: c.Upsample == "zero"}
+	b := &GBlock{Norm1: norm(in), Conv1: c.conv(in, out, 3), Norm2: norm(out),
+		Conv2: c.conv(out, out, 3), zero: c.Upsample == "zero"}
 	if in != out || c.SkipRule == "always" {
 		b.Skip = c.conv(in, out, 1)
 	}

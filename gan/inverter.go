@@ -44,11 +44,12 @@ type InverterConfig struct {
 	Net         Config    `yaml:"net"`
 }
 
-// DefaultInverter returns the setting that won among those tried on two cores: many cheap steps of a slim
-// network (PAPER.md). The condition's width is filled in by NewTrainer.
+// DefaultInverter returns the setting that won among those tried on two cores: many cheap steps of
+// a slim network (PAPER.md). The condition's width is filled in by NewTrainer.
 func DefaultInverter() InverterConfig {
-	return InverterConfig{Kind: "inverter", Condition: Logits, Dataset: "scenes", Steps: 8000, Batch: 32, DSteps: 1,
-		LRG: 4e-4, LRD: 8e-4, Beta1: 0.5, Beta2: 0.999, AdamEps: 1e-8, EMA: 0.999, Flip: true, Seed: 1,
+	return InverterConfig{Kind: "inverter", Condition: Logits, Dataset: "scenes", Steps: 8000,
+		Batch: 32, DSteps: 1, LRG: 4e-4, LRD: 8e-4, Beta1: 0.5, Beta2: 0.999, AdamEps: 1e-8, EMA: 0.999,
+		Flip: true, Seed: 1,
 		SaveEvery: 250, SampleEvery: 1000, Net: Slim32(16, 0)}
 }
 
@@ -56,18 +57,20 @@ func DefaultInverter() InverterConfig {
 func (c InverterConfig) Validate() error {
 	switch {
 	case c.Steps < 1 || c.Batch < 2 || c.DSteps < 1:
-		return fmt.Errorf("gan: config: steps %d and d_steps %d must be at least 1, batch %d at least 2", c.Steps, c.DSteps, c.Batch)
-	case c.LRG <= 0 || c.LRD <= 0 || c.Beta1 < 0 || c.Beta1 >= 1 || c.Beta2 < 0 || c.Beta2 >= 1 || c.AdamEps <= 0:
-		return fmt.Errorf("gan: config: lr_g %g, lr_d %g, adam_eps %g must be positive, beta1 %g and beta2 %g in [0, 1)",
-			c.LRG, c.LRD, c.AdamEps, c.Beta1, c.Beta2)
+		return fmt.Errorf("gan: config: steps %d and d_steps %d must be at least 1, batch %d at least 2",
+			c.Steps, c.DSteps, c.Batch)
+	case c.LRG <= 0 || c.LRD <= 0 || c.Beta1 < 0 || c.Beta1 >= 1 || c.Beta2 < 0 || c.Beta2 >= 1 ||
+		c.AdamEps <= 0:
+		return fmt.Errorf("gan: config: lr_g %g, lr_d %g, adam_eps %g must be positive, beta1 %g and "+
+			"beta2 %g in [0, 1)", c.LRG, c.LRD, c.AdamEps, c.Beta1, c.Beta2)
 	case c.EMA < 0 || c.EMA >= 1:
 		return fmt.Errorf("gan: config: ema is %g: expected [0, 1)", c.EMA)
 	}
 	return c.Net.Validate()
 }
 
-// An Inverter is a trained generator with the classifier it inverts, ready to paint: averaged weights,
-// standing statistics, evaluation mode.
+// An Inverter is a trained generator with the classifier it inverts, ready to paint: averaged
+// weights, standing statistics, evaluation mode.
 type Inverter struct {
 	Config InverterConfig
 	G      *Generator
@@ -81,7 +84,8 @@ func (v *Inverter) Noise(s *tensor.Scope, key tensor.Key, step uint32, n int) *t
 	return z
 }
 
-// Paint returns images [n Size Size 3] in [−1, 1], in s, from conditions [n Dim] and noise [n ZDim].
+// Paint returns images [n Size Size 3] in [−1, 1], in s, from conditions [n Dim] and noise
+// [n ZDim].
 func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
@@ -119,16 +123,19 @@ func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
 	if half {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}
-	if err := checkpoint.SaveSafetensors(filepath.Join(dir, InverterClassifier), v.Cond.Model.Export(), opts...); err != nil {
+	if err := checkpoint.SaveSafetensors(filepath.Join(dir, InverterClassifier), v.Cond.Model.Export(),
+		opts...); err != nil {
 		return err
 	}
 	return checkpoint.SaveSafetensors(filepath.Join(dir, FinalInverter), f, opts...)
 }
 
-func (v *Inverter) state() nn.Params { return nn.Join(nn.Prefixed("generator", v.G), v.Cond.State()) }
+func (v *Inverter) state() nn.Params {
+	return nn.Join(nn.Prefixed("generator", v.G), v.Cond.State())
+}
 
-// OpenInverter reads an inverter and its classifier into s. at is a run directory, or a folder that holds
-// inverter.safetensors and classifier.safetensors.
+// OpenInverter reads an inverter and its classifier into s. at is a run directory, or a folder that
+// holds inverter.safetensors and classifier.safetensors.
 func OpenInverter(s *tensor.Scope, at string) (*Inverter, error) {
 	dir := at
 	if _, err := os.Stat(filepath.Join(dir, FinalInverter)); err != nil {
@@ -138,13 +145,14 @@ func OpenInverter(s *tensor.Scope, at string) (*Inverter, error) {
 		return checkpoint.Open(filepath.Join(dir, name))
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("gan: %s holds no finished inverter: expected %s in it or in its %s folder: %w",
-			at, FinalInverter, train.CheckpointDir, err)
+		return nil, fmt.Errorf("gan: %s holds no finished inverter: expected %s in it or in its %s "+
+			"folder: %w", at, FinalInverter, train.CheckpointDir, err)
 	}
 	return v, err
 }
 
-// OpenInverterFS is OpenInverter for a folder of a file system: weights that are part of the program.
+// OpenInverterFS is OpenInverter for a folder of a file system: weights that are part of the
+// program.
 func OpenInverterFS(s *tensor.Scope, fsys fs.FS, dir string) (*Inverter, error) {
 	return readInverter(s, func(name string) (*checkpoint.File, error) {
 		raw, err := fs.ReadFile(fsys, path.Join(dir, name))
@@ -155,14 +163,18 @@ func OpenInverterFS(s *tensor.Scope, fsys fs.FS, dir string) (*Inverter, error) 
 	})
 }
 
-func readInverter(s *tensor.Scope, read func(name string) (*checkpoint.File, error)) (*Inverter, error) {
+func readInverter(
+	s *tensor.Scope, read func(name string) (*checkpoint.File, error),
+) (*Inverter, error) {
 	f, err := read(FinalInverter)
 	if err != nil {
 		return nil, err
 	}
 	var c InverterConfig
-	if err := yaml.UnmarshalWithOptions([]byte(f.Metadata[metaConfig]), &c, yaml.Strict()); err != nil || c.Kind != "inverter" {
-		return nil, fmt.Errorf("gan: %s: not an inverter this program saved: its metadata %q is missing or damaged", f.Path, metaConfig)
+	if err := yaml.UnmarshalWithOptions([]byte(f.Metadata[metaConfig]), &c,
+		yaml.Strict()); err != nil || c.Kind != "inverter" {
+		return nil, fmt.Errorf("gan: %s: not an inverter this program saved: its metadata %q is "+
+			"missing or damaged", f.Path, metaConfig)
 	}
 	if err := c.Net.Validate(); err != nil {
 		return nil, fmt.Errorf("%w (in %s)", err, f.Path)
@@ -180,7 +192,8 @@ func readInverter(s *tensor.Scope, read func(name string) (*checkpoint.File, err
 		return nil, err
 	}
 	if c.Net.Cond != cond.Dim() {
-		return nil, fmt.Errorf("gan: %s expects a condition of %d numbers, its classifier gives %d", f.Path, c.Net.Cond, cond.Dim())
+		return nil, fmt.Errorf("gan: %s expects a condition of %d numbers, its classifier gives %d",
+			f.Path, c.Net.Cond, cond.Dim())
 	}
 	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond}
 	for _, p := range v.state() {

@@ -62,16 +62,18 @@ func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trai
 	}
 	size, _, channels := set.Size()
 	if size != c.Net.Size || channels != 3 || size != m.InputSize() || m.Channels() != 3 {
-		return nil, fmt.Errorf("gan: %s has %d-pixel images of %d channels, the classifier takes %d pixels of %d, "+
-			"the generator paints %d pixels of 3: all must agree", c.Dataset, size, channels, m.InputSize(), m.Channels(), c.Net.Size)
+		return nil, fmt.Errorf("gan: %s has %d-pixel images of %d channels, the classifier takes %d "+
+			"pixels of %d, the generator paints %d pixels of 3: all must agree",
+			c.Dataset, size, channels, m.InputSize(), m.Channels(), c.Net.Size)
 	}
-	loader, err := data.NewLoader(set.Train, data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Range: data.Signed})
+	loader, err := data.NewLoader(set.Train,
+		data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Range: data.Signed})
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net), backend: b,
-		scope: tensor.NewScope(b), loader: loader, noise: tensor.NewKey(c.Seed, "noise/train"),
-		collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
+	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
+		backend: b, scope: tensor.NewScope(b), loader: loader,
+		noise: tensor.NewKey(c.Seed, "noise/train"), collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
 	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond.State(),
 		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
 	nn.Init(t.scope, all, c.Seed)
@@ -87,8 +89,9 @@ func (t *Trainer) Close() { t.scope.Close() }
 
 // State lists everything that a checkpoint holds.
 func (t *Trainer) State() nn.Params {
-	return nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), nn.Prefixed("optimizer.g", t.optG),
-		nn.Prefixed("optimizer.d", t.optD), nn.Prefixed("average", t.ema), t.Cond.State(),
+	return nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D),
+		nn.Prefixed("optimizer.g", t.optG), nn.Prefixed("optimizer.d", t.optD),
+		nn.Prefixed("average", t.ema), t.Cond.State(),
 		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
 }
 
@@ -98,8 +101,8 @@ type Losses struct {
 	Real, Fake float64 // mean scores: D(x, y) and D(G(z, y), y)
 }
 
-// Step makes generator step i = 0, 1, …: d_steps discriminator steps, each on a fresh batch and fresh noise, and a
-// generator step on the last batch's conditions with fresh noise again.
+// Step makes generator step i = 0, 1, …: d_steps discriminator steps, each on a fresh batch and
+// fresh noise, and a generator step on the last batch's conditions with fresh noise again.
 func (t *Trainer) Step(i int) (Losses, error) {
 	s := tensor.NewScope(t.backend)
 	defer s.Close()
@@ -142,7 +145,8 @@ func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) erro
 
 	y := g.Const(cond)
 	var fake *autodiff.Value
-	g.NoGrad(func() { fake = t.G.Forward(nn.NewCtx(g, true), g.Const(z), y) }) // its updates belong to the generator step
+	// The generator's updates belong to its own step: this pass drops them.
+	g.NoGrad(func() { fake = t.G.Forward(nn.NewCtx(g, true), g.Const(z), y) })
 	n := x.Dim(0)
 	scores := t.D.Forward(c, autodiff.Concat(0, g.Const(x), fake), autodiff.Concat(0, y, y))
 	real := autodiff.Slice(scores, []int{0}, []int{n}, []int{1})
@@ -235,8 +239,8 @@ func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 	return v
 }
 
-// Run trains to the end in a run directory, from the last checkpoint on if there is one, and writes the
-// finished inverter. stopped is asked after every step.
+// Run trains to the end in a run directory, from the last checkpoint on if there is one, and writes
+// the finished inverter. stopped is asked after every step.
 func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func() bool) error {
 	state := t.State()
 	first, _, err := r.Restore(train.LatestFile, state)
@@ -255,8 +259,8 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 		p := train.Progress{Step: i + 1, Total: t.Config.Steps}
 		end, halt := i+1 == t.Config.Steps, stopped != nil && stopped()
 		if (i+1)%50 == 0 || end {
-			p.Values = map[string]float64{"step": float64(i + 1), "d_loss": l.D, "g_loss": l.G, "d_real": l.Real, "d_fake": l.Fake,
-				"seconds": time.Since(start).Seconds()}
+			p.Values = map[string]float64{"step": float64(i + 1), "d_loss": l.D, "g_loss": l.G,
+				"d_real": l.Real, "d_fake": l.Fake, "seconds": time.Since(start).Seconds()}
 		}
 		if (i+1)%t.Config.SampleEvery == 0 || end {
 			if err := t.sample(r, i+1, p.Values); err != nil {
@@ -287,13 +291,15 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 
 // SaveClassifier writes a copy of the inverted classifier into the run.
 func (t *Trainer) SaveClassifier(r *train.Run) error {
-	return checkpoint.SaveSafetensors(r.Path(train.CheckpointDir, InverterClassifier), t.Cond.Model.Export())
+	return checkpoint.SaveSafetensors(r.Path(train.CheckpointDir, InverterClassifier),
+		t.Cond.Model.Export())
 }
 
 // sampleImages is how many fixed images a sample sheet shows and the collapse check looks at.
 const sampleImages = 64
 
-// sample paints the first held-out images with fixed noise, writes the sheet, and checks for collapse.
+// sample paints the first held-out images with fixed noise, writes the sheet, and checks for
+// collapse.
 func (t *Trainer) sample(r *train.Run, step int, values map[string]float64) error {
 	s := tensor.NewScope(t.backend)
 	defer s.Close()
@@ -306,14 +312,17 @@ func (t *Trainer) sample(r *train.Run, step int, values map[string]float64) erro
 	cond := t.Cond.Ask(s, tensor.FromSlice(s, b.X, b.Shape()...)).Cond
 	painted := v.Paint(s, cond, v.Noise(s, tensor.NewKey(t.Config.Seed, "noise/sample"), 0, b.N()))
 	real := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Unit, b.X)
-	fake := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Symmetric, tensor.ToHost[float32](painted)).In(metrics.Unit)
+	fake := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Symmetric,
+		tensor.ToHost[float32](painted)).In(metrics.Unit)
 	sheet := report.Sheet{Scale: 2}
 	left, right := report.Pictures(real), report.Pictures(fake)
 	for k := 0; k < len(left); k += 16 {
 		e := min(k+16, len(left))
-		sheet.Rows = append(sheet.Rows, report.SheetRow{Caption: "real", Images: left[k:e]}, report.SheetRow{Caption: "painted", Images: right[k:e]})
+		sheet.Rows = append(sheet.Rows, report.SheetRow{Caption: "real", Images: left[k:e]},
+			report.SheetRow{Caption: "painted", Images: right[k:e]})
 	}
-	if err := report.WritePNG(r.Path(train.SampleDir, fmt.Sprintf("step-%06d.png", step)), sheet.Draw()); err != nil {
+	if err := report.WritePNG(r.Path(train.SampleDir, fmt.Sprintf("step-%06d.png", step)),
+		sheet.Draw()); err != nil {
 		return err
 	}
 	if t.realSpread == 0 {
@@ -334,8 +343,9 @@ func (t *Trainer) checkCollapse(step int, share float64) error {
 	}
 	t.collapsed.T.SetFloats([]float64{count})
 	if count >= collapseChecks {
-		return fmt.Errorf("gan: step %d: %w: the samples collapsed: their mean pairwise distance is %.1f %% of the real images', "+
-			"for the third check running; the last checkpoint is intact: try a lower lr_g and lr_d, or more d_steps",
+		return fmt.Errorf("gan: step %d: %w: the samples collapsed: their mean pairwise distance is "+
+			"%.1f %% of the real images', for the third check running; the last checkpoint is intact: "+
+			"try a lower lr_g and lr_d, or more d_steps",
 			step, train.ErrDiverged, 100*share)
 	}
 	return nil
