@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
+	"time"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
@@ -13,32 +13,76 @@ import (
 	"afterimage/nn/models"
 )
 
-// ErrStopped is what a training returns that saved a checkpoint and ended because it was asked to.
-var ErrStopped = errors.New("stopped; go on with --resume")
+// ErrStopped is wrapped by what a training returns that saved a checkpoint and ended because it was
+// asked to.
+var ErrStopped = errors.New("stopped as asked")
 
 // ErrDiverged is wrapped by the error of a training that met a NaN, an infinity or a collapse. Its last
 // checkpoint is intact.
 var ErrDiverged = errors.New("the training went wrong")
 
-// Finite returns an error that names the step and the first tensor with a NaN or an infinity when
-// the loss is not finite. Parameters are looked at first: a gradient follows from them.
+// Finite returns an error that names the step, counted from 1, and the first tensor with a NaN or an
+// infinity when the loss is not finite. Parameters are looked at first: a gradient follows from them.
 func Finite(step int, loss float64, params nn.Params, grads []*autodiff.Value) error {
 	if !math.IsNaN(loss) && !math.IsInf(loss, 0) {
 		return nil
 	}
+	const next = "try a lower learning rate"
 	for _, p := range params {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("train: step %d: %w: the loss is %g; parameter %s is not finite at element %d; "+
-				"the last checkpoint is intact: try a lower learning rate", step, ErrDiverged, loss, p.Name, k)
+			return fmt.Errorf("train: step %d: %w: the loss is %g; parameter %s is not finite at element %d: %s",
+				step, ErrDiverged, loss, p.Name, k, next)
 		}
 	}
 	for i, g := range grads {
 		if k := g.Tensor().FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters are finite, the gradient of %s is not; "+
-				"the last checkpoint is intact: try a lower learning rate", step, ErrDiverged, loss, params[i].Name)
+			return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters are finite, the gradient of %s is not: %s",
+				step, ErrDiverged, loss, params[i].Name, next)
 		}
 	}
-	return fmt.Errorf("train: step %d: %w: the loss is %g; the last checkpoint is intact", step, ErrDiverged, loss)
+	return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters and gradients are finite: look at the data",
+		step, ErrDiverged, loss)
+}
+
+// Explain adds to the error of a training that went wrong what of the run is left; other errors it
+// returns as they are.
+func (r *Run) Explain(err error) error {
+	switch {
+	case !errors.Is(err, ErrDiverged):
+		return err
+	case r.saved == 0:
+		return fmt.Errorf("%w; no checkpoint had been written yet", err)
+	}
+	return fmt.Errorf("%w; the checkpoint of step %d is intact", err, r.saved)
+}
+
+// Stopped returns the error of a training that was asked to stop and has written a checkpoint.
+func (r *Run) Stopped(step, total int) error {
+	return fmt.Errorf("train: %w at step %d of %d: the checkpoint is written, go on with --resume %s", ErrStopped, step, total, r.Dir)
+}
+
+// A Clock measures a training's seconds across its starts.
+type Clock struct{ start time.Time }
+
+// metaSeconds is the metadata key under which a checkpoint keeps the seconds spent so far.
+const metaSeconds = "seconds"
+
+// StartClock goes on from a checkpoint's metadata, from 0 without one.
+func StartClock(meta map[string]string) Clock {
+	spent := time.Duration(parseFloat(meta[metaSeconds]) * float64(time.Second))
+	return Clock{time.Now().Add(-spent)}
+}
+
+// Seconds returns the seconds spent so far.
+func (c Clock) Seconds() float64 { return time.Since(c.start).Seconds() }
+
+// Meta adds the seconds spent so far to a checkpoint's metadata, which may be nil.
+func (c Clock) Meta(meta map[string]string) map[string]string {
+	if meta == nil {
+		meta = map[string]string{}
+	}
+	meta[metaSeconds] = formatFloat(c.Seconds())
+	return meta
 }
 
 // Export writes a classifier alone, without optimizer state, as checkpoints/name: what later commands
@@ -58,22 +102,4 @@ func parseFloat(s string) float64 {
 		return 0
 	}
 	return v
-}
-
-// formatBest writes the list of best checkpoints as "file score file score …".
-func formatBest(list []scored) string {
-	var s []string
-	for _, b := range list {
-		s = append(s, b.File, formatFloat(b.Score))
-	}
-	return strings.Join(s, " ")
-}
-
-func parseBest(s string) []scored {
-	f := strings.Fields(s)
-	var out []scored
-	for i := 0; i+1 < len(f); i += 2 {
-		out = append(out, scored{f[i], parseFloat(f[i+1])})
-	}
-	return out
 }

@@ -2,7 +2,7 @@ package train
 
 import (
 	"fmt"
-	"time"
+	"math"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
@@ -21,6 +21,7 @@ type ClassifierConfig struct {
 	Dataset     string    `yaml:"dataset"`
 	Data        string    `yaml:"data"`
 	TrainImages int       `yaml:"train_images"` // 0: all but the held-out ones
+	ValImages   int       `yaml:"val_images"`   // of the held-out ones; 0: all
 	TestImages  int       `yaml:"test_images"`  // 0: all; scenes: how many to draw
 	Epochs      float64   `yaml:"epochs"`
 	Batch       int       `yaml:"batch"`
@@ -65,27 +66,40 @@ func (a Adversary) Config(done float64) attack.Config {
 	return c
 }
 
-// Validate returns an error that names the field that does not fit.
+// mostSteps bounds a training's length: step numbers fit the 31 bits of a device counter.
+const mostSteps = 1<<31 - 1
+
+// Validate returns an error that names the field that does not fit. Every comparison is written so
+// that NaN fails it.
 func (c ClassifierConfig) Validate() error {
 	bad := func(format string, args ...any) error { return fmt.Errorf("train: config: "+format, args...) }
+	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
+	a := c.Attack
 	switch {
-	case c.Epochs <= 0:
+	case !positive(c.Epochs):
 		return bad("epochs is %g: expected more than 0", c.Epochs)
 	case c.Batch < 2:
 		return bad("batch is %d: expected 2 or more, for the statistics of batch normalisation", c.Batch)
-	case c.LR <= 0 || c.Momentum < 0 || c.Momentum >= 1 || c.WeightDecay < 0:
-		return bad("lr %g must be positive, momentum %g in [0, 1), weight_decay %g not negative", c.LR, c.Momentum, c.WeightDecay)
-	case c.Smoothing < 0 || c.Smoothing >= 1:
+	case !positive(c.LR):
+		return bad("lr is %g: expected more than 0", c.LR)
+	case !(c.Momentum >= 0 && c.Momentum < 1):
+		return bad("momentum is %g: expected [0, 1)", c.Momentum)
+	case !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 1):
+		return bad("weight_decay is %g: expected 0 or more", c.WeightDecay)
+	case !(c.Smoothing >= 0 && c.Smoothing < 1):
 		return bad("label_smoothing is %g: expected [0, 1)", c.Smoothing)
-	case c.Attack.Steps < 0 || c.Attack.Steps > 0 && (c.Attack.Eps <= 0 || c.Attack.StepSize < 0 || c.Attack.Ramp < 0 || c.Attack.Ramp > 1):
-		return bad("attack needs steps ≥ 0, eps > 0, step_size ≥ 0 and ramp in [0, 1], got %+v", c.Attack)
-	case c.Attack.Steps > 0 && c.Attack.Norm != "linf" && c.Attack.Norm != "l2":
-		return bad("attack norm is %q: expected linf or l2", c.Attack.Norm)
+	case min(c.TrainImages, c.ValImages, c.TestImages, c.Crop, c.SaveEvery, c.Best) < 0:
+		return bad("train_images %d, val_images %d, test_images %d, crop %d, save_every %d and best %d: expected 0 or more",
+			c.TrainImages, c.ValImages, c.TestImages, c.Crop, c.SaveEvery, c.Best)
+	case a.Steps < 0 || a.Steps > 0 && (!positive(a.Eps) || !(a.StepSize >= 0) || math.IsInf(a.StepSize, 1)):
+		return bad("attack: steps %d and step_size %g: expected 0 or more; eps %g: expected more than 0", a.Steps, a.StepSize, a.Eps)
+	case !(a.Ramp >= 0 && a.Ramp <= 1):
+		return bad("attack: ramp is %g: expected [0, 1]", a.Ramp)
+	case a.Steps > 0 && a.Norm != "linf" && a.Norm != "l2":
+		return bad("attack norm is %q: expected linf or l2", a.Norm)
 	}
-	if _, err := c.schedule(1); err != nil {
-		return err
-	}
-	return nil
+	_, err := c.schedule(1)
+	return err
 }
 
 // schedule returns the learning rate as a function of the step, 0 to total.
@@ -139,9 +153,13 @@ func NewClassifier(b tensor.Backend, c ClassifierConfig) (*Classifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	set, err := data.Open(c.Dataset, c.Data, data.Options{Train: c.TrainImages, Test: c.TestImages})
+	set, err := data.Open(c.Dataset, c.Data, data.Options{Train: c.TrainImages, Val: c.ValImages, Test: c.TestImages})
 	if err != nil {
 		return nil, err
+	}
+	if set.Val.Len() == 0 {
+		return nil, fmt.Errorf("train: %s has %d training images: expected 10 or more, of which a tenth is held out",
+			c.Dataset, set.Train.Len())
 	}
 	size, _, channels := set.Size()
 	m, err := models.New(c.Arch, models.Options{Classes: len(set.Classes()), InputSize: size, Channels: channels,
@@ -155,7 +173,11 @@ func NewClassifier(b tensor.Backend, c ClassifierConfig) (*Classifier, error) {
 	}
 	t := &Classifier{Config: c, Model: m, Set: set, backend: b, scope: tensor.NewScope(b), loader: loader,
 		attacker: tensor.NewKey(c.Seed, "attack/train")}
-	t.total = max(1, int(c.Epochs*float64(loader.BatchesPerEpoch())))
+	steps := c.Epochs * float64(loader.BatchesPerEpoch())
+	if steps > mostSteps {
+		return nil, fmt.Errorf("train: config: epochs is %g: that is %g steps, expected at most %d", c.Epochs, steps, mostSteps)
+	}
+	t.total = max(1, int(steps))
 	if t.lr, err = c.schedule(t.total); err != nil {
 		return nil, err
 	}
@@ -201,7 +223,7 @@ func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
 	l := loss.CrossEntropy(logits, labels, t.Config.Smoothing)
 	grads := autodiff.Grad(l, c.Values(params))
 	value := l.Item()
-	if err := Finite(i, value, params, grads); err != nil {
+	if err := Finite(i+1, value, params, grads); err != nil {
 		return value, err
 	}
 	t.opt.Begin(i+1, t.lr(i))
@@ -243,81 +265,101 @@ func Score(b tensor.Backend, m *models.Classifier, ds data.Dataset, batch int) (
 
 // Run trains to the end in a run directory, from the last checkpoint on if there is one, and tells
 // observe about every step. stopped is asked after every step: when it says yes a checkpoint is
-// written and Run returns ErrStopped.
+// written and Run returns an error that wraps ErrStopped. Resuming a finished run only tells observe its
+// last step and repeats what a kill may have kept from being written.
 func (t *Classifier) Run(r *Run, observe func(Progress), stopped func() bool) error {
+	if observe == nil {
+		observe = func(Progress) {}
+	}
 	state := t.State()
 	first, meta, err := r.Restore(LatestFile, state)
 	if err != nil {
 		return err
 	}
-	best := parseBest(meta["best"])
+	best, clock := parseBest(meta["best"]), StartClock(meta)
 	t.drop = parseFloat(meta["loss"])
-	perEpoch := t.loader.BatchesPerEpoch()
-	every := t.Config.SaveEvery
-	if every <= 0 {
+	if first >= t.total {
+		values := t.validate(first - 1)
+		observe(Progress{first, t.total, values})
+		return t.finish(r, best, values["val_accuracy"])
+	}
+	perEpoch, every := t.loader.BatchesPerEpoch(), t.Config.SaveEvery
+	if every == 0 {
 		every = perEpoch
 	}
-	if first >= t.total { // killed between the last checkpoint and the export, or resumed when done
-		acc, _ := t.Accuracy(t.Set.Val)
-		return r.Export(FinalFile, t.Model, first, acc)
-	}
-	start := time.Now()
 	for i, batch := range t.loader.Stream(first) {
 		value, err := t.Step(i, batch)
 		if err != nil {
-			return err
+			return r.Explain(err)
 		}
-		p := Progress{Step: i + 1, Total: t.total}
 		if t.drop = 0.98*t.drop + 0.02*value; i == 0 {
 			t.drop = value
 		}
-		end := i+1 == t.total
-		if epoch := (i + 1) % perEpoch; epoch == 0 || end {
-			acc, ce := t.Accuracy(t.Set.Val)
-			p.Values = map[string]float64{"step": float64(i + 1), "epoch": float64(i+1) / float64(perEpoch), "loss": t.drop,
-				"val_accuracy": acc, "val_loss": ce, "lr": t.lr(i), "seconds": time.Since(start).Seconds()}
-			best = keepBest(best, scored{fmt.Sprintf("best-%06d.safetensors", i+1), acc}, t.Config.Best)
-		} else if (i+1)%50 == 0 {
-			p.Values = map[string]float64{"step": float64(i + 1), "loss": t.drop, "lr": t.lr(i), "seconds": time.Since(start).Seconds()}
+		p := Progress{Step: i + 1, Total: t.total}
+		epoch, end := (i+1)%perEpoch == 0, i+1 == t.total
+		if epoch || end {
+			p.Values = t.validate(i)
+			best = keepBest(best, scored{bestName(i + 1), p.Values["val_accuracy"]}, t.Config.Best)
+		} else if (i+1)%logEvery == 0 {
+			p.Values = map[string]float64{"step": float64(i + 1), "loss": t.drop, "lr": t.lr(i)}
 		}
 		if p.Values != nil {
+			p.Values["seconds"] = clock.Seconds()
 			if err := r.Log(p.Values); err != nil {
 				return err
 			}
 		}
-		if observe != nil {
-			observe(p)
-		}
-		halt := stopped != nil && stopped()
-		if (i+1)%every == 0 || end || halt || p.Values["val_accuracy"] > 0 {
-			if err := t.save(r, state, i+1, best); err != nil {
-				return err
+		observe(p)
+		halt := !end && stopped != nil && stopped()
+		if epoch || end || halt || (i+1)%every == 0 {
+			if err := t.save(r, state, i+1, best, clock); err != nil {
+				return r.Explain(err)
 			}
 		}
-		if end {
-			return r.Export(FinalFile, t.Model, i+1, p.Values["val_accuracy"])
-		}
 		if halt {
-			return ErrStopped
+			return r.Stopped(i+1, t.total)
+		}
+		if end {
+			return t.finish(r, best, p.Values["val_accuracy"])
 		}
 	}
 	return nil
 }
 
+// logEvery is the number of steps between log lines within an epoch.
+const logEvery = 50
+
+// validate returns a log line about the model after step i, with its score on the held-out images.
+func (t *Classifier) validate(i int) map[string]float64 {
+	acc, ce := t.Accuracy(t.Set.Val)
+	return map[string]float64{"step": float64(i + 1), "epoch": float64(i+1) / float64(t.loader.BatchesPerEpoch()),
+		"loss": t.drop, "val_accuracy": acc, "val_loss": ce, "lr": t.lr(i)}
+}
+
 // save writes the best checkpoint of this step if it is one, then the latest, then removes those that
 // are no longer among the best. Killed between any two of these, a resumed run repeats them.
-func (t *Classifier) save(r *Run, state nn.Params, step int, best []scored) error {
-	name := fmt.Sprintf("best-%06d.safetensors", step)
+func (t *Classifier) save(r *Run, state nn.Params, step int, best []scored, clock Clock) error {
+	if err := r.finite(state, step); err != nil {
+		return err
+	}
 	for _, b := range best {
-		if b.File == name {
-			if err := r.Export(name, t.Model, step, b.Score); err != nil {
+		if b.File == bestName(step) {
+			if err := r.Export(b.File, t.Model, step, b.Score); err != nil {
 				return err
 			}
 		}
 	}
-	meta := map[string]string{"best": formatBest(best), "loss": formatFloat(t.drop)}
+	meta := clock.Meta(map[string]string{"best": formatBest(best), "loss": formatFloat(t.drop)})
 	if err := r.Save(LatestFile, state, step, meta); err != nil {
 		return err
 	}
-	return r.prune("best-", best)
+	return r.prune(best)
+}
+
+// finish writes the trained classifier, and clears away what the last save may not have come to.
+func (t *Classifier) finish(r *Run, best []scored, score float64) error {
+	if err := r.prune(best); err != nil {
+		return err
+	}
+	return r.Export(FinalFile, t.Model, t.total, score)
 }

@@ -9,7 +9,12 @@
 //     a step depends on is the checkpoint and the step's number.
 //  2. Files are written whole (temporary file, fsync, rename, fsync of the directory); metrics.jsonl is
 //     cut back to the checkpoint before a run goes on.
+//     A directory with a config.yaml is a run; on Linux one process at a time writes to it.
 //  3. Held-out training images choose; the test set is never read here.
+//
+// The environment of a run - program, revision, processor, kernels, threads - is recorded at
+// every start, as a line of environment.jsonl. The number of threads changes nothing; another
+// instruction set changes the last bits from then on, and whoever resumes is warned (Run.Continue).
 //
 // Comes from: nn/data (batches), nn/models, nn/loss, nn/optim, nn/attack. Goes to: gan, which
 // trains its inverters in the same run directories, and cmd/afterimage.

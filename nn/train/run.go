@@ -1,19 +1,20 @@
 package train
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
@@ -24,7 +25,7 @@ import (
 // The files of a run directory.
 const (
 	ConfigFile      = "config.yaml"
-	EnvironmentFile = "environment.json"
+	EnvironmentFile = "environment.jsonl" // a line for every start
 	MetricsFile     = "metrics.jsonl"
 	CheckpointDir   = "checkpoints"
 	LatestFile      = "latest.safetensors"
@@ -38,69 +39,204 @@ type Run struct {
 	Dir     string
 	metrics *os.File
 	written int64
+	saved   int // step of the last checkpoint
+	lock    io.Closer
 }
 
-// Create makes a new run directory, writes its configuration and environment, and opens its log.
-// It returns an error if dir already holds a run.
-func Create(dir string, config, environment any) (*Run, error) {
-	if _, err := os.Stat(filepath.Join(dir, ConfigFile)); err == nil {
-		return nil, fmt.Errorf("train: %s already holds a run: give --resume to go on with it, or another --out", dir)
-	}
-	for _, d := range []string{dir, filepath.Join(dir, CheckpointDir), filepath.Join(dir, SampleDir)} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("train: cannot make the run directory: %w", err)
-		}
-	}
-	if err := writeJSON(filepath.Join(dir, EnvironmentFile), environment); err != nil {
+// Create makes a new run directory, opens its log, and writes environment, whatever files write, and
+// last the configuration: a directory with a configuration is a run that can be resumed. What a killed
+// Create left behind is taken over.
+//
+// It returns an error if dir holds a run, anything else that Create does not write, or is in use.
+func Create(dir string, config, environment any, files ...func(*Run) error) (*Run, error) {
+	if err := vacant(dir); err != nil {
 		return nil, err
 	}
 	text, err := yaml.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("train: configuration: %w", err)
 	}
-	if err := writeBytes(filepath.Join(dir, ConfigFile), text); err != nil {
+	err = os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, incompleteFile), nil, 0o644)
+	}
+	for _, d := range []string{CheckpointDir, SampleDir} {
+		if err == nil {
+			err = os.MkdirAll(filepath.Join(dir, d), 0o755)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("train: cannot make the run directory: %w", err)
+	}
+	r, err := open(dir)
+	if err != nil {
 		return nil, err
 	}
-	return open(dir)
+	files = append(files, func(r *Run) error { return writeBytes(r.Path(ConfigFile), text) },
+		func(r *Run) error { return os.Remove(r.Path(incompleteFile)) })
+	err = errors.Join(r.cut(0), os.RemoveAll(r.Path(EnvironmentFile)))
+	if err == nil {
+		_, err = r.Continue(environment)
+	}
+	for _, write := range files {
+		if err == nil {
+			err = write(r)
+		}
+	}
+	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} { // the directories' own entries
+		if err == nil {
+			err = syncDir(d)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Abandon())
+	}
+	return r, nil
 }
 
-// Open opens an existing run directory to go on with it and reads its configuration into config.
+// incompleteFile marks a directory in which Create is at work or was killed.
+const incompleteFile = ".incomplete"
+
+// vacant returns an error if dir holds a run or something else that must not be written over.
+func vacant(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0:
+		return nil
+	case err != nil:
+		return fmt.Errorf("train: %s cannot hold a run: %w: give another --out", dir, err)
+	case holds(entries, ConfigFile):
+		return fmt.Errorf("train: %s already holds a run: give --resume to go on with it, or another --out", dir)
+	case holds(entries, incompleteFile):
+		return nil
+	}
+	return fmt.Errorf("train: %s is not empty (it holds %s) and is not a run: give a new directory as --out", dir, entries[0].Name())
+}
+
+func holds(entries []fs.DirEntry, name string) bool {
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
+}
+
+// Abandon closes a new run and removes what it consists of, provided that no checkpoint has been written:
+// a training that could not start leaves nothing behind. Otherwise it only closes the run.
+func (r *Run) Abandon() error {
+	if _, err := os.Stat(r.Path(CheckpointDir, LatestFile)); err == nil {
+		return r.Close()
+	}
+	err := r.metrics.Close()
+	for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile, incompleteFile, CheckpointDir, SampleDir} {
+		err = errors.Join(err, os.RemoveAll(r.Path(name)))
+	}
+	_ = os.Remove(r.Dir) // not if the caller put something there
+	return errors.Join(err, r.lock.Close())
+}
+
+// Open opens an existing run directory to go on with it and reads its configuration into config. Temporary
+// files of a killed process are removed. It returns an error if the run is in use.
 func Open(dir string, config any) (*Run, error) {
 	if err := ReadConfig(dir, config); err != nil {
 		return nil, err
 	}
-	return open(dir)
+	r, err := open(dir)
+	if err == nil {
+		_ = os.Remove(r.Path(incompleteFile)) // Create was killed at its very end
+	}
+	return r, err
+}
+
+// Kind returns what a run trains, "classifier" or "inverter", from its configuration.
+func Kind(dir string) (string, error) {
+	text, err := readConfig(dir)
+	if err != nil {
+		return "", err
+	}
+	var c struct {
+		Kind string `yaml:"kind"`
+	}
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		return "", damagedConfig(dir, err)
+	}
+	return c.Kind, nil
 }
 
 // ReadConfig reads the configuration of a run.
 func ReadConfig(dir string, config any) error {
-	text, err := os.ReadFile(filepath.Join(dir, ConfigFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("train: %s is not a run directory: it has no %s", dir, ConfigFile)
-	}
+	text, err := readConfig(dir)
 	if err != nil {
-		return fmt.Errorf("train: %w", err)
+		return err
 	}
 	if err := yaml.UnmarshalWithOptions(text, config, yaml.Strict()); err != nil {
-		return fmt.Errorf("train: %s: %w", filepath.Join(dir, ConfigFile), err)
+		return damagedConfig(dir, err)
 	}
 	return nil
 }
 
-func open(dir string) (*Run, error) {
-	f, err := os.OpenFile(filepath.Join(dir, MetricsFile), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
+func readConfig(dir string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(dir, ConfigFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return nil, fmt.Errorf("train: %s is not a run directory: it has no %s; give the --out of a training", dir, ConfigFile)
+	case err != nil:
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	return &Run{Dir: dir, metrics: f, written: end}, nil
+	return text, nil
 }
 
-// Close closes the log.
-func (r *Run) Close() error { return r.metrics.Close() }
+// damagedConfig puts what the YAML reader says, which shows the text around it, on one line.
+func damagedConfig(dir string, err error) error {
+	return fmt.Errorf("train: %s: %s; undo the change to this file, or start a new run", filepath.Join(dir, ConfigFile),
+		strings.TrimSpace(yaml.FormatError(err, false, false)))
+}
+
+// open locks dir, clears away what a killed process left half written, and opens the log.
+func open(dir string) (*Run, error) {
+	l, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{Dir: dir, lock: l}
+	for _, d := range []string{"", CheckpointDir, SampleDir} {
+		entries, err := os.ReadDir(r.Path(d))
+		if err != nil {
+			l.Close()
+			return nil, fmt.Errorf("train: %w", err)
+		}
+		for _, e := range entries {
+			if temporary(e.Name()) {
+				_ = os.Remove(r.Path(d, e.Name())) // it is in nobody's way
+			}
+		}
+	}
+	r.metrics, err = os.OpenFile(r.Path(MetricsFile), os.O_RDWR|os.O_CREATE, 0o644)
+	if err == nil {
+		r.written, err = r.metrics.Seek(0, io.SeekEnd)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return r, nil
+}
+
+// temporary reports whether a name is one under which files are written before they are renamed: a
+// dot, the file's name and something random.
+func temporary(name string) bool {
+	if !strings.HasPrefix(name, ".") {
+		return false
+	}
+	for _, ext := range []string{".yaml.", ".json.", ".jsonl.", ".safetensors.", ".png.", ".html."} {
+		if strings.Contains(name, ext) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close closes the log and lets other processes open the run.
+func (r *Run) Close() error { return errors.Join(r.metrics.Close(), r.lock.Close()) }
 
 // Path returns a path inside the run directory.
 func (r *Run) Path(elem ...string) string { return filepath.Join(append([]string{r.Dir}, elem...)...) }
@@ -136,9 +272,13 @@ const (
 )
 
 // Save writes all parameters of state and the step reached as checkpoints/name, whole or not at all. The log
-// is synced first, and its length noted, so that Restore can cut it back to this moment.
+// is synced first, and its length noted, so that Restore can cut it back to this moment. A state with a NaN
+// or an infinity is refused with ErrDiverged, so that what stands on the disk can always be gone on from.
 func (r *Run) Save(name string, state nn.Params, step int, meta map[string]string) error {
-	if err := r.metrics.Sync(); err != nil {
+	if err := r.finite(state, step); err != nil {
+		return err
+	}
+	if err := r.metrics.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // EINVAL: a pipe, a device
 		return fmt.Errorf("train: metrics: %w", err)
 	}
 	f := checkpoint.NewFile()
@@ -148,7 +288,22 @@ func (r *Run) Save(name string, state nn.Params, step int, meta map[string]strin
 	if err := nn.Store(f, state); err != nil {
 		return err
 	}
-	return checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f)
+	if err := checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f); err != nil {
+		return err
+	}
+	r.saved = step
+	return nil
+}
+
+// finite returns an error that wraps ErrDiverged if a parameter of state holds a NaN or an infinity.
+func (r *Run) finite(state nn.Params, step int) error {
+	for _, p := range state {
+		if k := p.Param.T.FirstNonFinite(); k >= 0 {
+			return fmt.Errorf("train: step %d: %w: %s is not finite at element %d: try a lower learning rate",
+				step, ErrDiverged, p.Name, k)
+		}
+	}
+	return nil
 }
 
 // Restore reads checkpoints/name into state, which must have the same names and shapes, cuts the log
@@ -170,6 +325,7 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 	if err := errors.Join(err1, err2); err != nil {
 		return 0, nil, fmt.Errorf("train: %s: not a checkpoint of a run: %w", r.Path(CheckpointDir, name), err)
 	}
+	r.saved = step
 	return step, f.Metadata, r.cut(size)
 }
 
@@ -177,6 +333,9 @@ func (r *Run) cut(size int64) error {
 	if size > r.written {
 		return fmt.Errorf("train: %s is shorter (%d bytes) than its checkpoint says (%d): it was changed by hand; "+
 			"start a new run", r.Path(MetricsFile), r.written, size)
+	}
+	if size == r.written {
+		return nil
 	}
 	if err := r.metrics.Truncate(size); err != nil {
 		return fmt.Errorf("train: metrics: %w", err)
@@ -188,78 +347,19 @@ func (r *Run) cut(size int64) error {
 	return nil
 }
 
-// ReadMetrics returns the lines of a run's log. A last line cut short by a crash is left out.
-func ReadMetrics(dir string) ([]map[string]float64, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, MetricsFile))
-	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // directories cannot be opened for flushing there
+		return nil
 	}
-	var out []map[string]float64
-	sc := bufio.NewScanner(bytes.NewReader(raw))
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		var line map[string]any
-		if json.Unmarshal(sc.Bytes(), &line) != nil {
-			break
-		}
-		m := map[string]float64{}
-		for k, v := range line {
-			switch v := v.(type) {
-			case float64:
-				m[k] = v
-			case string:
-				m[k], _ = strconv.ParseFloat(v, 64)
-			}
-		}
-		out = append(out, m)
-	}
-	return out, sc.Err()
-}
-
-// keepBest returns the k best (score, file) pairs of list after adding one; a higher score is better, and
-// of two equal ones the earlier stays first.
-func keepBest(list []scored, s scored, k int) []scored {
-	list = append(slices.Clone(list), s)
-	slices.SortStableFunc(list, func(a, b scored) int {
-		switch {
-		case a.Score > b.Score:
-			return -1
-		case a.Score < b.Score:
-			return 1
-		}
-		return 0
-	})
-	return list[:min(k, len(list))]
-}
-
-// A scored names a checkpoint and how well it did on the held-out images.
-type scored struct {
-	File  string
-	Score float64
-}
-
-// prune removes checkpoints called prefix… that are not in keep.
-func (r *Run) prune(prefix string, keep []scored) error {
-	entries, err := os.ReadDir(r.Path(CheckpointDir))
+	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && !slices.ContainsFunc(keep, func(s scored) bool { return s.File == e.Name() }) {
-			if err := os.Remove(r.Path(CheckpointDir, e.Name())); err != nil {
-				return fmt.Errorf("train: %w", err)
-			}
-		}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("train: flush directory %s: %w", dir, err)
 	}
 	return nil
-}
-
-func writeJSON(path string, v any) error {
-	raw, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("train: %s: %w", path, err)
-	}
-	return writeBytes(path, append(raw, '\n'))
 }
 
 func writeBytes(path string, raw []byte) error {
