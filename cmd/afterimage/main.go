@@ -34,6 +34,8 @@ type cli struct {
 	Invert   invertCmd   `cmd:"" help:"Paint images back from a classifier's logits."`
 	Explore  exploreCmd  `cmd:"" help:"Run one experiment on a trained inverter."`
 	Data     dataCmd     `cmd:"" help:"Get or show a data set."`
+	Doctor   doctorCmd   `cmd:"" help:"Say what the program found: processor, kernels, memory, data."`
+	Bench    benchCmd    `cmd:"" help:"Measure kernels and training steps."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

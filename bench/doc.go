@@ -1,0 +1,20 @@
+// Package bench measures kernels and whole training steps, and says how far each is from what the
+// machine can do.
+//
+// A rate alone says little: it moves with the clock, the neighbours and the size of the caches.
+// Every row therefore stands beside a bound measured next to it in the same process: the
+// multiply-add peak of the pool's threads for what computes, a copy of as many bytes for what moves
+// memory.
+//
+// Non-goals: correctness (tensor/backendtest, the packages' tests), statistics over machines,
+// choosing algorithms.
+//
+// Invariants:
+//  1. A row's work (FLOPs, bytes) follows from shapes alone, by the convention written at its
+//     place; it never depends on which algorithm ran.
+//  2. The bound of a row is measured directly before and directly after it.
+//  3. Inputs are random numbers of a fixed seed; a row repeats exactly the same work in every run.
+//
+// Comes from: cmd/afterimage (bench, doctor), which opens a backend and passes it down. Goes to: a
+// table for people, JSON for programs, and LOG.md.
+package bench

@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Header is the first line of the table that Row.String continues.
+func Header() string {
+	return line("", "", "median", "min … max", "rate", "of bound", "by CPU", "")
+}
+
+// String returns the row as one line of a table: name, shape, median and spread of the times, rate,
+// the fraction of the bound measured beside it, the same fraction by CPU seconds, and for a
+// training step images a second, its peak of tensor memory and its Go heap objects.
+func (r Row) String() string {
+	times, spread, byCPU := "", "", ""
+	if r.Median > 0 {
+		times, spread = milliseconds(r.Median)+" ms", milliseconds(r.Min)+" … "+milliseconds(r.Max)
+		byCPU = fmt.Sprintf("%.0f %%", 100*r.CPUFraction)
+	}
+	rest := ""
+	if r.ImagesPerSecond > 0 {
+		rest = fmt.Sprintf("%.0f images/s, %.0f MB, %.0f mallocs", r.ImagesPerSecond,
+			float64(r.PeakBytes)/1e6, r.MallocsPerRun)
+	}
+	return line(r.Name, r.Shape, times, spread, fmt.Sprintf("%.1f %s", r.Rate, r.Unit),
+		fmt.Sprintf("%.0f %%", 100*r.Fraction),
+		byCPU, rest)
+}
+
+// line sets the columns of the table.
+func line(name, shape, times, spread, rate, fraction, byCPU, rest string) string {
+	text := pad(name, -26) + pad(shape, -26) + pad(times, 11) + pad(spread, 20) + pad(rate,
+		15) + pad(fraction, 9) +
+		pad(byCPU, 7) + "  " + rest
+	return strings.TrimRight(text, " ")
+}
+
+// pad fills s up to a width in characters, on the right if the width is negative.
+func pad(s string, width int) string {
+	fill := strings.Repeat(" ", max(0, max(width, -width)-utf8.RuneCountInString(s)))
+	if width < 0 {
+		return s + fill
+	}
+	return fill + s
+}
+
+// milliseconds prints three digits.
+func milliseconds(seconds float64) string {
+	switch ms := 1e3 * seconds; {
+	case ms < 10:
+		return fmt.Sprintf("%.3f", ms)
+	case ms < 100:
+		return fmt.Sprintf("%.1f", ms)
+	default:
+		return fmt.Sprintf("%.0f", ms)
+	}
+}
