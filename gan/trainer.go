@@ -21,7 +21,8 @@ import (
 // A Trainer trains an inverter: the paper's method. The classifier is frozen; its answer to a real
 // image stands in for the label in both networks; the losses are the hinge losses and nothing else,
 //
-//	L_D = E[max(0, 1 − D(x, y))] + E[max(0, 1 + D(G(z, y), y))],  L_G = −E[D(G(z, y), y)],  y = Φ(x),
+//	L_D = E[max(0, 1 − D(x, y))] + E[max(0, 1 + D(G(z, y), y))],
+//	L_G = −E[D(G(z, y), y)],  y = Φ(x),
 //
 // so that G is never shown x: only D is, together with y.
 //
@@ -73,7 +74,8 @@ func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trai
 	}
 	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
 		backend: b, scope: tensor.NewScope(b), loader: loader,
-		noise: tensor.NewKey(c.Seed, "noise/train"), collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
+		noise:     tensor.NewKey(c.Seed, "noise/train"),
+		collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
 	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond.State(),
 		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
 	nn.Init(t.scope, all, c.Seed)
