@@ -89,24 +89,22 @@ func TestPublishedNames(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	for want, f := range map[string]func() (*models.Classifier, error){
-		`models: New: no network is called "resnet19": expected one of convnet-mnist, lenet5,`: func() (*models.Classifier, error) {
-			return models.New("resnet19", models.Options{})
-		},
-		"models: New: resnet18: InputSize 16 is too small: expected at least 32": func() (*models.Classifier, error) {
-			return models.New("resnet18", models.Options{InputSize: 16})
-		},
-		"models: New: resnet8: Mean has 1 and Std 3 values: expected 3 each, or none": func() (*models.Classifier, error) {
-			return models.New("resnet8", models.Options{Mean: []float64{0},
-				Std: []float64{1, 1, 1}})
-		},
-		"models: New: resnet8: Std [1 0 1] must be positive": func() (*models.Classifier, error) {
-			return models.New("resnet8", models.Options{Mean: []float64{0, 0, 0},
-				Std: []float64{1, 0, 1}})
-		},
+	for _, tc := range []struct {
+		arch string
+		o    models.Options
+		want string
+	}{
+		{"resnet19", models.Options{},
+			`models: New: no network is called "resnet19": expected one of convnet-mnist, lenet5,`},
+		{"resnet18", models.Options{InputSize: 16},
+			"models: New: resnet18: InputSize 16 is too small: expected at least 32"},
+		{"resnet8", models.Options{Mean: []float64{0}, Std: []float64{1, 1, 1}},
+			"models: New: resnet8: Mean has 1 and Std 3 values: expected 3 each, or none"},
+		{"resnet8", models.Options{Mean: []float64{0, 0, 0}, Std: []float64{1, 0, 1}},
+			"models: New: resnet8: Std [1 0 1] must be positive"},
 	} {
-		if m, err := f(); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("got %v, %v; want %q", m, err, want)
+		if m, err := models.New(tc.arch, tc.o); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+			t.Errorf("got %v, %v; want %q", m, err, tc.want)
 		}
 	}
 	m := build(t, "resnet8", models.Options{})
