@@ -30,17 +30,31 @@ func minOf(x []float32) float32 {
 	return m
 }
 
+// Matrices of more channels than the column loops keep in registers are read row by row, with
+// partial sums in a scratch array on the stack, as far as that is small enough. The bits are the
+// same.
+const (
+	inRegisters = 64   // channels
+	wideLimit   = 1024 // channels; two sums of them take 8 KB, a quarter of a first-level cache
+	groupRows   = 16   // rows that are added in float32
+)
+
+// scratch holds the two partial sums of each column.
+type scratch [2 * wideLimit]float32
+
+// isWide says whether the row-by-row loops apply to rows of c channels.
+func isWide(c int) bool { return c > inRegisters && c <= wideLimit && c%16 == 0 }
+
 // groups cuts the rows of n elements, c a row, into calls: whole groups of 16 rows, at most a span
 // of elements a call, then the rows left over, one by one.
 func groups(n, c int, sixteen, one func(lo, count int)) {
-	const rows = 16
-	per := max(1, span/(rows*max(c, 1)))
+	per := max(1, span/(groupRows*max(c, 1)))
 	lo, left := 0, n/max(c, 1)
-	for left >= rows {
-		count := min(per, left/rows)
+	for left >= groupRows {
+		count := min(per, left/groupRows)
 		sixteen(lo, count)
-		lo += count * rows * c
-		left -= count * rows
+		lo += count * groupRows * c
+		left -= count * groupRows
 	}
 	if left > 0 {
 		one(lo, left)
@@ -49,42 +63,59 @@ func groups(n, c int, sixteen, one func(lo, count int)) {
 
 func colSum(acc []float64, x []float32) {
 	c := len(acc)
-	groups(len(x), c,
-		func(lo, count int) { colSum16AVX512(&acc[0], &x[lo], count, c) },
-		func(lo, count int) { colSum1AVX512(&acc[0], &x[lo], count, c) })
+	sixteen := func(lo, n int) { colSum16AVX512(&acc[0], &x[lo], n, c) }
+	if isWide(c) {
+		var w scratch
+		sixteen = func(lo, n int) { colSumWideAVX512(&acc[0], &x[lo], &w[0], n, c) }
+	}
+	groups(len(x), c, sixteen, func(lo, n int) { colSum1AVX512(&acc[0], &x[lo], n, c) })
 }
 
-func colMoments(sum, sumSq []float64, x, shift []float32) {
-	c := len(sum)
-	groups(len(x), c,
-		func(lo, count int) {
-			colMoments16AVX512(&sum[0], &sumSq[0], &x[lo], &shift[0], count, c)
-		},
-		func(lo, count int) {
-			colMoments1AVX512(&sum[0], &sumSq[0], &x[lo], &shift[0], count, c)
-		})
+func colMoments(s, t []float64, x, shift []float32) {
+	c := len(s)
+	sixteen := func(lo, n int) { colMoments16AVX512(&s[0], &t[0], &x[lo], &shift[0], n, c) }
+	if isWide(c) {
+		var w scratch
+		sixteen = func(lo, n int) {
+			colMomentsWideAVX512(&s[0], &t[0], &x[lo], &shift[0], &w[0], n, c)
+		}
+	}
+	groups(len(x), c, sixteen, func(lo, n int) {
+		colMoments1AVX512(&s[0], &t[0], &x[lo], &shift[0], n, c)
+	})
 }
 
 func colDot2(s, t []float64, dy, x, mean, rstd []float32) {
 	c := len(s)
-	groups(len(x), c,
-		func(lo, count int) {
-			colDot216AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], count, c)
-		},
-		func(lo, count int) {
-			colDot21AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], count, c)
-		})
+	sixteen := func(lo, n int) {
+		colDot216AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], n, c)
+	}
+	if isWide(c) {
+		var w scratch
+		sixteen = func(lo, n int) {
+			colDot2WideAVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], &w[0], n, c)
+		}
+	}
+	groups(len(x), c, sixteen, func(lo, n int) {
+		colDot21AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], n, c)
+	})
 }
 
 func colDot2ReLU(s, t []float64, dy, x, y, mean, rstd []float32) {
 	c := len(s)
-	groups(len(x), c,
-		func(lo, count int) {
-			colDot2ReLU16AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], count, c)
-		},
-		func(lo, count int) {
-			colDot2ReLU1AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], count, c)
-		})
+	sixteen := func(lo, n int) {
+		colDot2ReLU16AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n, c)
+	}
+	if isWide(c) {
+		var w scratch
+		sixteen = func(lo, n int) {
+			colDot2ReLUWideAVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], &w[0],
+				n, c)
+		}
+	}
+	groups(len(x), c, sixteen, func(lo, n int) {
+		colDot2ReLU1AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n, c)
+	})
 }
 
 func softmax(k func(dst, x *float32, rows, cols int)) func(dst, x []float32, c int) {

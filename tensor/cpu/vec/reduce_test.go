@@ -102,7 +102,8 @@ func TestExtremes(t *testing.T) {
 }
 
 var shapes = [][2]int{{0, 5}, {1, 1}, {3, 3}, {7, 16}, {8, 17}, {9, 64}, {40, 65}, {300, 10},
-	{33, 100}, {64, 31}, {5, 515}}
+	{33, 100}, {64, 31}, {5, 515},
+	{50, 80}, {33, 1024}, {16, 1040}}
 
 func TestColumns(t *testing.T) {
 	for _, v := range variants() {

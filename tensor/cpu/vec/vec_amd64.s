@@ -4980,11 +4980,71 @@ GLOBL c00007fff<>(SB), RODATA|NOPTR, $4
 DATA c00400000<>+0(SB)/4, $0x00400000
 GLOBL c00400000<>(SB), RODATA|NOPTR, $4
 
+// func colSumWideAVX512(acc *float64, x *float32, scratch *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·colSumWideAVX512(SB), NOSPLIT, $0-40
+	MOVQ         acc+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+32(FP), BX
+	MOVQ         scratch+16(FP), DI
+
+group:
+	XORQ AX, AX
+
+first:
+	VXORPS  Z0, Z0, Z0
+	VMOVUPS (DX), Z1
+	ADDQ    $+64, DX
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DI)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, BX
+	JLT     first
+	MOVQ    $+14, SI
+
+row:
+	XORQ AX, AX
+
+middle:
+	VMOVUPS (DI)(AX*4), Z0
+	VMOVUPS (DX), Z1
+	ADDQ    $+64, DX
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DI)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, BX
+	JLT     middle
+	DECQ    SI
+	JNZ     row
+	XORQ    AX, AX
+
+last:
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (DX), Z1
+	ADDQ          $+64, DX
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	ADDQ          $+16, AX
+	CMPQ          AX, BX
+	JLT           last
+	DECQ          groups+24(FP)
+	JNZ           group
+	VZEROUPPER
+	RET
+
 // func colSum16AVX512(acc *float64, x *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colSum16AVX512(SB), NOSPLIT, $0-32
 	MOVQ         acc+0(FP), CX
 	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+24(FP), BX
 	SHLQ         $0x02, BX
 	LEAQ         (BX)(BX*2), SI
@@ -4997,7 +5057,6 @@ TEXT ·colSum16AVX512(SB), NOSPLIT, $0-32
 	KMOVW        R9, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
@@ -5295,6 +5354,7 @@ next:
 TEXT ·colSum1AVX512(SB), NOSPLIT, $0-32
 	MOVQ         acc+0(FP), CX
 	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+24(FP), AX
 	SHLQ         $0x02, AX
 	MOVQ         cols+24(FP), AX
@@ -5304,7 +5364,6 @@ TEXT ·colSum1AVX512(SB), NOSPLIT, $0-32
 	KMOVW        BX, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
@@ -5406,6 +5465,89 @@ next:
 	VZEROUPPER
 	RET
 
+// func colMomentsWideAVX512(sum *float64, sumSq *float64, x *float32, shift *float32, scratch *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·colMomentsWideAVX512(SB), NOSPLIT, $0-56
+	MOVQ         sum+0(FP), CX
+	MOVQ         sumSq+8(FP), DX
+	MOVQ         x+16(FP), BX
+	MOVQ         shift+24(FP), SI
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+48(FP), DI
+	MOVQ         scratch+32(FP), R9
+	LEAQ         (R9)(DI*4), R10
+
+group:
+	XORQ AX, AX
+
+first:
+	VMOVUPS     (SI)(AX*4), Z1
+	VXORPS      Z2, Z2, Z2
+	VXORPS      Z3, Z3, Z3
+	VMOVUPS     (BX), Z4
+	ADDQ        $+64, BX
+	VSUBPS      Z1, Z4, Z1
+	VFMADD231PS Z0, Z1, Z2
+	VFMADD231PS Z1, Z1, Z3
+	VMOVUPS     Z2, (R9)(AX*4)
+	VMOVUPS     Z3, (R10)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         first
+	MOVQ        $+14, R8
+
+row:
+	XORQ AX, AX
+
+middle:
+	VMOVUPS     (SI)(AX*4), Z1
+	VMOVUPS     (R9)(AX*4), Z2
+	VMOVUPS     (R10)(AX*4), Z3
+	VMOVUPS     (BX), Z4
+	ADDQ        $+64, BX
+	VSUBPS      Z1, Z4, Z1
+	VFMADD231PS Z0, Z1, Z2
+	VFMADD231PS Z1, Z1, Z3
+	VMOVUPS     Z2, (R9)(AX*4)
+	VMOVUPS     Z3, (R10)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         middle
+	DECQ        R8
+	JNZ         row
+	XORQ        AX, AX
+
+last:
+	VMOVUPS       (SI)(AX*4), Z1
+	VMOVUPS       (R9)(AX*4), Z2
+	VMOVUPS       (R10)(AX*4), Z3
+	VMOVUPS       (BX), Z4
+	ADDQ          $+64, BX
+	VSUBPS        Z1, Z4, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VADDPD        (DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(DX)(AX*8)
+	ADDQ          $+16, AX
+	CMPQ          AX, DI
+	JLT           last
+	DECQ          groups+40(FP)
+	JNZ           group
+	VZEROUPPER
+	RET
+
 // func colMoments16AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
@@ -5413,6 +5555,7 @@ TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
 	MOVQ         sumSq+8(FP), DX
 	MOVQ         x+16(FP), BX
 	MOVQ         shift+24(FP), SI
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+40(FP), DI
 	SHLQ         $0x02, DI
 	LEAQ         (DI)(DI*2), R8
@@ -5425,7 +5568,6 @@ TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
 	KMOVW        R11, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
@@ -5973,6 +6115,7 @@ TEXT ·colMoments1AVX512(SB), NOSPLIT, $0-48
 	MOVQ         sumSq+8(FP), DX
 	MOVQ         x+16(FP), BX
 	MOVQ         shift+24(FP), SI
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+40(FP), AX
 	SHLQ         $0x02, AX
 	MOVQ         cols+40(FP), AX
@@ -5982,7 +6125,6 @@ TEXT ·colMoments1AVX512(SB), NOSPLIT, $0-48
 	KMOVW        DI, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
@@ -6152,6 +6294,101 @@ next:
 	VZEROUPPER
 	RET
 
+// func colDot2WideAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, scratch *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·colDot2WideAVX512(SB), NOSPLIT, $0-72
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         mean+32(FP), DI
+	MOVQ         rstd+40(FP), R8
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+64(FP), R9
+	MOVQ         scratch+48(FP), R11
+	LEAQ         (R11)(R9*4), R12
+
+group:
+	XORQ AX, AX
+
+first:
+	VMOVUPS     (DI)(AX*4), Z0
+	VMOVUPS     (R8)(AX*4), Z1
+	VXORPS      Z1, Z1, Z1
+	VXORPS      Z2, Z2, Z2
+	VMOVUPS     (BX), Z3
+	ADDQ        $+64, BX
+	VMOVUPS     (SI), Z4
+	ADDQ        $+64, SI
+	VADDPS      Z3, Z1, Z1
+	VSUBPS      Z0, Z4, Z0
+	VFMADD231PS Z0, Z3, Z2
+	VMOVUPS     Z1, (R11)(AX*4)
+	VMOVUPS     Z2, (R12)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R9
+	JLT         first
+	MOVQ        $+14, R10
+
+row:
+	XORQ AX, AX
+
+middle:
+	VMOVUPS     (DI)(AX*4), Z0
+	VMOVUPS     (R8)(AX*4), Z1
+	VMOVUPS     (R11)(AX*4), Z1
+	VMOVUPS     (R12)(AX*4), Z2
+	VMOVUPS     (BX), Z3
+	ADDQ        $+64, BX
+	VMOVUPS     (SI), Z4
+	ADDQ        $+64, SI
+	VADDPS      Z3, Z1, Z1
+	VSUBPS      Z0, Z4, Z0
+	VFMADD231PS Z0, Z3, Z2
+	VMOVUPS     Z1, (R11)(AX*4)
+	VMOVUPS     Z2, (R12)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R9
+	JLT         middle
+	DECQ        R10
+	JNZ         row
+	XORQ        AX, AX
+
+last:
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VMOVUPS       (R11)(AX*4), Z2
+	VMOVUPS       (R12)(AX*4), Z3
+	VMOVUPS       (BX), Z4
+	ADDQ          $+64, BX
+	VMOVUPS       (SI), Z5
+	ADDQ          $+64, SI
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z0
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	ADDQ          $+16, AX
+	CMPQ          AX, R9
+	JLT           last
+	DECQ          groups+56(FP)
+	JNZ           group
+	VZEROUPPER
+	RET
+
 // func colDot216AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot216AVX512(SB), NOSPLIT, $0-64
@@ -6161,6 +6398,7 @@ TEXT ·colDot216AVX512(SB), NOSPLIT, $0-64
 	MOVQ         x+24(FP), SI
 	MOVQ         mean+32(FP), DI
 	MOVQ         rstd+40(FP), R8
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+56(FP), R9
 	SHLQ         $0x02, R9
 	LEAQ         (R9)(R9*2), R10
@@ -6173,7 +6411,6 @@ TEXT ·colDot216AVX512(SB), NOSPLIT, $0-64
 	KMOVW        R13, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
@@ -6847,6 +7084,7 @@ TEXT ·colDot21AVX512(SB), NOSPLIT, $0-64
 	MOVQ         x+24(FP), SI
 	MOVQ         mean+32(FP), DI
 	MOVQ         rstd+40(FP), R8
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+56(FP), AX
 	SHLQ         $0x02, AX
 	MOVQ         cols+56(FP), AX
@@ -6856,7 +7094,6 @@ TEXT ·colDot21AVX512(SB), NOSPLIT, $0-64
 	KMOVW        R9, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
@@ -7049,6 +7286,117 @@ next:
 	VZEROUPPER
 	RET
 
+// func colDot2ReLUWideAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, scratch *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·colDot2ReLUWideAVX512(SB), NOSPLIT, $0-80
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         y+32(FP), DI
+	MOVQ         mean+40(FP), R8
+	MOVQ         rstd+48(FP), R9
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+72(FP), R10
+	MOVQ         scratch+56(FP), R12
+	LEAQ         (R12)(R10*4), R13
+
+group:
+	XORQ AX, AX
+
+first:
+	VMOVUPS     (R8)(AX*4), Z0
+	VMOVUPS     (R9)(AX*4), Z1
+	VXORPS      Z1, Z1, Z1
+	VXORPS      Z2, Z2, Z2
+	VMOVUPS     (BX), Z3
+	ADDQ        $+64, BX
+	VMOVUPS     (SI), Z4
+	ADDQ        $+64, SI
+	VMOVUPS     (DI), Z5
+	ADDQ        $+64, DI
+	VXORPS      Z6, Z6, Z6
+	VCMPPS      $0x1e, Z6, Z5, K1
+	VMOVAPS.Z   Z3, K1, Z3
+	VADDPS      Z3, Z1, Z1
+	VSUBPS      Z0, Z4, Z0
+	VFMADD231PS Z0, Z3, Z2
+	VMOVUPS     Z1, (R12)(AX*4)
+	VMOVUPS     Z2, (R13)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R10
+	JLT         first
+	MOVQ        $+14, R11
+
+row:
+	XORQ AX, AX
+
+middle:
+	VMOVUPS     (R8)(AX*4), Z0
+	VMOVUPS     (R9)(AX*4), Z1
+	VMOVUPS     (R12)(AX*4), Z1
+	VMOVUPS     (R13)(AX*4), Z2
+	VMOVUPS     (BX), Z3
+	ADDQ        $+64, BX
+	VMOVUPS     (SI), Z4
+	ADDQ        $+64, SI
+	VMOVUPS     (DI), Z5
+	ADDQ        $+64, DI
+	VXORPS      Z6, Z6, Z6
+	VCMPPS      $0x1e, Z6, Z5, K1
+	VMOVAPS.Z   Z3, K1, Z3
+	VADDPS      Z3, Z1, Z1
+	VSUBPS      Z0, Z4, Z0
+	VFMADD231PS Z0, Z3, Z2
+	VMOVUPS     Z1, (R12)(AX*4)
+	VMOVUPS     Z2, (R13)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R10
+	JLT         middle
+	DECQ        R11
+	JNZ         row
+	XORQ        AX, AX
+
+last:
+	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (R9)(AX*4), Z1
+	VMOVUPS       (R12)(AX*4), Z2
+	VMOVUPS       (R13)(AX*4), Z3
+	VMOVUPS       (BX), Z4
+	ADDQ          $+64, BX
+	VMOVUPS       (SI), Z5
+	ADDQ          $+64, SI
+	VMOVUPS       (DI), Z6
+	ADDQ          $+64, DI
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K1
+	VMOVAPS.Z     Z4, K1, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z0
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	ADDQ          $+16, AX
+	CMPQ          AX, R10
+	JLT           last
+	DECQ          groups+64(FP)
+	JNZ           group
+	VZEROUPPER
+	RET
+
 // func colDot2ReLU16AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
@@ -7059,6 +7407,7 @@ TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
 	MOVQ         y+32(FP), DI
 	MOVQ         mean+40(FP), R8
 	MOVQ         rstd+48(FP), R9
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+64(FP), R10
 	SHLQ         $0x02, R10
 	LEAQ         (R10)(R10*2), R11
@@ -7071,7 +7420,6 @@ TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
 	KMOVW        R14, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX
@@ -8146,6 +8494,7 @@ TEXT ·colDot2ReLU1AVX512(SB), NOSPLIT, $0-72
 	MOVQ         y+32(FP), DI
 	MOVQ         mean+40(FP), R8
 	MOVQ         rstd+48(FP), R9
+	VBROADCASTSS c3f800000<>+0(SB), Z0
 	MOVQ         cols+64(FP), AX
 	SHLQ         $0x02, AX
 	MOVQ         cols+64(FP), AX
@@ -8155,7 +8504,6 @@ TEXT ·colDot2ReLU1AVX512(SB), NOSPLIT, $0-72
 	KMOVW        R10, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
-	VBROADCASTSS c3f800000<>+0(SB), Z0
 
 group:
 	XORQ AX, AX

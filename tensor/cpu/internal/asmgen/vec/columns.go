@@ -62,17 +62,24 @@ func columnSums() []columnSum {
 	}
 }
 
-// columnLoop emits two functions: one for groups of groupRows rows, one for single rows.
+// columnLoop emits three functions: for groups of groupRows rows, for those of wide matrices, and
+// for single rows.
 func (g *gen) columnLoop(k columnSum) {
+	g.wideGroups(k)
 	g.columnGroups(k, fmt.Sprintf("%s%d", k.name, groupRows), groupRows)
 	g.columnGroups(k, k.name+"1", 1)
 }
 
-func (k columnSum) signature() string {
+// signature is the Go type, with an extra parameter where it is not empty.
+func (k columnSum) signature(extra string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "func(%s *float64, ", strings.Join(k.accs, ", "))
 	all := append(append([]string{}, k.streams...), k.vectors...)
-	fmt.Fprintf(&b, "%s *float32, groups int, cols int)", strings.Join(all, ", "))
+	fmt.Fprintf(&b, "%s *float32, ", strings.Join(all, ", "))
+	if extra != "" {
+		b.WriteString(extra + ", ")
+	}
+	b.WriteString("groups int, cols int)")
 	return b.String()
 }
 
@@ -93,20 +100,10 @@ func (g *gen) columnGroups(k columnSum, name string, rows int) {
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
 	g.Doc(fmt.Sprintf("%s%s computes %s Groups of %d rows.", name, suffix, k.doc, rows))
-	g.SignatureExpr(k.signature())
-	l := &columnState{gen: g, k: k, rows: rows, i: g.GP64()}
-	for _, s := range k.accs {
-		l.acc = append(l.acc, g.pointer(s))
-	}
-	for _, s := range k.streams {
-		l.ptr = append(l.ptr, g.pointer(s))
-	}
-	for _, s := range k.vectors {
-		l.vec = append(l.vec, g.pointer(s))
-	}
+	g.SignatureExpr(k.signature(""))
+	l := g.newColumnState(k, rows)
 	l.rowOffsets()
 	l.masks()
-	l.one = g.reg(g.c(1))
 
 	g.Label("group")
 	g.XORQ(l.i, l.i)
@@ -117,14 +114,26 @@ func (g *gen) columnGroups(k columnSum, name string, rows int) {
 	l.columns(1, true)
 	g.Label("next")
 	l.nextGroup()
-	groups, err := g.Param("groups").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	g.DECQ(groups.Addr)
+	g.DECQ(g.argument("groups"))
 	g.JNZ(operand.LabelRef("group"))
 	g.VZEROUPPER()
 	g.RET()
+}
+
+// newColumnState loads the parameters that all column loops share.
+func (g *gen) newColumnState(k columnSum, rows int) *columnState {
+	l := &columnState{gen: g, k: k, rows: rows, i: g.GP64()}
+	for _, s := range k.accs {
+		l.acc = append(l.acc, g.pointer(s))
+	}
+	for _, s := range k.streams {
+		l.ptr = append(l.ptr, g.pointer(s))
+	}
+	for _, s := range k.vectors {
+		l.vec = append(l.vec, g.pointer(s))
+	}
+	l.one = g.reg(g.c(1))
+	return l
 }
 
 // loop emits a loop over n vectors of columns at a time, as long as they are whole.

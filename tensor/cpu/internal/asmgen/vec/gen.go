@@ -175,12 +175,15 @@ func (g *gen) pointer(name string) reg.GPVirtual {
 	return g.Load(g.Param(name), g.GP64()).(reg.GPVirtual)
 }
 
-func (g *gen) scalar(name string) V {
+func (g *gen) scalar(name string) V { return g.reg(g.argument(name)) }
+
+// argument addresses a parameter on the stack.
+func (g *gen) argument(name string) operand.Mem {
 	b, err := g.Param(name).Resolve()
 	if err != nil {
 		panic(err)
 	}
-	return g.reg(b.Addr)
+	return b.Addr
 }
 
 // split returns n rounded down to a multiple of 16 and the rest.
