@@ -34,7 +34,9 @@ type Conditioner struct {
 	Mean, Std *nn.Param // [Dim]; 0 and 1 when raw
 }
 
-// NewConditioner returns a conditioner that does not standardise yet.
+// NewConditioner returns a conditioner whose Mean and Std have no memory yet: nn.Init gives them 0
+// and 1, so that it does not standardise until Standardise is called. It returns an error for an
+// unknown kind.
 func NewConditioner(m *models.Classifier, kind Condition) (*Conditioner, error) {
 	c := &Conditioner{Model: m, Kind: kind}
 	if kind != Label && kind != Logits && kind != Features {
@@ -97,8 +99,13 @@ func (c *Conditioner) Of(g *autodiff.Graph, logits, features *autodiff.Value) *a
 	return autodiff.Div(autodiff.Sub(y, g.Const(c.Mean.T)), g.Const(c.Std.T))
 }
 
-// Standardise sets Mean and Std to the moments of the condition over ds. The spread of a dimension
-// that never changes is taken as 1.
+// flatSpread is the standard deviation below which a dimension counts as never changing: logits
+// vary by tenths, features that are dead by nothing but rounding.
+const flatSpread = 1e-6
+
+// Standardise sets Mean and Std to the condition's mean and population standard deviation over ds,
+// which it passes to the classifier batch images at a time, unaugmented. A dimension that never
+// changes keeps Std 1. Labels are left as they are.
 func (c *Conditioner) Standardise(s *tensor.Scope, ds data.Dataset, batch int) {
 	if c.Kind == Label {
 		return
@@ -121,7 +128,7 @@ func (c *Conditioner) Standardise(s *tensor.Scope, ds data.Dataset, batch int) {
 	n := float64(ds.Len())
 	for i := range sum {
 		sum[i] /= n
-		if sq[i] = math.Sqrt(max(sq[i]/n-sum[i]*sum[i], 0)); sq[i] < 1e-6 {
+		if sq[i] = math.Sqrt(max(sq[i]/n-sum[i]*sum[i], 0)); sq[i] < flatSpread {
 			sq[i] = 1
 		}
 	}

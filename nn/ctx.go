@@ -45,7 +45,7 @@ func NewCtx(g *autodiff.Graph, train bool, learn ...Params) *Ctx {
 }
 
 // Value returns the value of p in this pass; the same Value every time, so that shared
-// parameters add up their gradients.
+// parameters add up their gradients. Panics if p has no values yet.
 func (c *Ctx) Value(p *Param) *autodiff.Value {
 	v := c.leaves[p]
 	if v == nil {
@@ -134,7 +134,8 @@ type update struct {
 // NewUpdates returns an empty collection that allocates on b.
 func NewUpdates(b tensor.Backend) *Updates { return &Updates{scope: tensor.NewScope(b)} }
 
-// Set records that p becomes a copy of t. A later Set of the same parameter wins.
+// Set records that p becomes a copy of t, of p's shape. A later Set of the same parameter wins. On
+// a nil *Updates nothing is recorded: the pass leaves no trace.
 func (u *Updates) Set(p *Param, t *tensor.Tensor) {
 	if u == nil {
 		return
@@ -146,7 +147,7 @@ func (u *Updates) Set(p *Param, t *tensor.Tensor) {
 
 // Average records p ← (1−momentum)·p + momentum·factor·t, the running average of PyTorch's
 // BatchNorm (momentum is the weight of the new value). Repeated averages of one parameter in one
-// pass build on each other.
+// pass build on each other. On a nil *Updates nothing is recorded.
 func (u *Updates) Average(p *Param, t *tensor.Tensor, momentum, factor float64) {
 	if u == nil {
 		return

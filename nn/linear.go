@@ -96,7 +96,7 @@ func (e *Embedding) Params() iter.Seq2[string, *Param] {
 	return weightParams(e.Weight, nil, e.Norm).Params()
 }
 
-// Lookup returns the rows of the labels idx, I32 [N]: [N Dim].
+// Lookup returns the rows of the labels idx, I32 [N] with values in [0, Classes): [N Dim].
 func (e *Embedding) Lookup(c *Ctx, idx *tensor.Tensor) *autodiff.Value {
 	return autodiff.Gather(effectiveWeight(c, e.Weight, e.Norm), idx)
 }

@@ -6,7 +6,8 @@ import (
 	"afterimage/tensor"
 )
 
-// Predict returns the class of the largest logit for each image of x, on the host.
+// Predict returns the class of the largest logit for each image of x [N H W C] in [0, 1], on the
+// host; of equal logits the first wins.
 func Predict(s *tensor.Scope, m Model, x *tensor.Tensor) []int32 {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
@@ -16,7 +17,7 @@ func Predict(s *tensor.Scope, m Model, x *tensor.Tensor) []int32 {
 	return tensor.ToHost[int32](idx)
 }
 
-// Correct reports for each image whether the model predicts its label.
+// Correct reports for each image of x [N H W C] whether the model predicts its label, I32 [N].
 func Correct(s *tensor.Scope, m Model, x, labels *tensor.Tensor) []bool {
 	pred, want := Predict(s, m, x), tensor.ToHost[int32](labels)
 	ok := make([]bool, len(pred))

@@ -9,7 +9,10 @@ import (
 )
 
 // Targets returns the rows (1−smoothing)·onehot(label) + smoothing/K, [N K], of logits' dtype: the
-// smoothed mass falls on the true class too. labels is I32 [N], smoothing in [0, 1).
+// smoothed mass falls on the true class too. labels is I32 [N], smoothing in [0, 1). A label
+// outside [0, K) has no one-hot row: its onehot is 0.
+//
+// Panics unless logits are [N K] and labels I32 [N].
 //
 // Source: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, section 7.
 func Targets(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *autodiff.Value {
@@ -22,13 +25,14 @@ func Targets(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *
 	return autodiff.Affine(t, 1-smoothing, smoothing/float64(k))
 }
 
-// EachCrossEntropy returns −Σ target·log softmax(logits) for each row, [N].
+// EachCrossEntropy returns −Σ target·log softmax(logits) for each row, [N], never negative; logits
+// are [N K], labels I32 [N], and target is that of Targets, under its conditions.
 func EachCrossEntropy(logits *autodiff.Value, labels *tensor.Tensor,
 	smoothing float64) *autodiff.Value {
 	return autodiff.CrossEntropy(logits, Targets(logits, labels, smoothing))
 }
 
-// CrossEntropy returns the mean of EachCrossEntropy.
+// CrossEntropy returns the mean of EachCrossEntropy over the batch, [].
 func CrossEntropy(logits *autodiff.Value, labels *tensor.Tensor,
 	smoothing float64) *autodiff.Value {
 	return autodiff.Mean(EachCrossEntropy(logits, labels, smoothing))
@@ -40,18 +44,20 @@ func SoftCrossEntropy(logits, target *autodiff.Value) *autodiff.Value {
 	return autodiff.Mean(autodiff.CrossEntropy(logits, target))
 }
 
-// MSE returns the mean of (x − y)² over all elements.
+// MSE returns the mean of (x − y)² over all elements, []. Shapes are broadcast.
 func MSE(x, y *autodiff.Value) *autodiff.Value {
 	return autodiff.Mean(autodiff.Square(autodiff.Sub(x, y)))
 }
 
-// L1 returns the mean of |x − y| over all elements; its derivative is 0 where they are equal.
+// L1 returns the mean of |x − y| over all elements, []; its derivative is 0 where they are equal.
+// Shapes are broadcast.
 func L1(x, y *autodiff.Value) *autodiff.Value {
 	return autodiff.Mean(autodiff.Abs(autodiff.Sub(x, y)))
 }
 
 // HingeDiscriminator returns mean max(1 − real, 0) + mean max(1 + fake, 0) for a discriminator's
-// outputs on real and generated images.
+// outputs on real and generated images, [N] each; the result is [], never negative. A score beyond
+// its margin, or exactly on it, gets no gradient.
 //
 // Source: Lim and Ye, "Geometric GAN", 2017; Miyato et al., ICLR 2018.
 func HingeDiscriminator(real, fake *autodiff.Value) *autodiff.Value {
@@ -60,20 +66,26 @@ func HingeDiscriminator(real, fake *autodiff.Value) *autodiff.Value {
 	return autodiff.Add(onReal, onFake)
 }
 
-// HingeGenerator returns −mean fake, what a generator minimises against HingeDiscriminator.
+// HingeGenerator returns −mean fake, [], what a generator minimises against HingeDiscriminator. It
+// is linear: a generator is never told that it has done enough.
 func HingeGenerator(fake *autodiff.Value) *autodiff.Value {
 	return autodiff.Scale(autodiff.Mean(fake), -1)
 }
 
 // EachKL returns KL(softmax p ‖ softmax q) = Σ softmax(p)·(log softmax p − log softmax q) for each
-// row of two logit matrices, [N]: the regulariser of TRADES.
+// row of two logit matrices [N K]: [N], never negative but for rounding. Both get gradients. It is
+// the regulariser of TRADES.
+//
+// Source: Zhang et al., "Theoretically principled trade-off between robustness and accuracy",
+// ICML 2019.
 func EachKL(p, q *autodiff.Value) *autodiff.Value {
 	diff := autodiff.Sub(autodiff.LogSoftmax(p), autodiff.LogSoftmax(q))
 	return autodiff.Sum(autodiff.Mul(autodiff.Softmax(p), diff), 1)
 }
 
 // EachMargin returns max_{i≠y} zᵢ − z_y for each row, [N]: positive where the row is misclassified.
-// Attacks maximise it. The first maximum wins and gets the whole gradient.
+// Attacks maximise it. The first maximum wins and gets the whole gradient. logits are [N K] with
+// K ≥ 2, labels I32 [N]; panics on other shapes.
 //
 // Source: Carlini and Wagner, "Towards evaluating the robustness of neural networks", S&P 2017.
 func EachMargin(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
@@ -84,7 +96,8 @@ func EachMargin(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
 }
 
 // EachDLR returns −(z_y − max_{i≠y} zᵢ)/(z₍₁₎ − z₍₃₎ + 1e-12) for each row, [N], with z₍ₖ₎ the k-th
-// largest logit: a margin that does not change when logits are scaled. Needs 3 classes or more.
+// largest logit: a margin that does not change when logits are scaled. Panics with fewer than 3
+// classes, and on shapes as EachMargin does.
 //
 // Source: Croce and Hein, AutoAttack, ICML 2020, equation 6.
 func EachDLR(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {

@@ -9,9 +9,11 @@ import (
 
 // EMAConfig describes an average of weights.
 type EMAConfig struct {
-	Decay  float64 // 0.9999 for BigGAN
-	Start  int     // up to and including this step the average is a copy
-	WarmUp bool    // decay at most (1+n)/(10+n), n steps after Start
+	Decay float64 // in [0, 1); 0.9999 for BigGAN
+	Start int     // up to and including this step the average is a copy
+	// WarmUp keeps the decay at most (1+n)/(10+n), n steps after Start, so that a young average is
+	// not made of its beginning (tf.train.ExponentialMovingAverage's num_updates).
+	WarmUp bool
 }
 
 // EMA holds an exponential moving average of every parameter and buffer of a module: after each

@@ -22,7 +22,7 @@ func Steps(lr, factor float64, milestones ...int) Schedule {
 }
 
 // Cosine falls from lr at step 0 to floor at step total and stays there:
-// floor + (lr−floor)·(1 + cos(π·step/total))/2.
+// floor + (lr−floor)·(1 + cos(π·step/total))/2. total ≥ 1.
 //
 // Source: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, without restarts.
 func Cosine(lr, floor float64, total int) Schedule {
