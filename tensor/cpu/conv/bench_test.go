@@ -39,8 +39,8 @@ func BenchmarkConv(b *testing.B) {
 			for _, t := range [][]float32{x, w, y} {
 				copy(t, random(rng, len(t)))
 			}
-			name := fmt.Sprintf("t%d/%dx%d:%d_%dx%d_%d-%d", threads, s.KH, s.KW, s.StrideH, s.N, s.H,
-				s.C, s.O)
+			name := fmt.Sprintf("t%d/%dx%d:%d_%dx%d_%d-%d", threads, s.KH, s.KW, s.StrideH,
+				s.N, s.H, s.C, s.O)
 			for _, d := range []struct {
 				name string
 				f    func()

@@ -28,7 +28,8 @@ func visit(s Shape, f func(y, x, w int)) {
 				for out := range s.O {
 					for kh := range s.KH {
 						for kw := range s.KW {
-							h, w := oh*s.StrideH+kh*s.DilH-s.PadTop, ow*s.StrideW+kw*s.DilW-s.PadLeft
+							h := oh*s.StrideH + kh*s.DilH - s.PadTop
+							w := ow*s.StrideW + kw*s.DilW - s.PadLeft
 							if h < 0 || h >= s.H || w < 0 || w >= s.W {
 								continue
 							}
@@ -255,7 +256,8 @@ func TestNonFinite(t *testing.T) {
 				}{"y": {y, hitY}, "dx": {dx, hitX}, "dw": {dw, hitW}} {
 					for i, g := range r.got {
 						if (g != g) != r.hit[i] {
-							t.Fatalf("%v %g: %s[%d] = %g, touched: %v", v, bad, name, i, g, r.hit[i])
+							t.Fatalf("%v %g: %s[%d] = %g, touched: %v", v, bad, name, i, g,
+								r.hit[i])
 						}
 					}
 				}
@@ -270,7 +272,9 @@ func TestAdjoint(t *testing.T) {
 	p := par.New(2)
 	defer p.Close()
 	rng := rand.New(rand.NewPCG(5, 5))
-	for _, s := range []Shape{Square(6, 32, 32, 64, 96, 3, 1, 1), Square(5, 32, 32, 48, 80, 3, 2, 1)} {
+	for _, s := range []Shape{
+		Square(6, 32, 32, 64, 96, 3, 1, 1), Square(5, 32, 32, 48, 80, 3, 2, 1),
+	} {
 		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*9*s.C)
 		dy := random(rng, s.N*s.OutH()*s.OutW()*s.O)
 		y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))

@@ -79,7 +79,8 @@ func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 }
 
 // inputGradPhase is the pass over the pixels of dx whose padded position is (i, j) modulo the strides.
-func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32, i, j int) *pass {
+func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32,
+	i, j int) *pass {
 	outH, outW := s.OutH(), s.OutW()
 	k, c, taps := s.O/s.Groups, s.C/s.Groups, s.KH*s.KW
 	key := s

@@ -26,6 +26,7 @@ const (
 	gradParts  = 16                // parts of the sum over pixels, at most
 	gradItems  = 24                // blocks times parts, if the pixels suffice
 	partRows   = 4                 // output rows in a part, at least
+	gradSegs   = 256               // segments of a tile, at most: one for each row
 )
 
 // A gradPlan is how a weight gradient is computed. Everything in it follows from the Shape.
@@ -62,7 +63,7 @@ func (s Shape) gradPlan() *gradPlan {
 	g.partRows = max(1, ceil(rows, g.parts))
 	g.parts = max(1, ceil(rows, g.partRows)) // none empty
 	perRow := s.OutW()*min(g.m, gradBlockM) + s.W*s.StrideH*min(g.n, gradBlockN)
-	g.stepRows = max(1, gradPixels/max(1, perRow))
+	g.stepRows = max(1, min(gradSegs, gradPixels/max(1, perRow)))
 	return g
 }
 
@@ -106,7 +107,8 @@ type weightGrad struct {
 
 // block computes, for one part of the pixels, a block of rows and columns for every tap.
 func (w *weightGrad) block(part, group, bm, bn, size int) {
-	segs := w.segments()
+	var room [gradSegs]micro.Seg
+	segs := room[:0]
 	g := micro.Args{A: w.dy, B: w.x, C: w.sum, StepA: w.O, StepB: w.StrideW * w.C, Alpha: 1}
 	rowC, tapC := w.KH*w.KW*w.n, w.n // of the result: [m][tap][n]
 	if w.exchanged {
@@ -124,7 +126,7 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 		r1 := min(last, r0+w.stepRows)
 		next := ahead{r0: r1, r1: min(last, r1+w.stepRows), of: calls}
 		for tap := range w.KH * w.KW {
-			g.Segs = w.appendSegs(segs[:0], tap, r0, r1, g.StepA, g.StepB)
+			g.Segs = w.appendSegs(segs, tap, r0, r1, g.StepA, g.StepB)
 			for n := n0; n < nEnd; n += micro.MaxCols {
 				g.Cols = min(micro.MaxCols, nEnd-n)
 				g.BOff = group*w.n + n
@@ -170,11 +172,6 @@ func (w *weightGrad) prefetch(p *ahead, group, m0, m1, n0, n1 int) {
 func (w *weightGrad) firstInput(r int) int {
 	n, i := r/w.rows.count, r%w.rows.count
 	return (n*w.H + min(w.H, i*w.StrideH)) * w.W
-}
-
-// segments returns room for the list of one step.
-func (w *weightGrad) segments() []micro.Seg {
-	return make([]micro.Seg, 0, w.stepRows)
 }
 
 // appendSegs lists, for one tap and output rows r0..r1-1, the runs of output pixels whose input

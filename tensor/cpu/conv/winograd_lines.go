@@ -10,7 +10,7 @@ import "afterimage/tensor/cpu/gemm/micro"
 type lineMap struct {
 	kind      mapKind
 	inN, outN int
-	line      func(in *[6]float32) [6]float32
+	line      func(in [6]float32) [6]float32
 }
 
 // A mapKind names a map to the assembly.
@@ -39,7 +39,7 @@ func weightGradMap() lineMap { return lineMap{weightGradKind, 6, 3, weightGradLi
 //	0 -2 -1  2  1  0
 //	0  2 -1 -2  1  0
 //	0  4  0 -5  0  1
-func inputLine(x *[6]float32) [6]float32 {
+func inputLine(x [6]float32) [6]float32 {
 	even, odd := x[4]-4*x[2], x[3]-4*x[1]
 	even2, odd2 := x[4]-x[2], 2*(x[3]-x[1])
 	return [6]float32{4*x[0] - 5*x[2] + x[4], even + odd, even - odd, even2 + odd2, even2 - odd2,
@@ -52,7 +52,7 @@ func inputLine(x *[6]float32) [6]float32 {
 //	0  1 -1  2 -2  0
 //	0  1  1  4  4  0
 //	0  1 -1  8 -8  1
-func outputLine(m *[6]float32) [6]float32 {
+func outputLine(m [6]float32) [6]float32 {
 	s, d, s2, d2 := m[1]+m[2], m[1]-m[2], m[3]+m[4], m[3]-m[4]
 	return [6]float32{m[0] + s + s2, d + 2*d2, s + 4*s2, d + m[5] + 8*d2}
 }
@@ -65,20 +65,20 @@ func outputLine(m *[6]float32) [6]float32 {
 //	1/24  1/12   1/6
 //	1/24 -1/12   1/6
 //	  0     0     1
-func weightLine(g *[6]float32) [6]float32 {
+func weightLine(g [6]float32) [6]float32 {
 	s, e := g[0]+g[2], g[0]*(1./24)+g[2]*(1./6)
 	return [6]float32{g[0] / 4, -(s + g[1]) * (1. / 6), (g[1] - s) * (1. / 6), e + g[1]*(1./12),
 		e - g[1]*(1./12), g[2]}
 }
 
 // gradLine is A dy, the transpose of outputLine.
-func gradLine(y *[6]float32) [6]float32 {
+func gradLine(y [6]float32) [6]float32 {
 	e, o, e2, o2 := y[0]+y[2], y[1]+y[3], y[0]+4*y[2], 2*y[1]+8*y[3]
 	return [6]float32{y[0], e + o, e - o, e2 + o2, e2 - o2, y[3]}
 }
 
 // weightGradLine is Gᵀ du, the transpose of weightLine.
-func weightGradLine(u *[6]float32) [6]float32 {
+func weightGradLine(u [6]float32) [6]float32 {
 	s, d, s2, d2 := u[1]+u[2], u[2]-u[1], u[3]+u[4], u[3]-u[4]
 	return [6]float32{u[0]/4 - s*(1./6) + s2*(1./24), d*(1./6) + d2*(1./12), u[5] + (s2-s)*(1./6)}
 }
@@ -101,13 +101,13 @@ func (l *lineMap) apply(v micro.Variant, dst []float32, rowDst, colDst int, src 
 			for i := range l.inN {
 				x[i] = src[i*rowSrc+j*colSrc+c]
 			}
-			x = l.line(&x)
+			x = l.line(x)
 			for i := range l.outN {
 				t[i][j] = x[i]
 			}
 		}
 		for i := range l.outN {
-			y := l.line(&t[i])
+			y := l.line(t[i])
 			for j := range l.outN {
 				dst[i*rowDst+j*colDst+c] = y[j]
 			}

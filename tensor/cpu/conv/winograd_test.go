@@ -38,12 +38,13 @@ func TestMapsAgree(t *testing.T) {
 				}
 				for i := range dst {
 					if (want[i] == guard) != (dst[i] == guard) {
-						t.Fatalf("map %d, %v, %d lanes: element %d written by one only", m.kind, v, lanes, i)
+						t.Fatalf("map %d, %v, %d lanes: element %d written by one only", m.kind, v,
+							lanes, i)
 					}
 					// The same few operations, fused or not.
 					if math.Abs(float64(dst[i]-want[i])) > 1e-4 {
-						t.Fatalf("map %d, %v, %d lanes: element %d is %g, want %g", m.kind, v, lanes, i,
-							dst[i], want[i])
+						t.Fatalf("map %d, %v, %d lanes: element %d is %g, want %g", m.kind, v,
+							lanes, i, dst[i], want[i])
 					}
 				}
 			}

@@ -8,7 +8,7 @@
 // and van de Geijn 2015, "BLIS"):
 //
 //	for jc over n in steps of NC        a slab of B and C
-//	  for pc over k in steps of KC      its KC×NC block of B, packed, stays in the second-level cache
+//	  for pc over k in steps of KC      its packed KC×NC block of B: second-level cache
 //	    for ic over m in steps of MC    an MC×KC block of A
 //	      for jr over NC in steps of 32     one KC×32 panel of B: first-level cache
 //	        for ir over MC in steps of ≤14    the micro-kernel: a 14×32 tile of C in registers,

@@ -1,7 +1,8 @@
 // Package micro is the inner kernel of matrix multiplication and convolution: a tile of C, kept in
 // registers, that sums products of elements of A and rows of B over a list of segments.
 //
-//	C[r][j] = alpha * sum over segments s, k < s.K of A[s.A + row(r) + k*StepA] * B[s.B + k*StepB + j]
+//	C[r][j] = Alpha * sum over segments s, k < s.K of
+//	              A[s.A + row(r) + k*StepA] * B[s.B + k*StepB + j]
 //	        + Bias[j] + Beta * C[r][j]
 //
 // In a matrix product there is one segment, the K loop. In a convolution there is one segment for

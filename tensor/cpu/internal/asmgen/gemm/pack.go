@@ -52,6 +52,22 @@ func transpose16(c *build.Context) {
 		c.ADDQ(rowSrc, src)
 	}
 	c.Label("loaded")
+	shuffle(c, in, tmp)
+	for j := range 16 {
+		c.VMOVUPS(in[j], mem(dst, 0))
+		if j < 15 {
+			c.CMPQ(cols, operand.Imm(uint64(j+1)))
+			c.JLE(operand.LabelRef("stored"))
+			c.ADDQ(rowDst, dst)
+		}
+	}
+	c.Label("stored")
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// shuffle transposes sixteen registers.
+func shuffle(c *build.Context, in, tmp []reg.VecPhysical) {
 	for i := 0; i < 16; i += 2 {
 		c.VUNPCKLPS(in[i+1], in[i], tmp[i])
 		c.VUNPCKHPS(in[i+1], in[i], tmp[i+1])
@@ -76,17 +92,6 @@ func transpose16(c *build.Context) {
 		c.VSHUFF32X4(operand.Imm(odd), tmp[8+j], tmp[j], in[8+j])
 		c.VSHUFF32X4(operand.Imm(odd), tmp[12+j], tmp[4+j], in[12+j])
 	}
-	for j := range 16 {
-		c.VMOVUPS(in[j], mem(dst, 0))
-		if j < 15 {
-			c.CMPQ(cols, operand.Imm(uint64(j+1)))
-			c.JLE(operand.LabelRef("stored"))
-			c.ADDQ(rowDst, dst)
-		}
-	}
-	c.Label("stored")
-	c.VZEROUPPER()
-	c.RET()
 }
 
 // copyRows adds copyRows16 and copyRows32,

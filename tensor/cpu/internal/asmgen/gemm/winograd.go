@@ -138,6 +138,15 @@ func winograd(c *build.Context) {
 	}
 }
 
+// lineRegisters returns the registers of the i-th line: two sets in turn, so that a line need not
+// wait for the stores of the one before.
+func lineRegisters(i int) (in, out, tmp []reg.VecPhysical) {
+	if i%2 == 1 {
+		return zmm[16:22], zmm[22:28], zmm[12:16]
+	}
+	return zmm[0:6], zmm[6:12], zmm[12:16]
+}
+
 func winogradMap(c *build.Context, l line) {
 	c.Function(l.name)
 	c.Attributes(4) // NOSPLIT
@@ -160,15 +169,8 @@ func winogradMap(c *build.Context, l line) {
 		c.MOVL(operand.U32(math.Float32bits(k)), reg.EAX)
 		c.VPBROADCASTD(reg.EAX, zmm[31-i])
 	}
-	// Two sets of registers in turn, so that a line need not wait for the stores of the one before.
-	pick := func(i int) (in, out, tmp []reg.VecPhysical) {
-		if i%2 == 1 {
-			return zmm[16:22], zmm[22:28], zmm[12:16]
-		}
-		return zmm[0:6], zmm[6:12], zmm[12:16]
-	}
 	for j := range l.inN {
-		x, t, s := pick(j)
+		x, t, s := lineRegisters(j)
 		c.MOVQ(src, at)
 		for i := range l.inN {
 			c.VMOVUPS_Z(mem(at, 0), reg.K1, x[i])
@@ -183,7 +185,7 @@ func winogradMap(c *build.Context, l line) {
 		}
 	}
 	for i := range l.outN {
-		x, t, s := pick(i)
+		x, t, s := lineRegisters(i)
 		for j := range l.inN {
 			c.VMOVUPS(mem(tmp, 64*(i*l.inN+j)), x[j])
 		}
