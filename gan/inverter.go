@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,18 +54,40 @@ func DefaultInverter() InverterConfig {
 		SaveEvery: 250, SampleEvery: 1000, Net: Slim32(16, 0)}
 }
 
-// Validate returns an error that names the field that does not fit.
+// Bounds that keep products of the configuration's numbers within their types: 2^31 step numbers on
+// the device, and networks of a few gigabytes.
+const (
+	mostSteps  = 1<<31 - 1
+	mostWidth  = 1 << 12 // channel unit, noise and embedding
+	mostDSteps = 1000
+)
+
+// Validate returns an error that names the field that does not fit. Every comparison is written so
+// that NaN fails it.
 func (c InverterConfig) Validate() error {
-	switch {
-	case c.Steps < 1 || c.Batch < 2 || c.DSteps < 1:
-		return fmt.Errorf("gan: config: steps %d and d_steps %d must be at least 1, batch %d at least 2",
-			c.Steps, c.DSteps, c.Batch)
-	case c.LRG <= 0 || c.LRD <= 0 || c.Beta1 < 0 || c.Beta1 >= 1 || c.Beta2 < 0 || c.Beta2 >= 1 ||
-		c.AdamEps <= 0:
-		return fmt.Errorf("gan: config: lr_g %g, lr_d %g, adam_eps %g must be positive, beta1 %g and "+
-			"beta2 %g in [0, 1)", c.LRG, c.LRD, c.AdamEps, c.Beta1, c.Beta2)
-	case c.EMA < 0 || c.EMA >= 1:
-		return fmt.Errorf("gan: config: ema is %g: expected [0, 1)", c.EMA)
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("gan: config: "+format, args...)
+	}
+	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
+	share := func(v float64) bool { return v >= 0 && v < 1 }
+	switch n := c.Net; {
+	case c.Batch < 2:
+		return bad("batch is %d: expected 2 or more, for the statistics of batch normalisation", c.Batch)
+	case c.DSteps < 1 || c.DSteps > mostDSteps:
+		return bad("d_steps is %d: expected 1 to %d", c.DSteps, mostDSteps)
+	case c.Steps < 1 || c.Steps > mostSteps/(c.DSteps+1):
+		return bad("steps is %d: expected 1 to %d", c.Steps, mostSteps/(c.DSteps+1))
+	case !positive(c.LRG) || !positive(c.LRD) || !positive(c.AdamEps):
+		return bad("lr_g %g, lr_d %g and adam_eps %g: expected more than 0", c.LRG, c.LRD, c.AdamEps)
+	case !share(c.Beta1) || !share(c.Beta2) || !share(c.EMA):
+		return bad("beta1 %g, beta2 %g and ema %g: expected [0, 1)", c.Beta1, c.Beta2, c.EMA)
+	case c.SaveEvery < 1 || c.SampleEvery < 1:
+		return bad("save_every %d and sample_every %d: expected 1 or more", c.SaveEvery, c.SampleEvery)
+	case c.TrainImages < 0:
+		return bad("train_images is %d: expected 0 or more", c.TrainImages)
+	case max(n.ChG, n.ChD, n.ZDim, n.Embed) > mostWidth:
+		return bad("ch_g %d, ch_d %d, z_dim %d and embed %d: expected at most %d",
+			n.ChG, n.ChD, n.ZDim, n.Embed, mostWidth)
 	}
 	return c.Net.Validate()
 }

@@ -3,7 +3,6 @@ package gan
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"afterimage/autodiff"
 	"afterimage/gan/metrics"
@@ -66,6 +65,11 @@ func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trai
 		return nil, fmt.Errorf("gan: %s has %d-pixel images of %d channels, the classifier takes %d "+
 			"pixels of %d, the generator paints %d pixels of 3: all must agree",
 			c.Dataset, size, channels, m.InputSize(), m.Channels(), c.Net.Size)
+	}
+	if set.Val.Len() < 2 {
+		return nil,
+			fmt.Errorf("gan: %s has %d training images: expected 20 or more, of which a tenth is "+
+				"held out and two at least are painted as samples", c.Dataset, set.Train.Len())
 	}
 	loader, err := data.NewLoader(set.Train,
 		data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Range: data.Signed})
@@ -156,8 +160,9 @@ func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) erro
 	total := loss.HingeDiscriminator(real.Keep(), painted.Keep())
 	grads := autodiff.Grad(total, c.Values(params))
 	l.D, l.Real, l.Fake = total.Item(), mean(real), mean(painted)
-	if err := train.Finite(i, l.D, params, grads); err != nil {
-		return err
+	// The hinge may hide a score that is not finite; its mean does not.
+	if err := train.Finite(i/t.Config.DSteps+1, l.D+l.Real+l.Fake, params, grads); err != nil {
+		return fmt.Errorf("gan: discriminator: %w", err)
 	}
 	t.optD.Begin(i+1, t.Config.LRD)
 	t.optD.Update(grads)
@@ -180,8 +185,8 @@ func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
 	total := loss.HingeGenerator(t.D.Forward(judge, t.G.Forward(c, g.Const(z), y), y))
 	grads := autodiff.Grad(total, c.Values(params))
 	l.G = total.Item()
-	if err := train.Finite(i, l.G, params, grads); err != nil {
-		return err
+	if err := train.Finite(i+1, l.G, params, grads); err != nil {
+		return fmt.Errorf("gan: generator: %w", err)
 	}
 	t.optG.Begin(i+1, t.Config.LRG)
 	t.optG.Update(grads)
@@ -242,31 +247,36 @@ func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 }
 
 // Run trains to the end in a run directory, from the last checkpoint on if there is one, and writes
-// the finished inverter. stopped is asked after every step.
+// the finished inverter. stopped is asked after every step: when it says yes a checkpoint is
+// written and Run returns an error that wraps train.ErrStopped. Resuming a finished run only writes
+// the inverter once more.
 func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func() bool) error {
+	if observe == nil {
+		observe = func(train.Progress) {}
+	}
 	state := t.State()
-	first, _, err := r.Restore(train.LatestFile, state)
+	first, meta, err := r.Restore(train.LatestFile, state)
 	if err != nil {
 		return err
 	}
 	if first == 0 && !t.Config.Raw {
 		t.Cond.Standardise(t.scope, t.Set.Train, 250)
 	}
-	start := time.Now()
-	for i := first; i < t.Config.Steps; i++ {
+	c, clock := t.Config, train.StartClock(meta)
+	for i := first; i < c.Steps; i++ {
 		l, err := t.Step(i)
 		if err != nil {
-			return err
+			return r.Explain(err)
 		}
-		p := train.Progress{Step: i + 1, Total: t.Config.Steps}
-		end, halt := i+1 == t.Config.Steps, stopped != nil && stopped()
-		if (i+1)%50 == 0 || end {
+		p := train.Progress{Step: i + 1, Total: c.Steps}
+		end, sheet := i+1 == c.Steps, (i+1)%c.SampleEvery == 0
+		if (i+1)%logEvery == 0 || end || sheet {
 			p.Values = map[string]float64{"step": float64(i + 1), "d_loss": l.D, "g_loss": l.G,
-				"d_real": l.Real, "d_fake": l.Fake, "seconds": time.Since(start).Seconds()}
+				"d_real": l.Real, "d_fake": l.Fake, "seconds": clock.Seconds()}
 		}
-		if (i+1)%t.Config.SampleEvery == 0 || end {
+		if end || sheet {
 			if err := t.sample(r, i+1, p.Values); err != nil {
-				return err
+				return r.Explain(err)
 			}
 		}
 		if p.Values != nil {
@@ -274,16 +284,15 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 				return err
 			}
 		}
-		if observe != nil {
-			observe(p)
-		}
-		if (i+1)%t.Config.SaveEvery == 0 || end || halt {
-			if err := r.Save(train.LatestFile, state, i+1, nil); err != nil {
-				return err
+		observe(p)
+		halt := !end && stopped != nil && stopped()
+		if (i+1)%c.SaveEvery == 0 || end || halt {
+			if err := r.Save(train.LatestFile, state, i+1, clock.Meta(nil)); err != nil {
+				return r.Explain(err)
 			}
 		}
-		if halt && !end {
-			return train.ErrStopped
+		if halt {
+			return r.Stopped(i+1, c.Steps)
 		}
 	}
 	s := tensor.NewScope(t.backend)
@@ -291,7 +300,11 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 	return t.Inverter(s).Save(r.Path(train.CheckpointDir), false, nil)
 }
 
-// SaveClassifier writes a copy of the inverted classifier into the run.
+// logEvery is the number of steps between log lines.
+const logEvery = 50
+
+// SaveClassifier writes a copy of the inverted classifier into the run. Give it to train.Create,
+// which writes it before the directory counts as a run: a resume needs it.
 func (t *Trainer) SaveClassifier(r *train.Run) error {
 	return checkpoint.SaveSafetensors(r.Path(train.CheckpointDir, InverterClassifier),
 		t.Cond.Model.Export())
@@ -331,9 +344,7 @@ func (t *Trainer) sample(r *train.Run, step int, values map[string]float64) erro
 		t.realSpread = metrics.MeanPairwiseDistance(real)
 	}
 	spread := metrics.MeanPairwiseDistance(fake)
-	if values != nil {
-		values["spread"] = spread / t.realSpread
-	}
+	values["spread"] = spread / t.realSpread
 	return t.checkCollapse(step, spread/t.realSpread)
 }
 
@@ -346,9 +357,8 @@ func (t *Trainer) checkCollapse(step int, share float64) error {
 	t.collapsed.T.SetFloats([]float64{count})
 	if count >= collapseChecks {
 		return fmt.Errorf("gan: step %d: %w: the samples collapsed: their mean pairwise distance is "+
-			"%.1f %% of the real images', for the third check running; the last checkpoint is intact: "+
-			"try a lower lr_g and lr_d, or more d_steps",
-			step, train.ErrDiverged, 100*share)
+			"%.1f %% of the real images', for the third check running: try a lower lr_g and lr_d, or "+
+			"more d_steps", step, train.ErrDiverged, 100*share)
 	}
 	return nil
 }
