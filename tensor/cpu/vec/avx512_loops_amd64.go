@@ -30,20 +30,11 @@ func minOf(x []float32) float32 {
 	return m
 }
 
-// Matrices of more channels than the column loops keep in registers are read row by row, with
-// partial sums in a scratch array on the stack, as far as that is small enough. The bits are the
-// same.
-const (
-	inRegisters = 64   // channels
-	wideLimit   = 1024 // channels; two sums of them take 8 KB, a quarter of a first-level cache
-	groupRows   = 16   // rows that are added in float32
-)
+// panel is the number of channels above which a matrix's rows are asked for ahead of use.
+const panel = 64
 
-// scratch holds the two partial sums of each column.
-type scratch [2 * wideLimit]float32
-
-// isWide says whether the row-by-row loops apply to rows of c channels.
-func isWide(c int) bool { return c > inRegisters && c <= wideLimit && c%16 == 0 }
+// groupRows is the number of rows that are added in float32.
+const groupRows = 16
 
 // groups cuts the rows of n elements, c a row, into calls: whole groups of 16 rows, at most a span
 // of elements a call, then the rows left over, one by one.
@@ -64,9 +55,8 @@ func groups(n, c int, sixteen, one func(lo, count int)) {
 func colSum(acc []float64, x []float32) {
 	c := len(acc)
 	sixteen := func(lo, n int) { colSum16AVX512(&acc[0], &x[lo], n, c) }
-	if isWide(c) {
-		var w scratch
-		sixteen = func(lo, n int) { colSumWideAVX512(&acc[0], &x[lo], &w[0], n, c) }
+	if c > panel {
+		sixteen = func(lo, n int) { colSum16AheadAVX512(&acc[0], &x[lo], n, c) }
 	}
 	groups(len(x), c, sixteen, func(lo, n int) { colSum1AVX512(&acc[0], &x[lo], n, c) })
 }
@@ -74,10 +64,9 @@ func colSum(acc []float64, x []float32) {
 func colMoments(s, t []float64, x, shift []float32) {
 	c := len(s)
 	sixteen := func(lo, n int) { colMoments16AVX512(&s[0], &t[0], &x[lo], &shift[0], n, c) }
-	if isWide(c) {
-		var w scratch
+	if c > panel {
 		sixteen = func(lo, n int) {
-			colMomentsWideAVX512(&s[0], &t[0], &x[lo], &shift[0], &w[0], n, c)
+			colMoments16AheadAVX512(&s[0], &t[0], &x[lo], &shift[0], n, c)
 		}
 	}
 	groups(len(x), c, sixteen, func(lo, n int) {
@@ -90,10 +79,9 @@ func colDot2(s, t []float64, dy, x, mean, rstd []float32) {
 	sixteen := func(lo, n int) {
 		colDot216AVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], n, c)
 	}
-	if isWide(c) {
-		var w scratch
+	if c > panel {
 		sixteen = func(lo, n int) {
-			colDot2WideAVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], &w[0], n, c)
+			colDot216AheadAVX512(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], n, c)
 		}
 	}
 	groups(len(x), c, sixteen, func(lo, n int) {
@@ -106,11 +94,10 @@ func colDot2ReLU(s, t []float64, dy, x, y, mean, rstd []float32) {
 	sixteen := func(lo, n int) {
 		colDot2ReLU16AVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n, c)
 	}
-	if isWide(c) {
-		var w scratch
+	if c > panel {
 		sixteen = func(lo, n int) {
-			colDot2ReLUWideAVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], &w[0],
-				n, c)
+			colDot2ReLU16AheadAVX512(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n,
+				c)
 		}
 	}
 	groups(len(x), c, sixteen, func(lo, n int) {

@@ -314,60 +314,60 @@ func bf16ToF32AVX512(dst *float32, x *uint16, rows int, cols int)
 //go:noescape
 func f32ToBF16AVX512(dst *uint16, x *float32, rows int, cols int)
 
-// colSumWideAVX512 computes acc += Σ x. Groups of 16 rows of whole vectors.
-//
-//go:noescape
-func colSumWideAVX512(acc *float64, x *float32, scratch *float32, groups int, cols int)
-
 // colSum16AVX512 computes acc += Σ x. Groups of 16 rows.
 //
 //go:noescape
 func colSum16AVX512(acc *float64, x *float32, groups int, cols int)
+
+// colSum16AheadAVX512 computes acc += Σ x. Groups of 16 rows.
+//
+//go:noescape
+func colSum16AheadAVX512(acc *float64, x *float32, groups int, cols int)
 
 // colSum1AVX512 computes acc += Σ x. Groups of 1 rows.
 //
 //go:noescape
 func colSum1AVX512(acc *float64, x *float32, groups int, cols int)
 
-// colMomentsWideAVX512 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 16 rows of whole vectors.
-//
-//go:noescape
-func colMomentsWideAVX512(sum *float64, sumSq *float64, x *float32, shift *float32, scratch *float32, groups int, cols int)
-
 // colMoments16AVX512 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 16 rows.
 //
 //go:noescape
 func colMoments16AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
+
+// colMoments16AheadAVX512 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 16 rows.
+//
+//go:noescape
+func colMoments16AheadAVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 
 // colMoments1AVX512 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 1 rows.
 //
 //go:noescape
 func colMoments1AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 
-// colDot2WideAVX512 computes sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd. Groups of 16 rows of whole vectors.
-//
-//go:noescape
-func colDot2WideAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, scratch *float32, groups int, cols int)
-
 // colDot216AVX512 computes sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd. Groups of 16 rows.
 //
 //go:noescape
 func colDot216AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
+
+// colDot216AheadAVX512 computes sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd. Groups of 16 rows.
+//
+//go:noescape
+func colDot216AheadAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 
 // colDot21AVX512 computes sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd. Groups of 1 rows.
 //
 //go:noescape
 func colDot21AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 
-// colDot2ReLUWideAVX512 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 16 rows of whole vectors.
-//
-//go:noescape
-func colDot2ReLUWideAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, scratch *float32, groups int, cols int)
-
 // colDot2ReLU16AVX512 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 16 rows.
 //
 //go:noescape
 func colDot2ReLU16AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+
+// colDot2ReLU16AheadAVX512 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 16 rows.
+//
+//go:noescape
+func colDot2ReLU16AheadAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
 
 // colDot2ReLU1AVX512 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 1 rows.
 //

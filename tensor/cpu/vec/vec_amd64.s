@@ -4980,65 +4980,6 @@ GLOBL c00007fff<>(SB), RODATA|NOPTR, $4
 DATA c00400000<>+0(SB)/4, $0x00400000
 GLOBL c00400000<>(SB), RODATA|NOPTR, $4
 
-// func colSumWideAVX512(acc *float64, x *float32, scratch *float32, groups int, cols int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·colSumWideAVX512(SB), NOSPLIT, $0-40
-	MOVQ         acc+0(FP), CX
-	MOVQ         x+8(FP), DX
-	VBROADCASTSS c3f800000<>+0(SB), Z0
-	MOVQ         cols+32(FP), BX
-	MOVQ         scratch+16(FP), DI
-
-group:
-	XORQ AX, AX
-
-first:
-	VXORPS  Z0, Z0, Z0
-	VMOVUPS (DX), Z1
-	ADDQ    $+64, DX
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, (DI)(AX*4)
-	ADDQ    $+16, AX
-	CMPQ    AX, BX
-	JLT     first
-	MOVQ    $+14, SI
-
-row:
-	XORQ AX, AX
-
-middle:
-	VMOVUPS (DI)(AX*4), Z0
-	VMOVUPS (DX), Z1
-	ADDQ    $+64, DX
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, (DI)(AX*4)
-	ADDQ    $+16, AX
-	CMPQ    AX, BX
-	JLT     middle
-	DECQ    SI
-	JNZ     row
-	XORQ    AX, AX
-
-last:
-	VMOVUPS       (DI)(AX*4), Z0
-	VMOVUPS       (DX), Z1
-	ADDQ          $+64, DX
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (CX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, (CX)(AX*8)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(CX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(CX)(AX*8)
-	ADDQ          $+16, AX
-	CMPQ          AX, BX
-	JLT           last
-	DECQ          groups+24(FP)
-	JNZ           group
-	VZEROUPPER
-	RET
-
 // func colSum16AVX512(acc *float64, x *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colSum16AVX512(SB), NOSPLIT, $0-32
@@ -5048,21 +4989,19 @@ TEXT ·colSum16AVX512(SB), NOSPLIT, $0-32
 	MOVQ         cols+24(FP), BX
 	SHLQ         $0x02, BX
 	LEAQ         (BX)(BX*2), SI
-	LEAQ         (BX)(BX*4), DI
-	LEAQ         (SI)(BX*4), R8
 	MOVQ         cols+24(FP), AX
 	ANDQ         $+15, AX
-	MOVQ         $-1, R9
-	BZHIQ        AX, R9, R9
-	KMOVW        R9, K1
+	MOVQ         $-1, DI
+	BZHIQ        AX, DI, DI
+	KMOVW        DI, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
 
 group:
 	XORQ AX, AX
-	MOVQ cols+24(FP), R9
-	ANDQ $-64, R9
-	CMPQ AX, R9
+	MOVQ cols+24(FP), DI
+	ANDQ $-64, DI
+	CMPQ AX, DI
 	JGE  panelDone
 
 panel:
@@ -5102,39 +5041,7 @@ panel:
 	VADDPS        Z4, Z2, Z2
 	VMOVUPS       192(DX)(SI*1), Z4
 	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(BX*4), Z4
-	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(BX*4), Z4
-	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(BX*4), Z4
-	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(BX*4), Z4
-	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(DI*1), Z4
-	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(DI*1), Z4
-	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(DI*1), Z4
-	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(DI*1), Z4
-	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(SI*2), Z4
-	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(SI*2), Z4
-	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(SI*2), Z4
-	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(SI*2), Z4
-	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(R8*1), Z4
-	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(R8*1), Z4
-	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(R8*1), Z4
-	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(R8*1), Z4
-	VADDPS        Z4, Z3, Z3
-	LEAQ          (DX)(BX*8), DX
+	LEAQ          (DX)(BX*4), DX
 	VMOVUPS       (DX), Z4
 	VADDPS        Z4, Z0, Z0
 	VMOVUPS       64(DX), Z4
@@ -5167,40 +5074,72 @@ panel:
 	VADDPS        Z4, Z2, Z2
 	VMOVUPS       192(DX)(SI*1), Z4
 	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(BX*4), Z4
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS       (DX), Z4
 	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(BX*4), Z4
+	VMOVUPS       64(DX), Z4
 	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(BX*4), Z4
+	VMOVUPS       128(DX), Z4
 	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(BX*4), Z4
+	VMOVUPS       192(DX), Z4
 	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(DI*1), Z4
+	VMOVUPS       (DX)(BX*1), Z4
 	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(DI*1), Z4
+	VMOVUPS       64(DX)(BX*1), Z4
 	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(DI*1), Z4
+	VMOVUPS       128(DX)(BX*1), Z4
 	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(DI*1), Z4
+	VMOVUPS       192(DX)(BX*1), Z4
 	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(SI*2), Z4
+	VMOVUPS       (DX)(BX*2), Z4
 	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(SI*2), Z4
+	VMOVUPS       64(DX)(BX*2), Z4
 	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(SI*2), Z4
+	VMOVUPS       128(DX)(BX*2), Z4
 	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(SI*2), Z4
+	VMOVUPS       192(DX)(BX*2), Z4
 	VADDPS        Z4, Z3, Z3
-	VMOVUPS       (DX)(R8*1), Z4
+	VMOVUPS       (DX)(SI*1), Z4
 	VADDPS        Z4, Z0, Z0
-	VMOVUPS       64(DX)(R8*1), Z4
+	VMOVUPS       64(DX)(SI*1), Z4
 	VADDPS        Z4, Z1, Z1
-	VMOVUPS       128(DX)(R8*1), Z4
+	VMOVUPS       128(DX)(SI*1), Z4
 	VADDPS        Z4, Z2, Z2
-	VMOVUPS       192(DX)(R8*1), Z4
+	VMOVUPS       192(DX)(SI*1), Z4
 	VADDPS        Z4, Z3, Z3
-	SUBQ          R8, DX
-	SUBQ          BX, DX
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(BX*2), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(BX*2), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(BX*2), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(BX*2), Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       (DX)(SI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	VMOVUPS       64(DX)(SI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	VMOVUPS       128(DX)(SI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	VMOVUPS       192(DX)(SI*1), Z4
+	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z0, Y4
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (CX)(AX*8), Z0, Z0
@@ -5229,15 +5168,19 @@ panel:
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(CX)(AX*8)
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
 	ADDQ          $+256, DX
 	ADDQ          $+64, AX
-	CMPQ          AX, R9
+	CMPQ          AX, DI
 	JLT           panel
 
 panelDone:
-	MOVQ cols+24(FP), R9
-	ANDQ $-16, R9
-	CMPQ AX, R9
+	MOVQ cols+24(FP), DI
+	ANDQ $-16, DI
+	CMPQ AX, DI
 	JGE  vectorDone
 
 vector:
@@ -5250,15 +5193,7 @@ vector:
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS       (DX)(SI*1), Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(BX*4), Z1
-	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(DI*1), Z1
-	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(SI*2), Z1
-	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(R8*1), Z1
-	VADDPS        Z1, Z0, Z0
-	LEAQ          (DX)(BX*8), DX
+	LEAQ          (DX)(BX*4), DX
 	VMOVUPS       (DX), Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS       (DX)(BX*1), Z1
@@ -5267,16 +5202,24 @@ vector:
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS       (DX)(SI*1), Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(BX*4), Z1
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS       (DX), Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(DI*1), Z1
+	VMOVUPS       (DX)(BX*1), Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(SI*2), Z1
+	VMOVUPS       (DX)(BX*2), Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS       (DX)(R8*1), Z1
+	VMOVUPS       (DX)(SI*1), Z1
 	VADDPS        Z1, Z0, Z0
-	SUBQ          R8, DX
-	SUBQ          BX, DX
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS       (DX), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*2), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(SI*1), Z1
+	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (CX)(AX*8), Z0, Z0
@@ -5284,9 +5227,13 @@ vector:
 	VCVTPS2PD     Y1, Z0
 	VADDPD        64(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(CX)(AX*8)
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
 	ADDQ          $+64, DX
 	ADDQ          $+16, AX
-	CMPQ          AX, R9
+	CMPQ          AX, DI
 	JLT           vector
 
 vectorDone:
@@ -5301,15 +5248,7 @@ vectorDone:
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(SI*1), K1, Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(BX*4), K1, Z1
-	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(DI*1), K1, Z1
-	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(SI*2), K1, Z1
-	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(R8*1), K1, Z1
-	VADDPS        Z1, Z0, Z0
-	LEAQ          (DX)(BX*8), DX
+	LEAQ          (DX)(BX*4), DX
 	VMOVUPS.Z     (DX), K1, Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(BX*1), K1, Z1
@@ -5318,16 +5257,24 @@ vectorDone:
 	VADDPS        Z1, Z0, Z0
 	VMOVUPS.Z     (DX)(SI*1), K1, Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(BX*4), K1, Z1
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS.Z     (DX), K1, Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(DI*1), K1, Z1
+	VMOVUPS.Z     (DX)(BX*1), K1, Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(SI*2), K1, Z1
+	VMOVUPS.Z     (DX)(BX*2), K1, Z1
 	VADDPS        Z1, Z0, Z0
-	VMOVUPS.Z     (DX)(R8*1), K1, Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z1
 	VADDPS        Z1, Z0, Z0
-	SUBQ          R8, DX
-	SUBQ          BX, DX
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS.Z     (DX), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*2), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(SI*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     (CX)(AX*8), K2, Z2
@@ -5337,13 +5284,410 @@ vectorDone:
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
 
 next:
 	MOVQ cols+24(FP), AX
 	ANDQ $+15, AX
 	LEAQ (DX)(AX*4), DX
-	ADDQ R8, DX
-	LEAQ (DX)(BX*8), DX
+	ADDQ SI, DX
+	ADDQ SI, DX
+	ADDQ SI, DX
+	ADDQ SI, DX
+	ADDQ SI, DX
+	DECQ groups+16(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colSum16AheadAVX512(acc *float64, x *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·colSum16AheadAVX512(SB), NOSPLIT, $0-32
+	MOVQ         acc+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+24(FP), BX
+	SHLQ         $0x02, BX
+	LEAQ         (BX)(BX*2), SI
+	MOVQ         cols+24(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, DI
+	BZHIQ        AX, DI, DI
+	KMOVW        DI, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+
+group:
+	LEAQ (DX)(BX*8), DI
+	LEAQ (DI)(BX*8), DI
+	XORQ AX, AX
+	MOVQ cols+24(FP), R8
+	ANDQ $-64, R8
+	CMPQ AX, R8
+	JGE  panelDone
+
+panel:
+	VXORPS        Z0, Z0, Z0
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	PREFETCHT1    (DI)
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    64(DI)
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    128(DI)
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    192(DI)
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    256(DI)
+	VMOVUPS       (DX)(BX*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    320(DI)
+	VMOVUPS       64(DX)(BX*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    384(DI)
+	VMOVUPS       128(DX)(BX*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    448(DI)
+	VMOVUPS       192(DX)(BX*1), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    512(DI)
+	VMOVUPS       (DX)(BX*2), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    576(DI)
+	VMOVUPS       64(DX)(BX*2), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    640(DI)
+	VMOVUPS       128(DX)(BX*2), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    704(DI)
+	VMOVUPS       192(DX)(BX*2), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    768(DI)
+	VMOVUPS       (DX)(SI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    832(DI)
+	VMOVUPS       64(DX)(SI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    896(DI)
+	VMOVUPS       128(DX)(SI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    960(DI)
+	VMOVUPS       192(DX)(SI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	LEAQ          (DX)(BX*4), DX
+	PREFETCHT1    1024(DI)
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    1088(DI)
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    1152(DI)
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    1216(DI)
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    1280(DI)
+	VMOVUPS       (DX)(BX*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    1344(DI)
+	VMOVUPS       64(DX)(BX*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    1408(DI)
+	VMOVUPS       128(DX)(BX*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    1472(DI)
+	VMOVUPS       192(DX)(BX*1), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    1536(DI)
+	VMOVUPS       (DX)(BX*2), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    1600(DI)
+	VMOVUPS       64(DX)(BX*2), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    1664(DI)
+	VMOVUPS       128(DX)(BX*2), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    1728(DI)
+	VMOVUPS       192(DX)(BX*2), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    1792(DI)
+	VMOVUPS       (DX)(SI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    1856(DI)
+	VMOVUPS       64(DX)(SI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    1920(DI)
+	VMOVUPS       128(DX)(SI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    1984(DI)
+	VMOVUPS       192(DX)(SI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	LEAQ          (DX)(BX*4), DX
+	PREFETCHT1    2048(DI)
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    2112(DI)
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    2176(DI)
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    2240(DI)
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    2304(DI)
+	VMOVUPS       (DX)(BX*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    2368(DI)
+	VMOVUPS       64(DX)(BX*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    2432(DI)
+	VMOVUPS       128(DX)(BX*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    2496(DI)
+	VMOVUPS       192(DX)(BX*1), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    2560(DI)
+	VMOVUPS       (DX)(BX*2), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    2624(DI)
+	VMOVUPS       64(DX)(BX*2), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    2688(DI)
+	VMOVUPS       128(DX)(BX*2), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    2752(DI)
+	VMOVUPS       192(DX)(BX*2), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    2816(DI)
+	VMOVUPS       (DX)(SI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    2880(DI)
+	VMOVUPS       64(DX)(SI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    2944(DI)
+	VMOVUPS       128(DX)(SI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    3008(DI)
+	VMOVUPS       192(DX)(SI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	LEAQ          (DX)(BX*4), DX
+	PREFETCHT1    3072(DI)
+	VMOVUPS       (DX), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    3136(DI)
+	VMOVUPS       64(DX), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    3200(DI)
+	VMOVUPS       128(DX), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    3264(DI)
+	VMOVUPS       192(DX), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    3328(DI)
+	VMOVUPS       (DX)(BX*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    3392(DI)
+	VMOVUPS       64(DX)(BX*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    3456(DI)
+	VMOVUPS       128(DX)(BX*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    3520(DI)
+	VMOVUPS       192(DX)(BX*1), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    3584(DI)
+	VMOVUPS       (DX)(BX*2), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    3648(DI)
+	VMOVUPS       64(DX)(BX*2), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    3712(DI)
+	VMOVUPS       128(DX)(BX*2), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    3776(DI)
+	VMOVUPS       192(DX)(BX*2), Z4
+	VADDPS        Z4, Z3, Z3
+	PREFETCHT1    3840(DI)
+	VMOVUPS       (DX)(SI*1), Z4
+	VADDPS        Z4, Z0, Z0
+	PREFETCHT1    3904(DI)
+	VMOVUPS       64(DX)(SI*1), Z4
+	VADDPS        Z4, Z1, Z1
+	PREFETCHT1    3968(DI)
+	VMOVUPS       128(DX)(SI*1), Z4
+	VADDPS        Z4, Z2, Z2
+	PREFETCHT1    4032(DI)
+	VMOVUPS       192(DX)(SI*1), Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y4, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	ADDQ          $+256, DX
+	ADDQ          $+4096, DI
+	ADDQ          $+64, AX
+	CMPQ          AX, R8
+	JLT           panel
+
+panelDone:
+	MOVQ cols+24(FP), DI
+	ANDQ $-16, DI
+	CMPQ AX, DI
+	JGE  vectorDone
+
+vector:
+	VXORPS        Z0, Z0, Z0
+	VMOVUPS       (DX), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*2), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(SI*1), Z1
+	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS       (DX), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*2), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(SI*1), Z1
+	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS       (DX), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*2), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(SI*1), Z1
+	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS       (DX), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(BX*2), Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS       (DX)(SI*1), Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	ADDQ          $+64, DX
+	ADDQ          $+16, AX
+	CMPQ          AX, DI
+	JLT           vector
+
+vectorDone:
+	KTESTW        K1, K1
+	JZ            next
+	VXORPS        Z0, Z0, Z0
+	VMOVUPS.Z     (DX), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*2), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(SI*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS.Z     (DX), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*2), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(SI*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS.Z     (DX), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*2), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(SI*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	LEAQ          (DX)(BX*4), DX
+	VMOVUPS.Z     (DX), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(BX*2), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VMOVUPS.Z     (DX)(SI*1), K1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z0, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+	SUBQ          SI, DX
+
+next:
+	MOVQ cols+24(FP), AX
+	ANDQ $+15, AX
+	LEAQ (DX)(AX*4), DX
+	ADDQ SI, DX
+	ADDQ SI, DX
+	ADDQ SI, DX
+	ADDQ SI, DX
+	ADDQ SI, DX
 	DECQ groups+16(FP)
 	JNZ  group
 	VZEROUPPER
@@ -5465,89 +5809,6 @@ next:
 	VZEROUPPER
 	RET
 
-// func colMomentsWideAVX512(sum *float64, sumSq *float64, x *float32, shift *float32, scratch *float32, groups int, cols int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·colMomentsWideAVX512(SB), NOSPLIT, $0-56
-	MOVQ         sum+0(FP), CX
-	MOVQ         sumSq+8(FP), DX
-	MOVQ         x+16(FP), BX
-	MOVQ         shift+24(FP), SI
-	VBROADCASTSS c3f800000<>+0(SB), Z0
-	MOVQ         cols+48(FP), DI
-	MOVQ         scratch+32(FP), R9
-	LEAQ         (R9)(DI*4), R10
-
-group:
-	XORQ AX, AX
-
-first:
-	VMOVUPS     (SI)(AX*4), Z1
-	VXORPS      Z2, Z2, Z2
-	VXORPS      Z3, Z3, Z3
-	VMOVUPS     (BX), Z4
-	ADDQ        $+64, BX
-	VSUBPS      Z1, Z4, Z1
-	VFMADD231PS Z0, Z1, Z2
-	VFMADD231PS Z1, Z1, Z3
-	VMOVUPS     Z2, (R9)(AX*4)
-	VMOVUPS     Z3, (R10)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         first
-	MOVQ        $+14, R8
-
-row:
-	XORQ AX, AX
-
-middle:
-	VMOVUPS     (SI)(AX*4), Z1
-	VMOVUPS     (R9)(AX*4), Z2
-	VMOVUPS     (R10)(AX*4), Z3
-	VMOVUPS     (BX), Z4
-	ADDQ        $+64, BX
-	VSUBPS      Z1, Z4, Z1
-	VFMADD231PS Z0, Z1, Z2
-	VFMADD231PS Z1, Z1, Z3
-	VMOVUPS     Z2, (R9)(AX*4)
-	VMOVUPS     Z3, (R10)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         middle
-	DECQ        R8
-	JNZ         row
-	XORQ        AX, AX
-
-last:
-	VMOVUPS       (SI)(AX*4), Z1
-	VMOVUPS       (R9)(AX*4), Z2
-	VMOVUPS       (R10)(AX*4), Z3
-	VMOVUPS       (BX), Z4
-	ADDQ          $+64, BX
-	VSUBPS        Z1, Z4, Z1
-	VFMADD231PS   Z0, Z1, Z2
-	VFMADD231PS   Z1, Z1, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y1
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (CX)(AX*8), Z2, Z2
-	VMOVUPD       Z2, (CX)(AX*8)
-	VCVTPS2PD     Y1, Z1
-	VADDPD        64(CX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z3, Y1
-	VCVTPS2PD     Y3, Z2
-	VADDPD        (DX)(AX*8), Z2, Z2
-	VMOVUPD       Z2, (DX)(AX*8)
-	VCVTPS2PD     Y1, Z1
-	VADDPD        64(DX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, 64(DX)(AX*8)
-	ADDQ          $+16, AX
-	CMPQ          AX, DI
-	JLT           last
-	DECQ          groups+40(FP)
-	JNZ           group
-	VZEROUPPER
-	RET
-
 // func colMoments16AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
@@ -5559,21 +5820,19 @@ TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
 	MOVQ         cols+40(FP), DI
 	SHLQ         $0x02, DI
 	LEAQ         (DI)(DI*2), R8
-	LEAQ         (DI)(DI*4), R9
-	LEAQ         (R8)(DI*4), R10
 	MOVQ         cols+40(FP), AX
 	ANDQ         $+15, AX
-	MOVQ         $-1, R11
-	BZHIQ        AX, R11, R11
-	KMOVW        R11, K1
+	MOVQ         $-1, R9
+	BZHIQ        AX, R9, R9
+	KMOVW        R9, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
 
 group:
 	XORQ AX, AX
-	MOVQ cols+40(FP), R11
-	ANDQ $-64, R11
-	CMPQ AX, R11
+	MOVQ cols+40(FP), R9
+	ANDQ $-64, R9
+	CMPQ AX, R9
 	JGE  panelDone
 
 panel:
@@ -5653,71 +5912,7 @@ panel:
 	VSUBPS        Z10, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z11
 	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(DI*4), Z13
-	VSUBPS        Z1, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z2
-	VFMADD231PS   Z13, Z13, Z3
-	VMOVUPS       64(BX)(DI*4), Z13
-	VSUBPS        Z4, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z5
-	VFMADD231PS   Z13, Z13, Z6
-	VMOVUPS       128(BX)(DI*4), Z13
-	VSUBPS        Z7, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z8
-	VFMADD231PS   Z13, Z13, Z9
-	VMOVUPS       192(BX)(DI*4), Z13
-	VSUBPS        Z10, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z11
-	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(R9*1), Z13
-	VSUBPS        Z1, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z2
-	VFMADD231PS   Z13, Z13, Z3
-	VMOVUPS       64(BX)(R9*1), Z13
-	VSUBPS        Z4, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z5
-	VFMADD231PS   Z13, Z13, Z6
-	VMOVUPS       128(BX)(R9*1), Z13
-	VSUBPS        Z7, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z8
-	VFMADD231PS   Z13, Z13, Z9
-	VMOVUPS       192(BX)(R9*1), Z13
-	VSUBPS        Z10, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z11
-	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(R8*2), Z13
-	VSUBPS        Z1, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z2
-	VFMADD231PS   Z13, Z13, Z3
-	VMOVUPS       64(BX)(R8*2), Z13
-	VSUBPS        Z4, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z5
-	VFMADD231PS   Z13, Z13, Z6
-	VMOVUPS       128(BX)(R8*2), Z13
-	VSUBPS        Z7, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z8
-	VFMADD231PS   Z13, Z13, Z9
-	VMOVUPS       192(BX)(R8*2), Z13
-	VSUBPS        Z10, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z11
-	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(R10*1), Z13
-	VSUBPS        Z1, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z2
-	VFMADD231PS   Z13, Z13, Z3
-	VMOVUPS       64(BX)(R10*1), Z13
-	VSUBPS        Z4, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z5
-	VFMADD231PS   Z13, Z13, Z6
-	VMOVUPS       128(BX)(R10*1), Z13
-	VSUBPS        Z7, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z8
-	VFMADD231PS   Z13, Z13, Z9
-	VMOVUPS       192(BX)(R10*1), Z13
-	VSUBPS        Z10, Z13, Z13
-	VFMADD231PS   Z0, Z13, Z11
-	VFMADD231PS   Z13, Z13, Z12
-	LEAQ          (BX)(DI*8), BX
+	LEAQ          (BX)(DI*4), BX
 	VMOVUPS       (BX), Z13
 	VSUBPS        Z1, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z2
@@ -5782,72 +5977,136 @@ panel:
 	VSUBPS        Z10, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z11
 	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(DI*4), Z13
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS       (BX), Z13
 	VSUBPS        Z1, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z2
 	VFMADD231PS   Z13, Z13, Z3
-	VMOVUPS       64(BX)(DI*4), Z13
+	VMOVUPS       64(BX), Z13
 	VSUBPS        Z4, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z5
 	VFMADD231PS   Z13, Z13, Z6
-	VMOVUPS       128(BX)(DI*4), Z13
+	VMOVUPS       128(BX), Z13
 	VSUBPS        Z7, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z8
 	VFMADD231PS   Z13, Z13, Z9
-	VMOVUPS       192(BX)(DI*4), Z13
+	VMOVUPS       192(BX), Z13
 	VSUBPS        Z10, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z11
 	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(R9*1), Z13
+	VMOVUPS       (BX)(DI*1), Z13
 	VSUBPS        Z1, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z2
 	VFMADD231PS   Z13, Z13, Z3
-	VMOVUPS       64(BX)(R9*1), Z13
+	VMOVUPS       64(BX)(DI*1), Z13
 	VSUBPS        Z4, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z5
 	VFMADD231PS   Z13, Z13, Z6
-	VMOVUPS       128(BX)(R9*1), Z13
+	VMOVUPS       128(BX)(DI*1), Z13
 	VSUBPS        Z7, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z8
 	VFMADD231PS   Z13, Z13, Z9
-	VMOVUPS       192(BX)(R9*1), Z13
+	VMOVUPS       192(BX)(DI*1), Z13
 	VSUBPS        Z10, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z11
 	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(R8*2), Z13
+	VMOVUPS       (BX)(DI*2), Z13
 	VSUBPS        Z1, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z2
 	VFMADD231PS   Z13, Z13, Z3
-	VMOVUPS       64(BX)(R8*2), Z13
+	VMOVUPS       64(BX)(DI*2), Z13
 	VSUBPS        Z4, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z5
 	VFMADD231PS   Z13, Z13, Z6
-	VMOVUPS       128(BX)(R8*2), Z13
+	VMOVUPS       128(BX)(DI*2), Z13
 	VSUBPS        Z7, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z8
 	VFMADD231PS   Z13, Z13, Z9
-	VMOVUPS       192(BX)(R8*2), Z13
+	VMOVUPS       192(BX)(DI*2), Z13
 	VSUBPS        Z10, Z13, Z13
 	VFMADD231PS   Z0, Z13, Z11
 	VFMADD231PS   Z13, Z13, Z12
-	VMOVUPS       (BX)(R10*1), Z13
+	VMOVUPS       (BX)(R8*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(R8*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(R8*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(R8*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(DI*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	VMOVUPS       64(BX)(DI*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	VMOVUPS       128(BX)(DI*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	VMOVUPS       192(BX)(DI*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	VMOVUPS       (BX)(R8*1), Z13
 	VSUBPS        Z1, Z13, Z1
 	VFMADD231PS   Z0, Z1, Z2
 	VFMADD231PS   Z1, Z1, Z3
-	VMOVUPS       64(BX)(R10*1), Z1
+	VMOVUPS       64(BX)(R8*1), Z1
 	VSUBPS        Z4, Z1, Z1
 	VFMADD231PS   Z0, Z1, Z5
 	VFMADD231PS   Z1, Z1, Z6
-	VMOVUPS       128(BX)(R10*1), Z1
+	VMOVUPS       128(BX)(R8*1), Z1
 	VSUBPS        Z7, Z1, Z1
 	VFMADD231PS   Z0, Z1, Z8
 	VFMADD231PS   Z1, Z1, Z9
-	VMOVUPS       192(BX)(R10*1), Z1
+	VMOVUPS       192(BX)(R8*1), Z1
 	VSUBPS        Z10, Z1, Z1
 	VFMADD231PS   Z0, Z1, Z11
 	VFMADD231PS   Z1, Z1, Z12
-	SUBQ          R10, BX
-	SUBQ          DI, BX
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VCVTPS2PD     Y2, Z2
 	VADDPD        (CX)(AX*8), Z2, Z2
@@ -5904,15 +6163,19 @@ panel:
 	VCVTPS2PD     Y1, Z1
 	VADDPD        448(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 448(DX)(AX*8)
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
 	ADDQ          $+256, BX
 	ADDQ          $+64, AX
-	CMPQ          AX, R11
+	CMPQ          AX, R9
 	JLT           panel
 
 panelDone:
-	MOVQ cols+40(FP), R11
-	ANDQ $-16, R11
-	CMPQ AX, R11
+	MOVQ cols+40(FP), R9
+	ANDQ $-16, R9
+	CMPQ AX, R9
 	JGE  vectorDone
 
 vector:
@@ -5935,23 +6198,7 @@ vector:
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(DI*4), Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(R9*1), Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(R8*2), Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(R10*1), Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	LEAQ          (BX)(DI*8), BX
+	LEAQ          (BX)(DI*4), BX
 	VMOVUPS       (BX), Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
@@ -5968,24 +6215,40 @@ vector:
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(DI*4), Z4
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS       (BX), Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (BX)(DI*1), Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(R8*2), Z4
+	VMOVUPS       (BX)(DI*2), Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (BX)(R8*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*1), Z4
 	VSUBPS        Z1, Z4, Z1
 	VFMADD231PS   Z0, Z1, Z2
 	VFMADD231PS   Z1, Z1, Z3
-	SUBQ          R10, BX
-	SUBQ          DI, BX
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VCVTPS2PD     Y2, Z2
 	VADDPD        (CX)(AX*8), Z2, Z2
@@ -6000,9 +6263,13 @@ vector:
 	VCVTPS2PD     Y1, Z1
 	VADDPD        64(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 64(DX)(AX*8)
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
 	ADDQ          $+64, BX
 	ADDQ          $+16, AX
-	CMPQ          AX, R11
+	CMPQ          AX, R9
 	JLT           vector
 
 vectorDone:
@@ -6027,23 +6294,7 @@ vectorDone:
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(DI*4), K1, Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(R9*1), K1, Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(R8*2), K1, Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(R10*1), K1, Z4
-	VSUBPS        Z1, Z4, Z4
-	VFMADD231PS   Z0, Z4, Z2
-	VFMADD231PS   Z4, Z4, Z3
-	LEAQ          (BX)(DI*8), BX
+	LEAQ          (BX)(DI*4), BX
 	VMOVUPS.Z     (BX), K1, Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
@@ -6060,24 +6311,40 @@ vectorDone:
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(DI*4), K1, Z4
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS.Z     (BX), K1, Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(R8*2), K1, Z4
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
 	VSUBPS        Z1, Z4, Z4
 	VFMADD231PS   Z0, Z4, Z2
 	VFMADD231PS   Z4, Z4, Z3
-	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
 	VSUBPS        Z1, Z4, Z1
 	VFMADD231PS   Z0, Z1, Z2
 	VFMADD231PS   Z1, Z1, Z3
-	SUBQ          R10, BX
-	SUBQ          DI, BX
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VCVTPS2PD     Y2, Z2
 	VMOVUPD.Z     (CX)(AX*8), K2, Z4
@@ -6096,13 +6363,660 @@ vectorDone:
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z2
 	VADDPD        Z1, Z2, Z2
 	VMOVUPD       Z2, K3, 64(DX)(AX*8)
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
 
 next:
 	MOVQ cols+40(FP), AX
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
-	ADDQ R10, BX
-	LEAQ (BX)(DI*8), BX
+	ADDQ R8, BX
+	ADDQ R8, BX
+	ADDQ R8, BX
+	ADDQ R8, BX
+	ADDQ R8, BX
+	DECQ groups+32(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colMoments16AheadAVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·colMoments16AheadAVX512(SB), NOSPLIT, $0-48
+	MOVQ         sum+0(FP), CX
+	MOVQ         sumSq+8(FP), DX
+	MOVQ         x+16(FP), BX
+	MOVQ         shift+24(FP), SI
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+40(FP), DI
+	SHLQ         $0x02, DI
+	LEAQ         (DI)(DI*2), R8
+	MOVQ         cols+40(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R9
+	BZHIQ        AX, R9, R9
+	KMOVW        R9, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+
+group:
+	LEAQ (BX)(DI*8), R9
+	LEAQ (R9)(DI*8), R9
+	XORQ AX, AX
+	MOVQ cols+40(FP), R10
+	ANDQ $-64, R10
+	CMPQ AX, R10
+	JGE  panelDone
+
+panel:
+	VMOVUPS       (SI)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(SI)(AX*4), Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	VMOVUPS       128(SI)(AX*4), Z7
+	VXORPS        Z8, Z8, Z8
+	VXORPS        Z9, Z9, Z9
+	VMOVUPS       192(SI)(AX*4), Z10
+	VXORPS        Z11, Z11, Z11
+	VXORPS        Z12, Z12, Z12
+	PREFETCHT1    (R9)
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    64(R9)
+	VMOVUPS       64(BX), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    128(R9)
+	VMOVUPS       128(BX), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    192(R9)
+	VMOVUPS       192(BX), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    256(R9)
+	VMOVUPS       (BX)(DI*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    320(R9)
+	VMOVUPS       64(BX)(DI*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    384(R9)
+	VMOVUPS       128(BX)(DI*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    448(R9)
+	VMOVUPS       192(BX)(DI*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    512(R9)
+	VMOVUPS       (BX)(DI*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    576(R9)
+	VMOVUPS       64(BX)(DI*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    640(R9)
+	VMOVUPS       128(BX)(DI*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    704(R9)
+	VMOVUPS       192(BX)(DI*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    768(R9)
+	VMOVUPS       (BX)(R8*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    832(R9)
+	VMOVUPS       64(BX)(R8*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    896(R9)
+	VMOVUPS       128(BX)(R8*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    960(R9)
+	VMOVUPS       192(BX)(R8*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	LEAQ          (BX)(DI*4), BX
+	PREFETCHT1    1024(R9)
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    1088(R9)
+	VMOVUPS       64(BX), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    1152(R9)
+	VMOVUPS       128(BX), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    1216(R9)
+	VMOVUPS       192(BX), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    1280(R9)
+	VMOVUPS       (BX)(DI*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    1344(R9)
+	VMOVUPS       64(BX)(DI*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    1408(R9)
+	VMOVUPS       128(BX)(DI*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    1472(R9)
+	VMOVUPS       192(BX)(DI*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    1536(R9)
+	VMOVUPS       (BX)(DI*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    1600(R9)
+	VMOVUPS       64(BX)(DI*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    1664(R9)
+	VMOVUPS       128(BX)(DI*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    1728(R9)
+	VMOVUPS       192(BX)(DI*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    1792(R9)
+	VMOVUPS       (BX)(R8*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    1856(R9)
+	VMOVUPS       64(BX)(R8*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    1920(R9)
+	VMOVUPS       128(BX)(R8*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    1984(R9)
+	VMOVUPS       192(BX)(R8*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	LEAQ          (BX)(DI*4), BX
+	PREFETCHT1    2048(R9)
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    2112(R9)
+	VMOVUPS       64(BX), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    2176(R9)
+	VMOVUPS       128(BX), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    2240(R9)
+	VMOVUPS       192(BX), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    2304(R9)
+	VMOVUPS       (BX)(DI*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    2368(R9)
+	VMOVUPS       64(BX)(DI*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    2432(R9)
+	VMOVUPS       128(BX)(DI*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    2496(R9)
+	VMOVUPS       192(BX)(DI*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    2560(R9)
+	VMOVUPS       (BX)(DI*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    2624(R9)
+	VMOVUPS       64(BX)(DI*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    2688(R9)
+	VMOVUPS       128(BX)(DI*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    2752(R9)
+	VMOVUPS       192(BX)(DI*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    2816(R9)
+	VMOVUPS       (BX)(R8*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    2880(R9)
+	VMOVUPS       64(BX)(R8*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    2944(R9)
+	VMOVUPS       128(BX)(R8*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    3008(R9)
+	VMOVUPS       192(BX)(R8*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	LEAQ          (BX)(DI*4), BX
+	PREFETCHT1    3072(R9)
+	VMOVUPS       (BX), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    3136(R9)
+	VMOVUPS       64(BX), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    3200(R9)
+	VMOVUPS       128(BX), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    3264(R9)
+	VMOVUPS       192(BX), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    3328(R9)
+	VMOVUPS       (BX)(DI*1), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    3392(R9)
+	VMOVUPS       64(BX)(DI*1), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    3456(R9)
+	VMOVUPS       128(BX)(DI*1), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    3520(R9)
+	VMOVUPS       192(BX)(DI*1), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    3584(R9)
+	VMOVUPS       (BX)(DI*2), Z13
+	VSUBPS        Z1, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z2
+	VFMADD231PS   Z13, Z13, Z3
+	PREFETCHT1    3648(R9)
+	VMOVUPS       64(BX)(DI*2), Z13
+	VSUBPS        Z4, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z5
+	VFMADD231PS   Z13, Z13, Z6
+	PREFETCHT1    3712(R9)
+	VMOVUPS       128(BX)(DI*2), Z13
+	VSUBPS        Z7, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z8
+	VFMADD231PS   Z13, Z13, Z9
+	PREFETCHT1    3776(R9)
+	VMOVUPS       192(BX)(DI*2), Z13
+	VSUBPS        Z10, Z13, Z13
+	VFMADD231PS   Z0, Z13, Z11
+	VFMADD231PS   Z13, Z13, Z12
+	PREFETCHT1    3840(R9)
+	VMOVUPS       (BX)(R8*1), Z13
+	VSUBPS        Z1, Z13, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	PREFETCHT1    3904(R9)
+	VMOVUPS       64(BX)(R8*1), Z1
+	VSUBPS        Z4, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z5
+	VFMADD231PS   Z1, Z1, Z6
+	PREFETCHT1    3968(R9)
+	VMOVUPS       128(BX)(R8*1), Z1
+	VSUBPS        Z7, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z8
+	VFMADD231PS   Z1, Z1, Z9
+	PREFETCHT1    4032(R9)
+	VMOVUPS       192(BX)(R8*1), Z1
+	VSUBPS        Z10, Z1, Z1
+	VFMADD231PS   Z0, Z1, Z11
+	VFMADD231PS   Z1, Z1, Z12
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VADDPD        (DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y5, Z2
+	VADDPD        128(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 128(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        192(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z6, Y1
+	VCVTPS2PD     Y6, Z2
+	VADDPD        128(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 128(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        192(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 192(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z8, Y1
+	VCVTPS2PD     Y8, Z2
+	VADDPD        256(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 256(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        320(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VCVTPS2PD     Y9, Z2
+	VADDPD        256(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 256(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        320(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 320(DX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y1
+	VCVTPS2PD     Y11, Z2
+	VADDPD        384(CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 384(CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        448(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z12, Y1
+	VCVTPS2PD     Y12, Z2
+	VADDPD        384(DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, 384(DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        448(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 448(DX)(AX*8)
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	ADDQ          $+256, BX
+	ADDQ          $+4096, R9
+	ADDQ          $+64, AX
+	CMPQ          AX, R10
+	JLT           panel
+
+panelDone:
+	MOVQ cols+40(FP), R9
+	ANDQ $-16, R9
+	CMPQ AX, R9
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (SI)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS       (BX), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*1), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(DI*2), Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS       (BX)(R8*1), Z4
+	VSUBPS        Z1, Z4, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (CX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VADDPD        (DX)(AX*8), Z2, Z2
+	VMOVUPD       Z2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VADDPD        64(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 64(DX)(AX*8)
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	ADDQ          $+64, BX
+	ADDQ          $+16, AX
+	CMPQ          AX, R9
+	JLT           vector
+
+vectorDone:
+	KTESTW        K1, K1
+	JZ            next
+	VMOVUPS.Z     (SI)(AX*4), K1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	LEAQ          (BX)(DI*4), BX
+	VMOVUPS.Z     (BX), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*1), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(DI*2), K1, Z4
+	VSUBPS        Z1, Z4, Z4
+	VFMADD231PS   Z0, Z4, Z2
+	VFMADD231PS   Z4, Z4, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z1, Z4, Z1
+	VFMADD231PS   Z0, Z1, Z2
+	VFMADD231PS   Z1, Z1, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VCVTPS2PD     Y2, Z2
+	VMOVUPD.Z     (CX)(AX*8), K2, Z4
+	VADDPD        Z2, Z4, Z4
+	VMOVUPD       Z4, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K3, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VCVTPS2PD     Y3, Z2
+	VMOVUPD.Z     (DX)(AX*8), K2, Z3
+	VADDPD        Z2, Z3, Z3
+	VMOVUPD       Z3, K2, (DX)(AX*8)
+	VCVTPS2PD     Y1, Z1
+	VMOVUPD.Z     64(DX)(AX*8), K3, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K3, 64(DX)(AX*8)
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+	SUBQ          R8, BX
+
+next:
+	MOVQ cols+40(FP), AX
+	ANDQ $+15, AX
+	LEAQ (BX)(AX*4), BX
+	ADDQ R8, BX
+	ADDQ R8, BX
+	ADDQ R8, BX
+	ADDQ R8, BX
+	ADDQ R8, BX
 	DECQ groups+32(FP)
 	JNZ  group
 	VZEROUPPER
@@ -6294,101 +7208,6 @@ next:
 	VZEROUPPER
 	RET
 
-// func colDot2WideAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, scratch *float32, groups int, cols int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·colDot2WideAVX512(SB), NOSPLIT, $0-72
-	MOVQ         sumDy+0(FP), CX
-	MOVQ         sumDyXhat+8(FP), DX
-	MOVQ         dy+16(FP), BX
-	MOVQ         x+24(FP), SI
-	MOVQ         mean+32(FP), DI
-	MOVQ         rstd+40(FP), R8
-	VBROADCASTSS c3f800000<>+0(SB), Z0
-	MOVQ         cols+64(FP), R9
-	MOVQ         scratch+48(FP), R11
-	LEAQ         (R11)(R9*4), R12
-
-group:
-	XORQ AX, AX
-
-first:
-	VMOVUPS     (DI)(AX*4), Z0
-	VMOVUPS     (R8)(AX*4), Z1
-	VXORPS      Z1, Z1, Z1
-	VXORPS      Z2, Z2, Z2
-	VMOVUPS     (BX), Z3
-	ADDQ        $+64, BX
-	VMOVUPS     (SI), Z4
-	ADDQ        $+64, SI
-	VADDPS      Z3, Z1, Z1
-	VSUBPS      Z0, Z4, Z0
-	VFMADD231PS Z0, Z3, Z2
-	VMOVUPS     Z1, (R11)(AX*4)
-	VMOVUPS     Z2, (R12)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, R9
-	JLT         first
-	MOVQ        $+14, R10
-
-row:
-	XORQ AX, AX
-
-middle:
-	VMOVUPS     (DI)(AX*4), Z0
-	VMOVUPS     (R8)(AX*4), Z1
-	VMOVUPS     (R11)(AX*4), Z1
-	VMOVUPS     (R12)(AX*4), Z2
-	VMOVUPS     (BX), Z3
-	ADDQ        $+64, BX
-	VMOVUPS     (SI), Z4
-	ADDQ        $+64, SI
-	VADDPS      Z3, Z1, Z1
-	VSUBPS      Z0, Z4, Z0
-	VFMADD231PS Z0, Z3, Z2
-	VMOVUPS     Z1, (R11)(AX*4)
-	VMOVUPS     Z2, (R12)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, R9
-	JLT         middle
-	DECQ        R10
-	JNZ         row
-	XORQ        AX, AX
-
-last:
-	VMOVUPS       (DI)(AX*4), Z0
-	VMOVUPS       (R8)(AX*4), Z1
-	VMOVUPS       (R11)(AX*4), Z2
-	VMOVUPS       (R12)(AX*4), Z3
-	VMOVUPS       (BX), Z4
-	ADDQ          $+64, BX
-	VMOVUPS       (SI), Z5
-	ADDQ          $+64, SI
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z0
-	VFMADD231PS   Z0, Z4, Z3
-	VMULPS        Z1, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
-	VADDPD        (CX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, (CX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(CX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VCVTPS2PD     Y3, Z1
-	VADDPD        (DX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, (DX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(DX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(DX)(AX*8)
-	ADDQ          $+16, AX
-	CMPQ          AX, R9
-	JLT           last
-	DECQ          groups+56(FP)
-	JNZ           group
-	VZEROUPPER
-	RET
-
 // func colDot216AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot216AVX512(SB), NOSPLIT, $0-64
@@ -6402,21 +7221,19 @@ TEXT ·colDot216AVX512(SB), NOSPLIT, $0-64
 	MOVQ         cols+56(FP), R9
 	SHLQ         $0x02, R9
 	LEAQ         (R9)(R9*2), R10
-	LEAQ         (R9)(R9*4), R11
-	LEAQ         (R10)(R9*4), R12
 	MOVQ         cols+56(FP), AX
 	ANDQ         $+15, AX
-	MOVQ         $-1, R13
-	BZHIQ        AX, R13, R13
-	KMOVW        R13, K1
+	MOVQ         $-1, R11
+	BZHIQ        AX, R11, R11
+	KMOVW        R11, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
 
 group:
 	XORQ AX, AX
-	MOVQ cols+56(FP), R13
-	ANDQ $-64, R13
-	CMPQ AX, R13
+	MOVQ cols+56(FP), R11
+	ANDQ $-64, R11
+	CMPQ AX, R11
 	JGE  panelDone
 
 panel:
@@ -6516,88 +7333,8 @@ panel:
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R9*4), Z16
-	VMOVUPS       (SI)(R9*4), Z17
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R9*4), Z16
-	VMOVUPS       64(SI)(R9*4), Z17
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R9*4), Z16
-	VMOVUPS       128(SI)(R9*4), Z17
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R9*4), Z16
-	VMOVUPS       192(SI)(R9*4), Z17
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R11*1), Z16
-	VMOVUPS       (SI)(R11*1), Z17
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R11*1), Z16
-	VMOVUPS       64(SI)(R11*1), Z17
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R11*1), Z16
-	VMOVUPS       128(SI)(R11*1), Z17
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R11*1), Z16
-	VMOVUPS       192(SI)(R11*1), Z17
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R10*2), Z16
-	VMOVUPS       (SI)(R10*2), Z17
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R10*2), Z16
-	VMOVUPS       64(SI)(R10*2), Z17
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R10*2), Z16
-	VMOVUPS       128(SI)(R10*2), Z17
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R10*2), Z16
-	VMOVUPS       192(SI)(R10*2), Z17
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R12*1), Z16
-	VMOVUPS       (SI)(R12*1), Z17
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R12*1), Z16
-	VMOVUPS       64(SI)(R12*1), Z17
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R12*1), Z16
-	VMOVUPS       128(SI)(R12*1), Z17
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R12*1), Z16
-	VMOVUPS       192(SI)(R12*1), Z17
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	LEAQ          (BX)(R9*8), BX
-	LEAQ          (SI)(R9*8), SI
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
 	VMOVUPS       (BX), Z16
 	VMOVUPS       (SI), Z17
 	VADDPS        Z16, Z2, Z2
@@ -6678,90 +7415,170 @@ panel:
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R9*4), Z16
-	VMOVUPS       (SI)(R9*4), Z17
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R9*4), Z16
-	VMOVUPS       64(SI)(R9*4), Z17
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
 	VADDPS        Z16, Z6, Z6
 	VSUBPS        Z4, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R9*4), Z16
-	VMOVUPS       128(SI)(R9*4), Z17
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
 	VADDPS        Z16, Z10, Z10
 	VSUBPS        Z8, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R9*4), Z16
-	VMOVUPS       192(SI)(R9*4), Z17
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R11*1), Z16
-	VMOVUPS       (SI)(R11*1), Z17
+	VMOVUPS       (BX)(R9*1), Z16
+	VMOVUPS       (SI)(R9*1), Z17
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R11*1), Z16
-	VMOVUPS       64(SI)(R11*1), Z17
+	VMOVUPS       64(BX)(R9*1), Z16
+	VMOVUPS       64(SI)(R9*1), Z17
 	VADDPS        Z16, Z6, Z6
 	VSUBPS        Z4, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R11*1), Z16
-	VMOVUPS       128(SI)(R11*1), Z17
+	VMOVUPS       128(BX)(R9*1), Z16
+	VMOVUPS       128(SI)(R9*1), Z17
 	VADDPS        Z16, Z10, Z10
 	VSUBPS        Z8, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R11*1), Z16
-	VMOVUPS       192(SI)(R11*1), Z17
+	VMOVUPS       192(BX)(R9*1), Z16
+	VMOVUPS       192(SI)(R9*1), Z17
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R10*2), Z16
-	VMOVUPS       (SI)(R10*2), Z17
+	VMOVUPS       (BX)(R9*2), Z16
+	VMOVUPS       (SI)(R9*2), Z17
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R10*2), Z16
-	VMOVUPS       64(SI)(R10*2), Z17
+	VMOVUPS       64(BX)(R9*2), Z16
+	VMOVUPS       64(SI)(R9*2), Z17
 	VADDPS        Z16, Z6, Z6
 	VSUBPS        Z4, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R10*2), Z16
-	VMOVUPS       128(SI)(R10*2), Z17
+	VMOVUPS       128(BX)(R9*2), Z16
+	VMOVUPS       128(SI)(R9*2), Z17
 	VADDPS        Z16, Z10, Z10
 	VSUBPS        Z8, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R10*2), Z16
-	VMOVUPS       192(SI)(R10*2), Z17
+	VMOVUPS       192(BX)(R9*2), Z16
+	VMOVUPS       192(SI)(R9*2), Z17
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R12*1), Z16
-	VMOVUPS       (SI)(R12*1), Z17
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*1), Z16
+	VMOVUPS       64(SI)(R10*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*1), Z16
+	VMOVUPS       128(SI)(R10*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*1), Z16
+	VMOVUPS       192(SI)(R10*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*1), Z16
+	VMOVUPS       (SI)(R9*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*1), Z16
+	VMOVUPS       64(SI)(R9*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*1), Z16
+	VMOVUPS       128(SI)(R9*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*1), Z16
+	VMOVUPS       192(SI)(R9*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R9*2), Z16
+	VMOVUPS       (SI)(R9*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R9*2), Z16
+	VMOVUPS       64(SI)(R9*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R9*2), Z16
+	VMOVUPS       128(SI)(R9*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R9*2), Z16
+	VMOVUPS       192(SI)(R9*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z0
 	VFMADD231PS   Z0, Z16, Z3
-	VMOVUPS       64(BX)(R12*1), Z0
-	VMOVUPS       64(SI)(R12*1), Z16
+	VMOVUPS       64(BX)(R10*1), Z0
+	VMOVUPS       64(SI)(R10*1), Z16
 	VADDPS        Z0, Z6, Z6
 	VSUBPS        Z4, Z16, Z4
 	VFMADD231PS   Z4, Z0, Z7
-	VMOVUPS       128(BX)(R12*1), Z0
-	VMOVUPS       128(SI)(R12*1), Z4
+	VMOVUPS       128(BX)(R10*1), Z0
+	VMOVUPS       128(SI)(R10*1), Z4
 	VADDPS        Z0, Z10, Z10
 	VSUBPS        Z8, Z4, Z4
 	VFMADD231PS   Z4, Z0, Z11
-	VMOVUPS       192(BX)(R12*1), Z0
-	VMOVUPS       192(SI)(R12*1), Z4
+	VMOVUPS       192(BX)(R10*1), Z0
+	VMOVUPS       192(SI)(R10*1), Z4
 	VADDPS        Z0, Z14, Z14
 	VSUBPS        Z12, Z4, Z4
 	VFMADD231PS   Z4, Z0, Z15
-	SUBQ          R12, BX
-	SUBQ          R9, BX
-	SUBQ          R12, SI
-	SUBQ          R9, SI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -6822,16 +7639,24 @@ panel:
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(DX)(AX*8)
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
 	ADDQ          $+256, BX
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
 	ADDQ          $+256, SI
 	ADDQ          $+64, AX
-	CMPQ          AX, R13
+	CMPQ          AX, R11
 	JLT           panel
 
 panelDone:
-	MOVQ cols+56(FP), R13
-	ANDQ $-16, R13
-	CMPQ AX, R13
+	MOVQ cols+56(FP), R11
+	ANDQ $-16, R11
+	CMPQ AX, R11
 	JGE  vectorDone
 
 vector:
@@ -6859,28 +7684,8 @@ vector:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R9*4), Z4
-	VMOVUPS       (SI)(R9*4), Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R11*1), Z4
-	VMOVUPS       (SI)(R11*1), Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R10*2), Z4
-	VMOVUPS       (SI)(R10*2), Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R12*1), Z4
-	VMOVUPS       (SI)(R12*1), Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	LEAQ          (BX)(R9*8), BX
-	LEAQ          (SI)(R9*8), SI
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
 	VMOVUPS       (BX), Z4
 	VMOVUPS       (SI), Z5
 	VADDPS        Z4, Z2, Z2
@@ -6901,30 +7706,50 @@ vector:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R9*4), Z4
-	VMOVUPS       (SI)(R9*4), Z5
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R11*1), Z4
-	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (SI)(R9*1), Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R10*2), Z4
-	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (BX)(R9*2), Z4
+	VMOVUPS       (SI)(R9*2), Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R12*1), Z4
-	VMOVUPS       (SI)(R12*1), Z5
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (SI)(R9*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*2), Z4
+	VMOVUPS       (SI)(R9*2), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
-	SUBQ          R12, BX
-	SUBQ          R9, BX
-	SUBQ          R12, SI
-	SUBQ          R9, SI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -6940,10 +7765,18 @@ vector:
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(DX)(AX*8)
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
 	ADDQ          $+64, BX
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
 	ADDQ          $+64, SI
 	ADDQ          $+16, AX
-	CMPQ          AX, R13
+	CMPQ          AX, R11
 	JLT           vector
 
 vectorDone:
@@ -6973,28 +7806,8 @@ vectorDone:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R9*4), K1, Z4
-	VMOVUPS.Z     (SI)(R9*4), K1, Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R11*1), K1, Z4
-	VMOVUPS.Z     (SI)(R11*1), K1, Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R10*2), K1, Z4
-	VMOVUPS.Z     (SI)(R10*2), K1, Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R12*1), K1, Z4
-	VMOVUPS.Z     (SI)(R12*1), K1, Z5
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	LEAQ          (BX)(R9*8), BX
-	LEAQ          (SI)(R9*8), SI
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
 	VMOVUPS.Z     (BX), K1, Z4
 	VMOVUPS.Z     (SI), K1, Z5
 	VADDPS        Z4, Z2, Z2
@@ -7015,30 +7828,50 @@ vectorDone:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R9*4), K1, Z4
-	VMOVUPS.Z     (SI)(R9*4), K1, Z5
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R11*1), K1, Z4
-	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (SI)(R9*1), K1, Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R10*2), K1, Z4
-	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (BX)(R9*2), K1, Z4
+	VMOVUPS.Z     (SI)(R9*2), K1, Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R12*1), K1, Z4
-	VMOVUPS.Z     (SI)(R12*1), K1, Z5
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (SI)(R9*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*2), K1, Z4
+	VMOVUPS.Z     (SI)(R9*2), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
-	SUBQ          R12, BX
-	SUBQ          R9, BX
-	SUBQ          R12, SI
-	SUBQ          R9, SI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -7058,18 +7891,880 @@ vectorDone:
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(DX)(AX*8)
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
 
 next:
 	MOVQ cols+56(FP), AX
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
-	ADDQ R12, BX
-	LEAQ (BX)(R9*8), BX
+	ADDQ R10, BX
+	ADDQ R10, BX
+	ADDQ R10, BX
+	ADDQ R10, BX
+	ADDQ R10, BX
 	MOVQ cols+56(FP), AX
 	ANDQ $+15, AX
 	LEAQ (SI)(AX*4), SI
-	ADDQ R12, SI
-	LEAQ (SI)(R9*8), SI
+	ADDQ R10, SI
+	ADDQ R10, SI
+	ADDQ R10, SI
+	ADDQ R10, SI
+	ADDQ R10, SI
+	DECQ groups+48(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colDot216AheadAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·colDot216AheadAVX512(SB), NOSPLIT, $0-64
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         mean+32(FP), DI
+	MOVQ         rstd+40(FP), R8
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+56(FP), R9
+	SHLQ         $0x02, R9
+	LEAQ         (R9)(R9*2), R10
+	MOVQ         cols+56(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R11
+	BZHIQ        AX, R11, R11
+	KMOVW        R11, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+
+group:
+	LEAQ (BX)(R9*8), R11
+	LEAQ (R11)(R9*8), R11
+	LEAQ (SI)(R9*8), R12
+	LEAQ (R12)(R9*8), R12
+	XORQ AX, AX
+	MOVQ cols+56(FP), R13
+	ANDQ $-64, R13
+	CMPQ AX, R13
+	JGE  panelDone
+
+panel:
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(DI)(AX*4), Z4
+	VMOVUPS       64(R8)(AX*4), Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VMOVUPS       128(DI)(AX*4), Z8
+	VMOVUPS       128(R8)(AX*4), Z9
+	VXORPS        Z10, Z10, Z10
+	VXORPS        Z11, Z11, Z11
+	VMOVUPS       192(DI)(AX*4), Z12
+	VMOVUPS       192(R8)(AX*4), Z13
+	VXORPS        Z14, Z14, Z14
+	VXORPS        Z15, Z15, Z15
+	PREFETCHT1    (R11)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    (R12)
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    64(R11)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    64(R12)
+	VMOVUPS       64(SI), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    128(R11)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    128(R12)
+	VMOVUPS       128(SI), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    192(R11)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    192(R12)
+	VMOVUPS       192(SI), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    256(R11)
+	VMOVUPS       (BX)(R9*1), Z16
+	PREFETCHT1    256(R12)
+	VMOVUPS       (SI)(R9*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    320(R11)
+	VMOVUPS       64(BX)(R9*1), Z16
+	PREFETCHT1    320(R12)
+	VMOVUPS       64(SI)(R9*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    384(R11)
+	VMOVUPS       128(BX)(R9*1), Z16
+	PREFETCHT1    384(R12)
+	VMOVUPS       128(SI)(R9*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    448(R11)
+	VMOVUPS       192(BX)(R9*1), Z16
+	PREFETCHT1    448(R12)
+	VMOVUPS       192(SI)(R9*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    512(R11)
+	VMOVUPS       (BX)(R9*2), Z16
+	PREFETCHT1    512(R12)
+	VMOVUPS       (SI)(R9*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    576(R11)
+	VMOVUPS       64(BX)(R9*2), Z16
+	PREFETCHT1    576(R12)
+	VMOVUPS       64(SI)(R9*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    640(R11)
+	VMOVUPS       128(BX)(R9*2), Z16
+	PREFETCHT1    640(R12)
+	VMOVUPS       128(SI)(R9*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    704(R11)
+	VMOVUPS       192(BX)(R9*2), Z16
+	PREFETCHT1    704(R12)
+	VMOVUPS       192(SI)(R9*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    768(R11)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    768(R12)
+	VMOVUPS       (SI)(R10*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    832(R11)
+	VMOVUPS       64(BX)(R10*1), Z16
+	PREFETCHT1    832(R12)
+	VMOVUPS       64(SI)(R10*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    896(R11)
+	VMOVUPS       128(BX)(R10*1), Z16
+	PREFETCHT1    896(R12)
+	VMOVUPS       128(SI)(R10*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    960(R11)
+	VMOVUPS       192(BX)(R10*1), Z16
+	PREFETCHT1    960(R12)
+	VMOVUPS       192(SI)(R10*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	PREFETCHT1    1024(R11)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    1024(R12)
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1088(R11)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    1088(R12)
+	VMOVUPS       64(SI), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1152(R11)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    1152(R12)
+	VMOVUPS       128(SI), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1216(R11)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    1216(R12)
+	VMOVUPS       192(SI), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    1280(R11)
+	VMOVUPS       (BX)(R9*1), Z16
+	PREFETCHT1    1280(R12)
+	VMOVUPS       (SI)(R9*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1344(R11)
+	VMOVUPS       64(BX)(R9*1), Z16
+	PREFETCHT1    1344(R12)
+	VMOVUPS       64(SI)(R9*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1408(R11)
+	VMOVUPS       128(BX)(R9*1), Z16
+	PREFETCHT1    1408(R12)
+	VMOVUPS       128(SI)(R9*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1472(R11)
+	VMOVUPS       192(BX)(R9*1), Z16
+	PREFETCHT1    1472(R12)
+	VMOVUPS       192(SI)(R9*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    1536(R11)
+	VMOVUPS       (BX)(R9*2), Z16
+	PREFETCHT1    1536(R12)
+	VMOVUPS       (SI)(R9*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1600(R11)
+	VMOVUPS       64(BX)(R9*2), Z16
+	PREFETCHT1    1600(R12)
+	VMOVUPS       64(SI)(R9*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1664(R11)
+	VMOVUPS       128(BX)(R9*2), Z16
+	PREFETCHT1    1664(R12)
+	VMOVUPS       128(SI)(R9*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1728(R11)
+	VMOVUPS       192(BX)(R9*2), Z16
+	PREFETCHT1    1728(R12)
+	VMOVUPS       192(SI)(R9*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    1792(R11)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    1792(R12)
+	VMOVUPS       (SI)(R10*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1856(R11)
+	VMOVUPS       64(BX)(R10*1), Z16
+	PREFETCHT1    1856(R12)
+	VMOVUPS       64(SI)(R10*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1920(R11)
+	VMOVUPS       128(BX)(R10*1), Z16
+	PREFETCHT1    1920(R12)
+	VMOVUPS       128(SI)(R10*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1984(R11)
+	VMOVUPS       192(BX)(R10*1), Z16
+	PREFETCHT1    1984(R12)
+	VMOVUPS       192(SI)(R10*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	PREFETCHT1    2048(R11)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    2048(R12)
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2112(R11)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    2112(R12)
+	VMOVUPS       64(SI), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2176(R11)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    2176(R12)
+	VMOVUPS       128(SI), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    2240(R11)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    2240(R12)
+	VMOVUPS       192(SI), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    2304(R11)
+	VMOVUPS       (BX)(R9*1), Z16
+	PREFETCHT1    2304(R12)
+	VMOVUPS       (SI)(R9*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2368(R11)
+	VMOVUPS       64(BX)(R9*1), Z16
+	PREFETCHT1    2368(R12)
+	VMOVUPS       64(SI)(R9*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2432(R11)
+	VMOVUPS       128(BX)(R9*1), Z16
+	PREFETCHT1    2432(R12)
+	VMOVUPS       128(SI)(R9*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    2496(R11)
+	VMOVUPS       192(BX)(R9*1), Z16
+	PREFETCHT1    2496(R12)
+	VMOVUPS       192(SI)(R9*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    2560(R11)
+	VMOVUPS       (BX)(R9*2), Z16
+	PREFETCHT1    2560(R12)
+	VMOVUPS       (SI)(R9*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2624(R11)
+	VMOVUPS       64(BX)(R9*2), Z16
+	PREFETCHT1    2624(R12)
+	VMOVUPS       64(SI)(R9*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2688(R11)
+	VMOVUPS       128(BX)(R9*2), Z16
+	PREFETCHT1    2688(R12)
+	VMOVUPS       128(SI)(R9*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    2752(R11)
+	VMOVUPS       192(BX)(R9*2), Z16
+	PREFETCHT1    2752(R12)
+	VMOVUPS       192(SI)(R9*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    2816(R11)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    2816(R12)
+	VMOVUPS       (SI)(R10*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2880(R11)
+	VMOVUPS       64(BX)(R10*1), Z16
+	PREFETCHT1    2880(R12)
+	VMOVUPS       64(SI)(R10*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2944(R11)
+	VMOVUPS       128(BX)(R10*1), Z16
+	PREFETCHT1    2944(R12)
+	VMOVUPS       128(SI)(R10*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3008(R11)
+	VMOVUPS       192(BX)(R10*1), Z16
+	PREFETCHT1    3008(R12)
+	VMOVUPS       192(SI)(R10*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	PREFETCHT1    3072(R11)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    3072(R12)
+	VMOVUPS       (SI), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    3136(R11)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    3136(R12)
+	VMOVUPS       64(SI), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    3200(R11)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    3200(R12)
+	VMOVUPS       128(SI), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3264(R11)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    3264(R12)
+	VMOVUPS       192(SI), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    3328(R11)
+	VMOVUPS       (BX)(R9*1), Z16
+	PREFETCHT1    3328(R12)
+	VMOVUPS       (SI)(R9*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    3392(R11)
+	VMOVUPS       64(BX)(R9*1), Z16
+	PREFETCHT1    3392(R12)
+	VMOVUPS       64(SI)(R9*1), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    3456(R11)
+	VMOVUPS       128(BX)(R9*1), Z16
+	PREFETCHT1    3456(R12)
+	VMOVUPS       128(SI)(R9*1), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3520(R11)
+	VMOVUPS       192(BX)(R9*1), Z16
+	PREFETCHT1    3520(R12)
+	VMOVUPS       192(SI)(R9*1), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    3584(R11)
+	VMOVUPS       (BX)(R9*2), Z16
+	PREFETCHT1    3584(R12)
+	VMOVUPS       (SI)(R9*2), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    3648(R11)
+	VMOVUPS       64(BX)(R9*2), Z16
+	PREFETCHT1    3648(R12)
+	VMOVUPS       64(SI)(R9*2), Z17
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    3712(R11)
+	VMOVUPS       128(BX)(R9*2), Z16
+	PREFETCHT1    3712(R12)
+	VMOVUPS       128(SI)(R9*2), Z17
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3776(R11)
+	VMOVUPS       192(BX)(R9*2), Z16
+	PREFETCHT1    3776(R12)
+	VMOVUPS       192(SI)(R9*2), Z17
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    3840(R11)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    3840(R12)
+	VMOVUPS       (SI)(R10*1), Z17
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z0
+	VFMADD231PS   Z0, Z16, Z3
+	PREFETCHT1    3904(R11)
+	VMOVUPS       64(BX)(R10*1), Z0
+	PREFETCHT1    3904(R12)
+	VMOVUPS       64(SI)(R10*1), Z16
+	VADDPS        Z0, Z6, Z6
+	VSUBPS        Z4, Z16, Z4
+	VFMADD231PS   Z4, Z0, Z7
+	PREFETCHT1    3968(R11)
+	VMOVUPS       128(BX)(R10*1), Z0
+	PREFETCHT1    3968(R12)
+	VMOVUPS       128(SI)(R10*1), Z4
+	VADDPS        Z0, Z10, Z10
+	VSUBPS        Z8, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z11
+	PREFETCHT1    4032(R11)
+	VMOVUPS       192(BX)(R10*1), Z0
+	PREFETCHT1    4032(R12)
+	VMOVUPS       192(SI)(R10*1), Z4
+	VADDPS        Z0, Z14, Z14
+	VSUBPS        Z12, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z15
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	VMULPS        Z5, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        128(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(DX)(AX*8)
+	VMULPS        Z9, Z11, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VADDPD        256(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(DX)(AX*8)
+	VMULPS        Z13, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VADDPD        384(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(DX)(AX*8)
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	ADDQ          $+256, BX
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	ADDQ          $+256, SI
+	ADDQ          $+4096, R11
+	ADDQ          $+4096, R12
+	ADDQ          $+64, AX
+	CMPQ          AX, R13
+	JLT           panel
+
+panelDone:
+	MOVQ cols+56(FP), R11
+	ANDQ $-16, R11
+	CMPQ AX, R11
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (SI)(R9*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*2), Z4
+	VMOVUPS       (SI)(R9*2), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (SI)(R9*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*2), Z4
+	VMOVUPS       (SI)(R9*2), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (SI)(R9*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*2), Z4
+	VMOVUPS       (SI)(R9*2), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*1), Z4
+	VMOVUPS       (SI)(R9*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R9*2), Z4
+	VMOVUPS       (SI)(R9*2), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z0
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	ADDQ          $+64, BX
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	ADDQ          $+64, SI
+	ADDQ          $+16, AX
+	CMPQ          AX, R11
+	JLT           vector
+
+vectorDone:
+	KTESTW        K1, K1
+	JZ            next
+	VMOVUPS.Z     (DI)(AX*4), K1, Z0
+	VMOVUPS.Z     (R8)(AX*4), K1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (SI)(R9*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*2), K1, Z4
+	VMOVUPS.Z     (SI)(R9*2), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (SI)(R9*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*2), K1, Z4
+	VMOVUPS.Z     (SI)(R9*2), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (SI)(R9*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*2), K1, Z4
+	VMOVUPS.Z     (SI)(R9*2), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R9*4), BX
+	LEAQ          (SI)(R9*4), SI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*1), K1, Z4
+	VMOVUPS.Z     (SI)(R9*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R9*2), K1, Z4
+	VMOVUPS.Z     (SI)(R9*2), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z0
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (DX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(DX)(AX*8)
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, BX
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+	SUBQ          R10, SI
+
+next:
+	MOVQ cols+56(FP), AX
+	ANDQ $+15, AX
+	LEAQ (BX)(AX*4), BX
+	ADDQ R10, BX
+	ADDQ R10, BX
+	ADDQ R10, BX
+	ADDQ R10, BX
+	ADDQ R10, BX
+	MOVQ cols+56(FP), AX
+	ANDQ $+15, AX
+	LEAQ (SI)(AX*4), SI
+	ADDQ R10, SI
+	ADDQ R10, SI
+	ADDQ R10, SI
+	ADDQ R10, SI
+	ADDQ R10, SI
 	DECQ groups+48(FP)
 	JNZ  group
 	VZEROUPPER
@@ -7286,117 +8981,6 @@ next:
 	VZEROUPPER
 	RET
 
-// func colDot2ReLUWideAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, scratch *float32, groups int, cols int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·colDot2ReLUWideAVX512(SB), NOSPLIT, $0-80
-	MOVQ         sumDy+0(FP), CX
-	MOVQ         sumDyXhat+8(FP), DX
-	MOVQ         dy+16(FP), BX
-	MOVQ         x+24(FP), SI
-	MOVQ         y+32(FP), DI
-	MOVQ         mean+40(FP), R8
-	MOVQ         rstd+48(FP), R9
-	VBROADCASTSS c3f800000<>+0(SB), Z0
-	MOVQ         cols+72(FP), R10
-	MOVQ         scratch+56(FP), R12
-	LEAQ         (R12)(R10*4), R13
-
-group:
-	XORQ AX, AX
-
-first:
-	VMOVUPS     (R8)(AX*4), Z0
-	VMOVUPS     (R9)(AX*4), Z1
-	VXORPS      Z1, Z1, Z1
-	VXORPS      Z2, Z2, Z2
-	VMOVUPS     (BX), Z3
-	ADDQ        $+64, BX
-	VMOVUPS     (SI), Z4
-	ADDQ        $+64, SI
-	VMOVUPS     (DI), Z5
-	ADDQ        $+64, DI
-	VXORPS      Z6, Z6, Z6
-	VCMPPS      $0x1e, Z6, Z5, K1
-	VMOVAPS.Z   Z3, K1, Z3
-	VADDPS      Z3, Z1, Z1
-	VSUBPS      Z0, Z4, Z0
-	VFMADD231PS Z0, Z3, Z2
-	VMOVUPS     Z1, (R12)(AX*4)
-	VMOVUPS     Z2, (R13)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, R10
-	JLT         first
-	MOVQ        $+14, R11
-
-row:
-	XORQ AX, AX
-
-middle:
-	VMOVUPS     (R8)(AX*4), Z0
-	VMOVUPS     (R9)(AX*4), Z1
-	VMOVUPS     (R12)(AX*4), Z1
-	VMOVUPS     (R13)(AX*4), Z2
-	VMOVUPS     (BX), Z3
-	ADDQ        $+64, BX
-	VMOVUPS     (SI), Z4
-	ADDQ        $+64, SI
-	VMOVUPS     (DI), Z5
-	ADDQ        $+64, DI
-	VXORPS      Z6, Z6, Z6
-	VCMPPS      $0x1e, Z6, Z5, K1
-	VMOVAPS.Z   Z3, K1, Z3
-	VADDPS      Z3, Z1, Z1
-	VSUBPS      Z0, Z4, Z0
-	VFMADD231PS Z0, Z3, Z2
-	VMOVUPS     Z1, (R12)(AX*4)
-	VMOVUPS     Z2, (R13)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, R10
-	JLT         middle
-	DECQ        R11
-	JNZ         row
-	XORQ        AX, AX
-
-last:
-	VMOVUPS       (R8)(AX*4), Z0
-	VMOVUPS       (R9)(AX*4), Z1
-	VMOVUPS       (R12)(AX*4), Z2
-	VMOVUPS       (R13)(AX*4), Z3
-	VMOVUPS       (BX), Z4
-	ADDQ          $+64, BX
-	VMOVUPS       (SI), Z5
-	ADDQ          $+64, SI
-	VMOVUPS       (DI), Z6
-	ADDQ          $+64, DI
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K1
-	VMOVAPS.Z     Z4, K1, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z0
-	VFMADD231PS   Z0, Z4, Z3
-	VMULPS        Z1, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
-	VADDPD        (CX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, (CX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(CX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VCVTPS2PD     Y3, Z1
-	VADDPD        (DX)(AX*8), Z1, Z1
-	VMOVUPD       Z1, (DX)(AX*8)
-	VCVTPS2PD     Y0, Z0
-	VADDPD        64(DX)(AX*8), Z0, Z0
-	VMOVUPD       Z0, 64(DX)(AX*8)
-	ADDQ          $+16, AX
-	CMPQ          AX, R10
-	JLT           last
-	DECQ          groups+64(FP)
-	JNZ           group
-	VZEROUPPER
-	RET
-
 // func colDot2ReLU16AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
@@ -7411,21 +8995,19 @@ TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
 	MOVQ         cols+64(FP), R10
 	SHLQ         $0x02, R10
 	LEAQ         (R10)(R10*2), R11
-	LEAQ         (R10)(R10*4), R12
-	LEAQ         (R11)(R10*4), R13
 	MOVQ         cols+64(FP), AX
 	ANDQ         $+15, AX
-	MOVQ         $-1, R14
-	BZHIQ        AX, R14, R14
-	KMOVW        R14, K1
+	MOVQ         $-1, R12
+	BZHIQ        AX, R12, R12
+	KMOVW        R12, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
 
 group:
 	XORQ AX, AX
-	MOVQ cols+64(FP), R14
-	ANDQ $-64, R14
-	CMPQ AX, R14
+	MOVQ cols+64(FP), R12
+	ANDQ $-64, R12
+	CMPQ AX, R12
 	JGE  panelDone
 
 panel:
@@ -7589,153 +9171,9 @@ panel:
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R10*4), Z16
-	VMOVUPS       (SI)(R10*4), Z17
-	VMOVUPS       (DI)(R10*4), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R10*4), Z16
-	VMOVUPS       64(SI)(R10*4), Z17
-	VMOVUPS       64(DI)(R10*4), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R10*4), Z16
-	VMOVUPS       128(SI)(R10*4), Z17
-	VMOVUPS       128(DI)(R10*4), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R10*4), Z16
-	VMOVUPS       192(SI)(R10*4), Z17
-	VMOVUPS       192(DI)(R10*4), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R12*1), Z16
-	VMOVUPS       (SI)(R12*1), Z17
-	VMOVUPS       (DI)(R12*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R12*1), Z16
-	VMOVUPS       64(SI)(R12*1), Z17
-	VMOVUPS       64(DI)(R12*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R12*1), Z16
-	VMOVUPS       128(SI)(R12*1), Z17
-	VMOVUPS       128(DI)(R12*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R12*1), Z16
-	VMOVUPS       192(SI)(R12*1), Z17
-	VMOVUPS       192(DI)(R12*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R11*2), Z16
-	VMOVUPS       (SI)(R11*2), Z17
-	VMOVUPS       (DI)(R11*2), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R11*2), Z16
-	VMOVUPS       64(SI)(R11*2), Z17
-	VMOVUPS       64(DI)(R11*2), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R11*2), Z16
-	VMOVUPS       128(SI)(R11*2), Z17
-	VMOVUPS       128(DI)(R11*2), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R11*2), Z16
-	VMOVUPS       192(SI)(R11*2), Z17
-	VMOVUPS       192(DI)(R11*2), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R13*1), Z16
-	VMOVUPS       (SI)(R13*1), Z17
-	VMOVUPS       (DI)(R13*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z2, Z2
-	VSUBPS        Z0, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R13*1), Z16
-	VMOVUPS       64(SI)(R13*1), Z17
-	VMOVUPS       64(DI)(R13*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z6, Z6
-	VSUBPS        Z4, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R13*1), Z16
-	VMOVUPS       128(SI)(R13*1), Z17
-	VMOVUPS       128(DI)(R13*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z10, Z10
-	VSUBPS        Z8, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R13*1), Z16
-	VMOVUPS       192(SI)(R13*1), Z17
-	VMOVUPS       192(DI)(R13*1), Z18
-	VXORPS        Z19, Z19, Z19
-	VCMPPS        $0x1e, Z19, Z18, K4
-	VMOVAPS.Z     Z16, K4, Z16
-	VADDPS        Z16, Z14, Z14
-	VSUBPS        Z12, Z17, Z17
-	VFMADD231PS   Z17, Z16, Z15
-	LEAQ          (BX)(R10*8), BX
-	LEAQ          (SI)(R10*8), SI
-	LEAQ          (DI)(R10*8), DI
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
 	VMOVUPS       (BX), Z16
 	VMOVUPS       (SI), Z17
 	VMOVUPS       (DI), Z18
@@ -7880,156 +9318,300 @@ panel:
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R10*4), Z16
-	VMOVUPS       (SI)(R10*4), Z17
-	VMOVUPS       (DI)(R10*4), Z18
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VMOVUPS       (DI), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R10*4), Z16
-	VMOVUPS       64(SI)(R10*4), Z17
-	VMOVUPS       64(DI)(R10*4), Z18
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
+	VMOVUPS       64(DI), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z6, Z6
 	VSUBPS        Z4, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R10*4), Z16
-	VMOVUPS       128(SI)(R10*4), Z17
-	VMOVUPS       128(DI)(R10*4), Z18
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
+	VMOVUPS       128(DI), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z10, Z10
 	VSUBPS        Z8, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R10*4), Z16
-	VMOVUPS       192(SI)(R10*4), Z17
-	VMOVUPS       192(DI)(R10*4), Z18
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
+	VMOVUPS       192(DI), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R12*1), Z16
-	VMOVUPS       (SI)(R12*1), Z17
-	VMOVUPS       (DI)(R12*1), Z18
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
+	VMOVUPS       (DI)(R10*1), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R12*1), Z16
-	VMOVUPS       64(SI)(R12*1), Z17
-	VMOVUPS       64(DI)(R12*1), Z18
+	VMOVUPS       64(BX)(R10*1), Z16
+	VMOVUPS       64(SI)(R10*1), Z17
+	VMOVUPS       64(DI)(R10*1), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z6, Z6
 	VSUBPS        Z4, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R12*1), Z16
-	VMOVUPS       128(SI)(R12*1), Z17
-	VMOVUPS       128(DI)(R12*1), Z18
+	VMOVUPS       128(BX)(R10*1), Z16
+	VMOVUPS       128(SI)(R10*1), Z17
+	VMOVUPS       128(DI)(R10*1), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z10, Z10
 	VSUBPS        Z8, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R12*1), Z16
-	VMOVUPS       192(SI)(R12*1), Z17
-	VMOVUPS       192(DI)(R12*1), Z18
+	VMOVUPS       192(BX)(R10*1), Z16
+	VMOVUPS       192(SI)(R10*1), Z17
+	VMOVUPS       192(DI)(R10*1), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R11*2), Z16
-	VMOVUPS       (SI)(R11*2), Z17
-	VMOVUPS       (DI)(R11*2), Z18
+	VMOVUPS       (BX)(R10*2), Z16
+	VMOVUPS       (SI)(R10*2), Z17
+	VMOVUPS       (DI)(R10*2), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z3
-	VMOVUPS       64(BX)(R11*2), Z16
-	VMOVUPS       64(SI)(R11*2), Z17
-	VMOVUPS       64(DI)(R11*2), Z18
+	VMOVUPS       64(BX)(R10*2), Z16
+	VMOVUPS       64(SI)(R10*2), Z17
+	VMOVUPS       64(DI)(R10*2), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z6, Z6
 	VSUBPS        Z4, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z7
-	VMOVUPS       128(BX)(R11*2), Z16
-	VMOVUPS       128(SI)(R11*2), Z17
-	VMOVUPS       128(DI)(R11*2), Z18
+	VMOVUPS       128(BX)(R10*2), Z16
+	VMOVUPS       128(SI)(R10*2), Z17
+	VMOVUPS       128(DI)(R10*2), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z10, Z10
 	VSUBPS        Z8, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z11
-	VMOVUPS       192(BX)(R11*2), Z16
-	VMOVUPS       192(SI)(R11*2), Z17
-	VMOVUPS       192(DI)(R11*2), Z18
+	VMOVUPS       192(BX)(R10*2), Z16
+	VMOVUPS       192(SI)(R10*2), Z17
+	VMOVUPS       192(DI)(R10*2), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z14, Z14
 	VSUBPS        Z12, Z17, Z17
 	VFMADD231PS   Z17, Z16, Z15
-	VMOVUPS       (BX)(R13*1), Z16
-	VMOVUPS       (SI)(R13*1), Z17
-	VMOVUPS       (DI)(R13*1), Z18
+	VMOVUPS       (BX)(R11*1), Z16
+	VMOVUPS       (SI)(R11*1), Z17
+	VMOVUPS       (DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R11*1), Z16
+	VMOVUPS       64(SI)(R11*1), Z17
+	VMOVUPS       64(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R11*1), Z16
+	VMOVUPS       128(SI)(R11*1), Z17
+	VMOVUPS       128(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R11*1), Z16
+	VMOVUPS       192(SI)(R11*1), Z17
+	VMOVUPS       192(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS       (BX), Z16
+	VMOVUPS       (SI), Z17
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX), Z16
+	VMOVUPS       64(SI), Z17
+	VMOVUPS       64(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX), Z16
+	VMOVUPS       128(SI), Z17
+	VMOVUPS       128(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX), Z16
+	VMOVUPS       192(SI), Z17
+	VMOVUPS       192(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*1), Z16
+	VMOVUPS       (SI)(R10*1), Z17
+	VMOVUPS       (DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*1), Z16
+	VMOVUPS       64(SI)(R10*1), Z17
+	VMOVUPS       64(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*1), Z16
+	VMOVUPS       128(SI)(R10*1), Z17
+	VMOVUPS       128(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*1), Z16
+	VMOVUPS       192(SI)(R10*1), Z17
+	VMOVUPS       192(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R10*2), Z16
+	VMOVUPS       (SI)(R10*2), Z17
+	VMOVUPS       (DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	VMOVUPS       64(BX)(R10*2), Z16
+	VMOVUPS       64(SI)(R10*2), Z17
+	VMOVUPS       64(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	VMOVUPS       128(BX)(R10*2), Z16
+	VMOVUPS       128(SI)(R10*2), Z17
+	VMOVUPS       128(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	VMOVUPS       192(BX)(R10*2), Z16
+	VMOVUPS       192(SI)(R10*2), Z17
+	VMOVUPS       192(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	VMOVUPS       (BX)(R11*1), Z16
+	VMOVUPS       (SI)(R11*1), Z17
+	VMOVUPS       (DI)(R11*1), Z18
 	VXORPS        Z19, Z19, Z19
 	VCMPPS        $0x1e, Z19, Z18, K4
 	VMOVAPS.Z     Z16, K4, Z16
 	VADDPS        Z16, Z2, Z2
 	VSUBPS        Z0, Z17, Z0
 	VFMADD231PS   Z0, Z16, Z3
-	VMOVUPS       64(BX)(R13*1), Z0
-	VMOVUPS       64(SI)(R13*1), Z16
-	VMOVUPS       64(DI)(R13*1), Z17
+	VMOVUPS       64(BX)(R11*1), Z0
+	VMOVUPS       64(SI)(R11*1), Z16
+	VMOVUPS       64(DI)(R11*1), Z17
 	VXORPS        Z18, Z18, Z18
 	VCMPPS        $0x1e, Z18, Z17, K4
 	VMOVAPS.Z     Z0, K4, Z0
 	VADDPS        Z0, Z6, Z6
 	VSUBPS        Z4, Z16, Z4
 	VFMADD231PS   Z4, Z0, Z7
-	VMOVUPS       128(BX)(R13*1), Z0
-	VMOVUPS       128(SI)(R13*1), Z4
-	VMOVUPS       128(DI)(R13*1), Z16
+	VMOVUPS       128(BX)(R11*1), Z0
+	VMOVUPS       128(SI)(R11*1), Z4
+	VMOVUPS       128(DI)(R11*1), Z16
 	VXORPS        Z17, Z17, Z17
 	VCMPPS        $0x1e, Z17, Z16, K4
 	VMOVAPS.Z     Z0, K4, Z0
 	VADDPS        Z0, Z10, Z10
 	VSUBPS        Z8, Z4, Z4
 	VFMADD231PS   Z4, Z0, Z11
-	VMOVUPS       192(BX)(R13*1), Z0
-	VMOVUPS       192(SI)(R13*1), Z4
-	VMOVUPS       192(DI)(R13*1), Z8
+	VMOVUPS       192(BX)(R11*1), Z0
+	VMOVUPS       192(SI)(R11*1), Z4
+	VMOVUPS       192(DI)(R11*1), Z8
 	VXORPS        Z16, Z16, Z16
 	VCMPPS        $0x1e, Z16, Z8, K4
 	VMOVAPS.Z     Z0, K4, Z0
 	VADDPS        Z0, Z14, Z14
 	VSUBPS        Z12, Z4, Z4
 	VFMADD231PS   Z4, Z0, Z15
-	SUBQ          R13, BX
-	SUBQ          R10, BX
-	SUBQ          R13, SI
-	SUBQ          R10, SI
-	SUBQ          R13, DI
-	SUBQ          R10, DI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -8090,17 +9672,29 @@ panel:
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(DX)(AX*8)
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
 	ADDQ          $+256, BX
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
 	ADDQ          $+256, SI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
 	ADDQ          $+256, DI
 	ADDQ          $+64, AX
-	CMPQ          AX, R14
+	CMPQ          AX, R12
 	JLT           panel
 
 panelDone:
-	MOVQ cols+64(FP), R14
-	ANDQ $-16, R14
-	CMPQ AX, R14
+	MOVQ cols+64(FP), R12
+	ANDQ $-16, R12
+	CMPQ AX, R12
 	JGE  vectorDone
 
 vector:
@@ -8144,45 +9738,9 @@ vector:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R10*4), Z4
-	VMOVUPS       (SI)(R10*4), Z5
-	VMOVUPS       (DI)(R10*4), Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R12*1), Z4
-	VMOVUPS       (SI)(R12*1), Z5
-	VMOVUPS       (DI)(R12*1), Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R11*2), Z4
-	VMOVUPS       (SI)(R11*2), Z5
-	VMOVUPS       (DI)(R11*2), Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R13*1), Z4
-	VMOVUPS       (SI)(R13*1), Z5
-	VMOVUPS       (DI)(R13*1), Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	LEAQ          (BX)(R10*8), BX
-	LEAQ          (SI)(R10*8), SI
-	LEAQ          (DI)(R10*8), DI
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
 	VMOVUPS       (BX), Z4
 	VMOVUPS       (SI), Z5
 	VMOVUPS       (DI), Z6
@@ -8219,48 +9777,84 @@ vector:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R10*4), Z4
-	VMOVUPS       (SI)(R10*4), Z5
-	VMOVUPS       (DI)(R10*4), Z6
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VMOVUPS       (DI), Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R12*1), Z4
-	VMOVUPS       (SI)(R12*1), Z5
-	VMOVUPS       (DI)(R12*1), Z6
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VMOVUPS       (DI)(R10*1), Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R11*2), Z4
-	VMOVUPS       (SI)(R11*2), Z5
-	VMOVUPS       (DI)(R11*2), Z6
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (DI)(R10*2), Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS       (BX)(R13*1), Z4
-	VMOVUPS       (SI)(R13*1), Z5
-	VMOVUPS       (DI)(R13*1), Z6
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VMOVUPS       (DI), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VMOVUPS       (DI)(R10*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (DI)(R10*2), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
-	SUBQ          R13, BX
-	SUBQ          R10, BX
-	SUBQ          R13, SI
-	SUBQ          R10, SI
-	SUBQ          R13, DI
-	SUBQ          R10, DI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -8276,11 +9870,23 @@ vector:
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(DX)(AX*8)
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
 	ADDQ          $+64, BX
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
 	ADDQ          $+64, SI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
 	ADDQ          $+64, DI
 	ADDQ          $+16, AX
-	CMPQ          AX, R14
+	CMPQ          AX, R12
 	JLT           vector
 
 vectorDone:
@@ -8326,45 +9932,9 @@ vectorDone:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R10*4), K1, Z4
-	VMOVUPS.Z     (SI)(R10*4), K1, Z5
-	VMOVUPS.Z     (DI)(R10*4), K1, Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R12*1), K1, Z4
-	VMOVUPS.Z     (SI)(R12*1), K1, Z5
-	VMOVUPS.Z     (DI)(R12*1), K1, Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R11*2), K1, Z4
-	VMOVUPS.Z     (SI)(R11*2), K1, Z5
-	VMOVUPS.Z     (DI)(R11*2), K1, Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R13*1), K1, Z4
-	VMOVUPS.Z     (SI)(R13*1), K1, Z5
-	VMOVUPS.Z     (DI)(R13*1), K1, Z6
-	VXORPS        Z7, Z7, Z7
-	VCMPPS        $0x1e, Z7, Z6, K4
-	VMOVAPS.Z     Z4, K4, Z4
-	VADDPS        Z4, Z2, Z2
-	VSUBPS        Z0, Z5, Z5
-	VFMADD231PS   Z5, Z4, Z3
-	LEAQ          (BX)(R10*8), BX
-	LEAQ          (SI)(R10*8), SI
-	LEAQ          (DI)(R10*8), DI
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
 	VMOVUPS.Z     (BX), K1, Z4
 	VMOVUPS.Z     (SI), K1, Z5
 	VMOVUPS.Z     (DI), K1, Z6
@@ -8401,48 +9971,84 @@ vectorDone:
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R10*4), K1, Z4
-	VMOVUPS.Z     (SI)(R10*4), K1, Z5
-	VMOVUPS.Z     (DI)(R10*4), K1, Z6
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VMOVUPS.Z     (DI), K1, Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R12*1), K1, Z4
-	VMOVUPS.Z     (SI)(R12*1), K1, Z5
-	VMOVUPS.Z     (DI)(R12*1), K1, Z6
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VMOVUPS.Z     (DI)(R10*1), K1, Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R11*2), K1, Z4
-	VMOVUPS.Z     (SI)(R11*2), K1, Z5
-	VMOVUPS.Z     (DI)(R11*2), K1, Z6
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (DI)(R10*2), K1, Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z5
 	VFMADD231PS   Z5, Z4, Z3
-	VMOVUPS.Z     (BX)(R13*1), K1, Z4
-	VMOVUPS.Z     (SI)(R13*1), K1, Z5
-	VMOVUPS.Z     (DI)(R13*1), K1, Z6
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (DI)(R11*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VMOVUPS.Z     (DI), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VMOVUPS.Z     (DI)(R10*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (DI)(R10*2), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (DI)(R11*1), K1, Z6
 	VXORPS        Z7, Z7, Z7
 	VCMPPS        $0x1e, Z7, Z6, K4
 	VMOVAPS.Z     Z4, K4, Z4
 	VADDPS        Z4, Z2, Z2
 	VSUBPS        Z0, Z5, Z0
 	VFMADD231PS   Z0, Z4, Z3
-	SUBQ          R13, BX
-	SUBQ          R10, BX
-	SUBQ          R13, SI
-	SUBQ          R10, SI
-	SUBQ          R13, DI
-	SUBQ          R10, DI
 	VMULPS        Z1, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VCVTPS2PD     Y2, Z1
@@ -8462,23 +10068,1375 @@ vectorDone:
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(DX)(AX*8)
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
 
 next:
 	MOVQ cols+64(FP), AX
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
-	ADDQ R13, BX
-	LEAQ (BX)(R10*8), BX
+	ADDQ R11, BX
+	ADDQ R11, BX
+	ADDQ R11, BX
+	ADDQ R11, BX
+	ADDQ R11, BX
 	MOVQ cols+64(FP), AX
 	ANDQ $+15, AX
 	LEAQ (SI)(AX*4), SI
-	ADDQ R13, SI
-	LEAQ (SI)(R10*8), SI
+	ADDQ R11, SI
+	ADDQ R11, SI
+	ADDQ R11, SI
+	ADDQ R11, SI
+	ADDQ R11, SI
 	MOVQ cols+64(FP), AX
 	ANDQ $+15, AX
 	LEAQ (DI)(AX*4), DI
-	ADDQ R13, DI
-	LEAQ (DI)(R10*8), DI
+	ADDQ R11, DI
+	ADDQ R11, DI
+	ADDQ R11, DI
+	ADDQ R11, DI
+	ADDQ R11, DI
+	DECQ groups+56(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colDot2ReLU16AheadAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·colDot2ReLU16AheadAVX512(SB), NOSPLIT, $0-72
+	MOVQ         sumDy+0(FP), CX
+	MOVQ         sumDyXhat+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         y+32(FP), DI
+	MOVQ         mean+40(FP), R8
+	MOVQ         rstd+48(FP), R9
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         cols+64(FP), R10
+	SHLQ         $0x02, R10
+	LEAQ         (R10)(R10*2), R11
+	MOVQ         cols+64(FP), AX
+	ANDQ         $+15, AX
+	MOVQ         $-1, R12
+	BZHIQ        AX, R12, R12
+	KMOVW        R12, K1
+	KMOVW        K1, K2
+	KSHIFTRW     $0x08, K1, K3
+
+group:
+	LEAQ (BX)(R10*8), R12
+	LEAQ (R12)(R10*8), R12
+	LEAQ (SI)(R10*8), R13
+	LEAQ (R13)(R10*8), R13
+	LEAQ (DI)(R10*8), R14
+	LEAQ (R14)(R10*8), R14
+	XORQ AX, AX
+	MOVQ cols+64(FP), R15
+	ANDQ $-64, R15
+	CMPQ AX, R15
+	JGE  panelDone
+
+panel:
+	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (R9)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       64(R8)(AX*4), Z4
+	VMOVUPS       64(R9)(AX*4), Z5
+	VXORPS        Z6, Z6, Z6
+	VXORPS        Z7, Z7, Z7
+	VMOVUPS       128(R8)(AX*4), Z8
+	VMOVUPS       128(R9)(AX*4), Z9
+	VXORPS        Z10, Z10, Z10
+	VXORPS        Z11, Z11, Z11
+	VMOVUPS       192(R8)(AX*4), Z12
+	VMOVUPS       192(R9)(AX*4), Z13
+	VXORPS        Z14, Z14, Z14
+	VXORPS        Z15, Z15, Z15
+	PREFETCHT1    (R12)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    (R13)
+	VMOVUPS       (SI), Z17
+	PREFETCHT1    (R14)
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    64(R12)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    64(R13)
+	VMOVUPS       64(SI), Z17
+	PREFETCHT1    64(R14)
+	VMOVUPS       64(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    128(R12)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    128(R13)
+	VMOVUPS       128(SI), Z17
+	PREFETCHT1    128(R14)
+	VMOVUPS       128(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    192(R12)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    192(R13)
+	VMOVUPS       192(SI), Z17
+	PREFETCHT1    192(R14)
+	VMOVUPS       192(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    256(R12)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    256(R13)
+	VMOVUPS       (SI)(R10*1), Z17
+	PREFETCHT1    256(R14)
+	VMOVUPS       (DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    320(R12)
+	VMOVUPS       64(BX)(R10*1), Z16
+	PREFETCHT1    320(R13)
+	VMOVUPS       64(SI)(R10*1), Z17
+	PREFETCHT1    320(R14)
+	VMOVUPS       64(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    384(R12)
+	VMOVUPS       128(BX)(R10*1), Z16
+	PREFETCHT1    384(R13)
+	VMOVUPS       128(SI)(R10*1), Z17
+	PREFETCHT1    384(R14)
+	VMOVUPS       128(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    448(R12)
+	VMOVUPS       192(BX)(R10*1), Z16
+	PREFETCHT1    448(R13)
+	VMOVUPS       192(SI)(R10*1), Z17
+	PREFETCHT1    448(R14)
+	VMOVUPS       192(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    512(R12)
+	VMOVUPS       (BX)(R10*2), Z16
+	PREFETCHT1    512(R13)
+	VMOVUPS       (SI)(R10*2), Z17
+	PREFETCHT1    512(R14)
+	VMOVUPS       (DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    576(R12)
+	VMOVUPS       64(BX)(R10*2), Z16
+	PREFETCHT1    576(R13)
+	VMOVUPS       64(SI)(R10*2), Z17
+	PREFETCHT1    576(R14)
+	VMOVUPS       64(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    640(R12)
+	VMOVUPS       128(BX)(R10*2), Z16
+	PREFETCHT1    640(R13)
+	VMOVUPS       128(SI)(R10*2), Z17
+	PREFETCHT1    640(R14)
+	VMOVUPS       128(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    704(R12)
+	VMOVUPS       192(BX)(R10*2), Z16
+	PREFETCHT1    704(R13)
+	VMOVUPS       192(SI)(R10*2), Z17
+	PREFETCHT1    704(R14)
+	VMOVUPS       192(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    768(R12)
+	VMOVUPS       (BX)(R11*1), Z16
+	PREFETCHT1    768(R13)
+	VMOVUPS       (SI)(R11*1), Z17
+	PREFETCHT1    768(R14)
+	VMOVUPS       (DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    832(R12)
+	VMOVUPS       64(BX)(R11*1), Z16
+	PREFETCHT1    832(R13)
+	VMOVUPS       64(SI)(R11*1), Z17
+	PREFETCHT1    832(R14)
+	VMOVUPS       64(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    896(R12)
+	VMOVUPS       128(BX)(R11*1), Z16
+	PREFETCHT1    896(R13)
+	VMOVUPS       128(SI)(R11*1), Z17
+	PREFETCHT1    896(R14)
+	VMOVUPS       128(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    960(R12)
+	VMOVUPS       192(BX)(R11*1), Z16
+	PREFETCHT1    960(R13)
+	VMOVUPS       192(SI)(R11*1), Z17
+	PREFETCHT1    960(R14)
+	VMOVUPS       192(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	PREFETCHT1    1024(R12)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    1024(R13)
+	VMOVUPS       (SI), Z17
+	PREFETCHT1    1024(R14)
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1088(R12)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    1088(R13)
+	VMOVUPS       64(SI), Z17
+	PREFETCHT1    1088(R14)
+	VMOVUPS       64(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1152(R12)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    1152(R13)
+	VMOVUPS       128(SI), Z17
+	PREFETCHT1    1152(R14)
+	VMOVUPS       128(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1216(R12)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    1216(R13)
+	VMOVUPS       192(SI), Z17
+	PREFETCHT1    1216(R14)
+	VMOVUPS       192(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    1280(R12)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    1280(R13)
+	VMOVUPS       (SI)(R10*1), Z17
+	PREFETCHT1    1280(R14)
+	VMOVUPS       (DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1344(R12)
+	VMOVUPS       64(BX)(R10*1), Z16
+	PREFETCHT1    1344(R13)
+	VMOVUPS       64(SI)(R10*1), Z17
+	PREFETCHT1    1344(R14)
+	VMOVUPS       64(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1408(R12)
+	VMOVUPS       128(BX)(R10*1), Z16
+	PREFETCHT1    1408(R13)
+	VMOVUPS       128(SI)(R10*1), Z17
+	PREFETCHT1    1408(R14)
+	VMOVUPS       128(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1472(R12)
+	VMOVUPS       192(BX)(R10*1), Z16
+	PREFETCHT1    1472(R13)
+	VMOVUPS       192(SI)(R10*1), Z17
+	PREFETCHT1    1472(R14)
+	VMOVUPS       192(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    1536(R12)
+	VMOVUPS       (BX)(R10*2), Z16
+	PREFETCHT1    1536(R13)
+	VMOVUPS       (SI)(R10*2), Z17
+	PREFETCHT1    1536(R14)
+	VMOVUPS       (DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1600(R12)
+	VMOVUPS       64(BX)(R10*2), Z16
+	PREFETCHT1    1600(R13)
+	VMOVUPS       64(SI)(R10*2), Z17
+	PREFETCHT1    1600(R14)
+	VMOVUPS       64(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1664(R12)
+	VMOVUPS       128(BX)(R10*2), Z16
+	PREFETCHT1    1664(R13)
+	VMOVUPS       128(SI)(R10*2), Z17
+	PREFETCHT1    1664(R14)
+	VMOVUPS       128(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1728(R12)
+	VMOVUPS       192(BX)(R10*2), Z16
+	PREFETCHT1    1728(R13)
+	VMOVUPS       192(SI)(R10*2), Z17
+	PREFETCHT1    1728(R14)
+	VMOVUPS       192(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    1792(R12)
+	VMOVUPS       (BX)(R11*1), Z16
+	PREFETCHT1    1792(R13)
+	VMOVUPS       (SI)(R11*1), Z17
+	PREFETCHT1    1792(R14)
+	VMOVUPS       (DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    1856(R12)
+	VMOVUPS       64(BX)(R11*1), Z16
+	PREFETCHT1    1856(R13)
+	VMOVUPS       64(SI)(R11*1), Z17
+	PREFETCHT1    1856(R14)
+	VMOVUPS       64(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    1920(R12)
+	VMOVUPS       128(BX)(R11*1), Z16
+	PREFETCHT1    1920(R13)
+	VMOVUPS       128(SI)(R11*1), Z17
+	PREFETCHT1    1920(R14)
+	VMOVUPS       128(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    1984(R12)
+	VMOVUPS       192(BX)(R11*1), Z16
+	PREFETCHT1    1984(R13)
+	VMOVUPS       192(SI)(R11*1), Z17
+	PREFETCHT1    1984(R14)
+	VMOVUPS       192(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	PREFETCHT1    2048(R12)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    2048(R13)
+	VMOVUPS       (SI), Z17
+	PREFETCHT1    2048(R14)
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2112(R12)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    2112(R13)
+	VMOVUPS       64(SI), Z17
+	PREFETCHT1    2112(R14)
+	VMOVUPS       64(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2176(R12)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    2176(R13)
+	VMOVUPS       128(SI), Z17
+	PREFETCHT1    2176(R14)
+	VMOVUPS       128(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    2240(R12)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    2240(R13)
+	VMOVUPS       192(SI), Z17
+	PREFETCHT1    2240(R14)
+	VMOVUPS       192(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    2304(R12)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    2304(R13)
+	VMOVUPS       (SI)(R10*1), Z17
+	PREFETCHT1    2304(R14)
+	VMOVUPS       (DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2368(R12)
+	VMOVUPS       64(BX)(R10*1), Z16
+	PREFETCHT1    2368(R13)
+	VMOVUPS       64(SI)(R10*1), Z17
+	PREFETCHT1    2368(R14)
+	VMOVUPS       64(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2432(R12)
+	VMOVUPS       128(BX)(R10*1), Z16
+	PREFETCHT1    2432(R13)
+	VMOVUPS       128(SI)(R10*1), Z17
+	PREFETCHT1    2432(R14)
+	VMOVUPS       128(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    2496(R12)
+	VMOVUPS       192(BX)(R10*1), Z16
+	PREFETCHT1    2496(R13)
+	VMOVUPS       192(SI)(R10*1), Z17
+	PREFETCHT1    2496(R14)
+	VMOVUPS       192(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    2560(R12)
+	VMOVUPS       (BX)(R10*2), Z16
+	PREFETCHT1    2560(R13)
+	VMOVUPS       (SI)(R10*2), Z17
+	PREFETCHT1    2560(R14)
+	VMOVUPS       (DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2624(R12)
+	VMOVUPS       64(BX)(R10*2), Z16
+	PREFETCHT1    2624(R13)
+	VMOVUPS       64(SI)(R10*2), Z17
+	PREFETCHT1    2624(R14)
+	VMOVUPS       64(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2688(R12)
+	VMOVUPS       128(BX)(R10*2), Z16
+	PREFETCHT1    2688(R13)
+	VMOVUPS       128(SI)(R10*2), Z17
+	PREFETCHT1    2688(R14)
+	VMOVUPS       128(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    2752(R12)
+	VMOVUPS       192(BX)(R10*2), Z16
+	PREFETCHT1    2752(R13)
+	VMOVUPS       192(SI)(R10*2), Z17
+	PREFETCHT1    2752(R14)
+	VMOVUPS       192(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    2816(R12)
+	VMOVUPS       (BX)(R11*1), Z16
+	PREFETCHT1    2816(R13)
+	VMOVUPS       (SI)(R11*1), Z17
+	PREFETCHT1    2816(R14)
+	VMOVUPS       (DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    2880(R12)
+	VMOVUPS       64(BX)(R11*1), Z16
+	PREFETCHT1    2880(R13)
+	VMOVUPS       64(SI)(R11*1), Z17
+	PREFETCHT1    2880(R14)
+	VMOVUPS       64(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    2944(R12)
+	VMOVUPS       128(BX)(R11*1), Z16
+	PREFETCHT1    2944(R13)
+	VMOVUPS       128(SI)(R11*1), Z17
+	PREFETCHT1    2944(R14)
+	VMOVUPS       128(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3008(R12)
+	VMOVUPS       192(BX)(R11*1), Z16
+	PREFETCHT1    3008(R13)
+	VMOVUPS       192(SI)(R11*1), Z17
+	PREFETCHT1    3008(R14)
+	VMOVUPS       192(DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	PREFETCHT1    3072(R12)
+	VMOVUPS       (BX), Z16
+	PREFETCHT1    3072(R13)
+	VMOVUPS       (SI), Z17
+	PREFETCHT1    3072(R14)
+	VMOVUPS       (DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    3136(R12)
+	VMOVUPS       64(BX), Z16
+	PREFETCHT1    3136(R13)
+	VMOVUPS       64(SI), Z17
+	PREFETCHT1    3136(R14)
+	VMOVUPS       64(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    3200(R12)
+	VMOVUPS       128(BX), Z16
+	PREFETCHT1    3200(R13)
+	VMOVUPS       128(SI), Z17
+	PREFETCHT1    3200(R14)
+	VMOVUPS       128(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3264(R12)
+	VMOVUPS       192(BX), Z16
+	PREFETCHT1    3264(R13)
+	VMOVUPS       192(SI), Z17
+	PREFETCHT1    3264(R14)
+	VMOVUPS       192(DI), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    3328(R12)
+	VMOVUPS       (BX)(R10*1), Z16
+	PREFETCHT1    3328(R13)
+	VMOVUPS       (SI)(R10*1), Z17
+	PREFETCHT1    3328(R14)
+	VMOVUPS       (DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    3392(R12)
+	VMOVUPS       64(BX)(R10*1), Z16
+	PREFETCHT1    3392(R13)
+	VMOVUPS       64(SI)(R10*1), Z17
+	PREFETCHT1    3392(R14)
+	VMOVUPS       64(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    3456(R12)
+	VMOVUPS       128(BX)(R10*1), Z16
+	PREFETCHT1    3456(R13)
+	VMOVUPS       128(SI)(R10*1), Z17
+	PREFETCHT1    3456(R14)
+	VMOVUPS       128(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3520(R12)
+	VMOVUPS       192(BX)(R10*1), Z16
+	PREFETCHT1    3520(R13)
+	VMOVUPS       192(SI)(R10*1), Z17
+	PREFETCHT1    3520(R14)
+	VMOVUPS       192(DI)(R10*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    3584(R12)
+	VMOVUPS       (BX)(R10*2), Z16
+	PREFETCHT1    3584(R13)
+	VMOVUPS       (SI)(R10*2), Z17
+	PREFETCHT1    3584(R14)
+	VMOVUPS       (DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z3
+	PREFETCHT1    3648(R12)
+	VMOVUPS       64(BX)(R10*2), Z16
+	PREFETCHT1    3648(R13)
+	VMOVUPS       64(SI)(R10*2), Z17
+	PREFETCHT1    3648(R14)
+	VMOVUPS       64(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z6, Z6
+	VSUBPS        Z4, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z7
+	PREFETCHT1    3712(R12)
+	VMOVUPS       128(BX)(R10*2), Z16
+	PREFETCHT1    3712(R13)
+	VMOVUPS       128(SI)(R10*2), Z17
+	PREFETCHT1    3712(R14)
+	VMOVUPS       128(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z10, Z10
+	VSUBPS        Z8, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z11
+	PREFETCHT1    3776(R12)
+	VMOVUPS       192(BX)(R10*2), Z16
+	PREFETCHT1    3776(R13)
+	VMOVUPS       192(SI)(R10*2), Z17
+	PREFETCHT1    3776(R14)
+	VMOVUPS       192(DI)(R10*2), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z14, Z14
+	VSUBPS        Z12, Z17, Z17
+	VFMADD231PS   Z17, Z16, Z15
+	PREFETCHT1    3840(R12)
+	VMOVUPS       (BX)(R11*1), Z16
+	PREFETCHT1    3840(R13)
+	VMOVUPS       (SI)(R11*1), Z17
+	PREFETCHT1    3840(R14)
+	VMOVUPS       (DI)(R11*1), Z18
+	VXORPS        Z19, Z19, Z19
+	VCMPPS        $0x1e, Z19, Z18, K4
+	VMOVAPS.Z     Z16, K4, Z16
+	VADDPS        Z16, Z2, Z2
+	VSUBPS        Z0, Z17, Z0
+	VFMADD231PS   Z0, Z16, Z3
+	PREFETCHT1    3904(R12)
+	VMOVUPS       64(BX)(R11*1), Z0
+	PREFETCHT1    3904(R13)
+	VMOVUPS       64(SI)(R11*1), Z16
+	PREFETCHT1    3904(R14)
+	VMOVUPS       64(DI)(R11*1), Z17
+	VXORPS        Z18, Z18, Z18
+	VCMPPS        $0x1e, Z18, Z17, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z6, Z6
+	VSUBPS        Z4, Z16, Z4
+	VFMADD231PS   Z4, Z0, Z7
+	PREFETCHT1    3968(R12)
+	VMOVUPS       128(BX)(R11*1), Z0
+	PREFETCHT1    3968(R13)
+	VMOVUPS       128(SI)(R11*1), Z4
+	PREFETCHT1    3968(R14)
+	VMOVUPS       128(DI)(R11*1), Z16
+	VXORPS        Z17, Z17, Z17
+	VCMPPS        $0x1e, Z17, Z16, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z10, Z10
+	VSUBPS        Z8, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z11
+	PREFETCHT1    4032(R12)
+	VMOVUPS       192(BX)(R11*1), Z0
+	PREFETCHT1    4032(R13)
+	VMOVUPS       192(SI)(R11*1), Z4
+	PREFETCHT1    4032(R14)
+	VMOVUPS       192(DI)(R11*1), Z8
+	VXORPS        Z16, Z16, Z16
+	VCMPPS        $0x1e, Z16, Z8, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z14, Z14
+	VSUBPS        Z12, Z4, Z4
+	VFMADD231PS   Z4, Z0, Z15
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	VMULPS        Z5, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        128(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(DX)(AX*8)
+	VMULPS        Z9, Z11, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VCVTPS2PD     Y10, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VCVTPS2PD     Y11, Z1
+	VADDPD        256(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(DX)(AX*8)
+	VMULPS        Z13, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VCVTPS2PD     Y15, Z1
+	VADDPD        384(DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(DX)(AX*8)
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	ADDQ          $+256, BX
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	ADDQ          $+256, SI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	ADDQ          $+256, DI
+	ADDQ          $+4096, R12
+	ADDQ          $+4096, R13
+	ADDQ          $+4096, R14
+	ADDQ          $+64, AX
+	CMPQ          AX, R15
+	JLT           panel
+
+panelDone:
+	MOVQ cols+64(FP), R12
+	ANDQ $-16, R12
+	CMPQ AX, R12
+	JGE  vectorDone
+
+vector:
+	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (R9)(AX*4), Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VMOVUPS       (DI), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VMOVUPS       (DI)(R10*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (DI)(R10*2), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VMOVUPS       (DI), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VMOVUPS       (DI)(R10*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (DI)(R10*2), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VMOVUPS       (DI), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VMOVUPS       (DI)(R10*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (DI)(R10*2), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS       (BX), Z4
+	VMOVUPS       (SI), Z5
+	VMOVUPS       (DI), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*1), Z4
+	VMOVUPS       (SI)(R10*1), Z5
+	VMOVUPS       (DI)(R10*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R10*2), Z4
+	VMOVUPS       (SI)(R10*2), Z5
+	VMOVUPS       (DI)(R10*2), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS       (BX)(R11*1), Z4
+	VMOVUPS       (SI)(R11*1), Z5
+	VMOVUPS       (DI)(R11*1), Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z0
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        (DX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(DX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(DX)(AX*8)
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	ADDQ          $+64, BX
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	ADDQ          $+64, SI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	ADDQ          $+64, DI
+	ADDQ          $+16, AX
+	CMPQ          AX, R12
+	JLT           vector
+
+vectorDone:
+	KTESTW        K1, K1
+	JZ            next
+	VMOVUPS.Z     (R8)(AX*4), K1, Z0
+	VMOVUPS.Z     (R9)(AX*4), K1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VMOVUPS.Z     (DI), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VMOVUPS.Z     (DI)(R10*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (DI)(R10*2), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (DI)(R11*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VMOVUPS.Z     (DI), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VMOVUPS.Z     (DI)(R10*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (DI)(R10*2), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (DI)(R11*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VMOVUPS.Z     (DI), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VMOVUPS.Z     (DI)(R10*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (DI)(R10*2), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (DI)(R11*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (BX)(R10*4), BX
+	LEAQ          (SI)(R10*4), SI
+	LEAQ          (DI)(R10*4), DI
+	VMOVUPS.Z     (BX), K1, Z4
+	VMOVUPS.Z     (SI), K1, Z5
+	VMOVUPS.Z     (DI), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*1), K1, Z4
+	VMOVUPS.Z     (SI)(R10*1), K1, Z5
+	VMOVUPS.Z     (DI)(R10*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R10*2), K1, Z4
+	VMOVUPS.Z     (SI)(R10*2), K1, Z5
+	VMOVUPS.Z     (DI)(R10*2), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VMOVUPS.Z     (BX)(R11*1), K1, Z4
+	VMOVUPS.Z     (SI)(R11*1), K1, Z5
+	VMOVUPS.Z     (DI)(R11*1), K1, Z6
+	VXORPS        Z7, Z7, Z7
+	VCMPPS        $0x1e, Z7, Z6, K4
+	VMOVAPS.Z     Z4, K4, Z4
+	VADDPS        Z4, Z2, Z2
+	VSUBPS        Z0, Z5, Z0
+	VFMADD231PS   Z0, Z4, Z3
+	VMULPS        Z1, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (DX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (DX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(DX)(AX*8)
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, BX
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, SI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+	SUBQ          R11, DI
+
+next:
+	MOVQ cols+64(FP), AX
+	ANDQ $+15, AX
+	LEAQ (BX)(AX*4), BX
+	ADDQ R11, BX
+	ADDQ R11, BX
+	ADDQ R11, BX
+	ADDQ R11, BX
+	ADDQ R11, BX
+	MOVQ cols+64(FP), AX
+	ANDQ $+15, AX
+	LEAQ (SI)(AX*4), SI
+	ADDQ R11, SI
+	ADDQ R11, SI
+	ADDQ R11, SI
+	ADDQ R11, SI
+	ADDQ R11, SI
+	MOVQ cols+64(FP), AX
+	ANDQ $+15, AX
+	LEAQ (DI)(AX*4), DI
+	ADDQ R11, DI
+	ADDQ R11, DI
+	ADDQ R11, DI
+	ADDQ R11, DI
+	ADDQ R11, DI
 	DECQ groups+56(FP)
 	JNZ  group
 	VZEROUPPER

@@ -62,50 +62,60 @@ func columnSums() []columnSum {
 	}
 }
 
-// columnLoop emits three functions: for groups of groupRows rows, for those of wide matrices, and
-// for single rows.
+// columnLoop emits three functions: for groups of groupRows rows, the same for rows of more than a
+// panel, and for single rows.
 func (g *gen) columnLoop(k columnSum) {
-	g.wideGroups(k)
-	g.columnGroups(k, fmt.Sprintf("%s%d", k.name, groupRows), groupRows)
-	g.columnGroups(k, k.name+"1", 1)
+	g.columnGroups(k, fmt.Sprintf("%s%d", k.name, groupRows), groupRows, false)
+	g.columnGroups(k, fmt.Sprintf("%s%dAhead", k.name, groupRows), groupRows, true)
+	g.columnGroups(k, k.name+"1", 1, false)
 }
 
-// signature is the Go type, with an extra parameter where it is not empty.
-func (k columnSum) signature(extra string) string {
+func (k columnSum) signature() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "func(%s *float64, ", strings.Join(k.accs, ", "))
 	all := append(append([]string{}, k.streams...), k.vectors...)
-	fmt.Fprintf(&b, "%s *float32, ", strings.Join(all, ", "))
-	if extra != "" {
-		b.WriteString(extra + ", ")
-	}
-	b.WriteString("groups int, cols int)")
+	fmt.Fprintf(&b, "%s *float32, groups int, cols int)", strings.Join(all, ", "))
 	return b.String()
 }
 
 // A columnState is a column loop while it is being emitted.
+//
+// Taking a panel from each of 16 rows jumps through memory if the rows are longer than the panel,
+// and the hardware's prefetchers lose the thread: half the bandwidth and less. Such loops ask for
+// the next group, from its beginning to its end, while they work on the present one (ahead), into
+// the second-level cache. For rows of one panel that is slower than leaving it to the hardware.
 type columnState struct {
 	*gen
 	k               columnSum
 	rows            int
 	acc, ptr, vec   []reg.GPVirtual
-	i               reg.GPVirtual // column, in elements
-	b1, b3, b5, b7  reg.GPVirtual // 1, 3, 5 and 7 rows, in bytes
+	ahead           []reg.GPVirtual // where the next group is asked for; nil if it is not
+	i               reg.GPVirtual   // column, in elements
+	b1, b3          reg.GPVirtual   // 1 and 3 rows, in bytes
 	mask, low, high reg.OpmaskVirtual
 	one             V
 }
 
-func (g *gen) columnGroups(k columnSum, name string, rows int) {
+func (g *gen) columnGroups(k columnSum, name string, rows int, ahead bool) {
 	g.Function(name + suffix)
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
 	g.Doc(fmt.Sprintf("%s%s computes %s Groups of %d rows.", name, suffix, k.doc, rows))
-	g.SignatureExpr(k.signature(""))
+	g.SignatureExpr(k.signature())
 	l := g.newColumnState(k, rows)
 	l.rowOffsets()
 	l.masks()
+	if ahead {
+		for range l.ptr {
+			l.ahead = append(l.ahead, g.GP64())
+		}
+	}
 
 	g.Label("group")
+	for j, p := range l.ahead {
+		g.LEAQ(operand.Mem{Base: l.ptr[j], Index: l.b1, Scale: 8}, p)
+		g.LEAQ(operand.Mem{Base: p, Index: l.b1, Scale: 8}, p)
+	}
 	g.XORQ(l.i, l.i)
 	l.loop("panel", panel)
 	l.loop("vector", 1)
@@ -157,10 +167,8 @@ func (l *columnState) rowOffsets() {
 	if l.rows == 1 {
 		return
 	}
-	l.b3, l.b5, l.b7 = l.GP64(), l.GP64(), l.GP64()
+	l.b3 = l.GP64()
 	l.LEAQ(operand.Mem{Base: l.b1, Index: l.b1, Scale: 2}, l.b3)
-	l.LEAQ(operand.Mem{Base: l.b1, Index: l.b1, Scale: 4}, l.b5)
-	l.LEAQ(operand.Mem{Base: l.b3, Index: l.b1, Scale: 4}, l.b7)
 }
 
 // masks sets the tail's mask, empty for whole vectors, and its two halves for the accumulators.
@@ -181,24 +189,24 @@ func (l *columnState) nextGroup() {
 		l.ANDQ(operand.I8(15), rest)
 		l.LEAQ(operand.Mem{Base: p, Index: rest, Scale: 4}, p)
 		if l.rows > 1 { // 15 rows, after the one that the column loop has done
-			l.ADDQ(l.b7, p)
-			l.LEAQ(operand.Mem{Base: p, Index: l.b1, Scale: 8}, p)
+			for range (l.rows - 1) / 3 {
+				l.ADDQ(l.b3, p)
+			}
 		}
 	}
 }
 
-// rowAt addresses row r of the group at the stream pointer p, disp bytes further.
+// reach is how many rows one pointer addresses.
+const reach = 4
+
+// rowAt addresses row r < reach at the stream pointer p, disp bytes further.
 func (l *columnState) rowAt(p reg.GPVirtual, r, disp int) operand.Mem {
 	m := operand.Mem{Base: p, Disp: disp, Scale: 1}
 	switch r {
-	case 1, 2, 4:
+	case 1, 2:
 		m.Index, m.Scale = l.b1, uint8(r)
-	case 3, 6:
-		m.Index, m.Scale = l.b3, uint8(r/3)
-	case 5:
-		m.Index = l.b5
-	case 7:
-		m.Index = l.b7
+	case 3:
+		m.Index = l.b3
 	}
 	return m
 }
@@ -225,33 +233,42 @@ func (l *columnState) columns(n int, masked bool) {
 			s[c] = append(s[c], l.zero())
 		}
 	}
-	const reach = 8 // rows that one pointer addresses
 	for r := range l.rows {
-		if r == reach {
+		if r > 0 && r%reach == 0 {
 			for _, p := range l.ptr {
 				l.LEAQ(operand.Mem{Base: p, Index: l.b1, Scale: reach}, p)
 			}
 		}
 		for c := range n {
 			var x []V
-			for _, p := range l.ptr {
+			for j, p := range l.ptr {
+				if l.ahead != nil && n == panel {
+					l.PREFETCHT1(operand.Mem{Base: l.ahead[j], Disp: 64 * (r*n + c)})
+				}
 				x = append(x, l.load(l.rowAt(p, r%reach, 64*c), masked))
 			}
 			l.k.row(l.gen, s[c], x, v[c], l.one)
 		}
 	}
-	if l.rows > reach {
-		for _, p := range l.ptr {
-			l.SUBQ(l.b7, p)
-			l.SUBQ(l.b1, p)
-		}
-	}
 	for c := range n {
 		l.flush(c, s[c], v[c], masked)
 	}
-	if !masked {
-		for _, p := range l.ptr {
+	l.nextColumns(n, masked)
+}
+
+// nextColumns moves the streams back to the first row of the group and n vectors on.
+func (l *columnState) nextColumns(n int, masked bool) {
+	for _, p := range l.ptr {
+		for range (l.rows - 1) / reach * reach / 3 { // 12 rows as 4 times 3
+			l.SUBQ(l.b3, p)
+		}
+		if !masked {
 			l.ADDQ(operand.I32(64*n), p)
+		}
+	}
+	if n == panel {
+		for _, p := range l.ahead {
+			l.ADDQ(operand.I32(64*n*l.rows), p)
 		}
 	}
 }
