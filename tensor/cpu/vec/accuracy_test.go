@@ -140,7 +140,8 @@ func TestStreamedEqualsCached(t *testing.T) {
 			v.scaleShiftReLU(got, x[:rows], y[:c], x[:c])
 			for i := range got {
 				if got[i] != want[i] {
-					t.Fatalf("%s ScaleShiftReLU: element %d: %v, want %v", v.name, i, got[i], want[i])
+					t.Fatalf("%s ScaleShiftReLU: element %d: %v, want %v", v.name, i, got[i],
+						want[i])
 				}
 			}
 		}

@@ -47,7 +47,8 @@ func benchCases(v table, a operands) []benchCase {
 	p, q, r := f[:c], h[:c], make([]float32, c)
 	fillGo(f, 0.5)
 	fillGo(h, 0.25)
-	adam := AdamParams{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Correction1: 1, Correction2: 1}
+	adam := AdamParams{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Correction1: 1,
+		Correction2: 1}
 	return []benchCase{
 		{"copy", 2, func() { copy(d, x) }},
 		{"ReLU", 2, func() { v.relu(d, x) }},

@@ -237,7 +237,9 @@ func accumulateCases() []ew {
 				return in[0] + in[1]*in[2], math.Abs(in[0]) + math.Abs(in[1]*in[2])
 			}},
 		{name: "ReLUGradAdd", ins: 3, tol: tolOne, accum: true,
-			run: func(t table, out []float32, in, _ [][]float32) { t.reluGradAdd(out, in[1], in[2]) },
+			run: func(t table, out []float32, in, _ [][]float32) {
+				t.reluGradAdd(out, in[1], in[2])
+			},
 			ref: func(in, _ []float64) (float64, float64) {
 				if in[2] > 0 {
 					return self(in[0] + in[1])
@@ -275,15 +277,6 @@ func rowCases() []ew {
 			}}
 	}
 	same := func(x float64) float64 { return x }
-	// rest is b·(x − mean) + d for v = mean, a, b, d; x − mean is rounded, by the larger of the two.
-	rest := func(x float64, v []float64) (value, magnitude float64) {
-		return v[2]*(x-v[0]) + v[3], math.Abs(v[2])*(math.Abs(x)+math.Abs(v[0])) + math.Abs(v[3])
-	}
-	bn := func(in, v []float64) (float64, float64) {
-		p := v[1] * in[0]
-		q, mag := rest(in[1], v)
-		return p + q, math.Abs(p) + mag
-	}
 	return []ew{
 		rowOp("AddRow", tolOne, func(t table) f3 { return t.addRow },
 			func(x, y float64) float64 { return x + y }),
@@ -299,6 +292,21 @@ func rowCases() []ew {
 			func(t table) func(a, b, c, d, e []float32) { return t.scaleShiftAdd }, same),
 		ssa("ScaleShiftAddReLU",
 			func(t table) func(a, b, c, d, e []float32) { return t.scaleShiftAddReLU }, relu64),
+	}
+}
+
+// bnCases are the input gradients of batch norm.
+func bnCases() []ew {
+	// rest is b·(x - mean) + d for v = mean, a, b, d; x - mean is rounded relative to the larger.
+	rest := func(x float64, v []float64) (value, magnitude float64) {
+		return v[2]*(x-v[0]) + v[3], math.Abs(v[2])*(math.Abs(x)+math.Abs(v[0])) + math.Abs(v[3])
+	}
+	bn := func(in, v []float64) (float64, float64) {
+		p := v[1] * in[0]
+		q, mag := rest(in[1], v)
+		return p + q, math.Abs(p) + mag
+	}
+	return []ew{
 		{name: "BNBackward", ins: 2, vecs: 4, tol: tolFew,
 			run: func(t table, out []float32, in, v [][]float32) {
 				t.bnBackward(out, in[0], in[1], v[0], v[1], v[2], v[3])
@@ -317,5 +325,6 @@ func rowCases() []ew {
 }
 
 func elementwiseCases() []ew {
-	return slices.Concat(unaryCases(), scalarCases(), binaryCases(), accumulateCases(), rowCases())
+	return slices.Concat(unaryCases(), scalarCases(), binaryCases(), accumulateCases(), rowCases(),
+		bnCases())
 }

@@ -89,7 +89,8 @@ func (o callOperands) scalar(g table) []call {
 func (o callOperands) binary(g table) []call {
 	with := func(y []float32) func(name string, a, b func(dst, x, y []float32)) call {
 		return func(name string, a, b func(dst, x, y []float32)) call {
-			return call{name, func(d []float32) { a(d, o.x, y) }, func(d []float32) { b(d, o.x, y) }}
+			return call{name, func(d []float32) { a(d, o.x, y) },
+				func(d []float32) { b(d, o.x, y) }}
 		}
 	}
 	c, r := with(o.y), with(o.v)
@@ -127,7 +128,9 @@ func (o callOperands) fused(g table) []call {
 			func(d []float32) { g.selectOf(d, o.x, o.y, o.z) }},
 		{"BNBackward", func(d []float32) { BNBackward(d, o.x, o.y, o.t, o.v, o.w, o.u) },
 			func(d []float32) { g.bnBackward(d, o.x, o.y, o.t, o.v, o.w, o.u) }},
-		{"BNBackwardReLU", func(d []float32) { BNBackwardReLU(d, o.x, o.y, o.z, o.t, o.v, o.w, o.u) },
+		{"BNBackwardReLU", func(d []float32) {
+			BNBackwardReLU(d, o.x, o.y, o.z, o.t, o.v, o.w, o.u)
+		},
 			func(d []float32) { g.bnBackwardReLU(d, o.x, o.y, o.z, o.t, o.v, o.w, o.u) }},
 	}
 }

@@ -74,7 +74,8 @@ func TestSoftmaxSpecial(t *testing.T) {
 				for i := range y {
 					poisoned := i/k == 1
 					if (y[i] != y[i]) != poisoned || (z[i] != z[i]) != poisoned {
-						t.Fatalf("%s K %d, %v: row %d gives %v and %v", v.name, k, bad, i/k, y[i], z[i])
+						t.Fatalf("%s K %d, %v: row %d gives %v and %v", v.name, k, bad,
+							i/k, y[i], z[i])
 					}
 				}
 				if y[0] != 0 || z[0] != -inf {
@@ -123,7 +124,8 @@ func checkSGD(t *testing.T, v table, o SGDParams, p0, b0, g []float32) {
 		}
 		w -= lr * step
 		if !close32(buf[i], b, mag, tolFew) || !close32(p[i], w, mag, tolFew) {
-			t.Fatalf("%s SGD %+v at %d: p %v want %v, buf %v want %v", v.name, o, i, p[i], w, buf[i], b)
+			t.Fatalf("%s SGD %+v at %d: p %v want %v, buf %v want %v", v.name, o, i, p[i], w,
+				buf[i], b)
 		}
 	}
 }
