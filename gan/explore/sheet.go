@@ -44,8 +44,8 @@ type sheetText struct {
 	Height  int      `json:"height"`
 }
 
-// SaveSheet writes a sheet as path.json (captions) and path.png (the pictures edge to edge), which OpenSheet
-// reads back, and as path-sheet.png for people.
+// SaveSheet writes a sheet as path.png for people, and as path.cells.json (captions) and path.cells.png (the
+// pictures edge to edge), which OpenSheet reads back.
 func SaveSheet(path string, s *report.Sheet) error {
 	size := s.Rows[0].Images[0].Bounds().Size()
 	t := sheetText{Columns: s.Columns, Lead: s.Lead, Wrap: s.Wrap, Width: size.X, Height: size.Y}
@@ -57,33 +57,33 @@ func SaveSheet(path string, s *report.Sheet) error {
 			draw.Draw(cells, image.Rectangle{at, at.Add(size)}, img, img.Bounds().Min, draw.Src)
 		}
 	}
-	if err := report.WritePNG(path+".png", cells); err != nil {
+	if err := report.WritePNG(path+".cells.png", cells); err != nil {
 		return err
 	}
-	if err := report.WritePNG(path+"-sheet.png", s.Draw()); err != nil {
+	if err := report.WritePNG(path+".png", s.Draw()); err != nil {
 		return err
 	}
-	return WriteJSON(path+".json", t)
+	return WriteJSON(path+".cells.json", t)
 }
 
 // OpenSheet reads what SaveSheet wrote.
 func OpenSheet(path string) (*report.Sheet, error) {
 	var t sheetText
-	if err := ReadJSON(path+".json", &t); err != nil {
+	if err := ReadJSON(path+".cells.json", &t); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path + ".png")
+	f, err := os.Open(path + ".cells.png")
 	if err != nil {
 		return nil, fmt.Errorf("explore: %w", err)
 	}
 	defer f.Close()
 	img, err := png.Decode(f)
 	if err != nil {
-		return nil, fmt.Errorf("explore: %s.png: %w", path, err)
+		return nil, fmt.Errorf("explore: %s.cells.png: %w", path, err)
 	}
 	size := img.Bounds().Size()
 	if t.Width < 1 || t.Height < 1 || size.X%t.Width != 0 || size.Y != t.Height*len(t.Rows) {
-		return nil, fmt.Errorf("explore: %s.png is %v: expected %d rows of %dx%d pictures", path, size, len(t.Rows), t.Width, t.Height)
+		return nil, fmt.Errorf("explore: %s.cells.png is %v: expected %d rows of %dx%d pictures", path, size, len(t.Rows), t.Width, t.Height)
 	}
 	s := &report.Sheet{Columns: t.Columns, Lead: t.Lead, Wrap: t.Wrap}
 	for r, caption := range t.Rows {
@@ -126,7 +126,7 @@ func ReadJSON(path string, v any) error {
 func (r *Result) Save(dir string) error {
 	path := r.path(dir)
 	if r.Sheet != nil {
-		if err := SaveSheet(path+"-pictures", r.Sheet); err != nil {
+		if err := SaveSheet(path, r.Sheet); err != nil {
 			return err
 		}
 	}
@@ -144,8 +144,8 @@ func Open(dir, experiment, subject string) (*Result, error) {
 	if err := ReadJSON(path+".json", r); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path + "-pictures.json"); err == nil {
-		if r.Sheet, err = OpenSheet(path + "-pictures"); err != nil {
+	if _, err := os.Stat(path + ".cells.json"); err == nil {
+		if r.Sheet, err = OpenSheet(path); err != nil {
 			return nil, err
 		}
 	}

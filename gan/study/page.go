@@ -267,7 +267,7 @@ func (p *page) measures() report.Section {
 			"always nearest, 50 %% is chance, whatever the class gives away. `class mean` is the mean training image of that class, `other image` another test image of "+
 			"it. Blurred averages win every squared error, which is why the error alone says little.", e.Images-1, e.Protocol),
 	}
-	s.Plots = append(s.Plots, p.retrievalPlot())
+	s.Plots = p.retrievalPlots()
 	s.Tables = append(s.Tables, p.table(fmt.Sprintf("%d test images, one noise draw", e.Images),
 		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+".", p.columns(false)))
 	if cols := p.columns(true); len(cols) > 0 {
@@ -278,27 +278,26 @@ func (p *page) measures() report.Section {
 	return s
 }
 
-func (p *page) retrievalPlot() report.Plot {
-	plot := report.Plot{Kind: report.Dots, Title: "Median rank of the true image", XLabel: "% of rivals that are nearer",
-		Marks: []report.Mark{{Value: 50, Label: "chance"}}, Zero: true}
-	cols, mean := p.columns(false), p.columns(true)
-	var one, many []metrics.Estimate
-	for _, c := range cols {
-		plot.Categories = append(plot.Categories, c.name)
-		one = append(one, c.scores.Retrieval.Median)
-		none := metrics.Estimate{Value: math.NaN(), Lo: math.NaN(), Hi: math.NaN()}
-		for _, m := range mean {
-			if m.name == c.name {
-				none = m.scores.Retrieval.Median
-			}
+// retrievalPlots shows the median ranks side by side, of single draws and of mean pictures.
+func (p *page) retrievalPlots() []report.Plot {
+	var out []report.Plot
+	for _, mean := range []bool{false, true} {
+		plot := report.Plot{Kind: report.Dots, Title: "Median rank of the true image, one draw", XLabel: "% of rivals that are nearer",
+			Marks: []report.Mark{{Value: 50, Label: "chance"}}, Zero: true}
+		if mean {
+			plot.Title = fmt.Sprintf("Median rank of the true image, mean picture of %d draws", p.main().Draws)
 		}
-		many = append(many, none)
+		var ranks []metrics.Estimate
+		for _, c := range p.columns(mean) {
+			plot.Categories = append(plot.Categories, c.name)
+			ranks = append(ranks, c.scores.Retrieval.Median)
+		}
+		if len(ranks) > 0 {
+			plot.Series = []report.Series{report.Estimates("median rank", nil, ranks)}
+			out = append(out, plot)
+		}
 	}
-	plot.Series = append(plot.Series, report.Estimates("one draw", nil, one))
-	if len(mean) > 0 {
-		plot.Series = append(plot.Series, report.Estimates(fmt.Sprintf("mean of %d draws", p.main().Draws), nil, many))
-	}
-	return plot
+	return out
 }
 
 // differences tabulates the paired comparisons.

@@ -82,14 +82,14 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 		return nil, err
 	}
 	for _, st := range r.stages() {
-		if o.Stopped != nil && o.Stopped() {
-			return nil, train.ErrStopped
-		}
 		if o.Note != nil {
 			o.Note(st)
 		}
 		if st.Done {
 			continue
+		}
+		if o.Stopped != nil && o.Stopped() {
+			return nil, train.ErrStopped
 		}
 		if err := r.timed(st); err != nil {
 			return nil, fmt.Errorf("study: %s: %w", st.Name, err)

@@ -1,0 +1,315 @@
+package study
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"afterimage/gan/explore"
+	"afterimage/gan/metrics"
+	"afterimage/gan/report"
+	"afterimage/nn/train"
+	"afterimage/tensor/cpu"
+)
+
+// tiny is a whole study in seconds: a few steps of the smallest networks.
+const tiny = `
+name: tiny
+title: A test
+dataset: scenes
+train_images: 48
+test_images: 24
+sheet: 4
+classifiers:
+  - {name: standard, arch: resnet8, epochs: 1, batch: 16, lr: 0.05}
+  - {name: robust, arch: resnet8, epochs: 1, batch: 16, lr: 0.05, attack: {norm: linf, eps: 0.03, step_size: 0.03, steps: 1}}
+inverters:
+  - {classifier: robust, condition: label, ch: 2, steps: 2, batch: 8, sample_every: 2}
+  - {classifier: standard, condition: logits, ch: 2, steps: 3, batch: 8, sample_every: 3}
+  - {classifier: robust, condition: logits, ch: 2, steps: 3, batch: 8, sample_every: 3}
+compare: [robust-logits, standard-logits]
+accuracy: {images: 6, eps: 8, step_size: 2, steps: 2}
+evaluate: {images: 12, draws: 2, train_images: 30}
+explore: {experiments: [probe, noise, misclassified, shift], images: 10, train_images: 30, draws: 2, pictures: 3}
+`
+
+func parse(t *testing.T, text string) *Spec {
+	t.Helper()
+	s, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// small is less still: one classifier, one inverter.
+const small = `
+name: small
+title: A test
+dataset: scenes
+train_images: 48
+test_images: 20
+sheet: 2
+classifiers: [{name: standard, arch: resnet8, epochs: 1, batch: 16, lr: 0.05}]
+inverters: [{classifier: standard, condition: logits, ch: 2, steps: 3, batch: 4, sample_every: 3}]
+evaluate: {images: 10, draws: 2}
+explore: {experiments: [noise], images: 8, draws: 2, pictures: 2}
+`
+
+// A study stopped again and again ends with the numbers of one that was not.
+func TestStudyIsResumable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains four networks: a few seconds")
+	}
+	b := cpu.Open(2)
+	defer b.Close()
+	s := parse(t, small)
+	whole, pieces := t.TempDir(), t.TempDir()
+	if _, err := Run(b, s, Options{Dir: whole}); err != nil {
+		t.Fatal(err)
+	}
+	stops := 0
+	for {
+		asked := 0
+		_, err := Run(b, s, Options{Dir: pieces, Stopped: func() bool { asked++; return asked > 2 }})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, train.ErrStopped) {
+			t.Fatal(err)
+		}
+		if stops++; stops > 20 {
+			t.Fatal("a stopped study does not get on")
+		}
+	}
+	if stops < 3 {
+		t.Fatalf("the study was stopped %d times only", stops)
+	}
+	if a, b := numbers(t, whole), numbers(t, pieces); a != b {
+		t.Errorf("a study in pieces differs:\n%s\n%s", a, b)
+	}
+	other := parse(t, small+"seed: 7\n")
+	if _, err := Run(b, other, Options{Dir: whole}); err == nil || !strings.Contains(err.Error(), "other settings") {
+		t.Errorf("another study in the same directory: %v", err)
+	}
+}
+
+// A whole study compares, writes its page, makes nothing anew when run again, and leaves inverters that
+// can be shown alone.
+func TestStudyFromEndToEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains five networks: a few seconds")
+	}
+	b := cpu.Open(2)
+	defer b.Close()
+	s := parse(t, tiny)
+	o := Options{Dir: t.TempDir(), Command: "afterimage study --preset tiny"}
+	res, err := Run(b, s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Evaluations) != 3 || len(res.Experiments) != 8 || res.Compared == nil || len(res.Differences) == 0 {
+		t.Fatalf("%d evaluations, %d experiments, compared %v", len(res.Evaluations), len(res.Experiments), res.Compared)
+	}
+	var anew []string
+	o.Note = func(st Stage) {
+		if !st.Done {
+			anew = append(anew, st.Name)
+		}
+	}
+	if _, err := Run(b, s, o); err != nil || len(anew) > 0 {
+		t.Errorf("run again: %v, made anew: %v", err, anew)
+	}
+	checkPage(t, filepath.Join(o.Dir, ReportFile))
+	shipped(t, b, o.Dir)
+}
+
+// numbers returns study.json without the times.
+func numbers(t *testing.T, dir string) string {
+	t.Helper()
+	var r map[string]any
+	if err := explore.ReadJSON(filepath.Join(dir, ResultFile), &r); err != nil {
+		t.Fatal(err)
+	}
+	delete(r, "stages")
+	raw, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func checkPage(t *testing.T, path string) {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"robust logits", "label only", "class mean", "What there is to recover", "New noise, same logits",
+		"images only, one training seed", "What it cost", "afterimage study --preset tiny"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if bytes.Contains(page, []byte("NaN")) {
+		t.Error("the page shows NaN")
+	}
+}
+
+// shipped makes the page from weights alone.
+func shipped(t *testing.T, b *cpu.Backend, dir string) {
+	sh := Shipment{Dataset: "scenes", Names: []string{"robust-logits", "standard-logits", "robust-label"}, Images: 12, Sheet: 4, Draws: 2,
+		Compare: [2]string{"robust-logits", "standard-logits"}}
+	for _, n := range sh.Names {
+		sh.Inverters = append(sh.Inverters, filepath.Join(dir, "inverter-"+n))
+	}
+	r, res, err := Shipped(b, sh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Evaluations) != 3 || res.Compared == nil || len(r.Sections) < 4 {
+		t.Errorf("%d evaluations, compared %v, %d sections", len(res.Evaluations), res.Compared, len(r.Sections))
+	}
+	var out bytes.Buffer
+	if err := r.Write(&out); err != nil || !strings.Contains(out.String(), "shipped weights") {
+		t.Errorf("page of %d bytes: %v", out.Len(), err)
+	}
+	sh.Names = sh.Names[:1]
+	if _, _, err := Shipped(b, sh); err == nil {
+		t.Error("one name for three inverters was accepted")
+	}
+}
+
+// Every preset parses and constructs; those of paper scale have the published sizes.
+func TestPresets(t *testing.T) {
+	want := []string{"cifar10", "cifar10-hours", "cifar10-quick", "cifar100", "imagenet128", "imagenet64", "scenes-quick"}
+	for _, name := range want {
+		if !slices.Contains(Presets(), name) {
+			t.Errorf("no preset %s among %v", name, Presets())
+		}
+	}
+	for _, name := range Presets() {
+		s, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Name != name {
+			t.Errorf("preset %s calls itself %s", name, s.Name)
+		}
+		d, err := s.Describe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := d.Write(&out); err != nil || out.Len() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d.Study == "imagenet128" {
+			i := d.Inverters[0]
+			if i.GParameters != 70_433_988 || i.DParameters != 87_982_370 {
+				t.Errorf("imagenet128 has %d and %d parameters, published 70,433,988 and 87,982,370", i.GParameters, i.DParameters)
+			}
+			// reference/paper: about 1.0 PFLOP for a step of batch 2,048 with 2 discriminator steps
+			if i.StepFLOPs < 0.5e15 || i.StepFLOPs > 2e15 {
+				t.Errorf("a step takes %g FLOP, expected about 1e15", i.StepFLOPs)
+			}
+			if _, err := Run(nil, s, Options{Dir: t.TempDir()}); err == nil {
+				t.Error("a study of paper scale was started")
+			}
+		}
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	for name, change := range map[string][2]string{
+		"unknown field":     {"title:", "tittle:"},
+		"unknown arch":      {"arch: resnet8, epochs: 1, batch: 16, lr: 0.05}", "arch: resnet9, epochs: 1, batch: 16, lr: 0.05}"},
+		"unknown dataset":   {"dataset: scenes", "dataset: scene"},
+		"inverter of none":  {"classifier: standard, condition", "classifier: other, condition"},
+		"condition":         {"condition: label", "condition: labels"},
+		"compare":           {"compare: [robust-logits,", "compare: [robust-features,"},
+		"experiment":        {"[probe,", "[prob,"},
+		"two inverters":     {"condition: label", "condition: logits"},
+		"classifier's name": {"name: standard", "name: a-b"},
+		"steps":             {"steps: 2, batch: 8", "steps: -2, batch: 8"},
+	} {
+		text := strings.Replace(tiny, change[0], change[1], 1)
+		if text == tiny {
+			t.Fatalf("%s: nothing replaced", name)
+		}
+		if _, err := Parse([]byte(text)); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	if _, err := Load("cifar"); err == nil || !strings.Contains(err.Error(), "scenes-quick") {
+		t.Errorf("an unknown preset: %v", err)
+	}
+}
+
+// The label control of an inverter is its own classifier's where there is one.
+func TestControl(t *testing.T) {
+	s := parse(t, tiny)
+	for i, want := range []string{"", "robust-label", "robust-label"} {
+		if got := s.control(s.Inverters[i]); got != want {
+			t.Errorf("%s: control %q, want %q", s.Inverters[i].Name(), got, want)
+		}
+	}
+	s.Inverters = append(s.Inverters, InverterSpec{Classifier: "standard", Condition: "label"})
+	if got := s.control(s.Inverters[1]); got != "standard-label" {
+		t.Errorf("control %q, want standard-label", got)
+	}
+}
+
+// The page says that something was found only where the interval excludes 0.
+func TestFindingFollowsTheInterval(t *testing.T) {
+	eval := func(name string, v float64) *explore.Evaluation {
+		e := metrics.Estimate{Value: v, Lo: v - 1, Hi: v + 1, N: 100}
+		return &explore.Evaluation{Name: name, OneDraw: &explore.Scores{Retrieval: explore.Rank{Median: e, Mean: e}}}
+	}
+	for _, c := range []struct {
+		lo, hi float64
+		want   string
+	}{{-16, -12, "hold more of the image than"}, {12, 16, "hold less of the image than"}, {-3, 1, "are not told apart"}} {
+		p := &page{Result: &Result{Evaluations: []*explore.Evaluation{eval("robust-logits", 30), eval("standard-logits", 44)},
+			Compared: &Comparison{A: "robust-logits", B: "standard-logits", Differences: []explore.Difference{
+				{Name: "retrieval, median", Estimate: metrics.Estimate{Value: (c.lo + c.hi) / 2, Lo: c.lo, Hi: c.hi, N: 100}}}}}}
+		if got := p.finding(); !strings.Contains(got, c.want) {
+			t.Errorf("interval %v to %v: %q", c.lo, c.hi, got)
+		}
+		if len(p.headline()) != 4 {
+			t.Errorf("%d headlines", len(p.headline()))
+		}
+	}
+}
+
+// The best of the inverters is stressed, a control never.
+func TestTableStressesTheBestInverter(t *testing.T) {
+	score := func(rank float64) *explore.Scores {
+		nan := metrics.Estimate{Value: math.NaN(), Lo: math.NaN(), Hi: math.NaN()}
+		return &explore.Scores{Retrieval: explore.Rank{Median: metrics.Estimate{Value: rank}, Mean: nan}, MSE8: nan, PSNR: nan, SSIM: nan, Agreement: nan, Logits: nan}
+	}
+	tb := (&page{}).table("t", "", []column{{"a", score(40), false}, {"b", score(30), false}, {"c", score(10), true}})
+	got := []bool{}
+	for _, c := range tb.Rows[0].Cells {
+		got = append(got, c.Best)
+	}
+	if !slices.Equal(got, []bool{false, true, false}) {
+		t.Errorf("stressed: %v", got)
+	}
+	var _ report.Table = tb
+}
+
+func TestNumbersForPeople(t *testing.T) {
+	for _, c := range [][2]string{{thousands(70433988), "70,433,988"}, {thousands(12), "12"}, {si(1.04e15, "FLOP"), "1.04 PFLOP"},
+		{seconds(0), "not for a CPU"}, {seconds(90), "90 s"}, {seconds(3600), "60 min"}, {seconds(9000), "2.5 h"}} {
+		if c[0] != c[1] {
+			t.Errorf("got %q, want %q", c[0], c[1])
+		}
+	}
+}
