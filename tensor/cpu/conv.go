@@ -18,7 +18,12 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 		b.Backend.Conv2D(y, x, w, p)
 		return
 	}
-	shapeOf(x.Shape(), w.Shape(), p).Forward(b.pool, host(y), host(x), host(w), nil)
+	s := shapeOf(x.Shape(), w.Shape(), p)
+	if b.winograd && s.Winograd(conv.DirForward) {
+		s.ForwardWinograd(b.pool, host(y), host(x), host(w), nil)
+		return
+	}
+	s.Forward(b.pool, host(y), host(x), host(w), nil)
 }
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.
@@ -27,7 +32,12 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 		b.Backend.Conv2DInputGrad(dx, dy, w, p)
 		return
 	}
-	shapeOf(dx.Shape(), w.Shape(), p).InputGrad(b.pool, host(dx), host(dy), host(w))
+	s := shapeOf(dx.Shape(), w.Shape(), p)
+	if b.winograd && s.Winograd(conv.DirInputGrad) {
+		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
+		return
+	}
+	s.InputGrad(b.pool, host(dx), host(dy), host(w))
 }
 
 // Conv2DWeightGrad is the adjoint in w; see tensor.Backend.
@@ -36,5 +46,10 @@ func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams
 		b.Backend.Conv2DWeightGrad(dw, x, dy, p)
 		return
 	}
-	shapeOf(x.Shape(), dw.Shape(), p).WeightGrad(b.pool, host(dw), host(x), host(dy))
+	s := shapeOf(x.Shape(), dw.Shape(), p)
+	if b.winograd && s.Winograd(conv.DirWeightGrad) {
+		s.WeightGradWinograd(b.pool, host(dw), host(x), host(dy))
+		return
+	}
+	s.WeightGrad(b.pool, host(dw), host(x), host(dy))
 }

@@ -13,8 +13,9 @@ import (
 // time: use it from one goroutine.
 type Backend struct {
 	*ref.Backend
-	pool *par.Pool
-	mem  memory
+	pool     *par.Pool
+	mem      memory
+	winograd bool
 }
 
 var _ tensor.Backend = (*Backend)(nil)
@@ -22,7 +23,8 @@ var _ tensor.Backend = (*Backend)(nil)
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run
 // at once. Results do not depend on the number.
 func Open(threads int) *Backend {
-	return &Backend{Backend: ref.New(), pool: par.New(threads), mem: memory{limit: defaultLimit()}}
+	return &Backend{Backend: ref.New(), pool: par.New(threads),
+		mem: memory{limit: defaultLimit()}, winograd: true}
 }
 
 // Close ends the backend's threads. Tensors stay readable.
@@ -33,6 +35,12 @@ func (b *Backend) Name() string { return "cpu" }
 
 // Threads returns how many threads the kernels use.
 func (b *Backend) Threads() int { return b.pool.Threads() }
+
+// SetWinograd chooses whether 3×3 convolutions of stride 1 may be computed by Winograd's F(4×4,3×3),
+// which takes a quarter of the multiplications and rounds differently: its error stays within 56 units of
+// 2⁻²⁴ of the largest sum of magnitudes (tensor/cpu/conv), where the direct form's bound is element by element.
+// It is on after Open; shapes decide where it pays. Runs that are to be compared bit by bit must agree on it.
+func (b *Backend) SetWinograd(on bool) { b.winograd = on }
 
 // Pool returns the worker pool, for benchmarks of single kernels.
 func (b *Backend) Pool() *par.Pool { return b.pool }
