@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// keepBest returns the k best (score, file) pairs of list after adding one; a higher score is better, and
-// of two equal ones the earlier stays first.
+// keepBest returns the k best (score, file) pairs of list after adding one; a higher score is
+// better, and of two equal ones the earlier stays first.
 func keepBest(list []scored, s scored, k int) []scored {
 	list = append(slices.Clone(list), s)
 	slices.SortStableFunc(list, func(a, b scored) int {
@@ -41,7 +41,8 @@ func (r *Run) prune(keep []scored) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), bestPrefix) && !slices.ContainsFunc(keep, func(s scored) bool { return s.File == e.Name() }) {
+		if strings.HasPrefix(e.Name(), bestPrefix) &&
+			!slices.ContainsFunc(keep, func(s scored) bool { return s.File == e.Name() }) {
 			if err := os.Remove(r.Path(CheckpointDir, e.Name())); err != nil {
 				return fmt.Errorf("train: %w", err)
 			}

@@ -17,12 +17,13 @@ import (
 // asked to.
 var ErrStopped = errors.New("stopped as asked")
 
-// ErrDiverged is wrapped by the error of a training that met a NaN, an infinity or a collapse. Its last
-// checkpoint is intact.
+// ErrDiverged is wrapped by the error of a training that met a NaN, an infinity or a collapse. Its
+// last checkpoint is intact.
 var ErrDiverged = errors.New("the training went wrong")
 
-// Finite returns an error that names the step, counted from 1, and the first tensor with a NaN or an
-// infinity when the loss is not finite. Parameters are looked at first: a gradient follows from them.
+// Finite returns an error that names the step, counted from 1, and the first tensor with a NaN or
+// an infinity when the loss is not finite. Parameters are looked at first: a gradient follows from
+// them.
 func Finite(step int, loss float64, params nn.Params, grads []*autodiff.Value) error {
 	if !math.IsNaN(loss) && !math.IsInf(loss, 0) {
 		return nil
@@ -30,18 +31,18 @@ func Finite(step int, loss float64, params nn.Params, grads []*autodiff.Value) e
 	const next = "try a lower learning rate"
 	for _, p := range params {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("train: step %d: %w: the loss is %g; parameter %s is not finite at element %d: %s",
-				step, ErrDiverged, loss, p.Name, k, next)
+			return fmt.Errorf("train: step %d: %w: the loss is %g; parameter %s is not finite at element "+
+				"%d: %s", step, ErrDiverged, loss, p.Name, k, next)
 		}
 	}
 	for i, g := range grads {
 		if k := g.Tensor().FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters are finite, the gradient of %s is not: %s",
-				step, ErrDiverged, loss, params[i].Name, next)
+			return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters are finite, the "+
+				"gradient of %s is not: %s", step, ErrDiverged, loss, params[i].Name, next)
 		}
 	}
-	return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters and gradients are finite: look at the data",
-		step, ErrDiverged, loss)
+	return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters and gradients are finite: "+
+		"look at the data", step, ErrDiverged, loss)
 }
 
 // Explain adds to the error of a training that went wrong what of the run is left; other errors it
@@ -58,7 +59,8 @@ func (r *Run) Explain(err error) error {
 
 // Stopped returns the error of a training that was asked to stop and has written a checkpoint.
 func (r *Run) Stopped(step, total int) error {
-	return fmt.Errorf("train: %w at step %d of %d: the checkpoint is written, go on with --resume %s", ErrStopped, step, total, r.Dir)
+	return fmt.Errorf("train: %w at step %d of %d: the checkpoint is written, go on with --resume %s",
+		ErrStopped, step, total, r.Dir)
 }
 
 // A Clock measures a training's seconds across its starts.
@@ -85,8 +87,8 @@ func (c Clock) Meta(meta map[string]string) map[string]string {
 	return meta
 }
 
-// Export writes a classifier alone, without optimizer state, as checkpoints/name: what later commands
-// load. score is its accuracy on the held-out images.
+// Export writes a classifier alone, without optimizer state, as checkpoints/name: what later
+// commands load. score is its accuracy on the held-out images.
 func (r *Run) Export(name string, m *models.Classifier, step int, score float64) error {
 	f := m.Export()
 	f.Metadata[metaStep] = strconv.Itoa(step)

@@ -16,30 +16,31 @@ import (
 
 // A ClassifierConfig is all that a classifier's training depends on; it is the run's config.yaml.
 type ClassifierConfig struct {
-	Kind        string    `yaml:"kind"` // "classifier"
-	Arch        string    `yaml:"arch"`
-	Dataset     string    `yaml:"dataset"`
-	Data        string    `yaml:"data"`
-	TrainImages int       `yaml:"train_images"` // 0: all but the held-out ones
-	ValImages   int       `yaml:"val_images"`   // of the held-out ones; 0: all
-	TestImages  int       `yaml:"test_images"`  // 0: all; scenes: how many to draw
-	Epochs      float64   `yaml:"epochs"`
-	Batch       int       `yaml:"batch"`
-	LR          float64   `yaml:"lr"` // the peak
-	Momentum    float64   `yaml:"momentum"`
-	WeightDecay float64   `yaml:"weight_decay"`
-	Nesterov    bool      `yaml:"nesterov"`
-	Schedule    string    `yaml:"schedule"`        // onecycle, cosine, steps (×0.1 at ½ and ¾) or constant
-	Milestones  []float64 `yaml:"milestones,flow"` // of steps, as fractions of the training
-	Smoothing   float64   `yaml:"label_smoothing"`
-	Flip        bool      `yaml:"flip"`
-	Crop        int       `yaml:"crop"`
-	Attack      Adversary `yaml:"attack"`
-	Seed        uint64    `yaml:"seed"`
-	Mean        []float64 `yaml:"mean,flow"` // of the normalisation inside the model
-	Std         []float64 `yaml:"std,flow"`
-	SaveEvery   int       `yaml:"save_every"` // steps between checkpoints; 0: once an epoch
-	Best        int       `yaml:"best"`       // how many best checkpoints to keep
+	Kind        string  `yaml:"kind"` // "classifier"
+	Arch        string  `yaml:"arch"`
+	Dataset     string  `yaml:"dataset"`
+	Data        string  `yaml:"data"`
+	TrainImages int     `yaml:"train_images"` // 0: all but the held-out ones
+	ValImages   int     `yaml:"val_images"`   // of the held-out ones; 0: all
+	TestImages  int     `yaml:"test_images"`  // 0: all; scenes: how many to draw
+	Epochs      float64 `yaml:"epochs"`
+	Batch       int     `yaml:"batch"`
+	LR          float64 `yaml:"lr"` // the peak
+	Momentum    float64 `yaml:"momentum"`
+	WeightDecay float64 `yaml:"weight_decay"`
+	Nesterov    bool    `yaml:"nesterov"`
+	// onecycle, cosine, steps (×0.1 at ½ and ¾) or constant
+	Schedule   string    `yaml:"schedule"`
+	Milestones []float64 `yaml:"milestones,flow"` // of steps, as fractions of the training
+	Smoothing  float64   `yaml:"label_smoothing"`
+	Flip       bool      `yaml:"flip"`
+	Crop       int       `yaml:"crop"`
+	Attack     Adversary `yaml:"attack"`
+	Seed       uint64    `yaml:"seed"`
+	Mean       []float64 `yaml:"mean,flow"` // of the normalisation inside the model
+	Std        []float64 `yaml:"std,flow"`
+	SaveEvery  int       `yaml:"save_every"` // steps between checkpoints; 0: once an epoch
+	Best       int       `yaml:"best"`       // how many best checkpoints to keep
 }
 
 // An Adversary describes adversarial training; Steps 0 is ordinary training.
@@ -52,14 +53,15 @@ type Adversary struct {
 }
 
 // Config returns the attack's configuration after the given share of the training: a random start,
-// the last iterate. The ramp lets a small network find the classes before the adversary hides them; at
-// full strength from the first step it may learn nothing but a constant answer.
+// the last iterate. The ramp lets a small network find the classes before the adversary hides them;
+// at full strength from the first step it may learn nothing but a constant answer.
 func (a Adversary) Config(done float64) attack.Config {
 	grow := 1.0
 	if a.Ramp > 0 {
 		grow = min(1, done/a.Ramp)
 	}
-	c := attack.Config{Eps: grow * a.Eps, StepSize: grow * a.StepSize, Steps: a.Steps, RandomStart: true}
+	c := attack.Config{Eps: grow * a.Eps, StepSize: grow * a.StepSize, Steps: a.Steps,
+		RandomStart: true}
 	if a.Norm == "l2" {
 		c.Norm = attack.L2
 	}
@@ -72,7 +74,9 @@ const mostSteps = 1<<31 - 1
 // Validate returns an error that names the field that does not fit. Every comparison is written so
 // that NaN fails it.
 func (c ClassifierConfig) Validate() error {
-	bad := func(format string, args ...any) error { return fmt.Errorf("train: config: "+format, args...) }
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("train: config: "+format, args...)
+	}
 	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 	a := c.Attack
 	switch {
@@ -89,10 +93,12 @@ func (c ClassifierConfig) Validate() error {
 	case !(c.Smoothing >= 0 && c.Smoothing < 1):
 		return bad("label_smoothing is %g: expected [0, 1)", c.Smoothing)
 	case min(c.TrainImages, c.ValImages, c.TestImages, c.Crop, c.SaveEvery, c.Best) < 0:
-		return bad("train_images %d, val_images %d, test_images %d, crop %d, save_every %d and best %d: expected 0 or more",
-			c.TrainImages, c.ValImages, c.TestImages, c.Crop, c.SaveEvery, c.Best)
-	case a.Steps < 0 || a.Steps > 0 && (!positive(a.Eps) || !(a.StepSize >= 0) || math.IsInf(a.StepSize, 1)):
-		return bad("attack: steps %d and step_size %g: expected 0 or more; eps %g: expected more than 0", a.Steps, a.StepSize, a.Eps)
+		return bad("train_images %d, val_images %d, test_images %d, crop %d, save_every %d and best "+
+			"%d: expected 0 or more", c.TrainImages, c.ValImages, c.TestImages, c.Crop, c.SaveEvery, c.Best)
+	case a.Steps < 0 || a.Steps > 0 && (!positive(a.Eps) || !(a.StepSize >= 0) ||
+		math.IsInf(a.StepSize, 1)):
+		return bad("attack: steps %d and step_size %g: expected 0 or more; eps %g: expected more than 0",
+			a.Steps, a.StepSize, a.Eps)
 	case !(a.Ramp >= 0 && a.Ramp <= 1):
 		return bad("attack: ramp is %g: expected [0, 1]", a.Ramp)
 	case a.Steps > 0 && a.Norm != "linf" && a.Norm != "l2":
@@ -122,7 +128,8 @@ func (c ClassifierConfig) schedule(total int) (optim.Schedule, error) {
 	case "constant":
 		return optim.Constant(c.LR), nil
 	}
-	return nil, fmt.Errorf("train: config: schedule is %q: expected onecycle, cosine, steps or constant", c.Schedule)
+	return nil, fmt.Errorf("train: config: schedule is %q: expected onecycle, cosine, steps or "+
+		"constant", c.Schedule)
 }
 
 // Progress is what a training tells its observer after a step.
@@ -153,36 +160,40 @@ func NewClassifier(b tensor.Backend, c ClassifierConfig) (*Classifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	set, err := data.Open(c.Dataset, c.Data, data.Options{Train: c.TrainImages, Val: c.ValImages, Test: c.TestImages})
+	set, err := data.Open(c.Dataset, c.Data,
+		data.Options{Train: c.TrainImages, Val: c.ValImages, Test: c.TestImages})
 	if err != nil {
 		return nil, err
 	}
 	if set.Val.Len() == 0 {
-		return nil, fmt.Errorf("train: %s has %d training images: expected 10 or more, of which a tenth is held out",
-			c.Dataset, set.Train.Len())
+		return nil, fmt.Errorf("train: %s has %d training images: expected 10 or more, of which a "+
+			"tenth is held out", c.Dataset, set.Train.Len())
 	}
 	size, _, channels := set.Size()
-	m, err := models.New(c.Arch, models.Options{Classes: len(set.Classes()), InputSize: size, Channels: channels,
-		Mean: c.Mean, Std: c.Std})
+	m, err := models.New(c.Arch, models.Options{Classes: len(set.Classes()), InputSize: size,
+		Channels: channels, Mean: c.Mean, Std: c.Std})
 	if err != nil {
 		return nil, err
 	}
-	loader, err := data.NewLoader(set.Train, data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Crop: c.Crop, Range: data.Unit})
+	loader, err := data.NewLoader(set.Train,
+		data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Crop: c.Crop, Range: data.Unit})
 	if err != nil {
 		return nil, err
 	}
-	t := &Classifier{Config: c, Model: m, Set: set, backend: b, scope: tensor.NewScope(b), loader: loader,
-		attacker: tensor.NewKey(c.Seed, "attack/train")}
+	t := &Classifier{Config: c, Model: m, Set: set, backend: b, scope: tensor.NewScope(b),
+		loader: loader, attacker: tensor.NewKey(c.Seed, "attack/train")}
 	steps := c.Epochs * float64(loader.BatchesPerEpoch())
 	if steps > mostSteps {
-		return nil, fmt.Errorf("train: config: epochs is %g: that is %g steps, expected at most %d", c.Epochs, steps, mostSteps)
+		return nil, fmt.Errorf("train: config: epochs is %g: that is %g steps, expected at most %d",
+			c.Epochs, steps, mostSteps)
 	}
 	t.total = max(1, int(steps))
 	if t.lr, err = c.schedule(t.total); err != nil {
 		return nil, err
 	}
 	nn.Init(t.scope, m, c.Seed)
-	t.opt = optim.NewSGD(t.scope, nn.Trainable(m), optim.SGDConfig{Momentum: c.Momentum, Nesterov: c.Nesterov, WeightDecay: c.WeightDecay})
+	t.opt = optim.NewSGD(t.scope, nn.Trainable(m),
+		optim.SGDConfig{Momentum: c.Momentum, Nesterov: c.Nesterov, WeightDecay: c.WeightDecay})
 	return t, nil
 }
 
@@ -200,8 +211,8 @@ func (t *Classifier) State() nn.Params {
 	return nn.Join(nn.Prefixed("model", t.Model), nn.Prefixed("optimizer", t.opt))
 }
 
-// Step makes training step i = 0, 1, … on its batch and returns the loss. It is the whole algorithm:
-// attack in evaluation mode, forward, gradient, update.
+// Step makes training step i = 0, 1, … on its batch and returns the loss. It is the whole
+// algorithm: attack in evaluation mode, forward, gradient, update.
 func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
 	s := tensor.NewScope(t.backend)
 	defer s.Close()
@@ -240,7 +251,9 @@ func (t *Classifier) Accuracy(ds data.Dataset) (accuracy, crossEntropy float64) 
 }
 
 // Score returns how many images of ds the classifier gets right and the sum of its cross-entropies.
-func Score(b tensor.Backend, m *models.Classifier, ds data.Dataset, batch int) (correct int, crossEntropy float64) {
+func Score(
+	b tensor.Backend, m *models.Classifier, ds data.Dataset, batch int,
+) (correct int, crossEntropy float64) {
 	for _, d := range data.Eval(ds, batch, data.Unit) {
 		g := autodiff.NewGraph(b)
 		g.NoGrad(func() {
@@ -265,8 +278,8 @@ func Score(b tensor.Backend, m *models.Classifier, ds data.Dataset, batch int) (
 
 // Run trains to the end in a run directory, from the last checkpoint on if there is one, and tells
 // observe about every step. stopped is asked after every step: when it says yes a checkpoint is
-// written and Run returns an error that wraps ErrStopped. Resuming a finished run only tells observe its
-// last step and repeats what a kill may have kept from being written.
+// written and Run returns an error that wraps ErrStopped. Resuming a finished run only tells
+// observe its last step and repeats what a kill may have kept from being written.
 func (t *Classifier) Run(r *Run, observe func(Progress), stopped func() bool) error {
 	if observe == nil {
 		observe = func(Progress) {}
@@ -332,12 +345,13 @@ const logEvery = 50
 // validate returns a log line about the model after step i, with its score on the held-out images.
 func (t *Classifier) validate(i int) map[string]float64 {
 	acc, ce := t.Accuracy(t.Set.Val)
-	return map[string]float64{"step": float64(i + 1), "epoch": float64(i+1) / float64(t.loader.BatchesPerEpoch()),
-		"loss": t.drop, "val_accuracy": acc, "val_loss": ce, "lr": t.lr(i)}
+	return map[string]float64{"step": float64(i + 1),
+		"epoch": float64(i+1) / float64(t.loader.BatchesPerEpoch()),
+		"loss":  t.drop, "val_accuracy": acc, "val_loss": ce, "lr": t.lr(i)}
 }
 
-// save writes the best checkpoint of this step if it is one, then the latest, then removes those that
-// are no longer among the best. Killed between any two of these, a resumed run repeats them.
+// save writes the best checkpoint of this step if it is one, then the latest, then removes those
+// that are no longer among the best. Killed between any two of these, a resumed run repeats them.
 func (t *Classifier) save(r *Run, state nn.Params, step int, best []scored, clock Clock) error {
 	if err := r.finite(state, step); err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 
 // Diff lists in what two run directories differ: files that only one has, configuration, log lines,
 // tensors and metadata of checkpoints, bytes of everything else. Two runs of the same configuration
-// on the same instruction set do not differ, whatever interrupted them. Left out is what may differ: the
-// seconds in log and checkpoints, and the environment record.
+// on the same instruction set do not differ, whatever interrupted them. Left out is what may
+// differ: the seconds in log and checkpoints, and the environment record.
 func Diff(a, b string) ([]string, error) {
 	in := [2]map[string][]byte{}
 	for i, dir := range []string{a, b} {
@@ -115,7 +115,8 @@ func diffCheckpoint(name string, a, b []byte) (out []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range []*checkpoint.File{x, y} { // the log's length depends on the digits of its seconds
+	// the log's length depends on the digits of its seconds
+	for _, f := range []*checkpoint.File{x, y} {
 		delete(f.Metadata, metaSeconds)
 		delete(f.Metadata, metaMetrics)
 	}

@@ -7,9 +7,9 @@
 // Invariants:
 //  1. A run killed at any moment and resumed ends with the bytes of an undisturbed one: all that
 //     a step depends on is the checkpoint and the step's number.
-//  2. Files are written whole (temporary file, fsync, rename, fsync of the directory); metrics.jsonl is
-//     cut back to the checkpoint before a run goes on.
-//     A directory with a config.yaml is a run; on Linux one process at a time writes to it.
+//  2. Files are written whole (temporary file, fsync, rename, fsync of the directory);
+//     metrics.jsonl is cut back to the checkpoint before a run goes on. A directory with a
+//     config.yaml is a run; on Linux one process at a time writes to it.
 //  3. Held-out training images choose; the test set is never read here.
 //
 // The environment of a run - program, revision, processor, kernels, threads - is recorded at

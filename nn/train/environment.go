@@ -10,8 +10,8 @@ import (
 )
 
 // Continue adds a line to the run's environment record, which has one for every start, and returns
-// the line before it: nil at the first start. A caller warns when the two differ in what the bytes of
-// a run depend on, its instruction set.
+// the line before it: nil at the first start. A caller warns when the two differ in what the bytes
+// of a run depend on, its instruction set.
 func (r *Run) Continue(environment any) (last json.RawMessage, err error) {
 	line, err := json.Marshal(environment)
 	if err != nil {

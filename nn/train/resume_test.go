@@ -18,18 +18,22 @@ import (
 // tiny is a training of 6 steps that uses all a step can: augmentation, an adversary whose
 // radius grows, momentum, weight decay, batch norm, two best checkpoints.
 func tiny() train.ClassifierConfig {
-	return train.ClassifierConfig{Kind: "classifier", Arch: "resnet8", Dataset: "scenes", TrainImages: 16, ValImages: 8,
-		Epochs: 1.5, Batch: 4, LR: 0.05, Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true, Schedule: "onecycle", Smoothing: 0.1,
-		Flip: true, Crop: 4, Seed: 7, SaveEvery: 2, Best: 2, Mean: []float64{0.5, 0.5, 0.5}, Std: []float64{0.25, 0.25, 0.25},
+	return train.ClassifierConfig{Kind: "classifier", Arch: "resnet8", Dataset: "scenes",
+		TrainImages: 16, ValImages: 8, Epochs: 1.5, Batch: 4, LR: 0.05, Momentum: 0.9, WeightDecay: 5e-4,
+		Nesterov: true, Schedule: "onecycle", Smoothing: 0.1,
+		Flip: true, Crop: 4, Seed: 7, SaveEvery: 2, Best: 2, Mean: []float64{0.5, 0.5, 0.5},
+		Std:    []float64{0.25, 0.25, 0.25},
 		Attack: train.Adversary{Norm: "linf", Eps: 8. / 255, StepSize: 10. / 255, Steps: 1, Ramp: 0.5}}
 }
 
 // here is the environment these tests record.
 var here = map[string]string{"machine": "test"}
 
-// start makes one start of a run, as a process would: new if there is no run in dir, else resumed. It
-// stops after the steps that stop accepts.
-func start(t *testing.T, b tensor.Backend, dir string, cfg train.ClassifierConfig, stop func(step int) bool) error {
+// start makes one start of a run, as a process would: new if there is no run in dir, else resumed.
+// It stops after the steps that stop accepts.
+func start(
+	t *testing.T, b tensor.Backend, dir string, cfg train.ClassifierConfig, stop func(step int) bool,
+) error {
 	t.Helper()
 	c, err := train.NewClassifier(b, cfg)
 	if err != nil {
@@ -45,11 +49,14 @@ func start(t *testing.T, b tensor.Backend, dir string, cfg train.ClassifierConfi
 	}
 	defer r.Close()
 	step := 0
-	return c.Run(r, func(p train.Progress) { step = p.Step }, func() bool { return stop != nil && stop(step) })
+	return c.Run(r, func(p train.Progress) { step = p.Step },
+		func() bool { return stop != nil && stop(step) })
 }
 
 // finish starts a run again and again until it is done and returns how many starts that took.
-func finish(t *testing.T, b tensor.Backend, dir string, cfg train.ClassifierConfig, stop func(step int) bool) int {
+func finish(
+	t *testing.T, b tensor.Backend, dir string, cfg train.ClassifierConfig, stop func(step int) bool,
+) int {
 	t.Helper()
 	for n := 1; ; n++ {
 		err := start(t, b, dir, cfg, stop)
@@ -69,7 +76,8 @@ func same(t *testing.T, what, a, b string) {
 		t.Fatal(err)
 	}
 	if len(diff) > 0 {
-		t.Errorf("%s: %d differences, such as %s", what, len(diff), strings.Join(diff[:min(len(diff), 5)], "; "))
+		t.Errorf("%s: %d differences, such as %s", what, len(diff),
+			strings.Join(diff[:min(len(diff), 5)], "; "))
 	}
 }
 
@@ -84,7 +92,8 @@ func TestResumeIsExact(t *testing.T) {
 	if n := finish(t, one, whole, cfg, nil); n != 1 {
 		t.Fatalf("an undisturbed run took %d starts", n)
 	}
-	for _, file := range []string{train.LatestFile, train.FinalFile, "best-000004.safetensors", "best-000006.safetensors"} {
+	for _, file := range []string{train.LatestFile, train.FinalFile, "best-000004.safetensors",
+		"best-000006.safetensors"} {
 		if _, err := checkpoint.Open(filepath.Join(whole, train.CheckpointDir, file)); err != nil {
 			t.Error(err)
 		}
@@ -115,7 +124,8 @@ func TestResumeIsExact(t *testing.T) {
 	same(t, "resumed when done", filepath.Join(dir, "two threads"), whole)
 }
 
-// TestResumeIsExactOnRef is the same on the reference backend, and shows that Diff sees a difference.
+// TestResumeIsExactOnRef is the same on the reference backend, and shows that Diff sees a
+// difference.
 func TestResumeIsExactOnRef(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: naive loops take seconds")
@@ -150,7 +160,8 @@ func TestLogIsCutBack(t *testing.T) {
 	cfg.Attack.Steps = 0
 	whole, part := filepath.Join(dir, "whole"), filepath.Join(dir, "part")
 	finish(t, b, whole, cfg, nil)
-	if err := start(t, b, part, cfg, func(s int) bool { return s == 5 }); !errors.Is(err, train.ErrStopped) {
+	at5 := func(s int) bool { return s == 5 }
+	if err := start(t, b, part, cfg, at5); !errors.Is(err, train.ErrStopped) {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(filepath.Join(part, train.MetricsFile))
@@ -159,8 +170,9 @@ func TestLogIsCutBack(t *testing.T) {
 	}
 	garbage := append(bytes.Clone(before), "{\"step\":5,\"loss\":1}\n{\"step\":6,\"lo"...)
 	for name, raw := range map[string][]byte{train.MetricsFile: garbage, ".config.yaml.X.tmp": nil,
-		"checkpoints/.latest.safetensors.ABC.tmp": []byte("half"), "checkpoints/best-000005.safetensors": []byte("half"),
-		"samples/.step-000001.png.123": []byte("half")} {
+		"checkpoints/.latest.safetensors.ABC.tmp": []byte("half"),
+		"checkpoints/best-000005.safetensors":     []byte("half"),
+		"samples/.step-000001.png.123":            []byte("half")} {
 		if err := os.WriteFile(filepath.Join(part, name), raw, 0o644); err != nil {
 			t.Fatal(err)
 		}

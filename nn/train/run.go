@@ -43,9 +43,9 @@ type Run struct {
 	lock    io.Closer
 }
 
-// Create makes a new run directory, opens its log, and writes environment, whatever files write, and
-// last the configuration: a directory with a configuration is a run that can be resumed. What a killed
-// Create left behind is taken over.
+// Create makes a new run directory, opens its log, and writes environment, whatever files write,
+// and last the configuration: a directory with a configuration is a run that can be resumed. What a
+// killed Create left behind is taken over.
 //
 // It returns an error if dir holds a run, anything else that Create does not write, or is in use.
 func Create(dir string, config, environment any, files ...func(*Run) error) (*Run, error) {
@@ -83,7 +83,8 @@ func Create(dir string, config, environment any, files ...func(*Run) error) (*Ru
 			err = write(r)
 		}
 	}
-	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} { // the directories' own entries
+	// the directories' own entries
+	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
 		if err == nil {
 			err = syncDir(d)
 		}
@@ -106,33 +107,36 @@ func vacant(dir string) error {
 	case err != nil:
 		return fmt.Errorf("train: %s cannot hold a run: %w: give another --out", dir, err)
 	case holds(entries, ConfigFile):
-		return fmt.Errorf("train: %s already holds a run: give --resume to go on with it, or another --out", dir)
+		return fmt.Errorf("train: %s already holds a run: give --resume to go on with it, or another "+
+			"--out", dir)
 	case holds(entries, incompleteFile):
 		return nil
 	}
-	return fmt.Errorf("train: %s is not empty (it holds %s) and is not a run: give a new directory as --out", dir, entries[0].Name())
+	return fmt.Errorf("train: %s is not empty (it holds %s) and is not a run: give a new directory "+
+		"as --out", dir, entries[0].Name())
 }
 
 func holds(entries []fs.DirEntry, name string) bool {
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
 }
 
-// Abandon closes a new run and removes what it consists of, provided that no checkpoint has been written:
-// a training that could not start leaves nothing behind. Otherwise it only closes the run.
+// Abandon closes a new run and removes what it consists of, provided that no checkpoint has been
+// written: a training that could not start leaves nothing behind. Otherwise it only closes the run.
 func (r *Run) Abandon() error {
 	if _, err := os.Stat(r.Path(CheckpointDir, LatestFile)); err == nil {
 		return r.Close()
 	}
 	err := r.metrics.Close()
-	for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile, incompleteFile, CheckpointDir, SampleDir} {
+	for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile, incompleteFile,
+		CheckpointDir, SampleDir} {
 		err = errors.Join(err, os.RemoveAll(r.Path(name)))
 	}
 	_ = os.Remove(r.Dir) // not if the caller put something there
 	return errors.Join(err, r.lock.Close())
 }
 
-// Open opens an existing run directory to go on with it and reads its configuration into config. Temporary
-// files of a killed process are removed. It returns an error if the run is in use.
+// Open opens an existing run directory to go on with it and reads its configuration into config.
+// Temporary files of a killed process are removed. It returns an error if the run is in use.
 func Open(dir string, config any) (*Run, error) {
 	if err := ReadConfig(dir, config); err != nil {
 		return nil, err
@@ -175,7 +179,8 @@ func readConfig(dir string) ([]byte, error) {
 	text, err := os.ReadFile(filepath.Join(dir, ConfigFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
-		return nil, fmt.Errorf("train: %s is not a run directory: it has no %s; give the --out of a training", dir, ConfigFile)
+		return nil, fmt.Errorf("train: %s is not a run directory: it has no %s; give the --out of a "+
+			"training", dir, ConfigFile)
 	case err != nil:
 		return nil, fmt.Errorf("train: %w", err)
 	}
@@ -184,8 +189,8 @@ func readConfig(dir string) ([]byte, error) {
 
 // damagedConfig puts what the YAML reader says, which shows the text around it, on one line.
 func damagedConfig(dir string, err error) error {
-	return fmt.Errorf("train: %s: %s; undo the change to this file, or start a new run", filepath.Join(dir, ConfigFile),
-		strings.TrimSpace(yaml.FormatError(err, false, false)))
+	return fmt.Errorf("train: %s: %s; undo the change to this file, or start a new run",
+		filepath.Join(dir, ConfigFile), strings.TrimSpace(yaml.FormatError(err, false, false)))
 }
 
 // open locks dir, clears away what a killed process left half written, and opens the log.
@@ -239,7 +244,9 @@ func temporary(name string) bool {
 func (r *Run) Close() error { return errors.Join(r.metrics.Close(), r.lock.Close()) }
 
 // Path returns a path inside the run directory.
-func (r *Run) Path(elem ...string) string { return filepath.Join(append([]string{r.Dir}, elem...)...) }
+func (r *Run) Path(elem ...string) string {
+	return filepath.Join(append([]string{r.Dir}, elem...)...)
+}
 
 // Log appends one line to metrics.jsonl: a JSON object with sorted keys. Numbers that JSON cannot
 // hold (NaN, Inf) are written as strings.
@@ -271,14 +278,16 @@ const (
 	metaMetrics = "metrics_bytes"
 )
 
-// Save writes all parameters of state and the step reached as checkpoints/name, whole or not at all. The log
-// is synced first, and its length noted, so that Restore can cut it back to this moment. A state with a NaN
-// or an infinity is refused with ErrDiverged, so that what stands on the disk can always be gone on from.
+// Save writes all parameters of state and the step reached as checkpoints/name, whole or not at
+// all. The log is synced first, and its length noted, so that Restore can cut it back to this
+// moment. A state with a NaN or an infinity is refused with ErrDiverged, so that what stands on the
+// disk can always be gone on from.
 func (r *Run) Save(name string, state nn.Params, step int, meta map[string]string) error {
 	if err := r.finite(state, step); err != nil {
 		return err
 	}
-	if err := r.metrics.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // EINVAL: a pipe, a device
+	// EINVAL: a pipe, a device
+	if err := r.metrics.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return fmt.Errorf("train: metrics: %w", err)
 	}
 	f := checkpoint.NewFile()
@@ -295,20 +304,21 @@ func (r *Run) Save(name string, state nn.Params, step int, meta map[string]strin
 	return nil
 }
 
-// finite returns an error that wraps ErrDiverged if a parameter of state holds a NaN or an infinity.
+// finite returns an error that wraps ErrDiverged if a parameter of state holds a NaN or an
+// infinity.
 func (r *Run) finite(state nn.Params, step int) error {
 	for _, p := range state {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("train: step %d: %w: %s is not finite at element %d: try a lower learning rate",
-				step, ErrDiverged, p.Name, k)
+			return fmt.Errorf("train: step %d: %w: %s is not finite at element %d: "+
+				"try a lower learning rate", step, ErrDiverged, p.Name, k)
 		}
 	}
 	return nil
 }
 
-// Restore reads checkpoints/name into state, which must have the same names and shapes, cuts the log
-// back to the moment of the checkpoint, and returns the step reached and the metadata. Without such a
-// checkpoint it empties the log and returns step 0: the run starts from the beginning.
+// Restore reads checkpoints/name into state, which must have the same names and shapes, cuts the
+// log back to the moment of the checkpoint, and returns the step reached and the metadata. Without
+// such a checkpoint it empties the log and returns step 0: the run starts from the beginning.
 func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]string, err error) {
 	f, err := checkpoint.Open(r.Path(CheckpointDir, name))
 	if errors.Is(err, os.ErrNotExist) {
@@ -323,7 +333,8 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 	step, err1 := strconv.Atoi(f.Metadata[metaStep])
 	size, err2 := strconv.ParseInt(f.Metadata[metaMetrics], 10, 64)
 	if err := errors.Join(err1, err2); err != nil {
-		return 0, nil, fmt.Errorf("train: %s: not a checkpoint of a run: %w", r.Path(CheckpointDir, name), err)
+		return 0, nil, fmt.Errorf("train: %s: not a checkpoint of a run: %w", r.Path(CheckpointDir, name),
+			err)
 	}
 	r.saved = step
 	return step, f.Metadata, r.cut(size)
@@ -331,8 +342,8 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 
 func (r *Run) cut(size int64) error {
 	if size > r.written {
-		return fmt.Errorf("train: %s is shorter (%d bytes) than its checkpoint says (%d): it was changed by hand; "+
-			"start a new run", r.Path(MetricsFile), r.written, size)
+		return fmt.Errorf("train: %s is shorter (%d bytes) than its checkpoint says (%d): it was "+
+			"changed by hand; start a new run", r.Path(MetricsFile), r.written, size)
 	}
 	if size == r.written {
 		return nil

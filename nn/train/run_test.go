@@ -108,18 +108,21 @@ func TestCreateLeavesNothingOnFailure(t *testing.T) {
 }
 
 func TestEnvironmentOfEveryStart(t *testing.T) {
-	r, err := train.Create(filepath.Join(t.TempDir(), "run"), tiny(), map[string]string{"kernels": "gemm avx512"})
+	r, err := train.Create(filepath.Join(t.TempDir(), "run"), tiny(),
+		map[string]string{"kernels": "gemm avx512"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	last, err := r.Continue(map[string]string{"kernels": "gemm generic"})
 	var got struct{ Kernels string }
-	if err := errors.Join(err, json.Unmarshal(last, &got)); err != nil || got.Kernels != "gemm avx512" {
+	if err := errors.Join(err, json.Unmarshal(last, &got)); err != nil ||
+		got.Kernels != "gemm avx512" {
 		t.Errorf("Continue returned %s, error %v: expected the first start's record", last, err)
 	}
 	raw, err := os.ReadFile(r.Path(train.EnvironmentFile))
-	if want := "{\"kernels\":\"gemm avx512\"}\n{\"kernels\":\"gemm generic\"}\n"; err != nil || string(raw) != want {
+	if want := "{\"kernels\":\"gemm avx512\"}\n{\"kernels\":\"gemm generic\"}\n"; err != nil ||
+		string(raw) != want {
 		t.Errorf("the record is %q, error %v", raw, err)
 	}
 }
@@ -129,7 +132,8 @@ func TestDamagedRuns(t *testing.T) {
 	var c train.ClassifierConfig
 	_, err := train.Open(dir, &c)
 	wantError(t, "no run", err, "not a run directory", "config.yaml")
-	for text, what := range map[string]string{"kind: [": "config.yaml", "kind: classifier\nfoo: 1\nlr: 2\n": "foo", "lr: many\n": "lr"} {
+	for text, what := range map[string]string{"kind: [": "config.yaml",
+		"kind: classifier\nfoo: 1\nlr: 2\n": "foo", "lr: many\n": "lr"} {
 		write(t, filepath.Join(dir, train.ConfigFile), text)
 		_, err := train.Open(dir, &c)
 		if what == "lr" { // goccy/go-yaml names the type and the place, not the field
