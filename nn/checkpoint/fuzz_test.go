@@ -49,7 +49,8 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add([]byte(`{"b":{"dtype":"F32","shape":[],"data_offsets":[1,5]},`+
 		`"a":{"dtype":"BOOL","shape":[1,1],"data_offsets":[0,1]},`+
 		`"__metadata__":{"k":"v"}}`), []byte{1, 2, 3, 4, 5})
-	f.Add([]byte(`{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}`), []byte{})
+	f.Add([]byte(`{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}`),
+		[]byte{})
 	f.Add([]byte(`{"a":{"dtype":"U64","shape":[1,0],"data_offsets":[0,0]}} `), []byte{})
 	f.Fuzz(func(t *testing.T, header, body []byte) {
 		data := stFile(string(header), body)
