@@ -18,10 +18,7 @@ import (
 // training loop, without anything of this package.
 func Example_yourOwnNetwork() {
 	bars := bars(600) // 8×8 pixels: a horizontal or a vertical bar in noise
-	batches, err := data.NewLoader(data.First(bars, 500), data.LoaderConfig{Batch: 50, Seed: 1})
-	if err != nil {
-		log.Fatal(err)
-	}
+	batches := must(data.NewLoader(data.First(bars, 500), data.LoaderConfig{Batch: 50, Seed: 1}))
 	net := nn.Sequential{
 		nn.NewConv2D(nn.ConvConfig{In: 1, Out: 8, Kernel: 3, Pad: 1, NoBias: true}),
 		nn.NewBatchNorm2D(8),
@@ -53,14 +50,10 @@ func Example_yourOwnNetwork() {
 		g.Close()
 	}
 
-	right := 0
 	unseen := data.Read(bars, data.Signed, numbers(500, 600)...)
 	x := tensor.FromSlice(s, unseen.X, unseen.Shape()...)
-	for _, ok := range attack.Correct(s, net, x, tensor.FromSlice(s, unseen.Labels, unseen.N())) {
-		if ok {
-			right++
-		}
-	}
+	labels := tensor.FromSlice(s, unseen.Labels, unseen.N())
+	right := count(attack.Correct(s, net, x, labels))
 	fmt.Println("95 or more of 100 unseen images right:", right >= 95)
 	// Output: 95 or more of 100 unseen images right: true
 }
@@ -81,11 +74,26 @@ func bars(n int) data.Dataset {
 			pixels[i*size*size+p] = uint8(v)
 		}
 	}
-	m, err := data.NewMemory("bars", []string{"row", "column"}, size, size, 1, pixels, labels)
+	return must(data.NewMemory("bars", []string{"row", "column"}, size, size, 1, pixels, labels))
+}
+
+// must returns v, or ends the program with err.
+func must[T any](v T, err error) T {
 	if err != nil {
 		log.Fatal(err)
 	}
-	return m
+	return v
+}
+
+// count returns how many of ok are true.
+func count(ok []bool) int {
+	n := 0
+	for _, v := range ok {
+		if v {
+			n++
+		}
+	}
+	return n
 }
 
 // numbers returns from, from+1, …, to−1.
