@@ -156,7 +156,7 @@ func (d *Description) Write(w io.Writer) error {
 	fmt.Fprintf(t, "classifier\tarchitecture\tparameters\tMACs/image\ttraining\tweights and optimizer\tbudget\n")
 	for _, c := range d.Classifiers {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Arch, thousands(c.Parameters), si(float64(c.MACs), ""),
-			si(c.FLOPs, "FLOP"), si(c.Memory, "B"), seconds(c.Budget))
+			training(c.FLOPs), si(c.Memory, "B"), seconds(c.Budget))
 	}
 	fmt.Fprintf(t, "\ninverter\tG parameters\tD parameters\tFLOP/step\tbatch\tsteps\ttraining\tweights and optimizer\tactivations, about\tbudget\n")
 	for _, i := range d.Inverters {
@@ -169,10 +169,17 @@ func (d *Description) Write(w io.Writer) error {
 	return t.Flush()
 }
 
+func training(flops float64) string {
+	if flops == 0 {
+		return "weights given"
+	}
+	return si(flops, "FLOP")
+}
+
 func seconds(v float64) string {
 	switch {
 	case v == 0:
-		return "not for a CPU"
+		return "–"
 	case v < 120:
 		return fmt.Sprintf("%.0f s", v)
 	case v < 7200:

@@ -89,12 +89,20 @@ func (p *page) finding() string {
 	av, _ := a.OneDraw.Retrieval.Median.Format()
 	bv, _ := b.OneDraw.Retrieval.Median.Format()
 	dv, di := d.Estimate.Format()
-	numbers := fmt.Sprintf("the true image ranks %s %% among the other test images of its predicted class, against %s %% (50 %% is chance; difference %s points, %s)",
-		av, bv, dv, di)
+	numbers := fmt.Sprintf("the true image ranks %s %% among the other test images of the %s, against %s %% (50 %% is chance; difference %s points, %s)",
+		av, a.Protocol, bv, dv, di)
 	if !excludesZero(d.Estimate) {
-		return fmt.Sprintf("Here the %s and the %s %s: %s.", display(a.Name), display(b.Name), verdict, numbers)
+		return fmt.Sprintf("Here %s and %s %s: %s.", phrase(a.Name), phrase(b.Name), verdict, numbers)
 	}
-	return fmt.Sprintf("Here the %s %s the %s: %s.", display(a.Name), verdict, display(b.Name), numbers)
+	return fmt.Sprintf("Here %s %s %s: %s.", phrase(a.Name), verdict, phrase(b.Name), numbers)
+}
+
+// phrase names what an inverter is told, within a sentence.
+func phrase(inverter string) string {
+	if isLabel(inverter) {
+		return "the label alone"
+	}
+	return "the " + display(inverter)
 }
 
 func (p *page) headline() []report.Headline {
@@ -267,7 +275,7 @@ func (p *page) measures() report.Section {
 			"always nearest, 50 %% is chance, whatever the class gives away. `class mean` is the mean training image of that class, `other image` another test image of "+
 			"it. Blurred averages win every squared error, which is why the error alone says little.", e.Images-1, e.Protocol),
 	}
-	s.Plots = p.retrievalPlots()
+	s.Plots = []report.Plot{p.retrievalPlot()}
 	s.Tables = append(s.Tables, p.table(fmt.Sprintf("%d test images, one noise draw", e.Images),
 		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+".", p.columns(false)))
 	if cols := p.columns(true); len(cols) > 0 {
@@ -278,26 +286,28 @@ func (p *page) measures() report.Section {
 	return s
 }
 
-// retrievalPlots shows the median ranks side by side, of single draws and of mean pictures.
-func (p *page) retrievalPlots() []report.Plot {
-	var out []report.Plot
-	for _, mean := range []bool{false, true} {
-		plot := report.Plot{Kind: report.Dots, Title: "Median rank of the true image, one draw", XLabel: "% of rivals that are nearer",
-			Marks: []report.Mark{{Value: 50, Label: "chance"}}, Zero: true}
-		if mean {
-			plot.Title = fmt.Sprintf("Median rank of the true image, mean picture of %d draws", p.main().Draws)
+// retrievalPlot shows the median ranks side by side, of single draws and of mean pictures.
+func (p *page) retrievalPlot() report.Plot {
+	plot := report.Plot{Kind: report.Dots, Title: "Median rank of the true image", XLabel: "% of rivals that are nearer",
+		Marks: []report.Mark{{Value: 50, Label: "chance"}}, Zero: true}
+	cols, mean := p.columns(false), p.columns(true)
+	var one, many []metrics.Estimate
+	for _, c := range cols {
+		plot.Categories = append(plot.Categories, c.name)
+		one = append(one, c.scores.Retrieval.Median)
+		rank := metrics.Estimate{Value: math.NaN(), Lo: math.NaN(), Hi: math.NaN()} // a control has no draws: left out
+		for _, m := range mean {
+			if m.name == c.name {
+				rank = m.scores.Retrieval.Median
+			}
 		}
-		var ranks []metrics.Estimate
-		for _, c := range p.columns(mean) {
-			plot.Categories = append(plot.Categories, c.name)
-			ranks = append(ranks, c.scores.Retrieval.Median)
-		}
-		if len(ranks) > 0 {
-			plot.Series = []report.Series{report.Estimates("median rank", nil, ranks)}
-			out = append(out, plot)
-		}
+		many = append(many, rank)
 	}
-	return out
+	plot.Series = append(plot.Series, report.Estimates("one draw", nil, one))
+	if len(mean) > 0 {
+		plot.Series = append(plot.Series, report.Estimates(fmt.Sprintf("mean of %d draws", p.main().Draws), nil, many))
+	}
+	return plot
 }
 
 // differences tabulates the paired comparisons.
