@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// program runs one command line.
-func program(args ...string) (code int, out, errOut string) {
+// inProcess runs one command line.
+func inProcess(args ...string) (code int, out, errOut string) {
 	var o, e bytes.Buffer
 	code = run(args, &o, &e)
 	return code, o.String(), e.String()
@@ -29,7 +29,7 @@ func TestDoctor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	code, out, errOut := program("doctor", "--json", "--threads", "2")
+	code, out, errOut := inProcess("doctor", "--json", "--threads", "2")
 	var r doctorReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK {
 		t.Fatalf("exit %d, %v: %s%s", code, err, out, errOut)
@@ -45,7 +45,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("set %+v", s)
 		}
 	}
-	code, out, _ = program("doctor", "--threads", "1")
+	code, out, _ = inProcess("doctor", "--threads", "1")
 	if code != exitOK || !strings.Contains(out, "test.bin is damaged") || strings.Count(out,
 		"\n") > 24 {
 		t.Errorf("exit %d, expected one screen that names the damaged file, got\n%s", code, out)
@@ -60,11 +60,11 @@ func TestDoctor(t *testing.T) {
 // TestBench checks the table, the JSON form and what is refused.
 func TestBench(t *testing.T) {
 	args := []string{"bench", "kernels", "--only", "sgemm 256×256×256", "--seconds", "0"}
-	code, out, errOut := program(args...)
+	code, out, errOut := inProcess(args...)
 	if code != exitOK || strings.Count(out, "\n") != 3 || !strings.Contains(out, "GFLOP/s") {
 		t.Errorf("exit %d, expected a heading and one row, got\n%s%s", code, out, errOut)
 	}
-	code, out, errOut = program(append(args, "--json")...)
+	code, out, errOut = inProcess(append(args, "--json")...)
 	var r benchResult
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK || len(r.Rows) != 1 ||
 		r.Environment.Go == "" {
@@ -72,7 +72,7 @@ func TestBench(t *testing.T) {
 	}
 	for _, bad := range []struct{ only, want string }{{"(", "--only"}, {"nothing is called so",
 		"matches no row"}} {
-		code, _, errOut := program("bench", "kernels", "--only", bad.only)
+		code, _, errOut := inProcess("bench", "kernels", "--only", bad.only)
 		if code != exitUsage || !strings.Contains(errOut, bad.want) {
 			t.Errorf("--only %q: exit %d, %q", bad.only, code, errOut)
 		}
