@@ -1,0 +1,25 @@
+// Package onnx reads ONNX files into frozen, differentiable functions on this engine, and writes
+// classifiers of this engine as ONNX files.
+//
+// [Open] reads a file, [Import] makes a [Graph] of it, whose Run computes on autodiff values, so
+// that gradients of any order flow through someone else's network. [NewClassifier] wraps a Graph of
+// an image classifier for attacks and inversion; [Export] goes the other way.
+//
+// Non-goals: training imported networks (their weights are constants), control flow, sequences,
+// strings, recurrent and quantised operators, checking a file beyond what is needed to run it.
+//
+// Invariants:
+//  1. A file is read with every size checked against its bytes; memory stays within a small
+//     multiple of the file.
+//  2. Semantics are ONNX's, channels first. Explicit permutes stand around the kernels of this
+//     engine, which put channels last; a pass cancels them, and results do not depend on it.
+//  3. An operator either computes what ONNX defines, with its derivative, or the error names it,
+//     its node and what could be done. No gradient is dropped silently: operators whose derivative
+//     is zero wherever it exists (Floor, comparisons) are constants, others that have none here
+//     refuse an operand that asks for one.
+//
+// Integer, boolean and string-free shape arithmetic happens on the host; floating-point tensors
+// flow through autodiff. Panics inside operators are turned into errors once, in Run.
+//
+// Comes from: files of PyTorch and others. Goes to: nn/attack, gan and cmd, as a classifier.
+package onnx

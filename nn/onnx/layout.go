@@ -1,0 +1,291 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+)
+
+// toNHWC and toNCHW are the permutes between ONNX's order of axes and this engine's.
+func toNHWC() []int { return []int{0, 2, 3, 1} }
+func toNCHW() []int { return []int{0, 3, 1, 2} }
+
+// inferRanks notes the rank of every value where it is easy to know; a rank that stays unknown only
+// costs speed.
+func (b *builder) inferRanks() {
+	for name, a := range b.consts {
+		b.ranks[name] = len(a.Shape)
+	}
+	for _, in := range b.inputs {
+		if in.Shape != nil {
+			b.ranks[in.Name] = len(in.Shape)
+		}
+	}
+	for _, v := range b.model.proto.graph.infos {
+		if v.shape != nil {
+			b.ranks[v.name] = len(v.shape)
+		}
+	}
+	elementwise := elementwiseOps()
+	for _, n := range b.nodes {
+		if len(n.out) == 0 || len(n.in) == 0 {
+			continue
+		}
+		if _, known := b.ranks[n.out[0]]; known {
+			continue
+		}
+		r, ok := b.ranks[n.in[0]]
+		switch n.op {
+		case "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool",
+			"GlobalMaxPool", "BatchNormalization", "LRN", "InstanceNormalization", "Softmax",
+			"Pad", "Resize", "Upsample", "Transpose", "Concat", "Slice":
+		case "Gemm", "Flatten":
+			r, ok = 2, true
+		case "Reshape":
+			var target *Array
+			if len(n.in) > 1 {
+				target = b.consts[n.in[1]]
+			}
+			if ok = target != nil; ok {
+				r = len(target.I)
+			}
+		default:
+			ok = elementwise[n.op]
+			r = 0
+			for _, in := range n.in {
+				ri, known := b.ranks[in]
+				ok, r = ok && (known || in == ""), max(r, ri)
+			}
+		}
+		if ok {
+			b.ranks[n.out[0]] = r
+		}
+	}
+}
+
+// elementwiseOps names the operators that treat every element alike and may run in any layout.
+func elementwiseOps() map[string]bool {
+	ops := map[string]bool{"Sum": true, "Mean": true, "Max": true, "Min": true, "Clip": true,
+		"PRelu": true, "Identity": true, "Dropout": true}
+	for name := range unaries() {
+		ops[name] = true
+	}
+	for name := range binaries() {
+		ops[name] = true
+	}
+	for name := range activations() {
+		ops[name] = true
+	}
+	return ops
+}
+
+// lower replaces two-dimensional image operators by this engine's kernels, which put channels last,
+// between explicit permutes.
+func (b *builder) lower() {
+	ops := operators()[internal]
+	var out []*node
+	for k, n := range b.nodes {
+		impl := ops[n.op]
+		if impl == nil || n.op == "Transpose" || !b.isImage(n) {
+			out = append(out, n)
+			continue
+		}
+		name := func(what string) string { return fmt.Sprintf("%s/%s%d", n.out[0], what, k) }
+		m := *n
+		m.domain, m.impl, m.in = internal, impl, slices.Clone(n.in)
+		permuted := 1 // leading operands that are images or kernels
+		if n.op == "Conv" || n.op == "ConvTranspose" {
+			permuted = 2
+		}
+		for i := range permuted {
+			m.in[i] = name(fmt.Sprintf("nhwc%d-", i))
+			out = append(out, newTranspose(n.in[i], m.in[i], toNHWC()))
+		}
+		m.out = []string{name("nhwc")}
+		out = append(out, &m, newTranspose(m.out[0], n.out[0], toNCHW()))
+	}
+	b.nodes = out
+}
+
+// isImage reports whether a node is known to work on [N C H W] and has one result.
+func (b *builder) isImage(n *node) bool {
+	if len(n.in) == 0 || len(n.out) == 0 ||
+		slices.ContainsFunc(n.out[1:], func(s string) bool { return s != "" }) {
+		return false
+	}
+	rank, known := b.ranks[n.in[0]]
+	switch n.op {
+	case "Conv", "ConvTranspose":
+		if len(n.in) < 2 {
+			return false
+		}
+		if !known {
+			rank = b.ranks[n.in[1]]
+		}
+	case "MaxPool", "AveragePool":
+		if !known {
+			rank = len(n.attrs["kernel_shape"].ints) + 2
+		}
+	case "BatchNormalization":
+		if n.trainsBatchNorm() || n.attrInt("spatial", 1) == 0 {
+			return false
+		}
+	}
+	return rank == 4
+}
+
+// foldTransposes permutes constants once and for all.
+func (b *builder) foldTransposes() {
+	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool {
+		if n.op != "Transpose" || len(n.in) != 1 {
+			return false
+		}
+		a, ok := b.consts[n.in[0]]
+		perm := n.attrInts("perm")
+		if !ok || !isPermutation(perm, len(a.Shape)) || slices.Contains(b.outputs, n.out[0]) {
+			return false
+		}
+		b.consts[n.out[0]] = a.permute(perm)
+		return true
+	})
+}
+
+func isPermutation(perm []int, rank int) bool {
+	sorted := slices.Sorted(slices.Values(perm))
+	return len(perm) == rank && slices.Equal(sorted, from(0, rank))
+}
+
+// A permuted value is known to be Permute(src, perm).
+type permuted struct {
+	src  string
+	perm []int
+}
+
+// A layouter is the pass that cancels permutes. It walks once from the inputs on. It remembers of
+// which value each permuted one is a permute; a permute of a permute becomes one permute of the
+// first value, or that value itself; and an elementwise operator whose operands are all permuted
+// alike runs on the values before the permute, which moves behind it. What nobody reads any more is
+// dropped afterwards.
+type layouter struct {
+	b     *builder
+	of    map[string]permuted
+	alias map[string]string // a value that is another one
+	same  map[string]string // src and perm, to a permute that exists
+	ew    map[string]bool
+	out   []*node
+}
+
+func (b *builder) cancelPermutes() {
+	l := &layouter{b: b, of: map[string]permuted{}, alias: map[string]string{},
+		same: map[string]string{}, ew: elementwiseOps()}
+	for _, n := range b.nodes {
+		m := *n
+		m.in = slices.Clone(n.in)
+		for i, in := range m.in {
+			if to, ok := l.alias[in]; ok {
+				m.in[i] = to
+			}
+		}
+		switch perm := m.attrInts("perm"); {
+		case m.op == "Transpose" && len(m.in) == 1 && isPermutation(perm, len(perm)) && perm != nil:
+			l.transpose(&m, perm)
+		case l.sink(&m):
+		default:
+			l.out = append(l.out, &m)
+		}
+	}
+	b.nodes = l.out
+}
+
+func (l *layouter) transpose(n *node, perm []int) {
+	src, out := n.in[0], n.out[0]
+	if p, ok := l.of[src]; ok && len(p.perm) == len(perm) {
+		src = p.src
+		joint := make([]int, len(perm))
+		for i, a := range perm {
+			joint[i] = p.perm[a]
+		}
+		perm = joint
+	}
+	l.emit(src, out, perm)
+}
+
+// emit makes out the permute of src: an alias where that exists already, unless out is an output of
+// the graph, which keeps its name.
+func (l *layouter) emit(src, out string, perm []int) {
+	key := fmt.Sprint(src, perm)
+	existing, ok := l.same[key]
+	if slices.IsSorted(perm) {
+		existing, ok = src, true
+	}
+	if ok && !slices.Contains(l.b.outputs, out) {
+		l.alias[out] = existing
+		return
+	}
+	l.of[out] = permuted{src, perm}
+	if !ok {
+		l.same[key] = out
+	}
+	l.out = append(l.out, newTranspose(src, out, perm))
+}
+
+// sink moves the permutes of a node's operands behind it, if it can.
+func (l *layouter) sink(n *node) bool {
+	if n.domain != "" || len(n.out) != 1 || !(l.ew[n.op] || n.op == "Concat") || n.opset < 7 {
+		return false
+	}
+	var perm []int
+	for _, in := range n.in {
+		if p, ok := l.of[in]; ok {
+			perm = p.perm
+			break
+		}
+	}
+	if perm == nil {
+		return false
+	}
+	in := make([]string, len(n.in))
+	for i, name := range n.in {
+		if in[i] = l.before(name, perm, n.op == "Concat"); in[i] == "" && name != "" {
+			return false
+		}
+	}
+	m := *n
+	m.in, m.out = in, []string{n.out[0] + "/moved"}
+	if n.op == "Concat" {
+		axis := n.attrInt("axis", 0)
+		if axis < 0 {
+			axis += len(perm)
+		}
+		if axis < 0 || axis >= len(perm) {
+			return false
+		}
+		m.attrs = map[string]attrProto{"axis": {name: "axis", i: int64(perm[axis])}}
+	}
+	l.out = append(l.out, &m)
+	l.emit(m.out[0], n.out[0], perm)
+	return true
+}
+
+// before returns the value of which name is the permute by perm: the one it came from, a scalar
+// constant itself, or another constant permuted back; "" if there is none.
+func (l *layouter) before(name string, perm []int, exact bool) string {
+	if p, ok := l.of[name]; ok && slices.Equal(p.perm, perm) {
+		return p.src
+	}
+	a, ok := l.b.consts[name]
+	if !ok || exact || len(a.Shape) > len(perm) {
+		return ""
+	}
+	if a.Shape.Size() == 1 {
+		return name
+	}
+	inverse := make([]int, len(perm))
+	for i, p := range perm {
+		inverse[p] = i
+	}
+	full := *a
+	full.Shape = slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.Shape)), a.Shape)
+	moved := fmt.Sprint(name, "/moved", perm)
+	l.b.consts[moved] = full.permute(inverse)
+	return moved
+}

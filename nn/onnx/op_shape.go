@@ -1,0 +1,416 @@
+package onnx
+
+import (
+	"math"
+	"slices"
+
+	"afterimage/tensor"
+)
+
+// shapeOf gives x's extents, from start to end.
+func shapeOf(c *call) []*Value {
+	s := c.arg(0).shape
+	bound := func(i int) int {
+		if i < 0 {
+			i += len(s)
+		}
+		return min(max(i, 0), len(s))
+	}
+	start, end := bound(c.attrInt("start", 0)), bound(c.attrInt("end", len(s)))
+	out := newArray(Int64, max(end-start, 0))
+	for i := range out.I {
+		out.I[i] = int64(s[start+i])
+	}
+	return hostOut(out)
+}
+
+func sizeOf(c *call) []*Value {
+	out := newArray(Int64)
+	out.I[0] = int64(c.arg(0).shape.Size())
+	return hostOut(out)
+}
+
+// reshape: 0 copies an extent (unless allowzero), −1 is what is left.
+func reshape(c *call) []*Value {
+	x := c.arg(0)
+	want := c.attrInts("shape") // before opset 5
+	if c.has(1) {
+		want = c.ints(1)
+	}
+	shape, open, known := make([]int, len(want)), -1, 1
+	for i, d := range want {
+		switch {
+		case d == 0 && c.attrInt("allowzero", 0) == 0:
+			if i >= len(x.shape) {
+				c.fail("target %v copies axis %d of %v", want, i, x.shape)
+			}
+			d = x.shape[i]
+		case d == -1 && open < 0:
+			open, d = i, 1
+		case d < 0:
+			c.fail("target %v is no shape", want)
+		}
+		shape[i] = d
+		known *= d
+	}
+	if open >= 0 {
+		if known == 0 || x.shape.Size()%known != 0 {
+			c.fail("%v cannot become %v", x.shape, want)
+		}
+		shape[open] = x.shape.Size() / known
+	}
+	return []*Value{c.reshape(x, shape...)}
+}
+
+func flatten(c *call) []*Value {
+	x := c.arg(0)
+	axis := c.attrInt("axis", 1)
+	if axis < 0 {
+		axis += len(x.shape)
+	}
+	if axis < 0 || axis > len(x.shape) {
+		c.fail("axis %d does not exist in %v", c.attrInt("axis", 1), x.shape)
+	}
+	return []*Value{c.reshape(x, x.shape[:axis].Size(), x.shape[axis:].Size())}
+}
+
+// axesOperand returns the axes of an operator that had them as an attribute and now has them as
+// operand i; nil when there are none.
+func (c *call) axesOperand(i int) []int {
+	if c.has(i) {
+		return c.ints(i)
+	}
+	return c.attrInts("axes")
+}
+
+func squeeze(c *call) []*Value {
+	x := c.arg(0)
+	axes := c.axes(c.axesOperand(1), len(x.shape))
+	var shape []int
+	for i, d := range x.shape {
+		drop := slices.Contains(axes, i) || len(axes) == 0 && d == 1
+		if drop && d != 1 {
+			c.fail("axis %d of %v is not 1", i, x.shape)
+		}
+		if !drop {
+			shape = append(shape, d)
+		}
+	}
+	return []*Value{c.reshape(x, shape...)}
+}
+
+func unsqueeze(c *call) []*Value {
+	x := c.arg(0)
+	axes := c.axesOperand(1)
+	axes = c.axes(axes, len(x.shape)+len(axes))
+	shape, rest := make([]int, 0, len(x.shape)+len(axes)), x.shape
+	for i := range len(x.shape) + len(axes) {
+		if slices.Contains(axes, i) {
+			shape = append(shape, 1)
+		} else {
+			shape, rest = append(shape, rest[0]), rest[1:]
+		}
+	}
+	return []*Value{c.reshape(x, shape...)}
+}
+
+func transpose(c *call) []*Value {
+	x := c.arg(0)
+	perm := c.attrInts("perm")
+	if !c.hasAttr("perm") {
+		for i := range x.shape {
+			perm = append(perm, len(x.shape)-1-i)
+		}
+	}
+	perm = c.axes(perm, len(x.shape))
+	if len(perm) != len(x.shape) {
+		c.fail("perm %v does not order the axes of %v", perm, x.shape)
+	}
+	return []*Value{c.permute(x, perm...)}
+}
+
+func concat(c *call) []*Value {
+	axis := c.attrInt("axis", 1)
+	if len(c.args) == 0 {
+		c.fail("nothing to join")
+	}
+	vs := make([]*Value, len(c.args))
+	for i := range vs {
+		vs[i] = c.arg(i)
+	}
+	return []*Value{c.concat(c.axis(axis, len(vs[0].shape)), vs)}
+}
+
+// split cuts along an axis: given sizes, or as many equal parts as there are results, the last one
+// smaller.
+func split(c *call) []*Value {
+	x := c.arg(0)
+	axis := c.axis(c.attrInt("axis", 0), len(x.shape))
+	sizes := c.attrInts("split")
+	if c.has(1) {
+		sizes = c.ints(1)
+	}
+	if sizes == nil {
+		n := c.attrInt("num_outputs", len(c.node.out))
+		if n < 1 {
+			c.fail("num_outputs %d is not positive", n)
+		}
+		each, left := (x.shape[axis]+n-1)/n, x.shape[axis]
+		for range n {
+			sizes = append(sizes, min(each, left))
+			left -= min(each, left)
+		}
+	}
+	total := 0
+	for _, s := range sizes {
+		total += max(s, 0)
+	}
+	if total != x.shape[axis] || slices.ContainsFunc(sizes, func(s int) bool { return s < 0 }) {
+		c.fail("parts %v do not add up to extent %d", sizes, x.shape[axis])
+	}
+	out := make([]*Value, len(sizes))
+	at := 0
+	for i, s := range sizes {
+		out[i] = c.slice(x, axis, at, at+s, 1)
+		at += s
+	}
+	return out
+}
+
+// expand broadcasts x and a shape together.
+func expand(c *call) []*Value {
+	x, want := c.arg(0), tensor.Shape(c.ints(1))
+	shape, ok := tensor.Broadcast(x.shape, want)
+	if !ok || slices.ContainsFunc(shape, func(d int) bool { return d < 0 }) {
+		c.fail("%v does not expand to %v", x.shape, want)
+	}
+	return []*Value{c.broadcastTo(x, shape)}
+}
+
+func tile(c *call) []*Value {
+	x, repeats := c.arg(0), c.ints(1)
+	if len(repeats) != len(x.shape) {
+		c.fail("expected %d repeats, got %v", len(x.shape), repeats)
+	}
+	for axis, n := range repeats {
+		if n < 0 {
+			c.fail("repeats %v are negative", repeats)
+		}
+		if n == 1 {
+			continue
+		}
+		c.within(x.shape.Size(), n)
+		idx := make([]int, 0, n*x.shape[axis])
+		for range n {
+			for i := range x.shape[axis] {
+				idx = append(idx, i)
+			}
+		}
+		x = c.takeAxis(x, axis, idx, 0)
+	}
+	return []*Value{x}
+}
+
+// within fails when a result of a·b elements is larger than what may be asked of memory.
+func (c *call) within(a, b int) {
+	if b != 0 && a > math.MaxInt32/b {
+		c.refuse("", "a result of %d·%d elements is too large", a, b)
+	}
+}
+
+// constantOfShape fills a shape with one value.
+func constantOfShape(c *call) []*Value {
+	fill := newArray(Float, 1)
+	if a, ok := c.attrs["value"]; ok && a.t != nil {
+		v, err := a.t.array()
+		if err != nil {
+			panic(err)
+		}
+		if v.Shape.Size() != 1 {
+			c.fail("value has shape %v where one element is expected", v.Shape)
+		}
+		fill = v
+	}
+	shape := tensor.Shape(c.ints(0))
+	for i, d := range shape {
+		if d < 0 {
+			c.fail("%v is no shape", shape)
+		}
+		c.within(shape[:i].Size(), d)
+	}
+	fill.Shape = tensor.Shape{}
+	return hostOut(fill.broadcast(shape))
+}
+
+// rangeOf counts from start to limit, which is not reached, by delta.
+func rangeOf(c *call) []*Value {
+	start, limit, delta := c.number(0), c.number(1), c.number(2)
+	if delta == 0 {
+		c.fail("a Range with step 0 never ends")
+	}
+	n := math.Max(math.Ceil((limit-start)/delta), 0)
+	if !(n <= maxHost) {
+		c.refuse("", "a Range of %g elements is too large", n)
+	}
+	out := newArray(c.arg(0).elem, int(n))
+	for i := range int(n) {
+		if out.F != nil {
+			out.F[i] = round(out.Elem, start+float64(i)*delta)
+		} else {
+			out.I[i] = int64(start) + int64(i)*int64(delta)
+		}
+	}
+	return hostOut(out)
+}
+
+// eyeLike is 1 on diagonal k and 0 elsewhere, in the shape of its operand.
+func eyeLike(c *call) []*Value {
+	x := c.arg(0)
+	if len(x.shape) != 2 {
+		c.fail("expected a matrix, got %v", x.shape)
+	}
+	out := newArray(Elem(c.attrInt("dtype", int(x.elem))), x.shape...)
+	k := c.attrInt("k", 0)
+	for i := range x.shape[0] {
+		if j := i + k; j >= 0 && j < x.shape[1] {
+			if out.F != nil {
+				out.F[i*x.shape[1]+j] = 1
+			} else {
+				out.I[i*x.shape[1]+j] = 1
+			}
+		}
+	}
+	return hostOut(out)
+}
+
+// constant gives a tensor from one of its attributes.
+func constant(c *call) []*Value {
+	for name, a := range c.attrs {
+		var out *Array
+		switch name {
+		case "value":
+			if a.t == nil {
+				continue
+			}
+			v, err := a.t.array()
+			if err != nil {
+				panic(err)
+			}
+			out = v
+		case "value_int":
+			out = &Array{Elem: Int64, Shape: tensor.Shape{}, I: []int64{a.i}}
+		case "value_float":
+			out = &Array{Elem: Float, Shape: tensor.Shape{}, F: []float64{a.f}}
+		case "value_ints":
+			out = &Array{Elem: Int64, Shape: tensor.Shape{len(a.ints)}, I: a.ints}
+		case "value_floats":
+			out = &Array{Elem: Float, Shape: tensor.Shape{len(a.floats)}, F: a.floats}
+		default:
+			continue
+		}
+		return hostOut(out)
+	}
+	c.refuse("replace it by a numeric constant", "the constant has no numeric value")
+	return nil
+}
+
+// cast converts elements. Among floating-point types that compute in one dtype nothing happens;
+// from float to integer the value is truncated, and its derivative is zero.
+func cast(c *call) []*Value {
+	x, to := c.arg(0), c.castTarget()
+	if to.size() == 0 {
+		c.refuse("cast to a numeric type", "elements cannot be cast to %v", to)
+	}
+	if x.elem == to {
+		return []*Value{x}
+	}
+	if x.elem.IsFloat() && to.IsFloat() && x.dev != nil {
+		if x.dev.DType() == c.run.dtype(to) {
+			return []*Value{{elem: to, shape: x.shape, dev: x.dev}}
+		}
+		if x.needsGrad() {
+			c.refuse("import the model in F64, where both types compute alike",
+				"the gradient of a cast from %v to %v is not defined here", x.elem, to)
+		}
+	}
+	a := x.Array()
+	out := newArray(to, a.Shape...)
+	for i := range a.Shape.Size() {
+		switch v := a.at(i); {
+		case out.F != nil:
+			out.F[i] = round(to, v)
+		case to == Bool:
+			out.I[i] = btoi(v != 0)
+		case a.F == nil:
+			out.I[i] = to.wrap(a.I[i])
+		default:
+			out.I[i] = to.wrap(int64(v))
+		}
+	}
+	return hostOut(out)
+}
+
+func (c *call) castTarget() Elem {
+	if c.op == "CastLike" {
+		return c.arg(1).elem
+	}
+	return Elem(c.attrInt("to", 0))
+}
+
+// identity also stands for Dropout, which a frozen network does not apply.
+func identity(c *call) []*Value { return []*Value{c.arg(0)} }
+
+// dropout is the identity with a mask of ones, unless it is asked to train.
+func dropout(c *call) []*Value {
+	x := c.arg(0)
+	if c.has(2) && c.hostConst(2).at(0) != 0 {
+		ratio := 0.5
+		if c.has(1) {
+			ratio = c.number(1)
+		}
+		if ratio != 0 {
+			c.refuse("export the model in evaluation mode",
+				"dropout in training mode is random, and ONNX does not define its generator")
+		}
+	}
+	mask := newArray(Bool, x.shape...)
+	for i := range mask.I {
+		mask.I[i] = 1
+	}
+	return []*Value{x, Host(mask)}
+}
+
+// where selects x where the condition holds, else y.
+func where(c *call) []*Value {
+	cond, x, y := c.arg(0).Array(), c.arg(1), c.arg(2)
+	if x.elem != y.elem {
+		c.fail("operands have types %v and %v", x.elem, y.elem)
+	}
+	xy, ok := tensor.Broadcast(x.shape, y.shape)
+	shape, ok2 := tensor.Broadcast(cond.Shape, xy)
+	if !ok || !ok2 {
+		c.fail("shapes %v, %v and %v do not broadcast", cond.Shape, x.shape, y.shape)
+	}
+	if x.host != nil && y.host != nil {
+		m, a, b := cond.broadcast(shape), x.host.broadcast(shape), y.host.broadcast(shape)
+		out := newArray(x.elem, shape...)
+		for i, v := range m.I {
+			from := b
+			if v != 0 {
+				from = a
+			}
+			if out.F != nil {
+				out.F[i] = from.F[i]
+			} else {
+				out.I[i] = from.I[i]
+			}
+		}
+		return hostOut(out)
+	}
+	hit := make([]bool, len(cond.I))
+	for i, v := range cond.I {
+		hit[i] = v != 0
+	}
+	a, b := c.upload(x), c.upload(y)
+	return []*Value{like(x, c.where(hit, cond.Shape, a, b))}
+}

@@ -1,0 +1,177 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"afterimage/autodiff"
+	"afterimage/tensor"
+)
+
+// Run computes the graph's outputs from its inputs, on ag, recording what a gradient needs. Inputs
+// that are arrays on the host are uploaded as constants. The error, an *Error, names the node.
+//
+// Values that no later node and no gradient wants are freed on the way; outputs belong to ag.
+func (g *Graph) Run(ag *autodiff.Graph, inputs map[string]*Value) (map[string]*Value, error) {
+	r := &runner{graph: g, g: ag}
+	values, err := r.start(inputs)
+	if err != nil {
+		return nil, err.at(g.file, "", "")
+	}
+	users := map[*autodiff.Value]int{} // names that stand for a device value made here
+	theirs := map[*autodiff.Value]bool{}
+	for _, v := range values {
+		theirs[v.dev] = true
+	}
+	for i, n := range g.nodes {
+		var out []*Value
+		if err := catch(func() { out = r.step(n, values) }); err != nil {
+			return nil, err.at(g.file, n.describe(), n.op)
+		}
+		for k, v := range out {
+			if k < len(n.out) && n.out[k] != "" {
+				values[n.out[k]] = v
+				if v.dev != nil && !theirs[v.dev] {
+					users[v.dev]++
+				}
+			}
+		}
+		for k, name := range n.out {
+			if name != "" && k >= len(out) {
+				return nil, unsupported("leave it out of the model", "result %d is not computed here",
+					k).at(g.file, n.describe(), n.op)
+			}
+		}
+		r.release(g.last[i], values, users)
+	}
+	out := map[string]*Value{}
+	for _, name := range g.outputs {
+		out[name] = values[name]
+	}
+	return out, nil
+}
+
+// release forgets values that were read for the last time.
+func (r *runner) release(names []string, values map[string]*Value, users map[*autodiff.Value]int) {
+	for _, name := range names {
+		v, ok := values[name]
+		if !ok || v.dev == nil {
+			continue
+		}
+		delete(values, name)
+		if n, ours := users[v.dev]; ours {
+			if users[v.dev] = n - 1; n == 1 {
+				v.dev.Done()
+			}
+		}
+	}
+}
+
+// start checks the inputs and brings constants onto the graph.
+func (r *runner) start(inputs map[string]*Value) (map[string]*Value, *Error) {
+	values := map[string]*Value{}
+	var err *Error
+	for _, in := range r.graph.inputs {
+		v, ok := inputs[in.Name]
+		if !ok || v == nil {
+			return nil, &Error{Op: "Run", Reason: fmt.Sprintf("input %s is missing: expected %s",
+				quote(in.Name), r.expects())}
+		}
+		if v, err = r.input(in, v); err != nil {
+			return nil, err
+		}
+		values[in.Name] = v
+	}
+	for name, c := range r.graph.consts {
+		v := &Value{elem: c.elem, host: c.host}
+		if c.dev != nil {
+			v.dev, v.shape = r.g.Const(c.dev), c.dev.Shape()
+		} else {
+			v.shape = c.host.Shape
+		}
+		values[name] = v
+	}
+	return values, nil
+}
+
+func (r *runner) expects() string {
+	var names []string
+	for _, in := range r.graph.inputs {
+		names = append(names, fmt.Sprintf("%s %v %v", quote(in.Name), in.Elem, in.Shape))
+	}
+	return strings.Join(names, ", ")
+}
+
+// input fits one input to what the graph declares.
+func (r *runner) input(in Input, v *Value) (*Value, *Error) {
+	dt := tensor.Invalid
+	if in.Elem.IsFloat() {
+		dt = r.dtype(in.Elem)
+	}
+	v = &Value{elem: v.elem, shape: v.shape, host: v.host, dev: v.dev}
+	if v.dev != nil {
+		if v.dev.Graph() != r.g || v.dev.DType() != dt {
+			return nil, &Error{Op: "Run", Reason: fmt.Sprintf(
+				"input %s: expected %v on this graph, got %v", quote(in.Name), dt, v.dev.DType())}
+		}
+		v.elem, v.host = in.Elem, nil
+	} else if v.elem != in.Elem {
+		return nil, &Error{Op: "Run", Reason: fmt.Sprintf("input %s: expected %v, got %v",
+			quote(in.Name), in.Elem, v.elem)}
+	}
+	if in.Shape != nil && len(in.Shape) != len(v.shape) {
+		return nil, &Error{Op: "Run", Reason: fmt.Sprintf("input %s: expected shape %v, got %v",
+			quote(in.Name), in.Shape, v.shape)}
+	}
+	if v.dev == nil && in.Elem.IsFloat() {
+		t := r.g.Scope().New(dt, v.shape...)
+		t.SetFloats(v.host.F)
+		v.dev, v.host = r.g.Const(t), nil
+	}
+	return v, nil
+}
+
+// step runs one node. What it allocates beside its results is freed at once when no gradient wants
+// it.
+func (r *runner) step(n *node, values map[string]*Value) []*Value {
+	c := &call{node: n, run: r, args: make([]*Value, len(n.in))}
+	onDevice := false
+	for i, in := range n.in {
+		if in != "" {
+			c.args[i] = values[in]
+			onDevice = onDevice || c.args[i].dev != nil
+		}
+	}
+	if !onDevice {
+		return n.impl(c)
+	}
+	var out []*Value
+	v := r.g.Tidy(func() *autodiff.Value {
+		out = n.impl(c)
+		return r.keep(out)
+	})
+	if !slices.ContainsFunc(out, func(o *Value) bool { return o.dev == v }) {
+		v.Done() // it only stood in for a result on the host
+	}
+	return out
+}
+
+// keep makes every result outlive the Tidy around it and returns the one that decides about the
+// rest.
+func (r *runner) keep(out []*Value) *autodiff.Value {
+	var v *autodiff.Value
+	for _, o := range out {
+		if o.dev == nil {
+			continue
+		}
+		r.g.Scope().Keep(o.dev.Tensor())
+		if v == nil || o.dev.NeedsGrad() {
+			v = o.dev
+		}
+	}
+	if v == nil {
+		v = r.g.Scalar(tensor.F32, 0)
+	}
+	return v
+}
