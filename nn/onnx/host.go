@@ -47,12 +47,32 @@ func (o unaryOp) run(c *call) []*Value {
 	return hostOut(out)
 }
 
-// round gives a host result the precision of its type; 16-bit types compute in 32 bits.
+// round gives v the precision of its type, ties to even; integers pass.
 func round(e Elem, v float64) float64 {
-	if e == Double {
+	switch e {
+	case Float:
+		return float64(float32(v))
+	case BFloat16:
+		return roundBits(v, 8, -126, math.MaxFloat32)
+	case Float16:
+		return roundBits(v, 11, -14, 65504)
+	}
+	return v
+}
+
+// roundBits rounds to so many significant bits, fewer below the exponent of the smallest normal
+// number; what rounds beyond the largest number is infinite.
+func roundBits(v float64, bits, smallest int, largest float64) float64 {
+	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return v
 	}
-	return float64(float32(v))
+	_, exp := math.Frexp(v) // v = m·2^exp with ½ ≤ |m| < 1
+	unit := max(exp-1, smallest) - (bits - 1)
+	v = math.Ldexp(math.RoundToEven(math.Ldexp(v, -unit)), unit)
+	if math.Abs(v) > largest {
+		return math.Inf(int(math.Copysign(1, v)))
+	}
+	return v
 }
 
 // A binaryOp is an elementwise function of two operands, broadcast by NumPy's rule.

@@ -166,12 +166,11 @@ func (b *builder) node(p *nodeProto, ops map[string]map[string]opFunc) *node {
 	version, imported := b.model.proto.opsets[n.domain]
 	n.opset = int(version)
 	n.impl = ops[n.domain][n.op]
-	next := "simplify the model (constant folding, onnxsim), export the network up to this node, " +
-		"or replace the operator by supported ones"
 	switch {
 	case n.impl == nil || n.domain == internal:
-		panic(unsupported(next, "operator %s of domain %q, version %d, is not supported", quote(n.op),
-			n.domain, n.opset).at("", n.describe(), n.op))
+		reason, next := adviceFor(n.op)
+		panic(unsupported(next, "not supported (domain %q, version %d): %s", n.domain, n.opset,
+			reason).at("", n.describe(), n.op))
 	case !imported:
 		panic(bad("the file imports no operator set of domain %q", n.domain).at("", n.describe(),
 			n.op))

@@ -396,6 +396,10 @@ func spaceToDepth(c *call) []*Value {
 		c.fail("a block of %d does not fit %v", b, x.shape)
 	}
 	n, ch, h, w := x.shape[0], x.shape[1], x.shape[2]/b, x.shape[3]/b
-	x = c.permute(c.reshape(x, n, ch, h, b, w, b), 0, 3, 5, 1, 2, 4)
+	perm := []int{0, 3, 5, 1, 2, 4}
+	if c.attrString("mode", "DCR") == "CRD" {
+		perm = []int{0, 1, 3, 5, 2, 4}
+	}
+	x = c.permute(c.reshape(x, n, ch, h, b, w, b), perm...)
 	return []*Value{c.reshape(x, n, ch*b*b, h, w)}
 }

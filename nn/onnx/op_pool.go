@@ -13,6 +13,9 @@ func maxPool(c *call) []*Value {
 	x := c.arg(0)
 	c.needsImage(x)
 	win := c.window(x.shape[2:], c.attrInts("kernel_shape"))
+	if !x.elem.IsFloat() {
+		return c.maxPoolInts(x, win)
+	}
 	if p, ok := win.pool2D(false); ok && len(c.node.out) == 1 {
 		return c.out(toFirst(autodiff.MaxPool(toLast(c.upload(x)), p)))
 	}
@@ -21,6 +24,11 @@ func maxPool(c *call) []*Value {
 		y = append(y, Host(c.maxPositions(x.Array(), win)))
 	}
 	return y
+}
+
+func (c *call) maxPoolInts(x *Value, win window) []*Value {
+	idx := c.maxPositions(x.Array(), win)
+	return []*Value{c.take(x, c.intsOf(idx), idx.Shape, 0), Host(idx)}
 }
 
 func (c *call) needsImage(x *Value) {
@@ -32,6 +40,10 @@ func (c *call) needsImage(x *Value) {
 func maxPoolNHWC(c *call) []*Value {
 	x := c.arg(0)
 	win := c.window(x.shape[1:3], c.attrInts("kernel_shape"))
+	if !x.elem.IsFloat() {
+		y := c.maxPoolInts(c.permute(x, toNCHW()...), win)[0]
+		return []*Value{c.permute(y, toNHWC()...)}
+	}
 	if p, ok := win.pool2D(false); ok {
 		return c.out(autodiff.MaxPool(c.upload(x), p))
 	}
@@ -158,14 +170,40 @@ func (c *call) maxPositions(x *Array, win window) *Array {
 				}
 				from, to = from+p*stride[i], to+p*order[i]
 			}
-			if found < 0 || x.F[from] > value {
-				found, value = to, x.F[from]
+			if found < 0 || x.at(from) > value {
+				found, value = to, x.at(from)
 			}
 		})
 		out.I[k] = int64(found)
 		k++
 	})
 	return out
+}
+
+// lpPool is the p-norm of each window, padding counting as 0. The derivative of a root at 0 is
+// infinite, as everywhere.
+func lpPool(c *call) []*Value {
+	x, p := c.arg(0), c.attrFloatOrInt("p", 2)
+	c.needsImage(x)
+	win := c.window(x.shape[2:], c.attrInts("kernel_shape"))
+	sum := c.taps(like(x, powers(c.upload(x), p)), win, 0, autodiff.Add)
+	return c.out(autodiff.Pow(sum.dev, 1/p))
+}
+
+func globalLpPool(c *call) []*Value {
+	x, p := c.float(0), c.attrFloatOrInt("p", 2)
+	if x.Rank() < 3 {
+		c.fail("expected [N C …], got %v", x.Shape())
+	}
+	return c.out(autodiff.Pow(autodiff.SumKeep(powers(x, p), from(2, x.Rank())...), 1/p))
+}
+
+// powers computes |x|ᵖ.
+func powers(x *autodiff.Value, p float64) *autodiff.Value {
+	if p == 2 {
+		return autodiff.Square(x)
+	}
+	return autodiff.Pow(autodiff.Abs(x), p)
 }
 
 // globalPool reduces all spatial axes to 1.

@@ -63,7 +63,11 @@ func (o reduceOp) host(x *Array, axes []int) *Array {
 	})
 	out := newArray(x.Elem, shape...)
 	for k, g := range groups {
-		out.I[k] = x.Elem.wrap(int64(o.f(g)))
+		v := o.f(g)
+		if x.Elem == Bool { // only extremes are defined; those of nothing are infinite
+			v = min(max(v, 0), 1)
+		}
+		out.I[k] = x.Elem.wrap(int64(v))
 	}
 	return out
 }

@@ -86,7 +86,8 @@ func layers() map[string]opFunc {
 	return map[string]opFunc{
 		"Conv": conv, "ConvTranspose": convTranspose, "DeformConv": deformConv,
 		"MaxPool": maxPool, "AveragePool": averagePool,
-		"GlobalAveragePool":  globalPool(autodiff.MeanKeep),
+		"GlobalAveragePool": globalPool(autodiff.MeanKeep),
+		"LpPool":            lpPool, "GlobalLpPool": globalLpPool,
 		"GlobalMaxPool":      globalPool(autodiff.MaxKeep),
 		"BatchNormalization": batchNorm, "InstanceNormalization": instanceNorm,
 		"GroupNormalization": groupNorm, "LayerNormalization": layerNorm,
@@ -95,4 +96,34 @@ func layers() map[string]opFunc {
 		"NegativeLogLikelihoodLoss": nllLoss, "SoftmaxCrossEntropyLoss": crossEntropyLoss,
 		"Attention": attention, "RotaryEmbedding": rotaryEmbedding,
 	}
+}
+
+// adviceFor returns why an operator that is not in the table is left out and what to do instead.
+func adviceFor(op string) (reason, next string) {
+	for _, f := range []struct {
+		ops          []string
+		reason, next string
+	}{
+		{[]string{"If", "Loop", "Scan", "SequenceMap", "SequenceConstruct", "SplitToSequence",
+			"SequenceAt", "ConcatFromSequence", "Optional", "OptionalHasElement",
+			"OptionalGetElement"},
+			"control flow and sequences are outside this package",
+			"export a traced model with fixed shapes, or fold the branches with onnxsim"},
+		{[]string{"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv",
+			"QLinearMatMul", "ConvInteger", "MatMulInteger"},
+			"quantised arithmetic has no useful derivative",
+			"export the floating-point model it was made from"},
+		{[]string{"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+			"Bernoulli", "Multinomial"},
+			"a frozen network draws no random numbers, and ONNX does not define its generator",
+			"make the noise an input of the model"},
+		{[]string{"RNN", "LSTM", "GRU"}, "recurrent layers are outside this package",
+			"unroll the recurrence before exporting"},
+	} {
+		if slices.Contains(f.ops, op) {
+			return f.reason, f.next
+		}
+	}
+	return "the operator is not known here", "simplify the model (constant folding, onnxsim), " +
+		"export it up to this node, or replace the operator by supported ones"
 }

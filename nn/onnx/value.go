@@ -40,12 +40,19 @@ func (v *Value) Shape() tensor.Shape { return v.shape }
 // and for constants that never left the host: see Array.
 func (v *Value) Float() *autodiff.Value { return v.dev }
 
-// Array returns the elements on the host, downloading them if need be.
+// Array returns the elements on the host, downloading them if need be. Types of 16 bits, which
+// compute in 32, are rounded here and nowhere before.
 func (v *Value) Array() *Array {
 	if v.host != nil {
 		return v.host
 	}
-	return &Array{Elem: v.elem, Shape: v.shape, F: v.dev.Tensor().Floats()}
+	a := &Array{Elem: v.elem, Shape: v.shape, F: v.dev.Tensor().Floats()}
+	if v.elem == Float16 || v.elem == BFloat16 {
+		for i, x := range a.F {
+			a.F[i] = round(v.elem, x)
+		}
+	}
+	return a
 }
 
 // needsGrad reports whether a gradient could be asked for.
@@ -160,8 +167,13 @@ func (c *call) ints(i int) []int {
 	if v.elem.IsFloat() || v.host == nil {
 		c.fail("operand %d: expected integers, got %v %v", i, v.elem, v.shape)
 	}
-	out := make([]int, len(v.host.I))
-	for k, x := range v.host.I {
+	return c.intsOf(v.host)
+}
+
+// intsOf returns the elements of an integer array.
+func (c *call) intsOf(a *Array) []int {
+	out := make([]int, len(a.I))
+	for k, x := range a.I {
 		out[k] = int(x)
 	}
 	return out
@@ -244,6 +256,14 @@ func (n *node) attrInt(name string, def int) int {
 func (n *node) attrFloat(name string, def float64) float64 {
 	if a, ok := n.attrs[name]; ok {
 		return a.f
+	}
+	return def
+}
+
+// attrFloatOrInt reads a number that old operator sets stored as a float.
+func (n *node) attrFloatOrInt(name string, def float64) float64 {
+	if a, ok := n.attrs[name]; ok {
+		return a.f + float64(a.i)
 	}
 	return def
 }

@@ -20,7 +20,22 @@ import (
 const (
 	RelTol = 1e-3
 	AbsTol = 1e-7
+	// The relative tolerances of 16-bit types: one unit in the last place. Here a network computes
+	// in 32 bits and rounds its outputs once; the stored values were rounded after every step.
+	RelTolBFloat16 = 1.0 / 128
+	RelTolFloat16  = 1.0 / 1024
 )
+
+// relTol returns the relative tolerance of an element type.
+func relTol(e onnx.Elem) float64 {
+	switch e {
+	case onnx.BFloat16:
+		return RelTolBFloat16
+	case onnx.Float16:
+		return max(RelTol, RelTolFloat16)
+	}
+	return RelTol
+}
 
 // Status is how a case ended.
 type Status uint8
@@ -165,7 +180,7 @@ func (r *Result) compare(name string, got *onnx.Value, want *onnx.Array) error {
 		if x == y || math.IsNaN(x) && math.IsNaN(y) {
 			continue
 		}
-		off := math.Abs(x-y) / (AbsTol + RelTol*math.Abs(y))
+		off := math.Abs(x-y) / (AbsTol + relTol(want.Elem)*math.Abs(y))
 		if !(off <= 1) || math.IsInf(y, 0) {
 			return fmt.Errorf("output %q, element %d of %v: got %g, expected %g", name, i, want.Shape,
 				x, y)
