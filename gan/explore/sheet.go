@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"strings"
 
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
@@ -45,8 +46,9 @@ type sheetText struct {
 }
 
 // SaveSheet writes a sheet as path.png for people, and as path.cells.json (captions) and path.cells.png (the
-// pictures edge to edge), which OpenSheet reads back.
+// pictures edge to edge), which OpenSheet reads back. A path that ends in .png is taken without it.
 func SaveSheet(path string, s *report.Sheet) error {
+	path = strings.TrimSuffix(path, ".png")
 	size := s.Rows[0].Images[0].Bounds().Size()
 	t := sheetText{Columns: s.Columns, Lead: s.Lead, Wrap: s.Wrap, Width: size.X, Height: size.Y}
 	cells := image.NewRGBA(image.Rect(0, 0, size.X*len(s.Rows[0].Images), size.Y*len(s.Rows)))

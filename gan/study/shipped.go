@@ -15,7 +15,7 @@ type Shipment struct {
 	Title     string
 	Dataset   string
 	Data      string   // folder of the data; scenes need none
-	Inverters []string // folders or run directories, each with its classifier
+	Inverters []string // folders or run directories, each with its classifier; or what Open understands
 	Names     []string // CLASSIFIER-CONDITION of each: "robust-logits"
 	Compare   [2]string
 	Images    int // evaluated; rivals come from them too. 0: 256
@@ -24,6 +24,9 @@ type Shipment struct {
 	Seed      uint64
 	Facts     []report.Fact
 	Command   string
+
+	// Open opens an inverter into s; nil means gan.OpenInverter.
+	Open func(s *tensor.Scope, name string) (*gan.Inverter, error)
 }
 
 // Shipped makes the page of a study from weights alone, in seconds: pictures, measures on few
@@ -42,7 +45,7 @@ func Shipped(b tensor.Backend, sh Shipment) (*report.Report, *Result, error) {
 	var ps []explore.Painter
 	var control explore.Painter
 	for k, dir := range sh.Inverters {
-		v, err := gan.OpenInverter(s, dir)
+		v, err := sh.Open(s, dir)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -72,6 +75,9 @@ func (sh Shipment) withDefaults() Shipment {
 		if *f.v == 0 {
 			*f.v = f.fallback
 		}
+	}
+	if sh.Open == nil {
+		sh.Open = gan.OpenInverter
 	}
 	if sh.Seed == 0 {
 		sh.Seed = 1
