@@ -222,5 +222,14 @@ func readInverter(
 	for _, p := range v.state() {
 		p.Param.T = s.New(tensor.F32, p.Param.Shape...)
 	}
-	return v, nn.Restore(f, v.state())
+	if err := nn.Restore(f, v.state()); err != nil {
+		return nil, err
+	}
+	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", m)) {
+		if k := p.Param.T.FirstNonFinite(); k >= 0 {
+			return nil, fmt.Errorf("gan: %s: %s is not finite at element %d: the weights are damaged, "+
+				"take another checkpoint", f.Path, p.Name, k)
+		}
+	}
+	return v, nil
 }

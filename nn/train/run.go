@@ -41,6 +41,8 @@ type Run struct {
 	written int64
 	saved   int // step of the last checkpoint
 	lock    io.Closer
+
+	environment []byte // the environment record with this start, until it is written
 }
 
 // Create makes a new run directory, opens its log, and writes environment, whatever files write,
@@ -77,6 +79,9 @@ func Create(dir string, config, environment any, files ...func(*Run) error) (*Ru
 	err = errors.Join(r.cut(0), os.RemoveAll(r.Path(EnvironmentFile)))
 	if err == nil {
 		_, err = r.Continue(environment)
+	}
+	if err == nil {
+		err = r.record()
 	}
 	for _, write := range files {
 		if err == nil {
@@ -322,7 +327,7 @@ func (r *Run) finite(state nn.Params, step int) error {
 func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]string, err error) {
 	f, err := checkpoint.Open(r.Path(CheckpointDir, name))
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil, r.cut(0)
+		return 0, nil, errors.Join(r.cut(0), r.record())
 	}
 	if err != nil {
 		return 0, nil, err
@@ -337,7 +342,10 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 			err)
 	}
 	r.saved = step
-	return step, f.Metadata, r.cut(size)
+	if err := r.cut(size); err != nil {
+		return 0, nil, err
+	}
+	return step, f.Metadata, r.record()
 }
 
 func (r *Run) cut(size int64) error {

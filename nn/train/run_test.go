@@ -121,6 +121,13 @@ func TestEnvironmentOfEveryStart(t *testing.T) {
 		t.Errorf("Continue returned %s, error %v: expected the first start's record", last, err)
 	}
 	raw, err := os.ReadFile(r.Path(train.EnvironmentFile))
+	if err != nil || strings.Count(string(raw), "\n") != 1 {
+		t.Errorf("before Restore the record is %q, error %v: expected one line", raw, err)
+	}
+	if _, _, err := r.Restore(train.LatestFile, nil); err != nil {
+		t.Error(err)
+	}
+	raw, err = os.ReadFile(r.Path(train.EnvironmentFile))
 	if want := "{\"kernels\":\"gemm avx512\"}\n{\"kernels\":\"gemm generic\"}\n"; err != nil ||
 		string(raw) != want {
 		t.Errorf("the record is %q, error %v", raw, err)
