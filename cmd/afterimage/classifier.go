@@ -48,11 +48,11 @@ func (f classifierFlags) load(s *tensor.Scope, classes, channels int) (m *models
 	}
 	for name, p := range m.Params() {
 		if k := p.T.FirstNonFinite(); k >= 0 {
-			return nil, "", fmt.Errorf("%s: %s is not finite at element %d: the weights are damaged", path, name, k)
+			return nil, "", fmt.Errorf("%s: %s is not finite at element %d: the weights are damaged, take another checkpoint", path, name, k)
 		}
 	}
 	if classes > 0 && m.Classes() != classes {
-		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d", path, m.Classes(), classes)
+		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was trained on", path, m.Classes(), classes)
 	}
 	return m, note, nil
 }

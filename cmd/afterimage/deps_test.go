@@ -40,6 +40,7 @@ gan/metrics         : tensor
 gan/report          : tensor gan/metrics
 gan/explore         : autodiff tensor nn nn/… gan gan/metrics gan/report
 gan/study           : autodiff tensor nn nn/… gan gan/…
+gan/shipped         : tensor gan
 bench               : autodiff tensor tensor/… nn nn/… gan gan/…
 cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
 `

@@ -24,7 +24,14 @@ func (e *env) open() (*cpu.Backend, error) {
 	if e.cli.Threads < 0 || e.cli.Threads > 1024 {
 		return nil, fmt.Errorf("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
 	}
+	if e.cli.Memory < 0 || e.cli.Memory > 1<<30 {
+		return nil, fmt.Errorf("--memory %d: expected 0 (nine tenths of what is available) or a number of megabytes", e.cli.Memory)
+	}
 	b := cpu.Open(e.cli.Threads)
+	b.SetWinograd(e.cli.Winograd)
+	if e.cli.Memory > 0 {
+		b.SetMemoryLimit(e.cli.Memory << 20)
+	}
 	if gemm.Kernel() == "generic" {
 		fmt.Fprintln(e.err, "note: no AVX-512 here (or built with purego): computing in plain Go, many times slower")
 	}

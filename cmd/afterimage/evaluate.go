@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +76,14 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if c.Count < 0 || c.Batch < 1 {
 		return fmt.Errorf("--count %d must not be negative, --batch %d must be positive", c.Count, c.Batch)
 	}
+	if !(c.Eps > 0) || !(c.StepSize >= 0) || math.IsInf(c.Eps+c.StepSize, 1) {
+		return fmt.Errorf("--eps %g must be positive, --step-size %g not negative", c.Eps, c.StepSize)
+	}
+	for _, name := range c.Attack { // all of them before any work
+		if _, err := parseAttack(strings.TrimSpace(name), new(attack.Config)); err != nil {
+			return err
+		}
+	}
 	if c.Count > 0 && c.Count < ds.Len() {
 		ds = data.First(ds, c.Count)
 	}
@@ -85,13 +94,17 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	defer b.Close()
 	s := tensor.NewScope(b)
 	defer s.Close()
-	_, _, channels := ds.Size()
+	size, _, channels := ds.Size()
 	m, note, err := c.load(s, len(set.Classes()), channels)
 	if err != nil {
 		return err
 	}
 	if note != "" {
 		fmt.Fprintln(e.err, note)
+	}
+	if m.InputSize() != size || m.Channels() != channels {
+		return fmt.Errorf("%s takes images of %d pixels and %d channels, %s has %d pixels and %d channels: "+
+			"give the data set it was trained on", c.Weights, m.InputSize(), m.Channels(), c.Dataset, size, channels)
 	}
 	start := time.Now()
 	correct, ce := train.Score(b, m, ds, c.Batch)

@@ -27,7 +27,7 @@ type inverterFlags struct {
 
 // open loads everything the flags name into s.
 func (f inverterFlags) open(e *env, b tensor.Backend, s *tensor.Scope) (*gan.Inverter, *data.Set, explore.Network, error) {
-	v, err := gan.OpenInverter(s, f.Inverter)
+	v, err := openInverter(s, f.Inverter)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -84,7 +84,7 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 	o := explore.Options{Name: "inverter", Images: c.Images, Draws: c.Draws, Gallery: c.Gallery, TrueClass: c.TrueClass, Seed: c.Seed,
 		Train: set.Train, Independent: other, Space: filepath.Base(c.Independent)}
 	if c.Control != "" {
-		u, err := gan.OpenInverter(s, c.Control)
+		u, err := openInverter(s, c.Control)
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"image"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"afterimage/gan"
@@ -63,9 +65,6 @@ func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 	default:
 		return cfg, fmt.Errorf("--net %q: expected slim or biggan", c.Net)
 	}
-	if c.SaveEvery < 1 || c.SampleEvery < 1 {
-		return cfg, errors.New("--save-every and --sample-every must be at least 1")
-	}
 	return cfg, nil
 }
 
@@ -78,7 +77,7 @@ func (c *trainInverterCmd) Run(e *env) error {
 	var cfg gan.InverterConfig
 	flags := classifierFlags{Weights: c.Classifier, Arch: c.Arch, Mean: c.Mean, Std: c.Std}
 	if resume {
-		if err := train.ReadConfig(dir, &cfg); err != nil {
+		if err := readRun(dir, "inverter", &cfg); err != nil {
 			return err
 		}
 		// The run keeps its own copy: what was inverted cannot change between two starts.
@@ -115,27 +114,15 @@ func (e *env) trainInverter(dir string, cfg gan.InverterConfig, flags classifier
 		return err
 	}
 	defer t.Close()
-	var r *train.Run
-	if resume {
-		var stored gan.InverterConfig
-		r, err = train.Open(dir, &stored)
-	} else {
-		r, err = train.Create(dir, t.Config, describe(b))
-	}
+	r, err := begin(e, b, dir, t.Config, resume, t.SaveClassifier)
 	if err != nil {
 		return err
-	}
-	defer r.Close()
-	if !resume {
-		if err := t.SaveClassifier(r); err != nil {
-			return err
-		}
 	}
 	stopped, done := interrupts()
 	defer done()
 	bar := newProgress(e.err, "train inverter", cfg.Steps)
 	defer bar.close()
-	if err := t.Run(r, bar.step, stopped); err != nil {
+	if err := attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) }); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	fmt.Fprintf(e.out, "%s: trained %d steps; samples are in %s\n", dir, cfg.Steps, r.Path(train.SampleDir))
@@ -162,8 +149,8 @@ through, once for every noise draw. The single pictures lie beside the strips.`
 
 // Run paints images back.
 func (c *invertCmd) Run(e *env) error {
-	if c.Draws < 1 || c.Scale < 1 {
-		return errors.New("--draws and --scale must be at least 1")
+	if c.Draws < 1 || c.Draws > mostDraws || c.Scale < 1 || c.Scale > mostScale {
+		return fmt.Errorf("--draws %d and --scale %d: expected 1 to %d and 1 to %d", c.Draws, c.Scale, mostDraws, mostScale)
 	}
 	b, err := e.open()
 	if err != nil {
@@ -172,27 +159,101 @@ func (c *invertCmd) Run(e *env) error {
 	defer b.Close()
 	s := tensor.NewScope(b)
 	defer s.Close()
-	v, err := gan.OpenInverter(s, c.Inverter)
+	v, err := openInverter(s, c.Inverter)
 	if err != nil {
 		return err
+	}
+	if err := c.checkNames(); err != nil {
+		return err
+	}
+	pix := make([][]uint8, len(c.Images))
+	for i, path := range c.Images { // before anything is written
+		if pix[i], err = readPhoto(path, v.Config.Net.Size); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
 	}
 	for i, path := range c.Images {
-		if err := c.invert(e, v, b, path, i); err != nil {
+		if err := c.invert(e, v, b, path, pix[i], i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *invertCmd) invert(e *env, v *gan.Inverter, b tensor.Backend, path string, i int) error {
-	size := v.Config.Net.Size
+// Bounds on what one image turns into: pictures of a few hundred megabytes.
+const (
+	mostDraws = 1024
+	mostScale = 32
+)
+
+// smallestPart is how small an image may be: with less than a quarter of the pixels across that a
+// network takes, what it sees is the enlargement and not the image.
+const smallestPart = 4
+
+// readPhoto reads an image file as size×size pixels.
+func readPhoto(path string, size int) ([]uint8, error) {
 	pix, err := data.ReadImage(path, size, 3)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	cfg, _, err := image.DecodeConfig(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if least := size / smallestPart; min(cfg.Width, cfg.Height) < least {
+		return nil, fmt.Errorf("%s has %d×%d pixels: expected at least %d×%d, of which the network sees %d×%d; give a larger image",
+			path, cfg.Width, cfg.Height, least, least, size, size)
+	}
+	return pix, nil
+}
+
+// checkNames returns an error if two pictures would be written to one file, or one over an image that
+// was given.
+func (c *invertCmd) checkNames() error {
+	from := map[string]string{}
+	for _, path := range c.Images {
+		names := []string{pictureName(path)}
+		for k := range c.Draws {
+			names = append(names, drawName(path, k))
+		}
+		for _, name := range names {
+			if other, ok := from[name]; ok {
+				return fmt.Errorf("%s and %s would both be painted to %s: rename one", other, path, filepath.Join(c.Out, name))
+			}
+			from[name] = path
+		}
+	}
+	for _, path := range c.Images {
+		given, err := os.Stat(path)
+		if err != nil {
+			continue // whoever reads it says so
+		}
+		for _, name := range slices.Sorted(maps.Keys(from)) {
+			if old, err := os.Stat(filepath.Join(c.Out, name)); err == nil && os.SameFile(given, old) {
+				return fmt.Errorf("%s would be painted over: give another folder as --out", path)
+			}
+		}
+	}
+	return nil
+}
+
+// pictureName and drawName are the files an image's strip and its k-th draw are written to.
+func pictureName(path string) string { return stem(path) + ".png" }
+
+func drawName(path string, k int) string { return fmt.Sprintf("%s-%02d.png", stem(path), k) }
+
+func stem(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
+
+func (c *invertCmd) invert(e *env, v *gan.Inverter, b tensor.Backend, path string, pix []uint8, i int) error {
+	size := v.Config.Net.Size
 	original := metrics.FromBytes(1, size, size, 3, pix).In(metrics.Unit)
 	s := tensor.NewScope(b)
 	defer s.Close()
@@ -205,16 +266,16 @@ func (c *invertCmd) invert(e *env, v *gan.Inverter, b tensor.Backend, path strin
 	painted := v.Paint(s, cond, v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws))
 	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric, tensor.ToHost[float32](painted)))
 	row := report.SheetRow{Images: append(report.Pictures(original), draws...)}
-	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	if err := report.WritePNG(filepath.Join(c.Out, name+".png"), (&report.Sheet{Scale: c.Scale, Lead: true, Rows: []report.SheetRow{row}}).Draw()); err != nil {
+	strip := filepath.Join(c.Out, pictureName(path))
+	if err := report.WritePNG(strip, (&report.Sheet{Scale: c.Scale, Lead: true, Rows: []report.SheetRow{row}}).Draw()); err != nil {
 		return err
 	}
 	for k, img := range draws {
-		if err := report.WritePNG(filepath.Join(c.Out, fmt.Sprintf("%s-%02d.png", name, k)), img); err != nil {
+		if err := report.WritePNG(filepath.Join(c.Out, drawName(path, k)), img); err != nil {
 			return err
 		}
 	}
 	best := metrics.Argmax(metrics.Matrix(1, v.Cond.Model.Classes(), tensor.ToHost[float32](a.Logits)))[0]
-	fmt.Fprintf(e.out, "%s: class %d; wrote %s and %d draws\n", path, best, filepath.Join(c.Out, name+".png"), c.Draws)
+	fmt.Fprintf(e.out, "%s: class %d; wrote %s and %d draws\n", path, best, strip, c.Draws)
 	return nil
 }

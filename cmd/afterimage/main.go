@@ -7,8 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"afterimage/nn/train"
@@ -29,11 +34,18 @@ type cli struct {
 	Device  string `help:"Where to compute: auto or cpu." default:"auto" placeholder:"auto|cpu"`
 	Threads int    `help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
 
+	Winograd bool `help:"Compute 3×3 convolutions with fewer multiplications, which rounds differently." default:"true" negatable:""`
+	Memory   int  `help:"Memory for tensors in MB; 0 takes nine tenths of what is available." default:"0" placeholder:"MB"`
+
+	Demo     demoCmd     `cmd:"" help:"Show what two small classifiers let through, then make the page again from scratch."`
 	Train    trainCmd    `cmd:"" help:"Train a classifier or an inverter."`
 	Evaluate evaluateCmd `cmd:"" help:"Measure a classifier or an inverter."`
 	Invert   invertCmd   `cmd:"" help:"Paint images back from a classifier's logits."`
 	Explore  exploreCmd  `cmd:"" help:"Run one experiment on a trained inverter."`
+	Study    studyCmd    `cmd:"" help:"Train, invert, evaluate and report: a whole study from a preset."`
+	Export   exportCmd   `cmd:"" help:"Write a finished inverter as files of their own."`
 	Data     dataCmd     `cmd:"" help:"Get or show a data set."`
+	Models   modelsCmd   `cmd:"" help:"List the architectures with their parameters and work."`
 	Doctor   doctorCmd   `cmd:"" help:"Say what the program found: processor, kernels, memory, data."`
 	Bench    benchCmd    `cmd:"" help:"Measure kernels and training steps."`
 }
@@ -41,8 +53,14 @@ type cli struct {
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run executes one command line and returns the exit code. It is the program's one boundary at which
-// a panic with *tensor.Error becomes a message.
-func run(args []string, out, errOut io.Writer) int {
+// a panic with *tensor.Error becomes a message. Whatever is wrong is said in one line.
+func run(args []string, out, errOut io.Writer) (code int) {
+	defer func() {
+		if r := recover(); r != nil { // a mistake of the program, not of its user
+			fmt.Fprintf(errOut, "afterimage: internal error: %v: please report this command line with the lines below\n%s", r, debug.Stack())
+			code = exitOther
+		}
+	}()
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c,
@@ -51,7 +69,6 @@ func run(args []string, out, errOut io.Writer) int {
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		fmt.Fprintln(errOut, "afterimage:", err)
@@ -62,7 +79,7 @@ func run(args []string, out, errOut io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(errOut, "afterimage: %v\nTry: afterimage --help\n", err)
+		fmt.Fprintf(errOut, "afterimage: %s\nTry: %s --help\n", oneLine(err), commandOf(err))
 		return exitUsage
 	}
 	var runErr error
@@ -70,19 +87,50 @@ func run(args []string, out, errOut io.Writer) int {
 		runErr = e
 	}
 	if runErr != nil {
-		fmt.Fprintln(errOut, "afterimage:", runErr)
+		fmt.Fprintln(errOut, "afterimage:", oneLine(runErr))
 		return exitCode(runErr)
 	}
 	return exitOK
 }
 
-// exitCode sorts errors: what the machine did (a full disk, an interrupt, a diverged training) is 1,
-// everything a user can mend by asking differently is 2.
+// commandOf returns the command whose help explains a command line that could not be parsed.
+func commandOf(err error) string {
+	words := []string{"afterimage"}
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		for _, p := range parse.Context.Path {
+			if p.Command != nil {
+				words = append(words, p.Command.Name)
+			}
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// oneLine joins the lines of a message that lists things one below the other.
+func oneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+// exitCode sorts errors: what the machine or the network did (a full disk, an interrupt, a diverged
+// training) is 1, everything a user can mend by asking differently is 2.
 func exitCode(err error) int {
-	for _, machine := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS, train.ErrStopped, train.ErrDiverged} {
+	for _, machine := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EIO, syscall.EROFS, syscall.ENOMEM,
+		syscall.EMFILE, syscall.ENFILE, train.ErrStopped, train.ErrDiverged} {
 		if errors.Is(err, machine) {
 			return exitOther
 		}
+	}
+	var reach *url.Error
+	var network *net.OpError
+	if errors.As(err, &reach) || errors.As(err, &network) {
+		return exitOther
 	}
 	return exitUsage
 }
@@ -99,16 +147,16 @@ type env struct {
 func interrupts() (stopped func() bool, done func()) {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
-	seen := false
-	return func() bool {
-			select {
-			case <-ch:
-				seen = true
-				signal.Stop(ch) // the next one kills
-			default:
-			}
-			return seen
-		}, func() {
-			signal.Stop(ch)
+	var seen atomic.Bool
+	go func() {
+		if _, ok := <-ch; ok {
+			signal.Stop(ch) // the next one kills
+			seen.Store(true)
+			fmt.Fprintln(os.Stderr, "\nafterimage: stopping after this step; a second signal ends the program at once")
 		}
+	}()
+	return seen.Load, func() {
+		signal.Stop(ch)
+		close(ch)
+	}
 }

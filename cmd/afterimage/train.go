@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 
 	"afterimage/nn/train"
+	"afterimage/tensor"
+	"afterimage/tensor/cpu"
 )
 
 type trainCmd struct {
@@ -31,11 +35,61 @@ func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
 	return filepath.Join("runs", fallback), false, nil
 }
 
+// readRun reads the configuration of a run that is to be resumed.
+func readRun(dir, kind string, config any) error {
+	got, err := train.Kind(dir)
+	if err != nil {
+		return err
+	}
+	if got != kind {
+		return fmt.Errorf("%s is the run of kind %q: expected %q; try: afterimage train %s --resume %s", dir, got, kind, got, dir)
+	}
+	return train.ReadConfig(dir, config)
+}
+
+// begin makes a run directory, or opens one again and warns if what it is computed with has changed.
+func begin[C any](e *env, b *cpu.Backend, dir string, config C, resume bool, files ...func(*train.Run) error) (*train.Run, error) {
+	now := describe(b)
+	if e.cli.Winograd { // another way of computing, with other last digits
+		now.Kernels += ", winograd"
+	}
+	if !resume {
+		return train.Create(dir, config, now, files...)
+	}
+	r, err := train.Open(dir, new(C))
+	if err != nil {
+		return nil, err
+	}
+	last, err := r.Continue(now)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	var was environment
+	if json.Unmarshal(last, &was) == nil && was.Kernels != now.Kernels {
+		fmt.Fprintf(e.err, "warning: this run was computed with %s on %s and goes on with %s on %s: its last digits will differ "+
+			"from an undisturbed run's; %s has both\n", was.Kernels, was.CPU, now.Kernels, now.CPU, r.Path(train.EnvironmentFile))
+	}
+	return r, nil
+}
+
+// attempt makes a training in r and closes r. A new run that asked for what cannot be, such as more memory
+// than there is, leaves nothing behind.
+func attempt(r *train.Run, resume bool, f func() error) (err error) {
+	if misuse := tensor.Try(func() { err = f() }); misuse != nil {
+		err = misuse
+		if !resume {
+			return errors.Join(err, r.Abandon())
+		}
+	}
+	return errors.Join(err, r.Close())
+}
+
 type trainClassifierCmd struct {
 	dataFlags
 	runFlags
 	Arch        string  `help:"Architecture; see afterimage models." default:"resnet20-cifar"`
 	TrainImages int     `help:"Use only the first so many training images; 0 uses all."`
+	ValImages   int     `help:"Use only the first so many held-out images; 0 uses all."`
 	Epochs      float64 `help:"Passes over the training images." default:"15"`
 	Batch       int     `help:"Images per step." default:"128"`
 	LR          float64 `help:"Peak learning rate." default:"0.2" name:"lr"`
@@ -68,7 +122,7 @@ A run that was killed goes on exactly where its last checkpoint stands.`
 
 func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: c.Dataset, Data: c.Data,
-		TrainImages: c.TrainImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: c.Momentum, WeightDecay: c.WeightDecay,
+		TrainImages: c.TrainImages, ValImages: c.ValImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: c.Momentum, WeightDecay: c.WeightDecay,
 		Nesterov: c.Nesterov, Schedule: c.Schedule, Smoothing: c.Smoothing, Seed: c.Seed, SaveEvery: c.SaveEvery, Best: c.Best}
 	cfg.Mean, cfg.Std = normalisation(c.Dataset)
 	if c.Dataset != "scenes" && !c.NoAugment {
@@ -111,7 +165,7 @@ func (c *trainClassifierCmd) Run(e *env) error {
 	}
 	var cfg train.ClassifierConfig
 	if resume {
-		if err := train.ReadConfig(dir, &cfg); err != nil {
+		if err := readRun(dir, "classifier", &cfg); err != nil {
 			return err
 		}
 	} else if cfg, err = c.config(); err != nil {
@@ -134,28 +188,23 @@ func (e *env) trainClassifier(dir string, cfg train.ClassifierConfig, resume boo
 		return 0, err
 	}
 	defer t.Close()
-	var r *train.Run
-	if resume {
-		var stored train.ClassifierConfig
-		r, err = train.Open(dir, &stored)
-	} else {
-		r, err = train.Create(dir, cfg, describe(b))
-	}
+	r, err := begin(e, b, dir, cfg, resume)
 	if err != nil {
 		return 0, err
 	}
-	defer r.Close()
 	stopped, done := interrupts()
 	defer done()
 	bar := newProgress(e.err, "train "+cfg.Arch, t.Total())
 	defer bar.close()
 	val := 0.0
-	err = t.Run(r, func(p train.Progress) {
-		bar.step(p)
-		if v, ok := p.Values["val_accuracy"]; ok {
-			val = v
-		}
-	}, stopped)
+	err = attempt(r, resume, func() error {
+		return t.Run(r, func(p train.Progress) {
+			bar.step(p)
+			if v, ok := p.Values["val_accuracy"]; ok {
+				val = v
+			}
+		}, stopped)
+	})
 	if err != nil {
 		return val, fmt.Errorf("%s: %w", dir, err)
 	}

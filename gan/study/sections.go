@@ -14,13 +14,18 @@ import (
 // factorSection shows which factors of a scene came back; nil where they are not known.
 func (p *page) factorSection() *report.Section {
 	main := p.main()
-	if len(main.Factors) == 0 {
+	if !slices.ContainsFunc(main.Factors, func(f explore.FactorScore) bool { return f.Real.Value >= legible }) {
 		return nil
 	}
 	plot := report.Plot{Kind: report.Dots, Title: "Factors read off the painted picture", XLabel: "R²: 1 is exact, 0 knows the mean alone",
 		Marks: []report.Mark{{Value: 0, Label: "nothing"}}}
 	var real, label []metrics.Estimate
-	for _, f := range main.Factors {
+	var shown []int
+	for k, f := range main.Factors {
+		if f.Real.Value < legible {
+			continue
+		}
+		shown = append(shown, k)
 		plot.Categories = append(plot.Categories, f.Name)
 		real = append(real, floor(f.Real))
 		if f.Label != nil {
@@ -28,12 +33,12 @@ func (p *page) factorSection() *report.Section {
 		}
 	}
 	for _, e := range p.Evaluations {
-		if isLabel(e.Name) || len(e.Factors) != len(real) || len(plot.Series) == 4 {
+		if isLabel(e.Name) || len(e.Factors) != len(main.Factors) || len(plot.Series) == 4 {
 			continue
 		}
 		var x []metrics.Estimate
-		for _, f := range e.Factors {
-			x = append(x, floor(f.Recovered))
+		for _, k := range shown {
+			x = append(x, floor(e.Factors[k].Recovered))
 		}
 		plot.Series = append(plot.Series, report.Estimates(display(e.Name), nil, x))
 	}
@@ -45,9 +50,13 @@ func (p *page) factorSection() *report.Section {
 	}
 	return &report.Section{Heading: "What came back",
 		Prose: "The scenes are drawn from known numbers. One regressor, fitted on real images, reads them off the painted pictures; what it " +
-			"reads off the images themselves is its ceiling. A factor above `label only` came through the logits.",
+			"reads off the images themselves is its ceiling. A factor above `label only` came through the logits. Factors that it cannot read off " +
+			"the images themselves are left out.",
 		Plots: []report.Plot{plot}}
 }
+
+// legible is the R² on real images from which on a factor is shown: below it the regressor is blind to it.
+const legible = 0.1
 
 // floor keeps an R² from running off the plot: below −½ a reading is worse than useless, whatever its value.
 func floor(e metrics.Estimate) metrics.Estimate {

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"afterimage/gan"
+	"afterimage/gan/shipped"
+	"afterimage/gan/study"
+	"afterimage/tensor"
+)
+
+// openInverter opens a run directory, a folder of weights, or weights that are part of the program
+// ("shipped:scenes-robust").
+func openInverter(s *tensor.Scope, path string) (*gan.Inverter, error) {
+	if name, ok := strings.CutPrefix(path, shipped.Prefix); ok {
+		return shipped.Open(s, name)
+	}
+	return gan.OpenInverter(s, path)
+}
+
+type demoCmd struct {
+	Out     string `help:"Folder for the pages." default:"runs/demo" placeholder:"DIR"`
+	Shipped bool   `help:"Only show the shipped weights; train nothing."`
+}
+
+// Help says what the demonstration does and how long it takes.
+func (demoCmd) Help() string {
+	return `Two pages: first, within seconds, what the two shipped classifiers let through of drawn
+scenes; then the same study once more from scratch, training included. Started again, an
+unfinished study goes on where it was.
+
+Examples:
+  afterimage demo
+  afterimage demo --shipped --out /tmp/look`
+}
+
+// Run makes both pages.
+func (c *demoCmd) Run(e *env) error {
+	s, err := study.Load("scenes-quick")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "1. The shipped weights: a page within about %s.\n", seconds(shippedBudget))
+	if !c.Shipped {
+		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two cores.\n", seconds(s.Budget()))
+	}
+	start := time.Now()
+	page := filepath.Join(c.Out, "shipped.html")
+	if err := e.shippedPage(page); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "\n%s after %s. Open it in a browser: on the left what a classifier saw,\nbeside it what its ten logits let through.\n\n",
+		page, time.Since(start).Round(100*time.Millisecond))
+	if c.Shipped {
+		return nil
+	}
+	dir := filepath.Join(c.Out, "study")
+	if _, err := e.study(s, dir, "data", "afterimage demo"); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "\n%s: the same page, made from nothing in %s.\n", filepath.Join(dir, study.ReportFile), time.Since(start).Round(time.Second))
+	return nil
+}
+
+// shippedBudget is what the first page takes on two cores, in seconds, measured.
+const shippedBudget = 10
+
+// shippedPage writes the page of the shipped weights.
+func (e *env) shippedPage(path string) error {
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	var names []string
+	for _, n := range shipped.Names() {
+		names = append(names, strings.TrimPrefix(n, "scenes-")+"-logits")
+	}
+	page, _, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene", Dataset: "scenes", Open: shipped.Open,
+		Inverters: shipped.Names(), Names: names, Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: facts(b),
+		Command: "afterimage demo --shipped"})
+	if err != nil {
+		return err
+	}
+	return page.WriteFile(path)
+}
