@@ -44,6 +44,8 @@ func archs() []arch {
 	list := []arch{
 		{name: "lenet5", size: 32, channels: 1, classes: 10, build: newLeNet, smallest: 32},
 		{name: "convnet-mnist", size: 28, channels: 1, classes: 10, build: newConvNet, smallest: 4},
+		{name: "squeezenet1_1", size: 224, channels: 3, classes: 1000, build: newSqueezeNet,
+			smallest: SqueezeSmallest},
 		{name: "resnet2b", size: 32, channels: 3, classes: 10, build: newResNet2b, smallest: 4},
 		{name: "preactresnet18", size: 32, channels: 3, classes: 10, build: preact18(false),
 			smallest: 8},
@@ -92,6 +94,7 @@ func List() []string {
 //	resnet18, 34, 50, 101, 152         torchvision's
 //	resnet18-cifar … 34, 50, 101, 152  the same stages behind a 3×3 stem
 //	preactresnet18, preactresnet18-bn  pre-activation, without and with a last normalisation
+//	squeezenet1_1                      torchvision's
 //	resnet2b                           VNN-COMP 2021's small network without normalisation
 //	lenet5, convnet-mnist              greyscale digits
 type Classifier struct {
@@ -184,8 +187,8 @@ func (m *Classifier) MACs() int { return m.net.macs(m.opts.InputSize, m.opts.Inp
 func (m *Classifier) FeatureDim() int {
 	width := 0
 	for _, p := range m.Params() {
-		if len(p.Shape) == 2 { // linear weights [out in]; the last one is the head
-			width = p.Shape[1]
+		if len(p.Shape) >= 2 { // weights [out in] or OHWI; the last one is the head
+			width = p.Shape[len(p.Shape)-1]
 		}
 	}
 	return width
