@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"afterimage/nn/checkpoint"
+	"afterimage/nn/train"
+	"afterimage/tensor"
+)
+
+// TestRunInUse: a run that another process writes to cannot be resumed.
+func TestRunInUse(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("runs are locked on Linux only")
+	}
+	r, err := train.Create(filepath.Join(t.TempDir(), "run"), train.ClassifierConfig{Kind: "classifier", Arch: "resnet8", Dataset: "scenes",
+		TrainImages: 16, Epochs: 1, Batch: 4, LR: 0.1, Schedule: "constant"}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	code, out, errOut := call("train", "classifier", "--resume", r.Dir)
+	checkMessage(t, badCase{"a run in use", nil, []string{"in use by another process"}}, out, errOut)
+	if code != exitUsage {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestNaNFromTheCommandLine: exit code 1, one line, and a checkpoint that loads.
+func TestNaNFromTheCommandLine(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	code, out, errOut := call(tinyClassifier("--lr", "1e25", "--schedule", "constant", "--save-every", "1", "--out", dir)...)
+	checkMessage(t, badCase{"NaN", nil, []string{"step 2", "conv1.weight", "the checkpoint of step 1 is intact"}}, out, errOut)
+	if code != exitOther {
+		t.Errorf("exit code %d, expected %d", code, exitOther)
+	}
+	if _, err := checkpoint.Open(filepath.Join(dir, train.CheckpointDir, train.LatestFile)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOtherKernelsOnResume: a resume on another instruction set says so and goes on.
+func TestOtherKernelsOnResume(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	mustCall(t, tinyClassifier("--out", dir)...)
+	code, _, errOut := call("train", "classifier", "--resume", dir)
+	if code != exitOK || strings.Contains(errOut, "warning") {
+		t.Errorf("the same kernels: exit code %d: %s", code, errOut)
+	}
+	record := filepath.Join(dir, train.EnvironmentFile)
+	raw := read(t, record)
+	write(t, record, append(raw, []byte(strings.Replace(lastLine(raw), "\"kernels\":\"gemm ", "\"kernels\":\"gemm other-", 1)+"\n")...))
+	code, _, errOut = call("train", "classifier", "--resume", dir)
+	if code != exitOK || !strings.Contains(errOut, "warning: this run was computed with gemm other-") {
+		t.Errorf("other kernels: exit code %d: %s", code, errOut)
+	}
+	if n := strings.Count(string(read(t, record)), "\n"); n != 4 {
+		t.Errorf("the record has %d lines: expected three starts and the one of this test", n)
+	}
+}
+
+func lastLine(raw []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return lines[len(lines)-1]
+}
+
+func TestExitCodes(t *testing.T) {
+	for code, errs := range map[int][]error{
+		exitOther: {fmt.Errorf("x: %w", syscall.ENOSPC), syscall.EIO, train.ErrStopped, fmt.Errorf("x: %w", train.ErrDiverged)},
+		exitUsage: {errors.New("x"), syscall.ENOENT, &os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"}},
+	} {
+		for _, err := range errs {
+			if got := exitCode(err); got != code {
+				t.Errorf("%v gives %d, expected %d", err, got, code)
+			}
+		}
+	}
+}
