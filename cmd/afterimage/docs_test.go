@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,32 +24,25 @@ var docPage = []*regexp.Regexp{
 // without doc.go, and on a doc.go that leaves out what docPage asks for. A program's comment may
 // stand in any of its files.
 func TestExportsAreDocumented(t *testing.T) {
-	const root = "../.."
 	hasDoc, packages := map[string]bool{}, map[string]bool{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	goFiles(t, func(path string, text []byte) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
 		}
-		if d.IsDir() && (d.Name() == "asmgen" || d.Name() == ".git" || d.Name() == "runs") {
-			return filepath.SkipDir
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		dir := filepath.Dir(path)
+		dir, name := filepath.Split(path)
 		packages[dir] = true
-		hasDoc[dir] = hasDoc[dir] || d.Name() == "doc.go"
+		hasDoc[dir] = hasDoc[dir] || name == "doc.go"
 		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		f, err := parser.ParseFile(fset, path, text, parser.ParseComments)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
 		if f.Name.Name == "main" {
 			hasDoc[dir] = hasDoc[dir] || f.Doc != nil
-			return nil // nothing of a program is importable
+			return // nothing of a program is importable
 		}
 		for _, r := range docPage {
-			if d.Name() == "doc.go" && !r.MatchString(f.Doc.Text()) {
+			if name == "doc.go" && !r.MatchString(f.Doc.Text()) {
 				t.Errorf("%s says nothing that matches %q", path, r)
 			}
 		}
@@ -57,11 +51,7 @@ func TestExportsAreDocumented(t *testing.T) {
 				t.Errorf("%s: %s is exported without a doc comment", fset.Position(decl.Pos()), name)
 			}
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for dir := range packages {
 		if !hasDoc[dir] {
 			t.Errorf("%s has no doc.go", dir)
@@ -109,4 +99,33 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	}
 	id, ok := t.(*ast.Ident)
 	return ok && id.IsExported()
+}
+
+// goFiles calls f with every Go file of the module, by its path from the module's root.
+func goFiles(t *testing.T, f func(path string, text []byte)) {
+	t.Helper()
+	const root = "../.."
+	files := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "asmgen" || d.Name() == ".git" || d.Name() == "runs") {
+			return filepath.SkipDir // asmgen is a module of its own
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		files++
+		f(filepath.ToSlash(rel), text)
+		return err
+	})
+	if err != nil || files == 0 {
+		t.Fatalf("walked %d files: %v", files, err)
+	}
 }
