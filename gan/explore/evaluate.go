@@ -12,17 +12,20 @@ import (
 
 // Options say what Evaluate measures. Zero counts mean the defaults.
 type Options struct {
-	Name        string       // of the inverter, for the report
-	Images      int          // the first so many test images are reconstructed; 0: 2,000
-	Draws       int          // noise draws; 0: 1. With 2 or more, their mean picture and the noise's share too
-	Gallery     int          // rivals come from the first so many test images; 0: all
-	TrueClass   bool         // rivals share the image's true class instead of the classifier's verdict (pilot protocol)
-	Seed        uint64       // of noise, of the other images and of the bootstrap
-	Train       data.Dataset // training images, for class means and the factor regressor; nil: neither
-	TrainImages int          // so many of them; 0: 5,000
-	Independent Network      // another classifier, never the inverted one; nil: none
-	Space       string       // what its features are called in the report
-	Control     Painter      // the label-conditioned inverter; nil: none
+	Name   string // of the inverter, for the report
+	Images int    // the first so many test images are reconstructed; 0: 2,000
+	// noise draws; 0: 1. With 2 or more, their mean picture and the noise's share too
+	Draws   int
+	Gallery int // rivals come from the first so many test images; 0: all
+	// rivals share the image's true class instead of the classifier's verdict (pilot protocol)
+	TrueClass bool
+	Seed      uint64 // of noise, of the other images and of the bootstrap
+	// training images, for class means and the factor regressor; nil: neither
+	Train       data.Dataset
+	TrainImages int     // so many of them; 0: 5,000
+	Independent Network // another classifier, never the inverted one; nil: none
+	Space       string  // what its features are called in the report
+	Control     Painter // the label-conditioned inverter; nil: none
 }
 
 func (o Options) withDefaults(test data.Dataset) Options {
@@ -47,20 +50,21 @@ type Evaluation struct {
 	Dataset  string  `json:"dataset"`
 	Images   int     `json:"images"`             // test images 0 to Images−1
 	Gallery  int     `json:"gallery"`            // test images that rivals come from
-	Protocol string  `json:"protocol"`           // whose class the rivals share: "predicted class" or "true class"
+	Protocol string  `json:"protocol"`           // "predicted class" or "true class" is what rivals share
 	Rivals   float64 `json:"rivals"`             // mean number of them
 	Unranked int     `json:"unranked,omitempty"` // images without any
 	Seed     uint64  `json:"seed"`
 	Draws    int     `json:"draws"`
 	Space    string  `json:"independent,omitempty"`
 
-	Accuracy  metrics.Estimate `json:"classifier_accuracy"` // on these images
-	OneDraw   *Scores          `json:"one_draw"`
-	MeanDraw  *Scores          `json:"mean_picture,omitempty"` // the mean picture of all draws
-	Noise     *NoiseShare      `json:"noise,omitempty"`
-	Controls  []*Scores        `json:"controls"`
-	OverLabel []Difference     `json:"minus_label_control,omitempty"` // one draw, this inverter − the label control
-	Factors   []FactorScore    `json:"factors,omitempty"`
+	Accuracy metrics.Estimate `json:"classifier_accuracy"` // on these images
+	OneDraw  *Scores          `json:"one_draw"`
+	MeanDraw *Scores          `json:"mean_picture,omitempty"` // the mean picture of all draws
+	Noise    *NoiseShare      `json:"noise,omitempty"`
+	Controls []*Scores        `json:"controls"`
+	// one draw, this inverter − the label control
+	OverLabel []Difference  `json:"minus_label_control,omitempty"`
+	Factors   []FactorScore `json:"factors,omitempty"`
 }
 
 // The names of the controls.
@@ -88,8 +92,8 @@ type NoiseShare struct {
 }
 
 // Evaluate reconstructs the first test images from the classifier's answers and measures how much
-// of them came back: PSNR, SSIM, 8×8 error, retrieval among the other test images of the same class,
-// agreement and logit distance, beside the controls; with several draws also of their mean
+// of them came back: PSNR, SSIM, 8×8 error, retrieval among the other test images of the same
+// class, agreement and logit distance, beside the controls; with several draws also of their mean
 // picture, and the noise's share; on images with known factors, which of them came back.
 //
 // It returns an error if the images' size does not allow the measures; it panics with
@@ -98,7 +102,8 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 	o = o.withDefaults(test)
 	h, w, c := test.Size()
 	if h%16 != 0 || w%16 != 0 || c != 3 {
-		return nil, fmt.Errorf("explore: Evaluate: %s has images of %dx%dx%d: expected sides divisible by 16 and 3 channels",
+		return nil, fmt.Errorf("explore: Evaluate: %s has images of %dx%dx%d: expected sides "+
+			"divisible by 16 and 3 channels",
 			test.Name(), h, w, c)
 	}
 	if o.Images < 2 {
@@ -111,7 +116,8 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 		return nil, err
 	}
 	if o.Draws > 1 {
-		if e.MeanDraw, err = j.score(fmt.Sprintf("%s, mean of %d", o.Name, o.Draws), mean); err != nil {
+		if e.MeanDraw, err = j.score(fmt.Sprintf("%s, mean of %d", o.Name, o.Draws),
+			mean); err != nil {
 			return nil, err
 		}
 		e.Noise = j.noise(draws.small)
@@ -128,7 +134,8 @@ func convene(p Painter, test data.Dataset, o Options) (*jury, *Evaluation) {
 	j.truth, _ = Load(test, 0, o.Images)
 	j.answer = p.Ask(j.truth)
 	j.gallery = survey(test, o.Gallery, p, o.Independent)
-	e := &Evaluation{Name: o.Name, Dataset: test.Name(), Images: o.Images, Gallery: o.Gallery, Seed: o.Seed, Draws: o.Draws,
+	e := &Evaluation{Name: o.Name, Dataset: test.Name(), Images: o.Images, Gallery: o.Gallery,
+		Seed: o.Seed, Draws: o.Draws,
 		Protocol: "predicted class", Space: o.Space}
 	class := j.gallery.predicts
 	if o.TrueClass {
@@ -215,11 +222,13 @@ func (e *Evaluation) control(j *jury, test data.Dataset, o Options) error {
 	var pictures []metrics.Images
 	var names []string
 	if o.Train != nil {
-		pictures, names = append(pictures, classMeans(o.Train, o.TrainImages, class)), append(names, ControlMean)
+		pictures, names = append(pictures, classMeans(o.Train, o.TrainImages, class)), append(names,
+			ControlMean)
 	}
 	pictures, names = append(pictures, otherImages(j, test, o)), append(names, ControlOther)
 	if o.Control != nil {
-		pictures, names = append(pictures, o.Control.Paint(j.answer, Noise{o.Seed, 0})), append(names, ControlLabel)
+		pictures, names = append(pictures, o.Control.Paint(j.answer, Noise{o.Seed, 0})),
+			append(names, ControlLabel)
 	}
 	for i, m := range pictures {
 		s, err := j.score(names[i], m)
@@ -235,8 +244,8 @@ func (e *Evaluation) control(j *jury, test data.Dataset, o Options) error {
 	return nil
 }
 
-// classMeans returns, for each wanted class, the mean of its images among the first n of ds; the mean
-// of all stands in for a class without any.
+// classMeans returns, for each wanted class, the mean of its images among the first n of ds; the
+// mean of all stands in for a class without any.
 func classMeans(ds data.Dataset, n int, want []int32) metrics.Images {
 	h, w, c := ds.Size()
 	size := h * w * c
@@ -268,8 +277,8 @@ func classMeans(ds data.Dataset, n int, want []int32) metrics.Images {
 	return metrics.NewImages(len(want), h, w, c, metrics.Unit, out)
 }
 
-// otherImages returns, for each query, another gallery image of its class, drawn by the seed; an image
-// alone in its class stands for itself's neighbour in the gallery.
+// otherImages returns, for each query, another gallery image of its class, drawn by the seed; an
+// image alone in its class stands for itself's neighbour in the gallery.
 func otherImages(j *jury, test data.Dataset, o Options) metrics.Images {
 	members := map[int32][]int{}
 	for i, c := range j.lineup.GalleryClass {

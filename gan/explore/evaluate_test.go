@@ -17,17 +17,22 @@ const rounding = 1e-4
 
 func TestThePainterOfTheTruthIsPerfect(t *testing.T) {
 	ds := fakeSet(t, 80)
-	e, err := Evaluate(oracle(ds), ds, Options{Name: "oracle", Images: 60, Draws: 3, Seed: 1, Train: ds,
+	e, err := Evaluate(oracle(ds), ds, Options{Name: "oracle", Images: 60, Draws: 3, Seed: 1,
+		Train:       ds,
 		Independent: seer{}, Space: "8×8 means", Control: averagePainter(ds)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := e.OneDraw
 	for name, got := range map[string][2]float64{
-		"retrieval": {s.Retrieval.Median.Value, 0}, "by feature": {s.ByFeature.Mean.Value, 0}, "mse8": {s.MSE8.Value, 0},
-		"ssim": {s.SSIM.Value, 1}, "agreement": {s.Agreement.Value, 1}, "elsewhere": {s.Elsewhere.Value, 1},
-		"logits": {s.Logits.Value, 0}, "noise": {e.Noise.Ratio.Value, 0}, "frechet": {s.Frechet.Value, 0},
-		"mean picture": {e.MeanDraw.Retrieval.Median.Value, 0}, "accuracy": {e.Accuracy.Value, 1}, "rivals": {e.Rivals, 19},
+		"retrieval": {s.Retrieval.Median.Value, 0}, "by feature": {s.ByFeature.Mean.Value, 0},
+		"mse8": {s.MSE8.Value, 0},
+		"ssim": {s.SSIM.Value, 1}, "agreement": {s.Agreement.Value, 1},
+		"elsewhere": {s.Elsewhere.Value, 1},
+		"logits":    {s.Logits.Value, 0}, "noise": {e.Noise.Ratio.Value, 0},
+		"frechet":      {s.Frechet.Value, 0},
+		"mean picture": {e.MeanDraw.Retrieval.Median.Value, 0}, "accuracy": {e.Accuracy.Value, 1},
+		"rivals": {e.Rivals, 19},
 	} {
 		if !near(got[0], got[1], rounding) {
 			t.Errorf("%s is %v, want %v", name, got[0], got[1])
@@ -43,11 +48,13 @@ func TestThePainterOfTheTruthIsPerfect(t *testing.T) {
 	}
 }
 
-// The ranks of all members of a class by distance to one picture are 0, 1, …, m−1: their mean is 50 %.
+// The ranks of all members of a class by distance to one picture are 0, 1, …, m−1: their mean is 50
+// %.
 func TestTheClassMeanIsChance(t *testing.T) {
 	ds := fakeSet(t, 80)
 	for _, trueClass := range []bool{false, true} {
-		e, err := Evaluate(averagePainter(ds), ds, Options{Images: 80, Seed: 1, Train: ds, TrueClass: trueClass})
+		e, err := Evaluate(averagePainter(ds), ds, Options{Images: 80, Seed: 1, Train: ds,
+			TrueClass: trueClass})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,13 +77,15 @@ func TestTheClassMeanIsChance(t *testing.T) {
 func TestProtocolsDifferWhereTheClassifierErrs(t *testing.T) {
 	ds := fakeSet(t, 40, 0, 4, 8)
 	by := func(trueClass bool) *Evaluation {
-		e, err := Evaluate(averagePainter(ds), ds, Options{Images: 40, Seed: 1, TrueClass: trueClass})
+		e, err := Evaluate(averagePainter(ds), ds, Options{Images: 40, Seed: 1,
+			TrueClass: trueClass})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return e
 	}
-	if e := by(false); !near(e.Rivals, 9, 1e-9) || e.Protocol != "predicted class" || !near(e.Accuracy.Value, 37.0/40, 1e-9) {
+	if e := by(false); !near(e.Rivals, 9, 1e-9) || e.Protocol != "predicted class" ||
+		!near(e.Accuracy.Value, 37.0/40, 1e-9) {
 		t.Errorf("predicted: %v rivals, %q, accuracy %v", e.Rivals, e.Protocol, e.Accuracy.Value)
 	}
 	if e := by(true); near(e.Rivals, 9, 1e-9) || e.Protocol != "true class" {
@@ -155,8 +164,10 @@ func TestFactors(t *testing.T) {
 }
 
 func TestWholeFactors(t *testing.T) {
-	got := wholeFactors([]string{"position.x", "position.y", "size", "light.sin", "light.cos", "light.brightness"})
-	want := []wholeFactor{{"position", []int{0, 1}}, {"size", []int{2}}, {"light", []int{3, 4}}, {"light.brightness", []int{5}}}
+	got := wholeFactors([]string{"position.x", "position.y", "size", "light.sin", "light.cos",
+		"light.brightness"})
+	want := []wholeFactor{{"position", []int{0, 1}}, {"size", []int{2}}, {"light", []int{3, 4}},
+		{"light.brightness", []int{5}}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(wholeFactor{})); diff != "" {
 		t.Error(diff)
 	}
@@ -178,7 +189,8 @@ func TestEvaluateRefuses(t *testing.T) {
 	if _, err := Evaluate(oracle(ds), ds, Options{Images: 1}); err == nil {
 		t.Error("one image was accepted")
 	}
-	small, err := data.NewMemory("small", nil, 8, 8, 3, make([]uint8, 4*8*8*3), []int32{-1, -1, -1, -1})
+	small, err := data.NewMemory("small", nil, 8, 8, 3, make([]uint8, 4*8*8*3), []int32{-1, -1, -1,
+		-1})
 	if err != nil {
 		t.Fatal(err)
 	}

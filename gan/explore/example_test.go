@@ -10,7 +10,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// brightness is a classifier of one rule, bright or dark, whose inverter paints grey of that brightness.
+// brightness is a classifier of one rule, bright or dark, whose inverter paints grey of that
+// brightness.
 type brightness struct{}
 
 func (brightness) Ask(m metrics.Images) explore.Answer {

@@ -41,12 +41,14 @@ type Result struct {
 
 // A Stat is one number of a result.
 type Stat struct {
-	Name     string           `json:"name"`
-	Unit     string           `json:"unit,omitempty"`
-	Better   string           `json:"better,omitempty"` // "lower", "higher" or nothing
-	Ratio    bool             `json:"ratio,omitempty"`  // to be compared by ratio instead of difference
+	Name   string `json:"name"`
+	Unit   string `json:"unit,omitempty"`
+	Better string `json:"better,omitempty"` // "lower", "higher" or nothing
+	// to be compared by ratio instead of difference
+	Ratio    bool             `json:"ratio,omitempty"`
 	Estimate metrics.Estimate `json:"estimate"`
-	Values   Values           `json:"per_image,omitempty"` // where images of several subjects may be paired
+	// where images of several subjects may be paired
+	Values Values `json:"per_image,omitempty"`
 }
 
 // A Curve is a statistic over the levels of a manipulation.
@@ -96,7 +98,8 @@ func Find(name string) (Experiment, error) {
 			return e, nil
 		}
 	}
-	return Experiment{}, fmt.Errorf("explore: no experiment %q: expected one of %s", name, strings.Join(Names(), ", "))
+	return Experiment{}, fmt.Errorf("explore: no experiment %q: expected one of %s", name,
+		strings.Join(Names(), ", "))
 }
 
 // Run makes the experiment called name. It returns an error if there is no such experiment or the
@@ -144,17 +147,22 @@ func prepare(e Experiment, s Subject) (*lab, error) {
 	l.Images = min(l.Images, s.Test.Len())
 	l.Pictures = min(l.Pictures, l.Images)
 	if l.Images < 4 || l.Draws < 2 {
-		return nil, fmt.Errorf("explore: %s: %d images, %d draws: expected at least 4 and 2", e.Name, l.Images, l.Draws)
+		return nil, fmt.Errorf("explore: %s: %d images, %d draws: expected at least 4 and 2",
+			e.Name, l.Images, l.Draws)
 	}
 	if h, w, _ := s.Test.Size(); h%metrics.Grid != 0 || w%metrics.Grid != 0 {
-		return nil, fmt.Errorf("explore: %s: images of %dx%d: expected sides divisible by %d", e.Name, h, w, metrics.Grid)
+		return nil, fmt.Errorf("explore: %s: images of %dx%d: expected sides divisible by %d",
+			e.Name, h, w, metrics.Grid)
 	}
 	l.images, l.labels = Load(s.Test, 0, l.Images)
 	l.answer = s.Network.Ask(l.images)
 	return l, nil
 }
 
-func (l *lab) key(name string) tensor.Key { return tensor.NewKey(l.Seed, "explore/bootstrap/"+name) }
+func (l *lab) key(name string) tensor.Key {
+	return tensor.NewKey(l.Seed,
+		"explore/bootstrap/"+name)
+}
 
 // stat returns the mean of values, one for each image, as a Stat that can be paired.
 func (l *lab) stat(name, unit, better string, values []float64) Stat {
@@ -193,8 +201,9 @@ func average(x []float64) float64 {
 	return sum / float64(len(x))
 }
 
-// content measures how far the content of pictures a and b is apart, for each image: by 8×8 means, and, with an
-// independent network, by its features, in units of the mean squared distance between two real images.
+// content measures how far the content of pictures a and b is apart, for each image: by 8×8 means,
+// and, with an independent network, by its features, in units of the mean squared distance between
+// two real images.
 type content struct {
 	lab  *lab
 	unit float64
@@ -217,8 +226,8 @@ func (l *lab) content() content {
 	return content{l, total}
 }
 
-// features returns what byFeatures compares, so that a fixed side is asked about once; nil without an
-// independent network.
+// features returns what byFeatures compares, so that a fixed side is asked about once; nil without
+// an independent network.
 func (c content) features(m metrics.Images) *mat.Dense {
 	if c.lab.Independent == nil {
 		return nil

@@ -42,7 +42,8 @@ func stat(t *testing.T, r *Result, name string) Stat {
 func TestNoiseOfAPainterThatIgnoresIt(t *testing.T) {
 	ds := fakeSet(t, 24)
 	r := run(t, "noise", Subject{Name: "oracle", Network: oracle(ds), Test: ds, Draws: 3})
-	for _, name := range []string{"noise variance, 8×8 means", "noise variance, pixels", "logit error"} {
+	for _, name := range []string{"noise variance, 8×8 means", "noise variance, pixels",
+		"logit error"} {
 		if v := stat(t, r, name).Estimate.Value; !near(v, 0, 1e-12) {
 			t.Errorf("%s is %v", name, v)
 		}
@@ -98,7 +99,8 @@ func TestShiftSlopeOfKnownContrast(t *testing.T) {
 // Scaling that changes the contrast alone leaves no content distance.
 func TestScaleOfContrastAloneKeepsContent(t *testing.T) {
 	ds := fakeSet(t, 12)
-	r := run(t, "scale", Subject{Network: fakePainter{paint: stripes}, Test: ds, Independent: seer{}})
+	r := run(t, "scale", Subject{Network: fakePainter{paint: stripes}, Test: ds,
+		Independent: seer{}})
 	for _, s := range r.Stats {
 		if strings.HasPrefix(s.Name, "content distance at ×2") && s.Estimate.Value > 1e-9 {
 			t.Errorf("%s is %v", s.Name, s.Estimate.Value)
@@ -113,15 +115,18 @@ func TestScaleOfContrastAloneKeepsContent(t *testing.T) {
 // four times as far in squared distance, and noise in std units is smaller by the spread.
 func TestPerturbGrowsWithTheNoise(t *testing.T) {
 	ds := fakeSet(t, 40)
-	r := run(t, "perturb", Subject{Network: fakePainter{paint: func(a Answer, _ Noise) metrics.Images {
+	r := run(t, "perturb", Subject{Network: fakePainter{paint: func(a Answer,
+		_ Noise) metrics.Images {
 		n, _ := a.Logits.Dims()
-		m := metrics.NewImages(n, fakeSide, fakeSide, 3, metrics.Unit, make([]float32, n*fakeSide*fakeSide*3))
+		m := metrics.NewImages(n, fakeSide, fakeSide, 3, metrics.Unit, make([]float32,
+			n*fakeSide*fakeSide*3))
 		for i := range m.Pix {
 			m.Pix[i] = float32(0.5 + 0.01*a.Logits.At(i/m.Size(), 0))
 		}
 		return m
 	}}, Test: ds})
-	one, two := stat(t, r, "8×8 distance at 1 absolute").Estimate.Value, stat(t, r, "8×8 distance at 2 absolute").Estimate.Value
+	one, two := stat(t, r, "8×8 distance at 1 absolute").Estimate.Value, stat(t, r,
+		"8×8 distance at 2 absolute").Estimate.Value
 	if one < 0.3e-4 || one > 3e-4 {
 		t.Errorf("distance at 1 is %v, expected about 0.01² = 1e-4", one)
 	}
@@ -142,7 +147,8 @@ func TestMisclassifiedOfTheTruth(t *testing.T) {
 	if e := stat(t, r, "8×8 error, wrong − right").Estimate; !near(e.Value, 0, 1e-12) || e.N != 3 {
 		t.Errorf("gap %v over %d", e.Value, e.N)
 	}
-	if e := stat(t, r, "8×8 error, wrong − other image of the predicted class").Estimate; !(e.Value < 0) {
+	if e := stat(t, r,
+		"8×8 error, wrong − other image of the predicted class").Estimate; !(e.Value < 0) {
 		t.Errorf("the truth is no nearer than another image: %v", e.Value)
 	}
 	if r.Sheet == nil || r.Sheet.Columns[0] != "c→b" {
@@ -163,12 +169,14 @@ func TestMatchingIsByClassAndConfidence(t *testing.T) {
 	}
 }
 
-// Features that are the 8×8 means themselves explain everything, the label the class's quarter alone.
+// Features that are the 8×8 means themselves explain everything, the label the class's quarter
+// alone.
 func TestProbeOfKnownCodes(t *testing.T) {
 	ds := fakeSet(t, 600)
 	test := fakeSet(t, 60)
 	r := run(t, "probe", Subject{Network: seer{}, Test: test, Train: ds})
-	label, features := stat(t, r, "R², label").Estimate.Value, stat(t, r, "R², features").Estimate.Value
+	label, features := stat(t, r, "R², label").Estimate.Value, stat(t, r,
+		"R², features").Estimate.Value
 	if features < 0.99 || label > 0.5 {
 		t.Errorf("R² %v from label, %v from the means themselves", label, features)
 	}
@@ -200,10 +208,12 @@ func TestMatchGivesMeanAndSpread(t *testing.T) {
 
 func TestCompareIsPaired(t *testing.T) {
 	mk := func(v ...float64) *Result {
-		return &Result{Stats: []Stat{{Name: "x", Values: v}, {Name: "y", Values: v, Ratio: true}, {Name: "z"}}}
+		return &Result{Stats: []Stat{{Name: "x", Values: v}, {Name: "y", Values: v, Ratio: true},
+			{Name: "z"}}}
 	}
 	got := Compare(mk(2, 4, math.NaN(), 6), mk(1, 2, 9, 3), 1)
-	if len(got) != 2 || got[0].Estimate.Value != 2 || got[1].Estimate.Value != 2 || got[1].Unit != "ratio" || got[0].Estimate.N != 3 {
+	if len(got) != 2 || got[0].Estimate.Value != 2 || got[1].Estimate.Value != 2 ||
+		got[1].Unit != "ratio" || got[0].Estimate.N != 3 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -211,7 +221,8 @@ func TestCompareIsPaired(t *testing.T) {
 func TestResultsAreReadBack(t *testing.T) {
 	dir := t.TempDir()
 	ds := fakeSet(t, 12)
-	r := run(t, "shift", Subject{Name: "grey", Network: fakePainter{paint: stripes}, Test: ds, Pictures: 3})
+	r := run(t, "shift", Subject{Name: "grey", Network: fakePainter{paint: stripes}, Test: ds,
+		Pictures: 3})
 	if err := r.Save(dir); err != nil {
 		t.Fatal(err)
 	}

@@ -11,10 +11,12 @@ import (
 )
 
 // A FactorScore says how well a factor of the scene can be read off the pictures, as R² over the
-// test images; 0 is as good as its mean. Parts of one factor (sine and cosine, x and y) count together.
+// test images; 0 is as good as its mean. Parts of one factor (sine and cosine, x and y) count
+// together.
 type FactorScore struct {
-	Name      string            `json:"name"`
-	Real      metrics.Estimate  `json:"real"`                 // from the true images: the ceiling of this regressor
+	Name string `json:"name"`
+	// from the true images: the ceiling of this regressor
+	Real      metrics.Estimate  `json:"real"`
 	Recovered metrics.Estimate  `json:"recovered"`            // from the reconstructions, one draw
 	Label     *metrics.Estimate `json:"label_only,omitempty"` // from the label control's pictures
 }
@@ -28,7 +30,8 @@ func (e *Evaluation) factors(j *jury, test data.Dataset, o Options, recon metric
 	}
 	m, _ := Load(train, 0, o.TrainImages)
 	names := known.FactorNames()
-	r, err := metrics.FitFactors(m, factorRows(train, o.TrainImages), names, tensor.NewKey(o.Seed, "explore/factors"))
+	r, err := metrics.FitFactors(m, factorRows(train, o.TrainImages), names, tensor.NewKey(o.Seed,
+		"explore/factors"))
 	if err != nil {
 		return err
 	}
@@ -85,8 +88,8 @@ func wholeFactors(names []string) []wholeFactor {
 	return out
 }
 
-// pooledR2 returns 1 − Σ SSE/Σ SST over the given columns with its interval; the mean that SST is about
-// is the sample's.
+// pooledR2 returns 1 − Σ SSE/Σ SST over the given columns with its interval; the mean that SST is
+// about is the sample's.
 func pooledR2(pred, y *mat.Dense, columns []int, key tensor.Key) metrics.Estimate {
 	n, _ := y.Dims()
 	mean := make([]float64, len(columns))

@@ -15,8 +15,8 @@ const (
 	fakeSide    = 16
 )
 
-// fakeSet returns n images of random 2×2 blocks whose upper left 8×8 quarter tells the class: image i is
-// of class i mod 4. The labels of the images in wrong are one too high.
+// fakeSet returns n images of random 2×2 blocks whose upper left 8×8 quarter tells the class: image
+// i is of class i mod 4. The labels of the images in wrong are one too high.
 func fakeSet(t testing.TB, n int, wrong ...int) data.Dataset {
 	t.Helper()
 	rng := tensor.NewRNG(tensor.NewKey(7, "test/images"), 0)
@@ -41,7 +41,8 @@ func fakeSet(t testing.TB, n int, wrong ...int) data.Dataset {
 	for _, i := range wrong {
 		labels[i] = (labels[i] + 1) % fakeClasses
 	}
-	m, err := data.NewMemory("fake", []string{"a", "b", "c", "d"}, fakeSide, fakeSide, 3, pix, labels)
+	m, err := data.NewMemory("fake", []string{"a", "b", "c", "d"}, fakeSide, fakeSide, 3, pix,
+		labels)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,8 @@ func survey(ds data.Dataset, n int, net, other Network) gallery {
 	return g
 }
 
-// askAll asks a network about the first n images of ds and returns their 8×8 means with its answers.
+// askAll asks a network about the first n images of ds and returns their 8×8 means with its
+// answers.
 func askAll(ds data.Dataset, n int, net Network) (*mat.Dense, Answer, []int32) {
 	var blocks, logits, features []*mat.Dense
 	var all []int32
@@ -62,7 +63,8 @@ func askAll(ds data.Dataset, n int, net Network) (*mat.Dense, Answer, []int32) {
 		m, labels := Load(ds, lo, min(lo+askChunk, n))
 		a := net.Ask(m)
 		blocks = append(blocks, metrics.BlockMeans(m, metrics.Grid))
-		logits, features, all = append(logits, a.Logits), append(features, a.Features), append(all, labels...)
+		logits, features, all = append(logits, a.Logits), append(features, a.Features), append(all,
+			labels...)
 	}
 	return stack(blocks), Answer{stack(logits), stack(features)}, all
 }

@@ -10,9 +10,10 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-const shiftText = "One constant is added to all logits, in units of their mean standard deviation over the images. " +
-	"Softmax, and so the class and its probability, does not change at all. **If the picture changes, the generator " +
-	"uses what softmax deletes.** The slopes are of RMS contrast and of mean gradient magnitude (sharpness) over the shift."
+const shiftText = "One constant is added to all logits, in units of their mean standard " +
+	"deviation over the images. Softmax, and so the class and its probability, does not change " +
+	"at all. **If the picture changes, the generator uses what softmax deletes.** The slopes are " +
+	"of RMS contrast and of mean gradient magnitude (sharpness) over the shift."
 
 // shift is experiment C7.
 func shift(l *lab) (*Result, error) {
@@ -30,9 +31,10 @@ func shift(l *lab) (*Result, error) {
 	return r, nil
 }
 
-const scaleText = "All logits are multiplied by a factor. The contrast slope is per doubling. **Content** is what is left " +
-	"after each colour channel of the picture was given the mean and the spread of the picture from the true logits: " +
-	"its distance says whether more than contrast changed."
+const scaleText = "All logits are multiplied by a factor. The contrast slope is per doubling. " +
+	"**Content** is what is left after each colour channel of the picture was given the mean and " +
+	"the spread of the picture from the true logits: its distance says whether more than " +
+	"contrast changed."
 
 // scale is experiment C8.
 func scale(l *lab) (*Result, error) {
@@ -49,7 +51,8 @@ func scale(l *lab) (*Result, error) {
 	base := columns[2]
 	c := l.content()
 	baseFeatures := c.features(base)
-	curve := Curve{Name: "content distance", XLabel: "factor on all logits", YLabel: "8×8 error after matching", LogX: true, X: factors}
+	curve := Curve{Name: "content distance", XLabel: "factor on all logits",
+		YLabel: "8×8 error after matching", LogX: true, X: factors}
 	for k, f := range factors {
 		m := match(columns[k], base)
 		s := l.stat(fmt.Sprintf("content distance at ×%g, 8×8", f), "", "", metrics.MSE8(m, base))
@@ -59,15 +62,18 @@ func scale(l *lab) (*Result, error) {
 		}
 		r.Stats = append(r.Stats, s)
 		if x := c.features(m); x != nil {
-			r.Stats = append(r.Stats, l.stat(fmt.Sprintf("content distance at ×%g, features", f), "", "", c.byFeatures(x, baseFeatures)))
+			r.Stats = append(r.Stats, l.stat(fmt.Sprintf("content distance at ×%g, features", f),
+				"", "", c.byFeatures(x, baseFeatures)))
 		}
 	}
 	r.Curves = append(r.Curves, curve)
 	return r, nil
 }
 
-// sweep measures contrast and sharpness at each level, and their slope over positions for each image.
-func (l *lab) sweep(levels, positions []float64, columns []metrics.Images, captions []string, xLabel string, logX bool) *Result {
+// sweep measures contrast and sharpness at each level, and their slope over positions for each
+// image.
+func (l *lab) sweep(levels, positions []float64, columns []metrics.Images, captions []string,
+	xLabel string, logX bool) *Result {
 	r := &Result{}
 	per := "per std"
 	if logX {
@@ -90,7 +96,8 @@ func (l *lab) sweep(levels, positions []float64, columns []metrics.Images, capti
 	for _, c := range columns {
 		shown = append(shown, c.Slice(0, l.Pictures))
 	}
-	r.Sheet = &report.Sheet{Columns: append([]string{"original"}, captions...), Rows: byImage(shown, l.Pictures)}
+	r.Sheet = &report.Sheet{Columns: append([]string{"original"}, captions...), Rows: byImage(shown,
+		l.Pictures)}
 	return r
 }
 
@@ -115,12 +122,12 @@ func affine(z *mat.Dense, a, b float64) *mat.Dense {
 	return out
 }
 
-// flat is the spread below which a channel counts as of one colour: a quarter of one of 256 levels. Its
-// pattern is rounding and is not blown up.
+// flat is the spread below which a channel counts as of one colour: a quarter of one of 256 levels.
+// Its pattern is rounding and is not blown up.
 const flat = 0.25 / 255
 
-// match returns m with the mean and standard deviation of each channel of each image made those of like, cut
-// to [0, 1]. A channel without any pattern gets the mean alone.
+// match returns m with the mean and standard deviation of each channel of each image made those of
+// like, cut to [0, 1]. A channel without any pattern gets the mean alone.
 func match(m, like metrics.Images) metrics.Images {
 	out := make([]float32, len(m.Pix))
 	size, c := m.Size(), m.C

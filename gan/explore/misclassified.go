@@ -12,10 +12,12 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-const misclassifiedText = "Images that the classifier gets wrong, painted from its logits. Each is compared with an image of the " +
-	"same true class that it gets right, the one with the nearest largest logit, so that neither the class nor the " +
-	"classifier's confidence explains a gap. **A gap near 0 says that a wrong answer holds as much of the image as a right one.** " +
-	"Against the control, another test image of the predicted class, a negative difference says that more than the wrong class came back."
+const misclassifiedText = "Images that the classifier gets wrong, painted from its logits. Each " +
+	"is compared with an image of the same true class that it gets right, the one with the " +
+	"nearest largest logit, so that neither the class nor the classifier's confidence explains a " +
+	"gap. **A gap near 0 says that a wrong answer holds as much of the image as a right one.** " +
+	"Against the control, another test image of the predicted class, a negative difference says " +
+	"that more than the wrong class came back."
 
 // misclassified is experiment C6.
 func misclassified(l *lab) (*Result, error) {
@@ -30,25 +32,32 @@ func misclassified(l *lab) (*Result, error) {
 	}
 	recon := l.paint(l.answer.Logits)
 	err8 := metrics.MSE8(recon, l.images)
-	rank := metrics.Retrieval(metrics.BlockMeans(recon, metrics.Grid), metrics.BlockMeans(l.images, metrics.Grid), metrics.FirstN(l.Images, pred))
+	rank := metrics.Retrieval(metrics.BlockMeans(recon, metrics.Grid), metrics.BlockMeans(l.images,
+		metrics.Grid), metrics.FirstN(l.Images, pred))
 	pairs := l.matchConfidence(wrong, right)
 	gap, rankGap := gaps(err8, pairs), gaps(rank, pairs)
 	control := l.againstOther(err8, wrong, pred)
 	share := float64(len(wrong)) / float64(l.Images)
 	r := &Result{Stats: []Stat{
-		{Name: "images wrong", Estimate: metrics.Estimate{Value: share, Lo: math.NaN(), Hi: math.NaN(), N: l.Images}},
-		{Name: "matched pairs", Estimate: metrics.Estimate{Value: float64(len(pairs)), Lo: math.NaN(), Hi: math.NaN(), N: len(pairs)}},
-		{Name: "8×8 error, wrong − right", Better: "lower", Estimate: metrics.Mean(gap, l.key("gap"))},
-		{Name: "retrieval, wrong − right", Unit: "points", Better: "lower", Estimate: metrics.Mean(rankGap, l.key("gap"))},
-		{Name: "8×8 error, wrong − other image of the predicted class", Better: "lower", Estimate: metrics.Mean(control, l.key("control"))},
-		{Name: "retrieval of wrong images, mean", Unit: "%", Better: "lower", Estimate: metrics.Mean(metrics.Defined(take(rank, wrong)), l.key("rank"))},
+		{Name: "images wrong", Estimate: metrics.Estimate{Value: share, Lo: math.NaN(),
+			Hi: math.NaN(), N: l.Images}},
+		{Name: "matched pairs", Estimate: metrics.Estimate{Value: float64(len(pairs)),
+			Lo: math.NaN(), Hi: math.NaN(), N: len(pairs)}},
+		{Name: "8×8 error, wrong − right", Better: "lower", Estimate: metrics.Mean(gap,
+			l.key("gap"))},
+		{Name: "retrieval, wrong − right", Unit: "points", Better: "lower",
+			Estimate: metrics.Mean(rankGap, l.key("gap"))},
+		{Name: "8×8 error, wrong − other image of the predicted class", Better: "lower",
+			Estimate: metrics.Mean(control, l.key("control"))},
+		{Name: "retrieval of wrong images, mean", Unit: "%", Better: "lower",
+			Estimate: metrics.Mean(metrics.Defined(take(rank, wrong)), l.key("rank"))},
 	}}
 	r.Sheet = l.wrongSheet(wrong, pred)
 	return r, nil
 }
 
-// matchConfidence pairs each wrong image with a right one of the same true class whose largest logit is
-// nearest; a right image serves once.
+// matchConfidence pairs each wrong image with a right one of the same true class whose largest
+// logit is nearest; a right image serves once.
 func (l *lab) matchConfidence(wrong, right []int) [][2]int {
 	free := slices.Clone(right)
 	var out [][2]int
@@ -110,21 +119,23 @@ func (l *lab) againstOther(err8 []float64, wrong []int, pred []int32) []float64 
 	return out
 }
 
-// wrongSheet shows the first wrong images, as many as there are up to twice Pictures, or nil if there
-// is none.
+// wrongSheet shows the first wrong images, as many as there are up to twice Pictures, or nil if
+// there is none.
 func (l *lab) wrongSheet(wrong []int, pred []int32) *report.Sheet {
 	wrong = wrong[:min(len(wrong), 2*l.Pictures)]
 	if len(wrong) == 0 {
 		return nil
 	}
 	names := l.Test.Classes()
-	s := &report.Sheet{Lead: true, Wrap: l.Pictures, Rows: []report.SheetRow{{Caption: "original", Images: report.Pictures(l.images.Select(wrong))}}}
+	s := &report.Sheet{Lead: true, Wrap: l.Pictures, Rows: []report.SheetRow{{Caption: "original",
+		Images: report.Pictures(l.images.Select(wrong))}}}
 	for _, w := range wrong {
 		s.Columns = append(s.Columns, fmt.Sprintf("%s→%s", names[l.labels[w]], names[pred[w]]))
 	}
 	for k := range 2 {
 		m := l.painter.Paint(l.answer, Noise{l.Seed, k}).Select(wrong)
-		s.Rows = append(s.Rows, report.SheetRow{Caption: fmt.Sprintf("draw %d", k+1), Images: report.Pictures(m)})
+		s.Rows = append(s.Rows, report.SheetRow{Caption: fmt.Sprintf("draw %d", k+1),
+			Images: report.Pictures(m)})
 	}
 	return s
 }

@@ -10,14 +10,15 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-const noiseText = "Each image is painted from the same logits with several noise draws. **What stays from draw to " +
-	"draw is in the logits; what changes is not.** The noise variance is that of the 8×8 block means over draws; " +
-	"the paper reports that noise changes less for a robust classifier, so a ratio below 1 of robust to standard agrees with " +
-	"it. Class kept is the share of draws that the classifier gives the original's class; the logit error is " +
-	"‖Φ(x′) − z‖ / ‖z‖, to be compared with the same error against another image's logits."
+const noiseText = "Each image is painted from the same logits with several noise draws. **What " +
+	"stays from draw to draw is in the logits; what changes is not.** The noise variance is that " +
+	"of the 8×8 block means over draws; the paper reports that noise changes less for a robust " +
+	"classifier, so a ratio below 1 of robust to standard agrees with it. Class kept is the " +
+	"share of draws that the classifier gives the original's class; the logit error is ‖Φ(x′) − " +
+	"z‖ / ‖z‖, to be compared with the same error against another image's logits."
 
-// noise is experiment C4 and C5: how much of the picture the noise decides, and whether it keeps the
-// class.
+// noise is experiment C4 and C5: how much of the picture the noise decides, and whether it keeps
+// the class.
 func noise(l *lab) (*Result, error) {
 	n := l.Images
 	kept, far, shuffled := make([]float64, n), make([]float64, n), make([]float64, n)
@@ -46,7 +47,8 @@ func noise(l *lab) (*Result, error) {
 	relative := l.stat("noise / image variance", "", "lower", share)
 	variance.Ratio, pixels.Ratio, relative.Ratio = true, true, true
 	r := &Result{Stats: []Stat{variance, pixels, relative, l.stat("class kept", "", "higher", kept),
-		l.stat("logit error", "", "lower", far), l.stat("logit error, another image's logits", "", "", shuffled)}}
+		l.stat("logit error", "", "lower", far), l.stat("logit error, another image's logits", "",
+			"", shuffled)}}
 	r.Sheet = noiseSheet(l, shown)
 	return r, nil
 }
@@ -66,9 +68,11 @@ func noiseSheet(l *lab, draws []metrics.Images) *report.Sheet {
 	s := &report.Sheet{Columns: []string{"original"}}
 	columns := []metrics.Images{l.images.Slice(0, l.Pictures)}
 	for k := range min(most, len(draws)) {
-		s.Columns, columns = append(s.Columns, fmt.Sprintf("draw %d", k+1)), append(columns, draws[k])
+		s.Columns, columns = append(s.Columns, fmt.Sprintf("draw %d", k+1)), append(columns,
+			draws[k])
 	}
-	s.Columns, columns = append(s.Columns, fmt.Sprintf("mean of %d", len(draws))), append(columns, metrics.MeanImages(draws...))
+	s.Columns, columns = append(s.Columns, fmt.Sprintf("mean of %d", len(draws))), append(columns,
+		metrics.MeanImages(draws...))
 	s.Rows = byImage(columns, l.Pictures)
 	return s
 }
@@ -103,10 +107,11 @@ func cycle(n, by int) []int {
 	return out
 }
 
-const perturbText = "Gaussian noise is added to the logits, in units of each logit's own standard deviation over the " +
-	"images and in absolute units, with the picture's own noise held fixed. The distance is between the picture from " +
-	"the disturbed and from the true logits. **Both units are given because the answer can depend on them**: a robust " +
-	"classifier's logits are smaller."
+const perturbText = "Gaussian noise is added to the logits, in units of each logit's own " +
+	"standard deviation over the images and in absolute units, with the picture's own noise held " +
+	"fixed. The distance is between the picture from the disturbed and from the true logits. " +
+	"**Both units are given because the answer can depend on them**: a robust classifier's " +
+	"logits are smaller."
 
 // perturb is experiment C9: how far the picture moves when the logits do.
 func perturb(l *lab) (*Result, error) {
@@ -126,20 +131,26 @@ func perturb(l *lab) (*Result, error) {
 		name string
 		size []float64
 	}{{"std", std}, {"absolute", one}} {
-		near := Curve{Name: "8×8 distance, " + unit.name, XLabel: "noise on the logits (" + unit.name + ")", YLabel: "8×8 error", X: levels, LogX: true}
-		kept := Curve{Name: "same class, " + unit.name, XLabel: near.XLabel, YLabel: "class kept", X: levels, LogX: true}
+		near := Curve{Name: "8×8 distance, " + unit.name, XLabel: "noise on the logits (" +
+			unit.name + ")", YLabel: "8×8 error", X: levels, LogX: true}
+		kept := Curve{Name: "same class, " + unit.name, XLabel: near.XLabel, YLabel: "class kept",
+			X: levels, LogX: true}
 		for k, sigma := range levels {
-			m := l.paint(jitter(l.answer.Logits, unit.size, sigma, tensor.NewKey(l.Seed, "explore/perturb"), uint32(k)))
+			m := l.paint(jitter(l.answer.Logits, unit.size, sigma, tensor.NewKey(l.Seed,
+				"explore/perturb"), uint32(k)))
 			name := fmt.Sprintf("at %g %s", sigma, unit.name)
 			d := l.stat("8×8 distance "+name, "", "lower", metrics.MSE8(m, base))
-			a := l.stat("class kept "+name, "", "higher", metrics.Agreement(l.painter.Ask(m).Logits, l.answer.Logits))
+			a := l.stat("class kept "+name, "", "higher", metrics.Agreement(l.painter.Ask(m).Logits,
+				l.answer.Logits))
 			r.Stats = append(r.Stats, d, a)
 			if f := c.features(m); f != nil {
-				r.Stats = append(r.Stats, l.stat("feature distance "+name, "", "lower", c.byFeatures(f, baseFeatures)))
+				r.Stats = append(r.Stats, l.stat("feature distance "+name, "", "lower",
+					c.byFeatures(f, baseFeatures)))
 			}
 			near.Y, kept.Y = append(near.Y, d.Estimate), append(kept.Y, a.Estimate)
 			if unit.name == "std" {
-				s.Columns, columns = append(s.Columns, fmt.Sprintf("±%g std", sigma)), append(columns, m.Slice(0, l.Pictures))
+				s.Columns, columns = append(s.Columns, fmt.Sprintf("±%g std", sigma)),
+					append(columns, m.Slice(0, l.Pictures))
 			}
 		}
 		r.Curves = append(r.Curves, near, kept)

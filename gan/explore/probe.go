@@ -10,10 +10,12 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-const probeText = "A small regression from a code to the 8×8 block means of the image, fitted on training images in " +
-	"closed form: what there is to recover from the label, from the logits, from the features they are computed from, whatever " +
-	"the generator. **It takes seconds and bounds what the average of a generator's pictures can reach.** R² is the share " +
-	"of the held-out images' variance explained; retrieval is among the other test images of the predicted class."
+const probeText = "A small regression from a code to the 8×8 block means of the image, fitted on " +
+	"training images in closed form: what there is to recover from the label, from the logits, " +
+	"from the features they are computed from, whatever the generator. **It takes seconds and " +
+	"bounds what the average of a generator's pictures can reach.** R² is the share of the " +
+	"held-out images' variance explained; retrieval is among the other test images of the " +
+	"predicted class."
 
 // probe regresses the 8×8 means from the label, the logits and the features.
 func probe(l *lab) (*Result, error) {
@@ -33,7 +35,8 @@ func probe(l *lab) (*Result, error) {
 	truth := metrics.BlockMeans(l.images, metrics.Grid)
 	k := width(code.Logits)
 	r := &Result{}
-	sheet := []report.SheetRow{{Caption: "original", Images: report.Pictures(l.images.Slice(0, l.Pictures))},
+	sheet := []report.SheetRow{{Caption: "original", Images: report.Pictures(l.images.Slice(0,
+		l.Pictures))},
 		{Caption: "8×8", Images: coarse(truth, l.Pictures, l.images.H)}}
 	for _, c := range []struct {
 		name      string
@@ -43,7 +46,8 @@ func probe(l *lab) (*Result, error) {
 		{"logits", code.Logits, l.answer.Logits},
 		{"features", code.Features, l.answer.Features},
 	} {
-		p, err := metrics.FitProbe(c.fit, target, metrics.ProbeConfig{Key: tensor.NewKey(l.Seed, "explore/probe")})
+		p, err := metrics.FitProbe(c.fit, target, metrics.ProbeConfig{Key: tensor.NewKey(l.Seed,
+			"explore/probe")})
 		if err != nil {
 			return nil, err
 		}
@@ -51,10 +55,12 @@ func probe(l *lab) (*Result, error) {
 		rank := metrics.Retrieval(y, all.blocks, lineup)
 		med := l.stat("retrieval, median, "+c.name, "%", "lower", rank)
 		med.Estimate = metrics.Median(metrics.Defined(rank), l.key("rank"))
-		r2 := Stat{Name: "R², " + c.name, Better: "higher", Estimate: pooledR2(y, truth, columns(width(truth)), l.key("r2"))}
+		r2 := Stat{Name: "R², " + c.name, Better: "higher", Estimate: pooledR2(y, truth,
+			columns(width(truth)), l.key("r2"))}
 		r.Stats = append(r.Stats, r2, med, l.stat("retrieval, mean, "+c.name, "%", "lower", rank),
 			l.stat("8×8 error, "+c.name, "", "lower", metrics.RowMSE(y, truth)))
-		sheet = append(sheet, report.SheetRow{Caption: "from " + c.name, Images: coarse(y, l.Pictures, l.images.H)})
+		sheet = append(sheet, report.SheetRow{Caption: "from " + c.name, Images: coarse(y,
+			l.Pictures, l.images.H)})
 	}
 	r.Sheet = &report.Sheet{Rows: sheet, Columns: numbers(l.Pictures), Lead: true}
 	return r, nil

@@ -18,17 +18,22 @@ type Rank struct {
 
 // Scores are the measures of one set of pictures against the images they stand for.
 type Scores struct {
-	Name      string            `json:"name"`
-	Retrieval Rank              `json:"retrieval"`                   // by 8×8 block means
-	ByFeature *Rank             `json:"retrieval_feature,omitempty"` // by the independent network's features
-	MSE8      metrics.Estimate  `json:"mse8"`
-	PSNR      metrics.Estimate  `json:"psnr"`
-	SSIM      metrics.Estimate  `json:"ssim"`                        // Gaussian window, metrics.SSIMGaussian
-	Agreement metrics.Estimate  `json:"agree"`                       // the classifier gives the picture the image's class
-	Elsewhere *metrics.Estimate `json:"agree_independent,omitempty"` // the independent network gives the picture that class
+	Name      string `json:"name"`
+	Retrieval Rank   `json:"retrieval"` // by 8×8 block means
+	// by the independent network's features
+	ByFeature *Rank            `json:"retrieval_feature,omitempty"`
+	MSE8      metrics.Estimate `json:"mse8"`
+	PSNR      metrics.Estimate `json:"psnr"`
+	// Gaussian window, metrics.SSIMGaussian
+	SSIM metrics.Estimate `json:"ssim"`
+	// the classifier gives the picture the image's class
+	Agreement metrics.Estimate `json:"agree"`
+	// the independent network gives the picture that class
+	Elsewhere *metrics.Estimate `json:"agree_independent,omitempty"`
 	Logits    metrics.Estimate  `json:"logit_distance"`
 
-	Frechet *metrics.FrechetDistance `json:"frechet,omitempty"` // in the independent network's features
+	// in the independent network's features
+	Frechet *metrics.FrechetDistance `json:"frechet,omitempty"`
 	Images  *PerImage                `json:"per_image,omitempty"`
 }
 
@@ -54,7 +59,10 @@ type jury struct {
 	seed       uint64
 }
 
-func (j *jury) key(name string) tensor.Key { return tensor.NewKey(j.seed, "explore/bootstrap/"+name) }
+func (j *jury) key(name string) tensor.Key {
+	return tensor.NewKey(j.seed,
+		"explore/bootstrap/"+name)
+}
 
 // rank returns the retrieval of queries in a gallery and its estimates.
 func (j *jury) rank(queries, in *mat.Dense) (Values, Rank) {
@@ -74,7 +82,8 @@ func (j *jury) score(name string, m metrics.Images) (*Scores, error) {
 	p.Agreement = metrics.Agreement(a.Logits, j.answer.Logits)
 	p.Logits = metrics.LogitDistance(a.Logits, j.answer.Logits)
 	s.MSE8, s.PSNR = metrics.Mean(p.MSE8, j.key("mse8")), metrics.Mean(p.PSNR, j.key("psnr"))
-	s.SSIM, s.Agreement = metrics.Mean(p.SSIM, j.key("ssim")), metrics.Mean(p.Agreement, j.key("agree"))
+	s.SSIM, s.Agreement = metrics.Mean(p.SSIM, j.key("ssim")), metrics.Mean(p.Agreement,
+		j.key("agree"))
 	s.Logits = metrics.Mean(metrics.Defined(p.Logits), j.key("logits"))
 	if j.other == nil {
 		return s, nil
@@ -105,7 +114,7 @@ func width(m *mat.Dense) int {
 type Difference struct {
 	Name     string           `json:"name"`
 	Unit     string           `json:"unit,omitempty"`
-	Better   string           `json:"better,omitempty"` // "lower" or "higher": which sign is better for A
+	Better   string           `json:"better,omitempty"` // for A: "lower" or "higher"
 	Estimate metrics.Estimate `json:"a_minus_b"`
 }
 
@@ -114,7 +123,8 @@ type Difference struct {
 func Pair(a, b *PerImage, seed uint64) []Difference {
 	key := func(name string) tensor.Key { return tensor.NewKey(seed, "explore/pair/"+name) }
 	var out []Difference
-	add := func(name, unit, better string, x, y Values, stat func(a, b []float64, k tensor.Key) metrics.Estimate) {
+	add := func(name, unit, better string, x, y Values, stat func(a, b []float64,
+		k tensor.Key) metrics.Estimate) {
 		if len(x) == 0 || len(x) != len(y) {
 			return
 		}
@@ -128,7 +138,8 @@ func Pair(a, b *PerImage, seed uint64) []Difference {
 	}
 	add("retrieval, median", "points", "lower", a.Rank, b.Rank, metrics.PairedMedian)
 	add("retrieval, mean", "points", "lower", a.Rank, b.Rank, metrics.PairedMean)
-	add("retrieval by features, median", "points", "lower", a.Feature, b.Feature, metrics.PairedMedian)
+	add("retrieval by features, median", "points", "lower", a.Feature, b.Feature,
+		metrics.PairedMedian)
 	add("8×8 error", "", "lower", a.MSE8, b.MSE8, metrics.PairedMean)
 	add("PSNR", "dB", "higher", a.PSNR, b.PSNR, metrics.PairedMean)
 	add("SSIM", "", "higher", a.SSIM, b.SSIM, metrics.PairedMean)

@@ -45,8 +45,9 @@ type sheetText struct {
 	Height  int      `json:"height"`
 }
 
-// SaveSheet writes a sheet as path.png for people, and as path.cells.json (captions) and path.cells.png (the
-// pictures edge to edge), which OpenSheet reads back. A path that ends in .png is taken without it.
+// SaveSheet writes a sheet as path.png for people, and as path.cells.json (captions) and
+// path.cells.png (the pictures edge to edge), which OpenSheet reads back. A path that ends in .png
+// is taken without it.
 func SaveSheet(path string, s *report.Sheet) error {
 	path = strings.TrimSuffix(path, ".png")
 	size := s.Rows[0].Images[0].Bounds().Size()
@@ -85,14 +86,16 @@ func OpenSheet(path string) (*report.Sheet, error) {
 	}
 	size := img.Bounds().Size()
 	if t.Width < 1 || t.Height < 1 || size.X%t.Width != 0 || size.Y != t.Height*len(t.Rows) {
-		return nil, fmt.Errorf("explore: %s.cells.png is %v: expected %d rows of %dx%d pictures", path, size, len(t.Rows), t.Width, t.Height)
+		return nil, fmt.Errorf("explore: %s.cells.png is %v: expected %d rows of %dx%d pictures",
+			path, size, len(t.Rows), t.Width, t.Height)
 	}
 	s := &report.Sheet{Columns: t.Columns, Lead: t.Lead, Wrap: t.Wrap}
 	for r, caption := range t.Rows {
 		row := report.SheetRow{Caption: caption}
 		for x := 0; x < size.X; x += t.Width {
 			cell := image.NewRGBA(image.Rect(0, 0, t.Width, t.Height))
-			draw.Draw(cell, cell.Bounds(), img, img.Bounds().Min.Add(image.Pt(x, r*t.Height)), draw.Src)
+			draw.Draw(cell, cell.Bounds(), img, img.Bounds().Min.Add(image.Pt(x, r*t.Height)),
+				draw.Src)
 			row.Images = append(row.Images, cell)
 		}
 		s.Rows = append(s.Rows, row)

@@ -17,7 +17,8 @@ type Description struct {
 	Dataset     string                  `json:"dataset"`
 	Classifiers []ClassifierDescription `json:"classifiers"`
 	Inverters   []InverterDescription   `json:"inverters"`
-	Seconds     float64                 `json:"budget_seconds"` // on two cores; 0: not made for them
+	// on two cores; 0: not made for them
+	Seconds float64 `json:"budget_seconds"`
 }
 
 // A ClassifierDescription states a classifier's size and the cost of its training.
@@ -33,14 +34,15 @@ type ClassifierDescription struct {
 
 // An InverterDescription states an inverter's size and the cost of its training.
 type InverterDescription struct {
-	Name         string  `json:"name"`
-	GParameters  int     `json:"generator_parameters"`
-	DParameters  int     `json:"discriminator_parameters"`
-	GMACs        int     `json:"generator_macs_per_image"`
-	DMACs        int     `json:"discriminator_macs_per_image"`
-	StepFLOPs    float64 `json:"flops_per_step"`
-	TotalFLOPs   float64 `json:"training_flops"`
-	WeightBytes  float64 `json:"weight_bytes"`     // both networks, average, gradients, Adam's moments, F32
+	Name        string  `json:"name"`
+	GParameters int     `json:"generator_parameters"`
+	DParameters int     `json:"discriminator_parameters"`
+	GMACs       int     `json:"generator_macs_per_image"`
+	DMACs       int     `json:"discriminator_macs_per_image"`
+	StepFLOPs   float64 `json:"flops_per_step"`
+	TotalFLOPs  float64 `json:"training_flops"`
+	// both networks, average, gradients, Adam's moments, F32
+	WeightBytes  float64 `json:"weight_bytes"`
 	ActiveBytes  float64 `json:"activation_bytes"` // estimate of the largest pass, F32
 	Batch, Steps int     `json:"-"`
 	Budget       float64 `json:"budget_seconds"`
@@ -48,9 +50,10 @@ type InverterDescription struct {
 
 // Describe constructs every network of the study and states parameters, FLOPs and memory.
 //
-// FLOPs count 2 for a multiply-accumulate of convolutions and linear layers: 6·MACs an image for forward and
-// backward, 4·MACs where only the input's gradient is wanted (attacks; the discriminator in a generator step).
-// Activation memory is an estimate: the tensors that the blocks keep for the backward pass.
+// FLOPs count 2 for a multiply-accumulate of convolutions and linear layers: 6·MACs an image for
+// forward and backward, 4·MACs where only the input's gradient is wanted (attacks; the
+// discriminator in a generator step). Activation memory is an estimate: the tensors that the blocks
+// keep for the backward pass.
 func (s *Spec) Describe() (*Description, error) {
 	d := &Description{Study: s.Name, Dataset: s.Dataset, Seconds: s.Budget()}
 	images, classes, size := s.TrainImages, s.Classes, s.Size
@@ -62,13 +65,15 @@ func (s *Spec) Describe() (*Description, error) {
 	}
 	width := map[string]*models.Classifier{}
 	for _, c := range s.Classifiers {
-		m, err := models.New(c.Arch, models.Options{Classes: classes, InputSize: size, Mean: c.Mean, Std: c.Std})
+		m, err := models.New(c.Arch, models.Options{Classes: classes, InputSize: size, Mean: c.Mean,
+			Std: c.Std})
 		if err != nil {
 			return nil, fmt.Errorf("study: %s: %w", c.Name, err)
 		}
 		width[c.Name] = m
 		n := nn.Count(m)
-		x := ClassifierDescription{Name: c.Name, Arch: c.Arch, Parameters: n, MACs: m.MACs(), Memory: 12 * float64(n), Budget: c.Budget}
+		x := ClassifierDescription{Name: c.Name, Arch: c.Arch, Parameters: n, MACs: m.MACs(),
+			Memory: 12 * float64(n), Budget: c.Budget}
 		x.FLOPs = c.Epochs * float64(images) * float64(m.MACs()) * float64(6+4*c.Attack.Steps)
 		d.Classifiers = append(d.Classifiers, x)
 	}
@@ -92,22 +97,25 @@ func (s *Spec) Describe() (*Description, error) {
 
 func describeInverter(i InverterSpec, c gan.InverterConfig, classifier int) InverterDescription {
 	g, d := gan.NewGenerator(c.Net), gan.NewDiscriminator(c.Net)
-	x := InverterDescription{Name: i.Name(), GParameters: nn.Count(g), DParameters: nn.Count(d), GMACs: g.MACs(), DMACs: d.MACs(),
+	x := InverterDescription{Name: i.Name(), GParameters: nn.Count(g), DParameters: nn.Count(d),
+		GMACs: g.MACs(), DMACs: d.MACs(),
 		Batch: c.Batch, Steps: c.Steps, Budget: i.Budget}
 	n, dSteps := float64(c.Batch), float64(c.DSteps)
 	gm, dm := float64(x.GMACs), float64(x.DMACs)
-	// A discriminator step: the classifier and G forward, D forward and backward on real and painted
-	// images. A generator step: G forward and backward, D forward and the gradient of its input.
+	// A discriminator step: the classifier and G forward, D forward and backward on real and
+	// painted images. A generator step: G forward and backward, D forward and the gradient of its
+	// input.
 	x.StepFLOPs = n * (dSteps*(2*float64(classifier)+2*gm+12*dm) + 6*gm + 4*dm)
 	x.TotalFLOPs = x.StepFLOPs * float64(c.Steps)
 	gp, dp := float64(x.GParameters), float64(x.DParameters)
 	x.WeightBytes = 4 * (gp*(1+1+2+1) + dp*(1+2+1)) // weight, average, moments, gradient
-	x.ActiveBytes = 4 * max(2*n*discriminatorValues(c.Net), n*(generatorValues(c.Net)+discriminatorValues(c.Net)))
+	x.ActiveBytes = 4 * max(2*n*discriminatorValues(c.Net),
+		n*(generatorValues(c.Net)+discriminatorValues(c.Net)))
 	return x
 }
 
-// generatorValues estimates the numbers a generator keeps for one image: for each block, its input's
-// normalised and enlarged form, and four maps of its output's size.
+// generatorValues estimates the numbers a generator keeps for one image: for each block, its
+// input's normalised and enlarged form, and four maps of its output's size.
 func generatorValues(c gan.Config) float64 {
 	sum, size := 0.0, 4
 	for i := range len(c.GMult) - 1 {
@@ -119,8 +127,8 @@ func generatorValues(c gan.Config) float64 {
 	return sum
 }
 
-// discriminatorValues estimates the numbers a discriminator keeps for one image: for each block, its rectified
-// input, three maps at its resolution, and its output.
+// discriminatorValues estimates the numbers a discriminator keeps for one image: for each block,
+// its rectified input, three maps at its resolution, and its output.
 func discriminatorValues(c gan.Config) float64 {
 	sum, size, in := 0.0, c.Size, 3.0
 	for i, m := range c.DMult {
@@ -153,15 +161,21 @@ func knownSets() map[string]knownSet {
 func (d *Description) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "study %s on %s\n\n", d.Study, d.Dataset)
-	fmt.Fprintf(t, "classifier\tarchitecture\tparameters\tMACs/image\ttraining\tweights and optimizer\tbudget\n")
+	fmt.Fprintf(t, "classifier\tarchitecture\tparameters\tMACs/image\ttraining\tweights and "+
+		"optimizer\tbudget\n")
 	for _, c := range d.Classifiers {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Arch, thousands(c.Parameters), si(float64(c.MACs), ""),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Arch, thousands(c.Parameters),
+			si(float64(c.MACs), ""),
 			training(c.FLOPs), si(c.Memory, "B"), seconds(c.Budget))
 	}
-	fmt.Fprintf(t, "\ninverter\tG parameters\tD parameters\tFLOP/step\tbatch\tsteps\ttraining\tweights and optimizer\tactivations, about\tbudget\n")
+	fmt.Fprintf(t, "\ninverter\tG parameters\tD "+
+		"parameters\tFLOP/step\tbatch\tsteps\ttraining\tweights and optimizer\tactivations, "+
+		"about\tbudget\n")
 	for _, i := range d.Inverters {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", i.Name, thousands(i.GParameters), thousands(i.DParameters), si(i.StepFLOPs, ""),
-			i.Batch, thousands(i.Steps), si(i.TotalFLOPs, "FLOP"), si(i.WeightBytes, "B"), si(i.ActiveBytes, "B"), seconds(i.Budget))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", i.Name, thousands(i.GParameters),
+			thousands(i.DParameters), si(i.StepFLOPs, ""),
+			i.Batch, thousands(i.Steps), si(i.TotalFLOPs, "FLOP"), si(i.WeightBytes, "B"),
+			si(i.ActiveBytes, "B"), seconds(i.Budget))
 	}
 	if d.Seconds > 0 {
 		fmt.Fprintf(t, "\nall stages together, on two cores: about %s\n", seconds(d.Seconds))

@@ -29,7 +29,8 @@ func (p *page) robustTraining(s *Spec) {
 			if c.Attack.Norm == "l2" {
 				unit, size = "in L2", fmt.Sprintf("%g", c.Attack.Eps)
 			}
-			p.training = fmt.Sprintf("The `%s` classifier was trained on images changed against it, by up to %s %s (%d gradient step%s).",
+			p.training = fmt.Sprintf("The `%s` classifier was trained on images changed against "+
+				"it, by up to %s %s (%d gradient step%s).",
 				c.Name, size, unit, c.Attack.Steps, plural(c.Attack.Steps))
 		}
 	}
@@ -49,10 +50,12 @@ func (p *page) report() *report.Report {
 		kind = "shipped weights"
 	}
 	r := &report.Report{Kicker: "afterimage · " + kind, Title: p.Title, Headline: p.headline(),
-		Lede: "A classifier turns an image into a few numbers, its logits. A generator learned to paint the image back from those " +
-			"numbers and from noise; it is never shown the image. **What comes back is what the classifier kept; what changes from " +
-			"one noise draw to the next is what it threw away.** " + p.finding(),
-		Footer: strings.ToUpper(Caveat[:1]) + Caveat[1:] + ": another seed may move a number by more than its interval."}
+		Lede: "A classifier turns an image into a few numbers, its logits. A generator learned " +
+			"to paint the image back from those numbers and from noise; it is never shown the " +
+			"image. **What comes back is what the classifier kept; what changes from one noise " +
+			"draw to the next is what it threw away.** " + p.finding(),
+		Footer: strings.ToUpper(Caveat[:1]) + Caveat[1:] +
+			": another seed may move a number by more than its interval."}
 	r.Sections = append(r.Sections, p.pictures(), p.measures())
 	if s := p.factorSection(); s != nil {
 		r.Sections = append(r.Sections, *s)
@@ -89,10 +92,12 @@ func (p *page) finding() string {
 	av, _ := a.OneDraw.Retrieval.Median.Format()
 	bv, _ := b.OneDraw.Retrieval.Median.Format()
 	dv, di := d.Estimate.Format()
-	numbers := fmt.Sprintf("the true image ranks %s %% among the other test images of the %s, against %s %% (50 %% is chance; difference %s points, %s)",
+	numbers := fmt.Sprintf("the true image ranks %s %% among the other test images of the %s, "+
+		"against %s %% (50 %% is chance; difference %s points, %s)",
 		av, a.Protocol, bv, dv, di)
 	if !excludesZero(d.Estimate) {
-		return fmt.Sprintf("Here %s and %s %s: %s.", phrase(a.Name), phrase(b.Name), verdict, numbers)
+		return fmt.Sprintf("Here %s and %s %s: %s.", phrase(a.Name), phrase(b.Name), verdict,
+			numbers)
 	}
 	return fmt.Sprintf("Here %s %s %s: %s.", phrase(a.Name), verdict, phrase(b.Name), numbers)
 }
@@ -122,14 +127,17 @@ func (p *page) headline() []report.Headline {
 			v, _ := c.Retrieval.Median.Format()
 			note = "label alone: " + v + " %; chance: 50 %"
 		}
-		out = append(out, report.Headline{Label: "Median rank, " + display(n), Cell: report.Est(e.OneDraw.Retrieval.Median, "%"), Note: note})
+		out = append(out, report.Headline{Label: "Median rank, " + display(n),
+			Cell: report.Est(e.OneDraw.Retrieval.Median, "%"), Note: note})
 	}
 	if d := p.Compared.Find("retrieval, median"); d != nil {
-		out = append(out, report.Headline{Label: "Difference", Cell: report.Est(d.Estimate, "points"), Note: "paired over the same images; below 0: the first holds more"})
+		out = append(out, report.Headline{Label: "Difference", Cell: report.Est(d.Estimate,
+			"points"), Note: "paired over the same images; below 0: the first holds more"})
 	}
 	if len(names) > 0 {
 		e := p.Evaluation(names[0])
-		out = append(out, report.Headline{Label: "Same class after painting", Cell: report.Est(percent(e.OneDraw.Agreement), "%"), Note: display(names[0])})
+		out = append(out, report.Headline{Label: "Same class after painting",
+			Cell: report.Est(percent(e.OneDraw.Agreement), "%"), Note: display(names[0])})
 	}
 	return out
 }
@@ -142,12 +150,15 @@ func (p *page) pictures() report.Section {
 	n := len(p.lead.Rows[0].Images)
 	return report.Section{
 		Heading: "Pictures",
-		Prose: fmt.Sprintf("The first row of each band is what the classifier saw. Below it is what each generator painted from that "+
-			"classifier's answer, with one noise draw, the same for all. These are the first %d test images, not a selection.\n\n"+
-			"**How to read it.** Look for what a row keeps of the picture above it: the class, the colours, the background, the place "+
-			"and the pose of the object. `label only` is the control: its generator was told the predicted class and nothing else, so "+
-			"whatever another row has beyond it came through the logits.", n),
-		Figures: []report.Figure{{Title: fmt.Sprintf("Test images 0 to %d and their reconstructions", n-1), Sheet: p.lead}},
+		Prose: fmt.Sprintf("The first row of each band is what the classifier saw. Below it is "+
+			"what each generator painted from that classifier's answer, with one noise draw, the "+
+			"same for all. These are the first %d test images, not a selection.\n\n**How to read "+
+			"it.** Look for what a row keeps of the picture above it: the class, the colours, "+
+			"the background, the place and the pose of the object. `label only` is the control: "+
+			"its generator was told the predicted class and nothing else, so whatever another "+
+			"row has beyond it came through the logits.", n),
+		Figures: []report.Figure{{Sheet: p.lead,
+			Title: fmt.Sprintf("Test images 0 to %d and their reconstructions", n-1)}},
 	}
 }
 
@@ -161,26 +172,37 @@ type measure struct {
 
 func measures() []measure {
 	return []measure{
-		{"Retrieval, median", "%, lower is better, 50 is chance", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Median }},
-		{"Retrieval, mean", "%", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Mean }},
-		{"Retrieval by features, median", "%, independent network", -1, 1, func(s *explore.Scores) *metrics.Estimate {
-			if s.ByFeature == nil {
-				return nil
-			}
-			return &s.ByFeature.Median
-		}},
-		{"8×8 error", "mean squared, lower is better", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.MSE8 }},
-		{"PSNR", "dB, higher is better", 1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.PSNR }},
-		{"SSIM", "higher is better", 1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.SSIM }},
-		{"Same class", "%, by the inverted classifier", 1, 100, func(s *explore.Scores) *metrics.Estimate { return &s.Agreement }},
-		{"Same class elsewhere", "%, by the independent network", 1, 100, func(s *explore.Scores) *metrics.Estimate { return s.Elsewhere }},
-		{"Logit distance", "relative, lower is better", -1, 1, func(s *explore.Scores) *metrics.Estimate { return &s.Logits }},
-		{"Fréchet distance", "independent network's features, lower is better", -1, 1, func(s *explore.Scores) *metrics.Estimate {
-			if s.Frechet == nil {
-				return nil
-			}
-			return &metrics.Estimate{Value: s.Frechet.Value, Lo: math.NaN(), Hi: math.NaN(), N: s.Frechet.N}
-		}},
+		{"Retrieval, median", "%, lower is better, 50 is chance", -1, 1,
+			func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Median }},
+		{"Retrieval, mean", "%", -1, 1,
+			func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Mean }},
+		{"Retrieval by features, median", "%, independent network", -1, 1,
+			func(s *explore.Scores) *metrics.Estimate {
+				if s.ByFeature == nil {
+					return nil
+				}
+				return &s.ByFeature.Median
+			}},
+		{"8×8 error", "mean squared, lower is better", -1, 1,
+			func(s *explore.Scores) *metrics.Estimate { return &s.MSE8 }},
+		{"PSNR", "dB, higher is better", 1, 1,
+			func(s *explore.Scores) *metrics.Estimate { return &s.PSNR }},
+		{"SSIM", "higher is better", 1, 1,
+			func(s *explore.Scores) *metrics.Estimate { return &s.SSIM }},
+		{"Same class", "%, by the inverted classifier", 1, 100,
+			func(s *explore.Scores) *metrics.Estimate { return &s.Agreement }},
+		{"Same class elsewhere", "%, by the independent network", 1, 100,
+			func(s *explore.Scores) *metrics.Estimate { return s.Elsewhere }},
+		{"Logit distance", "relative, lower is better", -1, 1,
+			func(s *explore.Scores) *metrics.Estimate { return &s.Logits }},
+		{"Fréchet distance", "independent network's features, lower is better", -1, 1,
+			func(s *explore.Scores) *metrics.Estimate {
+				if s.Frechet == nil {
+					return nil
+				}
+				return &metrics.Estimate{Value: s.Frechet.Value, Lo: math.NaN(), Hi: math.NaN(),
+					N: s.Frechet.N}
+			}},
 	}
 }
 
@@ -249,9 +271,11 @@ func (p *page) table(title, caption string, cols []column) report.Table {
 				continue
 			}
 			found = true
-			v := metrics.Estimate{Value: e.Value * m.scale, Lo: e.Lo * m.scale, Hi: e.Hi * m.scale, N: e.N}
+			v := metrics.Estimate{Value: e.Value * m.scale, Lo: e.Lo * m.scale, Hi: e.Hi * m.scale,
+				N: e.N}
 			row.Cells = append(row.Cells, report.Est(v, ""))
-			if !c.control && (best < 0 || float64(m.better)*(e.Value-m.of(cols[best].scores).Value) > 0) {
+			if !c.control && (best < 0 ||
+				float64(m.better)*(e.Value-m.of(cols[best].scores).Value) > 0) {
 				best = k
 			}
 		}
@@ -270,14 +294,18 @@ func (p *page) measures() report.Section {
 	e := p.main()
 	s := report.Section{
 		Heading: "How much came back",
-		Prose: fmt.Sprintf("Test images 0 to %d, each painted once. **Retrieval** asks how well the painted picture picks out its original: the "+
-			"percentage of the other test images of the %s that are nearer to it, by the 8×8 block means (layout and colour); 0 %% is "+
-			"always nearest, 50 %% is chance, whatever the class gives away. `class mean` is the mean training image of that class, `other image` another test image of "+
-			"it. Blurred averages win every squared error, which is why the error alone says little.", e.Images-1, e.Protocol),
+		Prose: fmt.Sprintf("Test images 0 to %d, each painted once. **Retrieval** asks how well "+
+			"the painted picture picks out its original: the percentage of the other test images "+
+			"of the %s that are nearer to it, by the 8×8 block means (layout and colour); 0 %% "+
+			"is always nearest, 50 %% is chance, whatever the class gives away. `class mean` is "+
+			"the mean training image of that class, `other image` another test image of it. "+
+			"Blurred averages win every squared error, which is why the error alone says little.",
+			e.Images-1, e.Protocol),
 	}
 	s.Plots = []report.Plot{p.retrievalPlot()}
 	s.Tables = append(s.Tables, p.table(fmt.Sprintf("%d test images, one noise draw", e.Images),
-		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+".", p.columns(false)))
+		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+".",
+		p.columns(false)))
 	if cols := p.columns(true); len(cols) > 0 {
 		s.Tables = append(s.Tables, p.table(fmt.Sprintf("The mean picture of %d draws", e.Draws),
 			"Averaging over draws leaves what the logits decide.", cols))
@@ -288,14 +316,16 @@ func (p *page) measures() report.Section {
 
 // retrievalPlot shows the median ranks side by side, of single draws and of mean pictures.
 func (p *page) retrievalPlot() report.Plot {
-	plot := report.Plot{Kind: report.Dots, Title: "Median rank of the true image", XLabel: "% of rivals that are nearer",
-		Marks: []report.Mark{{Value: 50, Label: "chance"}}, Zero: true}
+	plot := report.Plot{Kind: report.Dots, Title: "Median rank of the true image",
+		XLabel: "% of rivals that are nearer",
+		Marks:  []report.Mark{{Value: 50, Label: "chance"}}, Zero: true}
 	cols, mean := p.columns(false), p.columns(true)
 	var one, many []metrics.Estimate
 	for _, c := range cols {
 		plot.Categories = append(plot.Categories, c.name)
 		one = append(one, c.scores.Retrieval.Median)
-		rank := metrics.Estimate{Value: math.NaN(), Lo: math.NaN(), Hi: math.NaN()} // a control has no draws: left out
+		// a control has no draws: left out
+		rank := metrics.Estimate{Value: math.NaN(), Lo: math.NaN(), Hi: math.NaN()}
 		for _, m := range mean {
 			if m.name == c.name {
 				rank = m.scores.Retrieval.Median
@@ -305,7 +335,8 @@ func (p *page) retrievalPlot() report.Plot {
 	}
 	plot.Series = append(plot.Series, report.Estimates("one draw", nil, one))
 	if len(mean) > 0 {
-		plot.Series = append(plot.Series, report.Estimates(fmt.Sprintf("mean of %d draws", p.main().Draws), nil, many))
+		plot.Series = append(plot.Series, report.Estimates(fmt.Sprintf("mean of %d draws",
+			p.main().Draws), nil, many))
 	}
 	return plot
 }
@@ -318,7 +349,8 @@ func (p *page) differences() []report.Table {
 	}
 	var sets []set
 	if p.Compared != nil {
-		sets = append(sets, set{display(p.Compared.A) + " − " + display(p.Compared.B), p.Compared.Differences})
+		sets = append(sets, set{display(p.Compared.A) + " − " + display(p.Compared.B),
+			p.Compared.Differences})
 	}
 	for _, e := range p.Evaluations {
 		if len(e.OverLabel) > 0 {

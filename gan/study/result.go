@@ -81,7 +81,8 @@ func (r *Result) experiment(name string) []*explore.Result {
 func (r *Result) Summary() string {
 	var b strings.Builder
 	for _, e := range r.Evaluations {
-		fmt.Fprintf(&b, "%-18s retrieval, median %v %% (50 is chance)  8×8 error %v  same class %v\n",
+		fmt.Fprintf(&b, "%-18s retrieval, median %v %% (50 is chance)  8×8 error %v  same class "+
+			"%v\n",
 			e.Name, e.OneDraw.Retrieval.Median, e.OneDraw.MSE8, e.OneDraw.Agreement)
 	}
 	if d := r.Compared.Find("retrieval, median"); d != nil {
@@ -93,7 +94,8 @@ func (r *Result) Summary() string {
 // finish reads what the stages left, compares, and writes study.json and the page.
 func (r *runner) finish() (*Result, error) {
 	s := r.spec
-	res := &Result{Study: s.Name, Title: s.Title, Dataset: s.Dataset, Seed: s.seed(), Caveat: Caveat, Stages: r.costs}
+	res := &Result{Study: s.Name, Title: s.Title, Dataset: s.Dataset, Seed: s.seed(),
+		Caveat: Caveat, Stages: r.costs}
 	for _, c := range s.Classifiers {
 		var a Accuracy
 		if err := explore.ReadJSON(r.path("accuracy-"+c.Name+".json"), &a); err != nil {
@@ -150,14 +152,17 @@ func (r *Result) compare(names []string) {
 	if a == nil || b == nil || a.OneDraw.Images == nil || b.OneDraw.Images == nil {
 		return
 	}
-	r.Compared = &Comparison{"evaluation, one draw", a.Name, b.Name, explore.Pair(a.OneDraw.Images, b.OneDraw.Images, r.Seed)}
+	r.Compared = &Comparison{"evaluation, one draw", a.Name, b.Name, explore.Pair(a.OneDraw.Images,
+		b.OneDraw.Images, r.Seed)}
 	for _, e := range explore.Names() {
 		var x, y *explore.Result
 		for _, res := range r.experiment(e) {
 			switch {
-			case res.Subject == a.Name || e == "probe" && strings.HasPrefix(a.Name, res.Subject+"-"):
+			case res.Subject == a.Name || e == "probe" && strings.HasPrefix(a.Name,
+				res.Subject+"-"):
 				x = res
-			case res.Subject == b.Name || e == "probe" && strings.HasPrefix(b.Name, res.Subject+"-"):
+			case res.Subject == b.Name || e == "probe" && strings.HasPrefix(b.Name,
+				res.Subject+"-"):
 				y = res
 			}
 		}
@@ -201,19 +206,22 @@ func (r *runner) lead() (*report.Sheet, error) {
 }
 
 // leadSheet shows the first n test images, label controls last.
-func leadSheet(test data.Dataset, n int, names []string, ps []explore.Painter, seed uint64) *report.Sheet {
+func leadSheet(test data.Dataset, n int, names []string, ps []explore.Painter,
+	seed uint64) *report.Sheet {
 	if n == 0 {
 		n = 32
 	}
 	n = min(n, test.Len())
 	m, _ := explore.Load(test, 0, n)
-	s := &report.Sheet{Lead: true, Wrap: 16, Scale: 2, Rows: []report.SheetRow{{Caption: "original", Images: report.Pictures(m)}}}
+	s := &report.Sheet{Lead: true, Wrap: 16, Scale: 2, Rows: []report.SheetRow{{Caption: "original",
+		Images: report.Pictures(m)}}}
 	for i := range n {
 		s.Columns = append(s.Columns, fmt.Sprint(i))
 	}
 	var last []report.SheetRow
 	for k, p := range ps {
-		row := report.SheetRow{Caption: display(names[k]), Images: report.Pictures(p.Paint(p.Ask(m), explore.Noise{Seed: seed}))}
+		row := report.SheetRow{Caption: display(names[k]), Images: report.Pictures(p.Paint(p.Ask(m),
+			explore.Noise{Seed: seed}))}
 		if isLabel(names[k]) {
 			last = append(last, row)
 		} else {
@@ -226,7 +234,8 @@ func leadSheet(test data.Dataset, n int, names []string, ps []explore.Painter, s
 
 func isLabel(inverter string) bool { return strings.HasSuffix(inverter, "-"+string(gan.Label)) }
 
-// display turns an inverter's name into words: "robust logits", and the control's into "label only".
+// display turns an inverter's name into words: "robust logits", and the control's into "label
+// only".
 func display(inverter string) string {
 	if isLabel(inverter) {
 		return "label only"

@@ -10,7 +10,6 @@ import (
 	"afterimage/gan"
 	"afterimage/gan/explore"
 	"afterimage/gan/report"
-	"afterimage/nn/attack"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/data"
 	"afterimage/nn/models"
@@ -28,10 +27,12 @@ type Options struct {
 	Facts       []report.Fact
 	Command     string // that repeats the study, for the page
 
-	Note       func(stage Stage)                    // told when a stage begins; may be nil
-	Observe    func(stage string, p train.Progress) // told about every training step; may be nil
-	Stopped    func() bool                          // asked between stages and after every step; may be nil
-	CPUSeconds func() float64                       // of this process, for the cost of stages; may be nil
+	Note    func(stage Stage)                    // told when a stage begins; may be nil
+	Observe func(stage string, p train.Progress) // told about every training step; may be nil
+	// asked between stages and after every step; may be nil
+	Stopped func() bool
+	// of this process, for the cost of stages; may be nil
+	CPUSeconds func() float64
 }
 
 // A Stage is one step of a study.
@@ -71,14 +72,16 @@ type runner struct {
 // directory belongs to another study.
 func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	if s.DescribeOnly {
-		return nil, fmt.Errorf("study: %s is of paper scale: it is described (--describe), not run", s.Name)
+		return nil, fmt.Errorf("study: %s is of paper scale: it is described (--describe), not run",
+			s.Name)
 	}
 	r := &runner{spec: s, o: o, backend: b}
 	if err := r.claim(); err != nil {
 		return nil, err
 	}
 	var err error
-	if r.set, err = data.Open(s.Dataset, o.Data, data.Options{Train: s.TrainImages, Test: s.TestImages}); err != nil {
+	if r.set, err = data.Open(s.Dataset, o.Data, data.Options{Train: s.TrainImages,
+		Test: s.TestImages}); err != nil {
 		return nil, err
 	}
 	for _, st := range r.stages() {
@@ -114,8 +117,9 @@ func (r *runner) claim() error {
 	case err != nil:
 		return fmt.Errorf("study: %w", err)
 	case string(old) != string(text):
-		return fmt.Errorf("study: %s holds a study with other settings (%s): expected those of %s; give another directory, or "+
-			"--preset %s to go on with it", r.o.Dir, SpecFile, r.spec.Name, r.path(SpecFile))
+		return fmt.Errorf("study: %s holds a study with other settings (%s): expected those of "+
+			"%s; give another directory, or --preset %s to go on with it", r.o.Dir, SpecFile,
+			r.spec.Name, r.path(SpecFile))
 	}
 	if _, err := os.Stat(r.path(StagesFile)); err == nil {
 		return explore.ReadJSON(r.path(StagesFile), &r.costs)
@@ -136,22 +140,27 @@ func (r *runner) stages() []Stage {
 	s := r.spec
 	for _, c := range s.Classifiers {
 		if c.Weights == "" {
-			add("classifier-"+c.Name, c.Budget, filepath.Join("classifier-"+c.Name, train.CheckpointDir, train.FinalFile), func() error { return r.trainClassifier(c) })
+			add("classifier-"+c.Name, c.Budget, filepath.Join("classifier-"+c.Name,
+				train.CheckpointDir, train.FinalFile), func() error { return r.trainClassifier(c) })
 		}
-		add("accuracy-"+c.Name, s.Accuracy.Budget, "accuracy-"+c.Name+".json", func() error { return r.accuracy(c) })
+		add("accuracy-"+c.Name, s.Accuracy.Budget, "accuracy-"+c.Name+".json",
+			func() error { return r.accuracy(c) })
 	}
 	for _, i := range s.Inverters {
 		dir := "inverter-" + i.Name()
-		add(dir, i.Budget, filepath.Join(dir, train.CheckpointDir, gan.FinalInverter), func() error { return r.trainInverter(i) })
+		add(dir, i.Budget, filepath.Join(dir, train.CheckpointDir, gan.FinalInverter),
+			func() error { return r.trainInverter(i) })
 	}
 	for _, i := range s.Inverters {
-		add("evaluation-"+i.Name(), s.Evaluate.Budget, "evaluation-"+i.Name()+".json", func() error { return r.evaluate(i) })
+		add("evaluation-"+i.Name(), s.Evaluate.Budget, "evaluation-"+i.Name()+".json",
+			func() error { return r.evaluate(i) })
 	}
 	for _, sub := range s.subjects() {
 		for _, e := range s.Explore.Experiments {
 			if name, ok := sub.takes(e); ok {
 				budget := s.Explore.Budget / float64(len(s.Explore.Experiments))
-				add("explore-"+e+"-"+name, budget, filepath.Join(ExploreDir, e+"-"+name+".json"), func() error { return r.explore(e, name, sub) })
+				add("explore-"+e+"-"+name, budget, filepath.Join(ExploreDir, e+"-"+name+".json"),
+					func() error { return r.explore(e, name, sub) })
 			}
 		}
 	}
@@ -180,8 +189,8 @@ func (s *Spec) subjects() []subject {
 	return out
 }
 
-// takes returns the name under which a subject takes part in an experiment. Changed logits reach only
-// an inverter that is told logits.
+// takes returns the name under which a subject takes part in an experiment. Changed logits reach
+// only an inverter that is told logits.
 func (s subject) takes(experiment string) (name string, ok bool) {
 	switch experiment {
 	case "probe":
@@ -289,7 +298,8 @@ func (r *runner) classifier(s *tensor.Scope, name string) (*models.Classifier, e
 		return models.FromFile(s, f)
 	}
 	size, _, channels := r.set.Size()
-	m, err := models.New(c.Arch, models.Options{Classes: len(r.set.Classes()), InputSize: size, Channels: channels, Mean: c.Mean, Std: c.Std})
+	m, err := models.New(c.Arch, models.Options{Classes: len(r.set.Classes()), InputSize: size,
+		Channels: channels, Mean: c.Mean, Std: c.Std})
 	if err != nil {
 		return nil, err
 	}
@@ -314,51 +324,8 @@ func (r *runner) judge(s *tensor.Scope) (explore.Network, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return explore.FromClassifier(r.backend, m), fmt.Sprintf("%d features of the independent %s", m.FeatureDim(), m.Arch()), nil
-}
-
-// An Accuracy is how often a classifier is right.
-type Accuracy struct {
-	Classifier string  `json:"classifier"`
-	Arch       string  `json:"arch"`
-	Origin     string  `json:"origin"` // trained here, or a file
-	Images     int     `json:"images"`
-	Clean      float64 `json:"clean"`
-	Attack     string  `json:"attack,omitempty"`
-	Attacked   int     `json:"attacked_images,omitempty"`
-	Robust     float64 `json:"robust,omitempty"`
-}
-
-func (r *runner) accuracy(c ClassifierSpec) error {
-	s := tensor.NewScope(r.backend)
-	defer s.Close()
-	m, err := r.classifier(s, c.Name)
-	if err != nil {
-		return err
-	}
-	const batch = 100
-	right, _ := train.Score(r.backend, m, r.set.Test, batch)
-	a := Accuracy{Classifier: c.Name, Arch: c.Arch, Origin: "trained here", Images: r.set.Test.Len(), Clean: float64(right) / float64(r.set.Test.Len())}
-	if c.Weights != "" {
-		a.Origin = filepath.Base(c.Weights)
-	}
-	if p := r.spec.Accuracy; p.Images > 0 {
-		cfg := attack.Config{Eps: p.Eps / 255, StepSize: p.StepSize / 255, Steps: p.Steps, RandomStart: true}
-		ds := data.First(r.set.Test, p.Images)
-		a.Attack, a.Attacked = fmt.Sprintf("PGD-%d, L∞ %g/255, step %g/255, random start", p.Steps, p.Eps, p.StepSize), ds.Len()
-		key := tensor.NewKey(r.spec.seed(), "attack/accuracy")
-		for i, d := range data.Eval(ds, batch, data.Unit) {
-			inner := s.Child()
-			x, labels := tensor.FromSlice(inner, d.X, d.Shape()...), tensor.FromSlice(inner, d.Labels, d.N())
-			for _, ok := range attack.Evaluate(inner, m, x, labels, cfg, key, tensor.FromSlice(inner, []int32{int32(i)}, 1)) {
-				if ok {
-					a.Robust += 1 / float64(ds.Len())
-				}
-			}
-			inner.Close()
-		}
-	}
-	return explore.WriteJSON(r.path("accuracy-"+c.Name+".json"), a)
+	return explore.FromClassifier(r.backend, m), fmt.Sprintf("%d features of the independent %s",
+		m.FeatureDim(), m.Arch()), nil
 }
 
 // inverter opens a trained inverter in s.
@@ -378,8 +345,9 @@ func (r *runner) evaluate(i InverterSpec) error {
 		return err
 	}
 	e := r.spec.Evaluate
-	o := explore.Options{Name: i.Name(), Images: e.Images, Draws: e.Draws, Gallery: e.Gallery, TrueClass: e.TrueClass,
-		Seed: r.spec.seed(), Train: r.set.Train, TrainImages: e.TrainImages}
+	o := explore.Options{Name: i.Name(), Images: e.Images, Draws: e.Draws, Gallery: e.Gallery,
+		TrueClass: e.TrueClass,
+		Seed:      r.spec.seed(), Train: r.set.Train, TrainImages: e.TrainImages}
 	if o.Independent, o.Space, err = r.judge(s); err != nil {
 		return err
 	}
@@ -399,8 +367,9 @@ func (r *runner) explore(experiment, name string, sub subject) error {
 	s := tensor.NewScope(r.backend)
 	defer s.Close()
 	x := r.spec.Explore
-	q := explore.Subject{Name: name, Test: r.set.Test, Train: r.set.Train, Images: x.Images, TrainImages: x.TrainImages,
-		Draws: x.Draws, Pictures: x.Pictures, Seed: r.spec.seed()}
+	q := explore.Subject{Name: name, Test: r.set.Test, Train: r.set.Train, Images: x.Images,
+		TrainImages: x.TrainImages,
+		Draws:       x.Draws, Pictures: x.Pictures, Seed: r.spec.seed()}
 	if experiment == "misclassified" { // few images are: it needs more of them
 		q.Images = r.spec.Evaluate.Images
 	}

@@ -14,11 +14,13 @@ import (
 // factorSection shows which factors of a scene came back; nil where they are not known.
 func (p *page) factorSection() *report.Section {
 	main := p.main()
-	if !slices.ContainsFunc(main.Factors, func(f explore.FactorScore) bool { return f.Real.Value >= legible }) {
+	if !slices.ContainsFunc(main.Factors,
+		func(f explore.FactorScore) bool { return f.Real.Value >= legible }) {
 		return nil
 	}
-	plot := report.Plot{Kind: report.Dots, Title: "Factors read off the painted picture", XLabel: "R²: 1 is exact, 0 knows the mean alone",
-		Marks: []report.Mark{{Value: 0, Label: "nothing"}}}
+	plot := report.Plot{Kind: report.Dots, Title: "Factors read off the painted picture",
+		XLabel: "R²: 1 is exact, 0 knows the mean alone",
+		Marks:  []report.Mark{{Value: 0, Label: "nothing"}}}
 	var real, label []metrics.Estimate
 	var shown []int
 	for k, f := range main.Factors {
@@ -49,19 +51,23 @@ func (p *page) factorSection() *report.Section {
 		plot.Series = append(plot.Series, s)
 	}
 	return &report.Section{Heading: "What came back",
-		Prose: "The scenes are drawn from known numbers. One regressor, fitted on real images, reads them off the painted pictures; what it " +
-			"reads off the images themselves is its ceiling. A factor above `label only` came through the logits. Factors that it cannot read off " +
-			"the images themselves are left out.",
+		Prose: "The scenes are drawn from known numbers. One regressor, fitted on real images, " +
+			"reads them off the painted pictures; what it reads off the images themselves is its " +
+			"ceiling. A factor above `label only` came through the logits. Factors that it " +
+			"cannot read off the images themselves are left out.",
 		Plots: []report.Plot{plot}}
 }
 
-// legible is the R² on real images from which on a factor is shown: below it the regressor is blind to it.
+// legible is the R² on real images from which on a factor is shown: below it the regressor is blind
+// to it.
 const legible = 0.1
 
-// floor keeps an R² from running off the plot: below −½ a reading is worse than useless, whatever its value.
+// floor keeps an R² from running off the plot: below −½ a reading is worse than useless, whatever
+// its value.
 func floor(e metrics.Estimate) metrics.Estimate {
 	const least = -0.5
-	return metrics.Estimate{Value: max(e.Value, least), Lo: max(e.Lo, least), Hi: max(e.Hi, least), N: e.N}
+	return metrics.Estimate{Value: max(e.Value, least), Lo: max(e.Lo, least), Hi: max(e.Hi, least),
+		N: e.N}
 }
 
 // experimentSection shows one experiment for all its subjects.
@@ -73,10 +79,12 @@ func (p *page) experimentSection(e explore.Experiment, found []*explore.Result) 
 		}
 	}
 	for k, c := range found[0].Curves {
-		plot := report.Plot{Kind: report.Lines, Title: c.Name, XLabel: c.XLabel, YLabel: c.YLabel, LogX: c.LogX}
+		plot := report.Plot{Kind: report.Lines, Title: c.Name, XLabel: c.XLabel, YLabel: c.YLabel,
+			LogX: c.LogX}
 		for _, r := range found {
 			if k < len(r.Curves) && len(plot.Series) < 6 {
-				plot.Series = append(plot.Series, report.Estimates(display(r.Subject), r.Curves[k].X, r.Curves[k].Y))
+				plot.Series = append(plot.Series, report.Estimates(display(r.Subject),
+					r.Curves[k].X, r.Curves[k].Y))
 			}
 		}
 		s.Plots = append(s.Plots, plot)
@@ -87,7 +95,8 @@ func (p *page) experimentSection(e explore.Experiment, found []*explore.Result) 
 	}
 	k := slices.IndexFunc(p.Differences, func(c Comparison) bool { return c.What == e.Name })
 	if k >= 0 {
-		t.Columns = append(t.Columns, display(p.Differences[k].A)+" against "+display(p.Differences[k].B))
+		t.Columns = append(t.Columns,
+			display(p.Differences[k].A)+" against "+display(p.Differences[k].B))
 		t.Caption = "The last column is the paired difference; for variances the ratio."
 	}
 	for _, x := range found[0].Stats {
@@ -127,25 +136,32 @@ func (p *page) classifiers() report.Section {
 		robust := report.Text("–")
 		if a.Attack != "" {
 			robust = report.Text(fmt.Sprintf("%.1f %%", 100*a.Robust))
-			t.Caption = fmt.Sprintf("Right: of all %d test images. Under attack: of the first %d, %s.", a.Images, a.Attacked, a.Attack)
+			t.Caption = fmt.Sprintf("Right: of all %d test images. Under attack: of the first "+
+				"%d, %s.", a.Images, a.Attacked, a.Attack)
 		}
 		t.Rows = append(t.Rows, report.Row{Name: a.Classifier, Note: a.Origin,
-			Cells: []report.Cell{report.Text(a.Arch), report.Text(fmt.Sprintf("%.1f %%", 100*a.Clean)), robust}})
+			Cells: []report.Cell{report.Text(a.Arch), report.Text(fmt.Sprintf("%.1f %%",
+				100*a.Clean)), robust}})
 		archs[a.Arch] = true
 	}
 	text := "The test images were not used to choose anything. " + p.training
 	if len(archs) > 1 && p.Compared != nil {
-		text += " **The classifiers differ in architecture, so robustness is not all that separates them.**"
+		text += " **The classifiers differ in architecture, so robustness is not all that " +
+			"separates them.**"
 	}
 	return report.Section{Heading: "The classifiers", Prose: text, Tables: []report.Table{t}}
 }
 
-// trainings plots the logs: accuracy on the held-out images, and how far apart the discriminator keeps real
-// and painted pictures.
+// trainings plots the logs: accuracy on the held-out images, and how far apart the discriminator
+// keeps real and painted pictures.
 func (p *page) trainings() report.Section {
-	acc := report.Plot{Kind: report.Lines, Title: "Classifiers: held-out images right", XLabel: "epoch", YLabel: "share"}
-	gap := report.Plot{Kind: report.Lines, Title: "Inverters: score of real less that of painted pictures", XLabel: "generator step", YLabel: "D(x, y) − D(G(z, y), y)",
-		Caption: "Running mean of 10 log lines. A gap that neither vanishes nor runs away is a game still going."}
+	acc := report.Plot{Kind: report.Lines, Title: "Classifiers: held-out images right",
+		XLabel: "epoch", YLabel: "share"}
+	gap := report.Plot{Kind: report.Lines,
+		Title: "Inverters: score of real less that of painted pictures", XLabel: "generator step",
+		YLabel: "D(x, y) − D(G(z, y), y)",
+		Caption: "Running mean of 10 log lines. A gap that neither vanishes nor runs away is a " +
+			"game still going."}
 	for _, c := range p.curves {
 		if strings.HasPrefix(c.name, "classifier-") {
 			s := report.Series{Name: strings.TrimPrefix(c.name, "classifier-")}
@@ -186,14 +202,17 @@ func (p *page) trainings() report.Section {
 
 func (p *page) repeat() report.Section {
 	s := report.Section{Heading: "Repeat it", Facts: slices.Clone(p.facts),
-		Prose: "The same seed gives the same bytes for any number of threads. The command goes on where it stopped; a stage whose result is there is not made again."}
+		Prose: "The same seed gives the same bytes for any number of threads. The command goes " +
+			"on where it stopped; a stage whose result is there is not made again."}
 	if p.shipped {
-		s.Prose = "The weights lie in the repository; the images are drawn or read by the program. The same command gives the same page."
+		s.Prose = "The weights lie in the repository; the images are drawn or read by the " +
+			"program. The same command gives the same page."
 	}
 	if p.command != "" {
 		s.Commands = []string{p.command}
 	}
-	s.Facts = append(s.Facts, report.Fact{Name: "Images", Value: fmt.Sprintf("test images 0 to %d of %s", p.main().Images-1, p.Dataset)},
+	s.Facts = append(s.Facts, report.Fact{Name: "Images",
+		Value: fmt.Sprintf("test images 0 to %d of %s", p.main().Images-1, p.Dataset)},
 		report.Fact{Name: "Seed", Value: fmt.Sprint(p.Seed)})
 	if p.main().Space != "" {
 		s.Facts = append(s.Facts, report.Fact{Name: "Features", Value: p.main().Space})
@@ -201,16 +220,19 @@ func (p *page) repeat() report.Section {
 	if len(p.Stages) == 0 {
 		return s
 	}
-	t := report.Table{Title: "What it cost", Columns: []string{"Expected on two cores", "Spent", "CPU time"}}
+	t := report.Table{Title: "What it cost", Columns: []string{"Expected on two cores", "Spent",
+		"CPU time"}}
 	wall, cpu, expected := 0.0, 0.0, 0.0
 	seconds := func(v float64) report.Cell {
 		return report.Text((time.Duration(v*10) * time.Second / 10).Round(time.Second).String())
 	}
 	for _, st := range p.Stages {
-		t.Rows = append(t.Rows, report.Row{Name: st.Name, Cells: []report.Cell{seconds(st.Budget), seconds(st.Seconds), seconds(st.CPUSeconds)}})
+		t.Rows = append(t.Rows, report.Row{Name: st.Name, Cells: []report.Cell{seconds(st.Budget),
+			seconds(st.Seconds), seconds(st.CPUSeconds)}})
 		wall, cpu, expected = wall+st.Seconds, cpu+st.CPUSeconds, expected+st.Budget
 	}
-	t.Rows = append(t.Rows, report.Row{Name: "together", Cells: []report.Cell{seconds(expected), seconds(wall), seconds(cpu)}})
+	t.Rows = append(t.Rows, report.Row{Name: "together", Cells: []report.Cell{seconds(expected),
+		seconds(wall), seconds(cpu)}})
 	s.Tables = append(s.Tables, t)
 	return s
 }

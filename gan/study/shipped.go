@@ -12,10 +12,11 @@ import (
 
 // A Shipment is a set of trained inverters to show without training anything.
 type Shipment struct {
-	Title     string
-	Dataset   string
-	Data      string   // folder of the data; scenes need none
-	Inverters []string // folders or run directories, each with its classifier; or what Open understands
+	Title   string
+	Dataset string
+	Data    string // folder of the data; scenes need none
+	// folders or run directories, each with its classifier; or what Open understands
+	Inverters []string
 	Names     []string // CLASSIFIER-CONDITION of each: "robust-logits"
 	Compare   [2]string
 	Images    int // evaluated; rivals come from them too. 0: 256
@@ -34,7 +35,8 @@ type Shipment struct {
 func Shipped(b tensor.Backend, sh Shipment) (*report.Report, *Result, error) {
 	sh = sh.withDefaults()
 	if len(sh.Names) != len(sh.Inverters) || len(sh.Names) == 0 {
-		return nil, nil, fmt.Errorf("study: Shipped: %d names for %d inverters", len(sh.Names), len(sh.Inverters))
+		return nil, nil, fmt.Errorf("study: Shipped: %d names for %d inverters", len(sh.Names),
+			len(sh.Inverters))
 	}
 	set, err := data.Open(sh.Dataset, sh.Data, data.Options{Train: sh.Images, Test: sh.Images})
 	if err != nil {
@@ -54,14 +56,16 @@ func Shipped(b tensor.Backend, sh Shipment) (*report.Report, *Result, error) {
 			control = p
 		}
 	}
-	res := &Result{Study: "shipped", Title: sh.Title, Dataset: sh.Dataset, Seed: sh.Seed, Caveat: Caveat}
+	res := &Result{Study: "shipped", Title: sh.Title, Dataset: sh.Dataset, Seed: sh.Seed,
+		Caveat: Caveat}
 	for k, p := range ps {
 		if err := res.add(p, control, sh.Names[k], set, sh); err != nil {
 			return nil, nil, err
 		}
 	}
 	res.compare(sh.Compare[:])
-	pg := &page{Result: res, lead: leadSheet(set.Test, sh.Sheet, sh.Names, ps, sh.Seed), facts: sh.Facts, command: sh.Command, shipped: true}
+	pg := &page{Result: res, lead: leadSheet(set.Test, sh.Sheet, sh.Names, ps, sh.Seed),
+		facts: sh.Facts, command: sh.Command, shipped: true}
 	r := pg.report()
 	res.strip()
 	return r, res, nil
@@ -93,7 +97,8 @@ func (sh Shipment) withDefaults() Shipment {
 
 // add evaluates one inverter, and makes the noise experiment with all but the label control.
 func (r *Result) add(p, control explore.Painter, name string, set *data.Set, sh Shipment) error {
-	o := explore.Options{Name: name, Images: sh.Images, Seed: sh.Seed, Train: set.Train, TrainImages: sh.Images}
+	o := explore.Options{Name: name, Images: sh.Images, Seed: sh.Seed, Train: set.Train,
+		TrainImages: sh.Images}
 	if !isLabel(name) {
 		o.Control = control
 	}
@@ -105,7 +110,8 @@ func (r *Result) add(p, control explore.Painter, name string, set *data.Set, sh 
 	if r.Evaluations = append(r.Evaluations, e); isLabel(name) {
 		return nil
 	}
-	x, err := explore.Run("noise", explore.Subject{Name: name, Network: p, Test: set.Test, Images: min(64, sh.Images), Draws: sh.Draws, Seed: sh.Seed})
+	x, err := explore.Run("noise", explore.Subject{Name: name, Network: p, Test: set.Test,
+		Images: min(64, sh.Images), Draws: sh.Draws, Seed: sh.Seed})
 	if err != nil {
 		return err
 	}

@@ -21,30 +21,33 @@ import (
 
 // A Spec is all that a study depends on, but for the folder of the data.
 type Spec struct {
-	Name         string           `yaml:"name"`
-	Title        string           `yaml:"title"` // of the page
-	Dataset      string           `yaml:"dataset"`
-	TrainImages  int              `yaml:"train_images"`  // 0: all; scenes: how many to draw
-	TestImages   int              `yaml:"test_images"`   // 0: all
-	Classes      int              `yaml:"classes"`       // describe_only: of the data set
-	Size         int              `yaml:"size"`          // describe_only: of its images
-	DescribeOnly bool             `yaml:"describe_only"` // paper scale: constructed and counted, not run
+	Name        string `yaml:"name"`
+	Title       string `yaml:"title"` // of the page
+	Dataset     string `yaml:"dataset"`
+	TrainImages int    `yaml:"train_images"` // 0: all; scenes: how many to draw
+	TestImages  int    `yaml:"test_images"`  // 0: all
+	Classes     int    `yaml:"classes"`      // describe_only: of the data set
+	Size        int    `yaml:"size"`         // describe_only: of its images
+	// paper scale: constructed and counted, not run
+	DescribeOnly bool             `yaml:"describe_only"`
 	Seed         uint64           `yaml:"seed"`
 	Classifiers  []ClassifierSpec `yaml:"classifiers"`
-	Judge        string           `yaml:"judge"` // the classifier whose features measure; never inverted
-	Inverters    []InverterSpec   `yaml:"inverters"`
-	Compare      []string         `yaml:"compare,flow"` // two inverters: the first minus the second
-	Accuracy     AccuracySpec     `yaml:"accuracy"`
-	Evaluate     EvaluateSpec     `yaml:"evaluate"`
-	Explore      ExploreSpec      `yaml:"explore"`
-	Sheet        int              `yaml:"sheet"` // test images on the first sheet
+	// the classifier whose features measure; never inverted
+	Judge     string         `yaml:"judge"`
+	Inverters []InverterSpec `yaml:"inverters"`
+	Compare   []string       `yaml:"compare,flow"` // two inverters: the first minus the second
+	Accuracy  AccuracySpec   `yaml:"accuracy"`
+	Evaluate  EvaluateSpec   `yaml:"evaluate"`
+	Explore   ExploreSpec    `yaml:"explore"`
+	Sheet     int            `yaml:"sheet"` // test images on the first sheet
 }
 
 // A ClassifierSpec is a classifier to train, or one whose weights are given.
 type ClassifierSpec struct {
-	Name        string          `yaml:"name"`
-	Arch        string          `yaml:"arch"`
-	Weights     string          `yaml:"weights"` // a file below the data folder instead of a training
+	Name string `yaml:"name"`
+	Arch string `yaml:"arch"`
+	// a file below the data folder instead of a training
+	Weights     string          `yaml:"weights"`
 	Epochs      float64         `yaml:"epochs"`
 	Batch       int             `yaml:"batch"`
 	LR          float64         `yaml:"lr"`
@@ -84,8 +87,9 @@ func (i InverterSpec) Name() string { return i.Classifier + "-" + string(i.Condi
 
 // An AccuracySpec says how robustness is measured: L-infinity PGD with a random start.
 type AccuracySpec struct {
-	Images   int     `yaml:"images"` // attacked, the first so many test images; all are used for clean accuracy
-	Eps      float64 `yaml:"eps"`    // in 1/255
+	// attacked, the first so many test images; all are used for clean accuracy
+	Images   int     `yaml:"images"`
+	Eps      float64 `yaml:"eps"` // in 1/255
 	StepSize float64 `yaml:"step_size"`
 	Steps    int     `yaml:"steps"`
 	Budget   float64 `yaml:"budget"`
@@ -131,7 +135,8 @@ func Load(name string) (*Spec, error) {
 		text, err = os.ReadFile(name)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("study: no preset %q: expected %s, or a .yaml file", name, strings.Join(Presets(), ", "))
+		return nil, fmt.Errorf("study: no preset %q: expected %s, or a .yaml file", name,
+			strings.Join(Presets(), ", "))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("study: %w", err)
@@ -158,8 +163,10 @@ func (s *Spec) Validate() error {
 	if s.Name == "" || s.Dataset == "" || len(s.Classifiers) == 0 || len(s.Inverters) == 0 {
 		return bad("name, dataset, classifiers and inverters are required")
 	}
-	if !s.DescribeOnly && !slices.Contains(data.Names(), s.Dataset) && !strings.HasPrefix(s.Dataset, "folder:") {
-		return bad("dataset %q: expected %s or folder:PATH", s.Dataset, strings.Join(data.Names(), ", "))
+	if !s.DescribeOnly && !slices.Contains(data.Names(), s.Dataset) && !strings.HasPrefix(s.Dataset,
+		"folder:") {
+		return bad("dataset %q: expected %s or folder:PATH", s.Dataset, strings.Join(data.Names(),
+			", "))
 	}
 	var names []string
 	for _, c := range s.Classifiers {
@@ -167,7 +174,8 @@ func (s *Spec) Validate() error {
 			return bad("classifier %q: expected a name of its own of letters and digits", c.Name)
 		}
 		if names = append(names, c.Name); !slices.Contains(models.List(), c.Arch) {
-			return bad("classifier %s: no architecture %q: expected one of %s", c.Name, c.Arch, strings.Join(models.List(), ", "))
+			return bad("classifier %s: no architecture %q: expected one of %s", c.Name, c.Arch,
+				strings.Join(models.List(), ", "))
 		}
 		if c.Weights == "" {
 			if err := s.Classifier(c, "").Validate(); err != nil {
@@ -186,11 +194,13 @@ func (s *Spec) validateInverters(classifiers []string) error {
 	for _, i := range s.Inverters {
 		switch {
 		case !slices.Contains(classifiers, i.Classifier):
-			return fmt.Errorf("spec: inverter of %q: expected one of the classifiers %v", i.Classifier, classifiers)
+			return fmt.Errorf("spec: inverter of %q: expected one of the classifiers %v",
+				i.Classifier, classifiers)
 		case i.Classifier == s.Judge:
 			return fmt.Errorf("spec: inverter of %q: the judge must not be inverted", i.Classifier)
 		case !slices.Contains([]gan.Condition{gan.Label, gan.Logits, gan.Features}, i.Condition):
-			return fmt.Errorf("spec: inverter of %s: condition %q: expected label, logits or features", i.Classifier, i.Condition)
+			return fmt.Errorf("spec: inverter of %s: condition %q: expected label, logits or "+
+				"features", i.Classifier, i.Condition)
 		case slices.Contains(names, i.Name()):
 			return fmt.Errorf("spec: two inverters %s", i.Name())
 		}
@@ -203,7 +213,8 @@ func (s *Spec) validateInverters(classifiers []string) error {
 			return fmt.Errorf("spec: inverter %s: %w", i.Name(), err)
 		}
 	}
-	if len(s.Compare) != 0 && (len(s.Compare) != 2 || !slices.Contains(names, s.Compare[0]) || !slices.Contains(names, s.Compare[1])) {
+	if len(s.Compare) != 0 && (len(s.Compare) != 2 || !slices.Contains(names, s.Compare[0]) ||
+		!slices.Contains(names, s.Compare[1])) {
 		return fmt.Errorf("spec: compare %v: expected two of the inverters %v", s.Compare, names)
 	}
 	for _, e := range s.Explore.Experiments {
@@ -220,9 +231,12 @@ func plainName(s string) bool {
 
 // Classifier returns the training of a classifier of this study, on the data in folder.
 func (s *Spec) Classifier(c ClassifierSpec, folder string) train.ClassifierConfig {
-	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: s.Dataset, Data: folder, TrainImages: s.TrainImages,
-		TestImages: s.TestImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: 0.9, WeightDecay: c.WeightDecay,
-		Schedule: c.Schedule, Flip: c.Flip, Crop: c.Crop, Attack: c.Attack, Seed: c.Seed, Mean: c.Mean, Std: c.Std, Best: 1}
+	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: s.Dataset,
+		Data: folder, TrainImages: s.TrainImages,
+		TestImages: s.TestImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: 0.9,
+		WeightDecay: c.WeightDecay,
+		Schedule:    c.Schedule, Flip: c.Flip, Crop: c.Crop, Attack: c.Attack, Seed: c.Seed,
+		Mean: c.Mean, Std: c.Std, Best: 1}
 	if cfg.Seed == 0 {
 		cfg.Seed = s.seed()
 	}
@@ -238,17 +252,20 @@ func (s *Spec) Classifier(c ClassifierSpec, folder string) train.ClassifierConfi
 // Inverter returns the training of an inverter of this study; cond is the width of the condition.
 func (s *Spec) Inverter(i InverterSpec, cond int, folder string) (gan.InverterConfig, error) {
 	c := gan.DefaultInverter()
-	c.Classifier, c.Condition, c.Raw, c.Dataset, c.Data = "classifier-"+i.Classifier, i.Condition, i.Raw, s.Dataset, folder
+	c.Classifier, c.Condition, c.Raw, c.Dataset, c.Data = "classifier-"+i.Classifier, i.Condition,
+		i.Raw, s.Dataset, folder
 	c.TrainImages, c.Seed, c.Flip = s.TrainImages, s.seed(), !i.NoFlip
 	if i.Seed != 0 {
 		c.Seed = i.Seed
 	}
-	for _, f := range []struct{ to, from *int }{{&c.Steps, &i.Steps}, {&c.Batch, &i.Batch}, {&c.DSteps, &i.DSteps}, {&c.SampleEvery, &i.SampleEvery}} {
+	for _, f := range []struct{ to, from *int }{{&c.Steps, &i.Steps}, {&c.Batch, &i.Batch},
+		{&c.DSteps, &i.DSteps}, {&c.SampleEvery, &i.SampleEvery}} {
 		if *f.from != 0 {
 			*f.to = *f.from
 		}
 	}
-	for _, f := range []struct{ to, from *float64 }{{&c.LRG, &i.LRG}, {&c.LRD, &i.LRD}, {&c.EMA, &i.EMA}} {
+	for _, f := range []struct{ to, from *float64 }{{&c.LRG, &i.LRG}, {&c.LRD, &i.LRD}, {&c.EMA,
+		&i.EMA}} {
 		if *f.from != 0 {
 			*f.to = *f.from
 		}

@@ -78,7 +78,8 @@ func TestStudyIsResumable(t *testing.T) {
 	stops := 0
 	for {
 		asked := 0
-		_, err := Run(b, s, Options{Dir: pieces, Stopped: func() bool { asked++; return asked > 2 }})
+		_, err := Run(b, s, Options{Dir: pieces,
+			Stopped: func() bool { asked++; return asked > 2 }})
 		if err == nil {
 			break
 		}
@@ -96,13 +97,14 @@ func TestStudyIsResumable(t *testing.T) {
 		t.Errorf("a study in pieces differs:\n%s\n%s", a, b)
 	}
 	other := parse(t, small+"seed: 7\n")
-	if _, err := Run(b, other, Options{Dir: whole}); err == nil || !strings.Contains(err.Error(), "other settings") {
+	if _, err := Run(b, other, Options{Dir: whole}); err == nil || !strings.Contains(err.Error(),
+		"other settings") {
 		t.Errorf("another study in the same directory: %v", err)
 	}
 }
 
-// A whole study compares, writes its page, makes nothing anew when run again, and leaves inverters that
-// can be shown alone.
+// A whole study compares, writes its page, makes nothing anew when run again, and leaves inverters
+// that can be shown alone.
 func TestStudyFromEndToEnd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains five networks: a few seconds")
@@ -115,8 +117,10 @@ func TestStudyFromEndToEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(res.Evaluations) != 3 || len(res.Experiments) != 8 || res.Compared == nil || len(res.Differences) == 0 {
-		t.Fatalf("%d evaluations, %d experiments, compared %v", len(res.Evaluations), len(res.Experiments), res.Compared)
+	if len(res.Evaluations) != 3 || len(res.Experiments) != 8 || res.Compared == nil ||
+		len(res.Differences) == 0 {
+		t.Fatalf("%d evaluations, %d experiments, compared %v", len(res.Evaluations),
+			len(res.Experiments), res.Compared)
 	}
 	var anew []string
 	o.Note = func(st Stage) {
@@ -152,20 +156,23 @@ func checkPage(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"robust logits", "label only", "class mean", "What there is to recover", "New noise, same logits",
+	for _, want := range []string{"robust logits", "label only", "class mean",
+		"What there is to recover", "New noise, same logits",
 		"images only, one training seed", "What it cost", "afterimage study --preset tiny"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	if at := regexp.MustCompile(`[> (\[]NaN`).FindIndex(page); at != nil { // not in a base64 picture
+	// not in a base64 picture
+	if at := regexp.MustCompile(`[> (\[]NaN`).FindIndex(page); at != nil {
 		t.Errorf("the page shows NaN: …%s…", page[max(0, at[0]-300):min(len(page), at[1]+60)])
 	}
 }
 
 // shipped makes the page from weights alone.
 func shipped(t *testing.T, b *cpu.Backend, dir string) {
-	sh := Shipment{Dataset: "scenes", Names: []string{"robust-logits", "standard-logits", "robust-label"}, Images: 12, Sheet: 4, Draws: 2,
+	sh := Shipment{Dataset: "scenes", Names: []string{"robust-logits", "standard-logits",
+		"robust-label"}, Images: 12, Sheet: 4, Draws: 2,
 		Compare: [2]string{"robust-logits", "standard-logits"}}
 	for _, n := range sh.Names {
 		sh.Inverters = append(sh.Inverters, filepath.Join(dir, "inverter-"+n))
@@ -175,7 +182,8 @@ func shipped(t *testing.T, b *cpu.Backend, dir string) {
 		t.Fatal(err)
 	}
 	if len(res.Evaluations) != 3 || res.Compared == nil || len(r.Sections) < 4 {
-		t.Errorf("%d evaluations, compared %v, %d sections", len(res.Evaluations), res.Compared, len(r.Sections))
+		t.Errorf("%d evaluations, compared %v, %d sections", len(res.Evaluations), res.Compared,
+			len(r.Sections))
 	}
 	var out bytes.Buffer
 	if err := r.Write(&out); err != nil || !strings.Contains(out.String(), "shipped weights") {
@@ -189,7 +197,8 @@ func shipped(t *testing.T, b *cpu.Backend, dir string) {
 
 // Every preset parses and constructs; those of paper scale have the published sizes.
 func TestPresets(t *testing.T) {
-	want := []string{"cifar10", "cifar10-hours", "cifar10-quick", "cifar100", "imagenet128", "imagenet64", "scenes-quick"}
+	want := []string{"cifar10", "cifar10-hours", "cifar10-quick", "cifar100", "imagenet128",
+		"imagenet64", "scenes-quick"}
 	for _, name := range want {
 		if !slices.Contains(Presets(), name) {
 			t.Errorf("no preset %s among %v", name, Presets())
@@ -214,7 +223,8 @@ func TestPresets(t *testing.T) {
 		if d.Study == "imagenet128" {
 			i := d.Inverters[0]
 			if i.GParameters != 70_433_988 || i.DParameters != 87_982_370 {
-				t.Errorf("imagenet128 has %d and %d parameters, published 70,433,988 and 87,982,370", i.GParameters, i.DParameters)
+				t.Errorf("imagenet128 has %d and %d parameters, published 70,433,988 and "+
+					"87,982,370", i.GParameters, i.DParameters)
 			}
 			// reference/paper: about 1.0 PFLOP for a step of batch 2,048 with 2 discriminator steps
 			if i.StepFLOPs < 0.5e15 || i.StepFLOPs > 2e15 {
@@ -229,8 +239,9 @@ func TestPresets(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	for name, change := range map[string][2]string{
-		"unknown field":     {"title:", "tittle:"},
-		"unknown arch":      {"arch: resnet8, epochs: 1, batch: 16, lr: 0.05}", "arch: resnet9, epochs: 1, batch: 16, lr: 0.05}"},
+		"unknown field": {"title:", "tittle:"},
+		"unknown arch": {"arch: resnet8, epochs: 1, batch: 16, lr: 0.05}",
+			"arch: resnet9, epochs: 1, batch: 16, lr: 0.05}"},
 		"unknown dataset":   {"dataset: scenes", "dataset: scene"},
 		"inverter of none":  {"classifier: standard, condition", "classifier: other, condition"},
 		"condition":         {"condition: label", "condition: labels"},
@@ -271,15 +282,20 @@ func TestControl(t *testing.T) {
 func TestFindingFollowsTheInterval(t *testing.T) {
 	eval := func(name string, v float64) *explore.Evaluation {
 		e := metrics.Estimate{Value: v, Lo: v - 1, Hi: v + 1, N: 100}
-		return &explore.Evaluation{Name: name, OneDraw: &explore.Scores{Retrieval: explore.Rank{Median: e, Mean: e}}}
+		return &explore.Evaluation{Name: name,
+			OneDraw: &explore.Scores{Retrieval: explore.Rank{Median: e, Mean: e}}}
 	}
 	for _, c := range []struct {
 		lo, hi float64
 		want   string
-	}{{-16, -12, "hold more of the image than"}, {12, 16, "hold less of the image than"}, {-3, 1, "are not told apart"}} {
-		p := &page{Result: &Result{Evaluations: []*explore.Evaluation{eval("robust-logits", 30), eval("standard-logits", 44)},
-			Compared: &Comparison{A: "robust-logits", B: "standard-logits", Differences: []explore.Difference{
-				{Name: "retrieval, median", Estimate: metrics.Estimate{Value: (c.lo + c.hi) / 2, Lo: c.lo, Hi: c.hi, N: 100}}}}}}
+	}{{-16, -12, "hold more of the image than"}, {12, 16, "hold less of the image than"}, {-3, 1,
+		"are not told apart"}} {
+		p := &page{Result: &Result{Evaluations: []*explore.Evaluation{eval("robust-logits", 30),
+			eval("standard-logits", 44)},
+			Compared: &Comparison{A: "robust-logits", B: "standard-logits",
+				Differences: []explore.Difference{
+					{Name: "retrieval, median", Estimate: metrics.Estimate{Value: (c.lo + c.hi) / 2,
+						Lo: c.lo, Hi: c.hi, N: 100}}}}}}
 		if got := p.finding(); !strings.Contains(got, c.want) {
 			t.Errorf("interval %v to %v: %q", c.lo, c.hi, got)
 		}
@@ -293,9 +309,11 @@ func TestFindingFollowsTheInterval(t *testing.T) {
 func TestTableStressesTheBestInverter(t *testing.T) {
 	score := func(rank float64) *explore.Scores {
 		nan := metrics.Estimate{Value: math.NaN(), Lo: math.NaN(), Hi: math.NaN()}
-		return &explore.Scores{Retrieval: explore.Rank{Median: metrics.Estimate{Value: rank}, Mean: nan}, MSE8: nan, PSNR: nan, SSIM: nan, Agreement: nan, Logits: nan}
+		return &explore.Scores{Retrieval: explore.Rank{Median: metrics.Estimate{Value: rank},
+			Mean: nan}, MSE8: nan, PSNR: nan, SSIM: nan, Agreement: nan, Logits: nan}
 	}
-	tb := (&page{}).table("t", "", []column{{"a", score(40), false}, {"b", score(30), false}, {"c", score(10), true}})
+	tb := (&page{}).table("t", "", []column{{"a", score(40), false}, {"b", score(30), false}, {"c",
+		score(10), true}})
 	got := []bool{}
 	for _, c := range tb.Rows[0].Cells {
 		got = append(got, c.Best)
@@ -307,8 +325,10 @@ func TestTableStressesTheBestInverter(t *testing.T) {
 }
 
 func TestNumbersForPeople(t *testing.T) {
-	for _, c := range [][2]string{{thousands(70433988), "70,433,988"}, {thousands(12), "12"}, {si(1.04e15, "FLOP"), "1.04 PFLOP"},
-		{seconds(0), "–"}, {seconds(90), "90 s"}, {seconds(3600), "60 min"}, {seconds(9000), "2.5 h"}} {
+	for _, c := range [][2]string{{thousands(70433988), "70,433,988"}, {thousands(12), "12"},
+		{si(1.04e15, "FLOP"), "1.04 PFLOP"},
+		{seconds(0), "–"}, {seconds(90), "90 s"}, {seconds(3600), "60 min"}, {seconds(9000),
+			"2.5 h"}} {
 		if c[0] != c[1] {
 			t.Errorf("got %q, want %q", c[0], c[1])
 		}
