@@ -80,7 +80,8 @@ const SqueezeSmallest = 17
 // modules, three 3×3/2 maximum pools that round extents up. Its parameters are "features.0.weight"
 // to "features.12.expand3x3.bias".
 //
-// Source: the network of forresti/SqueezeNet, v1.1; names, order and the rounding are torchvision's.
+// Source: the network of forresti/SqueezeNet, v1.1; names, order and the rounding are
+// torchvision's.
 type SqueezeNetFeatures struct {
 	conv  *nn.Conv2D
 	fires [squeezeLast + 1]*fire // by position; nil where there is none
@@ -163,9 +164,9 @@ func (f *SqueezeNetFeatures) macs(h, w int) (macs, oh, ow int) {
 	return macs, h, w
 }
 
-// A squeezeNet is SqueezeNet 1.1: its features, a 1×1 convolution to the classes, ReLU, and the mean
-// over the image. The dropout in front of that convolution is left out: this package's networks
-// have no random layers.
+// A squeezeNet is SqueezeNet 1.1: its features, a 1×1 convolution to the classes, ReLU, and the
+// mean over the image. The dropout in front of that convolution is left out: this package's
+// networks have no random layers.
 type squeezeNet struct {
 	*SqueezeNetFeatures
 	head *nn.Conv2D

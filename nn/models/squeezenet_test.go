@@ -67,7 +67,10 @@ func TestSqueezeNetTaps(t *testing.T) {
 	}
 	g := autodiff.NewGraph(b)
 	defer g.Close()
-	err := tensor.Try(func() { f.Taps(nn.NewCtx(g, false), g.Const(s.Zeros(tensor.F32, 1, 16, 32, 3))) })
+	err := tensor.Try(func() {
+		f.Taps(nn.NewCtx(g, false),
+			g.Const(s.Zeros(tensor.F32, 1, 16, 32, 3)))
+	})
 	if err == nil || !strings.Contains(err.Error(), "expected images of at least 17×17") {
 		t.Errorf("16 pixels: got %v", err)
 	}
