@@ -39,11 +39,13 @@ nn/attack           : autodiff tensor nn nn/loss nn/models
 nn/train            : autodiff tensor nn nn/…
 gan                 : autodiff tensor nn nn/… gan/metrics gan/report
 gan/metrics         : tensor
+gan/metrics/lpips   : autodiff tensor nn nn/checkpoint nn/models gan/metrics
 gan/report          : tensor gan/metrics
 gan/explore         : autodiff tensor nn nn/… gan gan/metrics gan/report
 gan/study           : autodiff tensor nn nn/… gan gan/…
 gan/shipped         : tensor gan
 bench               : autodiff tensor tensor/… nn nn/… gan gan/…
+bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
 `

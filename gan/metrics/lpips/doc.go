@@ -1,0 +1,23 @@
+// Package lpips measures how different two images look: LPIPS v0.1, the learned perceptual image
+// patch similarity, on the activations of a network trained on ImageNet.
+//
+// [Open] reads a backbone (SqueezeNet 1.1, AlexNet or VGG16, torchvision's weights) and the
+// published linear weights; [Metric.Distance] compares images in host memory, [Metric.Forward]
+// values on a graph, so that the distance can be a loss.
+//
+// Non-goals: v0.0 (without the input scaling), training the linear weights, resizing images.
+// The same sum over another network's features is not LPIPS and must not be called so.
+//
+// Invariants:
+//   - the result of an image does not depend on the batch it is in, and Distance(a, b) equals
+//     Distance(b, a);
+//   - images carry their range (metrics.Images), which is converted here: a wrong range cannot be
+//     passed silently;
+//   - the gradient is finite everywhere: where all channels of a pixel are 0 it is 0.
+//
+// Misuse (shapes, channels, images too small for the backbone) panics with *tensor.Error; files
+// that do not fit are errors.
+//
+// Comes from: nn/checkpoint (weights), nn/models (SqueezeNet), gan/metrics (images).
+// Goes to: cmd (comparison of images, evaluation of inverters).
+package lpips
