@@ -23,10 +23,14 @@ import (
 // runs are the good runs that bad input must leave alone, and files made from them.
 type runs struct{ dir string }
 
-func (r runs) path(elem ...string) string { return filepath.Join(append([]string{r.dir}, elem...)...) }
+func (r runs) path(elem ...string) string {
+	return filepath.Join(append([]string{r.dir}, elem...)...)
+}
 
 // weights is a file of the good runs' checkpoints.
-func (r runs) weights(run, file string) string { return r.path("good", run, train.CheckpointDir, file) }
+func (r runs) weights(run, file string) string {
+	return r.path("good", run, train.CheckpointDir, file)
+}
 
 // makeRuns trains a classifier and an inverter of it.
 func makeRuns(t *testing.T) runs {
@@ -44,14 +48,16 @@ type badCase struct {
 	says []string // what the message has to contain
 }
 
-// TestBadInput gives the program every kind of bad input. Each gets one line that says what is wrong, what
-// was expected and what to do, and exit code 2; nothing is written, and existing runs are unharmed.
+// TestBadInput gives the program every kind of bad input. Each gets one line that says what is
+// wrong, what was expected and what to do, and exit code 2; nothing is written, and existing runs
+// are unharmed.
 func TestBadInput(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: trains two small runs")
 	}
 	r := makeRuns(t)
-	lists := [][]badCase{badWeights(t, r), badImages(t, r), badConfigs(r), badData(t, r), badRuns(t, r), badUsage(r)}
+	lists := [][]badCase{badWeights(t, r), badImages(t, r), badConfigs(r), badData(t, r),
+		badRuns(t, r), badUsage(r)}
 	before := digest(t, r.dir)
 	for _, list := range lists {
 		for _, c := range list {
@@ -149,22 +155,36 @@ func badWeights(t *testing.T, r runs) []badCase {
 	copy(raw[len(raw)-4:], "\x00\x00\xc0\x7f")
 	write(t, damaged, raw)
 	return []badCase{
-		{"truncated weights", evaluate(write(t, r.path("cut.safetensors"), good[:len(good)/2])), []string{"cut.safetensors", "damaged or cut short"}},
-		{"empty weights", evaluate(write(t, r.path("empty.pth"), nil)), []string{"empty.pth", "an empty file"}},
-		{"a text as weights", evaluate(r.path("good", "classifier", train.ConfigFile)), []string{"config.yaml", "expected safetensors"}},
-		{"a checkpoint with optimizer as weights", evaluate(r.weights("classifier", train.LatestFile)), []string{"latest.safetensors", "--arch"}},
-		{"no such weights", evaluate(r.path("nowhere.pth")), []string{"nowhere.pth", "no such file", "check the path"}},
+		{"truncated weights", evaluate(write(t, r.path("cut.safetensors"), good[:len(good)/2])),
+			[]string{"cut.safetensors", "damaged or cut short"}},
+		{"empty weights", evaluate(write(t, r.path("empty.pth"), nil)),
+			[]string{"empty.pth", "an empty file"}},
+		{"a text as weights", evaluate(r.path("good", "classifier", train.ConfigFile)),
+			[]string{"config.yaml", "expected safetensors"}},
+		{"a checkpoint with optimizer as weights", evaluate(r.weights("classifier", train.LatestFile)),
+			[]string{"latest.safetensors", "--arch"}},
+		{"no such weights", evaluate(r.path("nowhere.pth")),
+			[]string{"nowhere.pth", "no such file", "check the path"}},
 		{"no weights", []string{"evaluate", "classifier"}, []string{"--weights"}},
-		{"weights of 7 classes", evaluate(resnet8(t, r.path("seven.safetensors"), 7, false, false)), []string{"7 classes", "has 10"}},
-		{"NaN in weights", evaluate(resnet8(t, r.path("nan.safetensors"), 10, true, false)), []string{"nan.safetensors", "not finite at element 1"}},
-		{"NaN in an inverter", []string{"invert", "--inverter", nan, "--out", r.path("x"), r.path("cat.png")}, []string{"inverter.safetensors", "not finite"}},
+		{"weights of 7 classes", evaluate(resnet8(t, r.path("seven.safetensors"), 7, false, false)),
+			[]string{"7 classes", "has 10"}},
+		{"NaN in weights", evaluate(resnet8(t, r.path("nan.safetensors"), 10, true, false)),
+			[]string{"nan.safetensors", "not finite at element 1"}},
+		{"NaN in an inverter", []string{"invert", "--inverter", nan, "--out", r.path("x"),
+			r.path("cat.png")}, []string{"inverter.safetensors", "not finite"}},
 		{"foreign weights, no architecture", evaluate(foreign), []string{"--arch", "resnet20-cifar"}},
-		{"foreign weights, another architecture", evaluate(foreign, "--arch", "resnet20-cifar"), []string{"missing", "layer1.1.conv1.weight", "use a checkpoint of this network"}},
-		{"foreign weights, unknown architecture", evaluate(foreign, "--arch", "resnet21"), []string{"resnet21", "expected one of"}},
-		{"means of one channel", evaluate(foreign, "--arch", "resnet8", "--mean", "1"), []string{"expected 3 each"}},
-		{"an unfinished run as an inverter", []string{"invert", "--inverter", r.path("good", "classifier"), r.path("cat.png")}, []string{"no finished inverter"}},
-		{"a classifier to invert that is none", tinyInverter(r.path("good"), "--out", r.path("x")), []string{"holds no trained classifier"}},
-		{"no classifier to invert", tinyInverter("", "--out", r.path("x")), []string{"which classifier?"}},
+		{"foreign weights, another architecture", evaluate(foreign, "--arch", "resnet20-cifar"),
+			[]string{"missing", "layer1.1.conv1.weight", "use a checkpoint of this network"}},
+		{"foreign weights, unknown architecture", evaluate(foreign, "--arch", "resnet21"),
+			[]string{"resnet21", "expected one of"}},
+		{"means of one channel", evaluate(foreign, "--arch", "resnet8", "--mean", "1"),
+			[]string{"expected 3 each"}},
+		{"an unfinished run as an inverter", []string{"invert", "--inverter",
+			r.path("good", "classifier"), r.path("cat.png")}, []string{"no finished inverter"}},
+		{"a classifier to invert that is none", tinyInverter(r.path("good"), "--out", r.path("x")),
+			[]string{"holds no trained classifier"}},
+		{"no classifier to invert", tinyInverter("", "--out", r.path("x")),
+			[]string{"which classifier?"}},
 	}
 }
 
@@ -191,18 +211,23 @@ func badImages(t *testing.T, r runs) []badCase {
 	}
 	other := picture(t, r.path("other", "cat.png"), 40, 40)
 	invert := func(args ...string) []string {
-		return append([]string{"invert", "--inverter", r.path("good", "inverter"), "--out", r.path("x")}, args...)
+		return append([]string{"invert", "--inverter", r.path("good", "inverter"), "--out", r.path("x")},
+			args...)
 	}
 	whole := read(t, cat)
 	return []badCase{
-		{"a 1-pixel image", invert(picture(t, r.path("one.png"), 1, 1)), []string{"one.png", "1×1 pixels", "expected at least 8×8", "larger"}},
+		{"a 1-pixel image", invert(picture(t, r.path("one.png"), 1, 1)),
+			[]string{"one.png", "1×1 pixels", "expected at least 8×8", "larger"}},
 		{"a good and a 1-pixel image", invert(cat, r.path("one.png")), []string{"one.png"}},
-		{"half an image", invert(write(t, r.path("half.png"), whole[:len(whole)/2])), []string{"half.png", "damaged"}},
-		{"a text as image", invert(r.path("good", "inverter", train.ConfigFile)), []string{"not a PNG or JPEG"}},
+		{"half an image", invert(write(t, r.path("half.png"), whole[:len(whole)/2])),
+			[]string{"half.png", "damaged"}},
+		{"a text as image", invert(r.path("good", "inverter", train.ConfigFile)),
+			[]string{"not a PNG or JPEG"}},
 		{"a folder as image", invert(r.path("other")), []string{"other", "PNG or JPEG"}},
 		{"no such image", invert(r.path("dog.png")), []string{"dog.png", "no such file"}},
 		{"two images of one name", invert(cat, other), []string{"both be painted"}},
-		{"an image over itself", invert(other, "--out", r.path("other")), []string{"painted over", "--out"}},
+		{"an image over itself", invert(other, "--out", r.path("other")),
+			[]string{"painted over", "--out"}},
 		{"no draws", invert(cat, "--draws", "0"), []string{"--draws 0", "expected 1"}},
 		{"enormous pictures", invert(cat, "--scale", "100000"), []string{"--scale 100000"}},
 	}
@@ -260,7 +285,8 @@ func badConfigs(r runs) (cases []badCase) {
 		"--memory 2":       {"in use", "2.0 MB is the limit", "smaller batch"},
 		"--ch 512":         {"in use", "is the limit", "smaller network"},
 	} {
-		args := append(tinyInverter(r.path("good", "classifier"), "--out", r.path("x")), strings.Fields(flags)...)
+		args := append(tinyInverter(r.path("good", "classifier"), "--out", r.path("x")),
+			strings.Fields(flags)...)
 		if flags == "--ch 512" {
 			args = append(args, "--memory", "8")
 		}
@@ -269,8 +295,8 @@ func badConfigs(r runs) (cases []badCase) {
 	return cases
 }
 
-// badData damages data sets: CIFAR-10 with a batch cut short, with a label that does not exist, without
-// its files; folders without images.
+// badData damages data sets: CIFAR-10 with a batch cut short, with a label that does not exist,
+// without its files; folders without images.
 func badData(t *testing.T, r runs) []badCase {
 	const record = 3073
 	cifar := func(name string, raw []byte) string {
@@ -292,15 +318,23 @@ func badData(t *testing.T, r runs) []badCase {
 		return append([]string{"data", "show", "--dataset", dataset, "--data", dir}, more...)
 	}
 	return []badCase{
-		{"no data folder", trainOn("cifar-10", r.path("nodata")), []string{"nodata", "afterimage data get"}},
-		{"no data in the folder", trainOn("mnist", r.path("good")), []string{"mnist", "afterimage data get"}},
-		{"CIFAR cut short", trainOn("cifar-10", cifar("short", make([]byte, 2*record-5))), []string{"data_batch_1.bin", "expected", "got"}},
-		{"CIFAR with a wrong label", trainOn("cifar-10", cifar("label", label)), []string{"data_batch_1.bin", "11"}},
+		{"no data folder", trainOn("cifar-10", r.path("nodata")),
+			[]string{"nodata", "afterimage data get"}},
+		{"no data in the folder", trainOn("mnist", r.path("good")),
+			[]string{"mnist", "afterimage data get"}},
+		{"CIFAR cut short", trainOn("cifar-10", cifar("short", make([]byte, 2*record-5))),
+			[]string{"data_batch_1.bin", "expected", "got"}},
+		{"CIFAR with a wrong label", trainOn("cifar-10", cifar("label", label)),
+			[]string{"data_batch_1.bin", "11"}},
 		{"too little data", trainOn("cifar-10", few), []string{"5 training images", "10 or more"}},
 		{"a folder without images", trainOn("folder:"+folder, ""), []string{"folder"}},
-		{"no such folder", trainOn("folder:"+r.path("nofolder"), ""), []string{"nofolder", "no such file"}},
+		{"no such folder", trainOn("folder:"+r.path("nofolder"), ""),
+			[]string{"nofolder", "no such file"}},
+		{"fewer than no images", show("scenes", "", "--count=-1", "--out", r.path("x.png")),
+			[]string{"--count -1"}},
 		{"no such split", show("scenes", "", "--split", "dev"), []string{"dev", "train"}},
-		{"unknown download", []string{"data", "get", "imagenet", "--data", r.path("x")}, []string{"imagenet", "cifar-10"}},
+		{"unknown download", []string{"data", "get", "imagenet", "--data", r.path("x")},
+			[]string{"imagenet", "cifar-10"}},
 	}
 }
 
@@ -313,37 +347,51 @@ func badRuns(t *testing.T, r runs) []badCase {
 	resume := func(kind, dir string) []string { return []string{"train", kind, "--resume", dir} }
 	config := read(t, r.path("good", "classifier", train.ConfigFile))
 	cut, field := copied("cut", "classifier"), copied("field", "classifier")
-	write(t, filepath.Join(cut, train.ConfigFile), append(config[:len(config)/2:len(config)/2], "\nmean: ["...))
-	write(t, filepath.Join(field, train.ConfigFile), append(config[:len(config):len(config)], "spede: 1\n"...))
+	write(t, filepath.Join(cut, train.ConfigFile),
+		append(config[:len(config)/2:len(config)/2], "\nmean: ["...))
+	write(t, filepath.Join(field, train.ConfigFile),
+		append(config[:len(config):len(config)], "spede: 1\n"...))
 	epochs := copied("epochs", "classifier")
-	write(t, filepath.Join(epochs, train.ConfigFile), []byte(strings.Replace(string(config), "epochs: 1.0", "epochs: 0", 1)))
+	write(t, filepath.Join(epochs, train.ConfigFile),
+		[]byte(strings.Replace(string(config), "epochs: 1.0", "epochs: 0", 1)))
 	arch := copied("arch", "classifier")
-	write(t, filepath.Join(arch, train.ConfigFile), []byte(strings.Replace(string(config), "resnet8", "resnet20-cifar", 1)))
+	write(t, filepath.Join(arch, train.ConfigFile),
+		[]byte(strings.Replace(string(config), "resnet8", "resnet20-cifar", 1)))
 	half := copied("half", "inverter")
 	latest := filepath.Join(half, train.CheckpointDir, train.LatestFile)
 	write(t, latest, read(t, latest)[:5000])
 	log := copied("log", "inverter")
 	write(t, filepath.Join(log, train.MetricsFile), nil)
 	lost := copied("lost", "inverter")
-	if err := os.Remove(filepath.Join(lost, train.CheckpointDir, "classifier.safetensors")); err != nil {
+	if err := os.Remove(filepath.Join(lost, train.CheckpointDir,
+		"classifier.safetensors")); err != nil {
 		t.Fatal(err)
 	}
 	return []badCase{
-		{"resume of nothing", resume("classifier", r.path("nowhere")), []string{"nowhere", "not a run directory", "config.yaml"}},
+		{"resume of nothing", resume("classifier", r.path("nowhere")),
+			[]string{"nowhere", "not a run directory", "config.yaml"}},
 		{"resume of a folder", resume("inverter", r.path("good")), []string{"not a run directory"}},
-		{"resume of a file", resume("classifier", r.path("cat.png")), []string{"cat.png", "not a run directory"}},
-		{"resume of another kind", resume("classifier", r.path("good", "inverter")), []string{"inverter", "afterimage train inverter --resume"}},
+		{"resume of a file", resume("classifier", r.path("cat.png")),
+			[]string{"cat.png", "not a run directory"}},
+		{"resume of another kind", resume("classifier", r.path("good", "inverter")),
+			[]string{"inverter", "afterimage train inverter --resume"}},
 		{"config.yaml cut short", resume("classifier", cut), []string{"config.yaml", "undo the change"}},
 		{"config.yaml with a new field", resume("classifier", field), []string{"config.yaml", "spede"}},
 		{"config.yaml with no epochs", resume("classifier", epochs), []string{"epochs is 0"}},
-		{"config.yaml of another network", resume("classifier", arch), []string{"latest.safetensors", "missing"}},
-		{"a checkpoint cut short", resume("inverter", half), []string{"latest.safetensors", "damaged or cut short"}},
+		{"config.yaml of another network", resume("classifier", arch),
+			[]string{"latest.safetensors", "missing"}},
+		{"a checkpoint cut short", resume("inverter", half),
+			[]string{"latest.safetensors", "damaged or cut short"}},
 		{"a log cut short", resume("inverter", log), []string{"metrics.jsonl", "shorter"}},
-		{"a classifier lost", resume("inverter", lost), []string{"classifier.safetensors", "no such file"}},
-		{"a run over a run", tinyClassifier("--out", r.path("good", "classifier")), []string{"already holds a run", "--resume"}},
+		{"a classifier lost", resume("inverter", lost),
+			[]string{"classifier.safetensors", "no such file"}},
+		{"a run over a run", tinyClassifier("--out", r.path("good", "classifier")),
+			[]string{"already holds a run", "--resume"}},
 		{"a run over files", tinyClassifier("--out", r.path("good")), []string{"not empty", "--out"}},
-		{"a run over a file", tinyClassifier("--out", r.path("cat.png")), []string{"cat.png", "not a directory"}},
-		{"a run in a file", tinyClassifier("--out", r.path("cat.png", "run")), []string{"cat.png", "not a directory"}},
+		{"a run over a file", tinyClassifier("--out", r.path("cat.png")),
+			[]string{"cat.png", "not a directory"}},
+		{"a run in a file", tinyClassifier("--out", r.path("cat.png", "run")),
+			[]string{"cat.png", "not a directory"}},
 	}
 }
 
@@ -351,13 +399,20 @@ func badUsage(r runs) []badCase {
 	return []badCase{
 		{"no command", nil, []string{"train", "evaluate", "Try: afterimage --help"}},
 		{"unknown command", []string{"tarin"}, []string{"tarin"}},
-		{"half a command", []string{"train"}, []string{"classifier", "inverter", "Try: afterimage train --help"}},
-		{"unknown flag", []string{"train", "classifier", "--epoch", "3"}, []string{"--epoch", "Try: afterimage train classifier --help"}},
-		{"a word for a number", []string{"train", "inverter", "--steps", "many"}, []string{"--steps", "many"}},
+		{"half a command", []string{"train"},
+			[]string{"classifier", "inverter", "Try: afterimage train --help"}},
+		{"unknown flag", []string{"train", "classifier", "--epoch", "3"},
+			[]string{"--epoch", "Try: afterimage train classifier --help"}},
+		{"a word for a number", []string{"train", "inverter", "--steps", "many"},
+			[]string{"--steps", "many"}},
 		{"no inverter", []string{"invert", r.path("cat.png")}, []string{"--inverter"}},
-		{"unknown attack", []string{"evaluate", "classifier", "--weights", r.path("good", "classifier"), "--attack", "cw"}, []string{"cw", "expected fgsm"}},
-		{"a negative radius", []string{"evaluate", "classifier", "--weights", r.path("good", "classifier"), "--attack", "fgsm", "--eps=-1"}, []string{"--eps -1"}},
-		{"unknown experiment", []string{"explore", "magic", r.path("good", "inverter")}, []string{"magic", "probe"}},
-		{"a classifier to explore", []string{"explore", "noise", r.path("good", "classifier")}, []string{"no finished inverter"}},
+		{"unknown attack", []string{"evaluate", "classifier", "--weights", r.path("good", "classifier"),
+			"--attack", "cw"}, []string{"cw", "expected fgsm"}},
+		{"a negative radius", []string{"evaluate", "classifier", "--weights",
+			r.path("good", "classifier"), "--attack", "fgsm", "--eps=-1"}, []string{"--eps -1"}},
+		{"unknown experiment", []string{"explore", "magic", r.path("good", "inverter")},
+			[]string{"magic", "probe"}},
+		{"a classifier to explore", []string{"explore", "noise", r.path("good", "classifier")},
+			[]string{"no finished inverter"}},
 	}
 }

@@ -23,11 +23,15 @@ type classifierFlags struct {
 
 // load reads the classifier into s. Foreign weights say neither their architecture nor their
 // normalisation: --arch is required, and the customary normalisation of the architecture's
-// published checkpoints is taken, and reported by the second result, when --mean and --std are not given.
-func (f classifierFlags) load(s *tensor.Scope, classes, channels int) (m *models.Classifier, note string, err error) {
+// published checkpoints is taken, and reported by the second result, when --mean and --std are not
+// given.
+func (f classifierFlags) load(
+	s *tensor.Scope, classes, channels int,
+) (m *models.Classifier, note string, err error) {
 	path := f.Weights
 	if path == "" {
-		return nil, "", errors.New("which classifier? Give --weights a run directory or a file of weights")
+		return nil, "",
+			errors.New("which classifier? Give --weights a run directory or a file of weights")
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		if path, err = bestCheckpoint(path); err != nil {
@@ -48,33 +52,40 @@ func (f classifierFlags) load(s *tensor.Scope, classes, channels int) (m *models
 	}
 	for name, p := range m.Params() {
 		if k := p.T.FirstNonFinite(); k >= 0 {
-			return nil, "", fmt.Errorf("%s: %s is not finite at element %d: the weights are damaged, take another checkpoint", path, name, k)
+			return nil, "", fmt.Errorf("%s: %s is not finite at element %d: the weights are damaged, take "+
+				"another checkpoint", path, name, k)
 		}
 	}
 	if classes > 0 && m.Classes() != classes {
-		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was trained on", path, m.Classes(), classes)
+		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was "+
+			"trained on", path, m.Classes(), classes)
 	}
 	return m, note, nil
 }
 
-func (f classifierFlags) foreign(s *tensor.Scope, file *checkpoint.File, classes, channels int) (*models.Classifier, string, error) {
+func (f classifierFlags) foreign(
+	s *tensor.Scope, file *checkpoint.File, classes, channels int,
+) (*models.Classifier, string, error) {
 	if f.Arch == "" {
-		return nil, "", fmt.Errorf("%s does not say its architecture: give --arch one of %s", f.Weights, strings.Join(models.List(), ", "))
+		return nil, "", fmt.Errorf("%s does not say its architecture: give --arch one of %s", f.Weights,
+			strings.Join(models.List(), ", "))
 	}
 	mean, std, note := f.Mean, f.Std, ""
 	if mean == nil && std == nil {
 		mean, std = customary(f.Arch)
-		note = fmt.Sprintf("input normalisation: mean %v std %v (customary for %s; --mean and --std change it)", mean, std, f.Arch)
+		note = fmt.Sprintf("input normalisation: mean %v std %v (customary for %s; --mean and --std "+
+			"change it)", mean, std, f.Arch)
 	}
-	m, err := models.New(f.Arch, models.Options{Classes: classes, Channels: channels, Mean: mean, Std: std})
+	m, err := models.New(f.Arch, models.Options{Classes: classes, Channels: channels, Mean: mean,
+		Std: std})
 	if err != nil {
 		return nil, "", err
 	}
 	return m, note, m.Load(s, file)
 }
 
-// customary returns the normalisation that an architecture's published checkpoints were trained with;
-// none for networks that take [0, 1].
+// customary returns the normalisation that an architecture's published checkpoints were trained
+// with; none for networks that take [0, 1].
 func customary(arch string) (mean, std []float64) {
 	switch {
 	case arch == "lenet5" || arch == "convnet-mnist":
@@ -97,15 +108,16 @@ func heCIFAR(arch string) bool {
 	return false
 }
 
-// bestCheckpoint returns the classifier file a run directory offers: the exported final one, else the
-// best by the held-out images.
+// bestCheckpoint returns the classifier file a run directory offers: the exported final one, else
+// the best by the held-out images.
 func bestCheckpoint(dir string) (string, error) {
 	if final := filepath.Join(dir, train.CheckpointDir, train.FinalFile); exists(final) {
 		return final, nil
 	}
 	names, err := filepath.Glob(filepath.Join(dir, train.CheckpointDir, "best-*.safetensors"))
 	if err != nil || len(names) == 0 {
-		return "", fmt.Errorf("%s holds no trained classifier: expected checkpoints/%s or checkpoints/best-*.safetensors", dir, train.FinalFile)
+		return "", fmt.Errorf("%s holds no trained classifier: expected checkpoints/%s or "+
+			"checkpoints/best-*.safetensors", dir, train.FinalFile)
 	}
 	return names[len(names)-1], nil
 }

@@ -16,7 +16,9 @@ type dataFlags struct {
 	Data    string `help:"Folder that holds data sets (also AFTERIMAGE_DATA)." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
 }
 
-func (f dataFlags) open(o data.Options) (*data.Set, error) { return data.Open(f.Dataset, f.Data, o) }
+func (f dataFlags) open(o data.Options) (*data.Set, error) {
+	return data.Open(f.Dataset, f.Data, o)
+}
 
 type dataCmd struct {
 	Get  dataGetCmd  `cmd:"" help:"Download a data set and check its digests."`
@@ -31,19 +33,21 @@ type dataGetCmd struct {
 // Help shows examples under the flags.
 func (dataGetCmd) Help() string {
 	return "Example:\n  afterimage data get cifar-10 --data ~/data\n\n" +
-		"An interrupted download goes on where it stopped. Without a network the message says which files to put where."
+		"An interrupted download goes on where it stopped. Without a network the message says which " +
+		"files to put where."
 }
 
 // Run downloads one data set.
 func (c *dataGetCmd) Run(e *env) error {
 	last := ""
-	err := data.Get(context.Background(), c.Name, c.Data, data.GetOptions{Progress: func(file string, done, total int64) {
-		line := fmt.Sprintf("%s  %d of %d MB", file, done>>20, total>>20)
-		if line != last {
-			fmt.Fprintf(e.err, "\r%-60s", line)
-			last = line
-		}
-	}})
+	err := data.Get(context.Background(), c.Name, c.Data,
+		data.GetOptions{Progress: func(file string, done, total int64) {
+			line := fmt.Sprintf("%s  %d of %d MB", file, done>>20, total>>20)
+			if line != last {
+				fmt.Fprintf(e.err, "\r%-60s", line)
+				last = line
+			}
+		}})
 	if last != "" {
 		fmt.Fprintln(e.err)
 	}
@@ -64,11 +68,15 @@ type dataShowCmd struct {
 
 // Help shows examples under the flags.
 func (dataShowCmd) Help() string {
-	return "Examples:\n  afterimage data show --dataset scenes --out scenes.png\n  afterimage data show --dataset cifar-10 --data ~/data --split test"
+	return "Examples:\n  afterimage data show --dataset scenes --out scenes.png\n  afterimage data " +
+		"show --dataset cifar-10 --data ~/data --split test"
 }
 
 // Run describes a split and draws its first images.
 func (c *dataShowCmd) Run(e *env) error {
+	if c.Count < 1 {
+		return fmt.Errorf("--count %d: expected 1 or more", c.Count)
+	}
 	set, err := c.open(data.Options{})
 	if err != nil {
 		return err
@@ -98,11 +106,13 @@ func (c *dataShowCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(desc)
 	}
-	fmt.Fprintf(e.out, "%s %s: %d images of %d×%d×%d, %d classes\n", c.Dataset, c.Split, ds.Len(), h, w, ch, len(desc.Classes))
+	fmt.Fprintf(e.out, "%s %s: %d images of %d×%d×%d, %d classes\n", c.Dataset, c.Split, ds.Len(), h,
+		w, ch, len(desc.Classes))
 	for i, name := range desc.Classes {
 		fmt.Fprintf(e.out, "  %-14s %6d\n", name, desc.Counts[i])
 	}
-	fmt.Fprintf(e.out, "  channel mean %.4f  std %.4f  (first %d images)\n", mean, std, min(ds.Len(), 10_000))
+	fmt.Fprintf(e.out, "  channel mean %.4f  std %.4f  (first %d images)\n", mean, std,
+		min(ds.Len(), 10_000))
 	return nil
 }
 

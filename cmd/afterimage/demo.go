@@ -45,14 +45,16 @@ func (c *demoCmd) Run(e *env) error {
 	}
 	fmt.Fprintf(e.out, "1. The shipped weights: a page within about %s.\n", seconds(shippedBudget))
 	if !c.Shipped {
-		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two cores.\n", seconds(s.Budget()))
+		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two cores.\n",
+			seconds(s.Budget()))
 	}
 	start := time.Now()
 	page := filepath.Join(c.Out, "shipped.html")
 	if err := e.shippedPage(page); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "\n%s after %s. Open it in a browser: on the left what a classifier saw,\nbeside it what its ten logits let through.\n\n",
+	fmt.Fprintf(e.out, "\n%s after %s. Open it in a browser: on the left what a classifier "+
+		"saw,\nbeside it what its ten logits let through.\n\n",
 		page, time.Since(start).Round(100*time.Millisecond))
 	if c.Shipped {
 		return nil
@@ -61,7 +63,8 @@ func (c *demoCmd) Run(e *env) error {
 	if _, err := e.study(s, dir, "data", "afterimage demo"); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "\n%s: the same page, made from nothing in %s.\n", filepath.Join(dir, study.ReportFile), time.Since(start).Round(time.Second))
+	fmt.Fprintf(e.out, "\n%s: the same page, made from nothing in %s.\n",
+		filepath.Join(dir, study.ReportFile), time.Since(start).Round(time.Second))
 	return nil
 }
 
@@ -79,8 +82,9 @@ func (e *env) shippedPage(path string) error {
 	for _, n := range shipped.Names() {
 		names = append(names, strings.TrimPrefix(n, "scenes-")+"-logits")
 	}
-	page, _, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene", Dataset: "scenes", Open: shipped.Open,
-		Inverters: shipped.Names(), Names: names, Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: facts(b),
+	page, _, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene",
+		Dataset: "scenes", Open: shipped.Open, Inverters: shipped.Names(), Names: names,
+		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: facts(b),
 		Command: "afterimage demo --shipped"})
 	if err != nil {
 		return err

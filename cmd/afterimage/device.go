@@ -25,7 +25,8 @@ func (e *env) open() (*cpu.Backend, error) {
 		return nil, fmt.Errorf("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
 	}
 	if e.cli.Memory < 0 || e.cli.Memory > 1<<30 {
-		return nil, fmt.Errorf("--memory %d: expected 0 (nine tenths of what is available) or a number of megabytes", e.cli.Memory)
+		return nil, fmt.Errorf("--memory %d: expected 0 (nine tenths of what is available) or a number "+
+			"of megabytes", e.cli.Memory)
 	}
 	b := cpu.Open(e.cli.Threads)
 	b.SetWinograd(e.cli.Winograd)
@@ -33,12 +34,14 @@ func (e *env) open() (*cpu.Backend, error) {
 		b.SetMemoryLimit(e.cli.Memory << 20)
 	}
 	if gemm.Kernel() == "generic" {
-		fmt.Fprintln(e.err, "note: no AVX-512 here (or built with purego): computing in plain Go, many times slower")
+		fmt.Fprintln(e.err, "note: no AVX-512 here (or built with purego): computing in plain Go, many "+
+			"times slower")
 	}
 	return b, nil
 }
 
-// An environment is what a run records about where it was made: a report without it cannot be repeated.
+// An environment is what a run records about where it was made: a report without it cannot be
+// repeated.
 type environment struct {
 	Program  string `json:"program"`
 	Revision string `json:"revision"`

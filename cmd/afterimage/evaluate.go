@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -36,8 +37,10 @@ type evaluateClassifierCmd struct {
 // Help shows examples under the flags.
 func (evaluateClassifierCmd) Help() string {
 	return `Examples:
-  afterimage evaluate classifier --weights runs/robust --dataset cifar-10 --data ~/data --attack pgd-20,square-1000
-  afterimage evaluate classifier --arch resnet20-cifar --weights resnet20.th --dataset cifar-10 --data ~/data --json`
+  afterimage evaluate classifier --weights runs/robust --dataset cifar-10 --attack pgd-20,fgsm
+  afterimage evaluate classifier --arch resnet20-cifar --weights net.th --dataset cifar-10 --json
+
+Data sets are looked for in the folder that --data or AFTERIMAGE_DATA names.`
 }
 
 // A classifierResult is what evaluate classifier reports.
@@ -63,6 +66,23 @@ type attackResult struct {
 	Accuracy float64 `json:"accuracy"`
 }
 
+// check refuses flags that are out of range, before any work.
+func (c *evaluateClassifierCmd) check() error {
+	if c.Count < 0 || c.Batch < 1 {
+		return fmt.Errorf("--count %d must not be negative, --batch %d must be positive", c.Count,
+			c.Batch)
+	}
+	if !(c.Eps > 0) || !(c.StepSize >= 0) || math.IsInf(c.Eps+c.StepSize, 1) {
+		return fmt.Errorf("--eps %g must be positive, --step-size %g not negative", c.Eps, c.StepSize)
+	}
+	for _, name := range c.Attack {
+		if _, err := parseAttack(strings.TrimSpace(name), new(attack.Config)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run measures a classifier.
 func (c *evaluateClassifierCmd) Run(e *env) error {
 	set, err := c.open(data.Options{})
@@ -73,16 +93,8 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if c.Count < 0 || c.Batch < 1 {
-		return fmt.Errorf("--count %d must not be negative, --batch %d must be positive", c.Count, c.Batch)
-	}
-	if !(c.Eps > 0) || !(c.StepSize >= 0) || math.IsInf(c.Eps+c.StepSize, 1) {
-		return fmt.Errorf("--eps %g must be positive, --step-size %g not negative", c.Eps, c.StepSize)
-	}
-	for _, name := range c.Attack { // all of them before any work
-		if _, err := parseAttack(strings.TrimSpace(name), new(attack.Config)); err != nil {
-			return err
-		}
+	if err := c.check(); err != nil {
+		return err
 	}
 	if c.Count > 0 && c.Count < ds.Len() {
 		ds = data.First(ds, c.Count)
@@ -103,13 +115,15 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 		fmt.Fprintln(e.err, note)
 	}
 	if m.InputSize() != size || m.Channels() != channels {
-		return fmt.Errorf("%s takes images of %d pixels and %d channels, %s has %d pixels and %d channels: "+
-			"give the data set it was trained on", c.Weights, m.InputSize(), m.Channels(), c.Dataset, size, channels)
+		return fmt.Errorf("%s takes images of %d pixels and %d channels, %s has %d pixels and %d "+
+			"channels: give the data set it was trained on",
+			c.Weights, m.InputSize(), m.Channels(), c.Dataset, size, channels)
 	}
 	start := time.Now()
 	correct, ce := train.Score(b, m, ds, c.Batch)
-	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split, Images: ds.Len(),
-		Correct: correct, Accuracy: float64(correct) / float64(ds.Len()), CrossEntropy: ce / float64(ds.Len())}
+	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split,
+		Images: ds.Len(), Correct: correct, Accuracy: float64(correct) / float64(ds.Len()),
+		CrossEntropy: ce / float64(ds.Len())}
 	for _, name := range c.Attack {
 		a, err := c.attack(b, m, ds, strings.TrimSpace(name))
 		if err != nil {
@@ -122,19 +136,27 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(res)
 	}
-	fmt.Fprintf(e.out, "%s on %s %s, %d images\n", m.Arch(), c.Dataset, c.Split, ds.Len())
-	fmt.Fprintf(e.out, "  clean          %6.2f %%  (%d right, cross-entropy %.4f)\n", 100*res.Accuracy, correct, res.CrossEntropy)
-	for _, a := range res.Attacks {
-		fmt.Fprintf(e.out, "  %-14s %6.2f %%  (%s, eps %.4f)\n", a.Name, 100*a.Accuracy, a.Norm, a.Eps)
-	}
-	if res.Warning != "" {
-		fmt.Fprintln(e.out, "  "+res.Warning)
-	}
+	res.print(e.out)
 	return nil
 }
 
+// print writes the result for people.
+func (r classifierResult) print(w io.Writer) {
+	fmt.Fprintf(w, "%s on %s %s, %d images\n", r.Arch, r.Dataset, r.Split, r.Images)
+	fmt.Fprintf(w, "  clean          %6.2f %%  (%d right, cross-entropy %.4f)\n",
+		100*r.Accuracy, r.Correct, r.CrossEntropy)
+	for _, a := range r.Attacks {
+		fmt.Fprintf(w, "  %-14s %6.2f %%  (%s, eps %.4f)\n", a.Name, 100*a.Accuracy, a.Norm, a.Eps)
+	}
+	if r.Warning != "" {
+		fmt.Fprintln(w, "  "+r.Warning)
+	}
+}
+
 // attack runs the attack called name on all of ds.
-func (c *evaluateClassifierCmd) attack(b tensor.Backend, m attack.Model, ds data.Dataset, name string) (attackResult, error) {
+func (c *evaluateClassifierCmd) attack(
+	b tensor.Backend, m attack.Model, ds data.Dataset, name string,
+) (attackResult, error) {
 	eps, step := c.Eps, c.StepSize
 	cfg := attack.Config{Steps: 1}
 	switch c.Norm {
@@ -161,7 +183,8 @@ func (c *evaluateClassifierCmd) attack(b tensor.Backend, m attack.Model, ds data
 		labels := tensor.FromSlice(s, d.Labels, d.N())
 		var ok []bool
 		if queries > 0 {
-			ok = attack.EvaluateSquare(s, m, x, labels, attack.SquareConfig{Eps: eps, Queries: queries}, key, first)
+			ok = attack.EvaluateSquare(s, m, x, labels, attack.SquareConfig{Eps: eps, Queries: queries}, key,
+				first)
 		} else {
 			ok = attack.Evaluate(s, m, x, labels, cfg, key, tensor.FromSlice(s, []int32{int32(i)}, 1))
 		}
@@ -177,8 +200,8 @@ func (c *evaluateClassifierCmd) attack(b tensor.Backend, m attack.Model, ds data
 	return res, nil
 }
 
-// parseAttack fills cfg from a name such as fgsm, pgd-20, pgd-50x10 or margin-100x5; square-1000 returns
-// its number of queries instead.
+// parseAttack fills cfg from a name such as fgsm, pgd-20, pgd-50x10 or margin-100x5; square-1000
+// returns its number of queries instead.
 func parseAttack(name string, cfg *attack.Config) (queries int, err error) {
 	kind, rest, _ := strings.Cut(name, "-")
 	steps, runs := 0, 1
@@ -200,8 +223,8 @@ func parseAttack(name string, cfg *attack.Config) (queries int, err error) {
 	return 0, nil
 }
 
-// masking warns when the attack without gradients finds more than those with them: then the gradients
-// mislead, and the white-box accuracy is not to be believed.
+// masking warns when the attack without gradients finds more than those with them: then the
+// gradients mislead, and the white-box accuracy is not to be believed.
 func masking(as []attackResult) string {
 	white, square := 2.0, 2.0
 	for _, a := range as {
@@ -212,7 +235,8 @@ func masking(as []attackResult) string {
 		}
 	}
 	if square < white && white <= 1 {
-		return "warning: Square, which uses no gradients, finds more than the gradient attacks: gradient masking"
+		return "warning: Square, which uses no gradients, finds more than the gradient attacks: " +
+			"gradient masking"
 	}
 	return ""
 }

@@ -14,7 +14,8 @@ import (
 	"afterimage/tensor"
 )
 
-// An inverterFlags names a trained inverter, the images it is asked about, and an independent network.
+// An inverterFlags names a trained inverter, the images it is asked about, and an independent
+// network.
 type inverterFlags struct {
 	Inverter        string `arg:"" help:"Inverter: a run directory or a folder of shipped weights." placeholder:"RUN"`
 	Data            string `help:"Folder that holds data sets (also AFTERIMAGE_DATA)." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
@@ -26,7 +27,9 @@ type inverterFlags struct {
 }
 
 // open loads everything the flags name into s.
-func (f inverterFlags) open(e *env, b tensor.Backend, s *tensor.Scope) (*gan.Inverter, *data.Set, explore.Network, error) {
+func (f inverterFlags) open(
+	e *env, b tensor.Backend, s *tensor.Scope,
+) (*gan.Inverter, *data.Set, explore.Network, error) {
 	v, err := openInverter(s, f.Inverter)
 	if err != nil {
 		return nil, nil, nil, err
@@ -42,7 +45,8 @@ func (f inverterFlags) open(e *env, b tensor.Backend, s *tensor.Scope) (*gan.Inv
 	if f.Independent == "" {
 		return v, set, nil, nil
 	}
-	m, note, err := classifierFlags{Weights: f.Independent, Arch: f.IndependentArch}.load(s, len(set.Classes()), 3)
+	m, note, err := classifierFlags{Weights: f.Independent, Arch: f.IndependentArch}.load(s,
+		len(set.Classes()), 3)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -65,7 +69,8 @@ type evaluateInverterCmd struct {
 func (evaluateInverterCmd) Help() string {
 	return `Examples:
   afterimage evaluate inverter runs/inverter
-  afterimage evaluate inverter runs/inverter --draws 16 --control runs/control --independent resnet32.th --independent-arch resnet32-cifar`
+  afterimage evaluate inverter runs/inverter --draws 16 --control runs/control
+  afterimage evaluate inverter RUN --independent resnet32.th --independent-arch resnet32-cifar`
 }
 
 // Run measures an inverter.
@@ -81,8 +86,9 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	o := explore.Options{Name: "inverter", Images: c.Images, Draws: c.Draws, Gallery: c.Gallery, TrueClass: c.TrueClass, Seed: c.Seed,
-		Train: set.Train, Independent: other, Space: filepath.Base(c.Independent)}
+	o := explore.Options{Name: "inverter", Images: c.Images, Draws: c.Draws, Gallery: c.Gallery,
+		TrueClass: c.TrueClass, Seed: c.Seed, Train: set.Train, Independent: other,
+		Space: filepath.Base(c.Independent)}
 	if c.Control != "" {
 		u, err := openInverter(s, c.Control)
 		if err != nil {
@@ -103,14 +109,17 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 
 // printEvaluation prints the measures as a table, one line for the inverter and each control.
 func printEvaluation(e *env, ev *explore.Evaluation) {
-	fmt.Fprintf(e.out, "%s, test images 0 to %d, %d draw(s), rank among %.0f others of the %s\n", ev.Dataset, ev.Images-1, ev.Draws, ev.Rivals, ev.Protocol)
-	fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s  %-20s\n", "", "retrieval median %", "PSNR dB", "SSIM", "agreement %")
+	fmt.Fprintf(e.out, "%s, test images 0 to %d, %d draw(s), rank among %.0f others of the %s\n",
+		ev.Dataset, ev.Images-1, ev.Draws, ev.Rivals, ev.Protocol)
+	fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s  %-20s\n", "", "retrieval median %", "PSNR dB",
+		"SSIM", "agreement %")
 	rows := []*explore.Scores{ev.OneDraw, ev.MeanDraw}
 	for _, r := range append(rows, ev.Controls...) {
 		if r == nil {
 			continue
 		}
-		fmt.Fprintf(e.out, "%-22s  %-24v  %-20v  %-20v  %-20v\n", r.Name, r.Retrieval.Median, r.PSNR, r.SSIM, r.Agreement)
+		fmt.Fprintf(e.out, "%-22s  %-24v  %-20v  %-20v  %-20v\n", r.Name, r.Retrieval.Median, r.PSNR,
+			r.SSIM, r.Agreement)
 	}
 	for _, d := range ev.OverLabel {
 		fmt.Fprintf(e.out, "against the label control: %v\n", d)
@@ -118,7 +127,8 @@ func printEvaluation(e *env, ev *explore.Evaluation) {
 	for _, f := range ev.Factors {
 		fmt.Fprintf(e.out, "factor %v\n", f)
 	}
-	fmt.Fprintln(e.out, "intervals: 95 %, over images only, one training seed; 50 % retrieval is chance")
+	fmt.Fprintln(e.out, "intervals: 95 %, over images only, one training seed; 50 % retrieval is "+
+		"chance")
 }
 
 type exploreCmd struct {
@@ -158,7 +168,8 @@ func (c *exploreCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	r, err := explore.Run(c.Name, explore.Subject{Name: "inverter", Network: explore.FromInverter(b, v), Test: set.Test, Train: set.Train,
+	r, err := explore.Run(c.Name, explore.Subject{Name: "inverter",
+		Network: explore.FromInverter(b, v), Test: set.Test, Train: set.Train,
 		Images: c.Images, Seed: c.Seed, Independent: other})
 	if err != nil {
 		return err

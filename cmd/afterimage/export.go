@@ -40,7 +40,8 @@ func (c *exportCmd) Run(e *env) error {
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
 	}
-	if err := v.Save(c.Out, c.Half, map[string]string{"program": "afterimage " + revision()}); err != nil {
+	if err := v.Save(c.Out, c.Half, map[string]string{"program": "afterimage " +
+		revision()}); err != nil {
 		return err
 	}
 	for _, name := range []string{gan.FinalInverter, gan.InverterClassifier} {

@@ -20,8 +20,9 @@ func TestRunInUse(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("runs are locked on Linux only")
 	}
-	r, err := train.Create(filepath.Join(t.TempDir(), "run"), train.ClassifierConfig{Kind: "classifier", Arch: "resnet8", Dataset: "scenes",
-		TrainImages: 16, Epochs: 1, Batch: 4, LR: 0.1, Schedule: "constant"}, "test")
+	r, err := train.Create(filepath.Join(t.TempDir(), "run"),
+		train.ClassifierConfig{Kind: "classifier", Arch: "resnet8", Dataset: "scenes",
+			TrainImages: 16, Epochs: 1, Batch: 4, LR: 0.1, Schedule: "constant"}, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,12 +37,15 @@ func TestRunInUse(t *testing.T) {
 // TestNaNFromTheCommandLine: exit code 1, one line, and a checkpoint that loads.
 func TestNaNFromTheCommandLine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
-	code, out, errOut := call(tinyClassifier("--lr", "1e25", "--schedule", "constant", "--save-every", "1", "--out", dir)...)
-	checkMessage(t, badCase{"NaN", nil, []string{"step 2", "conv1.weight", "the checkpoint of step 1 is intact"}}, out, errOut)
+	code, out, errOut := call(tinyClassifier("--lr", "1e25", "--schedule", "constant", "--save-every",
+		"1", "--out", dir)...)
+	checkMessage(t, badCase{"NaN", nil, []string{"step 2", "conv1.weight",
+		"the checkpoint of step 1 is intact"}}, out, errOut)
 	if code != exitOther {
 		t.Errorf("exit code %d, expected %d", code, exitOther)
 	}
-	if _, err := checkpoint.Open(filepath.Join(dir, train.CheckpointDir, train.LatestFile)); err != nil {
+	if _, err := checkpoint.Open(filepath.Join(dir, train.CheckpointDir,
+		train.LatestFile)); err != nil {
 		t.Error(err)
 	}
 }
@@ -56,7 +60,8 @@ func TestOtherKernelsOnResume(t *testing.T) {
 	}
 	record := filepath.Join(dir, train.EnvironmentFile)
 	raw := read(t, record)
-	write(t, record, append(raw, []byte(strings.Replace(lastLine(raw), "\"kernels\":\"gemm ", "\"kernels\":\"gemm other-", 1)+"\n")...))
+	write(t, record, append(raw, []byte(strings.Replace(lastLine(raw), "\"kernels\":\"gemm ",
+		"\"kernels\":\"gemm other-", 1)+"\n")...))
 	code, _, errOut = call("train", "classifier", "--resume", dir)
 	if code != exitOK || !strings.Contains(errOut, "warning: this run was computed with gemm other-") {
 		t.Errorf("other kernels: exit code %d: %s", code, errOut)
@@ -73,8 +78,10 @@ func lastLine(raw []byte) string {
 
 func TestExitCodes(t *testing.T) {
 	for code, errs := range map[int][]error{
-		exitOther: {fmt.Errorf("x: %w", syscall.ENOSPC), syscall.EIO, train.ErrStopped, fmt.Errorf("x: %w", train.ErrDiverged)},
-		exitUsage: {errors.New("x"), syscall.ENOENT, &os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"}},
+		exitOther: {fmt.Errorf("x: %w", syscall.ENOSPC), syscall.EIO, train.ErrStopped,
+			fmt.Errorf("x: %w", train.ErrDiverged)},
+		exitUsage: {errors.New("x"), syscall.ENOENT,
+			&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"}},
 	} {
 		for _, err := range errs {
 			if got := exitCode(err); got != code {

@@ -10,15 +10,16 @@ import (
 	"afterimage/nn/train"
 )
 
-// TestFullLog lets the run's log lie on a device that is always full: exit code 1 and one line. It needs no
-// rights, unlike TestFullDisk.
+// TestFullLog lets the run's log lie on a device that is always full: exit code 1 and one line. It
+// needs no rights, unlike TestFullDisk.
 func TestFullLog(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skipf("no device that is always full: %v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "run")
 	mustCall(t, tinyClassifier("--out", dir)...)
-	for _, name := range []string{train.MetricsFile, filepath.Join(train.CheckpointDir, train.LatestFile)} {
+	for _, name := range []string{train.MetricsFile,
+		filepath.Join(train.CheckpointDir, train.LatestFile)} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -33,16 +34,17 @@ func TestFullLog(t *testing.T) {
 	}
 }
 
-// TestFullDisk trains on a file system that has room for one checkpoint and not for two: exit code 1, one
-// line, the first checkpoint intact, nothing half-written. With more room the run goes on to the same end
-// as an undisturbed one.
+// TestFullDisk trains on a file system that has room for one checkpoint and not for two: exit code
+// 1, one line, the first checkpoint intact, nothing half-written. With more room the run goes on to
+// the same end as an undisturbed one.
 func TestFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	mount := func(options string) error {
 		return exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", disk).Run()
 	}
 	if err := mount("size=1m"); err != nil {
-		t.Skipf("cannot mount a small file system here (needs root): %v; TestFullLog covers the exit code", err)
+		t.Skipf("cannot mount a small file system here (needs root): %v; "+
+			"TestFullLog covers the exit code", err)
 	}
 	defer func() {
 		if err := exec.Command("umount", disk).Run(); err != nil {
@@ -52,7 +54,8 @@ func TestFullDisk(t *testing.T) {
 	args := tinyClassifier("--epochs", "2", "--save-every", "1")
 	dir, whole := filepath.Join(disk, "run"), filepath.Join(t.TempDir(), "whole")
 	code, out, errOut := call(append(args, "--out", dir)...)
-	checkMessage(t, badCase{"a full disk", nil, []string{"latest.safetensors", "no space left", "the disk is full", "free space"}}, out, errOut)
+	checkMessage(t, badCase{"a full disk", nil,
+		[]string{"latest.safetensors", "no space left", "the disk is full", "free space"}}, out, errOut)
 	if code != exitOther {
 		t.Errorf("exit code %d, expected %d", code, exitOther)
 	}

@@ -46,7 +46,7 @@ type trainInverterCmd struct {
 func (trainInverterCmd) Help() string {
 	return `Examples:
   afterimage train inverter --classifier runs/scenes --out runs/inverter
-  afterimage train inverter --classifier resnet2b.pth --arch resnet2b --dataset cifar-10 --data ~/data
+  afterimage train inverter --classifier resnet2b.pth --arch resnet2b --dataset cifar-10
   afterimage train inverter --classifier runs/standard --condition label --out runs/control
   afterimage train inverter --resume runs/inverter`
 }
@@ -54,9 +54,12 @@ func (trainInverterCmd) Help() string {
 // config makes the run's configuration from the flags.
 func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 	cfg := gan.DefaultInverter()
-	cfg.Classifier, cfg.Condition, cfg.Raw, cfg.Dataset, cfg.Data = c.Classifier, gan.Condition(c.Condition), c.Raw, c.Dataset, c.Data
-	cfg.Steps, cfg.Batch, cfg.DSteps, cfg.LRG, cfg.LRD, cfg.Beta1, cfg.EMA = c.Steps, c.Batch, c.DSteps, c.LRG, c.LRD, c.Beta1, c.EMA
-	cfg.Flip, cfg.Seed, cfg.TrainImages, cfg.SaveEvery, cfg.SampleEvery = !c.NoFlip, c.Seed, c.TrainImages, c.SaveEvery, c.SampleEvery
+	cfg.Classifier, cfg.Condition, cfg.Raw, cfg.Dataset, cfg.Data = c.Classifier,
+		gan.Condition(c.Condition), c.Raw, c.Dataset, c.Data
+	cfg.Steps, cfg.Batch, cfg.DSteps, cfg.LRG, cfg.LRD, cfg.Beta1, cfg.EMA = c.Steps, c.Batch,
+		c.DSteps, c.LRG, c.LRD, c.Beta1, c.EMA
+	cfg.Flip, cfg.Seed, cfg.TrainImages, cfg.SaveEvery, cfg.SampleEvery = !c.NoFlip, c.Seed,
+		c.TrainImages, c.SaveEvery, c.SampleEvery
 	switch c.Net {
 	case "slim":
 		cfg.Net = gan.Slim32(c.Ch, 0)
@@ -89,7 +92,9 @@ func (c *trainInverterCmd) Run(e *env) error {
 }
 
 // trainInverter trains in dir until the end or an interrupt.
-func (e *env) trainInverter(dir string, cfg gan.InverterConfig, flags classifierFlags, resume bool) error {
+func (e *env) trainInverter(
+	dir string, cfg gan.InverterConfig, flags classifierFlags, resume bool,
+) error {
 	b, err := e.open()
 	if err != nil {
 		return err
@@ -125,7 +130,8 @@ func (e *env) trainInverter(dir string, cfg gan.InverterConfig, flags classifier
 	if err := attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) }); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	fmt.Fprintf(e.out, "%s: trained %d steps; samples are in %s\n", dir, cfg.Steps, r.Path(train.SampleDir))
+	fmt.Fprintf(e.out, "%s: trained %d steps; samples are in %s\n", dir, cfg.Steps,
+		r.Path(train.SampleDir))
 	return nil
 }
 
@@ -150,7 +156,8 @@ through, once for every noise draw. The single pictures lie beside the strips.`
 // Run paints images back.
 func (c *invertCmd) Run(e *env) error {
 	if c.Draws < 1 || c.Draws > mostDraws || c.Scale < 1 || c.Scale > mostScale {
-		return fmt.Errorf("--draws %d and --scale %d: expected 1 to %d and 1 to %d", c.Draws, c.Scale, mostDraws, mostScale)
+		return fmt.Errorf("--draws %d and --scale %d: expected 1 to %d and 1 to %d", c.Draws, c.Scale,
+			mostDraws, mostScale)
 	}
 	b, err := e.open()
 	if err != nil {
@@ -209,14 +216,14 @@ func readPhoto(path string, size int) ([]uint8, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if least := size / smallestPart; min(cfg.Width, cfg.Height) < least {
-		return nil, fmt.Errorf("%s has %d×%d pixels: expected at least %d×%d, of which the network sees %d×%d; give a larger image",
-			path, cfg.Width, cfg.Height, least, least, size, size)
+		return nil, fmt.Errorf("%s has %d×%d pixels: expected at least %d×%d, of which the network "+
+			"sees %d×%d; give a larger image", path, cfg.Width, cfg.Height, least, least, size, size)
 	}
 	return pix, nil
 }
 
-// checkNames returns an error if two pictures would be written to one file, or one over an image that
-// was given.
+// checkNames returns an error if two pictures would be written to one file, or one over an image
+// that was given.
 func (c *invertCmd) checkNames() error {
 	from := map[string]string{}
 	for _, path := range c.Images {
@@ -226,7 +233,8 @@ func (c *invertCmd) checkNames() error {
 		}
 		for _, name := range names {
 			if other, ok := from[name]; ok {
-				return fmt.Errorf("%s and %s would both be painted to %s: rename one", other, path, filepath.Join(c.Out, name))
+				return fmt.Errorf("%s and %s would both be painted to %s: rename one", other, path,
+					filepath.Join(c.Out, name))
 			}
 			from[name] = path
 		}
@@ -252,7 +260,9 @@ func drawName(path string, k int) string { return fmt.Sprintf("%s-%02d.png", ste
 
 func stem(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
 
-func (c *invertCmd) invert(e *env, v *gan.Inverter, b tensor.Backend, path string, pix []uint8, i int) error {
+func (c *invertCmd) invert(
+	e *env, v *gan.Inverter, b tensor.Backend, path string, pix []uint8, i int,
+) error {
 	size := v.Config.Net.Size
 	original := metrics.FromBytes(1, size, size, 3, pix).In(metrics.Unit)
 	s := tensor.NewScope(b)
@@ -261,13 +271,16 @@ func (c *invertCmd) invert(e *env, v *gan.Inverter, b tensor.Backend, path strin
 	d := v.Cond.Dim()
 	cond := s.New(tensor.F32, c.Draws, d)
 	for k := range c.Draws {
-		b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1}, SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{1, d}})
+		b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1},
+			SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{1, d}})
 	}
 	painted := v.Paint(s, cond, v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws))
-	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric, tensor.ToHost[float32](painted)))
+	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric,
+		tensor.ToHost[float32](painted)))
 	row := report.SheetRow{Images: append(report.Pictures(original), draws...)}
 	strip := filepath.Join(c.Out, pictureName(path))
-	if err := report.WritePNG(strip, (&report.Sheet{Scale: c.Scale, Lead: true, Rows: []report.SheetRow{row}}).Draw()); err != nil {
+	if err := report.WritePNG(strip, (&report.Sheet{Scale: c.Scale, Lead: true,
+		Rows: []report.SheetRow{row}}).Draw()); err != nil {
 		return err
 	}
 	for k, img := range draws {
@@ -275,7 +288,8 @@ func (c *invertCmd) invert(e *env, v *gan.Inverter, b tensor.Backend, path strin
 			return err
 		}
 	}
-	best := metrics.Argmax(metrics.Matrix(1, v.Cond.Model.Classes(), tensor.ToHost[float32](a.Logits)))[0]
+	best := metrics.Argmax(metrics.Matrix(1, v.Cond.Model.Classes(),
+		tensor.ToHost[float32](a.Logits)))[0]
 	fmt.Fprintf(e.out, "%s: class %d; wrote %s and %d draws\n", path, best, strip, c.Draws)
 	return nil
 }

@@ -31,13 +31,15 @@ func TestKillAndResume(t *testing.T) {
 		t.Skip("-short: builds the program and trains for seconds")
 	}
 	dir := t.TempDir()
-	classifier := tinyClassifier("--epochs", "3", "--save-every", "1", "--adversary", "linf", "--ramp", "0.5")
+	classifier := tinyClassifier("--epochs", "3", "--save-every", "1", "--adversary", "linf", "--ramp",
+		"0.5")
 	t.Run("classifier", func(t *testing.T) {
 		killAndResume(t, filepath.Join(dir, "classifier"), classifier)
 	})
 	source := filepath.Join(dir, "classifier", "whole")
 	t.Run("inverter", func(t *testing.T) {
-		killAndResume(t, filepath.Join(dir, "inverter"), tinyInverter(source, "--steps", "8", "--sample-every", "3", "--d-steps", "2"))
+		killAndResume(t, filepath.Join(dir, "inverter"),
+			tinyInverter(source, "--steps", "8", "--sample-every", "3", "--d-steps", "2"))
 	})
 }
 
@@ -69,14 +71,16 @@ func killAndResume(t *testing.T, dir string, args []string) {
 			t.Fatal(err)
 		}
 		if len(diff) > 0 {
-			t.Fatalf("after %d kills the run differs from an undisturbed one in %d things: %s", killed, len(diff), strings.Join(diff, "; "))
+			t.Fatalf("after %d kills the run differs from an undisturbed one in %d things: %s", killed,
+				len(diff), strings.Join(diff, "; "))
 		}
 	}
-	t.Logf("%d kills in %d starts; %d half-written files left behind; all files equal", killed, starts, hits)
+	t.Logf("%d kills in %d starts; %d half-written files left behind; all files equal", killed, starts,
+		hits)
 }
 
-// resumed returns the command line that starts or goes on with a run: what a user would type, who sees
-// whether there is a run.
+// resumed returns the command line that starts or goes on with a run: what a user would type, who
+// sees whether there is a run.
 func resumed(args []string, dir string) []string {
 	if exists(filepath.Join(dir, train.ConfigFile)) {
 		return []string{args[0], args[1], "--resume", dir, "--threads", "2"}
@@ -84,9 +88,12 @@ func resumed(args []string, dir string) []string {
 	return append(args[:len(args):len(args)], "--out", dir)
 }
 
-// runFor starts or goes on with a run and kills it after the given time, or with inWrite at the first
-// moment after it at which a file is being written. It reports whether the command ended well by itself.
-func runFor(t *testing.T, limit time.Duration, inWrite bool, bin string, args []string, run string) bool {
+// runFor starts or goes on with a run and kills it after the given time, or with inWrite at the
+// first moment after it at which a file is being written. It reports whether the command ended well
+// by itself.
+func runFor(
+	t *testing.T, limit time.Duration, inWrite bool, bin string, args []string, run string,
+) bool {
 	t.Helper()
 	var out bytes.Buffer
 	args = resumed(args, run)
@@ -139,14 +146,18 @@ func TestInterrupt(t *testing.T) {
 	}
 	dir := t.TempDir()
 	once := filepath.Join(dir, "once")
-	code, errOut := interrupt(t, 1, tinyClassifier("--epochs", "100000", "--save-every", "1000000", "--out", once))
-	if code != exitOther || !strings.Contains(errOut, "--resume "+once) || !strings.Contains(errOut, "stopped as asked at step") {
+	code, errOut := interrupt(t, 1, tinyClassifier("--epochs", "100000", "--save-every", "1000000",
+		"--out", once))
+	if code != exitOther || !strings.Contains(errOut, "--resume "+once) ||
+		!strings.Contains(errOut, "stopped as asked at step") {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}
-	if f, err := checkpoint.Open(filepath.Join(once, train.CheckpointDir, train.LatestFile)); err != nil || f.Metadata["step"] == "0" {
+	if f, err := checkpoint.Open(filepath.Join(once, train.CheckpointDir,
+		train.LatestFile)); err != nil || f.Metadata["step"] == "0" {
 		t.Errorf("no checkpoint to go on from: %v", err)
 	}
-	slow := tinyClassifier("--adversary", "linf", "--attack-steps", "100000", "--out", filepath.Join(dir, "twice"))
+	slow := tinyClassifier("--adversary", "linf", "--attack-steps", "100000", "--out",
+		filepath.Join(dir, "twice"))
 	if code, errOut := interrupt(t, 2, slow); code != -1 {
 		t.Errorf("two signals: exit code %d, expected death by the signal: %s", code, errOut)
 	}

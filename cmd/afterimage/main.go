@@ -52,12 +52,13 @@ type cli struct {
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run executes one command line and returns the exit code. It is the program's one boundary at which
-// a panic with *tensor.Error becomes a message. Whatever is wrong is said in one line.
+// run executes one command line and returns the exit code. It is the program's one boundary at
+// which a panic with *tensor.Error becomes a message. Whatever is wrong is said in one line.
 func run(args []string, out, errOut io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil { // a mistake of the program, not of its user
-			fmt.Fprintf(errOut, "afterimage: internal error: %v: please report this command line with the lines below\n%s", r, debug.Stack())
+			fmt.Fprintf(errOut, "afterimage: internal error: %v: please report this command line with the "+
+				"lines below\n%s", r, debug.Stack())
 			code = exitOther
 		}
 	}()
@@ -65,7 +66,8 @@ func run(args []string, out, errOut io.Writer) (code int) {
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("afterimage"),
-		kong.Description("What does a classifier keep of an image? Train one, invert it from its logits, and look."),
+		kong.Description("What does a classifier keep of an image? Train one, invert it from its "+
+			"logits, and look."),
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
@@ -121,7 +123,8 @@ func oneLine(err error) string {
 // exitCode sorts errors: what the machine or the network did (a full disk, an interrupt, a diverged
 // training) is 1, everything a user can mend by asking differently is 2.
 func exitCode(err error) int {
-	for _, machine := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EIO, syscall.EROFS, syscall.ENOMEM,
+	for _, machine := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EIO,
+		syscall.EROFS, syscall.ENOMEM,
 		syscall.EMFILE, syscall.ENFILE, train.ErrStopped, train.ErrDiverged} {
 		if errors.Is(err, machine) {
 			return exitOther
@@ -142,8 +145,8 @@ type env struct {
 	err io.Writer
 }
 
-// interrupts returns a function that reports whether the user has asked to stop (Ctrl-C or SIGTERM); a
-// training then saves a checkpoint and ends. A second signal ends the program at once.
+// interrupts returns a function that reports whether the user has asked to stop (Ctrl-C or
+// SIGTERM); a training then saves a checkpoint and ends. A second signal ends the program at once.
 func interrupts() (stopped func() bool, done func()) {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
@@ -152,7 +155,8 @@ func interrupts() (stopped func() bool, done func()) {
 		if _, ok := <-ch; ok {
 			signal.Stop(ch) // the next one kills
 			seen.Store(true)
-			fmt.Fprintln(os.Stderr, "\nafterimage: stopping after this step; a second signal ends the program at once")
+			fmt.Fprintln(os.Stderr, "\nafterimage: stopping after this step; a second signal ends the "+
+				"program at once")
 		}
 	}()
 	return seen.Load, func() {

@@ -16,8 +16,9 @@ type modelsCmd struct {
 
 // Help says what the columns mean.
 func (modelsCmd) Help() string {
-	return "Parameters are those that are trained: no running statistics. MACs are the multiply-accumulates of convolutions\n" +
-		"and linear layers for one image; training takes about 6 floating-point operations for each.\n\n" +
+	return "Parameters are those that are trained: no running statistics. MACs are the " +
+		"multiply-accumulates of\nconvolutions and linear layers for one image; training takes " +
+		"about 6 floating-point operations for each.\n\n" +
 		"Examples:\n  afterimage models\n  afterimage models --json"
 }
 
@@ -43,7 +44,8 @@ func (c *modelsCmd) Run(e *env) error {
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "name\tkind\tinput\toutput\t%13s\t%16s\n", "parameters", "MACs")
 	for _, a := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%13s\t%16s\n", a.Name, a.Kind, a.Input, a.Output, grouped(a.Parameters), grouped(a.MACs))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%13s\t%16s\n", a.Name, a.Kind, a.Input, a.Output,
+			grouped(a.Parameters), grouped(a.MACs))
 	}
 	return w.Flush()
 }
@@ -56,7 +58,8 @@ func architectures() ([]architecture, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, architecture{name, "classifier", fmt.Sprintf("%d×%d×%d", m.InputSize(), m.InputSize(), m.Channels()),
+		list = append(list, architecture{name, "classifier",
+			fmt.Sprintf("%d×%d×%d", m.InputSize(), m.InputSize(), m.Channels()),
 			fmt.Sprintf("%d logits", m.Classes()), nn.Count(m), m.MACs()})
 	}
 	for _, n := range []struct {
@@ -73,8 +76,10 @@ func architectures() ([]architecture, error) {
 		image, cond := fmt.Sprintf("%d×%d×3", n.c.Size, n.c.Size), fmt.Sprintf("%d conditions", n.out)
 		g, d := gan.NewGenerator(n.c), gan.NewDiscriminator(n.c)
 		list = append(list,
-			architecture{name, "generator", fmt.Sprintf("%s, %d noise", cond, n.c.ZDim), image, nn.Count(g), g.MACs()},
-			architecture{name, "discriminator", fmt.Sprintf("%s, %s", image, cond), "1 score", nn.Count(d), d.MACs()})
+			architecture{name, "generator", fmt.Sprintf("%s, %d noise", cond, n.c.ZDim), image, nn.Count(g),
+				g.MACs()},
+			architecture{name, "discriminator", fmt.Sprintf("%s, %s", image, cond), "1 score", nn.Count(d),
+				d.MACs()})
 	}
 	return list, nil
 }

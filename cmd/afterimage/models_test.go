@@ -18,15 +18,17 @@ func TestModels(t *testing.T) {
 	if want := len(models.List()) + 8; len(list) != want {
 		t.Errorf("%d architectures, expected %d", len(list), want)
 	}
-	published := map[string]int{"resnet20-cifar classifier": 269_722, "resnet50 classifier": 25_557_032,
-		"biggan128 (ch 96) generator": 70_433_988, "biggan128 (ch 96) discriminator": 87_982_370}
+	published := map[string]int{"resnet20-cifar classifier": 269_722,
+		"resnet50 classifier": 25_557_032, "biggan128 (ch 96) generator": 70_433_988,
+		"biggan128 (ch 96) discriminator": 87_982_370}
 	table := mustCall(t, "models")
 	for _, a := range list {
 		if want, ok := published[a.Name+" "+a.Kind]; ok && a.Parameters != want {
 			t.Errorf("%s %s has %d parameters, published %d", a.Name, a.Kind, a.Parameters, want)
 		}
 		delete(published, a.Name+" "+a.Kind)
-		if a.MACs <= 0 || !strings.Contains(table, grouped(a.Parameters)) || !strings.Contains(table, grouped(a.MACs)) {
+		if a.MACs <= 0 || !strings.Contains(table, grouped(a.Parameters)) ||
+			!strings.Contains(table, grouped(a.MACs)) {
 			t.Errorf("the table does not show %s: %d parameters, %d MACs", a.Name, a.Parameters, a.MACs)
 		}
 	}

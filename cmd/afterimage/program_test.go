@@ -101,11 +101,11 @@ func copyTree(t *testing.T, from, to string) {
 // tinyClassifier and tinyInverter are the shortest trainings that still write everything a run
 // can hold.
 func tinyClassifier(more ...string) []string {
-	return append(strings.Fields("train classifier --arch resnet8 --train-images 16 --val-images 8 --batch 4 "+
-		"--epochs 1 --best 2 --threads 1"), more...)
+	return append(strings.Fields("train classifier --arch resnet8 --train-images 16 --val-images 8 "+
+		"--batch 4 --epochs 1 --best 2 --threads 1"), more...)
 }
 
 func tinyInverter(classifier string, more ...string) []string {
-	return append(append(strings.Fields("train inverter --train-images 16 --batch 4 --steps 2 --ch 2 --save-every 1 "+
-		"--sample-every 2 --threads 1 --classifier"), classifier), more...)
+	return append(append(strings.Fields("train inverter --train-images 16 --batch 4 --steps 2 --ch "+
+		"2 --save-every 1 --sample-every 2 --threads 1 --classifier"), classifier), more...)
 }

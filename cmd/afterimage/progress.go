@@ -17,8 +17,8 @@ import (
 // plainEvery is how often a training reports on a pipe.
 const plainEvery = 10 * time.Second
 
-// A progress shows a training: a bar with rate and time left on a terminal, one plain line every few
-// seconds elsewhere.
+// A progress shows a training: a bar with rate and time left on a terminal, one plain line every
+// few seconds elsewhere.
 type progress struct {
 	out   io.Writer
 	name  string
@@ -33,9 +33,11 @@ type progress struct {
 func newProgress(out io.Writer, name string, total int) *progress {
 	p := &progress{out: out, name: name, total: total, first: -1, start: time.Now(), last: time.Now()}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name),
-			progressbar.OptionShowIts(), progressbar.OptionSetItsString("steps"), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(out),
+			progressbar.OptionSetDescription(name), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("steps"), progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond),
+			progressbar.OptionClearOnFinish())
 	}
 	return p
 }
@@ -69,7 +71,8 @@ func (p *progress) step(s train.Progress) {
 		p.last = now
 		rate := float64(s.Step-p.first) / now.Sub(p.start).Seconds()
 		left := time.Duration(float64(p.total-s.Step) / rate * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(p.out, "%s  step %d of %d  %.2f steps/s  %v left  %s\n", p.name, s.Step, p.total, rate, left, p.text)
+		fmt.Fprintf(p.out, "%s  step %d of %d  %.2f steps/s  %v left  %s\n", p.name, s.Step, p.total,
+			rate, left, p.text)
 	}
 }
 

@@ -78,8 +78,8 @@ func (e *env) study(s *study.Spec, dir, dataDir, command string) (*study.Result,
 	stopped, done := interrupts()
 	defer done()
 	var bar *progress
-	res, err := study.Run(b, s, study.Options{Dir: dir, Data: dataDir, Environment: describe(b), Facts: facts(b), Command: command,
-		Note: func(st study.Stage) {
+	res, err := study.Run(b, s, study.Options{Dir: dir, Data: dataDir, Environment: describe(b),
+		Facts: facts(b), Command: command, Note: func(st study.Stage) {
 			if bar != nil {
 				bar.close()
 				bar = nil
@@ -109,6 +109,8 @@ func (e *env) study(s *study.Spec, dir, dataDir, command string) (*study.Result,
 // facts describes the machine and the program for a report.
 func facts(b *cpu.Backend) []report.Fact {
 	d := describe(b)
-	return []report.Fact{{Name: "Processor", Value: d.CPU}, {Name: "Threads", Value: fmt.Sprint(d.Threads)}, {Name: "Kernels", Value: d.Kernels},
-		{Name: "Program", Value: "afterimage " + d.Revision}, {Name: "Go", Value: d.Go + " " + d.Platform}}
+	return []report.Fact{{Name: "Processor", Value: d.CPU},
+		{Name: "Threads", Value: fmt.Sprint(d.Threads)}, {Name: "Kernels", Value: d.Kernels},
+		{Name: "Program", Value: "afterimage " + d.Revision},
+		{Name: "Go", Value: d.Go + " " + d.Platform}}
 }

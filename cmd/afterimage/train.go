@@ -42,13 +42,17 @@ func readRun(dir, kind string, config any) error {
 		return err
 	}
 	if got != kind {
-		return fmt.Errorf("%s is the run of kind %q: expected %q; try: afterimage train %s --resume %s", dir, got, kind, got, dir)
+		return fmt.Errorf("%s is the run of kind %q: expected %q; try: afterimage train %s --resume %s",
+			dir, got, kind, got, dir)
 	}
 	return train.ReadConfig(dir, config)
 }
 
-// begin makes a run directory, or opens one again and warns if what it is computed with has changed.
-func begin[C any](e *env, b *cpu.Backend, dir string, config C, resume bool, files ...func(*train.Run) error) (*train.Run, error) {
+// begin makes a run directory, or opens one again and warns if what it is computed with has
+// changed.
+func begin[C any](
+	e *env, b *cpu.Backend, dir string, config C, resume bool, files ...func(*train.Run) error,
+) (*train.Run, error) {
 	now := describe(b)
 	if e.cli.Winograd { // another way of computing, with other last digits
 		now.Kernels += ", winograd"
@@ -66,14 +70,16 @@ func begin[C any](e *env, b *cpu.Backend, dir string, config C, resume bool, fil
 	}
 	var was environment
 	if json.Unmarshal(last, &was) == nil && was.Kernels != now.Kernels {
-		fmt.Fprintf(e.err, "warning: this run was computed with %s on %s and goes on with %s on %s: its last digits will differ "+
-			"from an undisturbed run's; %s has both\n", was.Kernels, was.CPU, now.Kernels, now.CPU, r.Path(train.EnvironmentFile))
+		fmt.Fprintf(e.err, "warning: this run was computed with %s on %s and goes on with %s on %s: "+
+			"its last digits will differ "+
+			"from an undisturbed run's; %s has both\n", was.Kernels, was.CPU, now.Kernels, now.CPU,
+			r.Path(train.EnvironmentFile))
 	}
 	return r, nil
 }
 
-// attempt makes a training in r and closes r. A new run that asked for what cannot be, such as more memory
-// than there is, leaves nothing behind.
+// attempt makes a training in r and closes r. A new run that asked for what cannot be, such as more
+// memory than there is, leaves nothing behind.
 func attempt(r *train.Run, resume bool, f func() error) (err error) {
 	if misuse := tensor.Try(func() { err = f() }); misuse != nil {
 		err = misuse
@@ -122,8 +128,10 @@ A run that was killed goes on exactly where its last checkpoint stands.`
 
 func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: c.Dataset, Data: c.Data,
-		TrainImages: c.TrainImages, ValImages: c.ValImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: c.Momentum, WeightDecay: c.WeightDecay,
-		Nesterov: c.Nesterov, Schedule: c.Schedule, Smoothing: c.Smoothing, Seed: c.Seed, SaveEvery: c.SaveEvery, Best: c.Best}
+		TrainImages: c.TrainImages, ValImages: c.ValImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR,
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay,
+		Nesterov: c.Nesterov, Schedule: c.Schedule, Smoothing: c.Smoothing, Seed: c.Seed,
+		SaveEvery: c.SaveEvery, Best: c.Best}
 	cfg.Mean, cfg.Std = normalisation(c.Dataset)
 	if c.Dataset != "scenes" && !c.NoAugment {
 		cfg.Flip, cfg.Crop = c.Dataset == "cifar-10" || c.Dataset == "cifar-100", 4
@@ -142,7 +150,8 @@ func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 	if step == 0 && c.AttackSteps == 1 {
 		step = 1.25 * c.Eps // Wong et al. 2020
 	}
-	cfg.Attack = train.Adversary{Norm: c.Adversary, Eps: c.Eps / unit, Steps: c.AttackSteps, StepSize: step / unit, Ramp: c.Ramp}
+	cfg.Attack = train.Adversary{Norm: c.Adversary, Eps: c.Eps / unit, Steps: c.AttackSteps,
+		StepSize: step / unit, Ramp: c.Ramp}
 	return cfg, nil
 }
 
@@ -177,7 +186,9 @@ func (c *trainClassifierCmd) Run(e *env) error {
 
 // trainClassifier trains in dir until the end or an interrupt and returns the run's final accuracy
 // on the held-out images.
-func (e *env) trainClassifier(dir string, cfg train.ClassifierConfig, resume bool) (float64, error) {
+func (e *env) trainClassifier(
+	dir string, cfg train.ClassifierConfig, resume bool,
+) (float64, error) {
 	b, err := e.open()
 	if err != nil {
 		return 0, err
@@ -208,6 +219,7 @@ func (e *env) trainClassifier(dir string, cfg train.ClassifierConfig, resume boo
 	if err != nil {
 		return val, fmt.Errorf("%s: %w", dir, err)
 	}
-	fmt.Fprintf(e.out, "%s: trained %d steps, %.2f %% of the held-out images right\n", dir, t.Total(), 100*val)
+	fmt.Fprintf(e.out, "%s: trained %d steps, %.2f %% of the held-out images right\n", dir, t.Total(),
+		100*val)
 	return val, nil
 }
