@@ -1,9 +1,11 @@
 """Goldens of package nn: layers to second order, running statistics, spectral normalisation."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.nn.utils import spectral_norm
 
+import philox
 from record import Golden, nchw, nhwc, oihw
 
 EPS = 1e-5  # of batch normalisation
@@ -35,7 +37,7 @@ def linear_and_conv():
                g.normal(2, 5, 5, 4), g.normal(6, 3, 3, 4 // groups), g.normal(6))
     idx = torch.tensor([2, 0, 2, 1])
     g.case("embedding", lambda w, i: F.embedding(i, w), g.normal(3, 4), idx)
-    mean, std = torch.tensor([0.5, 0.4, 0.3]).double(), torch.tensor([0.25, 0.2, 0.5]).double()
+    mean, std = torch.tensor([[0.5, 0.4, 0.3], [0.25, 0.2, 0.5]], dtype=torch.float64)
     g.case("normalize", lambda x: (x - mean) / std, g.uniform(0, 1, 2, 3, 3, 3))
     return g.save()
 
@@ -147,5 +149,26 @@ def attention():
     return g.save()
 
 
+def streams():
+    """Random numbers, bit for bit, and the initial values that nn.Init draws from them."""
+    g = Golden("nn/testdata/streams.safetensors")
+    g.put("normal", torch.from_numpy(philox.normal(2**40 + 7, "noise/train", (2003,), step=5)))
+    g.put("uniform", torch.from_numpy(philox.uniform(2**40 + 7, "noise/train", (203,), step=5)))
+    shape = (6, 3, 3, 2)
+    draw = lambda name: philox.normal(3, "init/" + name, shape)
+    g.put("kaiming", torch.from_numpy((2 / 18) ** 0.5 * draw("kaiming")))
+    g.put("xavier", torch.from_numpy((2 / (18 + 54)) ** 0.5 * draw("xavier")))
+    total = g.save()
+
+    g = Golden("nn/testdata/orthogonal.safetensors")
+    for name, shape in (("tall", (7, 3)), ("wide", (4, 3, 3, 2))):
+        rows, cols = shape[0], philox.size(shape[1:])
+        tall, wide = max(rows, cols), min(rows, cols)
+        q, r = np.linalg.qr(philox.normal(3, "init/" + name, (tall, wide)))
+        q = q * np.sign(np.diag(r))
+        g.put(name, torch.from_numpy((q if rows >= cols else q.T).reshape(shape).copy()))
+    return total + g.save()
+
+
 def write():
-    return (linear_and_conv() + batch_norm() + spectral_norm_layers() + conditional_batch_norm() + attention())
+    return (streams() + linear_and_conv() + batch_norm() + spectral_norm_layers() + conditional_batch_norm() + attention())

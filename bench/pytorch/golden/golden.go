@@ -20,12 +20,11 @@ type Func func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value
 // Tolerances bounds the errors of one file on the two backends.
 type Tolerances struct{ F64, F32 float64 }
 
-// Default fits cases of a few hundred terms a sum, of order 1.
+// Default fits cases of order 1 with at most a few hundred terms in a sum.
 //
-// F64: both sides round a chain of some ten operations, each by 1.1e-16 of sums whose terms are up
-// to a hundred times the result; measured errors stay below 1e-13.
-// F32: the same with 6e-8 a rounding, and second derivatives that multiply three factors.
-var Default = Tolerances{F64: 1e-12, F32: 2e-5}
+// Both sides round a chain of some ten operations, each by 2⁻⁵³ or 2⁻²⁴ of sums whose terms may be
+// ten times the result: 1e-14 and 6e-6. Measured errors stay below 3e-15 and 1e-6.
+var Default = Tolerances{F64: 1e-14, F32: 6e-6}
 
 // A Run is one pass over a golden file on one backend.
 type Run struct {

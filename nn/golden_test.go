@@ -1,0 +1,191 @@
+package nn_test
+
+import (
+	"fmt"
+	"testing"
+
+	"afterimage/autodiff"
+	"afterimage/bench/pytorch/golden"
+	"afterimage/nn"
+	"afterimage/tensor"
+)
+
+// The goldens of this file were made by bench/pytorch/layers.py.
+
+type (
+	values = []*autodiff.Value
+	gGraph = *autodiff.Graph
+)
+
+// bind returns a training or evaluation pass in which the parameters have the given values.
+func bind(g gGraph, train bool, params []*nn.Param, in values) *nn.Ctx {
+	c := nn.NewCtx(g, train)
+	for i, p := range params {
+		c.Bind(p, in[i])
+	}
+	return c
+}
+
+func TestGoldenLinearAndConv(t *testing.T) {
+	layer := func(l nn.Layer, params ...*nn.Param) golden.Func {
+		return func(g gGraph, in values) *autodiff.Value {
+			return l.Forward(bind(g, true, params, in[1:]), in[0])
+		}
+	}
+	golden.Each(t, "testdata/linear.safetensors", golden.Default, func(r *golden.Run) {
+		lin := nn.NewLinear(nn.LinearConfig{In: 5, Out: 4})
+		r.Case("linear", layer(lin, lin.Weight, lin.Bias))
+		conv := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 6, Kernel: 3, Stride: 2, Pad: 1})
+		r.Case("conv", layer(conv, conv.Weight, conv.Bias))
+		grouped := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 6, Kernel: 3, Pad: 2, Dilation: 2, Groups: 2})
+		r.Case("conv groups", layer(grouped, grouped.Weight, grouped.Bias))
+		r.Case("normalize", layer(&nn.Normalize{Mean: []float64{0.5, 0.4, 0.3},
+			Std: []float64{0.25, 0.2, 0.5}}))
+		table := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 4})
+		r.Case("embedding", func(g gGraph, in values) *autodiff.Value {
+			return table.Lookup(bind(g, true, []*nn.Param{table.Weight}, in), in[1].Tensor())
+		})
+	})
+}
+
+// TestGoldenBatchNorm follows the running statistics of torch.nn.BatchNorm2d over three training
+// steps and compares both modes.
+func TestGoldenBatchNorm(t *testing.T) {
+	golden.Each(t, "testdata/batchnorm.safetensors", golden.Default, func(r *golden.Run) {
+		l := nn.NewBatchNorm2D(3)
+		nn.InitDType(r.Scope, l, 1, r.DType)
+		l.Weight.T.SetFloats(r.Floats("eval/in1"))
+		l.Bias.T.SetFloats(r.Floats("eval/in2"))
+		for step := range 3 {
+			name := fmt.Sprintf("step%d/", step)
+			g := autodiff.NewGraph(r.Backend)
+			c := nn.NewCtx(g, true)
+			c.Updates = nn.NewUpdates(r.Backend)
+			r.Compare(name+"y", l.Forward(c, g.Const(r.Tensor(name+"x"))))
+			c.Updates.Apply()
+			g.Close()
+			r.CompareTensor(name+"running_mean", l.Mean.T)
+			r.CompareTensor(name+"running_var", l.Var.T)
+		}
+		r.Case("eval", func(g gGraph, in values) *autodiff.Value {
+			return l.Forward(bind(g, false, []*nn.Param{l.Weight, l.Bias, l.Mean, l.Var}, in[1:]), in[0])
+		})
+		r.Case("train", func(g gGraph, in values) *autodiff.Value {
+			return l.Forward(bind(g, true, []*nn.Param{l.Weight, l.Bias}, in[1:]), in[0])
+		})
+	})
+}
+
+// TestGoldenSpectralNorm compares with torch.nn.utils.spectral_norm, which starts its iteration
+// from u as ours does. Its evaluation mode, unlike ours, makes no iteration.
+func TestGoldenSpectralNorm(t *testing.T) {
+	golden.Each(t, "testdata/spectral.safetensors", golden.Default, func(r *golden.Run) {
+		lin := nn.NewLinear(nn.LinearConfig{In: 5, Out: 4, Spectral: true})
+		conv := nn.NewConv2D(nn.ConvConfig{In: 2, Out: 6, Kernel: 3, Pad: 1, NoBias: true,
+			Spectral: true})
+		r.Case("linear", func(g gGraph, in values) *autodiff.Value {
+			return lin.Forward(bind(g, true, []*nn.Param{lin.Weight, lin.Bias, lin.Norm.U}, in[1:]), in[0])
+		})
+		r.Case("conv", func(g gGraph, in values) *autodiff.Value {
+			return conv.Forward(bind(g, true, []*nn.Param{conv.Weight, conv.Norm.U}, in[1:]), in[0])
+		})
+		pass := func(l nn.Layer, x string) {
+			g := autodiff.NewGraph(r.Backend)
+			defer g.Close()
+			c := nn.NewCtx(g, true)
+			c.Updates = nn.NewUpdates(r.Backend)
+			l.Forward(c, g.Const(r.Tensor(x)))
+			c.Updates.Apply()
+		}
+		set := func(p *nn.Param, name string) {
+			p.T = r.Tensor(name)
+		}
+		set(lin.Weight, "linear/in1")
+		set(lin.Bias, "linear/in2")
+		set(lin.Norm.U, "linear/in3")
+		pass(lin, "linear/in0")
+		r.CompareTensor("linear/u", lin.Norm.U.T)
+		pass(lin, "linear/in0")
+		pass(lin, "linear/in0")
+		r.CompareTensor("linear/u3", lin.Norm.U.T)
+		set(conv.Weight, "conv/in1")
+		set(conv.Norm.U, "conv/in2")
+		pass(conv, "conv/in0")
+		r.CompareTensor("conv/u", conv.Norm.U.T)
+	})
+}
+
+func TestGoldenConditionalBatchNorm(t *testing.T) {
+	layer := func(cfg nn.CondNormConfig, train, relu bool) golden.Func {
+		cfg.Channels, cfg.Cond = 3, 5
+		l := nn.NewConditionalBatchNorm(cfg)
+		params := []*nn.Param{l.Gain.Weight, l.Shift.Weight}
+		switch {
+		case cfg.Spectral:
+			params = append(params, l.Gain.Norm.U, l.Shift.Norm.U)
+		case !train:
+			params = append(params, l.Mean, l.Var)
+		}
+		return func(g gGraph, in values) *autodiff.Value {
+			c := bind(g, train, params, in[2:])
+			if relu {
+				return l.ForwardReLU(c, in[0], in[1])
+			}
+			return l.Forward(c, in[0], in[1])
+		}
+	}
+	golden.Each(t, "testdata/condnorm.safetensors", golden.Default, func(r *golden.Run) {
+		r.Case("plain gain", layer(nn.CondNormConfig{PlainWc: true}, true, false))
+		r.Case("biggan", layer(nn.CondNormConfig{}, true, false))
+		r.Case("biggan relu", layer(nn.CondNormConfig{}, true, true))
+		r.Case("spectral", layer(nn.CondNormConfig{Spectral: true}, true, false))
+		r.Case("eval", layer(nn.CondNormConfig{}, false, false))
+	})
+}
+
+func TestGoldenSelfAttention(t *testing.T) {
+	golden.Each(t, "testdata/attention.safetensors", golden.Default, func(r *golden.Run) {
+		a := nn.NewSelfAttention(8, 0, nil)
+		r.Case("attention", func(g gGraph, in values) *autodiff.Value {
+			return a.Forward(bind(g, true, []*nn.Param{a.Theta.Weight, a.Phi.Weight, a.G.Weight,
+				a.O.Weight, a.Gamma, a.Theta.Norm.U, a.Phi.Norm.U, a.G.Norm.U, a.O.Norm.U}, in[1:]), in[0])
+		})
+	})
+}
+
+// TestGoldenStreams compares random numbers with numpy's on every bit: integers, uniforms and
+// normals are made of operations that IEEE 754 defines, in one order. In single precision only the
+// rounding of the finished number remains, half a unit of 2⁻²³.
+func TestGoldenStreams(t *testing.T) {
+	golden.Each(t, "testdata/streams.safetensors", golden.Tolerances{F64: 0, F32: 0x1p-24},
+		func(r *golden.Run) {
+			key := tensor.NewKey(1<<40+7, "noise/train")
+			step := tensor.FromSlice(r.Scope, []int32{5}, 1)
+			for name, dist := range map[string]tensor.Dist{"normal": tensor.Normal,
+				"uniform": tensor.Uniform} {
+				x := r.Scope.New(r.DType, r.Array(name).Shape...)
+				r.Backend.Random(dist, key, x, step)
+				r.CompareTensor(name, x)
+			}
+			checkInit(r, "kaiming", nn.KaimingNormal{})
+			checkInit(r, "xavier", nn.XavierNormal{})
+		})
+}
+
+// orthogonalTol allows LAPACK's two implementations to round a QR decomposition of a few columns
+// differently.
+var orthogonalTol = golden.Tolerances{F64: 1e-14, F32: 1e-7}
+
+func TestGoldenOrthogonal(t *testing.T) {
+	golden.Each(t, "testdata/orthogonal.safetensors", orthogonalTol, func(r *golden.Run) {
+		checkInit(r, "tall", nn.Orthogonal{})
+		checkInit(r, "wide", nn.Orthogonal{})
+	})
+}
+
+// checkInit compares the initial value of a parameter called name, of the seed 3.
+func checkInit(r *golden.Run, name string, init nn.Initializer) {
+	p := &nn.Param{Shape: r.Array(name).Shape, Init: init}
+	nn.InitDType(r.Scope, nn.Params{{Name: name, Param: p}}, 3, r.DType)
+	r.CompareTensor(name, p.T)
+}
