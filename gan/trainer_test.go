@@ -20,7 +20,8 @@ import (
 // tinyInverter is a training of 6 generator and 12 discriminator steps with three sample sheets.
 func tinyInverter() gan.InverterConfig {
 	c := gan.DefaultInverter()
-	c.TrainImages, c.Steps, c.DSteps, c.Batch, c.SaveEvery, c.SampleEvery, c.Seed = 16, 6, 2, 4, 2, 3, 5
+	c.TrainImages, c.Steps, c.DSteps, c.Batch, c.SaveEvery, c.SampleEvery, c.Seed = 16, 6, 2, 4, 2, 3,
+		5
 	c.Net = gan.Slim32(2, 0)
 	return c
 }
@@ -43,7 +44,9 @@ func newTrainer(t *testing.T, b tensor.Backend, c gan.InverterConfig) (*gan.Trai
 
 // startInverter makes one start of a run, as a process would: new if there is no run in dir, else
 // resumed. It stops after the steps that stop accepts.
-func startInverter(t *testing.T, b tensor.Backend, dir string, c gan.InverterConfig, stop func(int) bool) error {
+func startInverter(
+	t *testing.T, b tensor.Backend, dir string, c gan.InverterConfig, stop func(int) bool,
+) error {
 	t.Helper()
 	g, closeAll := newTrainer(t, b, c)
 	defer closeAll()
@@ -56,7 +59,8 @@ func startInverter(t *testing.T, b tensor.Backend, dir string, c gan.InverterCon
 	}
 	defer r.Close()
 	step := 0
-	return g.Run(r, func(p train.Progress) { step = p.Step }, func() bool { return stop != nil && stop(step) })
+	return g.Run(r, func(p train.Progress) { step = p.Step },
+		func() bool { return stop != nil && stop(step) })
 }
 
 // TestInverterResumeIsExact compares interrupted trainings with an undisturbed one: both networks
@@ -72,7 +76,8 @@ func TestInverterResumeIsExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKinds(t, filepath.Join(whole, train.CheckpointDir, train.LatestFile))
-	if sheets, err := os.ReadDir(filepath.Join(whole, train.SampleDir)); err != nil || len(sheets) != 2 {
+	if sheets, err := os.ReadDir(filepath.Join(whole, train.SampleDir)); err != nil ||
+		len(sheets) != 2 {
 		t.Errorf("%d sample sheets, error %v: expected those of steps 3 and 6", len(sheets), err)
 	}
 	for _, v := range []struct {
@@ -103,7 +108,8 @@ func TestInverterResumeIsExact(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(diff) > 0 {
-			t.Errorf("%s: %d differences, such as %s", v.name, len(diff), strings.Join(diff[:min(len(diff), 5)], "; "))
+			t.Errorf("%s: %d differences, such as %s", v.name, len(diff),
+				strings.Join(diff[:min(len(diff), 5)], "; "))
 		}
 	}
 }
@@ -117,7 +123,8 @@ func wantKinds(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	names := strings.Join(f.Names(), "\n")
-	for _, part := range []string{"generator.", "discriminator.", "optimizer.g.", "optimizer.d.", "average.ema.", "condition.mean",
+	for _, part := range []string{"generator.", "discriminator.", "optimizer.g.", "optimizer.d.",
+		"average.ema.", "condition.mean",
 		"condition.std", "collapse.checks", "running_mean", "weight_u"} {
 		if !strings.Contains(names, part) {
 			t.Errorf("no tensor of the checkpoint is called …%s…", part)
@@ -160,15 +167,17 @@ func wantFinite(t *testing.T, path string) {
 	}
 }
 
-// TestCollapse provokes it: a generator whose normalisations divide by a number so large that nothing of
-// noise and condition is left paints one picture. The third check running stops the run, also when the checks lie in different starts.
+// TestCollapse provokes it: a generator whose normalisations divide by a number so large that
+// nothing of noise and condition is left paints one picture. The third check running stops the run,
+// also when the checks lie in different starts.
 func TestCollapse(t *testing.T) {
 	b := cpu.Open(1)
 	defer b.Close()
 	c := tinyInverter()
 	c.DSteps, c.Steps, c.SampleEvery, c.Net.BNEps = 1, 20, 1, 1e12
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := startInverter(t, b, dir, c, func(s int) bool { return s == 2 }); !errors.Is(err, train.ErrStopped) {
+	if err := startInverter(t, b, dir, c, func(s int) bool { return s == 2 }); !errors.Is(err,
+		train.ErrStopped) {
 		t.Fatalf("after two checks: %v", err)
 	}
 	err := startInverter(t, b, dir, c, nil)
@@ -199,7 +208,8 @@ func TestCollapseCounts(t *testing.T) {
 	}
 }
 
-// TestInverterStepsDoNotGrow: after the first steps a training takes no more memory from the backend.
+// TestInverterStepsDoNotGrow: after the first steps a training takes no more memory from the
+// backend.
 func TestInverterStepsDoNotGrow(t *testing.T) {
 	b := cpu.Open(1)
 	defer b.Close()
@@ -252,7 +262,8 @@ func TestImpossibleInverters(t *testing.T) {
 	} {
 		c := tinyInverter()
 		change(&c)
-		if _, err := gan.NewTrainer(b, m, c); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "\n") {
+		if _, err := gan.NewTrainer(b, m, c); err == nil || !strings.Contains(err.Error(), text) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("expected an error of one line with %q, got %v", text, err)
 		}
 	}

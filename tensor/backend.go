@@ -215,7 +215,8 @@ func (p ConvParams) Out(h, w, kh, kw int) (oh, ow int) {
 		}
 		return room/stride + 1
 	}
-	return one(h, kh, p.StrideH, p.PadTop+p.PadBottom, p.DilH), one(w, kw, p.StrideW, p.PadLeft+p.PadRight, p.DilW)
+	return one(h, kh, p.StrideH, p.PadTop+p.PadBottom, p.DilH),
+		one(w, kw, p.StrideW, p.PadLeft+p.PadRight, p.DilW)
 }
 
 // PoolParams are the attributes of pooling. Every padding is smaller than the window, so that each

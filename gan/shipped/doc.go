@@ -1,10 +1,10 @@
-// Package shipped holds trained weights that are part of the program, so that the first command shows a
-// real inversion within seconds: two small classifiers of drawn scenes, one standard and one
-// adversarially robust, each with the inverter of its logits.
+// Package shipped holds trained weights that are part of the program, so that the first command
+// shows a real inversion within seconds: two small classifiers of drawn scenes, one standard and
+// one adversarially robust, each with the inverter of its logits.
 //
-// Every folder below weights holds inverter.safetensors and classifier.safetensors, F16, at most 2 MB each, made by
-// this program; the runs' configurations and the commands that repeat them are in the files' metadata
-// and in weights/README.md.
+// Every folder below weights holds inverter.safetensors and classifier.safetensors, F16, at most 2
+// MB each, made by this program; the runs' configurations and the commands that repeat them are in
+// the files' metadata and in weights/README.md.
 //
 // Non-goals: weights of others, networks that need their own download.
 //

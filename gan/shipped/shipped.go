@@ -29,11 +29,12 @@ func Names() []string {
 	return out
 }
 
-// Open reads the shipped inverter called name, with its classifier, into s. It returns an error that lists
-// the names there are if there is no such one.
+// Open reads the shipped inverter called name, with its classifier, into s. It returns an error
+// that lists the names there are if there is no such one.
 func Open(s *tensor.Scope, name string) (*gan.Inverter, error) {
 	if !slices.Contains(Names(), name) {
-		return nil, fmt.Errorf("shipped: no weights %q: expected one of %s", name, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("shipped: no weights %q: expected one of %s", name,
+			strings.Join(Names(), ", "))
 	}
 	return gan.OpenInverterFS(s, files, "weights/"+name)
 }

@@ -9,10 +9,10 @@ import (
 	"os"
 )
 
-// Continue notes where a run goes on. The note becomes a line of the environment record, which has one
-// for every start, once Restore has succeeded: a resume that fails leaves no trace. The result is the
-// record's last line, nil without one. A caller warns when the two differ in what the bytes of a run
-// depend on, its instruction set.
+// Continue notes where a run goes on. The note becomes a line of the environment record, which has
+// one for every start, once Restore has succeeded: a resume that fails leaves no trace. The result
+// is the record's last line, nil without one. A caller warns when the two differ in what the bytes
+// of a run depend on, its instruction set.
 func (r *Run) Continue(environment any) (last json.RawMessage, err error) {
 	line, err := json.Marshal(environment)
 	if err != nil {

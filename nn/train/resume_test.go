@@ -119,7 +119,8 @@ func TestResumeIsExact(t *testing.T) {
 		same(t, c.name, whole, part)
 	}
 	lines, err := train.ReadMetrics(filepath.Join(dir, "every step"))
-	if err != nil || len(lines) != 2 || !(0 < lines[0]["seconds"] && lines[0]["seconds"] < lines[1]["seconds"]) {
+	if err != nil || len(lines) != 2 || !(0 < lines[0]["seconds"] &&
+		lines[0]["seconds"] < lines[1]["seconds"]) {
 		t.Errorf("seconds do not go on across starts: %v, error %v", lines, err)
 	}
 	if err := start(t, two, whole, cfg, nil); err != nil { // once more when all is done
