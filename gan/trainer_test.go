@@ -20,8 +20,8 @@ import (
 // tinyInverter is a training of 6 generator and 12 discriminator steps with three sample sheets.
 func tinyInverter() gan.InverterConfig {
 	c := gan.DefaultInverter()
-	c.TrainImages, c.Steps, c.DSteps, c.Batch, c.SaveEvery, c.SampleEvery, c.Seed = 16, 6, 2, 4, 2, 3,
-		5
+	c.TrainImages, c.Batch, c.Seed = 16, 4, 5
+	c.Steps, c.DSteps, c.SaveEvery, c.SampleEvery = 6, 2, 2, 3
 	c.Net = gan.Slim32(2, 0)
 	return c
 }
@@ -176,8 +176,8 @@ func TestCollapse(t *testing.T) {
 	c := tinyInverter()
 	c.DSteps, c.Steps, c.SampleEvery, c.Net.BNEps = 1, 20, 1, 1e12
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := startInverter(t, b, dir, c, func(s int) bool { return s == 2 }); !errors.Is(err,
-		train.ErrStopped) {
+	at2 := func(step int) bool { return step == 2 }
+	if err := startInverter(t, b, dir, c, at2); !errors.Is(err, train.ErrStopped) {
 		t.Fatalf("after two checks: %v", err)
 	}
 	err := startInverter(t, b, dir, c, nil)
