@@ -42,6 +42,7 @@ type cli struct {
 	Evaluate evaluateCmd `cmd:"" help:"Measure a classifier or an inverter."`
 	Invert   invertCmd   `cmd:"" help:"Paint images back from a classifier's logits."`
 	Explore  exploreCmd  `cmd:"" help:"Run one experiment on a trained inverter."`
+	Compare  compareCmd  `cmd:"" help:"Measure how alike two images, or the images of two folders, are."`
 	Study    studyCmd    `cmd:"" help:"Train, invert, evaluate and report: a whole study from a preset."`
 	Export   exportCmd   `cmd:"" help:"Write a finished inverter as files of their own."`
 	Data     dataCmd     `cmd:"" help:"Get or show a data set."`
@@ -85,7 +86,7 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		return exitUsage
 	}
 	var runErr error
-	if e := tensor.Try(func() { runErr = k.Run(&env{cli: &c, out: out, err: errOut}) }); e != nil {
+	if e := tensor.Try(func() { runErr = k.Run(newEnv(&c, k, out, errOut)) }); e != nil {
 		runErr = e
 	}
 	if runErr != nil {
@@ -140,9 +141,20 @@ func exitCode(err error) int {
 
 // An env is what every command gets: the options common to all, and where to write.
 type env struct {
-	cli *cli
-	out io.Writer
-	err io.Writer
+	cli   *cli
+	given []string // names of the flags on the command line
+	out   io.Writer
+	err   io.Writer
+}
+
+func newEnv(c *cli, k *kong.Context, out, errOut io.Writer) *env {
+	e := &env{cli: c, out: out, err: errOut}
+	for _, p := range k.Path {
+		if p.Flag != nil && !p.Resolved {
+			e.given = append(e.given, p.Flag.Name)
+		}
+	}
+	return e
 }
 
 // interrupts returns a function that reports whether the user has asked to stop (Ctrl-C or

@@ -1,0 +1,414 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/jpeg" // registers the decoder
+	_ "image/png"  // registers the decoder
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"afterimage/gan/metrics"
+	"afterimage/gan/metrics/lpips"
+	"afterimage/tensor"
+)
+
+type compareCmd struct {
+	A       string `arg:"" help:"An image (PNG or JPEG) or a folder of images." placeholder:"A"`
+	B       string `arg:"" help:"Another image, or a folder with images of the same names." placeholder:"B"`
+	Weights string `name:"lpips-weights" help:"Folder that holds LPIPS v0.1's linear weights (squeeze.pth, also in weights/v0.1) and torchvision's backbone (squeezenet1_1*); without it LPIPS is not measured." placeholder:"DIR"`
+	Net     string `name:"lpips-net" help:"Backbone of LPIPS: ${enum}." enum:"squeeze,alex,vgg" default:"squeeze"`
+	JSON    bool   `help:"Print the result as JSON." name:"json"`
+}
+
+// Help shows examples under the flags.
+func (compareCmd) Help() string {
+	return `Two folders are matched by the names of their images, without the extension; subfolders are
+searched, too. Transparent pixels are laid over white; nothing is resized.
+
+Examples:
+  afterimage compare original.png reconstruction.png
+  afterimage compare originals reconstructions --lpips-weights ~/data --json`
+}
+
+// A comparison is what compare reports.
+type comparison struct {
+	A       string           `json:"a"`
+	B       string           `json:"b"`
+	LPIPS   string           `json:"lpips,omitempty"` // version and backbone; empty: not measured
+	Pairs   []comparedPair   `json:"pairs"`
+	Mean    *comparisonMeans `json:"mean,omitempty"` // of two folders
+	OnlyInA []string         `json:"only_in_a,omitempty"`
+	OnlyInB []string         `json:"only_in_b,omitempty"`
+}
+
+// A comparedPair holds the measures of two images.
+type comparedPair struct {
+	Name      string `json:"name"`
+	Width     int    `json:"width"`
+	Height    int    `json:"height"`
+	Identical bool   `json:"identical"`     // the PSNR is infinite then
+	PSNR      number `json:"psnr"`          // dB
+	SSIM      number `json:"ssim_gaussian"` // Wang et al. 2004
+	SSIM7     number `json:"ssim_uniform"`  // scikit-image's default
+	MSE8      number `json:"mse8"`          // of [0, 1]
+	LPIPS     number `json:"lpips"`
+}
+
+// comparisonMeans are means over the pairs in which a measure is defined.
+type comparisonMeans struct {
+	PSNR  metrics.Estimate  `json:"psnr"`
+	SSIM  metrics.Estimate  `json:"ssim_gaussian"`
+	SSIM7 metrics.Estimate  `json:"ssim_uniform"`
+	MSE8  metrics.Estimate  `json:"mse8"`
+	LPIPS *metrics.Estimate `json:"lpips,omitempty"`
+}
+
+// A number is NaN where a measure is not defined; NaN and infinity are null in JSON.
+type number float64
+
+// MarshalJSON writes null for what JSON has no number for.
+func (n number) MarshalJSON() ([]byte, error) {
+	if v := float64(n); math.IsNaN(v) || math.IsInf(v, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+// format shows n with the given number of decimals.
+func (n number) format(decimals int) string {
+	switch v := float64(n); {
+	case math.IsNaN(v):
+		return "n/a"
+	case math.IsInf(v, 1):
+		return "∞"
+	}
+	return fmt.Sprintf("%.*f", decimals, float64(n))
+}
+
+// Run compares two images or two folders.
+func (c *compareCmd) Run(e *env) error {
+	r := &comparison{A: c.A, B: c.B}
+	work, err := r.match()
+	if err != nil {
+		return err
+	}
+	var metric *lpips.Metric
+	if c.Weights != "" {
+		files, err := lpips.Find(c.Weights, lpips.Net(c.Net))
+		if err != nil {
+			return fmt.Errorf("--lpips-weights: %w", err)
+		}
+		b, err := e.open()
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		s := tensor.NewScope(b)
+		defer s.Close()
+		if metric, err = lpips.Open(s, files.Backbone, files.Linear, lpips.Net(c.Net)); err != nil {
+			return err
+		}
+		r.LPIPS = "v0.1 " + c.Net
+	}
+	for _, w := range work {
+		p, err := w.measure(metric)
+		if err != nil {
+			return err
+		}
+		r.Pairs = append(r.Pairs, p)
+	}
+	if isDir(c.A) {
+		r.average()
+	}
+	if c.JSON {
+		return json.NewEncoder(e.out).Encode(r)
+	}
+	r.print(e)
+	return nil
+}
+
+// A picturePair names two image files to be compared.
+type picturePair struct{ name, a, b string }
+
+// match lists the pairs to be compared, in the order of their names.
+func (r *comparison) match() ([]picturePair, error) {
+	for _, p := range []string{r.A, r.B} {
+		if _, err := os.Stat(p); err != nil {
+			return nil, fmt.Errorf("compare: %s: %w; give two images or two folders", p, causeOf(err))
+		}
+	}
+	switch da, db := isDir(r.A), isDir(r.B); {
+	case !da && !db:
+		return []picturePair{{filepath.Base(r.A), r.A, r.B}}, nil
+	case da != db:
+		return nil, fmt.Errorf("compare: one of %s and %s is a folder, the other is not: "+
+			"give two images or two folders", r.A, r.B)
+	}
+	a, err := listPictures(r.A)
+	if err != nil {
+		return nil, err
+	}
+	b, err := listPictures(r.B)
+	if err != nil {
+		return nil, err
+	}
+	var out []picturePair
+	for _, name := range sortedNames(a) {
+		if other, ok := b[name]; ok {
+			out = append(out, picturePair{name, a[name], other})
+		} else {
+			r.OnlyInA = append(r.OnlyInA, name)
+		}
+	}
+	for _, name := range sortedNames(b) {
+		if _, ok := a[name]; !ok {
+			r.OnlyInB = append(r.OnlyInB, name)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("compare: no image of %s (%s) has its name in %s (%s): "+
+			"give corresponding images the same names", r.A, firstNames(r.OnlyInA), r.B,
+			firstNames(r.OnlyInB))
+	}
+	return out, nil
+}
+
+// causeOf takes the path off an error of the os package: the message has it already.
+func causeOf(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// listPictures returns the images below dir by their path from there, without extension.
+func listPictures(dir string) (map[string]string, error) {
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path != dir && strings.HasPrefix(d.Name(), ".") {
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		ext := filepath.Ext(path)
+		if d.IsDir() || !slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(ext)) {
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(strings.TrimSuffix(rel, ext))
+		if other, ok := out[name]; ok {
+			return fmt.Errorf("compare: %s and %s have one name: rename or remove one", other, path)
+		}
+		out[name] = path
+		return nil
+	})
+	if err == nil && len(out) == 0 {
+		err = fmt.Errorf("compare: %s holds no PNG or JPEG image: check the folder", dir)
+	}
+	return out, err
+}
+
+func sortedNames(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// firstNames lists a few names and counts the rest.
+func firstNames(names []string) string {
+	const most = 3 // what a line has room for
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// The windows of the two SSIMs: an image must hold one.
+const gaussianWindow, uniformWindow = 11, 7
+
+// measure reads and compares one pair.
+func (w picturePair) measure(metric *lpips.Metric) (comparedPair, error) {
+	a, err := readPicture(w.a)
+	if err != nil {
+		return comparedPair{}, err
+	}
+	b, err := readPicture(w.b)
+	if err != nil {
+		return comparedPair{}, err
+	}
+	if a.H != b.H || a.W != b.W {
+		return comparedPair{}, fmt.Errorf("compare: %s is %d×%d, %s is %d×%d: resize one of them first",
+			w.a, a.W, a.H, w.b, b.W, b.H)
+	}
+	nan := number(math.NaN())
+	p := comparedPair{Name: w.name, Width: a.W, Height: a.H, PSNR: number(metrics.PSNR(a, b)[0]),
+		SSIM: nan, SSIM7: nan, MSE8: nan, LPIPS: nan}
+	p.Identical = math.IsInf(float64(p.PSNR), 1)
+	side := min(a.W, a.H)
+	if side >= gaussianWindow {
+		p.SSIM = number(metrics.SSIM(a, b, metrics.SSIMGaussian)[0])
+	}
+	if side >= uniformWindow {
+		p.SSIM7 = number(metrics.SSIM(a, b, metrics.SSIMUniform)[0])
+	}
+	if a.W%metrics.Grid == 0 && a.H%metrics.Grid == 0 {
+		p.MSE8 = number(metrics.MSE8(a, b)[0])
+	}
+	if metric != nil && side >= metric.Net().Smallest() {
+		p.LPIPS = number(metric.Distance(a, b)[0])
+	}
+	return p, nil
+}
+
+// Bounds on one image, so that a few hostile bytes cannot ask for all memory: nn/data's.
+const (
+	pictureFileMax  = 1 << 28 // bytes
+	picturePixelMax = 1 << 26 // pixels
+)
+
+// readPicture reads a PNG or JPEG file as one RGB image with its own extents.
+func readPicture(path string) (m metrics.Images, err error) {
+	fail := func(err error) (metrics.Images, error) {
+		return m, fmt.Errorf("compare: %s: %w; give an undamaged PNG or JPEG file", path, causeOf(err))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fail(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() > pictureFileMax {
+		return fail(fmt.Errorf("expected a file of at most %d bytes", pictureFileMax))
+	}
+	cfg, _, err := image.DecodeConfig(f)
+	if err != nil {
+		return fail(err)
+	}
+	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > picturePixelMax/cfg.Height {
+		return fail(fmt.Errorf("%d×%d: expected 1 to %d pixels", cfg.Width, cfg.Height,
+			picturePixelMax))
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return fail(err)
+	}
+	img, _, err := image.Decode(f)
+	if err != nil {
+		return fail(err)
+	}
+	b := img.Bounds()
+	pix := make([]float32, 0, 3*b.Dx()*b.Dy())
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			r, g, bl, alpha := img.At(x, y).RGBA() // premultiplied, 16 bit
+			for _, v := range []uint32{r, g, bl} {
+				pix = append(pix, float32(v+0xffff-alpha)/0xffff)
+			}
+		}
+	}
+	return metrics.NewImages(1, b.Dy(), b.Dx(), 3, metrics.Unit, pix), nil
+}
+
+// average fills in the means over the pairs.
+func (r *comparison) average() {
+	of := func(name string, value func(p comparedPair) number) metrics.Estimate {
+		x := make([]float64, len(r.Pairs))
+		for i, p := range r.Pairs {
+			x[i] = float64(value(p))
+		}
+		return metrics.Mean(metrics.Defined(x), tensor.NewKey(1, "compare/"+name))
+	}
+	r.Mean = &comparisonMeans{
+		PSNR:  of("psnr", func(p comparedPair) number { return p.PSNR }),
+		SSIM:  of("ssim", func(p comparedPair) number { return p.SSIM }),
+		SSIM7: of("ssim7", func(p comparedPair) number { return p.SSIM7 }),
+		MSE8:  of("mse8", func(p comparedPair) number { return p.MSE8 }),
+	}
+	if r.LPIPS != "" {
+		m := of("lpips", func(p comparedPair) number { return p.LPIPS })
+		r.Mean.LPIPS = &m
+	}
+}
+
+// print writes the measures, one line for each pair, and the means of two folders.
+func (r *comparison) print(e *env) {
+	width := 4
+	for _, p := range r.Pairs {
+		width = max(width, len([]rune(p.Name)))
+	}
+	fmt.Fprintf(e.out, "%-*s  %9s  %9s  %13s  %12s  %9s", width, "", "size", "PSNR dB",
+		"SSIM Gaussian", "SSIM uniform", "8×8 MSE")
+	if r.LPIPS != "" {
+		fmt.Fprintf(e.out, "  LPIPS %s", r.LPIPS)
+	}
+	fmt.Fprintln(e.out)
+	for _, p := range r.Pairs {
+		fmt.Fprintf(e.out, "%-*s  %9s  %9s  %13s  %12s  %9s", width, p.Name,
+			fmt.Sprintf("%d×%d", p.Width, p.Height), p.PSNR.format(3), p.SSIM.format(5),
+			p.SSIM7.format(5), p.MSE8.format(6))
+		if r.LPIPS != "" {
+			fmt.Fprintf(e.out, "  %s", p.LPIPS.format(5))
+		}
+		fmt.Fprintln(e.out)
+	}
+	if m := r.Mean; m != nil {
+		fmt.Fprintf(e.out, "means with 95 %% intervals over images:\n  PSNR %v dB\n  SSIM Gaussian %v\n"+
+			"  SSIM uniform %v\n  8×8 MSE %v\n", m.PSNR, m.SSIM, m.SSIM7, m.MSE8)
+		if m.LPIPS != nil {
+			fmt.Fprintf(e.out, "  LPIPS %s %v\n", r.LPIPS, *m.LPIPS)
+		}
+	}
+	r.explain(e)
+}
+
+// explain says what was left out and why.
+func (r *comparison) explain(e *env) {
+	undefined := func(value func(p comparedPair) number) bool {
+		return slices.ContainsFunc(r.Pairs, func(p comparedPair) bool {
+			return math.IsNaN(float64(value(p)))
+		})
+	}
+	if undefined(func(p comparedPair) number { return p.SSIM }) {
+		fmt.Fprintf(e.out, "n/a: SSIM needs images of at least %d×%[1]d (Gaussian) or %d×%[2]d pixels\n",
+			gaussianWindow, uniformWindow)
+	}
+	if undefined(func(p comparedPair) number { return p.MSE8 }) {
+		fmt.Fprintf(e.out, "n/a: 8×8 MSE needs sides that %d divides\n", metrics.Grid)
+	}
+	if r.LPIPS == "" {
+		fmt.Fprintln(e.out, "LPIPS not measured: --lpips-weights DIR names its weights")
+	} else if undefined(func(p comparedPair) number { return p.LPIPS }) {
+		fmt.Fprintln(e.out, "n/a: the image is too small for LPIPS's backbone")
+	}
+	for _, side := range []struct {
+		name string
+		only []string
+	}{{r.A, r.OnlyInA}, {r.B, r.OnlyInB}} {
+		if len(side.only) > 0 {
+			fmt.Fprintf(e.out, "left out: %d image(s) only in %s: %s\n", len(side.only), side.name,
+				firstNames(side.only))
+		}
+	}
+}
