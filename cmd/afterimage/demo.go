@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -47,6 +48,9 @@ func (c *demoCmd) Run(e *env) error {
 	if !c.Shipped {
 		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two cores.\n",
 			seconds(s.Budget()))
+	}
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return err
 	}
 	start := time.Now()
 	page := filepath.Join(c.Out, "shipped.html")
