@@ -370,6 +370,8 @@ func badRuns(t *testing.T, r runs) []badCase {
 	return []badCase{
 		{"resume of nothing", resume("classifier", r.path("nowhere")),
 			[]string{"nowhere", "not a run directory", "config.yaml"}},
+		{"resume with a setting", append(resume("inverter", r.path("good", "inverter")), "--steps", "3"),
+			[]string{"--steps", "keeps the settings"}},
 		{"resume of a folder", resume("inverter", r.path("good")), []string{"not a run directory"}},
 		{"resume of a file", resume("classifier", r.path("cat.png")),
 			[]string{"cat.png", "not a run directory"}},

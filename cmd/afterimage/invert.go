@@ -80,7 +80,7 @@ func (c *trainInverterCmd) Run(e *env) error {
 	var cfg gan.InverterConfig
 	flags := classifierFlags{Weights: c.Classifier, Arch: c.Arch, Mean: c.Mean, Std: c.Std}
 	if resume {
-		if err := readRun(dir, "inverter", &cfg); err != nil {
+		if err := e.readRun(dir, "inverter", &cfg); err != nil {
 			return err
 		}
 		// The run keeps its own copy: what was inverted cannot change between two starts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"afterimage/nn/train"
 	"afterimage/tensor"
@@ -35,8 +36,16 @@ func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
 	return filepath.Join("runs", fallback), false, nil
 }
 
-// readRun reads the configuration of a run that is to be resumed.
-func readRun(dir, kind string, config any) error {
+// readRun reads the configuration of a run that is to be resumed. Settings on the command line are
+// refused: they would be ignored.
+func (e *env) readRun(dir, kind string, config any) error {
+	free := []string{"resume", "device", "threads", "memory", "winograd"}
+	for _, name := range e.given {
+		if !slices.Contains(free, name) {
+			return fmt.Errorf("--%s: a resumed run keeps the settings of its %s: leave it out, or start "+
+				"a new run with --out", name, train.ConfigFile)
+		}
+	}
 	got, err := train.Kind(dir)
 	if err != nil {
 		return err
@@ -174,7 +183,7 @@ func (c *trainClassifierCmd) Run(e *env) error {
 	}
 	var cfg train.ClassifierConfig
 	if resume {
-		if err := readRun(dir, "classifier", &cfg); err != nil {
+		if err := e.readRun(dir, "classifier", &cfg); err != nil {
 			return err
 		}
 	} else if cfg, err = c.config(); err != nil {
