@@ -2,17 +2,11 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"image"
-	_ "image/jpeg" // registers the decoder
-	_ "image/png"  // registers the decoder
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"afterimage/gan/metrics"
 	"afterimage/gan/metrics/lpips"
@@ -29,8 +23,8 @@ type compareCmd struct {
 
 // Help shows examples under the flags.
 func (compareCmd) Help() string {
-	return `Two folders are matched by the names of their images, without the extension; subfolders are
-searched, too. Transparent pixels are laid over white; nothing is resized.
+	return `Two folders are matched by the names of their images, without the extension; subfolders
+are searched, too. Transparent pixels are laid over white; nothing is resized.
 
 Examples:
   afterimage compare original.png reconstruction.png
@@ -141,7 +135,8 @@ type picturePair struct{ name, a, b string }
 func (r *comparison) match() ([]picturePair, error) {
 	for _, p := range []string{r.A, r.B} {
 		if _, err := os.Stat(p); err != nil {
-			return nil, fmt.Errorf("compare: %s: %w; give two images or two folders", p, causeOf(err))
+			return nil, fmt.Errorf("compare: %s: %w; give two images or two folders", p,
+				causeOf(err))
 		}
 	}
 	switch da, db := isDir(r.A), isDir(r.B); {
@@ -180,73 +175,6 @@ func (r *comparison) match() ([]picturePair, error) {
 	return out, nil
 }
 
-// causeOf takes the path off an error of the os package: the message has it already.
-func causeOf(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-// listPictures returns the images below dir by their path from there, without extension.
-func listPictures(dir string) (map[string]string, error) {
-	out := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if path != dir && strings.HasPrefix(d.Name(), ".") {
-			if d.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		ext := filepath.Ext(path)
-		if d.IsDir() || !slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(ext)) {
-			return nil
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(strings.TrimSuffix(rel, ext))
-		if other, ok := out[name]; ok {
-			return fmt.Errorf("compare: %s and %s have one name: rename or remove one", other, path)
-		}
-		out[name] = path
-		return nil
-	})
-	if err == nil && len(out) == 0 {
-		err = fmt.Errorf("compare: %s holds no PNG or JPEG image: check the folder", dir)
-	}
-	return out, err
-}
-
-func sortedNames(m map[string]string) []string {
-	names := make([]string, 0, len(m))
-	for n := range m {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// firstNames lists a few names and counts the rest.
-func firstNames(names []string) string {
-	const most = 3 // what a line has room for
-	text := strings.Join(names[:min(len(names), most)], ", ")
-	if more := len(names) - most; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
-}
-
 // The windows of the two SSIMs: an image must hold one.
 const gaussianWindow, uniformWindow = 11, 7
 
@@ -261,8 +189,8 @@ func (w picturePair) measure(metric *lpips.Metric) (comparedPair, error) {
 		return comparedPair{}, err
 	}
 	if a.H != b.H || a.W != b.W {
-		return comparedPair{}, fmt.Errorf("compare: %s is %d×%d, %s is %d×%d: resize one of them first",
-			w.a, a.W, a.H, w.b, b.W, b.H)
+		return comparedPair{}, fmt.Errorf("compare: %s is %d×%d, %s is %d×%d: "+
+			"resize one of them first", w.a, a.W, a.H, w.b, b.W, b.H)
 	}
 	nan := number(math.NaN())
 	p := comparedPair{Name: w.name, Width: a.W, Height: a.H, PSNR: number(metrics.PSNR(a, b)[0]),
@@ -282,53 +210,6 @@ func (w picturePair) measure(metric *lpips.Metric) (comparedPair, error) {
 		p.LPIPS = number(metric.Distance(a, b)[0])
 	}
 	return p, nil
-}
-
-// Bounds on one image, so that a few hostile bytes cannot ask for all memory: nn/data's.
-const (
-	pictureFileMax  = 1 << 28 // bytes
-	picturePixelMax = 1 << 26 // pixels
-)
-
-// readPicture reads a PNG or JPEG file as one RGB image with its own extents.
-func readPicture(path string) (m metrics.Images, err error) {
-	fail := func(err error) (metrics.Images, error) {
-		return m, fmt.Errorf("compare: %s: %w; give an undamaged PNG or JPEG file", path, causeOf(err))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fail(err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() > pictureFileMax {
-		return fail(fmt.Errorf("expected a file of at most %d bytes", pictureFileMax))
-	}
-	cfg, _, err := image.DecodeConfig(f)
-	if err != nil {
-		return fail(err)
-	}
-	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > picturePixelMax/cfg.Height {
-		return fail(fmt.Errorf("%d×%d: expected 1 to %d pixels", cfg.Width, cfg.Height,
-			picturePixelMax))
-	}
-	if _, err := f.Seek(0, 0); err != nil {
-		return fail(err)
-	}
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return fail(err)
-	}
-	b := img.Bounds()
-	pix := make([]float32, 0, 3*b.Dx()*b.Dy())
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			r, g, bl, alpha := img.At(x, y).RGBA() // premultiplied, 16 bit
-			for _, v := range []uint32{r, g, bl} {
-				pix = append(pix, float32(v+0xffff-alpha)/0xffff)
-			}
-		}
-	}
-	return metrics.NewImages(1, b.Dy(), b.Dx(), 3, metrics.Unit, pix), nil
 }
 
 // average fills in the means over the pairs.
@@ -374,8 +255,9 @@ func (r *comparison) print(e *env) {
 		fmt.Fprintln(e.out)
 	}
 	if m := r.Mean; m != nil {
-		fmt.Fprintf(e.out, "means with 95 %% intervals over images:\n  PSNR %v dB\n  SSIM Gaussian %v\n"+
-			"  SSIM uniform %v\n  8×8 MSE %v\n", m.PSNR, m.SSIM, m.SSIM7, m.MSE8)
+		fmt.Fprintf(e.out, "means with 95 %% intervals over images:\n  PSNR %v dB\n"+
+			"  SSIM Gaussian %v\n  SSIM uniform %v\n  8×8 MSE %v\n",
+			m.PSNR, m.SSIM, m.SSIM7, m.MSE8)
 		if m.LPIPS != nil {
 			fmt.Fprintf(e.out, "  LPIPS %s %v\n", r.LPIPS, *m.LPIPS)
 		}
@@ -391,8 +273,8 @@ func (r *comparison) explain(e *env) {
 		})
 	}
 	if undefined(func(p comparedPair) number { return p.SSIM }) {
-		fmt.Fprintf(e.out, "n/a: SSIM needs images of at least %d×%[1]d (Gaussian) or %d×%[2]d pixels\n",
-			gaussianWindow, uniformWindow)
+		fmt.Fprintf(e.out, "n/a: SSIM needs images of at least %d×%[1]d (Gaussian) or "+
+			"%d×%[2]d pixels\n", gaussianWindow, uniformWindow)
 	}
 	if undefined(func(p comparedPair) number { return p.MSE8 }) {
 		fmt.Fprintf(e.out, "n/a: 8×8 MSE needs sides that %d divides\n", metrics.Grid)

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	_ "image/jpeg" // registers the decoder
+	_ "image/png"  // registers the decoder
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"afterimage/gan/metrics"
+)
+
+// causeOf takes the path off an error of the os package: the message has it already.
+func causeOf(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// listPictures returns the images below dir by their path from there, without extension.
+func listPictures(dir string) (map[string]string, error) {
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path != dir && strings.HasPrefix(d.Name(), ".") {
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		ext := filepath.Ext(path)
+		if d.IsDir() || !slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(ext)) {
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(strings.TrimSuffix(rel, ext))
+		if other, ok := out[name]; ok {
+			return fmt.Errorf("compare: %s and %s have one name: rename or remove one", other, path)
+		}
+		out[name] = path
+		return nil
+	})
+	if err == nil && len(out) == 0 {
+		err = fmt.Errorf("compare: %s holds no PNG or JPEG image: check the folder", dir)
+	}
+	return out, err
+}
+
+func sortedNames(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// firstNames lists a few names and counts the rest.
+func firstNames(names []string) string {
+	const most = 3 // what a line has room for
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// Bounds on one image, so that a few hostile bytes cannot ask for all memory: nn/data's.
+const (
+	pictureFileMax  = 1 << 28 // bytes
+	picturePixelMax = 1 << 26 // pixels
+)
+
+// readPicture reads a PNG or JPEG file as one RGB image with its own extents.
+func readPicture(path string) (m metrics.Images, err error) {
+	fail := func(err error) (metrics.Images, error) {
+		return m, fmt.Errorf("compare: %s: %w; give an undamaged PNG or JPEG file", path,
+			causeOf(err))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fail(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() > pictureFileMax {
+		return fail(fmt.Errorf("expected a file of at most %d bytes", pictureFileMax))
+	}
+	cfg, _, err := image.DecodeConfig(f)
+	if err != nil {
+		return fail(err)
+	}
+	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > picturePixelMax/cfg.Height {
+		return fail(fmt.Errorf("%d×%d: expected 1 to %d pixels", cfg.Width, cfg.Height,
+			picturePixelMax))
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return fail(err)
+	}
+	img, _, err := image.Decode(f)
+	if err != nil {
+		return fail(err)
+	}
+	b := img.Bounds()
+	pix := make([]float32, 0, 3*b.Dx()*b.Dy())
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			r, g, bl, alpha := img.At(x, y).RGBA() // premultiplied, 16 bit
+			for _, v := range []uint32{r, g, bl} {
+				pix = append(pix, float32(v+0xffff-alpha)/0xffff)
+			}
+		}
+	}
+	return metrics.NewImages(1, b.Dy(), b.Dx(), 3, metrics.Unit, pix), nil
+}
