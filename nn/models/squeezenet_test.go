@@ -91,7 +91,7 @@ func TestSqueezeNetOnPhotographs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := cpu.Open(2)
+	b := cpu.Open(1)
 	defer b.Close()
 	s := tensor.NewScope(b)
 	defer s.Close()
