@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"afterimage/gan"
+	"afterimage/gan/report"
 	"afterimage/gan/shipped"
 	"afterimage/gan/study"
 	"afterimage/tensor"
@@ -86,12 +87,15 @@ func (e *env) shippedPage(path string) error {
 	for _, n := range shipped.Names() {
 		names = append(names, strings.TrimPrefix(n, "scenes-")+"-logits")
 	}
-	page, _, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene",
+	page, res, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene",
 		Dataset: "scenes", Open: shipped.Open, Inverters: shipped.Names(), Names: names,
 		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: facts(b),
 		Command: "afterimage demo --shipped"})
 	if err != nil {
 		return err
 	}
-	return page.WriteFile(path)
+	if err := page.WriteFile(path); err != nil {
+		return err
+	}
+	return report.WritePNG(filepath.Join(filepath.Dir(path), study.SheetFile), res.Lead.Draw())
 }

@@ -10,7 +10,7 @@
 //	inverter-CLASSIFIER-CONDITION/  a run of gan, and evaluation-CLASSIFIER-CONDITION.json
 //	explore/EXPERIMENT-SUBJECT.json with its pictures
 //	stages.json                     what each stage cost
-//	study.json, report.html         made anew at the end
+//	study.json, report.html, sheet.png   made anew at the end
 //
 // Non-goals: methods and measures (gan, gan/explore), the look of the page (gan/report), the
 // command line.

@@ -13,7 +13,6 @@ import (
 // A page is a Result with what else its report shows.
 type page struct {
 	*Result
-	lead     *report.Sheet
 	curves   []curve
 	facts    []report.Fact
 	command  string
@@ -147,7 +146,7 @@ func percent(e metrics.Estimate) metrics.Estimate {
 }
 
 func (p *page) pictures() report.Section {
-	n := len(p.lead.Rows[0].Images)
+	n := len(p.Lead.Rows[0].Images)
 	return report.Section{
 		Heading: "Pictures",
 		Prose: fmt.Sprintf("The first row of each band is what the classifier saw. Below it is "+
@@ -157,7 +156,7 @@ func (p *page) pictures() report.Section {
 			"the background, the place and the pose of the object. `label only` is the control: "+
 			"its generator was told the predicted class and nothing else, so whatever another "+
 			"row has beyond it came through the logits.", n),
-		Figures: []report.Figure{{Sheet: p.lead,
+		Figures: []report.Figure{{Sheet: p.Lead,
 			Title: fmt.Sprintf("Test images 0 to %d and their reconstructions", n-1)}},
 	}
 }

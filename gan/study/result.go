@@ -33,6 +33,8 @@ type Result struct {
 	Experiments []*explore.Result     `json:"experiments"`
 	Differences []Comparison          `json:"experiments_compared,omitempty"`
 	Stages      []Stage               `json:"stages,omitempty"`
+
+	Lead *report.Sheet `json:"-"` // test images 0, 1, 2, … and what each inverter painted
 }
 
 // A Comparison is A − B (or A / B, where the unit says ratio), paired over the same images.
@@ -131,7 +133,11 @@ func (r *runner) finish() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page{Result: res, lead: lead, facts: r.o.Facts, command: r.o.Command}
+	res.Lead = lead
+	if err := report.WritePNG(r.path(SheetFile), lead.Draw()); err != nil {
+		return nil, err
+	}
+	p := &page{Result: res, facts: r.o.Facts, command: r.o.Command}
 	if p.curves, err = r.curves(); err != nil {
 		return nil, err
 	}

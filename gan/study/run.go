@@ -55,6 +55,7 @@ const (
 	StagesFile = "stages.json"
 	ResultFile = "study.json"
 	ReportFile = "report.html"
+	SheetFile  = "sheet.png" // the page's first pictures
 	ExploreDir = "explore"
 )
 

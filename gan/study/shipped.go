@@ -64,8 +64,8 @@ func Shipped(b tensor.Backend, sh Shipment) (*report.Report, *Result, error) {
 		}
 	}
 	res.compare(sh.Compare[:])
-	pg := &page{Result: res, lead: leadSheet(set.Test, sh.Sheet, sh.Names, ps, sh.Seed),
-		facts: sh.Facts, command: sh.Command, shipped: true}
+	res.Lead = leadSheet(set.Test, sh.Sheet, sh.Names, ps, sh.Seed)
+	pg := &page{Result: res, facts: sh.Facts, command: sh.Command, shipped: true}
 	r := pg.report()
 	res.strip()
 	return r, res, nil
