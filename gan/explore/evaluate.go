@@ -22,10 +22,19 @@ type Options struct {
 	Seed      uint64 // of noise, of the other images and of the bootstrap
 	// training images, for class means and the factor regressor; nil: neither
 	Train       data.Dataset
-	TrainImages int     // so many of them; 0: 5,000
-	Independent Network // another classifier, never the inverted one; nil: none
-	Space       string  // what its features are called in the report
-	Control     Painter // the label-conditioned inverter; nil: none
+	TrainImages int      // so many of them; 0: 5,000
+	Independent Network  // another classifier, never the inverted one; nil: none
+	Space       string   // what its features are called in the report
+	Control     Painter  // the label-conditioned inverter; nil: none
+	LPIPS       Distance // a perceptual distance, at the images' own size; nil: none
+	LPIPSName   string   // its version and backbone
+}
+
+// A Distance says, pair by pair, how different images look; *lpips.Metric is one. The name LPIPS is
+// kept for that: another network's distance must not be passed as it.
+type Distance interface {
+	// Distance returns one number for each pair of images; 0 for equal ones.
+	Distance(a, b metrics.Images) []float64
 }
 
 func (o Options) withDefaults(test data.Dataset) Options {
@@ -56,6 +65,7 @@ type Evaluation struct {
 	Seed     uint64  `json:"seed"`
 	Draws    int     `json:"draws"`
 	Space    string  `json:"independent,omitempty"`
+	LPIPS    string  `json:"lpips,omitempty"` // version and backbone
 
 	Accuracy metrics.Estimate `json:"classifier_accuracy"` // on these images
 	OneDraw  *Scores          `json:"one_draw"`
@@ -130,13 +140,13 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 
 // convene makes the jury: the true images, what the classifier says of them, and their rivals.
 func convene(p Painter, test data.Dataset, o Options) (*jury, *Evaluation) {
-	j := &jury{net: p, other: o.Independent, space: o.Space, seed: o.Seed}
+	j := &jury{net: p, other: o.Independent, lpips: o.LPIPS, space: o.Space, seed: o.Seed}
 	j.truth, _ = Load(test, 0, o.Images)
 	j.answer = p.Ask(j.truth)
 	j.gallery = survey(test, o.Gallery, p, o.Independent)
 	e := &Evaluation{Name: o.Name, Dataset: test.Name(), Images: o.Images, Gallery: o.Gallery,
 		Seed: o.Seed, Draws: o.Draws,
-		Protocol: "predicted class", Space: o.Space}
+		Protocol: "predicted class", Space: o.Space, LPIPS: o.LPIPSName}
 	class := j.gallery.predicts
 	if o.TrueClass {
 		e.Protocol, class = "true class", j.gallery.labels

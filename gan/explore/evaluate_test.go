@@ -3,6 +3,8 @@ package explore
 import (
 	"encoding/json"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"afterimage/gan/metrics"
@@ -44,6 +46,47 @@ func TestThePainterOfTheTruthIsPerfect(t *testing.T) {
 	for _, d := range e.OverLabel {
 		if d.Name == "retrieval, mean" && !(d.Estimate.Hi < 0) {
 			t.Errorf("the truth does not beat the class mean: %v", d.Estimate)
+		}
+	}
+}
+
+// squares is a distance whose values are known.
+type squares struct{}
+
+func (squares) Distance(a, b metrics.Images) []float64 { return metrics.MSE(a, b) }
+
+// A perceptual distance is measured for every set of pictures and paired with the label control's;
+// without one nothing is reported.
+func TestPerceptualDistance(t *testing.T) {
+	ds := fakeSet(t, 40)
+	o := Options{Images: 40, Draws: 2, Seed: 1, Train: ds, Control: averagePainter(ds)}
+	for _, name := range []string{"", "squares"} {
+		if o.LPIPSName = name; name != "" {
+			o.LPIPS = squares{}
+		}
+		e, err := Evaluate(oracle(ds), ds, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(e)
+		if err != nil || strings.Contains(string(raw), "lpips") != (name != "") {
+			t.Errorf("%q: JSON %s, %v", name, raw, err)
+		}
+		pairs := slices.ContainsFunc(e.OverLabel, func(d Difference) bool {
+			return d.Name == "LPIPS" && d.Better == "lower" && d.Estimate.Hi < 0
+		})
+		label := e.Control(ControlLabel)
+		if name == "" {
+			if pairs || label.LPIPS != nil {
+				t.Error("no distance was given, but one is reported")
+			}
+			continue
+		}
+		if e.LPIPS != name || !pairs || e.OneDraw.LPIPS.Value > rounding ||
+			e.MeanDraw.LPIPS.Value > rounding || e.Control(ControlOther).LPIPS == nil ||
+			!(label.LPIPS.Value > 0.001) {
+			t.Errorf("%s: truth %v, label control %v, differences %v", e.LPIPS, e.OneDraw.LPIPS,
+				label.LPIPS, e.OverLabel)
 		}
 	}
 }

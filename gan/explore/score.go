@@ -26,6 +26,8 @@ type Scores struct {
 	PSNR      metrics.Estimate `json:"psnr"`
 	// Gaussian window, metrics.SSIMGaussian
 	SSIM metrics.Estimate `json:"ssim"`
+	// perceptual distance, if one was given
+	LPIPS *metrics.Estimate `json:"lpips,omitempty"`
 	// the classifier gives the picture the image's class
 	Agreement metrics.Estimate `json:"agree"`
 	// the independent network gives the picture that class
@@ -44,6 +46,7 @@ type PerImage struct {
 	MSE8      Values `json:"mse8"`
 	PSNR      Values `json:"psnr"`
 	SSIM      Values `json:"ssim"`
+	LPIPS     Values `json:"lpips,omitempty"`
 	Agreement Values `json:"agree"`
 	Logits    Values `json:"logit_distance"`
 }
@@ -51,6 +54,7 @@ type PerImage struct {
 // A jury scores pictures that stand for the first n images of a gallery.
 type jury struct {
 	net, other Network
+	lpips      Distance
 	truth      metrics.Images
 	answer     Answer // the classifier's, of the true images
 	gallery    gallery
@@ -85,6 +89,11 @@ func (j *jury) score(name string, m metrics.Images) (*Scores, error) {
 	s.SSIM, s.Agreement = metrics.Mean(p.SSIM, j.key("ssim")), metrics.Mean(p.Agreement,
 		j.key("agree"))
 	s.Logits = metrics.Mean(metrics.Defined(p.Logits), j.key("logits"))
+	if j.lpips != nil {
+		p.LPIPS = j.lpips.Distance(m, j.truth)
+		e := metrics.Mean(p.LPIPS, j.key("lpips"))
+		s.LPIPS = &e
+	}
 	if j.other == nil {
 		return s, nil
 	}
@@ -143,6 +152,7 @@ func Pair(a, b *PerImage, seed uint64) []Difference {
 	add("8×8 error", "", "lower", a.MSE8, b.MSE8, metrics.PairedMean)
 	add("PSNR", "dB", "higher", a.PSNR, b.PSNR, metrics.PairedMean)
 	add("SSIM", "", "higher", a.SSIM, b.SSIM, metrics.PairedMean)
+	add("LPIPS", "", "lower", a.LPIPS, b.LPIPS, metrics.PairedMean)
 	add("same class", "", "higher", a.Agreement, b.Agreement, metrics.PairedMean)
 	add("logit distance", "", "lower", a.Logits, b.Logits, metrics.PairedMean)
 	return out
