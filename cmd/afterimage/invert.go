@@ -119,12 +119,12 @@ func (e *env) trainInverter(
 		return err
 	}
 	defer t.Close()
+	stopped, done := interrupts() // from here on, a signal saves what there is
+	defer done()
 	r, err := begin(e, b, dir, t.Config, resume, t.SaveClassifier)
 	if err != nil {
 		return err
 	}
-	stopped, done := interrupts()
-	defer done()
 	bar := newProgress(e.err, "train inverter", cfg.Steps)
 	defer bar.close()
 	if err := attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) }); err != nil {

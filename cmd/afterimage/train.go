@@ -208,12 +208,12 @@ func (e *env) trainClassifier(
 		return 0, err
 	}
 	defer t.Close()
+	stopped, done := interrupts() // from here on, a signal saves what there is
+	defer done()
 	r, err := begin(e, b, dir, cfg, resume)
 	if err != nil {
 		return 0, err
 	}
-	stopped, done := interrupts()
-	defer done()
 	bar := newProgress(e.err, "train "+cfg.Arch, t.Total())
 	defer bar.close()
 	val := 0.0
