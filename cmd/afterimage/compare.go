@@ -14,12 +14,37 @@ import (
 )
 
 type compareCmd struct {
-	A       string `arg:"" help:"An image (PNG or JPEG) or a folder of images." placeholder:"A"`
-	B       string `arg:"" help:"Another image, or a folder with images of the same names." placeholder:"B"`
-	Weights string `name:"lpips-weights" help:"Folder that holds LPIPS v0.1's linear weights (squeeze.pth, also in weights/v0.1) and torchvision's backbone (squeezenet1_1*); without it LPIPS is not measured." placeholder:"DIR"`
-	Net     string `name:"lpips-net" help:"Backbone of LPIPS: ${enum}." enum:"squeeze,alex,vgg" default:"squeeze"`
-	JSON    bool   `help:"Print the result as JSON." name:"json"`
+	A string `arg:"" help:"An image (PNG or JPEG) or a folder of images." placeholder:"A"`
+	B string `arg:"" help:"Another image, or a folder with images of the same names." placeholder:"B"`
+	lpipsFlags
+	JSON bool `help:"Print the result as JSON." name:"json"`
 }
+
+// An lpipsFlags names the weights of LPIPS.
+type lpipsFlags struct {
+	Weights string `name:"lpips-weights" help:"Folder that holds LPIPS v0.1's linear weights (squeeze.pth, also in weights/v0.1) and torchvision's backbone (squeezenet1_1*, also in models/imagenet)." placeholder:"DIR"`
+	Net     string `name:"lpips-net" help:"Backbone of LPIPS: ${enum}." enum:"squeeze,alex,vgg" default:"squeeze"`
+}
+
+// metric reads the weights into s. If the flag names no folder, elsewhere is searched, and not finding
+// the weights there is no error: the metric is nil then.
+func (f lpipsFlags) metric(s *tensor.Scope, elsewhere string) (*lpips.Metric, error) {
+	net, dir := lpips.Net(f.Net), f.Weights
+	if dir == "" {
+		dir = elsewhere
+	}
+	files, err := lpips.Find(dir, net)
+	switch {
+	case err != nil && f.Weights == "":
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("--lpips-weights: %w", err)
+	}
+	return lpips.Open(s, files.Backbone, files.Linear, net)
+}
+
+// title names the metric in tables and results.
+func (f lpipsFlags) title() string { return "LPIPS v0.1 " + f.Net }
 
 // Help shows examples under the flags.
 func (compareCmd) Help() string {
@@ -95,10 +120,6 @@ func (c *compareCmd) Run(e *env) error {
 	}
 	var metric *lpips.Metric
 	if c.Weights != "" {
-		files, err := lpips.Find(c.Weights, lpips.Net(c.Net))
-		if err != nil {
-			return fmt.Errorf("--lpips-weights: %w", err)
-		}
 		b, err := e.open()
 		if err != nil {
 			return err
@@ -106,10 +127,10 @@ func (c *compareCmd) Run(e *env) error {
 		defer b.Close()
 		s := tensor.NewScope(b)
 		defer s.Close()
-		if metric, err = lpips.Open(s, files.Backbone, files.Linear, lpips.Net(c.Net)); err != nil {
+		if metric, err = c.metric(s, ""); err != nil {
 			return err
 		}
-		r.LPIPS = "v0.1 " + c.Net
+		r.LPIPS = c.title()
 	}
 	for _, w := range work {
 		p, err := w.measure(metric)
@@ -242,7 +263,7 @@ func (r *comparison) print(e *env) {
 	fmt.Fprintf(e.out, "%-*s  %9s  %9s  %13s  %12s  %9s", width, "", "size", "PSNR dB",
 		"SSIM Gaussian", "SSIM uniform", "8×8 MSE")
 	if r.LPIPS != "" {
-		fmt.Fprintf(e.out, "  LPIPS %s", r.LPIPS)
+		fmt.Fprintf(e.out, "  %s", r.LPIPS)
 	}
 	fmt.Fprintln(e.out)
 	for _, p := range r.Pairs {
@@ -259,7 +280,7 @@ func (r *comparison) print(e *env) {
 			"  SSIM Gaussian %v\n  SSIM uniform %v\n  8×8 MSE %v\n",
 			m.PSNR, m.SSIM, m.SSIM7, m.MSE8)
 		if m.LPIPS != nil {
-			fmt.Fprintf(e.out, "  LPIPS %s %v\n", r.LPIPS, *m.LPIPS)
+			fmt.Fprintf(e.out, "  %s %v\n", r.LPIPS, *m.LPIPS)
 		}
 	}
 	r.explain(e)

@@ -184,7 +184,7 @@ func TestCompareLPIPS(t *testing.T) {
 		c := compareJSON(t, in("ex_ref.png"), in(other), "--lpips-weights", data)
 		const tol = 1e-5 // a unit of the reference's last place
 		if got := c.Pairs[0].LPIPS; got == nil || math.Abs(*got-want) > tol ||
-			c.LPIPS != "v0.1 squeeze" {
+			c.LPIPS != "LPIPS v0.1 squeeze" {
 			t.Errorf("%s: LPIPS %v (%s), reference %g", other, got, c.LPIPS, want)
 		}
 	}

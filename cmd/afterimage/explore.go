@@ -63,6 +63,7 @@ type evaluateInverterCmd struct {
 	Control   string `help:"The label-conditioned inverter to compare with." placeholder:"RUN"`
 	TrueClass bool   `help:"Rank among images of the true class instead of the predicted one (the pilot's protocol)."`
 	Gallery   int    `help:"Rivals come from the first so many test images; 0: all." default:"0"`
+	lpipsFlags
 }
 
 // Help shows examples under the flags.
@@ -70,7 +71,10 @@ func (evaluateInverterCmd) Help() string {
 	return `Examples:
   afterimage evaluate inverter runs/inverter
   afterimage evaluate inverter runs/inverter --draws 16 --control runs/control
-  afterimage evaluate inverter RUN --independent resnet32.th --independent-arch resnet32-cifar`
+  afterimage evaluate inverter RUN --independent resnet32.th --independent-arch resnet32-cifar
+
+LPIPS is measured, at the images' own size, where its weights are at hand: in --lpips-weights or in
+the folder of data sets.`
 }
 
 // Run measures an inverter.
@@ -96,6 +100,9 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 		}
 		o.Control = explore.FromInverter(b, u)
 	}
+	if err := c.addLPIPS(s, &o, v.Config.Net.Size); err != nil {
+		return err
+	}
 	ev, err := explore.Evaluate(explore.FromInverter(b, v), set.Test, o)
 	if err != nil {
 		return err
@@ -107,19 +114,40 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 	return nil
 }
 
+// addLPIPS puts LPIPS into the options where its weights are at hand and images are large enough.
+func (c *evaluateInverterCmd) addLPIPS(s *tensor.Scope, o *explore.Options, size int) error {
+	m, err := c.metric(s, c.Data)
+	switch {
+	case err != nil || m == nil:
+		return err
+	case size < m.Net().Smallest():
+		if c.Weights != "" {
+			return fmt.Errorf("--lpips-weights: images of %d pixels are too small for %s: "+
+				"expected at least %d", size, c.Net, m.Net().Smallest())
+		}
+		return nil
+	}
+	o.LPIPS, o.LPIPSName = m, c.title()
+	return nil
+}
+
 // printEvaluation prints the measures as a table, one line for the inverter and each control.
 func printEvaluation(e *env, ev *explore.Evaluation) {
 	fmt.Fprintf(e.out, "%s, test images 0 to %d, %d draw(s), rank among %.0f others of the %s\n",
 		ev.Dataset, ev.Images-1, ev.Draws, ev.Rivals, ev.Protocol)
-	fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s  %-20s\n", "", "retrieval median %", "PSNR dB",
-		"SSIM", "agreement %")
+	fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s  %-20s  %s\n", "", "retrieval median %",
+		"PSNR dB", "SSIM", "agreement %", ev.LPIPS)
 	rows := []*explore.Scores{ev.OneDraw, ev.MeanDraw}
 	for _, r := range append(rows, ev.Controls...) {
 		if r == nil {
 			continue
 		}
-		fmt.Fprintf(e.out, "%-22s  %-24v  %-20v  %-20v  %-20v\n", r.Name, r.Retrieval.Median, r.PSNR,
-			r.SSIM, r.Agreement)
+		distance := ""
+		if r.LPIPS != nil {
+			distance = r.LPIPS.String()
+		}
+		fmt.Fprintf(e.out, "%-22s  %-24v  %-20v  %-20v  %-20v  %s\n", r.Name, r.Retrieval.Median,
+			r.PSNR, r.SSIM, r.Agreement, distance)
 	}
 	for _, d := range ev.OverLabel {
 		fmt.Fprintf(e.out, "against the label control: %v\n", d)
