@@ -134,6 +134,36 @@ func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 				}
 			}
 		}
+		checkPlanar(t, v, ps, s, x, w, dy, bias, ry, rx)
+	}
+}
+
+// checkPlanar forces the planar form wherever it can compute a direction.
+func checkPlanar(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, dy, bias []float32,
+	ry, rx *reference) {
+	t.Helper()
+	for _, d := range []Direction{DirForward, DirInputGrad} {
+		if !s.planarApplies(d) {
+			continue
+		}
+		var first []float32
+		for _, p := range ps {
+			what := fmt.Sprintf("planar direction %d: %v, %d threads, %+v", d, v, p.Threads(), s)
+			size, want := len(dy), ry
+			f := func(y []float32) { s.forwardPlanar(v, p, y, x, w, bias) }
+			if d == DirInputGrad {
+				size, want = len(x), rx
+				f = func(dx []float32) { s.inputGradPlanar(v, p, dx, dy, w) }
+			}
+			got := guarded(t, what, size, f)
+			if first == nil {
+				first = got
+				want.check(t, what, got)
+			}
+			if !slices.Equal(got, first) {
+				t.Fatalf("%s: bits differ from 1 thread", what)
+			}
+		}
 	}
 }
 

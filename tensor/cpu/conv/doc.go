@@ -28,6 +28,11 @@
 // s-th pixel: no zeros are inserted. The gradient with respect to the weights is, for each tap, the
 // product dyᵀ·x over all pixels; there a segment of the kernel is a row of pixels.
 //
+// # Few channels to produce
+//
+// Forward and InputGrad have a second form for results of one to four channels, images for the
+// most part, whose columns are pixels instead of channels; see planar.go.
+//
 // # Fewer multiplications
 //
 // 3×3 filters of stride 1, most of the work of the networks here, have a second implementation by

@@ -34,6 +34,15 @@ func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
 	if bias != nil && len(bias) != s.O {
 		panic(fmt.Sprintf("conv: Forward: bias has %d elements for %d channels", len(bias), s.O))
 	}
+	if s.planar(DirForward) {
+		s.forwardPlanar(v, p, y, x, w, bias)
+		return
+	}
+	s.forwardDirect(v, p, y, x, w, bias)
+}
+
+// forwardDirect is Forward by the tile kernel in place, for any shape.
+func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
 	k, taps := s.C/s.Groups, s.KH*s.KW
 	key := s
 	key.N = 0 // the table is the same for any batch
@@ -69,6 +78,15 @@ func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32) {
 
 func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	s.check("InputGrad", dx, w, dy)
+	if s.planar(DirInputGrad) {
+		s.inputGradPlanar(v, p, dx, dy, w)
+		return
+	}
+	s.inputGradDirect(v, p, dx, dy, w)
+}
+
+// inputGradDirect is InputGrad by the tile kernel in place, for any shape.
+func (s Shape) inputGradDirect(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	passes := make([]*pass, 0, s.StrideH*s.StrideW)
 	for i := range s.StrideH {
 		for j := range s.StrideW {

@@ -1,0 +1,75 @@
+package conv
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// A form is one way to compute a direction.
+type form struct {
+	name string
+	f    func()
+}
+
+// BenchmarkForms calls the forms of a direction in turn, so that each sees the same state of a
+// shared machine, and reports for each the fraction of the multiply-add peak, measured in the same
+// turns, that four fifths of its calls stay below: a call that fits between two interruptions.
+// Run it with -benchtime 50x.
+func BenchmarkForms(b *testing.B) {
+	v, p := micro.Best(), par.New(1)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, s := range []Shape{
+		Square(8, 32, 32, 3, 16, 3, 1, 1), Square(8, 32, 32, 3, 64, 3, 1, 1),
+		Square(1, 112, 112, 3, 64, 7, 2, 3), Square(8, 28, 28, 1, 16, 3, 1, 1),
+		Square(8, 32, 32, 16, 3, 3, 1, 1),
+	} {
+		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
+		y := random(rng, s.N*s.OutH()*s.OutW()*s.O)
+		for d, forms := range [][]form{
+			{{"direct", func() { s.forwardDirect(v, p, y, x, w, nil) }},
+				{"planar", func() { s.forwardPlanar(v, p, y, x, w, nil) }},
+				{"winograd", func() { s.forwardWinograd(v, p, y, x, w, nil) }}},
+			{{"direct", func() { s.inputGradDirect(v, p, x, y, w) }},
+				{"planar", func() { s.inputGradPlanar(v, p, x, y, w) }},
+				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w) }}},
+		} {
+			if !s.planar(Direction(d)) {
+				continue
+			}
+			if !s.winogradApplies() {
+				forms = forms[:2]
+			}
+			name := fmt.Sprintf("%s/%dx%d:%d_%dx%d_%d-%d", []string{"y", "dx"}[d], s.KH, s.KW,
+				s.StrideH, s.N, s.H, s.C, s.O)
+			b.Run(name, func(b *testing.B) { alternate(b, v, s.FLOPs(), forms) })
+		}
+	}
+}
+
+func alternate(b *testing.B, v micro.Variant, flops float64, forms []form) {
+	const peakSteps = 40_000_000 // under a millisecond
+	rates := make([][]float64, 1+len(forms))
+	for b.Loop() {
+		start := time.Now()
+		done := micro.PeakLoop(v, peakSteps)
+		rates[0] = append(rates[0], float64(done)/time.Since(start).Seconds())
+		for i, f := range forms {
+			start := time.Now()
+			f.f()
+			rates[1+i] = append(rates[1+i], flops/time.Since(start).Seconds())
+		}
+	}
+	undisturbed := func(r []float64) float64 {
+		slices.Sort(r)
+		return r[len(r)*4/5]
+	}
+	for i, f := range forms {
+		b.ReportMetric(100*undisturbed(rates[1+i])/undisturbed(rates[0]), "%peak-"+f.name)
+	}
+}
