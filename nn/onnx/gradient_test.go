@@ -80,7 +80,7 @@ func opCases() []opCase {
 			attrs:  []attrProto{attrI("is_causal", 1), attrF("softcap", 2)}},
 		{name: "rotary embedding", op: "RotaryEmbedding", opset: 23,
 			shapes: [][]int{{1, 2, 3, 6}, {1, 3, 2}, {1, 3, 2}},
-			attrs: []attrProto{attrI("interleaved", 1), attrI("rotary_embedding_dim", 4)}},
+			attrs:  []attrProto{attrI("interleaved", 1), attrI("rotary_embedding_dim", 4)}},
 		{name: "resize, cubic", op: "Resize", shapes: [][]int{{1, 1, 4, 3}},
 			extra: func(s *sketch) []string {
 				return []string{"", s.floats("scales", []int{4}, 1, 1, 0.7, 2)}

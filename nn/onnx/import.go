@@ -171,6 +171,8 @@ func (b *builder) node(p *nodeProto, ops map[string]map[string]opFunc) *node {
 		reason, next := adviceFor(n.op)
 		panic(unsupported(next, "not supported (domain %q, version %d): %s", n.domain, n.opset,
 			reason).at("", n.describe(), n.op))
+	case len(n.out) == 0:
+		panic(bad("it has no result").at("", n.describe(), n.op))
 	case !imported:
 		panic(bad("the file imports no operator set of domain %q", n.domain).at("", n.describe(),
 			n.op))

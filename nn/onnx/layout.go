@@ -133,17 +133,27 @@ func (b *builder) isImage(n *node) bool {
 	return rank == 4
 }
 
-// foldTransposes permutes constants once and for all.
+// foldFactor bounds the memory of permuted constants by a multiple of the constants in the file, so
+// that a small file cannot ask for many copies of a large one. A network needs one copy.
+const foldFactor = 4
+
+// foldTransposes permutes constants once and for all; beyond the budget they stay nodes.
 func (b *builder) foldTransposes() {
+	budget := 0
+	for _, a := range b.consts {
+		budget += foldFactor * a.Shape.Size()
+	}
 	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool {
-		if n.op != "Transpose" || len(n.in) != 1 {
+		if n.op != "Transpose" || len(n.in) != 1 || n.out[0] == "" {
 			return false
 		}
 		a, ok := b.consts[n.in[0]]
 		perm := n.attrInts("perm")
-		if !ok || !isPermutation(perm, len(a.Shape)) || slices.Contains(b.outputs, n.out[0]) {
+		if !ok || !isPermutation(perm, len(a.Shape)) || slices.Contains(b.outputs, n.out[0]) ||
+			a.Shape.Size() > budget {
 			return false
 		}
+		budget -= a.Shape.Size()
 		b.consts[n.out[0]] = a.permute(perm)
 		return true
 	})
@@ -186,6 +196,8 @@ func (b *builder) cancelPermutes() {
 			}
 		}
 		switch perm := m.attrInts("perm"); {
+		case m.out[0] == "":
+			l.out = append(l.out, &m)
 		case m.op == "Transpose" && len(m.in) == 1 && isPermutation(perm, len(perm)) && perm != nil:
 			l.transpose(&m, perm)
 		case l.sink(&m):
@@ -283,9 +295,12 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 	for i, p := range perm {
 		inverse[p] = i
 	}
+	moved := fmt.Sprint(name, "/moved", perm)
+	if _, ok := l.b.consts[moved]; ok {
+		return moved
+	}
 	full := *a
 	full.Shape = slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.Shape)), a.Shape)
-	moved := fmt.Sprint(name, "/moved", perm)
 	l.b.consts[moved] = full.permute(inverse)
 	return moved
 }

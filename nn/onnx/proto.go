@@ -123,11 +123,15 @@ func parseGraph(buf []byte, depth int) (*graphProto, error) {
 		switch f.tag {
 		case 1:
 			var n *nodeProto
-			n, err = parseNode(b, depth-1)
+			if n, err = parseNode(b, depth-1); err == nil && n.op == "" {
+				err = bad("node %d has no operator", len(g.nodes))
+			}
 			g.nodes = append(g.nodes, n)
 		case 5:
 			var t *tensorProto
-			t, err = parseTensor(b, depth-1)
+			if t, err = parseTensor(b, depth-1); err == nil && t.name == "" {
+				err = bad("initialiser %d has no name", len(g.initializers))
+			}
 			g.initializers = append(g.initializers, t)
 		case 11:
 			g.inputs, err = appendInfo(g.inputs, b, depth-1)
@@ -159,7 +163,9 @@ func parseNode(buf []byte, depth int) (*nodeProto, error) {
 			var b []byte
 			var a attrProto
 			if b, err = f.bytes(); err == nil {
-				a, err = parseAttr(b, depth-1)
+				if a, err = parseAttr(b, depth-1); err == nil && a.name == "" {
+					err = bad("an attribute of node %s has no name", quote(n.name))
+				}
 				n.attrs = append(n.attrs, a)
 			}
 		case 7:
@@ -259,6 +265,9 @@ func appendInfo(list []valueInfo, buf []byte, depth int) ([]valueInfo, error) {
 		}
 		return err
 	})
+	if err == nil && v.name == "" {
+		err = bad("an input, output or intermediate value has no name")
+	}
 	return append(list, v), err
 }
 

@@ -1,0 +1,150 @@
+package onnx
+
+import (
+	"math"
+	"testing"
+
+	"afterimage/autodiff"
+	"afterimage/tensor"
+	"afterimage/tensor/ref"
+)
+
+// layoutTol bounds what the order of summation in convolution and averages may change, in double
+// precision.
+const layoutTol = 1e-12
+
+// normals returns n fixed standard normal numbers of a stream.
+func normals(stream string, n int) []float64 {
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = tensor.StdNormal(tensor.NewKey(1, stream).Word(0, uint64(i)))
+	}
+	return v
+}
+
+// A network with every way in which permutes meet: convolutions in a row, a residual sum, constants
+// for channels and for single elements, concatenation, pooling, normalisation, an output in the
+// middle, a permute of the user's, and a branch that only one side can run channels last.
+func layoutSketch() *sketch {
+	s := newSketch(17, []int{-1, 3, 8, 8})
+	w := func(name string, shape ...int) string {
+		return s.floats(name, shape, normals(name, tensor.Shape(shape).Size())...)
+	}
+	positive := s.floats("var", []int{4}, 0.5, 1, 2, 3)
+	s.node("Conv", "c1", []string{"x0", w("w1", 4, 3, 3, 3), w("b1", 4)}, ints("pads", 1, 1, 1, 1))
+	s.node("BatchNormalization", "n1", []string{"c1", w("gamma", 4), w("beta", 4), w("mean", 4), positive})
+	s.node("Relu", "r1", []string{"n1"})
+	s.node("Conv", "c2", []string{"r1", w("w2", 4, 4, 3, 3)}, ints("pads", 1, 1, 1, 1))
+	s.node("Mul", "m", []string{"c2", w("perchannel", 4, 1, 1)})
+	s.node("Add", "a", []string{"m", w("perpixel", 8, 8)})
+	s.node("Sub", "d", []string{s.floats("half", nil, 0.5), "a"})
+	s.node("Add", "sum", []string{"d", "r1"})
+	s.node("Concat", "cat", []string{"sum", "c1"}, attrI("axis", 1))
+	s.node("MaxPool", "p", []string{"cat"}, ints("kernel_shape", 2, 2), ints("strides", 2, 2))
+	s.node("ReduceMean", "rm", []string{"p"}, ints("axes", 1))
+	s.node("Mul", "scaled", []string{"p", "rm"})
+	s.node("ConvTranspose", "up", []string{"scaled", w("w3", 8, 2, 2, 2)}, ints("strides", 2, 2))
+	s.node("Clip", "clip", []string{"up", s.floats("lo", nil, -3), s.floats("hi", nil, 3)})
+	s.node("Transpose", "t", []string{"clip"}, ints("perm", 0, 2, 3, 1))
+	s.node("Transpose", "tt", []string{"t"}, ints("perm", 0, 3, 1, 2))
+	s.node("AveragePool", "ap", []string{"tt"}, ints("kernel_shape", 2, 2))
+	s.node("GlobalAveragePool", "gap", []string{"ap"})
+	s.node("Flatten", "flat", []string{"gap"})
+	s.node("Gemm", "y", []string{"flat", w("w4", 2, 5)})
+	return s
+}
+
+// The pass that cancels permutes changes neither values nor gradients, leaves fewer permutes, and
+// works on images in either order.
+func TestCancelledPermutesChangeNothing(t *testing.T) {
+	m := layoutSketch().model(t, "y", "sum", "t")
+	x := normals("image", 2*8*8*3)
+	type result struct{ y, sum, t, dx []float64 }
+	run := func(o Options) (r result, permutes int) {
+		o.DType = tensor.F64
+		g := importIn(t, m, o)
+		ag := autodiff.NewGraph(ref.New())
+		defer ag.Close()
+		in := ag.Leaf(tensor.FromSlice(ag.Scope(), x, 2, 8, 8, 3))
+		fed := in
+		if !o.ChannelsLast {
+			fed = autodiff.Permute(in, 0, 3, 1, 2)
+		}
+		out, err := g.Run(ag, map[string]*Value{"x0": Of(fed)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range out {
+			v.Float().Keep()
+		}
+		loss := autodiff.Sum(autodiff.Square(out["y"].Float()))
+		dx := autodiff.Grad(loss, []*autodiff.Value{in})
+		return result{out["y"].Array().F, out["sum"].Array().F, out["t"].Array().F,
+			dx[0].Tensor().Floats()}, g.Count()["Transpose"]
+	}
+	want, many := run(Options{KeepPermutes: true})
+	for _, o := range []Options{{}, {ChannelsLast: true}, {ChannelsLast: true, KeepPermutes: true}} {
+		got, n := run(o)
+		for name, pair := range map[string][2][]float64{"y": {got.y, want.y}, "sum": {got.sum, want.sum},
+			"t": {got.t, want.t}, "dx": {got.dx, want.dx}} {
+			if d := apart(pair[0], pair[1]); !(d <= layoutTol) {
+				t.Errorf("%+v: %s is %g away", o, name, d)
+			}
+		}
+		if !o.KeepPermutes && n > many/2 {
+			t.Errorf("%+v: %d permutes are left of %d", o, n, many)
+		}
+	}
+}
+
+// apart returns max |a − b| / max |b|.
+func apart(a, b []float64) float64 {
+	if len(a) != len(b) {
+		return math.Inf(1)
+	}
+	d, n := 0.0, 0.0
+	for i := range b {
+		d, n = max(d, math.Abs(a[i]-b[i])), max(n, math.Abs(b[i]))
+	}
+	return d / n
+}
+
+// A chain of convolutions and elementwise operators needs one permute at each end, and none where
+// images come channels last.
+func TestChainNeedsNoPermutesInside(t *testing.T) {
+	s := newSketch(17, []int{1, 3, 4, 4})
+	s.node("Conv", "a", []string{"x0", s.floats("w", []int{3, 3, 1, 1}, normals("w", 9)...)})
+	s.node("Relu", "b", []string{"a"})
+	s.node("Conv", "c", []string{"b", "w"})
+	s.node("Add", "d", []string{"c", "a"})
+	s.node("GlobalAveragePool", "e", []string{"d"})
+	s.node("Sigmoid", "y", []string{"e"})
+	for last, want := range map[bool]int{false: 2, true: 1} {
+		g := importIn(t, s.model(t, "y"), Options{ChannelsLast: last})
+		if n := g.Count()["Transpose"]; n != want {
+			t.Errorf("ChannelsLast %v: %d permutes, expected %d", last, n, want)
+		}
+	}
+}
+
+// Running a graph frees what nobody needs: memory does not grow with its depth.
+func TestRunFreesIntermediates(t *testing.T) {
+	const depth, size = 30, 1 << 14
+	s := newSketch(17, []int{size})
+	prev := "x0"
+	for i := range depth {
+		name := "v" + string(rune('a'+i))
+		s.node([]string{"Mish", "Identity", "Elu"}[i%3], name, []string{prev})
+		prev = name
+	}
+	g := importIn(t, s.model(t, prev), Options{})
+	ag := autodiff.NewGraph(ref.New())
+	defer ag.Close()
+	x := ag.Const(ag.Scope().Full(tensor.F32, 1, size))
+	if _, err := g.Run(ag, map[string]*Value{"x0": Of(x)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := ag.Scope().Live(); n > 2 { // the input and the output
+		t.Errorf("%d tensors are alive after Run, expected 2", n)
+	}
+}
