@@ -147,6 +147,23 @@ func TestReferenceLayers(t *testing.T) {
 	}
 }
 
+// batchTol bounds, relative to the distance, what a backend that chooses kernels by shape rounds
+// differently for a batch; 2e-6 was seen.
+const batchTol = 1e-5
+
+// On the fast backend an image's distance is the same in a batch and alone, but for rounding.
+func TestBatchOnFastBackend(t *testing.T) {
+	m := openSqueeze(t)
+	a := randomImages(5, 32, 32, 3, metrics.Unit, "a")
+	b := randomImages(5, 32, 32, 3, metrics.Unit, "b")
+	for i, d := range m.Distance(a, b) {
+		one := m.Distance(a.Slice(i, i+1), b.Slice(i, i+1))[0]
+		if math.Abs(one-d) > batchTol*d {
+			t.Errorf("pair %d: %g alone, %g in a batch", i, one, d)
+		}
+	}
+}
+
 func readRGB(t *testing.T, path string) metrics.Images {
 	t.Helper()
 	f, err := os.Open(path)
