@@ -197,6 +197,13 @@ func TestFactors(t *testing.T) {
 		if f.Real != f.Recovered {
 			t.Errorf("%s: %v from the image, %v from an equal one", f.Name, f.Real, f.Recovered)
 		}
+		if f.Linked.Real != f.Linked.Recovered {
+			t.Errorf("%s: correlations %v and %v from equal images", f.Name, f.Linked.Real,
+				f.Linked.Recovered)
+		}
+		if f.Linked.Label.Value > 1e-6 {
+			t.Errorf("%s: a grey picture correlates, %v", f.Name, f.Linked.Label.Value)
+		}
 		if f.Label.Value > 0.05 {
 			t.Errorf("%s: R² %v from a grey picture", f.Name, f.Label.Value)
 		}
@@ -224,6 +231,23 @@ func TestPooledR2OfTheMeanIsZero(t *testing.T) {
 	}
 	if e := pooledR2(y, y, []int{1}, (&jury{}).key("x")); e.Value != 1 {
 		t.Errorf("R² of the truth is %v", e.Value)
+	}
+}
+
+// A rescaled reading is perfectly linked, one of the wrong sign or of another image not at all.
+func TestSquaredCorrelation(t *testing.T) {
+	y := mat.NewDense(4, 1, []float64{1, 2, 3, 4})
+	for _, c := range []struct {
+		read []float64
+		want float64
+	}{
+		{[]float64{10, 20, 30, 40}, 1}, {[]float64{4, 3, 2, 1}, 0},
+		{[]float64{5, 5, 5, 5}, 0}, {[]float64{1, 3, 2, 4}, 0.64},
+	} {
+		e := squaredCorrelation(mat.NewDense(4, 1, c.read), y, []int{0}, (&jury{}).key("x"))
+		if !near(e.Value, c.want, 1e-12) {
+			t.Errorf("%v: %v, want %v", c.read, e.Value, c.want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"fmt"
 	"strings"
 
 	"afterimage/gan/metrics"
@@ -10,15 +11,35 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// A FactorScore says how well a factor of the scene can be read off the pictures, as R² over the
-// test images; 0 is as good as its mean. Parts of one factor (sine and cosine, x and y) count
-// together.
+// A FactorScore says how well a factor of the scene can be read off the pictures by one fixed
+// regressor. Parts of one factor (sine and cosine, x and y) count together.
+//
+// R² asks whether the reading is right: 1 is exact, 0 as good as the factor's mean; a generator that
+// paints a factor at random, as it should if it does not know it, gets about −1. The correlation
+// asks whether the reading tells anything: its square is 0 for such a generator.
 type FactorScore struct {
-	Name string `json:"name"`
-	// from the true images: the ceiling of this regressor
+	Name      string            `json:"name"`
+	Real      metrics.Estimate  `json:"real"`                 // R² on the true images: the ceiling
+	Recovered metrics.Estimate  `json:"recovered"`            // R² on the reconstructions, one draw
+	Label     *metrics.Estimate `json:"label_only,omitempty"` // R² on the label control's pictures
+	Linked    FactorLink        `json:"squared_correlation"`
+}
+
+// A FactorLink holds the squared correlations of a factor with its readings.
+type FactorLink struct {
 	Real      metrics.Estimate  `json:"real"`
-	Recovered metrics.Estimate  `json:"recovered"`            // from the reconstructions, one draw
-	Label     *metrics.Estimate `json:"label_only,omitempty"` // from the label control's pictures
+	Recovered metrics.Estimate  `json:"recovered"`
+	Label     *metrics.Estimate `json:"label_only,omitempty"`
+}
+
+// String returns one line: what was recovered, beside the ceiling and the label control.
+func (f FactorScore) String() string {
+	s := fmt.Sprintf("%-20s squared correlation %v, from the image itself %v", f.Name,
+		f.Linked.Recovered, f.Linked.Real)
+	if f.Linked.Label != nil {
+		s += fmt.Sprintf(", label only %v", *f.Linked.Label)
+	}
+	return s
 }
 
 // factors fills in Factors where the images' factors are known.
@@ -30,22 +51,29 @@ func (e *Evaluation) factors(j *jury, test data.Dataset, o Options, recon metric
 	}
 	m, _ := Load(train, 0, o.TrainImages)
 	names := known.FactorNames()
-	r, err := metrics.FitFactors(m, factorRows(train, o.TrainImages), names, tensor.NewKey(o.Seed,
-		"explore/factors"))
+	r, err := metrics.FitFactors(m, factorRows(train, o.TrainImages), names,
+		tensor.NewKey(o.Seed, "explore/factors"))
 	if err != nil {
 		return err
 	}
 	truth := factorRows(known, o.Images)
-	read := []*mat.Dense{r.Read(j.truth), r.Read(recon)}
+	real, painted := r.Read(j.truth), r.Read(recon)
+	var label *mat.Dense
 	if o.Control != nil {
-		read = append(read, r.Read(o.Control.Paint(j.answer, Noise{o.Seed, 0})))
+		label = r.Read(o.Control.Paint(j.answer, Noise{o.Seed, 0}))
 	}
 	for _, f := range wholeFactors(names) {
-		s := FactorScore{Name: f.name, Real: pooledR2(read[0], truth, f.columns, j.key("factors")),
-			Recovered: pooledR2(read[1], truth, f.columns, j.key("factors"))}
-		if len(read) > 2 {
-			l := pooledR2(read[2], truth, f.columns, j.key("factors"))
-			s.Label = &l
+		r2 := func(read *mat.Dense) metrics.Estimate {
+			return pooledR2(read, truth, f.columns, j.key("factors"))
+		}
+		link := func(read *mat.Dense) metrics.Estimate {
+			return squaredCorrelation(read, truth, f.columns, j.key("factors"))
+		}
+		s := FactorScore{Name: f.name, Real: r2(real), Recovered: r2(painted),
+			Linked: FactorLink{Real: link(real), Recovered: link(painted)}}
+		if label != nil {
+			a, b := r2(label), link(label)
+			s.Label, s.Linked.Label = &a, &b
 		}
 		e.Factors = append(e.Factors, s)
 	}
@@ -106,4 +134,27 @@ func pooledR2(pred, y *mat.Dense, columns []int, key tensor.Key) metrics.Estimat
 	}
 	r := metrics.PairedRatio(sse, sst, key)
 	return metrics.Estimate{Value: 1 - r.Value, Lo: 1 - r.Hi, Hi: 1 - r.Lo, N: r.N}
+}
+
+// squaredCorrelation returns (Σ cov)²/(Σ var·Σ var) of pred and y over the given columns, with its
+// interval: the share of the factor's variance that one linear rescaling of the readings explains. It
+// is 0 where either does not vary or the covariance is negative.
+func squaredCorrelation(pred, y *mat.Dense, columns []int, key tensor.Key) metrics.Estimate {
+	n, _ := y.Dims()
+	return metrics.Bootstrap(n, func(idx []int) float64 {
+		var cov, vp, vy float64
+		for _, c := range columns {
+			var p, t, pp, tt, pt float64
+			for _, i := range idx {
+				a, b := pred.At(i, c), y.At(i, c)
+				p, t, pp, tt, pt = p+a, t+b, pp+a*a, tt+b*b, pt+a*b
+			}
+			m := float64(len(idx))
+			cov, vp, vy = cov+pt-p*t/m, vp+pp-p*p/m, vy+tt-t*t/m
+		}
+		if cov <= 0 || vp <= 0 || vy <= 0 {
+			return 0
+		}
+		return cov * cov / (vp * vy)
+	}, key)
 }

@@ -1,7 +1,9 @@
 package explore
 
 import (
+	"fmt"
 	"math"
+	"strings"
 
 	"afterimage/gan/metrics"
 	"afterimage/tensor"
@@ -125,6 +127,11 @@ type Difference struct {
 	Unit     string           `json:"unit,omitempty"`
 	Better   string           `json:"better,omitempty"` // for A: "lower" or "higher"
 	Estimate metrics.Estimate `json:"a_minus_b"`
+}
+
+// String returns "retrieval, median: −14.4 [−16.5, −10.4] points".
+func (d Difference) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s: %v %s", d.Name, d.Estimate, d.Unit))
 }
 
 // Pair returns a − b over the same images, for the measures both have. Images without rivals on

@@ -11,28 +11,30 @@ import (
 	"afterimage/gan/report"
 )
 
+// legible is the squared correlation on real images from which on a factor is shown: below, the
+// regressor is blind to it.
+const legible = 0.1
+
 // factorSection shows which factors of a scene came back; nil where they are not known.
 func (p *page) factorSection() *report.Section {
 	main := p.main()
-	if !slices.ContainsFunc(main.Factors,
-		func(f explore.FactorScore) bool { return f.Real.Value >= legible }) {
-		return nil
-	}
 	plot := report.Plot{Kind: report.Dots, Title: "Factors read off the painted picture",
-		XLabel: "R²: 1 is exact, 0 knows the mean alone",
-		Marks:  []report.Mark{{Value: 0, Label: "nothing"}}}
+		XLabel: "squared correlation with the truth", Zero: true}
 	var real, label []metrics.Estimate
 	var shown []int
 	for k, f := range main.Factors {
-		if f.Real.Value < legible {
+		if f.Linked.Real.Value < legible {
 			continue
 		}
 		shown = append(shown, k)
 		plot.Categories = append(plot.Categories, f.Name)
-		real = append(real, floor(f.Real))
-		if f.Label != nil {
-			label = append(label, floor(*f.Label))
+		real = append(real, f.Linked.Real)
+		if f.Linked.Label != nil {
+			label = append(label, *f.Linked.Label)
 		}
+	}
+	if len(shown) == 0 {
+		return nil
 	}
 	for _, e := range p.Evaluations {
 		if isLabel(e.Name) || len(e.Factors) != len(main.Factors) || len(plot.Series) == 4 {
@@ -40,7 +42,7 @@ func (p *page) factorSection() *report.Section {
 		}
 		var x []metrics.Estimate
 		for _, k := range shown {
-			x = append(x, floor(e.Factors[k].Recovered))
+			x = append(x, e.Factors[k].Linked.Recovered)
 		}
 		plot.Series = append(plot.Series, report.Estimates(display(e.Name), nil, x))
 	}
@@ -52,22 +54,12 @@ func (p *page) factorSection() *report.Section {
 	}
 	return &report.Section{Heading: "What came back",
 		Prose: "The scenes are drawn from known numbers. One regressor, fitted on real images, " +
-			"reads them off the painted pictures; what it reads off the images themselves is its " +
-			"ceiling. A factor above `label only` came through the logits. Factors that it " +
-			"cannot read off the images themselves are left out.",
+			"reads them off the painted pictures: 1 says that the reading follows the truth, 0 that " +
+			"it tells nothing. What it reads off the images themselves is its ceiling; factors that " +
+			"it cannot read even there are left out. **A factor above `label only` came through the " +
+			"logits.** (`study.json` holds R² as well, which also asks whether the reading has the " +
+			"right size.)",
 		Plots: []report.Plot{plot}}
-}
-
-// legible is the R² on real images from which on a factor is shown: below it the regressor is blind
-// to it.
-const legible = 0.1
-
-// floor keeps an R² from running off the plot: below −½ a reading is worse than useless, whatever
-// its value.
-func floor(e metrics.Estimate) metrics.Estimate {
-	const least = -0.5
-	return metrics.Estimate{Value: max(e.Value, least), Lo: max(e.Lo, least), Hi: max(e.Hi, least),
-		N: e.N}
 }
 
 // experimentSection shows one experiment for all its subjects.
