@@ -72,6 +72,21 @@ func newParser(t *testing.T) *kong.Kong {
 	return parser
 }
 
+// TestPagesLinkToWhatIsThere fails on a relative link or picture whose target does not exist.
+func TestPagesLinkToWhatIsThere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	for _, page := range pages() {
+		for _, m := range link.FindAllStringSubmatch(pageText(t, page), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+			}
+		}
+	}
+}
+
 // TestReadmeNamesEveryPackage fails on a package that the layout page does not link to.
 func TestReadmeNamesEveryPackage(t *testing.T) {
 	readme := pageText(t, "README.md")
