@@ -136,7 +136,7 @@ func Example() {
 	}
 	for _, dir := range dirs {
 		r := cases.Run(ref.New(), dir, onnx.Options{})
-		fmt.Println(filepath.Base(dir), r.Status, r.Reason)
+		fmt.Println(strings.TrimSpace(fmt.Sprint(filepath.Base(dir), " ", r.Status, " ", r.Reason)))
 	}
 	// Output:
 	// relu passed
