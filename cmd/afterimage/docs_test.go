@@ -101,6 +101,38 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	return ok && id.IsExported()
 }
 
+// testOnly returns the packages that serve the tests of others: those tests show them at work.
+func testOnly() []string { return []string{"nn/nntest", "bench/pytorch/golden"} }
+
+// TestEveryPackageHasAnExample fails on a package that nobody shows at work. Programs have --help.
+func TestEveryPackageHasAnExample(t *testing.T) {
+	shown, packages := map[string]bool{}, map[string]bool{}
+	for _, dir := range testOnly() {
+		shown[dir] = true
+	}
+	goFiles(t, func(path string, text []byte) {
+		f, err := parser.ParseFile(token.NewFileSet(), path, text, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if !strings.HasSuffix(path, "_test.go") {
+			packages[dir] = f.Name.Name != "main"
+			return
+		}
+		for _, decl := range f.Decls {
+			if d, ok := decl.(*ast.FuncDecl); ok && strings.HasPrefix(d.Name.Name, "Example") {
+				shown[dir] = true
+			}
+		}
+	})
+	for dir, wanted := range packages {
+		if wanted && !shown[dir] {
+			t.Errorf("%s has no Example", dir)
+		}
+	}
+}
+
 // goFiles calls f with every Go file of the module, by its path from the module's root.
 func goFiles(t *testing.T, f func(path string, text []byte)) {
 	t.Helper()
