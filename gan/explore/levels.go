@@ -23,12 +23,23 @@ func shift(l *lab) (*Result, error) {
 	captions := make([]string, len(levels))
 	for k, v := range levels {
 		columns = append(columns, l.paint(affine(l.answer.Logits, 1, v*unit)))
-		captions[k] = fmt.Sprintf("%+g std", v)
+		captions[k] = signed(v) + " std"
 	}
 	r := l.sweep(levels, levels, columns, captions, "shift of all logits (std)", false)
 	change := metrics.MSE8(columns[0], columns[len(columns)-1])
 	r.Stats = append(r.Stats, l.stat("8×8 distance, −2 to +2", "", "", change))
 	return r, nil
+}
+
+// signed writes a level with its sign, a true minus.
+func signed(v float64) string {
+	switch {
+	case v < 0:
+		return fmt.Sprintf("−%g", -v)
+	case v > 0:
+		return fmt.Sprintf("+%g", v)
+	}
+	return "0"
 }
 
 const scaleText = "All logits are multiplied by a factor. The contrast slope is per doubling. " +

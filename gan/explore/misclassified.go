@@ -37,12 +37,12 @@ func misclassified(l *lab) (*Result, error) {
 	pairs := l.matchConfidence(wrong, right)
 	gap, rankGap := gaps(err8, pairs), gaps(rank, pairs)
 	control := l.againstOther(err8, wrong, pred)
-	share := float64(len(wrong)) / float64(l.Images)
+	missed := make([]float64, l.Images)
+	for _, w := range wrong {
+		missed[w] = 100
+	}
 	r := &Result{Stats: []Stat{
-		{Name: "images wrong", Estimate: metrics.Estimate{Value: share, Lo: math.NaN(),
-			Hi: math.NaN(), N: l.Images}},
-		{Name: "matched pairs", Estimate: metrics.Estimate{Value: float64(len(pairs)),
-			Lo: math.NaN(), Hi: math.NaN(), N: len(pairs)}},
+		{Name: "images wrong", Unit: "%", Estimate: metrics.Mean(missed, l.key("wrong"))},
 		{Name: "8×8 error, wrong − right", Better: "lower", Estimate: metrics.Mean(gap,
 			l.key("gap"))},
 		{Name: "retrieval, wrong − right", Unit: "points", Better: "lower",

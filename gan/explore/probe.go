@@ -11,11 +11,10 @@ import (
 )
 
 const probeText = "A small regression from a code to the 8×8 block means of the image, fitted on " +
-	"training images in closed form: what there is to recover from the label, from the logits, " +
-	"from the features they are computed from, whatever the generator. **It takes seconds and " +
-	"bounds what the average of a generator's pictures can reach.** R² is the share of the " +
-	"held-out images' variance explained; retrieval is among the other test images of the " +
-	"predicted class."
+	"training images in closed form: what there is to recover from the label, from the logits, from " +
+	"the features they are computed from, whatever the generator. **It takes seconds and says what " +
+	"to expect of the average of a generator's pictures.** R² is the share of the held-out images' " +
+	"variance explained; retrieval is among the other test images of the predicted class."
 
 // probe regresses the 8×8 means from the label, the logits and the features.
 func probe(l *lab) (*Result, error) {
