@@ -136,7 +136,7 @@ func printEvaluation(e *env, ev *explore.Evaluation) {
 	fmt.Fprintf(e.out, "%s, test images 0 to %d, %d draw(s), rank among %.0f others of the %s\n",
 		ev.Dataset, ev.Images-1, ev.Draws, ev.Rivals, ev.Protocol)
 	fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s  %-20s  %s\n", "", "retrieval median %",
-		"PSNR dB", "SSIM", "agreement %", ev.LPIPS)
+		"PSNR dB", "SSIM", "agreement (share)", ev.LPIPS)
 	rows := []*explore.Scores{ev.OneDraw, ev.MeanDraw}
 	for _, r := range append(rows, ev.Controls...) {
 		if r == nil {
@@ -152,8 +152,15 @@ func printEvaluation(e *env, ev *explore.Evaluation) {
 	for _, d := range ev.OverLabel {
 		fmt.Fprintf(e.out, "against the label control: %v\n", d)
 	}
+	if len(ev.Factors) > 0 {
+		fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s\n", "R² of known factors", "painted", "true image", "label control")
+	}
 	for _, f := range ev.Factors {
-		fmt.Fprintf(e.out, "factor %v\n", f)
+		label := ""
+		if f.Label != nil {
+			label = f.Label.String()
+		}
+		fmt.Fprintf(e.out, "  %-20s  %-24v  %-20v  %-20s\n", f.Name, f.Recovered, f.Real, label)
 	}
 	fmt.Fprintln(e.out, "intervals: 95 %, over images only, one training seed; 50 % retrieval is "+
 		"chance")

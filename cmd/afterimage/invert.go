@@ -130,8 +130,11 @@ func (e *env) trainInverter(
 	if err := attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) }); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	fmt.Fprintf(e.out, "%s: trained %d steps; samples are in %s\n", dir, cfg.Steps,
-		r.Path(train.SampleDir))
+	page, err := runPage(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%s: trained %d steps; the page is %s\n", dir, cfg.Steps, page)
 	return nil
 }
 

@@ -44,6 +44,7 @@ type cli struct {
 	Explore  exploreCmd  `cmd:"" help:"Run one experiment on a trained inverter."`
 	Compare  compareCmd  `cmd:"" help:"Measure how alike two images, or the images of two folders, are."`
 	Study    studyCmd    `cmd:"" help:"Train, invert, evaluate and report: a whole study from a preset."`
+	Report   reportCmd   `cmd:"" help:"Write the page of one run: curves, pictures, settings."`
 	Export   exportCmd   `cmd:"" help:"Write a finished inverter as files of their own."`
 	Data     dataCmd     `cmd:"" help:"Get or show a data set."`
 	Models   modelsCmd   `cmd:"" help:"List the architectures with their parameters and work."`

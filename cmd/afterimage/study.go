@@ -40,7 +40,11 @@ func (c *studyCmd) Run(e *env) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(e.out, "%-14s %8s on two cores  %s\n", name, seconds(s.Budget()), s.Title)
+			cost := seconds(s.Budget()) + " on two cores"
+			if s.DescribeOnly {
+				cost = "described only"
+			}
+			fmt.Fprintf(e.out, "%-14s %24s  %s\n", name, cost, s.Title)
 		}
 		return nil
 	}

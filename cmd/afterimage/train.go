@@ -228,7 +228,11 @@ func (e *env) trainClassifier(
 	if err != nil {
 		return val, fmt.Errorf("%s: %w", dir, err)
 	}
-	fmt.Fprintf(e.out, "%s: trained %d steps, %.2f %% of the held-out images right\n", dir, t.Total(),
-		100*val)
+	page, err := runPage(dir)
+	if err != nil {
+		return val, err
+	}
+	fmt.Fprintf(e.out, "%s: trained %d steps, %.2f %% of the held-out images right; the page is %s\n",
+		dir, t.Total(), 100*val, page)
 	return val, nil
 }

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"afterimage/gan/report"
+	"afterimage/nn/train"
+)
+
+type reportCmd struct {
+	Dir string `arg:"" name:"run" help:"Run directory." placeholder:"RUN"`
+}
+
+// Help shows an example under the flags.
+func (reportCmd) Help() string {
+	return `Writes report.html into a run directory: its curves, its last pictures, its settings. Trainings
+write it at their end; this makes it of a run that is still under way, or was stopped.
+
+Example:
+  afterimage report runs/inverter`
+}
+
+// Run writes the page.
+func (c *reportCmd) Run(e *env) error {
+	path, err := runPage(c.Dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.out, "wrote", path)
+	return nil
+}
+
+// runPage writes a run's report.html and returns its path.
+func runPage(dir string) (string, error) {
+	lines, err := train.ReadMetrics(dir)
+	if err != nil {
+		return "", err
+	}
+	config, err := os.ReadFile(filepath.Join(dir, train.ConfigFile))
+	if err != nil {
+		return "", fmt.Errorf("%s is not a run directory: %w", dir, err)
+	}
+	page := &report.Report{Kicker: "afterimage · run", Title: filepath.Base(filepath.Clean(dir)),
+		Lede: fmt.Sprintf("A training of this program: %d lines of its log, its last pictures, its settings. "+
+			"Validation is on images held out of the training files; the test set was not read.", len(lines))}
+	curves := report.Section{Heading: "Curves", Prose: "A classifier's loss is a running mean over about fifty steps; hinge losses are those of one step."}
+	for _, p := range []struct {
+		title string
+		keys  []string
+	}{{"Loss", []string{"loss", "val_loss"}}, {"Accuracy on held-out images", []string{"val_accuracy"}},
+		{"Hinge losses", []string{"d_loss", "g_loss"}}, {"Scores", []string{"d_real", "d_fake"}},
+		{"Spread of the samples, of the real images'", []string{"spread"}}} {
+		if plot, ok := runPlot(p.title, p.keys, lines); ok {
+			curves.Plots = append(curves.Plots, plot)
+		}
+	}
+	if len(curves.Plots) > 0 {
+		page.Sections = append(page.Sections, curves)
+	}
+	if fig, ok := lastSamples(dir); ok {
+		page.Sections = append(page.Sections, report.Section{Heading: "Pictures", Figures: []report.Figure{fig},
+			Prose: "The first held-out images and what was painted from the classifier's answer to each, noise fixed."})
+	}
+	settings := report.Section{Heading: "Settings", Commands: []string{"afterimage report " + filepath.Base(dir)}}
+	for line := range strings.Lines(string(config)) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			settings.Facts = append(settings.Facts, report.Fact{Name: k, Value: strings.TrimSpace(v)})
+		}
+	}
+	page.Sections = append(page.Sections, settings)
+	path := filepath.Join(dir, train.ReportFile)
+	return path, page.WriteFile(path)
+}
+
+// runPlot draws the named values of a log over the step; ok is false where there are none.
+func runPlot(title string, keys []string, lines []map[string]float64) (report.Plot, bool) {
+	p := report.Plot{Kind: report.Lines, Title: title, XLabel: "step"}
+	for _, k := range keys {
+		s := report.Series{Name: strings.ReplaceAll(k, "_", " ")}
+		for _, l := range lines {
+			if v, ok := l[k]; ok {
+				s.X, s.Y = append(s.X, l["step"]), append(s.Y, v)
+			}
+		}
+		if len(s.X) > 1 {
+			p.Series = append(p.Series, s)
+		}
+	}
+	return p, len(p.Series) > 0
+}
+
+// lastSamples returns the newest sample sheet of a run.
+func lastSamples(dir string) (report.Figure, bool) {
+	names, _ := filepath.Glob(filepath.Join(dir, train.SampleDir, "step-*.png")) // a fixed pattern
+	if len(names) == 0 {
+		return report.Figure{}, false
+	}
+	f, err := os.Open(names[len(names)-1])
+	if err != nil {
+		return report.Figure{}, false
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		return report.Figure{}, false
+	}
+	return report.Figure{Title: filepath.Base(names[len(names)-1]),
+		Sheet: &report.Sheet{Scale: 1, Rows: []report.SheetRow{{Images: []image.Image{img}}}}}, true
+}

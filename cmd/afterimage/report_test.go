@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"afterimage/nn/train"
+)
+
+// TestRunPage makes the page of a small log and refuses a folder that is no run.
+func TestRunPage(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := runPage(dir); err == nil {
+		t.Error("a folder without a log was taken for a run")
+	}
+	write(train.ConfigFile, "arch: resnet8\nlr: 0.1\n")
+	write(train.MetricsFile, `{"loss":2.3,"step":50}`+"\n"+`{"loss":1.1,"step":100,"val_accuracy":0.7}`+"\n")
+	path, err := runPage(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Loss", "resnet8", "afterimage report"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(string(page), "Accuracy on held-out") {
+		t.Error("one value was drawn as a curve")
+	}
+}
