@@ -28,10 +28,11 @@
 // s-th pixel: no zeros are inserted. The gradient with respect to the weights is, for each tap, the
 // product dyᵀ·x over all pixels; there a segment of the kernel is a row of pixels.
 //
-// # Few channels to produce
+// # Few channels
 //
-// Forward and InputGrad have a second form for results of one to four channels, images for the
-// most part, whose columns are pixels instead of channels; see planar.go.
+// An image has three channels and a vector sixteen lanes. Forward and InputGrad have a second form
+// for results of up to four channels, whose columns are pixels; see planar.go. WeightGrad has one
+// for when either side has up to four, whose rows are a row of taps; see weightgrad_few.go.
 //
 // # Fewer multiplications
 //

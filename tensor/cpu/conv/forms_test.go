@@ -38,14 +38,16 @@ func BenchmarkForms(b *testing.B) {
 			{{"direct", func() { s.inputGradDirect(v, p, x, y, w) }},
 				{"planar", func() { s.inputGradPlanar(v, p, x, y, w) }},
 				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w) }}},
+			{{"direct", func() { s.weightGradDirect(v, p, w, x, y) }},
+				{"few", func() { s.weightGrad(v, p, w, x, y) }}},
 		} {
-			if !s.planar(Direction(d)) {
+			if d < 2 && !s.planar(Direction(d)) {
 				continue
 			}
 			if !s.winogradApplies() {
 				forms = forms[:2]
 			}
-			name := fmt.Sprintf("%s/%dx%d:%d_%dx%d_%d-%d", []string{"y", "dx"}[d], s.KH, s.KW,
+			name := fmt.Sprintf("%s/%dx%d:%d_%dx%d_%d-%d", []string{"y", "dx", "dw"}[d], s.KH, s.KW,
 				s.StrideH, s.N, s.H, s.C, s.O)
 			b.Run(name, func(b *testing.B) { alternate(b, v, s.FLOPs(), forms) })
 		}

@@ -78,6 +78,18 @@ func (s Shape) weightGrad(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
 		clear(dw)
 		return
 	}
+	if t, reversed, ok := s.few(); ok {
+		if reversed {
+			x, dy = dy, x
+		}
+		t.weightGradFew(v, p, dw, x, dy, reversed)
+		return
+	}
+	s.weightGradDirect(v, p, dw, x, dy)
+}
+
+// weightGradDirect is WeightGrad tap by tap, for any shape with pixels.
+func (s Shape) weightGradDirect(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
 	g := p.Memo(weightKey{s}, func() any { return s.gradPlan() }).(*gradPlan)
 	w := weightGrad{Shape: s, gradPlan: g, v: v, p: p, x: x, dy: dy, sum: dw}
 	size := len(dw)
