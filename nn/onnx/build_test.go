@@ -18,7 +18,8 @@ type sketch struct {
 func newSketch(opset int64, shapes ...[]int) *sketch {
 	s := &sketch{opset: opset}
 	for i, sh := range shapes {
-		s.graph.inputs = append(s.graph.inputs, valueInfo{name: input(i), elem: Float, shape: sh, kind: 1})
+		v := valueInfo{name: input(i), elem: Float, shape: sh, kind: 1}
+		s.graph.inputs = append(s.graph.inputs, v)
 	}
 	return s
 }
@@ -54,7 +55,8 @@ func (s *sketch) bytes(outputs ...string) []byte {
 	for _, o := range outputs {
 		g.outputs = append(g.outputs, valueInfo{name: o, elem: Float, kind: 1})
 	}
-	p := modelProto{irVersion: 8, producer: "test", opsets: map[string]int64{"": s.opset}, graph: &g}
+	p := modelProto{irVersion: 8, producer: "test", graph: &g,
+		opsets: map[string]int64{"": s.opset}}
 	return p.encode()
 }
 

@@ -83,7 +83,8 @@ func (c *Classifier) note(format string, args ...any) {
 }
 
 func (c *Classifier) wrong(next, format string, args ...any) *Error {
-	return &Error{File: c.file, Op: "NewClassifier", Reason: fmt.Sprintf(format, args...), Next: next}
+	return &Error{File: c.file, Op: "NewClassifier", Reason: fmt.Sprintf(format, args...),
+		Next: next}
 }
 
 // describeInput finds the image among the inputs.
@@ -169,8 +170,8 @@ func (c *Classifier) probe(b tensor.Backend) error {
 		return err
 	}
 	if one.Size() == 0 || one[0] != 1 {
-		return c.wrong("export the network up to its logits", "one image gives %v, expected [1 Classes]",
-			one)
+		return c.wrong("export the network up to its logits",
+			"one image gives %v, expected [1 Classes]", one)
 	}
 	c.classes = one.Size()
 	two, err := try(probeBatch)
@@ -202,8 +203,8 @@ func (c *Classifier) run(ctx *nn.Ctx, x *autodiff.Value) (*autodiff.Value, error
 	}
 	v := out[c.output]
 	if v.dev == nil {
-		return nil, c.wrong("export the network up to its logits", "output %q does not depend on the "+
-			"image", c.output)
+		return nil, c.wrong("export the network up to its logits",
+			"output %q does not depend on the image", c.output)
 	}
 	return v.dev, nil
 }

@@ -73,8 +73,10 @@ func TestResNet2bFromONNXAndTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stats := models.Options{Mean: []float64{.4914, .4822, .4465}, Std: []float64{.2471, .2435, .2616}}
-	foreign, err := onnx.NewClassifier(s, m, onnx.ClassifierOptions{Mean: stats.Mean, Std: stats.Std})
+	stats := models.Options{Mean: []float64{.4914, .4822, .4465},
+		Std: []float64{.2471, .2435, .2616}}
+	foreign, err := onnx.NewClassifier(s, m,
+		onnx.ClassifierOptions{Mean: stats.Mean, Std: stats.Std})
 	if err != nil {
 		t.Fatal(err)
 	}

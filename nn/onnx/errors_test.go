@@ -69,7 +69,8 @@ func TestRunErrors(t *testing.T) {
 		{"Softmax", []string{"x0"}, []attrProto{attrI("axis", 5)}, "axis 5 does not exist"},
 		{"Transpose", []string{"x0"}, []attrProto{ints("perm", 0, 0)}, "named twice"},
 		{"Reshape", []string{"x0", "x1"}, nil, "expected integers"},
-		{"Einsum", []string{"x0", "x1"}, []attrProto{attrS("equation", "ij,k->ik")}, "does not fit rank"},
+		{"Einsum", []string{"x0", "x1"}, []attrProto{attrS("equation", "ij,k->ik")},
+			"does not fit rank"},
 		{"MaxPool", []string{"x0"}, nil, "expected [N C …]"},
 	} {
 		s := newSketch(17, []int{2, 3}, []int{4, 5})

@@ -3,7 +3,6 @@ package onnx
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"afterimage/nn"
@@ -151,7 +150,8 @@ func (e *exporter) norm(x, name string) string {
 	for _, p := range []string{".weight", ".bias", ".running_mean", ".running_var"} {
 		in = append(in, e.weight(name+p))
 	}
-	return e.add("BatchNormalization", name, in, attrProto{name: "epsilon", f: nn.DefaultBatchNormEps})
+	return e.add("BatchNormalization", name, in,
+		attrProto{name: "epsilon", f: nn.DefaultBatchNormEps})
 }
 
 func (e *exporter) relu(x string) string { return e.add("Relu", x+"/relu", []string{x}) }
@@ -192,10 +192,8 @@ func (e *exporter) network(m *models.Classifier, x string) error {
 	case strings.HasPrefix(arch, "resnet"):
 		write = e.resnet
 	default:
-		return fmt.Errorf("onnx: Export: the architecture %s is not known to the exporter: expected "+
-			"one of %s", arch, strings.Join(slices.DeleteFunc(models.List(), func(s string) bool {
-			return s == arch
-		}), ", "))
+		return fmt.Errorf("onnx: Export: the exporter does not know the architecture %s; save the "+
+			"weights as safetensors instead", arch)
 	}
 	if err := catch(func() { e.finish(write(x)) }); err != nil {
 		return err

@@ -54,7 +54,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil && err.Error() == "" {
 			t.Fatal("an error without a message")
 		}
-		if got := after.TotalAlloc - before.TotalAlloc; got > uint64(fuzzFactor*len(data)+fuzzSlack) {
+		limit := uint64(fuzzFactor*len(data) + fuzzSlack)
+		if got := after.TotalAlloc - before.TotalAlloc; got > limit {
 			t.Fatalf("%d bytes of input: allocated %d bytes", len(data), got)
 		}
 	})

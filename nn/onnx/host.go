@@ -179,7 +179,8 @@ func (o compareOp) run(c *call) []*Value {
 // comparisons lists the operators with a boolean result.
 func comparisons() map[string]compareOp {
 	return map[string]compareOp{
-		"Equal": {func(x, y float64) bool { return x == y }, func(x, y int64) bool { return x == y }},
+		"Equal": {func(x, y float64) bool { return x == y },
+			func(x, y int64) bool { return x == y }},
 		"Greater": {func(x, y float64) bool { return x > y },
 			func(x, y int64) bool { return x > y }},
 		"Less": {func(x, y float64) bool { return x < y }, func(x, y int64) bool { return x < y }},

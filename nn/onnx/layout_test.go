@@ -32,7 +32,8 @@ func layoutSketch() *sketch {
 	}
 	positive := s.floats("var", []int{4}, 0.5, 1, 2, 3)
 	s.node("Conv", "c1", []string{"x0", w("w1", 4, 3, 3, 3), w("b1", 4)}, ints("pads", 1, 1, 1, 1))
-	s.node("BatchNormalization", "n1", []string{"c1", w("gamma", 4), w("beta", 4), w("mean", 4), positive})
+	s.node("BatchNormalization", "n1",
+		[]string{"c1", w("gamma", 4), w("beta", 4), w("mean", 4), positive})
 	s.node("Relu", "r1", []string{"n1"})
 	s.node("Conv", "c2", []string{"r1", w("w2", 4, 4, 3, 3)}, ints("pads", 1, 1, 1, 1))
 	s.node("Mul", "m", []string{"c2", w("perchannel", 4, 1, 1)})
@@ -83,10 +84,11 @@ func TestCancelledPermutesChangeNothing(t *testing.T) {
 			dx[0].Tensor().Floats()}, g.Count()["Transpose"]
 	}
 	want, many := run(Options{KeepPermutes: true})
-	for _, o := range []Options{{}, {ChannelsLast: true}, {ChannelsLast: true, KeepPermutes: true}} {
+	for _, o := range []Options{{}, {ChannelsLast: true},
+		{ChannelsLast: true, KeepPermutes: true}} {
 		got, n := run(o)
-		for name, pair := range map[string][2][]float64{"y": {got.y, want.y}, "sum": {got.sum, want.sum},
-			"t": {got.t, want.t}, "dx": {got.dx, want.dx}} {
+		for name, pair := range map[string][2][]float64{"y": {got.y, want.y},
+			"sum": {got.sum, want.sum}, "t": {got.t, want.t}, "dx": {got.dx, want.dx}} {
 			if d := apart(pair[0], pair[1]); !(d <= layoutTol) {
 				t.Errorf("%+v: %s is %g away", o, name, d)
 			}

@@ -38,7 +38,7 @@ func unaries() map[string]unaryOp {
 		"Relu":       {dev: lift(autodiff.ReLU), i: func(x int64) int64 { return max(x, 0) }},
 		"Softsign":   {dev: lift(softsign)},
 		"Mish":       {dev: lift(mish)},
-		"HardSwish":  {dev: func(c *call, x *autodiff.Value) *autodiff.Value { return hardSwish(x) }},
+		"HardSwish":  {dev: lift(hardSwish)},
 		"Floor":      {f: math.Floor, flat: true},
 		"Ceil":       {f: math.Ceil, flat: true},
 		"Round":      {f: math.RoundToEven, flat: true},

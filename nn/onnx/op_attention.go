@@ -15,8 +15,8 @@ const (
 	attnNonpad = 6
 )
 
-// attention is softmax(q·kᵀ·scale + bias)·v for [B H L D], or [B L H·D] with the numbers of heads as
-// attributes. Fewer key heads than query heads are shared by groups of them. Results: y, the keys
+// attention is softmax(q·kᵀ·scale + bias)·v for [B H L D], or [B L H·D] with the numbers of heads
+// as attributes. Fewer key heads than query heads are shared by groups of them. Results: y, the keys
 // and values with what came before them, and the scores at the stage qk_matmul_output_mode names.
 func attention(c *call) []*Value {
 	flat := len(c.arg(0).shape) == 3
@@ -192,8 +192,8 @@ func rotaryEmbedding(c *call) []*Value {
 	}
 	both := autodiff.Reshape(rot, pairs...)
 	part := func(i int) *autodiff.Value {
-		return autodiff.Reshape(autodiff.SliceAxis(both, axis, i, i+1), pairs[0], pairs[1], pairs[2],
-			half)
+		x := autodiff.SliceAxis(both, axis, i, i+1)
+		return autodiff.Reshape(x, pairs[0], pairs[1], pairs[2], half)
 	}
 	a, b := part(0), part(1)
 	re := autodiff.Sub(autodiff.Mul(cos, a), autodiff.Mul(sin, b))

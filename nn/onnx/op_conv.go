@@ -7,7 +7,7 @@ import (
 	"afterimage/tensor"
 )
 
-// A window holds the attributes that convolution and pooling share, one entry for each spatial axis.
+// A window holds the attributes that convolution and pooling share, an entry for each spatial axis.
 type window struct {
 	kernel, stride, dil, before, after []int
 	ceil                               bool
@@ -29,8 +29,8 @@ func (c *call) window(image, kernel []int) window {
 	w := window{kernel: kernel, stride: list("strides", 1), dil: list("dilations", 1),
 		before: make([]int, r), after: make([]int, r), ceil: c.attrInt("ceil_mode", 0) == 1}
 	if len(kernel) != r || min(slices.Min(kernel), slices.Min(w.stride), slices.Min(w.dil)) < 1 {
-		c.fail("kernel %v, strides %v and dilations %v do not fit %d spatial axes", kernel, w.stride,
-			w.dil, r)
+		c.fail("kernel %v, strides %v and dilations %v do not fit %d spatial axes", kernel,
+			w.stride, w.dil, r)
 	}
 	switch mode := c.attrString("auto_pad", "NOTSET"); mode {
 	case "NOTSET", "":
@@ -285,7 +285,8 @@ func (c *call) convTranspose2D(x, w *autodiff.Value, win window, out []int,
 	groups int) *autodiff.Value {
 	p := win.conv2D(groups)
 	if min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) >= 0 && min(out[0], out[1]) > 0 {
-		if h, v := p.Out(out[0], out[1], win.kernel[0], win.kernel[1]); h == x.Dim(1) && v == x.Dim(2) {
+		oh, ow := p.Out(out[0], out[1], win.kernel[0], win.kernel[1])
+		if oh == x.Dim(1) && ow == x.Dim(2) {
 			return autodiff.Conv2DInputGrad(x, w, out[0], out[1], p)
 		}
 	}

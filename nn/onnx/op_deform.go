@@ -8,9 +8,9 @@ import (
 )
 
 // deformConv is a two-dimensional convolution whose taps are moved by operand 2, offsets
-// [N G·KH·KW·2 OH OW] in pixels (y, x), and weighted by operand 4, [N G·KH·KW OH OW], if it is there.
-// Taps between pixels are interpolated linearly; outside the image is 0. The derivative with respect
-// to an offset is that of the interpolation, one-sided where a tap meets a pixel.
+// [N G·KH·KW·2 OH OW] in pixels (y, x), and weighted by operand 4, [N G·KH·KW OH OW], if it is
+// there. Taps between pixels are interpolated linearly; outside the image is 0. The derivative with
+// respect to an offset is that of the interpolation, one-sided where a tap meets a pixel.
 //
 // Every tap is moved for itself and joined by a 1×1 convolution.
 func deformConv(c *call) []*Value {

@@ -34,7 +34,8 @@ func (c *call) slice(x *Value, axis, start, stop, step int) *Value {
 // sliceOp is ONNX's Slice: bounds are clamped to the tensor, negative ones count from the end.
 func sliceOp(c *call) []*Value {
 	x := c.arg(0)
-	starts, ends, axes, steps := c.attrInts("starts"), c.attrInts("ends"), c.attrInts("axes"), []int(nil)
+	starts, ends, axes := c.attrInts("starts"), c.attrInts("ends"), c.attrInts("axes")
+	var steps []int
 	if c.opset >= 10 {
 		starts, ends = c.ints(1), c.ints(2)
 		if c.has(3) {
@@ -54,7 +55,8 @@ func sliceOp(c *call) []*Value {
 		steps = slices.Repeat([]int{1}, len(starts))
 	}
 	if len(ends) != len(starts) || len(axes) != len(starts) || len(steps) != len(starts) {
-		c.fail("starts %v, ends %v, axes %v and steps %v differ in length", starts, ends, axes, steps)
+		c.fail("starts %v, ends %v, axes %v and steps %v differ in length", starts, ends, axes,
+			steps)
 	}
 	for i, axis := range axes {
 		n := x.shape[axis]
@@ -146,7 +148,8 @@ func (c *call) elementwise(data tensor.Shape, idx *Array, axis int) []int {
 
 // tuples returns, for indices whose last axis holds positions in the leading axes of data (behind
 // batch common ones), the flat offset of each slice and the slice's shape.
-func (c *call) tuples(data tensor.Shape, idx *Array, batch int) (offsets []int, inner tensor.Shape) {
+func (c *call) tuples(data tensor.Shape, idx *Array, batch int) (offsets []int,
+	inner tensor.Shape) {
 	r := len(idx.Shape)
 	if r == 0 || batch >= r || batch+idx.Shape[r-1] > len(data) {
 		c.fail("indices %v do not fit data %v", idx.Shape, data)
@@ -226,7 +229,8 @@ func (c *call) scatter(x *Value, flat []int, updates *Value) *Value {
 		both := c.concat(0, []*Value{c.reshape(x, n), c.reshape(updates, len(flat))})
 		return c.take(both, from, x.shape, 0)
 	}
-	op, ok := binaries()[map[string]string{"add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}[reduction]]
+	names := map[string]string{"add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
+	op, ok := binaries()[names[reduction]]
 	if !ok {
 		c.refuse("use none, add, mul, max or min", "reduction %q is not known", reduction)
 	}

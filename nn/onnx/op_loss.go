@@ -111,7 +111,8 @@ func adam(c *call) []*Value {
 	for i, x := range in[0] {
 		g := c.regularised(x, in[1][i])
 		v := autodiff.Add(autodiff.Scale(in[2][i], alpha), autodiff.Scale(g, 1-alpha))
-		h := autodiff.Add(autodiff.Scale(in[3][i], beta), autodiff.Scale(autodiff.Square(g), 1-beta))
+		h := autodiff.Scale(in[3][i], beta)
+		h = autodiff.Add(h, autodiff.Scale(autodiff.Square(g), 1-beta))
 		root := autodiff.AddScalar(autodiff.Sqrt(h), c.attrFloat("epsilon", 1e-6))
 		y := autodiff.Sub(x, autodiff.Scale(autodiff.Div(v, root), rate))
 		xs = append(xs, autodiff.Scale(y, 1-c.attrFloat("norm_coefficient_post", 0)))

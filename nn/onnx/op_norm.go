@@ -27,7 +27,7 @@ func from(a, rank int) []int {
 }
 
 // batchNorm normalises each channel of [N C …] with given statistics, or in training mode with the
-// batch's own, of which it then gives the running averages (with the biased variance, as ONNX does).
+// batch's own, of which it then gives the running averages (the variance biased, as ONNX has it).
 func batchNorm(c *call) []*Value {
 	x := c.float(0)
 	if x.Rank() < 2 || c.attrInt("spatial", 1) == 0 {

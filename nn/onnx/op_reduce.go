@@ -147,7 +147,8 @@ func reduceProd(c *call, x *autodiff.Value, axes []int) *autodiff.Value {
 		}
 		for n := x.Dim(a); n > 1; n = x.Dim(a) {
 			half := n / 2
-			y := autodiff.Mul(autodiff.SliceAxis(x, a, 0, half), autodiff.SliceAxis(x, a, half, 2*half))
+			y := autodiff.Mul(autodiff.SliceAxis(x, a, 0, half),
+				autodiff.SliceAxis(x, a, half, 2*half))
 			if n%2 == 1 {
 				y = autodiff.Concat(a, y, autodiff.SliceAxis(x, a, n-1, n))
 			}

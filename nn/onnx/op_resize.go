@@ -101,7 +101,8 @@ func (c *call) resizeExtents(plan []resampling, scales []float64, sizes []int) {
 			p := &plan[i]
 			p.scale = scales[i]
 			// In 32 bits, as the scales are: 10·0.3 must not fall below 3.
-			p.out = int(math.Floor(float64(float32(p.in) * float32(p.end-p.start) * float32(p.scale))))
+			size := float32(p.in) * float32(p.end-p.start) * float32(p.scale)
+			p.out = int(math.Floor(float64(size)))
 			if !(p.scale > 0) || p.out > math.MaxInt32 {
 				c.fail("scale %g of extent %d", p.scale, p.in)
 			}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Every element type, from raw bytes and from the typed lists, with values at the ends of its range.
+// Every element type, from raw bytes and typed lists, with values at the ends of its range.
 func TestReadTensor(t *testing.T) {
 	le := binary.LittleEndian
 	for _, tc := range []struct {
@@ -34,7 +34,8 @@ func TestReadTensor(t *testing.T) {
 		{Uint16, []byte{0xff, 0xff}, []float64{65535}, func(m *message) { m.integer(5, 65535) }},
 		{Uint32, []byte{0xff, 0xff, 0xff, 0xff}, []float64{1<<32 - 1},
 			func(m *message) { m.integer(11, 1<<32-1) }},
-		{Bool, []byte{2, 0}, []float64{1, 0}, func(m *message) { m.integer(5, 1); m.integer(5, 0) }},
+		{Bool, []byte{2, 0}, []float64{1, 0},
+			func(m *message) { m.integer(5, 1); m.integer(5, 0) }},
 	} {
 		var raw, typed message
 		for _, m := range []*message{&raw, &typed} {
@@ -79,11 +80,14 @@ func TestReadErrors(t *testing.T) {
 		"needs 2 elements, got 0": tensorOf(Float, []int64{2}, nil, nil),
 		"out of range":            tensorOf(Float, []int64{1 << 40, 1 << 40}, nil, nil),
 		"elements of type 8":      tensorOf(8, []int64{1}, []byte{1}, nil),
-		"another file":            tensorOf(Float, []int64{1}, nil, func(m *message) { m.integer(14, 1) }),
-		"above the largest":       tensorOf(Uint64, []int64{1}, []byte("\xff\xff\xff\xff\xff\xff\xff\xff"), nil),
-		"claims 100 bytes":        {9<<3 | wireBytes, 100, 1},
-		"longer than 64 bits":     {8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
-		"wire type 3":             {9<<3 | 3},
+		"another file": tensorOf(Float, []int64{1}, nil,
+			func(m *message) { m.integer(14, 1) }),
+		"above the largest": tensorOf(Uint64, []int64{1},
+			[]byte("\xff\xff\xff\xff\xff\xff\xff\xff"), nil),
+		"claims 100 bytes": {9<<3 | wireBytes, 100, 1},
+		"longer than 64 bits": {8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			1},
+		"wire type 3": {9<<3 | 3},
 	} {
 		if _, err := ReadTensor("t.pb", data); err == nil || !strings.Contains(err.Error(), want) ||
 			!strings.Contains(err.Error(), "t.pb") {
@@ -136,7 +140,8 @@ func TestRound16(t *testing.T) {
 	}{
 		{Float16, 1 + 0x1p-11, 1}, {Float16, 1 + 3*0x1p-11, 1 + 0x1p-9}, {Float16, 0x1p-25, 0},
 		{Float16, 3 * 0x1p-25, 0x1p-23}, {Float16, 65519, 65504}, {Float16, 65520, math.Inf(1)},
-		{Float16, -1e9, math.Inf(-1)}, {BFloat16, 1 + 0x1p-8, 1}, {BFloat16, 1 + 3*0x1p-8, 1 + 0x1p-6},
+		{Float16, -1e9, math.Inf(-1)}, {BFloat16, 1 + 0x1p-8, 1},
+		{BFloat16, 1 + 3*0x1p-8, 1 + 0x1p-6},
 		{BFloat16, 0, 0}, {Float, 0.1, float64(float32(0.1))}, {Int64, 0.1, 0.1},
 	} {
 		if got := round(tc.e, tc.v); got != tc.want {

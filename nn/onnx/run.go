@@ -39,8 +39,8 @@ func (g *Graph) Run(ag *autodiff.Graph, inputs map[string]*Value) (map[string]*V
 		}
 		for k, name := range n.out {
 			if name != "" && k >= len(out) {
-				return nil, unsupported("leave it out of the model", "result %d is not computed here",
-					k).at(g.file, n.describe(), n.op)
+				return nil, unsupported("leave it out of the model",
+					"result %d is not computed here", k).at(g.file, n.describe(), n.op)
 			}
 		}
 		r.release(g.last[i], values, users)

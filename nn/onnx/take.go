@@ -10,8 +10,8 @@ import (
 // outside in a list of indices stands for the fill value.
 const outside = -1
 
-// take builds a tensor of the given shape whose element i is element idx[i] of v, counted row-major,
-// or fill where idx[i] is outside. Every operator that moves elements is this one with another idx;
+// take builds a tensor of the given shape whose element i is element idx[i] of v, counted
+// row-major, or fill where idx[i] is outside. Every operator that moves elements is this one with another idx;
 // it is linear, and its adjoint (autodiff.ScatterAdd) is exact.
 func (c *call) take(v *Value, idx []int, shape tensor.Shape, fill float64) *Value {
 	if v.host != nil && v.dev == nil {
@@ -211,7 +211,8 @@ func (c *call) concatHost(axis int, vs []*Value) *Array {
 	shape[axis] = 0
 	for _, v := range vs {
 		if !v.shape.Reduced([]int{axis}).Equal(shape.Reduced([]int{axis})) {
-			c.fail("operands of Concat differ outside axis %d: %v and %v", axis, vs[0].shape, v.shape)
+			c.fail("operands of Concat differ outside axis %d: %v and %v", axis, vs[0].shape,
+				v.shape)
 		}
 		shape[axis] += v.shape[axis]
 	}

@@ -81,7 +81,7 @@ func (r *wireReader) next() (f field, ok bool, err error) {
 			f.data, err = r.take(n)
 		}
 	default:
-		err = bad("field %d has wire type %d, which protocol buffers do not use here", f.tag, f.wire)
+		err = bad("field %d has wire type %d, which ONNX does not use", f.tag, f.wire)
 	}
 	return f, err == nil, err
 }

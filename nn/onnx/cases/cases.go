@@ -183,8 +183,8 @@ func (r *Result) compare(name string, got *onnx.Value, want *onnx.Array) error {
 		}
 		off := math.Abs(x-y) / (AbsTol + relTol(want.Elem)*math.Abs(y))
 		if !(off <= 1) || math.IsInf(y, 0) {
-			return fmt.Errorf("output %q, element %d of %v: got %g, expected %g", name, i, want.Shape,
-				x, y)
+			return fmt.Errorf("output %q, element %d of %v: got %g, expected %g", name, i,
+				want.Shape, x, y)
 		}
 		r.Worst = max(r.Worst, off)
 	}

@@ -63,8 +63,8 @@ func write(dir, op string, in, out []byte) error {
 	return nil
 }
 
-// A case passes exactly when its output agrees within the tolerances; only the importer's word makes
-// it unsupported.
+// A case passes exactly when its output agrees within the tolerances; only the importer's word
+// makes it unsupported.
 func TestRun(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	for _, tc := range []struct {
@@ -127,7 +127,8 @@ func Example() {
 	if err := write(filepath.Join(root, "relu"), "Relu", floats(-1, 2), floats(0, 2)); err != nil {
 		panic(err)
 	}
-	if err := write(filepath.Join(root, "wrong"), "Relu", floats(-1, 2), floats(-1, 2)); err != nil {
+	same := floats(-1, 2)
+	if err := write(filepath.Join(root, "wrong"), "Relu", same, same); err != nil {
 		panic(err)
 	}
 	dirs, err := cases.Find(root)
