@@ -45,7 +45,8 @@ func runPage(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s is not a run directory: %w", dir, err)
 	}
-	page := &report.Report{Kicker: "afterimage · run", Title: filepath.Base(filepath.Clean(dir)),
+	facts := settings(string(config))
+	page := &report.Report{Kicker: "afterimage · run", Title: runTitle(facts),
 		Lede: fmt.Sprintf("A training of this program: %d lines of its log, its last pictures, its settings. "+
 			"Validation is on images held out of the training files; the test set was not read.", len(lines))}
 	curves := report.Section{Heading: "Curves", Prose: "A classifier's loss is a running mean over about fifty steps; hinge losses are those of one step."}
@@ -66,15 +67,35 @@ func runPage(dir string) (string, error) {
 		page.Sections = append(page.Sections, report.Section{Heading: "Pictures", Figures: []report.Figure{fig},
 			Prose: "The first held-out images and what was painted from the classifier's answer to each, noise fixed."})
 	}
-	settings := report.Section{Heading: "Settings", Commands: []string{"afterimage report " + filepath.Base(dir)}}
-	for line := range strings.Lines(string(config)) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			settings.Facts = append(settings.Facts, report.Fact{Name: k, Value: strings.TrimSpace(v)})
-		}
-	}
-	page.Sections = append(page.Sections, settings)
+	page.Sections = append(page.Sections, report.Section{Heading: "Settings", Facts: facts,
+		Commands: []string{"afterimage report RUN"}})
 	path := filepath.Join(dir, train.ReportFile)
 	return path, page.WriteFile(path)
+}
+
+// settings lists the lines of a run's configuration.
+func settings(config string) (facts []report.Fact) {
+	for line := range strings.Lines(config) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			facts = append(facts, report.Fact{Name: k, Value: strings.TrimSpace(v)})
+		}
+	}
+	return facts
+}
+
+// runTitle says what a run trained. It does not depend on where the run lies, so that a run repeated
+// elsewhere ends with the same page.
+func runTitle(facts []report.Fact) string {
+	value := map[string]string{}
+	for _, f := range facts {
+		if _, seen := value[f.Name]; !seen {
+			value[f.Name] = f.Value
+		}
+	}
+	if value["kind"] == "inverter" {
+		return "Inverter of " + value["condition"] + " on " + value["dataset"]
+	}
+	return strings.TrimSpace(value["arch"] + " on " + value["dataset"])
 }
 
 // runPlot draws the named values of a log over the step; ok is false where there are none.
