@@ -238,17 +238,21 @@ func TestBatchIndependence(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	p := par.New(2)
 	defer p.Close()
-	s := Square(9, 12, 12, 20, 24, 3, 2, 1)
-	x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*9*s.C)
-	y := make([]float32, s.N*s.OutH()*s.OutW()*s.O)
-	s.Forward(p, y, x, w, nil)
-	one := s
-	one.N = 1
-	y1 := make([]float32, len(y)/s.N)
-	for n := range s.N {
-		one.Forward(p, y1, x[n*len(x)/s.N:(n+1)*len(x)/s.N], w, nil)
-		if !slices.Equal(y1, y[n*len(y1):(n+1)*len(y1)]) {
-			t.Fatalf("image %d alone differs from the batch", n)
+	for _, s := range []Shape{
+		Square(9, 12, 12, 20, 24, 3, 2, 1), Square(9, 14, 14, 16, 3, 3, 1, 1), // planar
+		Square(9, 9, 9, 800, 20, 1, 1, 0), // a matrix product
+	} {
+		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
+		y := make([]float32, s.N*s.OutH()*s.OutW()*s.O)
+		s.Forward(p, y, x, w, nil)
+		one := s
+		one.N = 1
+		y1 := make([]float32, len(y)/s.N)
+		for n := range s.N {
+			one.Forward(p, y1, x[n*len(x)/s.N:(n+1)*len(x)/s.N], w, nil)
+			if !slices.Equal(y1, y[n*len(y1):(n+1)*len(y1)]) {
+				t.Fatalf("%+v: image %d alone differs from the batch", s, n)
+			}
 		}
 	}
 }

@@ -54,6 +54,32 @@ func BenchmarkForms(b *testing.B) {
 	}
 }
 
+// BenchmarkPoint compares 1×1 filters of stride 1 as convolutions and as matrix products.
+func BenchmarkPoint(b *testing.B) {
+	v, p := micro.Best(), par.New(1)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, s := range []Shape{
+		Square(1, 56, 56, 64, 256, 1, 1, 0), Square(1, 56, 56, 256, 64, 1, 1, 0),
+		Square(1, 28, 28, 512, 128, 1, 1, 0), Square(2, 7, 7, 2048, 512, 1, 1, 0),
+		Square(8, 8, 8, 64, 64, 1, 1, 0), Square(8, 32, 32, 16, 16, 1, 1, 0),
+		Square(8, 16, 16, 32, 64, 1, 1, 0),
+	} {
+		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.C)
+		y := random(rng, s.N*s.H*s.W*s.O)
+		name := fmt.Sprintf("%dx%d_%d-%d", s.N, s.H, s.C, s.O)
+		b.Run("y/"+name, func(b *testing.B) {
+			alternate(b, v, s.FLOPs(), []form{
+				{"direct", func() { s.forwardDirect(v, p, y, x, w, nil) }},
+				{"product", func() { s.pointForward(p, y, x, w) }}})
+		})
+		b.Run("dx/"+name, func(b *testing.B) {
+			alternate(b, v, s.FLOPs(), []form{
+				{"direct", func() { s.inputGradDirect(v, p, x, y, w) }},
+				{"product", func() { s.pointInputGrad(p, x, y, w) }}})
+		})
+	}
+}
+
 func alternate(b *testing.B, v micro.Variant, flops float64, forms []form) {
 	const peakSteps = 40_000_000 // under a millisecond
 	rates := make([][]float64, 1+len(forms))

@@ -38,6 +38,10 @@ func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
 		s.forwardPlanar(v, p, y, x, w, bias)
 		return
 	}
+	if bias == nil && s.point(v) {
+		s.pointForward(p, y, x, w)
+		return
+	}
 	s.forwardDirect(v, p, y, x, w, bias)
 }
 
@@ -80,6 +84,10 @@ func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	s.check("InputGrad", dx, w, dy)
 	if s.planar(DirInputGrad) {
 		s.inputGradPlanar(v, p, dx, dy, w)
+		return
+	}
+	if s.point(v) {
+		s.pointInputGrad(p, dx, dy, w)
 		return
 	}
 	s.inputGradDirect(v, p, dx, dy, w)

@@ -93,7 +93,9 @@ func (j *job) plan(n0, n int) blocking {
 	// A panel of B in place costs a cache line or two for each step of k, which one row tile or
 	// two take no longer to load than a packed copy would take to make.
 	t.packB = j.transB || j.m > 2*micro.MaxRows
-	t.packA = j.transA && n > micro.MaxCols || !j.transA && j.lda*4%1024 == 0 && j.m > 8
+	// Rows of A a multiple of 4 KiB apart share one set of the first-level cache, whose eight lines
+	// are fewer than the rows of a tile; at 2 KiB two sets hold them, and a copy costs more.
+	t.packA = j.transA && n > micro.MaxCols || !j.transA && j.lda*4%4096 == 0 && j.m > 8
 	t.shared = t.packB && t.mi > 1
 	if t.packA {
 		t.aStride = t.kc + 16
