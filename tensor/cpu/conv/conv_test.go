@@ -264,8 +264,10 @@ func TestNonFinite(t *testing.T) {
 	defer p.Close()
 	rng := rand.New(rand.NewPCG(4, 4))
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
-		for _, stride := range []int{1, 2} {
-			s := Square(2, 9, 9, 5, 20, 3, stride, 1)
+		for _, s := range []Shape{
+			Square(2, 9, 9, 5, 20, 3, 1, 1), Square(2, 9, 9, 5, 20, 3, 2, 1),
+			Square(2, 26, 26, 3, 20, 3, 2, 1), Square(2, 13, 13, 20, 3, 3, 1, 1), // few channels
+		} {
 			nx, nw := s.N*s.H*s.W*s.C, s.O*9*s.C
 			ny := s.N * s.OutH() * s.OutW() * s.O
 			spot := rng.IntN(nx)
