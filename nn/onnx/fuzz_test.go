@@ -1,6 +1,8 @@
 package onnx
 
 import (
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -40,6 +42,13 @@ func seeds() [][]byte {
 func FuzzDecode(f *testing.F) {
 	for _, s := range seeds() {
 		f.Add(s)
+	}
+	for _, name := range []string{"inception", "mobile", "decoder"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name+".onnx"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats
