@@ -73,6 +73,10 @@ func NewClassifier(s *tensor.Scope, m *Model, o ClassifierOptions) (*Classifier,
 	if err := c.probe(s.Backend()); err != nil {
 		return nil, err
 	}
+	if len(o.Mean) == 0 && !normalises(m, c.input) {
+		c.note("the graph starts without a normalisation: if the network was trained on normalised " +
+			"images, give their mean and standard deviation")
+	}
 	c.note("input: %d×%d pixels, %d channels in [0, 1], mean %v, std %v, scale %g, BGR %v", c.size,
 		c.size, c.channels, o.Mean, o.Std, o.Scale, o.BGR)
 	return c, nil
@@ -151,6 +155,18 @@ func (c *Classifier) logits(m *Model) (*Model, error) {
 		return &Model{file: m.file, proto: &p}, nil
 	}
 	return m, nil
+}
+
+// normalises reports whether every node that reads the input does arithmetic on it, as exported
+// normalisations do.
+func normalises(m *Model, input string) bool {
+	for _, n := range m.proto.graph.nodes {
+		arithmetic := slices.Contains([]string{"Sub", "Add", "Mul", "Div", "BatchNormalization"}, n.op)
+		if slices.Contains(n.in, input) && !arithmetic {
+			return false
+		}
+	}
+	return true
 }
 
 // probe runs the graph on grey images to learn the number of classes and whether it takes batches.

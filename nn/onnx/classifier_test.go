@@ -53,7 +53,7 @@ func TestClassifierOfSingleImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.single || len(c.Notes()) != 2 {
+	if !c.single || len(c.Notes()) != 3 {
 		t.Errorf("single %v, notes %q", c.single, c.Notes())
 	}
 	g := autodiff.NewGraph(ref.New())
