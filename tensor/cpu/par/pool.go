@@ -109,6 +109,7 @@ func (p *Pool) RunWorker(n int, f func(worker, i int)) {
 	defer p.mu.Unlock()
 	p.f, p.n = f, int64(n)
 	p.next.Store(0)
+	p.failure.Store(nil) // still set where a tile of the caller panicked too, past the Swap below
 	p.open.Store(true)
 	p.epoch.Add(1)
 	p.wakeAll()

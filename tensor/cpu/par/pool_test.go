@@ -122,6 +122,30 @@ func TestPanicReachesCaller(t *testing.T) {
 	}
 }
 
+// TestPanicsOfTwoTiles lets the caller's tile and a worker's panic in one region: one value reaches
+// the caller, and the other must not come out of a later, healthy Run.
+func TestPanicsOfTwoTiles(t *testing.T) {
+	p := New(2)
+	defer p.Close()
+	for range 20 {
+		func() {
+			defer func() {
+				if r := recover(); r != "tile 0" && r != "tile 1" {
+					t.Fatalf("recovered %v, want one of the two tiles' values", r)
+				}
+			}()
+			var both sync.WaitGroup
+			both.Add(2)
+			p.Run(2, func(i int) {
+				both.Done()
+				both.Wait() // both threads have a tile
+				panic(fmt.Sprintf("tile %d", i))
+			})
+		}()
+		p.Run(2, func(int) {})
+	}
+}
+
 func TestRunAfterClose(t *testing.T) {
 	p := New(2)
 	p.Close()
