@@ -86,7 +86,7 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 		o.Observe = func(r bench.Row) {
 			if first {
 				fmt.Fprintf(e.out, "%s, %d threads, %s\n%s\n", cpuName(), b.Threads(),
-					describe(b).Kernels, bench.Header())
+					e.describe(b).Kernels, bench.Header())
 				first = false
 			}
 			fmt.Fprintln(e.out, r)
@@ -100,7 +100,7 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 		return fmt.Errorf("--only %q matches no row; without it all rows are shown", c.Only)
 	}
 	if c.JSON {
-		return json.NewEncoder(e.out).Encode(benchResult{describe(b), rows})
+		return json.NewEncoder(e.out).Encode(benchResult{e.describe(b), rows})
 	}
 	return nil
 }

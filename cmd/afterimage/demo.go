@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"afterimage/gan/shipped"
 	"afterimage/gan/study"
 	"afterimage/tensor"
+	"afterimage/tensor/cpu"
 )
 
 // openInverter opens a run directory, a folder of weights, or weights that are part of the program
@@ -20,8 +23,38 @@ func openInverter(s *tensor.Scope, path string) (*gan.Inverter, error) {
 	if name, ok := strings.CutPrefix(path, shipped.Prefix); ok {
 		return shipped.Open(s, name)
 	}
-	return gan.OpenInverter(s, path)
+	v, err := gan.OpenInverter(s, path)
+	if errors.Is(err, fs.ErrNotExist) && !exists(path) {
+		return nil, fmt.Errorf("%s: no such folder: give a run directory, a folder of weights, or "+
+			"shipped:%s", path, strings.Join(shipped.Names(), " or shipped:"))
+	}
+	return v, withoutStat(err)
 }
+
+// withoutStat ends a message about a missing file before what the system said about its path, which
+// the message has already.
+func withoutStat(err error) error {
+	var missing *fs.PathError
+	if !errors.As(err, &missing) || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text := err.Error()
+	if at := strings.Index(text, ": checkpoint: Open:"); at > 0 {
+		return mended{text[:at] + "; give a run directory that is done, a folder of weights, or " +
+			"shipped:scenes-robust", err}
+	}
+	return err
+}
+
+// A mended error has another text than the one it wraps.
+type mended struct {
+	text string
+	error
+}
+
+func (m mended) Error() string { return m.text }
+
+func (m mended) Unwrap() error { return m.error }
 
 type demoCmd struct {
 	Out     string `help:"Folder for the pages." default:"runs/demo" placeholder:"DIR"`
@@ -30,9 +63,9 @@ type demoCmd struct {
 
 // Help says what the demonstration does and how long it takes.
 func (demoCmd) Help() string {
-	return `Two pages: first, within seconds, what the two shipped classifiers let through of drawn
-scenes; then the same study once more from scratch, training included. Started again, an
-unfinished study goes on where it was.
+	return `Two pages: first, within seconds on an idle machine, what the two shipped classifiers let
+through of drawn scenes; then the same study once more from scratch, training included. Started
+again, an unfinished study goes on where it was.
 
 Examples:
   afterimage demo
@@ -45,9 +78,15 @@ func (c *demoCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "1. The shipped weights: a page within about %s.\n", seconds(shippedBudget))
+	b, err := e.open() // before anything is promised
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	fmt.Fprintf(e.out, "1. The shipped weights: a page within about %s on an idle machine.\n",
+		seconds(shippedBudget))
 	if !c.Shipped {
-		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two cores.\n",
+		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two idle cores.\n",
 			seconds(s.Budget()))
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
@@ -55,7 +94,7 @@ func (c *demoCmd) Run(e *env) error {
 	}
 	start := time.Now()
 	page := filepath.Join(c.Out, "shipped.html")
-	if err := e.shippedPage(page); err != nil {
+	if err := e.shippedPage(b, page, c.command("afterimage demo --shipped", e)); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.out, "\n%s after %s. Open it in a browser: on the left what a classifier "+
@@ -65,7 +104,7 @@ func (c *demoCmd) Run(e *env) error {
 		return nil
 	}
 	dir := filepath.Join(c.Out, "study")
-	if _, err := e.study(s, dir, "data", "afterimage demo"); err != nil {
+	if _, err := e.study(b, s, dir, "data", c.command("afterimage demo", e)); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.out, "\n%s: the same page, made from nothing in %s.\n",
@@ -73,24 +112,27 @@ func (c *demoCmd) Run(e *env) error {
 	return nil
 }
 
+// command returns the command line that repeats a page of the demonstration.
+func (c *demoCmd) command(line string, e *env) string {
+	if e.isGiven("out") {
+		line += " --out " + portable(c.Out, "OUT")
+	}
+	return line + e.arithmetic()
+}
+
 // shippedBudget is what the first page takes on two cores, in seconds, measured.
 const shippedBudget = 10
 
 // shippedPage writes the page of the shipped weights.
-func (e *env) shippedPage(path string) error {
-	b, err := e.open()
-	if err != nil {
-		return err
-	}
-	defer b.Close()
+func (e *env) shippedPage(b *cpu.Backend, path, command string) error {
 	var names []string
 	for _, n := range shipped.Names() {
 		names = append(names, strings.TrimPrefix(n, "scenes-")+"-logits")
 	}
 	page, res, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene",
 		Dataset: "scenes", Open: shipped.Open, Inverters: shipped.Names(), Names: names,
-		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: facts(b),
-		Command: "afterimage demo --shipped"})
+		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: e.facts(b),
+		Command: command})
 	if err != nil {
 		return err
 	}

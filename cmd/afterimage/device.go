@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
@@ -53,13 +54,31 @@ type environment struct {
 	Command  string `json:"command"`
 }
 
-func describe(b *cpu.Backend) environment {
+func (e *env) describe(b *cpu.Backend) environment {
+	kernels := fmt.Sprintf("gemm %s, vec %s", gemm.Kernel(), vec.Variant())
+	if e.cli.Winograd { // another way of computing, with other last digits
+		kernels += ", winograd"
+	}
 	return environment{
 		Program: "afterimage", Revision: revision(), Go: runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Threads: b.Threads(),
-		Kernels: fmt.Sprintf("gemm %s, vec %s", gemm.Kernel(), vec.Variant()),
+		Kernels: kernels,
 		Command: "afterimage " + strings.Join(os.Args[1:], " "),
 	}
+}
+
+// warnOtherKernels warns if what goes on with this was computed with kernels that round differently
+// until now, as the record was at path says. It reports whether it did.
+func (e *env) warnOtherKernels(
+	what, path string, was json.RawMessage, now environment,
+) (warned bool) {
+	var before environment
+	if warned = json.Unmarshal(was, &before) == nil && before.Kernels != now.Kernels; warned {
+		fmt.Fprintf(e.err, "warning: this %s was computed with %s on %s and goes on with %s on %s: "+
+			"its last digits will differ from an undisturbed %[1]s's; %[6]s has both\n", what,
+			before.Kernels, before.CPU, now.Kernels, now.CPU, path)
+	}
+	return warned
 }
 
 // revision returns the git revision the binary was built from, with + if there were local changes.

@@ -79,9 +79,14 @@ func lastLine(raw []byte) string {
 func TestExitCodes(t *testing.T) {
 	for code, errs := range map[int][]error{
 		exitOther: {fmt.Errorf("x: %w", syscall.ENOSPC), syscall.EIO, train.ErrStopped,
-			fmt.Errorf("x: %w", train.ErrDiverged)},
+			fmt.Errorf("x: %w", train.ErrDiverged), fmt.Errorf("x: %w", syscall.EPIPE),
+			&os.PathError{Op: "write", Path: "x", Err: errors.New("unknown")},
+			&os.PathError{Op: "read", Path: "x", Err: syscall.ESTALE},
+			&tensor.Error{Op: "Tensor", Reason: "used after it was freed"},
+			&tensor.Error{Op: "Alloc", Reason: "the scope is closed"}},
 		exitUsage: {errors.New("x"), syscall.ENOENT,
-			&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"}},
+			&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"},
+			&tensor.Error{Op: "Alloc", Reason: "cpu: needs 3 MB more"}},
 	} {
 		for _, err := range errs {
 			if got := exitCode(err); got != code {

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -31,7 +33,7 @@ const (
 
 // A cli is the command line. Options of all commands are here, each command's own beside its code.
 type cli struct {
-	Device  string `help:"Where to compute: auto or cpu." default:"auto" placeholder:"auto|cpu"`
+	Device  string `help:"Where to compute." default:"auto" placeholder:"auto|cpu"`
 	Threads int    `help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
 
 	Winograd bool `help:"Compute 3×3 convolutions with fewer multiplications, which rounds differently." default:"true" negatable:""`
@@ -72,6 +74,7 @@ func run(args []string, out, errOut io.Writer) (code int) {
 			"logits, and look."),
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
+		kong.ValueFormatter(helpText),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)
 	if err != nil {
@@ -95,6 +98,15 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		return exitCode(runErr)
 	}
 	return exitOK
+}
+
+// helpText returns the help of a flag with its default, which a placeholder would hide.
+func helpText(v *kong.Value) string {
+	text := kong.DefaultHelpValueFormatter(v)
+	if v.Flag == nil || v.Flag.PlaceHolder == "" || !v.HasDefault || v.Default == "" {
+		return text
+	}
+	return strings.TrimSuffix(text, ".") + " (default " + v.Default + ")."
 }
 
 // commandOf returns the command whose help explains a command line that could not be parsed.
@@ -122,15 +134,42 @@ func oneLine(err error) string {
 	return strings.Join(lines, "; ")
 }
 
-// exitCode sorts errors: what the machine or the network did (a full disk, an interrupt, a diverged
-// training) is 1, everything a user can mend by asking differently is 2.
+// mendable lists what the system answers to a path that another command line would mend: what is
+// not there, is something else, or is not the user's.
+func mendable() []syscall.Errno {
+	return []syscall.Errno{syscall.ENOENT, syscall.EEXIST, syscall.ENOTDIR, syscall.EISDIR,
+		syscall.ENOTEMPTY, syscall.EACCES, syscall.EPERM, syscall.ENAMETOOLONG, syscall.ELOOP,
+		syscall.EINVAL, syscall.ENXIO, syscall.EADDRINUSE}
+}
+
+// engineOps are the operations whose *tensor.Error is a mistake of this program: no file or flag
+// decides how they are called. All others name shapes of models, images and data.
+func engineOps() []string {
+	return []string{"Tensor", "Free", "Assign", "Reshape", "SetFloats", "Floats", "Item",
+		"CopyToHost", "CopyFromHost", "Host", "Optimizer.Begin", "Ctx.Value", "Ctx.Bind", "Params",
+		"RNG.IntN"}
+}
+
+// exitCode sorts errors: what a user can mend by asking differently is 2; what the machine, the
+// network or the program itself did (a full disk, an interrupt, a diverged training, an error
+// of the system not in mendable, a write that failed) is 1.
 func exitCode(err error) int {
-	for _, machine := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EIO,
-		syscall.EROFS, syscall.ENOMEM,
-		syscall.EMFILE, syscall.ENFILE, train.ErrStopped, train.ErrDiverged} {
-		if errors.Is(err, machine) {
-			return exitOther
-		}
+	if errors.Is(err, train.ErrStopped) || errors.Is(err, train.ErrDiverged) {
+		return exitOther
+	}
+	var system syscall.Errno
+	if errors.As(err, &system) && !slices.Contains(mendable(), system) {
+		return exitOther
+	}
+	var file *fs.PathError
+	if errors.As(err, &file) && slices.Contains([]string{"write", "sync", "truncate", "close",
+		"seek"}, file.Op) {
+		return exitOther
+	}
+	var misuse *tensor.Error
+	if errors.As(err, &misuse) && (slices.Contains(engineOps(), misuse.Op) ||
+		misuse.Op == "Alloc" && misuse.Reason == "the scope is closed") {
+		return exitOther
 	}
 	var reach *url.Error
 	var network *net.OpError
@@ -147,6 +186,9 @@ type env struct {
 	out   io.Writer
 	err   io.Writer
 }
+
+// isGiven reports whether a flag stands on the command line.
+func (e *env) isGiven(flag string) bool { return slices.Contains(e.given, flag) }
 
 func newEnv(c *cli, k *kong.Context, out, errOut io.Writer) *env {
 	e := &env{cli: c, out: out, err: errOut}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,9 +16,9 @@ import (
 )
 
 type studyCmd struct {
-	Preset   string `help:"What to do: a preset's name or a YAML file." default:"scenes-quick" placeholder:"NAME"`
-	Data     string `help:"Folder that holds data sets (also AFTERIMAGE_DATA)." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
-	Out      string `help:"Folder of the study; an unfinished study there is gone on with." default:"" placeholder:"DIR"`
+	Preset   string `help:"What to do: a preset's name or a YAML file; --list shows them." placeholder:"NAME"`
+	Data     string `help:"Folder that holds data sets." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
+	Out      string `help:"Folder of the study; an unfinished study there is gone on with (default runs/study-NAME)." default:"" placeholder:"DIR"`
 	Describe bool   `help:"State parameters, work and memory of every part, and train nothing."`
 	List     bool   `help:"List the presets."`
 	JSON     bool   `help:"Print the description or the result as JSON." name:"json"`
@@ -48,6 +49,10 @@ func (c *studyCmd) Run(e *env) error {
 		}
 		return nil
 	}
+	if c.Preset == "" {
+		return fmt.Errorf("which study? Give --preset one of %s, or a YAML file; --list shows them with "+
+			"their costs", strings.Join(study.Presets(), ", "))
+	}
 	s, err := study.Load(c.Preset)
 	if err != nil {
 		return err
@@ -59,7 +64,12 @@ func (c *studyCmd) Run(e *env) error {
 	if dir == "" {
 		dir = filepath.Join("runs", "study-"+s.Name)
 	}
-	res, err := e.study(s, dir, c.Data, "afterimage study --preset "+c.Preset)
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	res, err := e.study(b, s, dir, c.Data, c.command(e))
 	if err != nil {
 		return err
 	}
@@ -70,20 +80,66 @@ func (c *studyCmd) Run(e *env) error {
 	return nil
 }
 
-func seconds(s float64) string { return (time.Duration(s) * time.Second).String() }
+// command returns the command line that repeats the study, with what was typed of all that its
+// numbers depend on. A path that only this machine has is left as a placeholder.
+func (c *studyCmd) command(e *env) string {
+	preset := c.Preset
+	if filepath.IsAbs(preset) {
+		preset = filepath.Base(preset)
+	}
+	line := "afterimage study --preset " + preset
+	// AFTERIMAGE_DATA is given, too, and is nobody else's
+	if e.isGiven("data") {
+		line += " --data " + portable(c.Data, "DATA")
+	} else if _, ok := os.LookupEnv("AFTERIMAGE_DATA"); ok && c.Data != "" {
+		line += " --data DATA"
+	}
+	if c.Out != "" {
+		line += " --out " + portable(c.Out, "OUT")
+	}
+	return line + e.arithmetic()
+}
+
+// arithmetic returns the flag that chooses other last digits, as it was given.
+func (e *env) arithmetic() string {
+	if e.cli.Winograd {
+		return ""
+	}
+	return " --no-winograd"
+}
+
+// portable returns a path as it was typed, or a placeholder for an absolute one.
+func portable(path, placeholder string) string {
+	if filepath.IsAbs(path) {
+		return placeholder
+	}
+	return path
+}
+
+// seconds returns a duration for people; long ones in days.
+func seconds(s float64) string {
+	const day = 24 * 3600
+	if s >= 2*day {
+		return fmt.Sprintf("%.0f days", s/day)
+	}
+	return (time.Duration(s) * time.Second).String()
+}
 
 // study runs a study with progress on the error stream.
-func (e *env) study(s *study.Spec, dir, dataDir, command string) (*study.Result, error) {
-	b, err := e.open()
-	if err != nil {
-		return nil, err
-	}
-	defer b.Close()
+func (e *env) study(
+	b *cpu.Backend, s *study.Spec, dir, dataDir, command string,
+) (*study.Result, error) {
+	now, warned := e.describe(b), false
 	stopped, done := interrupts()
 	defer done()
 	var bar *progress
-	res, err := study.Run(b, s, study.Options{Dir: dir, Data: dataDir, Environment: describe(b),
-		Facts: facts(b), Command: command, Note: func(st study.Stage) {
+	res, err := study.Run(b, s, study.Options{Dir: dir, Data: dataDir, Environment: now,
+		Former: func(path string, last json.RawMessage) {
+			if !warned { // one line for a study, not one for each of its trainings
+				warned = e.warnOtherKernels("study", path, last, now)
+			}
+		},
+		Facts: e.facts(b), Command: command, Note: func(st study.Stage) {
 			if bar != nil {
 				bar.close()
 				bar = nil
@@ -111,8 +167,8 @@ func (e *env) study(s *study.Spec, dir, dataDir, command string) (*study.Result,
 }
 
 // facts describes the machine and the program for a report.
-func facts(b *cpu.Backend) []report.Fact {
-	d := describe(b)
+func (e *env) facts(b *cpu.Backend) []report.Fact {
+	d := e.describe(b)
 	return []report.Fact{{Name: "Processor", Value: d.CPU},
 		{Name: "Threads", Value: fmt.Sprint(d.Threads)}, {Name: "Kernels", Value: d.Kernels},
 		{Name: "Program", Value: "afterimage " + d.Revision},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -19,7 +18,7 @@ type trainCmd struct {
 
 // A runFlags says where a training writes.
 type runFlags struct {
-	Out    string `help:"Run directory to make." default:"" placeholder:"DIR"`
+	Out    string `help:"Run directory to make (default runs/classifier-ARCH or runs/inverter-CONDITION)." default:"" placeholder:"DIR"`
 	Resume string `help:"Run directory to go on with; the settings are the run's own." default:"" placeholder:"DIR"`
 }
 
@@ -62,10 +61,7 @@ func (e *env) readRun(dir, kind string, config any) error {
 func begin[C any](
 	e *env, b *cpu.Backend, dir string, config C, resume bool, files ...func(*train.Run) error,
 ) (*train.Run, error) {
-	now := describe(b)
-	if e.cli.Winograd { // another way of computing, with other last digits
-		now.Kernels += ", winograd"
-	}
+	now := e.describe(b)
 	if !resume {
 		return train.Create(dir, config, now, files...)
 	}
@@ -77,13 +73,7 @@ func begin[C any](
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	var was environment
-	if json.Unmarshal(last, &was) == nil && was.Kernels != now.Kernels {
-		fmt.Fprintf(e.err, "warning: this run was computed with %s on %s and goes on with %s on %s: "+
-			"its last digits will differ "+
-			"from an undisturbed run's; %s has both\n", was.Kernels, was.CPU, now.Kernels, now.CPU,
-			r.Path(train.EnvironmentFile))
-	}
+	e.warnOtherKernels("run", r.Path(train.EnvironmentFile), last, now)
 	return r, nil
 }
 
@@ -113,7 +103,7 @@ type trainClassifierCmd struct {
 	Nesterov    bool    `help:"Nesterov's momentum."`
 	Schedule    string  `help:"Learning rate: onecycle, cosine, steps or constant." default:"onecycle"`
 	Smoothing   float64 `help:"Label smoothing: mass spread over all classes." default:"0"`
-	NoAugment   bool    `help:"No flips and crops. Scenes are never augmented: they are endless."`
+	NoAugment   bool    `help:"No flips and crops. Scenes are never augmented: they are drawn, already varied."`
 	Adversary   string  `help:"Train on adversarial images: none, linf or l2." default:"none" placeholder:"NORM"`
 	Eps         float64 `help:"Radius of the adversary in 1/255 for linf, in pixel units for l2." default:"8"`
 	AttackSteps int     `help:"Gradient steps of the adversary; 1 is fast adversarial training with a random start." default:"1"`

@@ -1,6 +1,7 @@
 package study
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -27,6 +28,9 @@ type Options struct {
 	Facts       []report.Fact
 	Command     string // that repeats the study, for the page
 
+	// Former is told the last environment record of every training that is there already, before
+	// anything is computed; may be nil.
+	Former  func(path string, last json.RawMessage)
 	Note    func(stage Stage)                    // told when a stage begins; may be nil
 	Observe func(stage string, p train.Progress) // told about every training step; may be nil
 	// asked between stages and after every step; may be nil
@@ -84,6 +88,9 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	if r.set, err = data.Open(s.Dataset, o.Data, data.Options{Train: s.TrainImages,
 		Test: s.TestImages}); err != nil {
 		return nil, err
+	}
+	if err := r.former(); err != nil {
+		return nil, fmt.Errorf("study: %w", err)
 	}
 	for _, st := range r.stages() {
 		if o.Note != nil {
@@ -223,14 +230,6 @@ func (r *runner) cpu() float64 {
 		return 0
 	}
 	return r.o.CPUSeconds()
-}
-
-// begin opens the run directory of a training, new or to be gone on with.
-func (r *runner) begin(dir string, config, stored any) (*train.Run, error) {
-	if _, err := os.Stat(filepath.Join(dir, train.ConfigFile)); err == nil {
-		return train.Open(dir, stored)
-	}
-	return train.Create(dir, config, r.o.Environment)
 }
 
 func (r *runner) observe(stage string) func(train.Progress) {

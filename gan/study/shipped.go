@@ -86,9 +86,6 @@ func (sh Shipment) withDefaults() Shipment {
 	if sh.Seed == 0 {
 		sh.Seed = 1
 	}
-	if sh.Open == nil {
-		sh.Open = gan.OpenInverter
-	}
 	if sh.Title == "" {
 		sh.Title = "What two classifiers let through"
 	}
