@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"afterimage/nn/checkpoint"
@@ -17,8 +19,8 @@ import (
 type classifierFlags struct {
 	Weights string    `help:"Weights of the classifier: a run directory, a .safetensors file of this program, or a PyTorch .pth/.th/.pt or .safetensors file (then with --arch)." placeholder:"FILE|DIR"`
 	Arch    string    `help:"Architecture of foreign weights; see afterimage models." default:"" placeholder:"NAME"`
-	Mean    []float64 `help:"Channel means the foreign network expects, in [0, 1]." placeholder:"R,G,B"`
-	Std     []float64 `help:"Channel standard deviations the foreign network expects." placeholder:"R,G,B"`
+	Mean    []float64 `help:"Channel means R,G,B the foreign network expects, in [0, 1]." placeholder:"R"`
+	Std     []float64 `help:"Channel standard deviations R,G,B the foreign network expects." placeholder:"R"`
 }
 
 // load reads the classifier into s. Foreign weights say neither their architecture nor their
@@ -119,7 +121,25 @@ func bestCheckpoint(dir string) (string, error) {
 		return "", fmt.Errorf("%s holds no trained classifier: expected checkpoints/%s or "+
 			"checkpoints/best-*.safetensors", dir, train.FinalFile)
 	}
-	return names[len(names)-1], nil
+	best, highest := "", math.Inf(-1)
+	for _, name := range names { // in the order of their steps: of equal ones the earlier
+		f, err := checkpoint.Open(name)
+		if err != nil {
+			return "", err
+		}
+		score, err := strconv.ParseFloat(f.Metadata["val_accuracy"], 64)
+		if err != nil {
+			return "", fmt.Errorf("%s does not say its accuracy on the held-out images: name a file "+
+				"instead of the run", name)
+		}
+		if score > highest {
+			best, highest = name, score
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("%s: no checkpoint has an accuracy that is a number", dir)
+	}
+	return best, nil
 }
 
 func exists(path string) bool {

@@ -25,7 +25,7 @@ type evaluateClassifierCmd struct {
 	classifierFlags
 	Split    string   `help:"train, val, test or trainval." default:"test"`
 	Count    int      `help:"Use the first so many images; 0 uses all."`
-	Attack   []string `help:"Attacks: fgsm, pgd-K (K steps), pgd-KxR (R restarts), margin-KxR (PGD on the margin), square-Q (Q queries)." placeholder:"NAME,…"`
+	Attack   []string `help:"Attacks: fgsm, pgd-K (K steps), pgd-KxR (R restarts), margin-KxR (PGD on the margin), square-Q (Q queries) (default: none, clean accuracy alone)." placeholder:"NAME"`
 	Norm     string   `help:"Norm of the attacks: linf or l2." default:"linf"`
 	Eps      float64  `help:"Radius in 1/255 for linf, in pixel units for l2." default:"8"`
 	StepSize float64  `help:"Step of PGD in Eps's unit; 0: 2.5 Eps/steps." default:"0"`
