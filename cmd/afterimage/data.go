@@ -13,7 +13,7 @@ import (
 // A dataFlags names a data set and where it lies; commands that read images embed it.
 type dataFlags struct {
 	Dataset string `help:"Data set: cifar-10, cifar-100, mnist, fashion-mnist, scenes, or folder:PATH." default:"scenes" placeholder:"NAME"`
-	Data    string `help:"Folder that holds data sets (also AFTERIMAGE_DATA)." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
+	Data    string `help:"Folder that holds data sets." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
 }
 
 func (f dataFlags) open(o data.Options) (*data.Set, error) {
@@ -62,7 +62,7 @@ type dataShowCmd struct {
 	dataFlags
 	Split string `help:"train, val, test or trainval." default:"train"`
 	Count int    `help:"Images on the sheet: the first so many of the split." default:"64"`
-	Out   string `help:"Where to write the sheet." default:"" placeholder:"FILE.png"`
+	Out   string `help:"Where to write the sheet (default: no sheet)." default:"" placeholder:"FILE.png"`
 	JSON  bool   `help:"Print the description as JSON." name:"json"`
 }
 

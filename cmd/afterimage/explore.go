@@ -17,8 +17,8 @@ import (
 // An inverterFlags names a trained inverter, the images it is asked about, and an independent
 // network.
 type inverterFlags struct {
-	Inverter        string `arg:"" help:"Inverter: a run directory or a folder of shipped weights." placeholder:"RUN"`
-	Data            string `help:"Folder that holds data sets (also AFTERIMAGE_DATA)." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
+	Inverter        string `arg:"" help:"Inverter: a run directory, a folder of weights, or shipped:scenes-robust or shipped:scenes-standard." placeholder:"RUN"`
+	Data            string `help:"Folder that holds data sets." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
 	Dataset         string `help:"Data set; the inverter's own when not given." default:"" placeholder:"NAME"`
 	Independent     string `help:"Another classifier, whose features judge content: a run directory or a file of weights." placeholder:"RUN|WEIGHTS"`
 	IndependentArch string `help:"Its architecture, if the weights are foreign." placeholder:"NAME"`
@@ -69,6 +69,7 @@ type evaluateInverterCmd struct {
 // Help shows examples under the flags.
 func (evaluateInverterCmd) Help() string {
 	return `Examples:
+  afterimage evaluate inverter shipped:scenes-robust
   afterimage evaluate inverter runs/inverter
   afterimage evaluate inverter runs/inverter --draws 16 --control runs/control
   afterimage evaluate inverter RUN --independent resnet32.th --independent-arch resnet32-cifar
@@ -180,7 +181,8 @@ func (exploreCmd) Help() string {
 	for _, x := range explore.Experiments() {
 		fmt.Fprintf(&s, "  %-14s %s\n", x.Name, x.Title)
 	}
-	s.WriteString("\nExample:\n  afterimage explore noise runs/inverter --out explored")
+	s.WriteString("\nExamples:\n  afterimage explore noise shipped:scenes-robust\n" +
+		"  afterimage explore noise runs/inverter --out explored")
 	return s.String()
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 type exportCmd struct {
-	Inverter string `arg:"" help:"Inverter: a run directory." placeholder:"RUN"`
+	Inverter string `arg:"" help:"Inverter: a run directory, or shipped:scenes-robust or shipped:scenes-standard." placeholder:"RUN"`
 	Out      string `help:"Folder to write to." required:"" placeholder:"DIR"`
 	Half     bool   `help:"Write the numbers as F16: half the size, about three digits."`
 }
@@ -20,7 +20,8 @@ func (exportCmd) Help() string {
 	return `Writes inverter.safetensors and classifier.safetensors, which every command that
 takes an inverter can open.
 
-Example:
+Examples:
+  afterimage export shipped:scenes-robust --out weights/robust
   afterimage export runs/inverter --half --out weights/mine`
 }
 

@@ -22,8 +22,8 @@ type trainInverterCmd struct {
 	runFlags
 	Classifier  string    `help:"Classifier to invert: a run directory or a file of weights." placeholder:"RUN|WEIGHTS"`
 	Arch        string    `help:"Architecture of foreign weights." default:"" placeholder:"NAME"`
-	Mean        []float64 `help:"Channel means a foreign classifier expects." placeholder:"R,G,B"`
-	Std         []float64 `help:"Channel standard deviations a foreign classifier expects." placeholder:"R,G,B"`
+	Mean        []float64 `help:"Channel means R,G,B a foreign classifier expects." placeholder:"R"`
+	Std         []float64 `help:"Channel standard deviations R,G,B a foreign classifier expects." placeholder:"R"`
 	Condition   string    `help:"What the generator is told: label, logits or features." default:"logits"`
 	Raw         bool      `help:"Give logits as they are instead of standardised per dimension."`
 	Steps       int       `help:"Generator steps." default:"8000"`
@@ -140,7 +140,7 @@ func (e *env) trainInverter(
 
 type invertCmd struct {
 	Images   []string `arg:"" help:"PNG or JPEG files."`
-	Inverter string   `help:"Inverter: a run directory or a folder of shipped weights." required:"" placeholder:"DIR"`
+	Inverter string   `help:"Inverter: a run directory, a folder of weights, or shipped:scenes-robust or shipped:scenes-standard." required:"" placeholder:"DIR"`
 	Draws    int      `help:"Noise draws for each image." default:"8"`
 	Seed     uint64   `help:"Seed of the noise." default:"1"`
 	Scale    int      `help:"Enlargement of the pictures." default:"4"`
@@ -149,7 +149,8 @@ type invertCmd struct {
 
 // Help shows examples under the flags.
 func (invertCmd) Help() string {
-	return `Example:
+	return `Examples:
+  afterimage invert --inverter shipped:scenes-robust photo.png
   afterimage invert --inverter runs/inverter --draws 8 cat.png dog.jpg
 
 Every image becomes a strip: the image as the classifier sees it, then what its logits let
@@ -176,21 +177,35 @@ func (c *invertCmd) Run(e *env) error {
 	if err := c.checkNames(); err != nil {
 		return err
 	}
-	pix := make([][]uint8, len(c.Images))
+	photos := make([]photo, len(c.Images))
 	for i, path := range c.Images { // before anything is written
-		if pix[i], err = readPhoto(path, v.Config.Net.Size); err != nil {
+		if photos[i], err = readPhoto(path, v.Config.Net.Size); err != nil {
 			return err
 		}
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
 	}
-	for i, path := range c.Images {
-		if err := c.invert(e, v, b, path, pix[i], i); err != nil {
+	classes := classNames(v)
+	for i, p := range photos {
+		if err := c.invert(e, v, b, p, i, classes); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// classNames returns the names of the classes where they are to be had without reading images;
+// else nil.
+func classNames(v *gan.Inverter) []string {
+	if v.Config.Dataset != "scenes" {
+		return nil
+	}
+	set, err := data.Open("scenes", "", data.Options{Train: 1, Val: 1, Test: 1})
+	if err != nil || len(set.Classes()) != v.Cond.Model.Classes() {
+		return nil
+	}
+	return set.Classes()
 }
 
 // Bounds on what one image turns into: pictures of a few hundred megabytes.
@@ -203,26 +218,33 @@ const (
 // network takes, what it sees is the enlargement and not the image.
 const smallestPart = 4
 
+// A photo is an image as the network sees it.
+type photo struct {
+	path          string
+	pix           []uint8 // size×size pixels
+	width, height int     // of the file
+}
+
 // readPhoto reads an image file as size×size pixels.
-func readPhoto(path string, size int) ([]uint8, error) {
+func readPhoto(path string, size int) (p photo, err error) {
 	pix, err := data.ReadImage(path, size, 3)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	defer f.Close()
 	cfg, _, err := image.DecodeConfig(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	if least := size / smallestPart; min(cfg.Width, cfg.Height) < least {
-		return nil, fmt.Errorf("%s has %d×%d pixels: expected at least %d×%d, of which the network "+
+		return p, fmt.Errorf("%s has %d×%d pixels: expected at least %d×%d, of which the network "+
 			"sees %d×%d; give a larger image", path, cfg.Width, cfg.Height, least, least, size, size)
 	}
-	return pix, nil
+	return photo{path, pix, cfg.Width, cfg.Height}, nil
 }
 
 // checkNames returns an error if two pictures would be written to one file, or one over an image
@@ -264,10 +286,10 @@ func drawName(path string, k int) string { return fmt.Sprintf("%s-%02d.png", ste
 func stem(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
 
 func (c *invertCmd) invert(
-	e *env, v *gan.Inverter, b tensor.Backend, path string, pix []uint8, i int,
+	e *env, v *gan.Inverter, b tensor.Backend, p photo, i int, classes []string,
 ) error {
-	size := v.Config.Net.Size
-	original := metrics.FromBytes(1, size, size, 3, pix).In(metrics.Unit)
+	path, size := p.path, v.Config.Net.Size
+	original := metrics.FromBytes(1, size, size, 3, p.pix).In(metrics.Unit)
 	s := tensor.NewScope(b)
 	defer s.Close()
 	a := v.Cond.Ask(s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
@@ -293,6 +315,15 @@ func (c *invertCmd) invert(
 	}
 	best := metrics.Argmax(metrics.Matrix(1, v.Cond.Model.Classes(),
 		tensor.ToHost[float32](a.Logits)))[0]
-	fmt.Fprintf(e.out, "%s: class %d; wrote %s and %d draws\n", path, best, strip, c.Draws)
+	class := fmt.Sprint(best)
+	if int(best) < len(classes) {
+		class = fmt.Sprintf("%d (%s)", best, classes[best])
+	}
+	resized := ""
+	if p.width != size || p.height != size {
+		resized = fmt.Sprintf("; resized %d×%d → %d×%[3]d", p.width, p.height, size)
+	}
+	fmt.Fprintf(e.out, "%s: class %s%s; wrote %s and %d draws\n", path, class, resized, strip,
+		c.Draws)
 	return nil
 }
