@@ -24,13 +24,17 @@ func attention(c *call) []*Value {
 	k, v := c.heads(c.arg(1), "kv_num_heads"), c.heads(c.arg(2), "kv_num_heads")
 	past := 0
 	if c.has(attnPastK) {
+		if len(c.arg(attnPastK).shape) != 4 {
+			c.fail("past keys %v: expected [B H L D]", c.arg(attnPastK).shape)
+		}
 		past = c.arg(attnPastK).shape[2]
 		k = autodiff.Concat(2, c.float(attnPastK), k)
 		v = autodiff.Concat(2, c.float(attnPastV), v)
 	}
 	present := []*Value{like(c.arg(1), k), like(c.arg(2), v)}
-	if q.Dim(1)%max(k.Dim(1), 1) != 0 {
-		c.fail("%d query heads are no multiple of %d key heads", q.Dim(1), k.Dim(1))
+	if h := k.Dim(1); h == 0 || q.Dim(1)%h != 0 || v.Dim(1) != h || v.Dim(2) != k.Dim(2) ||
+		q.Dim(3) != k.Dim(3) {
+		c.fail("queries %v, keys %v and values %v do not fit", q.Shape(), k.Shape(), v.Shape())
 	}
 	k, v = c.repeatHeads(k, q.Dim(1)), c.repeatHeads(v, q.Dim(1))
 	stages := c.attentionScores(q, k, past)
@@ -90,8 +94,8 @@ func (c *call) attentionScores(q, k *autodiff.Value, past int) [4]*autodiff.Valu
 	if c.has(attnMask) {
 		biased = c.addMask(biased, s)
 	}
-	if allowed, some := c.allowed(s, past); some {
-		shape := tensor.Shape{len(allowed) / (s[2] * s[3]), 1, s[2], s[3]}
+	if allowed, batch := c.allowed(s, past); allowed != nil {
+		shape := tensor.Shape{batch, 1, s[2], s[3]}
 		biased = c.where(allowed, shape, biased, minusInf)
 	}
 	var alive *autodiff.Value
@@ -131,11 +135,11 @@ func (c *call) addMask(x *autodiff.Value, s tensor.Shape) *autodiff.Value {
 }
 
 // allowed says for each query and key whether causality, the window and the padding let the one see
-// the other: [1 or B, Lq, Lk]. some is false when everything is allowed.
-func (c *call) allowed(s tensor.Shape, past int) (ok []bool, some bool) {
+// the other: [batch Lq Lk] with batch 1 or B; nil when everything is allowed.
+func (c *call) allowed(s tensor.Shape, past int) (ok []bool, batch int) {
 	causal := c.attrInt("is_causal", 0) == 1
 	left, right := c.attrInt("left_window_size", -1), c.attrInt("right_window_size", -1)
-	batch := 1
+	batch = 1
 	var valid []int
 	if c.has(attnNonpad) {
 		valid = c.ints(attnNonpad)
@@ -144,8 +148,9 @@ func (c *call) allowed(s tensor.Shape, past int) (ok []bool, some bool) {
 		}
 	}
 	if !causal && left < 0 && right < 0 && valid == nil {
-		return nil, false
+		return nil, batch
 	}
+	ok = make([]bool, 0, batch*s[2]*s[3])
 	for b := range batch {
 		offset, keys := past, s[3]
 		if valid != nil {
@@ -162,7 +167,7 @@ func (c *call) allowed(s tensor.Shape, past int) (ok []bool, some bool) {
 			}
 		}
 	}
-	return ok, true
+	return ok, batch
 }
 
 // rotaryEmbedding turns pairs of features by the angles of their positions: of [B H L D], or of

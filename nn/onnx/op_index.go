@@ -151,7 +151,7 @@ func (c *call) elementwise(data tensor.Shape, idx *Array, axis int) []int {
 func (c *call) tuples(data tensor.Shape, idx *Array, batch int) (offsets []int,
 	inner tensor.Shape) {
 	r := len(idx.Shape)
-	if r == 0 || batch >= r || batch+idx.Shape[r-1] > len(data) {
+	if r == 0 || batch < 0 || batch >= r || batch+idx.Shape[r-1] > len(data) {
 		c.fail("indices %v do not fit data %v", idx.Shape, data)
 	}
 	k := idx.Shape[r-1]

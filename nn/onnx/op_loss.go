@@ -28,6 +28,9 @@ func (c *call) nll(logp *Value) *Value {
 		c.fail("targets %v do not fit scores %v", t.Shape, logp.shape)
 	}
 	classes, inner := logp.shape[1], logp.shape[2:].Size()
+	if c.has(2) && !c.arg(2).shape.Equal(logp.shape[1:2]) {
+		c.fail("weights %v for %d classes", c.arg(2).shape, classes)
+	}
 	ignore, ignored := int64(c.attrInt("ignore_index", 0)), c.hasAttr("ignore_index")
 	flat, class := make([]int, len(t.I)), make([]int, len(t.I))
 	count := 0

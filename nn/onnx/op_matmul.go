@@ -155,8 +155,10 @@ func (c *call) diagonal(v *Value, labels []rune) (*autodiff.Value, []rune) {
 	stride := map[rune]int{}
 	for i, st := range v.shape.Strides() {
 		l := labels[i]
-		if !slices.Contains(uniq, l) {
+		if k := slices.Index(uniq, l); k < 0 {
 			uniq, shape = append(uniq, l), append(shape, v.shape[i])
+		} else if shape[k] != v.shape[i] {
+			c.fail("one label names extents %d and %d of %v", shape[k], v.shape[i], v.shape)
 		}
 		stride[l] += st
 	}

@@ -14,6 +14,9 @@ const outside = -1
 // row-major, or fill where idx[i] is outside. Every operator that moves elements is this one with another idx;
 // it is linear, and its adjoint (autodiff.ScatterAdd) is exact.
 func (c *call) take(v *Value, idx []int, shape tensor.Shape, fill float64) *Value {
+	if len(idx) > 0 && slices.Max(idx) >= v.shape.Size() {
+		c.fail("an index lies outside %v", v.shape)
+	}
 	if v.host != nil && v.dev == nil {
 		return Host(v.host.take(idx, shape, fill))
 	}
@@ -55,6 +58,9 @@ func (c *call) takeAxis(v *Value, axis int, idx []int, fill float64) *Value {
 	shape := v.shape.Clone()
 	n, inner := shape[axis], v.shape[axis+1:].Size()
 	outer := v.shape[:axis].Size()
+	if len(idx) > 0 && slices.Max(idx) >= n {
+		c.fail("an index lies outside axis %d of %v", axis, v.shape)
+	}
 	shape[axis] = len(idx)
 	if v.host != nil && v.dev == nil {
 		flat := make([]int, 0, shape.Size())
