@@ -177,7 +177,7 @@ func (c *evaluateClassifierCmd) attack(
 	}
 	res := attackResult{Name: name, Norm: c.Norm, Eps: eps}
 	key, first := tensor.NewKey(c.Seed, "attack/"+name), 0
-	for i, d := range data.Eval(ds, c.Batch, data.Unit) {
+	for _, d := range data.Eval(ds, c.Batch, data.Unit) {
 		s := tensor.NewScope(b)
 		x := tensor.FromSlice(s, d.X, d.Shape()...)
 		labels := tensor.FromSlice(s, d.Labels, d.N())
@@ -186,7 +186,7 @@ func (c *evaluateClassifierCmd) attack(
 			ok = attack.EvaluateSquare(s, m, x, labels, attack.SquareConfig{Eps: eps, Queries: queries}, key,
 				first)
 		} else {
-			ok = attack.Evaluate(s, m, x, labels, cfg, key, tensor.FromSlice(s, []int32{int32(i)}, 1))
+			ok = attack.Evaluate(s, m, x, labels, cfg, key, first)
 		}
 		for _, right := range ok {
 			if right {

@@ -49,7 +49,7 @@ func (r *runner) accuracy(c ClassifierSpec) error {
 			x, labels := tensor.FromSlice(inner, d.X, d.Shape()...), tensor.FromSlice(inner,
 				d.Labels, d.N())
 			for _, ok := range attack.Evaluate(inner, m, x, labels, cfg, key,
-				tensor.FromSlice(inner, []int32{int32(i)}, 1)) {
+				i*batch) {
 				if ok {
 					a.Robust += 1 / float64(ds.Len())
 				}

@@ -218,7 +218,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	before := f.s.Live()
 	cfg := attack.Config{Norm: attack.L2, Eps: 0.3, Steps: 3, RandomStart: true, UseBest: true}
 	attack.PGD(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step)
-	attack.Evaluate(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step)
+	attack.Evaluate(f.s, f.curved, f.x, f.labels, cfg, f.key, 0)
 	if got := f.s.Live(); got != before+1 {
 		t.Errorf("%d tensors live, want %d", got, before+1)
 	}
@@ -240,7 +240,7 @@ func TestEvaluateSkipsBrokenImages(t *testing.T) {
 	m := &counted{Model: f.curved}
 	cfg := attack.Config{Norm: attack.Linf, Eps: 0, Steps: 1, RandomStart: true, Restarts: 2}
 	right := attack.Correct(f.s, f.curved, f.x, f.labels)
-	robust := attack.Evaluate(f.s, m, f.x, f.labels, cfg, f.key, f.step)
+	robust := attack.Evaluate(f.s, m, f.x, f.labels, cfg, f.key, 0)
 	if !slices.Equal(right, robust) {
 		t.Errorf("with Eps 0: right %v, robust %v", right, robust)
 	}
@@ -254,9 +254,43 @@ func TestEvaluateSkipsBrokenImages(t *testing.T) {
 		t.Errorf("%d images went through the model, want %d (%d right)", m.images, want, n)
 	}
 	cfg.Eps, cfg.Steps = 1, 5
-	robust = attack.Evaluate(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step)
+	robust = attack.Evaluate(f.s, f.curved, f.x, f.labels, cfg, f.key, 0)
 	if slices.Contains(robust, true) {
 		t.Errorf("with Eps 1 some images stand: %v", robust)
+	}
+}
+
+// Which images stand does not depend on how they are cut into batches, though some fall in each run.
+func TestEvaluateIgnoresBatches(t *testing.T) {
+	f := setup(t)
+	const n = 50
+	all := f.s.New(tensor.F32, n, side, side, channels)
+	f.s.Backend().Random(tensor.Uniform, tensor.NewKey(9, "x"), all, f.step)
+	labels := attack.Predict(f.s, f.curved, all)
+	x := tensor.ToHost[float32](all)
+	for _, norm := range []attack.Norm{attack.Linf, attack.L2} {
+		cfg := attack.Config{Norm: norm, Eps: 0.06, StepSize: 0.01, Steps: 1, RandomStart: true,
+			Restarts: 2}
+		if norm == attack.L2 {
+			cfg.Eps, cfg.StepSize = 0.4, 0.05
+		}
+		evaluate := func(batch int, key tensor.Key) (robust []bool) {
+			for at := 0; at < n; at += batch {
+				end := min(at+batch, n)
+				robust = append(robust, attack.Evaluate(f.s, f.curved,
+					tensor.FromSlice(f.s, x[at*pixels:end*pixels], end-at, side, side, channels),
+					tensor.FromSlice(f.s, labels[at:end], end-at), cfg, key, at)...)
+			}
+			return robust
+		}
+		whole := evaluate(n, f.key)
+		if one := evaluate(7, f.key); !slices.Equal(one, whole) {
+			t.Errorf("%v: in batches of 7\n%v, in one\n%v", norm, one, whole)
+		}
+		// The comparison must be able to fail: another start changes which images stand.
+		if slices.Equal(evaluate(n, tensor.NewKey(4, "attack")), whole) {
+			t.Errorf("%v: the random start decides nothing: %v", norm, whole)
+		}
 	}
 }
 
@@ -320,7 +354,6 @@ func ExampleEvaluate() {
 	x := s.Full(tensor.F32, 0.5, 3, 2, 2, 3)
 	labels := tensor.FromSlice(s, attack.Predict(s, m, x), 3)
 	cfg := attack.Config{Norm: attack.Linf, Eps: 8.0 / 255, Steps: 20, RandomStart: true}
-	batch := s.Zeros(tensor.I32, 1)
-	fmt.Println(attack.Evaluate(s, m, x, labels, cfg, tensor.NewKey(1, "eval"), batch))
+	fmt.Println(attack.Evaluate(s, m, x, labels, cfg, tensor.NewKey(1, "eval"), 0))
 	// Output: [true true true]
 }

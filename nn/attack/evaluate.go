@@ -29,17 +29,29 @@ func Correct(s *tensor.Scope, m Model, x, labels *tensor.Tensor) []bool {
 
 // Evaluate reports for each image whether the model's answer is right and stays right under 1 +
 // cfg.Restarts runs of PGD. A run attacks only the images that still stand. The runs use streams
-// derived from key; step is the batch's number. The mean of the result is the robust accuracy.
+// derived from key. first is the batch's first image's number in the data set: an image's random
+// starts follow from key, run and its number, so that the size and composition of batches change
+// nothing. The mean of the result is the robust accuracy.
 func Evaluate(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg Config, key tensor.Key,
-	step *tensor.Tensor) []bool {
-	pgd := func(w *tensor.Scope, x, labels *tensor.Tensor, run int, _ []int32) *tensor.Tensor {
-		return PGD(w, m, x, labels, cfg, runKey(key, run), step)
+	first int) []bool {
+	pgd := func(w *tensor.Scope, x, labels *tensor.Tensor, run int, at []int32) *tensor.Tensor {
+		return PGD(w, m, x, labels, cfg, runKey(key, run), tensor.FromSlice(w, numbers(first, at),
+			len(at)))
 	}
 	return evaluate(s, m, x, labels, 1+cfg.Restarts, pgd)
 }
 
 // An adversary returns adversarial images for x; at holds the images' numbers in the whole batch.
 type adversary func(s *tensor.Scope, x, labels *tensor.Tensor, run int, at []int32) *tensor.Tensor
+
+// numbers returns the images' numbers in the data set.
+func numbers(first int, at []int32) []int32 {
+	out := make([]int32, len(at))
+	for i, j := range at {
+		out[i] = int32(first) + j
+	}
+	return out
+}
 
 // evaluate lets an adversary run several times on the images that still stand.
 func evaluate(s *tensor.Scope, m Model, x, labels *tensor.Tensor, runs int,

@@ -93,8 +93,10 @@ func FGSM(s *tensor.Scope, m Model, x, labels *tensor.Tensor, eps, alpha float64
 //	L∞: x ← x + StepSize·sign(g), clamped to [x₀−Eps, x₀+Eps] and [0, 1]; sign(0) = 0.
 //	L2: x ← x + StepSize·g/(‖g‖ + 1e-10), its change from x₀ scaled back to norm Eps, then [0, 1].
 //
-// The random start is stream key at step, an I32 tensor of one element; both may be zero without
-// RandomStart. Panics with *tensor.Error if a field of cfg is out of range or shapes do not fit.
+// with g the gradient of the image's own objective, whatever the batch's size.
+//
+// The random start is stream key at step, I32: of one element, for the batch as a whole, or one for
+// each image, whose start is then the same in any batch. Both may be zero without RandomStart. Panics with *tensor.Error if a field of cfg is out of range or shapes do not fit.
 //
 // Source: Madry et al., ICLR 2018; conventions of MadryLab/robustness.
 func PGD(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg Config, key tensor.Key,
@@ -134,6 +136,8 @@ func (c Config) check(x, labels, step *tensor.Tensor) {
 		reason = "expected images [N H W C] and labels [N]"
 	case c.RandomStart && step == nil:
 		reason = "RandomStart needs a step"
+	case c.RandomStart && step.Size() != 1 && step.Size() != x.Dim(0):
+		reason = fmt.Sprintf("step has %d elements: expected 1 or one for each image", step.Size())
 	}
 	if reason != "" {
 		panic(&tensor.Error{Op: "attack.PGD", Reason: reason, Operands: []tensor.Operand{
@@ -169,12 +173,12 @@ func (p *ball) start(key tensor.Key, step *tensor.Tensor) *tensor.Tensor {
 	case !p.cfg.RandomStart:
 		x.Assign(p.x0)
 	case p.cfg.Norm == Linf:
-		p.b.Random(tensor.Uniform, key, x, step)
+		p.random(tensor.Uniform, key, x, step)
 		p.b.Unary(tensor.Affine, tensor.Attr{A: 2 * p.cfg.Eps, B: -p.cfg.Eps}, x, x)
 		p.b.Binary(tensor.Add, x, x, p.x0)
 		p.project(x)
 	default:
-		p.b.Random(tensor.Normal, key, x, step)
+		p.random(tensor.Normal, key, x, step)
 		p.scaleRows(x, x, func(norm *tensor.Tensor) { // eps/‖x‖
 			p.b.Unary(tensor.Recip, tensor.Attr{}, norm, norm)
 			p.b.Unary(tensor.Affine, tensor.Attr{A: p.cfg.Eps}, norm, norm)
@@ -185,13 +189,34 @@ func (p *ball) start(key tensor.Key, step *tensor.Tensor) *tensor.Tensor {
 	return x
 }
 
+// random fills x from the stream key: as a whole, or image i at step[i]. It reads nothing back.
+func (p *ball) random(d tensor.Dist, key tensor.Key, x, step *tensor.Tensor) {
+	if step.Size() == 1 {
+		p.b.Random(d, key, x, step)
+		return
+	}
+	s := p.scope.Child()
+	defer s.Close()
+	size, shape := []int{1, 1, 1, 1}, x.Shape().Clone()
+	copy(size[1:], shape[1:])
+	row, at := s.New(x.DType(), size...), s.New(tensor.I32, 1)
+	one, zero := []int{1}, []int{0, 0, 0, 0}
+	for i := range shape[0] {
+		p.b.CopyRegion(at, step, tensor.Region{DstStart: zero[:1], DstStep: one,
+			SrcStart: []int{i}, SrcStep: one, Size: one})
+		p.b.Random(d, key, row, at)
+		p.b.CopyRegion(x, row, tensor.Region{DstStart: []int{i, 0, 0, 0},
+			DstStep: []int{1, 1, 1, 1}, SrcStart: zero, SrcStep: []int{1, 1, 1, 1}, Size: size})
+	}
+}
+
 // iterate makes one gradient step from cur, which it frees, and shows cur to best.
 func (p *ball) iterate(m Model, cur, labels *tensor.Tensor, best *bestIterate) *tensor.Tensor {
 	g := autodiff.NewGraph(p.b)
 	defer g.Close()
 	x := g.Leaf(cur)
 	each := p.cfg.Objective.each(m.Forward(nn.NewCtx(g, false), x), labels).Keep()
-	grad := autodiff.Grad(autodiff.Mean(each), []*autodiff.Value{x})[0].Tensor()
+	grad := autodiff.Grad(autodiff.Sum(each), []*autodiff.Value{x})[0].Tensor()
 	if best != nil {
 		best.offer(cur, each.Tensor())
 	}

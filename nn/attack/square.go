@@ -66,11 +66,7 @@ func Square(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig
 func EvaluateSquare(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg SquareConfig,
 	key tensor.Key, first int) []bool {
 	square := func(w *tensor.Scope, x, labels *tensor.Tensor, _ int, at []int32) *tensor.Tensor {
-		number := make([]int32, len(at))
-		for i, j := range at {
-			number[i] = int32(first) + j
-		}
-		return Square(w, m, x, labels, cfg, key, number)
+		return Square(w, m, x, labels, cfg, key, numbers(first, at))
 	}
 	return evaluate(s, m, x, labels, 1, square)
 }

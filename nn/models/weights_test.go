@@ -140,7 +140,6 @@ func TestAttacksSeparateStandardFromRobust(t *testing.T) {
 	robust := load(t, s, "resnet2b", cifarStats, dataFile(t, "models",
 		"cifar10-robust/vnncomp2021_resnet2b_model_best.pth"))
 	cfg := attack.Config{Norm: attack.Linf, Eps: 2.0 / 255, Steps: 4, RandomStart: true}
-	step := s.Zeros(tensor.I32, 1)
 	survive := func(m attack.Model, n int) (clean, attacked int) {
 		x, y := cifarTest(t, s, 0, n)
 		count := func(ok []bool) (k int) {
@@ -152,7 +151,7 @@ func TestAttacksSeparateStandardFromRobust(t *testing.T) {
 			return k
 		}
 		return count(attack.Correct(s, m, x, y)), count(attack.Evaluate(s, m, x, y, cfg,
-			tensor.NewKey(1, "pgd"), step))
+			tensor.NewKey(1, "pgd"), 0))
 	}
 	clean, attacked := survive(standard, 5)
 	if clean < 4 || attacked > 1 {
