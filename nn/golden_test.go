@@ -2,11 +2,15 @@ package nn_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"afterimage/autodiff"
 	"afterimage/bench/pytorch/golden"
 	"afterimage/nn"
+	"afterimage/nn/loss"
+	"afterimage/nn/models"
+	"afterimage/nn/optim"
 	"afterimage/tensor"
 )
 
@@ -161,11 +165,13 @@ func TestGoldenStreams(t *testing.T) {
 		func(r *golden.Run) {
 			key := tensor.NewKey(1<<40+7, "noise/train")
 			step := tensor.FromSlice(r.Scope, []int32{5}, 1)
-			for name, dist := range map[string]tensor.Dist{"normal": tensor.Normal,
-				"uniform": tensor.Uniform} {
-				x := r.Scope.New(r.DType, r.Array(name).Shape...)
-				r.Backend.Random(dist, key, x, step)
-				r.CompareTensor(name, x)
+			for _, c := range []struct {
+				name string
+				dist tensor.Dist
+			}{{"normal", tensor.Normal}, {"uniform", tensor.Uniform}} {
+				x := r.Scope.New(r.DType, r.Array(c.name).Shape...)
+				r.Backend.Random(c.dist, key, x, step)
+				r.CompareTensor(c.name, x)
 			}
 			checkInit(r, "kaiming", nn.KaimingNormal{})
 			checkInit(r, "xavier", nn.XavierNormal{})
@@ -188,4 +194,97 @@ func checkInit(r *golden.Run, name string, init nn.Initializer) {
 	p := &nn.Param{Shape: r.Array(name).Shape, Init: init}
 	nn.InitDType(r.Scope, nn.Params{{Name: name, Param: p}}, 3, r.DType)
 	r.CompareTensor(name, p.T)
+}
+
+// resNet20Seed is the seed of bench/pytorch/resnet20.py.
+const resNet20Seed = 11
+
+// resNet20 returns the classifier with nn.Init's weights, which resnet20.py computes itself.
+func resNet20(r *golden.Run) *models.Classifier {
+	m, err := models.New("resnet20-cifar", models.Options{})
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	nn.InitDType(r.Scope, m, resNet20Seed, r.DType)
+	return m
+}
+
+// resNet20Loss returns the loss of a pass on the images of a step. The batch lives in s.
+func resNet20Loss(r *golden.Run, s *tensor.Scope, m *models.Classifier, c *nn.Ctx, step, n int,
+) *autodiff.Value {
+	x := s.New(r.DType, n, 32, 32, 3)
+	at := tensor.FromSlice(s, []int32{int32(step)}, 1)
+	r.Backend.Random(tensor.Uniform, tensor.NewKey(resNet20Seed, "golden/images"), x, at)
+	rng := tensor.NewRNG(tensor.NewKey(resNet20Seed, "golden/labels"), uint32(step))
+	labels := make([]int32, n)
+	for i := range labels {
+		labels[i] = int32(rng.IntN(10))
+	}
+	return loss.CrossEntropy(m.Forward(c, c.Graph.Const(x)), tensor.FromSlice(s, labels, n), 0)
+}
+
+// resNet20Tol: the double-precision bound is that of twenty layers in a chain, each a sum of up to
+// 576 products. In single precision batch normalisation over eight pixels of two images amplifies
+// rounding on the way back, a gradient's entries being differences of much larger ones.
+var resNet20Tol = golden.Tolerances{F64: 1e-13, F32: 2e-5}
+
+// TestGoldenResNet20Step compares loss and every gradient of one step of the whole network, and
+// then the losses of three steps of SGD and the running statistics they leave behind.
+func TestGoldenResNet20Step(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the reference backend takes a second for a whole network")
+	}
+	golden.Each(t, "testdata/resnet20_step.safetensors", resNet20Tol, func(r *golden.Run) {
+		m := resNet20(r)
+		params := nn.Trainable(m)
+		g := autodiff.NewGraph(r.Backend)
+		defer g.Close()
+		c := nn.NewCtx(g, true, params)
+		l := resNet20Loss(r, r.Scope, m, c, 0, 2)
+		r.Compare("loss", l)
+		names := make([]string, len(params))
+		for i, p := range params {
+			names[i] = p.Name
+		}
+		r.Gradients(names, autodiff.Grad(l, c.Values(params)))
+
+		r.CompareFloats("steps/loss", resNet20Steps(r, m, 3, 2))
+		for name, p := range m.Params() {
+			if p.Buffer && (strings.HasPrefix(name, "bn1.") || strings.HasPrefix(name, "layer3.2.bn2.")) {
+				r.CompareTensor("steps/"+name, p.T)
+			}
+		}
+	})
+}
+
+// TestGoldenResNet20 makes twenty steps of SGD and compares the loss curve with PyTorch's.
+func TestGoldenResNet20(t *testing.T) {
+	if testing.Short() {
+		t.Skip("twenty steps of ResNet-20 take seconds")
+	}
+	golden.Single(t, "testdata/resnet20_curve.safetensors", 1e-4, func(r *golden.Run) {
+		r.Curve("loss", resNet20Steps(r, resNet20(r), 20, 16))
+	})
+}
+
+// resNet20Steps makes steps of SGD on n images each and returns the losses.
+func resNet20Steps(r *golden.Run, m *models.Classifier, steps, n int) []float64 {
+	const lr = 1.0 / 128 // exact in single precision, as the optimizer holds it
+	params := nn.Trainable(m)
+	opt := optim.NewSGD(r.Scope, params, optim.SGDConfig{Momentum: 0.9, WeightDecay: 1e-4})
+	var curve []float64
+	for step := range steps {
+		s, g := tensor.NewScope(r.Backend), autodiff.NewGraph(r.Backend)
+		c := nn.NewCtx(g, true, params)
+		c.Updates = nn.NewUpdates(r.Backend)
+		l := resNet20Loss(r, s, m, c, step, n)
+		grads := autodiff.Grad(l, c.Values(params))
+		opt.Begin(step+1, lr)
+		opt.Update(grads)
+		c.Updates.Apply()
+		curve = append(curve, l.Item())
+		g.Close()
+		s.Close()
+	}
+	return curve
 }

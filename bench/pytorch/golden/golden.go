@@ -3,8 +3,8 @@ package golden
 import (
 	"fmt"
 	"math"
+	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"afterimage/autodiff"
@@ -45,24 +45,43 @@ type Run struct {
 // of magnitudes, a bound of its own kind. Then every array of the file must have been used.
 func Each(t *testing.T, path string, tol Tolerances, f func(r *Run)) {
 	t.Helper()
-	file, err := checkpoint.Open(path)
+	file := open(t, path)
+	t.Run("ref f64", func(t *testing.T) {
+		run(&Run{T: t, Backend: ref.New(), DType: tensor.F64, Tol: tol.F64, file: file}, f)
+	})
+	t.Run("cpu f32", func(t *testing.T) { single(t, file, tol.F32, f) })
+}
+
+// Single is the half of Each on the CPU backend in F32.
+func Single(t *testing.T, path string, tol float64, f func(r *Run)) {
+	t.Helper()
+	single(t, open(t, path), tol, f)
+}
+
+func single(t *testing.T, file *checkpoint.File, tol float64, f func(r *Run)) {
+	b := cpu.Open(1)
+	defer b.Close()
+	b.SetWinograd(false)
+	run(&Run{T: t, Backend: b, DType: tensor.F32, Tol: tol, file: file}, f)
+}
+
+// open reads a golden file, which must say where it comes from.
+func open(t testing.TB, path string) *checkpoint.File {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	file, err := checkpoint.ReadSafetensors(data)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
 	}
 	for _, key := range []string{"torch", "seed", "script"} {
 		if file.Metadata[key] == "" {
 			t.Errorf("%s does not say its %s: expected it in the metadata", path, key)
 		}
 	}
-	t.Run("ref f64", func(t *testing.T) {
-		run(&Run{T: t, Backend: ref.New(), DType: tensor.F64, Tol: tol.F64, file: file}, f)
-	})
-	t.Run("cpu f32", func(t *testing.T) {
-		b := cpu.Open(1)
-		defer b.Close()
-		b.SetWinograd(false)
-		run(&Run{T: t, Backend: b, DType: tensor.F32, Tol: tol.F32, file: file}, f)
-	})
+	return file
 }
 
 func run(r *Run, f func(r *Run)) {
@@ -201,12 +220,35 @@ func (r *Run) CompareFloats(name string, got []float64) {
 		return
 	}
 	e, i := Error(got, want)
-	if e > r.worst || r.where == "" {
-		r.worst, r.where = e, strings.TrimSpace(name)
-	}
+	r.note(e, name)
 	if !(e <= r.Tol) {
 		r.T.Errorf("%s: element %d is %.17g, torch has %.17g: error %.2e of %.0e allowed", name, i,
 			got[i], want[i], e, r.Tol)
+	}
+}
+
+// note remembers the largest error and where it was.
+func (r *Run) note(e float64, name string) {
+	if e > r.worst || r.where == "" {
+		r.worst, r.where = e, name
+	}
+}
+
+// Gradients holds gradients against those of the file: either whole, grad/name, or, of large ones,
+// sum/name, the norm and the product with cos 0, cos 1, …, which sees the order.
+func (r *Run) Gradients(names []string, grads []*autodiff.Value) {
+	r.T.Helper()
+	for i, name := range names {
+		if r.has("grad/" + name) {
+			r.Compare("grad/"+name, grads[i])
+			continue
+		}
+		norm, product := 0.0, 0.0
+		for j, v := range grads[i].Tensor().Floats() {
+			norm += v * v
+			product += v * math.Cos(float64(j))
+		}
+		r.CompareFloats("sum/"+name, []float64{math.Sqrt(norm), product})
 	}
 }
 
