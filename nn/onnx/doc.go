@@ -18,8 +18,8 @@
 //     is zero wherever it exists (Floor, comparisons) are constants, others that have none here
 //     refuse an operand that asks for one.
 //
-// Integer, boolean and string-free shape arithmetic happens on the host; floating-point tensors
-// flow through autodiff. Panics inside operators are turned into errors once, in Run.
+// Integers and booleans, which are about shapes and indices, live on the host; floating-point
+// tensors flow through autodiff. Panics inside operators are turned into errors once, in Run.
 //
 // Comes from: files of PyTorch and others. Goes to: nn/attack, gan and cmd, as a classifier.
 package onnx

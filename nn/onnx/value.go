@@ -81,7 +81,8 @@ func (r *runner) dtype(e Elem) tensor.DType {
 
 // fail panics with an Error for this node.
 func (c *call) fail(format string, args ...any) {
-	panic(bad(format, args...))
+	panic(&Error{Reason: fmt.Sprintf(format, args...), Next: "check the shapes of the inputs; if " +
+		"they are right, the model was exported wrongly or for other shapes"})
 }
 
 // refuse panics with an Error that says the node is outside this package.
