@@ -3,6 +3,7 @@ package study
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"afterimage/gan/explore"
@@ -18,6 +19,29 @@ type page struct {
 	command  string
 	shipped  bool   // made from shipped weights: nothing was trained here
 	training string // one sentence on how the robust classifier was trained
+	steps    string // one sentence if the inverters were not trained equally long
+}
+
+// trainingSteps says how long each inverter was trained, if not all equally long.
+func (p *page) trainingSteps(s *Spec) error {
+	var parts []string
+	equal, first := true, 0
+	for k, i := range s.Inverters {
+		c, err := s.Inverter(i, 1, "")
+		if err != nil {
+			return err
+		}
+		if k == 0 {
+			first = c.Steps
+		}
+		equal = equal && c.Steps == first
+		parts = append(parts, "`"+display(i.Name())+"` "+thousands(c.Steps))
+	}
+	if !equal {
+		p.steps = " The inverters were not trained equally long; generator steps: " +
+			strings.Join(parts, ", ") + "."
+	}
+	return nil
 }
 
 // robustTraining says how classifiers were made robust, from the spec.
@@ -52,7 +76,8 @@ func (p *page) report() *report.Report {
 		Lede: "A classifier turns an image into a few numbers, its logits. A generator learned " +
 			"to paint the image back from those numbers and from noise; it is never shown the " +
 			"image. **What comes back is what the classifier kept; what changes from one noise " +
-			"draw to the next is what it threw away.** " + p.finding(),
+			"draw to the next is what it threw away.** " + p.finding() + p.others() +
+			p.kept(),
 		Footer: strings.ToUpper(Caveat[:1]) + Caveat[1:] +
 			": another seed may move a number by more than its interval."}
 	r.Sections = append(r.Sections, p.pictures(), p.measures())
@@ -72,41 +97,6 @@ func (p *page) report() *report.Report {
 	}
 	r.Sections = append(r.Sections, p.repeat())
 	return r
-}
-
-// finding says what the comparison came out as.
-func (p *page) finding() string {
-	d := p.Compared.Find("retrieval, median")
-	if d == nil {
-		return ""
-	}
-	a, b := p.Evaluation(p.Compared.A), p.Evaluation(p.Compared.B)
-	verdict := "are not told apart by this measure"
-	switch {
-	case excludesZero(d.Estimate) && d.Estimate.Value < 0:
-		verdict = "hold more of the image than"
-	case excludesZero(d.Estimate):
-		verdict = "hold less of the image than"
-	}
-	av, _ := a.OneDraw.Retrieval.Median.Format()
-	bv, _ := b.OneDraw.Retrieval.Median.Format()
-	dv, di := d.Estimate.Format()
-	numbers := fmt.Sprintf("the true image ranks %s %% among the other test images of the %s, "+
-		"against %s %% (50 %% is chance; difference %s points, %s)",
-		av, a.Protocol, bv, dv, di)
-	if !excludesZero(d.Estimate) {
-		return fmt.Sprintf("Here %s and %s %s: %s.", phrase(a.Name), phrase(b.Name), verdict,
-			numbers)
-	}
-	return fmt.Sprintf("Here %s %s %s: %s.", phrase(a.Name), verdict, phrase(b.Name), numbers)
-}
-
-// phrase names what an inverter is told, within a sentence.
-func phrase(inverter string) string {
-	if isLabel(inverter) {
-		return "the label alone"
-	}
-	return "the " + display(inverter)
 }
 
 func (p *page) headline() []report.Headline {
@@ -147,18 +137,28 @@ func percent(e metrics.Estimate) metrics.Estimate {
 
 func (p *page) pictures() report.Section {
 	n := len(p.Lead.Rows[0].Images)
+	control := ""
+	if p.hasLabel() {
+		control = " `label only` is the control: its generator was told the predicted class and " +
+			"nothing else, so whatever another row has beyond it came through the logits."
+	}
 	return report.Section{
 		Heading: "Pictures",
 		Prose: fmt.Sprintf("The first row of each band is what the classifier saw. Below it is "+
 			"what each generator painted from that classifier's answer, with one noise draw, the "+
 			"same for all. These are the first %d test images, not a selection.\n\n**How to read "+
 			"it.** Look for what a row keeps of the picture above it: the class, the colours, "+
-			"the background, the place and the pose of the object. `label only` is the control: "+
-			"its generator was told the predicted class and nothing else, so whatever another "+
-			"row has beyond it came through the logits.", n),
+			"the background, the place and the pose of the object.%s", n, control),
 		Figures: []report.Figure{{Sheet: p.Lead,
 			Title: fmt.Sprintf("Test images 0 to %d and their reconstructions", n-1)}},
 	}
+}
+
+// hasLabel reports whether an inverter was told the label alone.
+func (p *page) hasLabel() bool {
+	return slices.ContainsFunc(p.Evaluations, func(e *explore.Evaluation) bool {
+		return isLabel(e.Name)
+	})
 }
 
 // A measure is a row of the table of measures.
@@ -303,7 +303,7 @@ func (p *page) measures() report.Section {
 	}
 	s.Plots = []report.Plot{p.retrievalPlot()}
 	s.Tables = append(s.Tables, p.table(fmt.Sprintf("%d test images, one noise draw", e.Images),
-		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+".",
+		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+"."+p.steps,
 		p.columns(false)))
 	if cols := p.columns(true); len(cols) > 0 {
 		s.Tables = append(s.Tables, p.table(fmt.Sprintf("The mean picture of %d draws", e.Draws),
@@ -365,12 +365,13 @@ func (p *page) differences() []report.Table {
 		t.Columns = append(t.Columns, s.name)
 	}
 	for _, d := range sets[0].ds {
+		d = inPoints(d)
 		row := report.Row{Name: d.Name, Note: d.Unit + better(d.Better, d.Unit)}
 		for _, s := range sets {
 			cell := report.Text("–")
 			for _, x := range s.ds {
 				if x.Name == d.Name {
-					cell = report.Est(x.Estimate, "")
+					cell = report.Est(inPoints(x).Estimate, "")
 				}
 			}
 			row.Cells = append(row.Cells, cell)
@@ -378,6 +379,14 @@ func (p *page) differences() []report.Table {
 		t.Rows = append(t.Rows, row)
 	}
 	return []report.Table{t}
+}
+
+// inPoints returns a difference of shares in percentage points, the scale of the table of measures.
+func inPoints(d explore.Difference) explore.Difference {
+	if d.Name == "same class" {
+		d.Estimate, d.Unit = percent(d.Estimate), "points"
+	}
+	return d
 }
 
 func better(way, unit string) string {

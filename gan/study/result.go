@@ -84,8 +84,8 @@ func (r *Result) Summary() string {
 	var b strings.Builder
 	for _, e := range r.Evaluations {
 		fmt.Fprintf(&b, "%-18s retrieval, median %v %% (50 is chance)  8×8 error %v  same class "+
-			"%v\n",
-			e.Name, e.OneDraw.Retrieval.Median, e.OneDraw.MSE8, e.OneDraw.Agreement)
+			"%v %%\n",
+			e.Name, e.OneDraw.Retrieval.Median, e.OneDraw.MSE8, percent(e.OneDraw.Agreement))
 	}
 	if d := r.Compared.Find("retrieval, median"); d != nil {
 		fmt.Fprintf(&b, "%s − %s: retrieval %v points\n", r.Compared.A, r.Compared.B, d.Estimate)
@@ -142,6 +142,9 @@ func (r *runner) finish() (*Result, error) {
 		return nil, err
 	}
 	p.robustTraining(s)
+	if err := p.trainingSteps(s); err != nil {
+		return nil, err
+	}
 	if err := p.report().WriteFile(r.path(ReportFile)); err != nil {
 		return nil, err
 	}
@@ -240,11 +243,14 @@ func leadSheet(test data.Dataset, n int, names []string, ps []explore.Painter,
 
 func isLabel(inverter string) bool { return strings.HasSuffix(inverter, "-"+string(gan.Label)) }
 
+// labelOnly is how the control is called on the page.
+const labelOnly = "label only"
+
 // display turns an inverter's name into words: "robust logits", and the control's into "label
 // only".
 func display(inverter string) string {
 	if isLabel(inverter) {
-		return "label only"
+		return labelOnly
 	}
 	return strings.ReplaceAll(inverter, "-", " ")
 }

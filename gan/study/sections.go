@@ -52,13 +52,16 @@ func (p *page) factorSection() *report.Section {
 		s.Muted = true
 		plot.Series = append(plot.Series, s)
 	}
+	told := ""
+	if len(label) == len(real) {
+		told = "**A factor above `label only` came through the logits.** "
+	}
 	return &report.Section{Heading: "What came back",
 		Prose: "The scenes are drawn from known numbers. One regressor, fitted on real images, " +
 			"reads them off the painted pictures: 1 says that the reading follows the truth, 0 that " +
 			"it tells nothing. What it reads off the images themselves is its ceiling; factors that " +
-			"it cannot read even there are left out. **A factor above `label only` came through the " +
-			"logits.** (`study.json` holds R² as well, which also asks whether the reading has the " +
-			"right size.)",
+			"it cannot read even there are left out. " + told + "(`study.json` holds R² as well, " +
+			"which also asks whether the reading has the right size.)",
 		Plots: []report.Plot{plot}}
 }
 

@@ -135,6 +135,33 @@ func TestStudyFromEndToEnd(t *testing.T) {
 	shipped(t, b, o.Dir)
 }
 
+// A training that goes on notes with what, and the record of before is told first.
+func TestContinuationIsRecorded(t *testing.T) {
+	dir := t.TempDir()
+	for k, want := range []string{"", `"first"`} {
+		told := ""
+		r := &runner{o: Options{Dir: dir, Environment: []string{"first", "second"}[k],
+			Former: func(_ string, last json.RawMessage) { told = string(last) }}}
+		if err := r.former(); err != nil || told != want {
+			t.Errorf("start %d was told %q, expected %q: %v", k, told, want, err)
+		}
+		run, err := r.begin(r.path("classifier-x"), struct{ A int }{1}, new(struct{ A int }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := run.Restore(train.LatestFile, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := run.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "classifier-x", train.EnvironmentFile))
+	if err != nil || string(raw) != "\"first\"\n\"second\"\n" {
+		t.Errorf("the record is %q: %v", raw, err)
+	}
+}
+
 // numbers returns study.json without the times.
 func numbers(t *testing.T, dir string) string {
 	t.Helper()
@@ -157,7 +184,7 @@ func checkPage(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"robust logits", "label only", "class mean",
-		"What there is to recover", "New noise, same logits",
+		"What a small regression recovers", "New noise, same logits",
 		"images only, one training seed", "What it cost", "afterimage study --preset tiny"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page does not say %q", want)
@@ -186,7 +213,8 @@ func shipped(t *testing.T, b *cpu.Backend, dir string) {
 			len(r.Sections))
 	}
 	var out bytes.Buffer
-	if err := r.Write(&out); err != nil || !strings.Contains(out.String(), "shipped weights") {
+	if err := r.Write(&out); err != nil || !strings.Contains(out.String(), "shipped weights") ||
+		!strings.Contains(out.String(), "sees the class of the original again") {
 		t.Errorf("page of %d bytes: %v", out.Len(), err)
 	}
 	sh.Names = sh.Names[:1]
@@ -299,9 +327,47 @@ func TestFindingFollowsTheInterval(t *testing.T) {
 		if got := p.finding(); !strings.Contains(got, c.want) {
 			t.Errorf("interval %v to %v: %q", c.lo, c.hi, got)
 		}
+		if p.others() != "" {
+			t.Errorf("interval %v to %v: no other measure, but %q", c.lo, c.hi, p.others())
+		}
+		p.Compared.Differences = append(p.Compared.Differences,
+			explore.Difference{Name: "retrieval, mean", Estimate: metrics.Estimate{Value: 2, Lo: -1,
+				Hi: 5, N: 100}},
+			explore.Difference{Name: "8×8 error", Estimate: metrics.Estimate{Value: -2, Lo: -3,
+				Hi: -1, N: 100}})
+		if got := p.others(); (got != "") != (c.hi == 1) || strings.Contains(got, "mean rank") ||
+			got != "" && !strings.Contains(got, "8×8 error (difference") ||
+			got != "" && !strings.Contains(got, "in favour of the robust logits") {
+			t.Errorf("interval %v to %v: %q", c.lo, c.hi, got)
+		}
 		if len(p.headline()) != 4 {
 			t.Errorf("%d headlines", len(p.headline()))
 		}
+	}
+}
+
+// Shares are points on the page, a label control is named where there is one, and different numbers
+// of training steps are said.
+func TestPageSaysWhatThereIs(t *testing.T) {
+	d := inPoints(explore.Difference{Name: "same class", Estimate: metrics.Estimate{Value: 0.039,
+		Lo: 0.01, Hi: 0.06}})
+	if d.Unit != "points" || math.Abs(d.Estimate.Value-3.9) > 1e-9 {
+		t.Errorf("0.039 became %v %s", d.Estimate, d.Unit)
+	}
+	p := &page{Result: &Result{Lead: &report.Sheet{Rows: []report.SheetRow{{}}}}}
+	for _, name := range []string{"robust-logits", "robust-label"} {
+		p.Evaluations = append(p.Evaluations, &explore.Evaluation{Name: name})
+		if got := strings.Contains(p.pictures().Prose, "label only"); got != isLabel(name) {
+			t.Errorf("with %d inverters: label control explained: %v", len(p.Evaluations), got)
+		}
+	}
+	s := parse(t, tiny)
+	if err := p.trainingSteps(s); err != nil || !strings.Contains(p.steps, "`label only` 2, ") {
+		t.Errorf("steps: %q, %v", p.steps, err)
+	}
+	s.Inverters, p.steps = s.Inverters[1:], ""
+	if err := p.trainingSteps(s); err != nil || p.steps != "" {
+		t.Errorf("equal steps: %q, %v", p.steps, err)
 	}
 }
 
