@@ -73,7 +73,7 @@ type Experiment struct {
 // Experiments returns all experiments in the order a report shows them.
 func Experiments() []Experiment {
 	return []Experiment{
-		{"probe", "What there is to recover", probeText, false, probe},
+		{"probe", "What a small regression recovers", probeText, false, probe},
 		{"noise", "New noise, same logits", noiseText, true, noise},
 		{"misclassified", "Misclassified images", misclassifiedText, true, misclassified},
 		{"shift", "A constant added to all logits", shiftText, true, shift},

@@ -11,9 +11,9 @@ import (
 )
 
 const probeText = "A small regression from a code to the 8×8 block means of the image, fitted on " +
-	"training images in closed form: what there is to recover from the label, from the logits, from " +
-	"the features they are computed from, whatever the generator. **It takes seconds and says what " +
-	"to expect of the average of a generator's pictures.** R² is the share of the held-out images' " +
+	"training images in closed form: what a small regressor already recovers from the label, from the " +
+	"logits, from the features they are computed from. **It takes seconds and is a lower bound: a " +
+	"generator may reach more.** R² is the share of the held-out images' " +
 	"variance explained; retrieval is among the other test images of the predicted class."
 
 // probe regresses the 8×8 means from the label, the logits and the features.
