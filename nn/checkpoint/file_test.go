@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -146,5 +147,27 @@ func TestOpenRefuses(t *testing.T) {
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), want) || e.File != path || e.Next == "" {
 			t.Errorf("expected a *FormatError with %q and a next step, got %v", want, err)
 		}
+	}
+}
+
+// TestDecodeHeaderLikePickle reads safetensors whose header's length begins with the byte that begins
+// a pickle: of files whose headers grow by 8 bytes, one in 32.
+func TestDecodeHeaderLikePickle(t *testing.T) {
+	met := false
+	for pad := range 64 {
+		f := NewFile()
+		f.Metadata["pad"] = strings.Repeat("x", 8*pad)
+		f.Set("w", FromFloat32s([]int{2}, []float32{1, 2}))
+		var b bytes.Buffer
+		if err := WriteSafetensors(&b, f); err != nil {
+			t.Fatal(err)
+		}
+		met = met || b.Bytes()[0] == 0x80
+		if _, err := Decode("w.safetensors", b.Bytes()); err != nil {
+			t.Fatalf("first byte %#x: %v", b.Bytes()[0], err)
+		}
+	}
+	if !met {
+		t.Fatal("no header length began with 0x80: the test tests nothing")
 	}
 }

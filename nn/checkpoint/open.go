@@ -51,10 +51,10 @@ func decode(data []byte) (*File, error) {
 		return ReadNPY(data)
 	case has("PK\x03\x04"):
 		return readZip(data)
+	case len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= maxHeader:
+		return ReadSafetensors(data) // before torch: a header's length may begin with a pickle's 0x80
 	case has("\x80"), has("L" + legacyMagic[:8]):
 		return ReadTorch(data)
-	case len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= maxHeader:
-		return ReadSafetensors(data)
 	}
 	return nil, unrecognised(data)
 }
