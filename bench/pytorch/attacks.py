@@ -51,7 +51,7 @@ def pgd(f, x0, y, norm, eps, alpha, steps, each, random):
     x = random_start(x0, norm, eps) if random else x0
     for _ in range(steps):
         x = x.detach().requires_grad_()
-        d, = torch.autograd.grad(each(f(x), y).mean(), x)
+        d, = torch.autograd.grad(each(f(x), y).sum(), x)
         d = d.sign() if norm == "linf" else d / (norms(d) + 1e-10)
         x = project(x + alpha * d, x0, norm, eps)
     return x
