@@ -68,8 +68,8 @@ func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trai
 	}
 	if set.Val.Len() < 2 {
 		return nil,
-			fmt.Errorf("gan: %s has %d training images: expected 20 or more, of which a tenth is "+
-				"held out and two at least are painted as samples", c.Dataset, set.Train.Len())
+			fmt.Errorf("gan: %s has %d training and %d held-out images: expected 2 or more held-out "+
+				"ones to paint as samples; a data set without any of its own needs 20 images", c.Dataset, set.Train.Len(), set.Val.Len())
 	}
 	loader, err := data.NewLoader(set.Train,
 		data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Range: data.Signed})
@@ -161,7 +161,8 @@ func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) erro
 	grads := autodiff.Grad(total, c.Values(params))
 	l.D, l.Real, l.Fake = total.Item(), mean(real), mean(painted)
 	// The hinge may hide a score that is not finite; its mean does not.
-	if err := train.Finite(i/t.Config.DSteps+1, l.D+l.Real+l.Fake, params, grads); err != nil {
+	if err := train.Finite(i/t.Config.DSteps+1, l.D+l.Real+l.Fake, params, grads,
+		nn.Prefixed("generator", t.G)...); err != nil {
 		return fmt.Errorf("gan: discriminator: %w", err)
 	}
 	t.optD.Begin(i+1, t.Config.LRD)
@@ -185,7 +186,8 @@ func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
 	total := loss.HingeGenerator(t.D.Forward(judge, t.G.Forward(c, g.Const(z), y), y))
 	grads := autodiff.Grad(total, c.Values(params))
 	l.G = total.Item()
-	if err := train.Finite(i+1, l.G, params, grads); err != nil {
+	if err := train.Finite(i+1, l.G, params, grads,
+		nn.Prefixed("discriminator", t.D)...); err != nil {
 		return fmt.Errorf("gan: generator: %w", err)
 	}
 	t.optG.Begin(i+1, t.Config.LRG)

@@ -167,6 +167,27 @@ func wantFinite(t *testing.T, path string) {
 	}
 }
 
+// TestInverterBlames spoils the discriminator by its own update, from finite gradients: the step of
+// the generator, which meets it first, must name the discriminator's tensor.
+func TestInverterBlames(t *testing.T) {
+	b := cpu.Open(1)
+	defer b.Close()
+	c := tinyInverter()
+	c.LRD, c.DSteps = 1e39, 1 // infinite in single precision
+	g, closeAll := newTrainer(t, b, c)
+	defer closeAll()
+	_, err := g.Step(0)
+	if !errors.Is(err, train.ErrDiverged) {
+		t.Fatalf("error %v: expected ErrDiverged", err)
+	}
+	for _, part := range []string{"gan: generator", "step 1", "parameter discriminator.",
+		"is not finite"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err, part)
+		}
+	}
+}
+
 // TestCollapse provokes it: a generator whose normalisations divide by a number so large that
 // nothing of noise and condition is left paints one picture. The third check running stops the run,
 // also when the checks lie in different starts.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/models"
+	"afterimage/tensor"
 )
 
 // ErrStopped is wrapped by what a training returns that saved a checkpoint and ended because it was
@@ -21,28 +23,60 @@ var ErrStopped = errors.New("stopped as asked")
 // last checkpoint is intact.
 var ErrDiverged = errors.New("the training went wrong")
 
-// Finite returns an error that names the step, counted from 1, and the first tensor with a NaN or
-// an infinity when the loss is not finite. Parameters are looked at first: a gradient follows from
-// them.
-func Finite(step int, loss float64, params nn.Params, grads []*autodiff.Value) error {
-	if !math.IsNaN(loss) && !math.IsInf(loss, 0) {
+// Finite returns an error if the loss or the squared norm of all gradients together is NaN or
+// infinite: an update would spoil the parameters, and the next loss would be blamed. It names the
+// step, counted from 1, and the first tensor at fault: among params, whose gradients grads are in
+// order, then among others, which the loss depends on too, then among the gradients.
+func Finite(
+	step int, loss float64, params nn.Params, grads []*autodiff.Value, others ...nn.Named,
+) error {
+	norm := squaredNorm(grads)
+	if finite(loss) && finite(norm) {
 		return nil
 	}
+	bad := fmt.Errorf("train: step %d: %w: the loss is %g", step, ErrDiverged, loss)
 	const next = "try a lower learning rate"
-	for _, p := range params {
+	for _, p := range append(slices.Clone(params), others...) {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("train: step %d: %w: the loss is %g; parameter %s is not finite at element "+
-				"%d: %s", step, ErrDiverged, loss, p.Name, k, next)
+			return fmt.Errorf("%w; parameter %s is not finite at element %d: %s", bad, p.Name, k, next)
 		}
 	}
 	for i, g := range grads {
 		if k := g.Tensor().FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters are finite, the "+
-				"gradient of %s is not: %s", step, ErrDiverged, loss, params[i].Name, next)
+			return fmt.Errorf("%w; all parameters are finite, the gradient of %s is not: %s", bad,
+				params[i].Name, next)
 		}
 	}
-	return fmt.Errorf("train: step %d: %w: the loss is %g; all parameters and gradients are finite: "+
-		"look at the data", step, ErrDiverged, loss)
+	if finite(loss) {
+		return fmt.Errorf("%w; all gradients are finite, but the sum of their squares is %g: %s", bad,
+			norm, next)
+	}
+	return fmt.Errorf("%w; all parameters and gradients are finite: look at the data", bad)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// squaredNorm returns the sum of the squares of all gradients, added up on the device and read back
+// once. A NaN or an infinity anywhere makes it one, and so does what would overflow Adam's second
+// moment.
+func squaredNorm(grads []*autodiff.Value) float64 {
+	if len(grads) == 0 {
+		return 0
+	}
+	b := grads[0].Tensor().Backend()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	total := s.Zeros(grads[0].DType(), 1)
+	for _, g := range grads {
+		inner, x := s.Child(), g.Tensor()
+		x = inner.Reshape(x, x.Size())
+		square, sum := inner.Like(x), inner.New(x.DType(), 1)
+		b.Unary(tensor.Square, tensor.Attr{}, square, x)
+		b.Reduce(tensor.Sum, sum, square, []int{0})
+		b.Binary(tensor.Add, total, total, sum)
+		inner.Close()
+	}
+	return total.Item()
 }
 
 // Explain adds to the error of a training that went wrong what of the run is left; other errors it

@@ -29,7 +29,8 @@ type ClassifierConfig struct {
 	Momentum    float64 `yaml:"momentum"`
 	WeightDecay float64 `yaml:"weight_decay"`
 	Nesterov    bool    `yaml:"nesterov"`
-	// onecycle, cosine, steps (×0.1 at ½ and ¾) or constant
+	// onecycle (linear up for a fifth, linear down to zero), cosine, steps (×0.1 at ½ and ¾) or
+	// constant
 	Schedule   string    `yaml:"schedule"`
 	Milestones []float64 `yaml:"milestones,flow"` // of steps, as fractions of the training
 	Smoothing  float64   `yaml:"label_smoothing"`
@@ -166,8 +167,8 @@ func NewClassifier(b tensor.Backend, c ClassifierConfig) (*Classifier, error) {
 		return nil, err
 	}
 	if set.Val.Len() == 0 {
-		return nil, fmt.Errorf("train: %s has %d training images: expected 10 or more, of which a "+
-			"tenth is held out", c.Dataset, set.Train.Len())
+		return nil, fmt.Errorf("train: %s has %d training images, too few to hold some out: a data set "+
+			"without held-out images of its own needs 10 or more", c.Dataset, set.Train.Len())
 	}
 	size, _, channels := set.Size()
 	m, err := models.New(c.Arch, models.Options{Classes: len(set.Classes()), InputSize: size,
