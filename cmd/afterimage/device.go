@@ -75,7 +75,7 @@ func (e *env) warnOtherKernels(
 	var before environment
 	if warned = json.Unmarshal(was, &before) == nil && before.Kernels != now.Kernels; warned {
 		fmt.Fprintf(e.err, "warning: this %s was computed with %s on %s and goes on with %s on %s: "+
-			"its last digits will differ from an undisturbed %[1]s's; %[6]s has both\n", what,
+			"its last digits will differ from an undisturbed %[1]s's; %[6]s has the record\n", what,
 			before.Kernels, before.CPU, now.Kernels, now.CPU, path)
 	}
 	return warned
