@@ -16,8 +16,8 @@ func uniform(x []float32, name string) {
 	}
 }
 
-// period is after how many numbers random repeats itself: enough that nothing notices, few enough that
-// filling 100 MB takes no time.
+// period is after how many numbers random repeats itself: enough that nothing notices, few enough
+// that filling 100 MB takes no time.
 const period = 1<<16 - 1
 
 // random returns n numbers of the stream called name, in (−1, 1).

@@ -69,7 +69,8 @@ func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trai
 	if set.Val.Len() < 2 {
 		return nil,
 			fmt.Errorf("gan: %s has %d training and %d held-out images: expected 2 or more held-out "+
-				"ones to paint as samples; a data set without any of its own needs 20 images", c.Dataset, set.Train.Len(), set.Val.Len())
+				"ones to paint as samples; a data set without any of its own needs 20 images", c.Dataset,
+				set.Train.Len(), set.Val.Len())
 	}
 	loader, err := data.NewLoader(set.Train,
 		data.LoaderConfig{Batch: c.Batch, Seed: c.Seed, Flip: c.Flip, Range: data.Signed})

@@ -260,7 +260,8 @@ func TestEvaluateSkipsBrokenImages(t *testing.T) {
 	}
 }
 
-// Which images stand does not depend on how they are cut into batches, though some fall in each run.
+// Which images stand does not depend on how they are cut into batches, though some fall in each
+// run.
 func TestEvaluateIgnoresBatches(t *testing.T) {
 	f := setup(t)
 	const n = 50

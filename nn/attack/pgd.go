@@ -96,7 +96,8 @@ func FGSM(s *tensor.Scope, m Model, x, labels *tensor.Tensor, eps, alpha float64
 // with g the gradient of the image's own objective, whatever the batch's size.
 //
 // The random start is stream key at step, I32: of one element, for the batch as a whole, or one for
-// each image, whose start is then the same in any batch. Both may be zero without RandomStart. Panics with *tensor.Error if a field of cfg is out of range or shapes do not fit.
+// each image, whose start is then the same in any batch. Both may be zero without RandomStart.
+// Panics with *tensor.Error if a field of cfg is out of range or shapes do not fit.
 //
 // Source: Madry et al., ICLR 2018; conventions of MadryLab/robustness.
 func PGD(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg Config, key tensor.Key,

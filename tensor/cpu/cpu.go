@@ -36,10 +36,11 @@ func (b *Backend) Name() string { return "cpu" }
 // Threads returns how many threads the kernels use.
 func (b *Backend) Threads() int { return b.pool.Threads() }
 
-// SetWinograd chooses whether 3×3 convolutions of stride 1 may be computed by Winograd's F(4×4,3×3),
-// which takes a quarter of the multiplications and rounds differently: its error stays within 56 units of
-// 2⁻²⁴ of the largest sum of magnitudes (tensor/cpu/conv), where the direct form's bound is element by element.
-// It is on after Open; shapes decide where it pays. Runs that are to be compared bit by bit must agree on it.
+// SetWinograd chooses whether 3×3 convolutions of stride 1 may be computed by Winograd's
+// F(4×4,3×3), which takes a quarter of the multiplications and rounds differently: its error stays
+// within 56 units of 2⁻²⁴ of the largest sum of magnitudes (tensor/cpu/conv), where the direct
+// form's bound is element by element. It is on after Open; shapes decide where it pays. Runs that
+// are to be compared bit by bit must agree on it.
 func (b *Backend) SetWinograd(on bool) { b.winograd = on }
 
 // Pool returns the worker pool, for benchmarks of single kernels.

@@ -1,15 +1,15 @@
 // Package cpu computes on the host's cores: tensor.Backend with vector kernels, direct
 // convolution and a pool of worker threads.
 //
-// The leaves below it know slices only: par (threads), gemm (matrix product), conv (convolution), vec
-// (element-wise, reduction, normalisation and optimizer loops). This package cuts work into tiles,
-// chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
+// The leaves below it know slices only: par (threads), gemm (matrix product), conv (convolution),
+// vec (element-wise, reduction, normalisation and optimizer loops). This package cuts work into
+// tiles, chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
 //
 // Non-goals: graphs, fusion across operations, timing-based choices.
 //
 // Invariants:
-//  1. Tiles and chunks are fixed by shapes; partial sums are added in index order. The same build on
-//     the same instruction set gives the same bytes for any number of threads.
+//  1. Tiles and chunks are fixed by shapes; partial sums are added in index order. The same build
+//     on the same instruction set gives the same bytes for any number of threads.
 //  2. A steady training step takes its memory from size-class free lists, not from the Go heap.
 //  3. Every method agrees with tensor/ref within the bounds of tensor/backendtest.
 //

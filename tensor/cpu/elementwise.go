@@ -125,7 +125,8 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 }
 
 // blocks describes a broadcast of y to dst as y [outer, inner] repeated: dst [outer, reps, inner].
-// Bias rows are outer = 1; the per-sample rows [N 1 1 C] are outer = N; columns [N 1] are inner = 1.
+// Bias rows are outer = 1; the per-sample rows [N 1 1 C] are outer = N; columns [N 1] are
+// inner = 1.
 func blocks(dst, y tensor.Shape) (outer, reps, inner int, ok bool) {
 	pad := len(dst) - len(y)
 	at := func(i int) int {

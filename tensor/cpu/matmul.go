@@ -24,5 +24,6 @@ func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 		gemm.SGEMM(b.pool, p.TransA, p.TransB, m, n, k, 1, host(x), lda, host(y), ldb, 0, host(dst), n)
 		return
 	}
-	gemm.SGEMMBatch(b.pool, p.TransA, p.TransB, batch, m, n, k, 1, host(x), lda, m*k, host(y), ldb, k*n, 0, host(dst), n, m*n)
+	gemm.SGEMMBatch(b.pool, p.TransA, p.TransB, batch, m, n, k, 1, host(x), lda, m*k, host(y), ldb,
+		k*n, 0, host(dst), n, m*n)
 }

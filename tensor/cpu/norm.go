@@ -70,7 +70,9 @@ func (b *Backend) samples(x, coef *tensor.Tensor, f func(n, lo, hi int)) {
 //	dx = rstd·(gamma[n]·g − S1/m − xhat·S2/m)
 //
 // which is a[n]·g + b·(x − mean) + d with a = gamma·rstd, b = −rstd²·S2/m, d = −rstd·S1/m.
-func (b *Backend) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor) {
+func (b *Backend) NormBackward(
+	dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor,
+) {
 	if !f32(dy, x, y, gamma) || x.Size() == 0 {
 		b.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
 		return
@@ -105,7 +107,9 @@ func (b *Backend) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, ga
 }
 
 // normInput is the dx part of NormBackward.
-func (b *Backend) normInput(dx, g, s, out []float32, sums []float64, mu, rs []float32, x, gamma *tensor.Tensor) {
+func (b *Backend) normInput(
+	dx, g, s, out []float32, sums []float64, mu, rs []float32, x, gamma *tensor.Tensor,
+) {
 	c, ga := x.Dim(-1), host(gamma)
 	m, outer := float64(len(s)/c), len(ga)/c
 	scratch := b.pool.Borrow((outer + 2) * c)

@@ -27,7 +27,8 @@ func (b *Backend) SGD(p tensor.SGDParams, params, grads, buf []*tensor.Tensor, l
 		b.Backend.SGD(p, params, grads, buf, lr)
 		return
 	}
-	o := vec.SGDParams{LR: host(lr)[0], Momentum: float32(p.Momentum), WeightDecay: float32(p.WeightDecay), Nesterov: p.Nesterov}
+	o := vec.SGDParams{LR: host(lr)[0], Momentum: float32(p.Momentum),
+		WeightDecay: float32(p.WeightDecay), Nesterov: p.Nesterov}
 	ts := tiles(params)
 	b.pool.Run(len(ts), func(i int) {
 		t := ts[i]
@@ -40,7 +41,9 @@ func (b *Backend) SGD(p tensor.SGDParams, params, grads, buf []*tensor.Tensor, l
 }
 
 // Adam updates parameters in place; see tensor.Backend.
-func (b *Backend) Adam(p tensor.AdamParams, params, grads, m, v []*tensor.Tensor, lr, step *tensor.Tensor) {
+func (b *Backend) Adam(
+	p tensor.AdamParams, params, grads, m, v []*tensor.Tensor, lr, step *tensor.Tensor,
+) {
 	if !f32(params...) {
 		b.Backend.Adam(p, params, grads, m, v, lr, step)
 		return

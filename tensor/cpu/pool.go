@@ -86,14 +86,15 @@ func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 			img := s[n*h*w*c : (n+1)*h*w*c]
 			for j := range ow {
 				o := (r*ow + j) * c
-				maxWindow(d[o:o+c], at[o:o+c], img, h, w, c, i*p.StrideH-p.PadTop, j*p.StrideW-p.PadLeft, p.KH, p.KW)
+				maxWindow(d[o:o+c], at[o:o+c], img, h, w, c, i*p.StrideH-p.PadTop, j*p.StrideW-p.PadLeft, p.KH,
+					p.KW)
 			}
 		}
 	})
 }
 
-// maxWindow finds, for each channel, the maximum of the kh×kw window whose corner is (top, left). The
-// first pixel begins the comparison, so that a window of −Inf has a winner too.
+// maxWindow finds, for each channel, the maximum of the kh×kw window whose corner is (top, left).
+// The first pixel begins the comparison, so that a window of −Inf has a winner too.
 func maxWindow(y []float32, at []int32, x []float32, h, w, c, top, left, kh, kw int) {
 	u0, u1 := max(top, 0), min(top+kh, h)
 	v0, v1 := max(left, 0), min(left+kw, w)

@@ -30,7 +30,8 @@ func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) 
 			}
 		})
 	default:
-		parts := b.columns(outer, red, inner, 1, func(acc []float64, lo, hi int) { vec.ColSum(acc, s[lo:hi]) })
+		parts := b.columns(outer, red, inner, 1,
+			func(acc []float64, lo, hi int) { vec.ColSum(acc, s[lo:hi]) })
 		for i, v := range parts.sums {
 			y[i] = float32(scale * v)
 		}
@@ -93,7 +94,9 @@ func (p partials) done() { p.b.giveBack(p.sums) }
 // outer index, to an accumulator of width·inner numbers. Rows are cut into chunks fixed by the
 // shape, each summed on its own, and chunks are added in order: the same bits for any
 // number of threads.
-func (b *Backend) columns(outer, rows, inner, width int, f func(acc []float64, lo, hi int)) partials {
+func (b *Backend) columns(
+	outer, rows, inner, width int, f func(acc []float64, lo, hi int),
+) partials {
 	const maxChunks = 64 // bounds the scratch; 64 tiles keep any number of cores of one socket busy
 	w := width * inner
 	grain := max(1, chunk/inner, (rows+maxChunks-1)/maxChunks)

@@ -10,7 +10,8 @@
 //
 // Invariants:
 //   - the result of an image does not depend on the batch it is in, but for rounding on a backend
-//     that chooses kernels by shape (below 1e-6 was seen), and Distance(a, b) equals Distance(b, a);
+//     that chooses kernels by shape (below 1e-6 was seen), and
+//     Distance(a, b) equals Distance(b, a);
 //   - images carry their range (metrics.Images), which is converted here: a wrong range cannot be
 //     passed silently;
 //   - the gradient is finite everywhere: where all channels of a pixel are 0 it is 0.
