@@ -101,7 +101,7 @@ type trainClassifierCmd struct {
 	Momentum    float64 `help:"Momentum of SGD." default:"0.9"`
 	WeightDecay float64 `help:"L2 weight decay." default:"0.0005"`
 	Nesterov    bool    `help:"Nesterov's momentum."`
-	Schedule    string  `help:"Learning rate: onecycle, cosine, steps or constant." default:"onecycle"`
+	Schedule    string  `help:"Learning rate: onecycle (linear up for a fifth, linear down to zero), cosine, steps or constant." default:"onecycle"`
 	Smoothing   float64 `help:"Label smoothing: mass spread over all classes." default:"0"`
 	NoAugment   bool    `help:"No flips and crops. Scenes are never augmented: they are drawn, already varied."`
 	Adversary   string  `help:"Train on adversarial images: none, linf or l2." default:"none" placeholder:"NORM"`
