@@ -33,7 +33,11 @@ func Cosine(lr, floor float64, total int) Schedule {
 }
 
 // Triangular rises from 0 at step 0 to peak at step top and falls to 0 at step total, both
-// linearly: the one-cycle schedule of fast adversarial training.
+// linearly: the one-cycle schedule of fast adversarial training, and what a classifier's
+// configuration calls onecycle.
+//
+// Source: Smith, "Cyclical learning rates for training neural networks", 2017; Wong et al., "Fast
+// is better than free", ICLR 2020.
 func Triangular(peak float64, top, total int) Schedule {
 	return func(step int) float64 {
 		switch {
