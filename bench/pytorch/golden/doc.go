@@ -2,7 +2,7 @@
 //
 // A golden file is a safetensors file in a package's testdata that bench/pytorch/goldens.py wrote;
 // its metadata says with which version of PyTorch and which seed. It holds cases: inputs, value,
-// gradient, and the gradient of a random product with the gradient. Run repeats each on the
+// gradient, and the gradient of a random product with the gradient. Each repeats them on the
 // reference backend in double and on the CPU backend in single precision, and logs the largest
 // error of a file, which "go test -v -run Golden ./..." prints for all of them.
 //
