@@ -3,8 +3,8 @@
 // one adversarially robust, each with the inverter of its logits.
 //
 // Every folder below weights holds inverter.safetensors and classifier.safetensors, F16, at most 2
-// MB each, made by this program. An inverter's configuration is in its file's metadata; the commands
-// that repeat all four trainings are in weights/README.md.
+// MB each, made by this program. An inverter's configuration is in its file's metadata; the
+// commands that repeat all four trainings are in weights/README.md.
 //
 // Non-goals: weights of others, networks that need their own download.
 //

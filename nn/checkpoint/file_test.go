@@ -150,8 +150,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestDecodeHeaderLikePickle reads safetensors whose header's length begins with the byte that begins
-// a pickle: of files whose headers grow by 8 bytes, one in 32.
+// TestDecodeHeaderLikePickle reads safetensors whose header's length begins with the byte that
+// begins a pickle: of files whose headers grow by 8 bytes, one in 32.
 func TestDecodeHeaderLikePickle(t *testing.T) {
 	met := false
 	for pad := range 64 {
