@@ -28,7 +28,8 @@ func (r *Run) Curve(name string, got []float64) {
 	r.T.Helper()
 	exact, single := r.Floats(name+"/double"), r.Floats(name+"/single")
 	perturbed := r.Floats(name + "/perturbed")
-	if len(got) != len(exact) || len(single) != len(exact) || len(perturbed)%len(exact) != 0 || len(perturbed) == 0 {
+	if len(got) != len(exact) || len(single) != len(exact) || len(perturbed)%len(exact) != 0 ||
+		len(perturbed) == 0 {
 		r.T.Fatalf("%s: %d losses, torch has %d and %d perturbed ones", name, len(got), len(exact),
 			len(perturbed))
 	}
