@@ -26,8 +26,8 @@ type lpipsFlags struct {
 	Net     string `name:"lpips-net" help:"Backbone of LPIPS: ${enum}." enum:"squeeze,alex,vgg" default:"squeeze"`
 }
 
-// metric reads the weights into s. If the flag names no folder, elsewhere is searched, and not finding
-// the weights there is no error: the metric is nil then.
+// metric reads the weights into s. If the flag names no folder, elsewhere is searched, and not
+// finding the weights there is no error: the metric is nil then.
 func (f lpipsFlags) metric(s *tensor.Scope, elsewhere string) (*lpips.Metric, error) {
 	net, dir := lpips.Net(f.Net), f.Weights
 	if dir == "" {

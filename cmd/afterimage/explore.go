@@ -154,7 +154,8 @@ func printEvaluation(e *env, ev *explore.Evaluation) {
 		fmt.Fprintf(e.out, "against the label control: %v\n", d)
 	}
 	if len(ev.Factors) > 0 {
-		fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s\n", "R² of known factors", "painted", "true image", "label control")
+		fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s\n", "R² of known factors", "painted", "true image",
+			"label control")
 	}
 	for _, f := range ev.Factors {
 		label := ""

@@ -18,8 +18,8 @@ type reportCmd struct {
 
 // Help shows an example under the flags.
 func (reportCmd) Help() string {
-	return `Writes report.html into a run directory: its curves, its last pictures, its settings. Trainings
-write it at their end; this makes it of a run that is still under way, or was stopped.
+	return `Writes report.html into a run directory: its curves, its last pictures, its settings.
+Trainings write it at their end; this makes it of a run that is still under way, or was stopped.
 
 Example:
   afterimage report runs/inverter`
@@ -47,13 +47,18 @@ func runPage(dir string) (string, error) {
 	}
 	facts := settings(string(config))
 	page := &report.Report{Kicker: "afterimage · run", Title: runTitle(facts),
-		Lede: fmt.Sprintf("A training of this program: %d lines of its log, its last pictures, its settings. "+
-			"Validation is on images held out of the training files; the test set was not read.", len(lines))}
-	curves := report.Section{Heading: "Curves", Prose: "A classifier's loss is a running mean over about fifty steps; hinge losses are those of one step."}
+		Lede: fmt.Sprintf("A training of this program: %d lines of its log, its last pictures, its "+
+			"settings. "+
+			"Validation is on images held out of the training files; the test set was not read.",
+			len(lines))}
+	curves := report.Section{Heading: "Curves",
+		Prose: "A classifier's loss is a running mean over about fifty steps; hinge losses are those " +
+			"of one step."}
 	for _, p := range []struct {
 		title string
 		keys  []string
-	}{{"Loss", []string{"loss", "val_loss"}}, {"Accuracy on held-out images", []string{"val_accuracy"}},
+	}{{"Loss", []string{"loss", "val_loss"}},
+		{"Accuracy on held-out images", []string{"val_accuracy"}},
 		{"Hinge losses", []string{"d_loss", "g_loss"}}, {"Scores", []string{"d_real", "d_fake"}},
 		{"Spread of the samples, of the real images'", []string{"spread"}}} {
 		if plot, ok := runPlot(p.title, p.keys, lines); ok {
@@ -64,8 +69,10 @@ func runPage(dir string) (string, error) {
 		page.Sections = append(page.Sections, curves)
 	}
 	if fig, ok := lastSamples(dir); ok {
-		page.Sections = append(page.Sections, report.Section{Heading: "Pictures", Figures: []report.Figure{fig},
-			Prose: "The first held-out images and what was painted from the classifier's answer to each, noise fixed."})
+		page.Sections = append(page.Sections,
+			report.Section{Heading: "Pictures", Figures: []report.Figure{fig},
+				Prose: "The first held-out images and what was painted from the classifier's answer to each, " +
+					"noise fixed."})
 	}
 	page.Sections = append(page.Sections, report.Section{Heading: "Settings", Facts: facts,
 		Commands: []string{"afterimage report RUN"}})
@@ -83,8 +90,8 @@ func settings(config string) (facts []report.Fact) {
 	return facts
 }
 
-// runTitle says what a run trained. It does not depend on where the run lies, so that a run repeated
-// elsewhere ends with the same page.
+// runTitle says what a run trained. It does not depend on where the run lies, so that a run
+// repeated elsewhere ends with the same page.
 func runTitle(facts []report.Fact) string {
 	value := map[string]string{}
 	for _, f := range facts {

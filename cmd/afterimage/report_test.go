@@ -21,7 +21,8 @@ func TestRunPage(t *testing.T) {
 		t.Error("a folder without a log was taken for a run")
 	}
 	write(train.ConfigFile, "arch: resnet8\nlr: 0.1\n")
-	write(train.MetricsFile, `{"loss":2.3,"step":50}`+"\n"+`{"loss":1.1,"step":100,"val_accuracy":0.7}`+"\n")
+	write(train.MetricsFile,
+		`{"loss":2.3,"step":50}`+"\n"+`{"loss":1.1,"step":100,"val_accuracy":0.7}`+"\n")
 	path, err := runPage(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -14,9 +14,9 @@ import (
 // A FactorScore says how well a factor of the scene can be read off the pictures by one fixed
 // regressor. Parts of one factor (sine and cosine, x and y) count together.
 //
-// R² asks whether the reading is right: 1 is exact, 0 as good as the factor's mean; a generator that
-// paints a factor at random, as it should if it does not know it, gets about −1. The correlation
-// asks whether the reading tells anything: its square is 0 for such a generator.
+// R² asks whether the reading is right: 1 is exact, 0 as good as the factor's mean; a generator
+// that paints a factor at random, as it should if it does not know it, gets about −1. The
+// correlation asks whether the reading tells anything: its square is 0 for such a generator.
 type FactorScore struct {
 	Name      string            `json:"name"`
 	Real      metrics.Estimate  `json:"real"`                 // R² on the true images: the ceiling
@@ -137,8 +137,8 @@ func pooledR2(pred, y *mat.Dense, columns []int, key tensor.Key) metrics.Estimat
 }
 
 // squaredCorrelation returns (Σ cov)²/(Σ var·Σ var) of pred and y over the given columns, with its
-// interval: the share of the factor's variance that one linear rescaling of the readings explains. It
-// is 0 where either does not vary or the covariance is negative.
+// interval: the share of the factor's variance that one linear rescaling of the readings explains.
+// It is 0 where either does not vary or the covariance is negative.
 func squaredCorrelation(pred, y *mat.Dense, columns []int, key tensor.Key) metrics.Estimate {
 	n, _ := y.Dims()
 	return metrics.Bootstrap(n, func(idx []int) float64 {

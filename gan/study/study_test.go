@@ -29,7 +29,8 @@ test_images: 24
 sheet: 4
 classifiers:
   - {name: standard, arch: resnet8, epochs: 1, batch: 16, lr: 0.05}
-  - {name: robust, arch: resnet8, epochs: 1, batch: 16, lr: 0.05, attack: {norm: linf, eps: 0.03, step_size: 0.03, steps: 1}}
+  - {name: robust, arch: resnet8, epochs: 1, batch: 16, lr: 0.05,
+     attack: {norm: linf, eps: 0.03, step_size: 0.03, steps: 1}}
 inverters:
   - {classifier: robust, condition: label, ch: 2, steps: 2, batch: 8, sample_every: 2}
   - {classifier: standard, condition: logits, ch: 2, steps: 3, batch: 8, sample_every: 3}
@@ -37,7 +38,8 @@ inverters:
 compare: [robust-logits, standard-logits]
 accuracy: {images: 6, eps: 8, step_size: 2, steps: 2}
 evaluate: {images: 12, draws: 2, train_images: 30}
-explore: {experiments: [probe, noise, misclassified, shift], images: 10, train_images: 30, draws: 2, pictures: 3}
+explore: {experiments: [probe, noise, misclassified, shift], images: 10, train_images: 30,
+  draws: 2, pictures: 3}
 `
 
 func parse(t *testing.T, text string) *Spec {

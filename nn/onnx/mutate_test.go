@@ -91,8 +91,8 @@ func damage(r *tensor.RNG, g *graphProto) {
 	}
 }
 
-// damagedInputs returns random inputs, often of other extents and ranks than the graph declares, and
-// makes the graph accept them.
+// damagedInputs returns random inputs, often of other extents and ranks than the graph declares,
+// and makes the graph accept them.
 func damagedInputs(r *tensor.RNG, g *graphProto) map[string]*Value {
 	in := map[string]*Value{}
 	for i := range g.inputs {

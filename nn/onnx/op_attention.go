@@ -16,8 +16,9 @@ const (
 )
 
 // attention is softmax(q·kᵀ·scale + bias)·v for [B H L D], or [B L H·D] with the numbers of heads
-// as attributes. Fewer key heads than query heads are shared by groups of them. Results: y, the keys
-// and values with what came before them, and the scores at the stage qk_matmul_output_mode names.
+// as attributes. Fewer key heads than query heads are shared by groups of them. Results: y, the
+// keys and values with what came before them, and the scores at the stage qk_matmul_output_mode
+// names.
 func attention(c *call) []*Value {
 	flat := len(c.arg(0).shape) == 3
 	q := c.heads(c.arg(0), "q_num_heads")

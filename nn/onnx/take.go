@@ -11,8 +11,8 @@ import (
 const outside = -1
 
 // take builds a tensor of the given shape whose element i is element idx[i] of v, counted
-// row-major, or fill where idx[i] is outside. Every operator that moves elements is this one with another idx;
-// it is linear, and its adjoint (autodiff.ScatterAdd) is exact.
+// row-major, or fill where idx[i] is outside. Every operator that moves elements is this one with
+// another idx; it is linear, and its adjoint (autodiff.ScatterAdd) is exact.
 func (c *call) take(v *Value, idx []int, shape tensor.Shape, fill float64) *Value {
 	if len(idx) > 0 && slices.Max(idx) >= v.shape.Size() {
 		c.fail("an index lies outside %v", v.shape)

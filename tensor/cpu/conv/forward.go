@@ -104,7 +104,8 @@ func (s Shape) inputGradDirect(v micro.Variant, p *par.Pool, dx, dy, w []float32
 	run(passes)
 }
 
-// inputGradPhase is the pass over the pixels of dx whose padded position is (i, j) modulo the strides.
+// inputGradPhase is the pass over the pixels of dx whose padded position is (i, j) modulo the
+// strides.
 func (s Shape) inputGradPhase(v micro.Variant, p *par.Pool, dx, dy, w []float32,
 	i, j int) *pass {
 	outH, outW := s.OutH(), s.OutW()

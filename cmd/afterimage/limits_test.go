@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// The limits of a page that can be read without scrolling sideways or losing the thread. They count
+// characters (a tab is one) and lines; generated files are exempt.
+const (
+	maxColumns   = 100
+	maxFileLines = 800
+	maxFuncLines = 60
+)
+
+// TestLimits fails on a line that is too wide, a file that is too long and a function that does
+// not fit a screen. A line with a struct tag may be wide, since Go cannot break it; tables of cases
+// make test functions long, so only their files count.
+func TestLimits(t *testing.T) {
+	goFiles(t, func(path string, text []byte) {
+		if generated(text) {
+			return
+		}
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		if len(lines) > maxFileLines {
+			t.Errorf("%s has %d lines, more than %d", path, len(lines), maxFileLines)
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, path, text, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tagged := map[int]bool{}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Field:
+				if n.Tag != nil {
+					tagged[fset.Position(n.Tag.Pos()).Line] = true
+				}
+			case *ast.FuncDecl:
+				from, to := fset.Position(n.Pos()).Line, fset.Position(n.End()).Line
+				if k := to - from + 1; k > maxFuncLines && !strings.HasSuffix(path, "_test.go") {
+					t.Errorf("%s:%d: %s has %d lines, more than %d", path, from, n.Name.Name, k,
+						maxFuncLines)
+				}
+			}
+			return true
+		})
+		for i, line := range lines {
+			if n := utf8.RuneCountInString(line); n > maxColumns && !tagged[i+1] {
+				t.Errorf("%s:%d has %d characters, more than %d", path, i+1, n, maxColumns)
+			}
+		}
+	})
+}
+
+// generated reports whether a file says in its first lines that no person wrote it.
+func generated(text []byte) bool {
+	head, _, _ := bytes.Cut(text, []byte("\npackage "))
+	return bytes.Contains(head, []byte("// Code generated "))
+}
