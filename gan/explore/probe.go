@@ -12,8 +12,8 @@ import (
 
 const probeText = "A small regression from a code to the 8×8 block means of the image, fitted on " +
 	"training images in closed form: what a small regressor already recovers from the label, " +
-	"from the logits, from the features they are computed from. **It takes seconds and is a lower bound: a " +
-	"generator may reach more.** R² is the share of the held-out images' " +
+	"from the logits, from the features they are computed from. **It takes seconds and is a " +
+	"lower bound: a generator may reach more.** R² is the share of the held-out images' " +
 	"variance explained; retrieval is among the other test images of the predicted class."
 
 // probe regresses the 8×8 means from the label, the logits and the features.
