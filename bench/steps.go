@@ -55,6 +55,7 @@ func steps() []work {
 // step measures one work.
 func (m *meter) step(w work) error {
 	b := cpu.Open(m.b.Threads())
+	b.SetWinograd(m.b.Winograd())
 	defer b.Close()
 	run, flops, done, err := w.open(b)
 	if err != nil {

@@ -43,6 +43,9 @@ func (b *Backend) Threads() int { return b.pool.Threads() }
 // are to be compared bit by bit must agree on it.
 func (b *Backend) SetWinograd(on bool) { b.winograd = on }
 
+// Winograd reports what SetWinograd chose.
+func (b *Backend) Winograd() bool { return b.winograd }
+
 // Pool returns the worker pool, for benchmarks of single kernels.
 func (b *Backend) Pool() *par.Pool { return b.pool }
 
