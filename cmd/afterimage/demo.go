@@ -120,8 +120,8 @@ func (c *demoCmd) command(line string, e *env) string {
 	return line + e.arithmetic()
 }
 
-// shippedBudget is a round number of seconds above the 3.8 that the first page took on two idle cores
-// (bench/results).
+// shippedBudget is a round number of seconds above the 3.8 that the first page took on two idle
+// cores (bench/results).
 const shippedBudget = 10
 
 // shippedPage writes the page of the shipped weights.
