@@ -30,7 +30,9 @@ func (studyCmd) Help() string {
 		"  afterimage study --preset scenes-quick\n" +
 		"  afterimage study --preset cifar10-hours --data ~/data --out runs/hours\n" +
 		"  afterimage study --preset imagenet128 --describe\n\n" +
-		"A study that was stopped goes on where it was when the same command is given again."
+		"A study that was stopped goes on where it was when the same command is given again.\n" +
+		"Given a second time while the first runs, it shares the work: with --threads 1 each,\n" +
+		"two small trainings side by side take less time than one after the other."
 }
 
 // Run makes or describes a study.
@@ -156,7 +158,8 @@ func (e *env) study(
 			}
 			bar.step(p)
 		},
-		Stopped: stopped, CPUSeconds: cpuSeconds})
+		Stopped: stopped, CPUSeconds: cpuSeconds, PeakMemory: peakMemory,
+		Waiting: func() { fmt.Fprintln(e.err, "waiting for another process of this study") }})
 	if bar != nil {
 		bar.close()
 	}

@@ -10,7 +10,10 @@
 //	inverter-CLASSIFIER-CONDITION/  a run of gan, and evaluation-CLASSIFIER-CONDITION.json
 //	explore/EXPERIMENT-SUBJECT.json with its pictures
 //	stages.json                     what each stage cost
+//	.stages/STAGE/                  held by the process that runs the stage
 //	study.json, report.html, sheet.png   made anew at the end
+//
+// Processes that are started with the same study in the same directory share its stages.
 //
 // Non-goals: methods and measures (gan, gan/explore), the look of the page (gan/report), the
 // command line.

@@ -93,11 +93,15 @@ func (r *Result) Summary() string {
 	return b.String() + "(" + Caveat + ")\n"
 }
 
-// finish reads what the stages left, compares, and writes study.json and the page.
-func (r *runner) finish() (*Result, error) {
+// collect reads what the stages left.
+func (r *runner) collect() (*Result, error) {
 	s := r.spec
+	costs, err := r.costs()
+	if err != nil {
+		return nil, err
+	}
 	res := &Result{Study: s.Name, Title: s.Title, Dataset: s.Dataset, Seed: s.seed(),
-		Caveat: Caveat, Stages: r.costs}
+		Caveat: Caveat, Stages: costs}
 	for _, c := range s.Classifiers {
 		var a Accuracy
 		if err := explore.ReadJSON(r.path("accuracy-"+c.Name+".json"), &a); err != nil {
@@ -128,7 +132,16 @@ func (r *runner) finish() (*Result, error) {
 			res.Experiments = append(res.Experiments, x)
 		}
 	}
-	res.compare(s.Compare)
+	return res, nil
+}
+
+// finish reads what the stages left, compares, and writes study.json and the page.
+func (r *runner) finish() (*Result, error) {
+	res, err := r.collect()
+	if err != nil {
+		return nil, err
+	}
+	res.compare(r.spec.Compare)
 	lead, err := r.lead()
 	if err != nil {
 		return nil, err
@@ -141,8 +154,8 @@ func (r *runner) finish() (*Result, error) {
 	if p.curves, err = r.curves(); err != nil {
 		return nil, err
 	}
-	p.robustTraining(s)
-	if err := p.trainingSteps(s); err != nil {
+	p.robustTraining(r.spec)
+	if err := p.trainingSteps(r.spec); err != nil {
 		return nil, err
 	}
 	if err := p.report().WriteFile(r.path(ReportFile)); err != nil {

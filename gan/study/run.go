@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"afterimage/gan"
 	"afterimage/gan/explore"
@@ -37,6 +36,9 @@ type Options struct {
 	Stopped func() bool
 	// of this process, for the cost of stages; may be nil
 	CPUSeconds func() float64
+	// largest resident memory of this process, in bytes, since it was last asked; may be nil
+	PeakMemory func() int64
+	Waiting    func() // told when all that is left is in other processes' hands; may be nil
 }
 
 // A Stage is one step of a study.
@@ -47,10 +49,12 @@ type Stage struct {
 	Budget     float64 `json:"budget_seconds"`        // expected, on two cores
 	Seconds    float64 `json:"seconds"`               // spent, all sittings together
 	CPUSeconds float64 `json:"cpu_seconds,omitempty"` // likewise
+	PeakBytes  int64   `json:"peak_bytes,omitempty"`  // resident in the process that ran it
 	Done       bool    `json:"-"`                     // before this run
 
-	run  func() error
-	file string // whose presence says that the stage is done
+	run   func() error
+	needs []string // files of other stages that it reads
+	file  string   // whose presence says that the stage is done
 }
 
 // Files of a study directory.
@@ -69,7 +73,6 @@ type runner struct {
 	o       Options
 	backend tensor.Backend
 	set     *data.Set
-	costs   []Stage // of stages.json
 }
 
 // Run makes a study in o.Dir, from where an earlier run stopped if there was one, and returns what
@@ -92,19 +95,8 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	if err := r.former(); err != nil {
 		return nil, fmt.Errorf("study: %w", err)
 	}
-	for _, st := range r.stages() {
-		if o.Note != nil {
-			o.Note(st)
-		}
-		if st.Done {
-			continue
-		}
-		if o.Stopped != nil && o.Stopped() {
-			return nil, train.ErrStopped
-		}
-		if err := r.timed(st); err != nil {
-			return nil, fmt.Errorf("study: %s: %w", st.Name, err)
-		}
+	if err := r.work(r.stages()); err != nil {
+		return nil, err
 	}
 	return r.finish()
 }
@@ -129,54 +121,11 @@ func (r *runner) claim() error {
 			"%s; give another directory, or --preset %s to go on with it", r.o.Dir, SpecFile,
 			r.spec.Name, r.path(SpecFile))
 	}
-	if _, err := os.Stat(r.path(StagesFile)); err == nil {
-		return explore.ReadJSON(r.path(StagesFile), &r.costs)
-	}
 	return nil
 }
 
 func (r *runner) path(elem ...string) string {
 	return filepath.Join(append([]string{r.o.Dir}, elem...)...)
-}
-
-// stages lists what there is to do, in order.
-func (r *runner) stages() []Stage {
-	var out []Stage
-	add := func(name string, budget float64, file string, run func() error) {
-		out = append(out, Stage{Name: name, Budget: budget, file: r.path(file), run: run})
-	}
-	s := r.spec
-	for _, c := range s.Classifiers {
-		if c.Weights == "" {
-			add("classifier-"+c.Name, c.Budget, filepath.Join("classifier-"+c.Name,
-				train.CheckpointDir, train.FinalFile), func() error { return r.trainClassifier(c) })
-		}
-		add("accuracy-"+c.Name, s.Accuracy.Budget, "accuracy-"+c.Name+".json",
-			func() error { return r.accuracy(c) })
-	}
-	for _, i := range s.Inverters {
-		dir := "inverter-" + i.Name()
-		add(dir, i.Budget, filepath.Join(dir, train.CheckpointDir, gan.FinalInverter),
-			func() error { return r.trainInverter(i) })
-	}
-	for _, i := range s.Inverters {
-		add("evaluation-"+i.Name(), s.Evaluate.Budget, "evaluation-"+i.Name()+".json",
-			func() error { return r.evaluate(i) })
-	}
-	for _, sub := range s.subjects() {
-		for _, e := range s.Explore.Experiments {
-			if name, ok := sub.takes(e); ok {
-				budget := s.Explore.Budget / float64(len(s.Explore.Experiments))
-				add("explore-"+e+"-"+name, budget, filepath.Join(ExploreDir, e+"-"+name+".json"),
-					func() error { return r.explore(e, name, sub) })
-			}
-		}
-	}
-	for k := range out {
-		_, err := os.Stat(out[k].file)
-		out[k].Done, out[k].Number, out[k].Of = err == nil, k+1, len(out)
-	}
-	return out
 }
 
 // A subject is an inverter that experiments are made with.
@@ -207,29 +156,6 @@ func (s subject) takes(experiment string) (name string, ok bool) {
 		return s.Name(), s.Condition == gan.Logits
 	}
 	return s.Name(), true
-}
-
-// timed runs a stage and adds what it cost to stages.json, also when it was stopped half way.
-func (r *runner) timed(st Stage) error {
-	start, cpu := time.Now(), r.cpu()
-	err := st.run()
-	k := 0
-	for k < len(r.costs) && r.costs[k].Name != st.Name {
-		k++
-	}
-	if k == len(r.costs) {
-		r.costs = append(r.costs, st)
-	}
-	r.costs[k].Seconds += time.Since(start).Seconds()
-	r.costs[k].CPUSeconds += r.cpu() - cpu
-	return errors.Join(err, explore.WriteJSON(r.path(StagesFile), r.costs))
-}
-
-func (r *runner) cpu() float64 {
-	if r.o.CPUSeconds == nil {
-		return 0
-	}
-	return r.o.CPUSeconds()
 }
 
 func (r *runner) observe(stage string) func(train.Progress) {
@@ -286,11 +212,7 @@ func (r *runner) trainInverter(i InverterSpec) error {
 // classifier loads the classifier called name into s.
 func (r *runner) classifier(s *tensor.Scope, name string) (*models.Classifier, error) {
 	c := r.spec.find(name)
-	path := r.path("classifier-"+name, train.CheckpointDir, train.FinalFile)
-	if c.Weights != "" {
-		path = filepath.Join(r.o.Data, c.Weights)
-	}
-	f, err := checkpoint.Open(path)
+	f, err := checkpoint.Open(r.network(name))
 	if err != nil {
 		return nil, err
 	}

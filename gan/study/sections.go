@@ -216,18 +216,25 @@ func (p *page) repeat() report.Section {
 		return s
 	}
 	t := report.Table{Title: "What it cost", Columns: []string{"Expected on two cores", "Spent",
-		"CPU time"}}
-	wall, cpu, expected := 0.0, 0.0, 0.0
+		"CPU time", "Peak memory"}}
+	wall, cpu, expected, peak := 0.0, 0.0, 0.0, int64(0)
 	seconds := func(v float64) report.Cell {
 		return report.Text((time.Duration(v*10) * time.Second / 10).Round(time.Second).String())
 	}
+	memory := func(bytes int64) report.Cell {
+		if bytes == 0 {
+			return report.Text("not measured")
+		}
+		return report.Text(fmt.Sprintf("%d MB", bytes/1e6))
+	}
 	for _, st := range p.Stages {
 		t.Rows = append(t.Rows, report.Row{Name: st.Name, Cells: []report.Cell{seconds(st.Budget),
-			seconds(st.Seconds), seconds(st.CPUSeconds)}})
+			seconds(st.Seconds), seconds(st.CPUSeconds), memory(st.PeakBytes)}})
 		wall, cpu, expected = wall+st.Seconds, cpu+st.CPUSeconds, expected+st.Budget
+		peak = max(peak, st.PeakBytes)
 	}
 	t.Rows = append(t.Rows, report.Row{Name: "together", Cells: []report.Cell{seconds(expected),
-		seconds(wall), seconds(cpu)}})
+		seconds(wall), seconds(cpu), memory(peak)}})
 	s.Tables = append(s.Tables, t)
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"afterimage/gan/explore"
@@ -102,6 +103,50 @@ func TestStudyIsResumable(t *testing.T) {
 	if _, err := Run(b, other, Options{Dir: whole}); err == nil || !strings.Contains(err.Error(),
 		"other settings") {
 		t.Errorf("another study in the same directory: %v", err)
+	}
+}
+
+// Runs of one study at the same time share its stages: each is run once, and the numbers are those
+// of a single run.
+func TestStudyIsShared(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains four networks: a few seconds")
+	}
+	s := parse(t, small)
+	alone, shared := t.TempDir(), t.TempDir()
+	var mu sync.Mutex
+	times := map[string]int{}
+	run := func(dir string) error {
+		b := cpu.Open(1)
+		defer b.Close()
+		_, err := Run(b, s, Options{Dir: dir, Note: func(st Stage) {
+			mu.Lock()
+			defer mu.Unlock()
+			if dir == shared && !st.Done {
+				times[st.Name]++
+			}
+		}})
+		return err
+	}
+	errs := make(chan error)
+	for _, dir := range []string{alone, shared, shared, shared} {
+		go func() { errs <- run(dir) }()
+	}
+	for range 4 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if len(times) != 5 {
+		t.Errorf("stages that were run: %v", times)
+	}
+	for name, n := range times {
+		if n != 1 {
+			t.Errorf("stage %s was run %d times", name, n)
+		}
+	}
+	if a, b := numbers(t, alone), numbers(t, shared); a != b {
+		t.Errorf("a shared study differs:\n%s\n%s", a, b)
 	}
 }
 

@@ -10,14 +10,15 @@ import (
 	"syscall"
 )
 
-// lock makes this process the only one that writes to dir, until the result is closed or the
-// process ends, however it ends: two writers would mix their logs and delete each other's
-// checkpoints.
+// Lock makes this process the only one that holds dir, until the result is closed or the process
+// ends, however it ends. A run is held by its writer: two would mix their logs and delete each
+// other's checkpoints. It returns an error that wraps ErrInUse where another process, or another
+// Lock of this one, holds dir.
 //
 // The lock is flock on the directory itself: it needs no file that kill -9 could leave behind, and
 // holds between containers that share the directory. File systems that cannot lock a directory
 // (NFS among them) train without a lock.
-func lock(dir string) (io.Closer, error) {
+func Lock(dir string) (io.Closer, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
@@ -28,7 +29,7 @@ func lock(dir string) (io.Closer, error) {
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		d.Close()
-		return nil, fmt.Errorf("train: %s is in use by another process: wait for it or stop it", dir)
+		return nil, fmt.Errorf("train: %s is %w: wait for it or stop it", dir, ErrInUse)
 	}
 	return d, nil
 }

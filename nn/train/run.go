@@ -34,6 +34,9 @@ const (
 	ReportFile      = "report.html"
 )
 
+// ErrInUse says that another process writes to a run's directory.
+var ErrInUse = errors.New("in use by another process")
+
 // A Run is a run directory open for writing.
 type Run struct {
 	Dir     string
@@ -200,7 +203,7 @@ func damagedConfig(dir string, err error) error {
 
 // open locks dir, clears away what a killed process left half written, and opens the log.
 func open(dir string) (*Run, error) {
-	l, err := lock(dir)
+	l, err := Lock(dir)
 	if err != nil {
 		return nil, err
 	}
