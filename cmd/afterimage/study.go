@@ -20,6 +20,7 @@ type studyCmd struct {
 	Data     string `help:"Folder that holds data sets." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
 	Out      string `help:"Folder of the study; an unfinished study there is gone on with (default runs/study-NAME)." default:"" placeholder:"DIR"`
 	Describe bool   `help:"State parameters, work and memory of every part, and train nothing."`
+	Rehearse bool   `help:"Run a few steps of every training in a folder of its own; print the memory and the time that the study would take here."`
 	List     bool   `help:"List the presets."`
 	JSON     bool   `help:"Print the description or the result as JSON." name:"json"`
 }
@@ -29,6 +30,7 @@ func (studyCmd) Help() string {
 	return "Presets: " + strings.Join(study.Presets(), ", ") + "\n\nExamples:\n" +
 		"  afterimage study --preset scenes-quick\n" +
 		"  afterimage study --preset cifar10-hours --data ~/data --out runs/hours\n" +
+		"  afterimage study --preset cifar10 --data ~/data --rehearse\n" +
 		"  afterimage study --preset imagenet128 --describe\n\n" +
 		"A study that was stopped goes on where it was when the same command is given again.\n" +
 		"Given a second time while the first runs, it shares the work: with --threads 1 each,\n" +
@@ -71,6 +73,9 @@ func (c *studyCmd) Run(e *env) error {
 		return err
 	}
 	defer b.Close()
+	if c.Rehearse {
+		return c.rehearse(e, b, s)
+	}
 	res, err := e.study(b, s, dir, c.Data, c.command(e))
 	if err != nil {
 		return err

@@ -229,6 +229,9 @@ func plainName(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
+// defaultBatch is the images of a classifier's step where the spec does not say.
+const defaultBatch = 128
+
 // Classifier returns the training of a classifier of this study, on the data in folder.
 func (s *Spec) Classifier(c ClassifierSpec, folder string) train.ClassifierConfig {
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: s.Dataset,
@@ -241,7 +244,7 @@ func (s *Spec) Classifier(c ClassifierSpec, folder string) train.ClassifierConfi
 		cfg.Seed = s.seed()
 	}
 	if cfg.Batch == 0 {
-		cfg.Batch = 128
+		cfg.Batch = defaultBatch
 	}
 	if cfg.Schedule == "" {
 		cfg.Schedule = "onecycle"

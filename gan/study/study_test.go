@@ -447,3 +447,32 @@ func TestNumbersForPeople(t *testing.T) {
 		}
 	}
 }
+
+// A rehearsal is the same study with the same batches, and less of everything that takes time.
+func TestRehearsal(t *testing.T) {
+	for _, name := range Presets() {
+		s, err := Load(name)
+		if err != nil || s.DescribeOnly {
+			continue
+		}
+		const images, steps = 45000, 8
+		short := s.Rehearsal(images, steps)
+		if err := short.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		whole := s.Steps(images)
+		for stage, n := range short.Steps(images) {
+			if n != steps || whole[stage] < 100*steps {
+				t.Errorf("%s: %s has %d steps of %d", name, stage, n, whole[stage])
+			}
+		}
+		for k, c := range short.Classifiers {
+			if c.Batch != s.Classifiers[k].Batch {
+				t.Errorf("%s: %s has another batch", name, c.Name)
+			}
+		}
+		if s.Inverters[0].Steps < 100 || s.Evaluate.Images < 1000 {
+			t.Errorf("%s: the rehearsal changed the study itself", name)
+		}
+	}
+}
