@@ -107,6 +107,80 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	return grads
 }
 
+// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU with ReLU′(0) = 0 if relu,
+// else the identity, in one pass over y: bias [O], res of y's shape [N OH OW O]; either may be nil.
+//
+// Panics as Conv2D does, and if bias or res has another shape.
+func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Value {
+	checkConv("Conv2DBiasAct", "x w", x, w, p)
+	if c := w.Dim(3) * p.Groups; x.Dim(3) != c || w.Dim(0)%p.Groups != 0 {
+		misuse("Conv2DBiasAct", fmt.Sprintf("channels differ: x has C=%d, w expects %d in %d groups",
+			x.Dim(3), c, p.Groups), "x w", x, w)
+	}
+	oh, ow := convOut("Conv2DBiasAct", "x w", x, w, x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2), p)
+	o := convBiasActOp{p: p, relu: relu, bias: bias != nil}
+	in := []*Value{x, w}
+	if bias != nil {
+		floats("Conv2DBiasAct", "x bias", x, bias)
+		if !bias.Shape().Equal(tensor.Shape{w.Dim(0)}) {
+			misuse("Conv2DBiasAct", "expected bias [O]", "w bias", w, bias)
+		}
+		in = append(in, bias)
+	}
+	if res != nil {
+		floats("Conv2DBiasAct", "x res", x, res)
+		if !res.Shape().Equal(tensor.Shape{x.Dim(0), oh, ow, w.Dim(0)}) {
+			misuse("Conv2DBiasAct", fmt.Sprintf("expected res [%d %d %d %d]", x.Dim(0), oh, ow,
+				w.Dim(0)), "x w res", x, w, res)
+		}
+		in = append(in, res)
+	}
+	return apply(o, in...)
+}
+
+// convBiasActOp has inputs x, w, perhaps bias, and perhaps res.
+type convBiasActOp struct {
+	p          tensor.ConvParams
+	relu, bias bool
+}
+
+func (convBiasActOp) Name() string   { return "Conv2DBiasAct" }
+func (o convBiasActOp) Needs() Needs { return Needs{Product: true, Out: o.relu} }
+
+func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	x, w, rest := in[0], in[1], in[2:]
+	var bias, res *tensor.Tensor
+	if o.bias {
+		bias, rest = rest[0], rest[1:]
+	}
+	if len(rest) > 0 {
+		res = rest[0]
+	}
+	oh, ow := o.p.Out(x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2))
+	y := s.New(x.DType(), x.Dim(0), oh, ow, w.Dim(0))
+	s.Backend().Conv2DBiasAct(y, x, w, bias, res, o.relu, o.p)
+	return y, nil
+}
+
+// VJP masks dy where the ReLU was shut; from there on the sum of three terms passes it on to each.
+func (o convBiasActOp) VJP(n *Node, dy *Value, need []bool) []*Value {
+	if o.relu {
+		dy = reluMask(dy, n.Out())
+	}
+	grads := make([]*Value, len(need))
+	copy(grads, convOp{o.p}.VJP(n, dy, need))
+	for i := 2; i < len(need); i++ {
+		switch {
+		case !need[i]:
+		case i == 2 && o.bias:
+			grads[i] = sumPerChannel(dy, n.In(i).Shape())
+		default:
+			grads[i] = dy
+		}
+	}
+	return grads
+}
+
 // Conv2DInputGrad computes x = T(y, w), the adjoint of Conv2D in its image, also known as
 // transposed convolution: y [N OH OW O], w [O KH KW C/groups], x [N inH inW C].
 //

@@ -261,6 +261,30 @@ func TestBatchNormComposite(t *testing.T) {
 	}
 }
 
+// TestConvBiasActComposite compares the convolution with an epilogue with its definition.
+func TestConvBiasActComposite(t *testing.T) {
+	for i, p := range convs() {
+		oh, ow := p.Out(5, 6, 3, 2)
+		in := []input{normal(1, 2, 5, 6, 4), normal(2, 4, 3, 2, 4/p.Groups), normal(3, 4),
+			normal(4, 2, oh, ow, 4)}
+		for _, relu := range []bool{false, true} {
+			fused := func(_ graph, in vals) value {
+				return ad.Conv2DBiasAct(in[0], in[1], in[2], in[3], relu, p)
+			}
+			definition := func(_ graph, in vals) value {
+				y := ad.Add(ad.Add(ad.Conv2D(in[0], in[1], p), in[2]), in[3])
+				if relu {
+					y = ad.ReLU(y)
+				}
+				return y
+			}
+			t.Run(fmt.Sprintf("%d/relu=%v", i, relu), func(t *testing.T) {
+				gradcheck.Same(t, fused, definition, in)
+			})
+		}
+	}
+}
+
 func TestBatchStats(t *testing.T) {
 	in := normInputs(false, false, false)
 	_, v := open(t, in)

@@ -319,6 +319,49 @@ func convSamples() []sample {
 	return list
 }
 
+// convBiasActSamples use every combination of bias, residual and ReLU, away from the ReLU's kink.
+func convBiasActSamples() []sample {
+	var list []sample
+	p := convs()[0]
+	oh, ow := p.Out(5, 6, 3, 2)
+	x, w := normal(1, 2, 5, 6, 4), normal(2, 4, 3, 2, 4/p.Groups)
+	bias, res := normal(3, 4), normal(4, 2, oh, ow, 4)
+	for _, relu := range []bool{false, true} {
+		conv := func(b, r int) fn {
+			return func(_ graph, in vals) value {
+				at := func(i int) value {
+					if i == 0 {
+						return nil
+					}
+					return in[i]
+				}
+				return ad.Conv2DBiasAct(in[0], in[1], at(b), at(r), relu, p)
+			}
+		}
+		bad := []fn{
+			func(g graph, in vals) value {
+				return ad.Conv2DBiasAct(in[0], in[1], zeros(g, 3), nil, relu, p)
+			},
+			func(g graph, in vals) value {
+				return ad.Conv2DBiasAct(in[0], in[1], nil, zeros(g, 2, oh, ow, 3), relu, p)
+			},
+			func(g graph, in vals) value {
+				return ad.Conv2DBiasAct(in[0], in[1], f32(g, 4), nil, relu, p)
+			},
+			func(g graph, in vals) value {
+				return ad.Conv2DBiasAct(in[0], zeros(g, 4, 3, 2, 5), nil, nil, relu, p)
+			},
+		}
+		for _, s := range []sample{{f: conv(0, 0), in: []input{x, w}},
+			{f: conv(2, 0), in: []input{x, w, bias}}, {f: conv(0, 2), in: []input{x, w, res}},
+			{f: conv(2, 3), in: []input{x, w, bias, res}}} {
+			s.name, s.bad = "Conv2DBiasAct", bad
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 func indexSamples() []sample {
 	a := []input{normal(1, 4, 3)}
 	pick := func(x value) value { return ad.Gather(x, idx(x.Graph(), 2, 0, 2)) }
@@ -473,7 +516,7 @@ func normSamples() []sample {
 func samples() []sample {
 	var list []sample
 	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(),
-		matMulSamples(), convSamples(),
+		matMulSamples(), convSamples(), convBiasActSamples(),
 		indexSamples(), poolSamples(), softmaxSamples(), normSamples()} {
 		list = append(list, part...)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"afterimage/tensor"
 	"afterimage/tensor/cpu"
+	"afterimage/tensor/cpu/conv"
 	"afterimage/tensor/cpu/gemm"
 )
 
@@ -68,7 +69,7 @@ func (m *meter) convolutions() {
 		}
 		x, w := random(s.N*s.H*s.W*s.C, "x"), random(s.O*s.KH*s.KW*s.C/s.Groups, "w")
 		y := random(s.N*s.OutH()*s.OutW()*s.O, "y")
-		m.flops("conv forward", text, s.FLOPs(), func() { s.Forward(p, y, x, w, nil) })
+		m.flops("conv forward", text, s.FLOPs(), func() { s.Forward(p, y, x, w, conv.Epilogue{}) })
 		m.flops("conv input-grad", text, s.FLOPs(), func() { s.InputGrad(p, x, y, w) })
 		m.flops("conv weight-grad", text, s.FLOPs(), func() { s.WeightGrad(p, w, x, y) })
 	}

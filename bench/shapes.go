@@ -20,15 +20,15 @@ type spy struct {
 	seen []conv.Shape
 }
 
-// Conv2D notes the shape and computes.
-func (s *spy) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
+// Conv2DBiasAct notes the shape and computes: every layer's convolution comes here.
+func (s *spy) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
 	a, o := x.Shape(), w.Shape()
 	s.seen = append(s.seen, conv.Shape{N: a[0], H: a[1], W: a[2], C: a[3], O: o[0], KH: o[1],
 		KW:      o[2],
 		StrideH: p.StrideH, StrideW: p.StrideW, PadTop: p.PadTop, PadLeft: p.PadLeft,
 		PadBottom: p.PadBottom,
 		PadRight:  p.PadRight, DilH: p.DilH, DilW: p.DilW, Groups: p.Groups})
-	s.Backend.Conv2D(y, x, w, p)
+	s.Backend.Conv2DBiasAct(y, x, w, bias, res, relu, p)
 }
 
 // A convCase is a shape with the networks it occurs in.

@@ -123,14 +123,12 @@ func (b *DBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	if b.preact {
 		h = autodiff.ReLU(x)
 	}
-	h1 := b.Conv1.Forward(c, h)
+	h1 := b.Conv1.ForwardAct(c, h, nil, true)
 	if b.preact {
 		h.Done()
 	}
-	h2 := autodiff.ReLU(h1)
+	y := b.Conv2.Forward(c, h1)
 	h1.Done()
-	y := b.Conv2.Forward(c, h2)
-	h2.Done()
 	skip := x
 	if b.Down {
 		full := y

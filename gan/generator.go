@@ -167,21 +167,21 @@ func (b *GBlock) Forward(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
 	up.Done()
 	h2 := b.Norm2.ForwardReLU(c, h, cond)
 	h.Done()
-	y := b.Conv2.Forward(c, h2)
-	h2.Done()
+	defer h2.Done()
 	if b.Skip == nil {
-		return y
+		return b.Conv2.Forward(c, h2)
 	}
-	var skip *autodiff.Value
+	skip := b.skip(c, x)
+	defer skip.Done()
+	return b.Conv2.ForwardAct(c, h2, skip, false)
+}
+
+// skip is the second way of x, 1×1 and doubled.
+func (b *GBlock) skip(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	if b.zero { // a bias does not commute with inserted zeros
-		skip = b.Skip.Forward(c, b.upsample(x))
-	} else {
-		skip = b.upsample(b.Skip.Forward(c, x))
+		return b.Skip.Forward(c, b.upsample(x))
 	}
-	out := autodiff.Add(y, skip)
-	y.Done()
-	skip.Done()
-	return out
+	return b.upsample(b.Skip.Forward(c, x))
 }
 
 func (b *GBlock) upsample(x *autodiff.Value) *autodiff.Value {

@@ -77,13 +77,17 @@ func (l *Conv2D) Params() iter.Seq2[string, *Param] {
 
 // Forward applies the layer to x [N H W In]. Panics if x has another number of channels.
 func (l *Conv2D) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
-	y := autodiff.Conv2D(x, effectiveWeight(c, l.Weight, l.Norm), l.Attr)
-	if l.Bias == nil {
-		return y
+	return l.ForwardAct(c, x, nil, false)
+}
+
+// ForwardAct returns act(y + res), act = ReLU if relu, else the identity, in one pass over memory,
+// with y the layer's output and res of y's shape or nil.
+func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff.Value {
+	var bias *autodiff.Value
+	if l.Bias != nil {
+		bias = c.Value(l.Bias)
 	}
-	z := autodiff.Add(y, c.Value(l.Bias))
-	y.Done()
-	return z
+	return autodiff.Conv2DBiasAct(x, effectiveWeight(c, l.Weight, l.Norm), bias, res, relu, l.Attr)
 }
 
 // MACs returns the multiply-accumulates of one h×w image and the extents of the output:

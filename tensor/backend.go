@@ -60,6 +60,10 @@ type Backend interface {
 	// y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c],
 	// x [N H W C], w [O KH KW C/groups], y [N OH OW O]; outside x is zero.
 	Conv2D(y, x, w *Tensor, p ConvParams)
+	// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU if relu else identity,
+	// which a backend can do before y leaves its registers or cache. bias is [O], res of y's
+	// shape; either may be nil.
+	Conv2DBiasAct(y, x, w, bias, res *Tensor, relu bool, p ConvParams)
 	// Conv2DInputGrad computes dx, the adjoint of Conv2D in x applied to dy.
 	Conv2DInputGrad(dx, dy, w *Tensor, p ConvParams)
 	// Conv2DWeightGrad computes dw, the adjoint of Conv2D in w applied to dy.

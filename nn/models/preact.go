@@ -54,14 +54,10 @@ func (b *preactBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 		} else if b.short != nil {
 			res = b.short.Forward(c, a)
 		}
-		h := b.conv1.Forward(c, a)
+		h := nn.ConvNormReLU(c, b.conv1, b.bn2, a, nil)
 		a.Done()
-		h2 := b.bn2.ForwardReLU(c, h, nil)
+		y := b.conv2.ForwardAct(c, h, res, false)
 		h.Done()
-		h3 := b.conv2.Forward(c, h2)
-		h2.Done()
-		y := autodiff.Add(h3, res)
-		h3.Done()
 		if res != x {
 			res.Done()
 		}

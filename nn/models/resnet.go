@@ -77,11 +77,11 @@ func (r *resnet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodif
 }
 
 func (r *resnet) stem(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	h := r.conv1.Forward(c, x)
+	var h *autodiff.Value
 	if r.bn1 != nil {
-		y := r.bn1.ForwardReLU(c, h, nil)
-		h.Done()
-		h = y
+		h = nn.ConvNormReLU(c, r.conv1, r.bn1, x, nil)
+	} else {
+		h = r.conv1.Forward(c, x)
 	}
 	if r.pool {
 		y := autodiff.MaxPool(h, nn.Window(3, 2, 1))
@@ -141,10 +141,8 @@ func (b *basicBlock) Params() iter.Seq2[string, *nn.Param] {
 // Forward applies the block.
 func (b *basicBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	return c.Graph.Tidy(func() *autodiff.Value {
-		h := convNormReLU(c, b.conv1, b.bn1, x)
-		h2 := b.conv2.Forward(c, h)
-		h.Done()
-		return addShortcut(c, b.bn2, h2, x, b.short)
+		h := nn.ConvNormReLU(c, b.conv1, b.bn1, x, nil)
+		return addShortcut(c, b.conv2, b.bn2, h, x, b.short)
 	})
 }
 
@@ -191,12 +189,10 @@ func (b *bottleneck) Params() iter.Seq2[string, *nn.Param] {
 // Forward applies the block.
 func (b *bottleneck) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	return c.Graph.Tidy(func() *autodiff.Value {
-		h := convNormReLU(c, b.conv1, b.bn1, x)
-		h2 := convNormReLU(c, b.conv2, b.bn2, h)
+		h := nn.ConvNormReLU(c, b.conv1, b.bn1, x, nil)
+		h2 := nn.ConvNormReLU(c, b.conv2, b.bn2, h, nil)
 		h.Done()
-		h3 := b.conv3.Forward(c, h2)
-		h2.Done()
-		return addShortcut(c, b.bn3, h3, x, b.short)
+		return addShortcut(c, b.conv3, b.bn3, h2, x, b.short)
 	})
 }
 
@@ -207,22 +203,14 @@ func (b *bottleneck) macs(h, w int) (macs, oh, ow int) {
 	return m1 + m2 + m3 + shortcutMACs(b.short, h, w), oh, ow
 }
 
-// convNormReLU applies a convolution, batch normalisation and ReLU.
-func convNormReLU(c *nn.Ctx, l *nn.Conv2D, bn *nn.BatchNorm2D, x *autodiff.Value) *autodiff.Value {
-	h := l.Forward(c, x)
-	y := bn.ForwardReLU(c, h, nil)
-	h.Done()
-	return y
-}
-
-// addShortcut returns relu(bn(h) + short(x)) and gives up h.
-func addShortcut(c *nn.Ctx, bn *nn.BatchNorm2D, h, x *autodiff.Value,
+// addShortcut returns relu(bn(conv(h)) + short(x)) and gives up h.
+func addShortcut(c *nn.Ctx, conv *nn.Conv2D, bn *nn.BatchNorm2D, h, x *autodiff.Value,
 	short shortcut) *autodiff.Value {
 	res := x
 	if short != nil {
 		res = short.Forward(c, x)
 	}
-	y := bn.ForwardReLU(c, h, res)
+	y := nn.ConvNormReLU(c, conv, bn, h, res)
 	h.Done()
 	if res != x {
 		res.Done()
@@ -262,13 +250,10 @@ func (p *projection) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward applies the projection.
 func (p *projection) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	h := p.conv.Forward(c, x)
 	if p.bn == nil {
-		return h
+		return p.conv.Forward(c, x)
 	}
-	y := p.bn.Forward(c, h)
-	h.Done()
-	return y
+	return nn.ConvNorm(c, p.conv, p.bn, x)
 }
 
 func (p *projection) macs(h, w int) int {

@@ -30,12 +30,12 @@ func (b *plainBlock) Params() iter.Seq2[string, *nn.Param] {
 // Forward applies the block.
 func (b *plainBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	return c.Graph.Tidy(func() *autodiff.Value {
-		h := autodiff.ReLU(b.conv1.Forward(c, x))
+		h := b.conv1.ForwardAct(c, x, nil, true)
 		res := x
 		if b.short != nil {
 			res = b.short.Forward(c, x)
 		}
-		return autodiff.ReLU(autodiff.Add(b.conv2.Forward(c, h), res))
+		return b.conv2.ForwardAct(c, h, res, true)
 	})
 }
 
@@ -84,7 +84,7 @@ func (r *resnet2b) Params() iter.Seq2[string, *nn.Param] {
 }
 
 func (r *resnet2b) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
-	h := autodiff.ReLU(r.conv1.Forward(c, x))
+	h := r.conv1.ForwardAct(c, x, nil, true)
 	for _, b := range r.blocks {
 		h = b.Forward(c, h)
 	}
@@ -134,9 +134,9 @@ func (l *lenet) Params() iter.Seq2[string, *nn.Param] {
 
 func (l *lenet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
 	pool := nn.Window(2, 2, 0)
-	h := autodiff.MaxPool(autodiff.ReLU(l.c1.Forward(c, x)), pool)
-	h = autodiff.MaxPool(autodiff.ReLU(l.c3.Forward(c, h)), pool)
-	h = autodiff.ReLU(l.c5.Forward(c, h))
+	h := autodiff.MaxPool(l.c1.ForwardAct(c, x, nil, true), pool)
+	h = autodiff.MaxPool(l.c3.ForwardAct(c, h, nil, true), pool)
+	h = l.c5.ForwardAct(c, h, nil, true)
 	hidden = autodiff.ReLU(l.f6.Forward(c, nn.Flatten(h)))
 	return hidden, l.f7.Forward(c, hidden)
 }
@@ -177,8 +177,8 @@ func (n *convnet) Params() iter.Seq2[string, *nn.Param] {
 }
 
 func (n *convnet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
-	h := autodiff.ReLU(n.conv0.Forward(c, x))
-	h = autodiff.ReLU(n.conv2.Forward(c, h))
+	h := n.conv0.ForwardAct(c, x, nil, true)
+	h = n.conv2.ForwardAct(c, h, nil, true)
 	hidden = autodiff.ReLU(n.fc5.Forward(c, nn.Flatten(h)))
 	return hidden, n.fc7.Forward(c, hidden)
 }

@@ -39,8 +39,8 @@ func (f *fire) Params() iter.Seq2[string, *nn.Param] {
 // Forward applies the module.
 func (f *fire) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	return c.Graph.Tidy(func() *autodiff.Value {
-		s := convReLU(c, f.squeeze, x)
-		e1, e3 := convReLU(c, f.expand1, s), convReLU(c, f.expand3, s)
+		s := f.squeeze.ForwardAct(c, x, nil, true)
+		e1, e3 := f.expand1.ForwardAct(c, s, nil, true), f.expand3.ForwardAct(c, s, nil, true)
 		s.Done()
 		y := autodiff.Concat(3, e1, e3)
 		e1.Done()
@@ -54,14 +54,6 @@ func (f *fire) macs(h, w int) int {
 	m1, _, _ := f.expand1.MACs(h, w)
 	m3, _, _ := f.expand3.MACs(h, w)
 	return m0 + m1 + m3
-}
-
-// convReLU applies a convolution and ReLU.
-func convReLU(c *nn.Ctx, l *nn.Conv2D, x *autodiff.Value) *autodiff.Value {
-	h := l.Forward(c, x)
-	y := autodiff.ReLU(h)
-	h.Done()
-	return y
 }
 
 // The positions of SqueezeNet 1.1's layers in torchvision's "features": a convolution at 0, maximum
@@ -125,7 +117,7 @@ func (f *SqueezeNetFeatures) Taps(c *nn.Ctx, x *autodiff.Value) []*autodiff.Valu
 			Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
 			Reason:   fmt.Sprintf("expected images of at least %d×%[1]d", SqueezeSmallest)})
 	}
-	h := convReLU(c, f.conv, x)
+	h := f.conv.ForwardAct(c, x, nil, true)
 	taps := make([]*autodiff.Value, 0, SqueezeTaps)
 	for i := 2; i <= squeezeLast; i++ {
 		if squeezePools(i) {
@@ -187,7 +179,7 @@ func (n *squeezeNet) Params() iter.Seq2[string, *nn.Param] {
 func (n *squeezeNet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodiff.Value) {
 	h := c.Graph.Tidy(func() *autodiff.Value { return n.Taps(c, x)[SqueezeTaps-1] })
 	pooled = autodiff.GlobalAvgPool(h)
-	scores := convReLU(c, n.head, h)
+	scores := n.head.ForwardAct(c, h, nil, true)
 	h.Done()
 	logits = autodiff.GlobalAvgPool(scores)
 	scores.Done()

@@ -122,8 +122,30 @@ func (c convCase) run(e *env) {
 		e.Conv2DWeightGrad(m, e.abs(x), e.abs(dy), c.p)
 		return m
 	}))
+	c.epilogue(e, x, w)
 	e.adjoint("Conv2DInputGrad", kSum, y, dy, x, dx)
 	e.adjoint("Conv2DWeightGrad", kSum, y, dy, w, dw)
+}
+
+// epilogue tests the forward direction with what can follow it. The bias may enter anywhere in the
+// sum.
+func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
+	_, _, ys := c.shapes()
+	bias, res := e.in(normal(0, 1), c.o), e.in(normal(0, 1), ys...)
+	for _, relu := range []bool{false, true} {
+		for k, r := range []*tensor.Tensor{nil, res} {
+			y := e.out(ys...)
+			e.Conv2DBiasAct(y, x, w, bias, r, relu, c.p)
+			e.want(fmt.Sprintf("y, relu=%v, residuals=%d", relu, k), y, c.tolerance(func() *tensor.Tensor {
+				m := e.out(ys...)
+				if r != nil {
+					r = e.abs(r)
+				}
+				e.Conv2DBiasAct(m, e.abs(x), e.abs(w), e.abs(bias), r, false, c.p)
+				return m
+			}))
+		}
+	}
 }
 
 func (c convCase) tolerance(mag func() *tensor.Tensor) tolerance {

@@ -14,16 +14,23 @@ func shapeOf(x, w tensor.Shape, p tensor.ConvParams) conv.Shape {
 
 // Conv2D is the forward convolution; see tensor.Backend.
 func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
-	if !f32(y, x, w) || x.Size() == 0 || w.Size() == 0 {
-		b.Backend.Conv2D(y, x, w, p)
+	b.Conv2DBiasAct(y, x, w, nil, nil, false, p)
+}
+
+// Conv2DBiasAct is the forward convolution with an epilogue; see tensor.Backend.
+func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
+	p tensor.ConvParams) {
+	if !f32(y, x, w, bias, res) || x.Size() == 0 || w.Size() == 0 {
+		b.Backend.Conv2DBiasAct(y, x, w, bias, res, relu, p)
 		return
 	}
 	s := shapeOf(x.Shape(), w.Shape(), p)
+	e := conv.Epilogue{Bias: host(bias), Res: host(res), ReLU: relu}
 	if b.winograd && s.Winograd(conv.DirForward) {
-		s.ForwardWinograd(b.pool, host(y), host(x), host(w), nil)
+		s.ForwardWinograd(b.pool, host(y), host(x), host(w), e)
 		return
 	}
-	s.Forward(b.pool, host(y), host(x), host(w), nil)
+	s.Forward(b.pool, host(y), host(x), host(w), e)
 }
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.

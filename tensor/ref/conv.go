@@ -67,6 +67,20 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	}
 }
 
+// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), one after the other.
+func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
+	p tensor.ConvParams) {
+	b.Conv2D(y, x, w, p)
+	for _, t := range []*tensor.Tensor{bias, res} {
+		if t != nil {
+			b.Binary(tensor.Add, y, y, t)
+		}
+	}
+	if relu {
+		b.Unary(tensor.ReLU, tensor.Attr{}, y, y)
+	}
+}
+
 func convLoop[T tensor.Float](y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	g := newGeometry(x, w, y, p)
 	xs, ws := tensor.Host[T](x), tensor.Host[T](w)

@@ -45,10 +45,10 @@ func BenchmarkConv(b *testing.B) {
 				name string
 				f    func()
 			}{
-				{"y", func() { s.Forward(p, y, x, w, nil) }},
+				{"y", func() { s.Forward(p, y, x, w, Epilogue{}) }},
 				{"dx", func() { s.InputGrad(p, x, y, w) }},
 				{"dw", func() { s.WeightGrad(p, w, x, y) }},
-				{"y-winograd", func() { s.ForwardWinograd(p, y, x, w, nil) }},
+				{"y-winograd", func() { s.ForwardWinograd(p, y, x, w, Epilogue{}) }},
 				{"dx-winograd", func() { s.InputGradWinograd(p, x, y, w) }},
 				{"dw-winograd", func() { s.WeightGradWinograd(p, w, x, y) }},
 			} {

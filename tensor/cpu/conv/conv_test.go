@@ -118,7 +118,7 @@ func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 		for _, p := range ps {
 			what := fmt.Sprintf("%v, %d threads, %+v", v, p.Threads(), s)
 			got := [3][]float32{
-				guarded(t, what, ny, func(y []float32) { s.forward(v, p, y, x, w, bias) }),
+				guarded(t, what, ny, func(y []float32) { s.forward(v, p, y, x, w, Epilogue{Bias: bias}) }),
 				guarded(t, what, nx, func(dx []float32) { s.inputGrad(v, p, dx, dy, w) }),
 				guarded(t, what, nw, func(dw []float32) { s.weightGrad(v, p, dw, x, dy) }),
 			}
@@ -133,8 +133,33 @@ func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 					t.Fatalf("direction %d: %s: bits differ from 1 thread", d, what)
 				}
 			}
+			checkEpilogue(t, what, bias, got[0], dy, func(y []float32, e Epilogue) {
+				s.forward(v, p, y, x, w, e)
+			})
 		}
 		checkPlanar(t, v, ps, s, x, w, dy, bias, ry, rx)
+	}
+}
+
+// checkEpilogue holds an epilogue to passes of its own over y, a result with the bias, to the bit.
+func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
+	f func(y []float32, e Epilogue)) {
+	t.Helper()
+	for _, e := range []Epilogue{{Bias: bias, ReLU: true}, {Bias: bias, Res: res},
+		{Bias: bias, Res: res, ReLU: true}} {
+		got := guarded(t, what, len(y), func(y []float32) { f(y, e) })
+		for i, want := range y {
+			if e.Res != nil {
+				want += e.Res[i]
+			}
+			if e.ReLU {
+				want = max(want, 0)
+			}
+			if got[i] != want {
+				t.Fatalf("%s: residual %v, ReLU %v: element %d is %g, expected %g", what, e.Res != nil,
+					e.ReLU, i, got[i], want)
+			}
+		}
 	}
 }
 
@@ -150,7 +175,7 @@ func checkPlanar(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, d
 		for _, p := range ps {
 			what := fmt.Sprintf("planar direction %d: %v, %d threads, %+v", d, v, p.Threads(), s)
 			size, want := len(dy), ry
-			f := func(y []float32) { s.forwardPlanar(v, p, y, x, w, bias) }
+			f := func(y []float32) { s.forwardPlanar(v, p, y, x, w, Epilogue{Bias: bias}) }
 			if d == DirInputGrad {
 				size, want = len(x), rx
 				f = func(dx []float32) { s.inputGradPlanar(v, p, dx, dy, w) }
@@ -159,6 +184,11 @@ func checkPlanar(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, d
 			if first == nil {
 				first = got
 				want.check(t, what, got)
+			}
+			if d == DirForward {
+				checkEpilogue(t, what, bias, got, dy, func(y []float32, e Epilogue) {
+					s.forwardPlanar(v, p, y, x, w, e)
+				})
 			}
 			if !slices.Equal(got, first) {
 				t.Fatalf("%s: bits differ from 1 thread", what)
@@ -244,12 +274,12 @@ func TestBatchIndependence(t *testing.T) {
 	} {
 		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
 		y := make([]float32, s.N*s.OutH()*s.OutW()*s.O)
-		s.Forward(p, y, x, w, nil)
+		s.Forward(p, y, x, w, Epilogue{})
 		one := s
 		one.N = 1
 		y1 := make([]float32, len(y)/s.N)
 		for n := range s.N {
-			one.Forward(p, y1, x[n*len(x)/s.N:(n+1)*len(x)/s.N], w, nil)
+			one.Forward(p, y1, x[n*len(x)/s.N:(n+1)*len(x)/s.N], w, Epilogue{})
 			if !slices.Equal(y1, y[n*len(y1):(n+1)*len(y1)]) {
 				t.Fatalf("%+v: image %d alone differs from the batch", s, n)
 			}
@@ -283,7 +313,7 @@ func TestNonFinite(t *testing.T) {
 			})
 			for _, v := range micro.Variants() {
 				y, dx, dw := make([]float32, ny), make([]float32, nx), make([]float32, nw)
-				s.forward(v, p, y, x, make([]float32, nw), nil)
+				s.forward(v, p, y, x, make([]float32, nw), Epilogue{})
 				s.inputGrad(v, p, dx, dy, make([]float32, nw))
 				s.weightGrad(v, p, dw, x, make([]float32, ny))
 				for name, r := range map[string]struct {
@@ -314,7 +344,7 @@ func TestAdjoint(t *testing.T) {
 		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*9*s.C)
 		dy := random(rng, s.N*s.OutH()*s.OutW()*s.O)
 		y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
-		s.Forward(p, y, x, w, nil)
+		s.Forward(p, y, x, w, Epilogue{})
 		s.InputGrad(p, dx, dy, w)
 		s.WeightGrad(p, dw, x, dy)
 		want, mag := dot(y, dy)
@@ -344,9 +374,10 @@ func TestMisusePanics(t *testing.T) {
 	odd := s
 	odd.Groups = 3
 	for name, f := range map[string]func(){
-		"short x": func() { s.Forward(p, y, x[:31], w, nil) },
-		"bias":    func() { s.Forward(p, y, x, w, make([]float32, 3)) },
-		"groups":  func() { odd.InputGrad(p, x, y, w) },
+		"short x":  func() { s.Forward(p, y, x[:31], w, Epilogue{}) },
+		"bias":     func() { s.Forward(p, y, x, w, Epilogue{Bias: make([]float32, 3)}) },
+		"residual": func() { s.Forward(p, y, x, w, Epilogue{Res: make([]float32, 31)}) },
+		"groups":   func() { odd.InputGrad(p, x, y, w) },
 	} {
 		func() {
 			defer func() {
@@ -366,7 +397,7 @@ func ExampleShape_Forward() {
 	x := []float32{1, 0, 0, 0, 2, 0, 0, 0, 4}
 	w := []float32{1, 1, 1, 1, 1, 1, 1, 1, 1}
 	y := make([]float32, 9)
-	s.Forward(p, y, x, w, nil)
+	s.Forward(p, y, x, w, Epilogue{})
 	fmt.Println(y)
 	// Output: [3 3 2 3 7 6 2 6 6]
 }

@@ -32,9 +32,9 @@ func BenchmarkForms(b *testing.B) {
 		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
 		y := random(rng, s.N*s.OutH()*s.OutW()*s.O)
 		for d, forms := range [][]form{
-			{{"direct", func() { s.forwardDirect(v, p, y, x, w, nil) }},
-				{"planar", func() { s.forwardPlanar(v, p, y, x, w, nil) }},
-				{"winograd", func() { s.forwardWinograd(v, p, y, x, w, nil) }}},
+			{{"direct", func() { s.forwardDirect(v, p, y, x, w, Epilogue{}) }},
+				{"planar", func() { s.forwardPlanar(v, p, y, x, w, Epilogue{}) }},
+				{"winograd", func() { s.forwardWinograd(v, p, y, x, w, Epilogue{}) }}},
 			{{"direct", func() { s.inputGradDirect(v, p, x, y, w) }},
 				{"planar", func() { s.inputGradPlanar(v, p, x, y, w) }},
 				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w) }}},
@@ -69,8 +69,8 @@ func BenchmarkPoint(b *testing.B) {
 		name := fmt.Sprintf("%dx%d_%d-%d", s.N, s.H, s.C, s.O)
 		b.Run("y/"+name, func(b *testing.B) {
 			alternate(b, v, s.FLOPs(), []form{
-				{"direct", func() { s.forwardDirect(v, p, y, x, w, nil) }},
-				{"product", func() { s.pointForward(p, y, x, w) }}})
+				{"direct", func() { s.forwardDirect(v, p, y, x, w, Epilogue{}) }},
+				{"product", func() { s.pointForward(p, y, x, w, Epilogue{}) }}})
 		})
 		b.Run("dx/"+name, func(b *testing.B) {
 			alternate(b, v, s.FLOPs(), []form{

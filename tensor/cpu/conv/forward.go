@@ -1,23 +1,21 @@
 package conv
 
 import (
-	"fmt"
-
 	"afterimage/tensor/cpu/gemm/micro"
 	"afterimage/tensor/cpu/par"
 )
 
 // Forward computes the convolution
 //
-//	y[n, oh, ow, o] = bias[o] + sum over kh, kw, c of
+//	y[n, oh, ow, o] = sum over kh, kw, c of
 //	    x[n, oh*StrideH + kh*DilH - PadTop, ow*StrideW + kw*DilW - PadLeft, c] * w[o, kh, kw, c]
 //
-// for x [N H W C], w [O KH KW C/Groups], y [N OutH OutW O] and bias [O] or nil; positions outside
-// x count as zero. (Without the reversal of the filter: what the field calls convolution.)
+// for x [N H W C], w [O KH KW C/Groups] and y [N OutH OutW O], and then what e says; positions
+// outside x count as zero. (Without the reversal of the filter: what the field calls convolution.)
 //
 // It panics if the shape is invalid or a slice has another number of elements than its shape.
-func (s Shape) Forward(p *par.Pool, y, x, w, bias []float32) {
-	s.forward(micro.Best(), p, y, x, w, bias)
+func (s Shape) Forward(p *par.Pool, y, x, w []float32, e Epilogue) {
+	s.forward(micro.Best(), p, y, x, w, e)
 }
 
 // forwardKey and gradKey name the tables kept in the pool.
@@ -29,24 +27,22 @@ type (
 	}
 )
 
-func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
+func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
 	s.check("Forward", x, w, y)
-	if bias != nil && len(bias) != s.O {
-		panic(fmt.Sprintf("conv: Forward: bias has %d elements for %d channels", len(bias), s.O))
-	}
+	e.check("Forward", s.O, len(y))
 	if s.planar(DirForward) {
-		s.forwardPlanar(v, p, y, x, w, bias)
+		s.forwardPlanar(v, p, y, x, w, e)
 		return
 	}
-	if bias == nil && s.point(v) {
-		s.pointForward(p, y, x, w)
+	if s.point(v) {
+		s.pointForward(p, y, x, w, e)
 		return
 	}
-	s.forwardDirect(v, p, y, x, w, bias)
+	s.forwardDirect(v, p, y, x, w, e)
 }
 
 // forwardDirect is Forward by the tile kernel in place, for any shape.
-func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
+func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
 	k, taps := s.C/s.Groups, s.KH*s.KW
 	key := s
 	key.N = 0 // the table is the same for any batch
@@ -57,7 +53,7 @@ func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w, bias []float
 	q := pass{v: v, p: p, table: t, in: x, out: y, n: s.N,
 		inImage: s.H * s.W * s.C, inRow: s.W * s.C, inPix: s.C,
 		outImage: s.OutH() * s.OutW() * s.O, outRow: s.OutW() * s.O, outPix: s.O,
-		groups: s.Groups, k: k, o: s.O / s.Groups, bias: bias}
+		groups: s.Groups, k: k, o: s.O / s.Groups, end: e}
 	q.pack = func(dst []float32, width, group, o0, cols, tap int) {
 		src := w[((group*q.o+o0)*taps+tap)*k:]
 		for i := 0; i < width; i += 16 {

@@ -16,8 +16,8 @@ type pass struct {
 	n                         int // images
 	inImage, inRow, inPix     int // strides in elements
 	outImage, outRow, outPix  int
-	groups, k, o              int // channels of a group that are summed over, and produced
-	bias                      []float32
+	groups, k, o              int      // channels of a group that are summed over, and produced
+	end                       Epilogue // of a forward pass
 	packed                    []float32
 	pack                      func(dst []float32, width, group, o0, cols, tapIndex int)
 	panelsPerGroup, groupSize int // packed panels, and floats, of one group
@@ -111,6 +111,7 @@ func sweep(passes []*pass) {
 			for panel := p0; panel < p1; panel++ {
 				q.item(panel, perImage, r0, r1, n == 0 && panel == p0)
 			}
+			q.finish(p0, p1, r0, r1)
 		}
 	})
 }
@@ -124,8 +125,8 @@ func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
 	g := micro.Args{A: q.in, B: q.packed, C: q.out, BOff: at, StepA: 1, StepB: width, Cols: cols,
 		Alpha: 1}
 	g.SetRows(q.cols.step*q.inPix, q.cols.stride*q.outPix)
-	if q.bias != nil {
-		g.Bias = q.bias[group*q.o+o0:][:cols]
+	if q.end.Bias != nil {
+		g.Bias = q.end.Bias[group*q.o+o0:][:cols]
 	}
 	segs := q.segs[width/32]
 	for r := r0; r < r1; r++ {
@@ -145,6 +146,15 @@ func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
 			micro.Mul(q.v, &g)
 		}
 	}
+}
+
+// finish applies the epilogue to the channels of panels p0..p1-1 in output rows r0..r1-1 of a
+// forward pass, whose rows and pixels follow one another.
+func (q *pass) finish(p0, p1, r0, r1 int) {
+	group, o0, _, _ := q.panel(p0)
+	last, from, cols, _ := q.panel(p1 - 1)
+	first, end := group*q.o+o0, last*q.o+from+cols
+	q.end.finish(q.out, r0*q.outRow+first, end-first, (r1-r0)*q.cols.count, q.outPix)
 }
 
 // prefetch asks for the input rows that output row i of image n is the first to use.

@@ -92,7 +92,8 @@ type planarPass struct {
 	*planarTable
 	v                     micro.Variant
 	p                     *par.Pool
-	in, out, bias         []float32
+	in, out               []float32
+	end                   Epilogue // of a forward pass
 	n, inH, inW, k        int
 	outH, outW, o         int
 	w                     []float32 // [tap][o][k]
@@ -106,7 +107,7 @@ type planarKey struct {
 }
 
 // forwardPlanar is Forward in the planar form.
-func (s Shape) forwardPlanar(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
+func (s Shape) forwardPlanar(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
 	key := s
 	key.N = 0
 	t := p.Memo(planarKey{key, DirForward}, func() any {
@@ -114,7 +115,7 @@ func (s Shape) forwardPlanar(v micro.Variant, p *par.Pool, y, x, w, bias []float
 			[]axis{forwardAxis(s.H, s.OutH(), s.KH, 1, s.PadTop, s.DilH)},
 			[]axis{forwardAxis(s.W, s.OutW(), s.KW, 1, s.PadLeft, s.DilW)}, s.H, s.W, s.C, s.O)
 	}).(*planarTable)
-	q := planarPass{planarTable: t, v: v, p: p, in: x, out: y, bias: bias, n: s.N, inH: s.H,
+	q := planarPass{planarTable: t, v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H,
 		inW: s.W, k: s.C, outH: s.OutH(), outW: s.OutW(), o: s.O}
 	q.w = p.Borrow(len(t.taps) * q.o * q.k)
 	for i, tap := range t.taps {
@@ -251,12 +252,15 @@ func (q *planarPass) store(sums []float32, n, a0, a1 int) {
 			out := q.out[((n*q.outH+rows.start+a*rows.stride)*q.outW+cols.start)*q.o:]
 			q.interleave(out, planes[(a-a0)*q.pitch:], cols.count, cols.stride*q.o)
 		}
+		if rows := min(a1, rows.count) - a0; rows > 0 {
+			q.end.finish(q.out, (n*q.outH+a0)*q.outW*q.o, q.outW*q.o, rows, q.outW*q.o)
+		}
 	}
 }
 
 // interleave writes a row of count pixels, step elements apart, from its planes.
 func (q *planarPass) interleave(out, planes []float32, count, step int) {
-	if q.o == 3 && q.bias == nil { // the usual image; three streams at once take half the time
+	if q.o == 3 && q.end.Bias == nil { // the usual image; three streams at once take half the time
 		x, y, z := planes[:count], planes[q.planes:][:count], planes[2*q.planes:][:count]
 		for i := range x {
 			pix := out[i*step:][:3:3]
@@ -266,8 +270,8 @@ func (q *planarPass) interleave(out, planes []float32, count, step int) {
 	}
 	for o := range q.o {
 		bias := float32(0)
-		if q.bias != nil {
-			bias = q.bias[o]
+		if q.end.Bias != nil {
+			bias = q.end.Bias[o]
 		}
 		for i, x := range planes[o*q.planes:][:count] {
 			out[i*step+o] = x + bias

@@ -84,18 +84,15 @@ func (s Shape) mustWinograd(op string) {
 // ForwardWinograd is Forward by Winograd's algorithm, about twice as fast and less precise, for any
 // 3×3 filter with stride 1, no dilation, one group and at most two pixels of padding. It panics for
 // other shapes, and as Forward does.
-func (s Shape) ForwardWinograd(p *par.Pool, y, x, w, bias []float32) {
-	s.forwardWinograd(micro.Best(), p, y, x, w, bias)
+func (s Shape) ForwardWinograd(p *par.Pool, y, x, w []float32, e Epilogue) {
+	s.forwardWinograd(micro.Best(), p, y, x, w, e)
 }
 
-func (s Shape) forwardWinograd(v micro.Variant, p *par.Pool, y, x, w, bias []float32) {
+func (s Shape) forwardWinograd(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
 	s.check("ForwardWinograd", x, w, y)
 	s.mustWinograd("ForwardWinograd")
-	if bias != nil && len(bias) != s.O {
-		panic(fmt.Sprintf("conv: ForwardWinograd: bias has %d elements for %d channels", len(bias),
-			s.O))
-	}
-	q := winograd{v: v, p: p, in: x, out: y, bias: bias, n: s.N, inH: s.H, inW: s.W, k: s.C,
+	e.check("ForwardWinograd", s.O, len(y))
+	q := winograd{v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H, inW: s.W, k: s.C,
 		outH: s.OutH(), outW: s.OutW(), o: s.O, padTop: s.PadTop, padLeft: s.PadLeft}
 	q.pack = func(dst []float32, width, o0, cols, tap int) {
 		src := w[(o0*9+tap)*s.C:]
@@ -127,7 +124,8 @@ func (s Shape) inputGradWinograd(v micro.Variant, p *par.Pool, dx, dy, w []float
 type winograd struct {
 	v                 micro.Variant
 	p                 *par.Pool
-	in, out, bias     []float32
+	in, out           []float32
+	end               Epilogue // of a forward convolution
 	n, inH, inW, k    int
 	outH, outW, o     int
 	padTop, padLeft   int
@@ -265,8 +263,8 @@ func (q *winograd) multiply(v, m []float32, tiles, p0, p1 int) {
 			g.StepB, g.Cols = width, cols
 			g.BOff = (positions*o0 + xi*width) * q.k
 			g.Bias = nil
-			if q.bias != nil && xi == biasPosition {
-				g.Bias = q.bias[o0:][:cols]
+			if q.end.Bias != nil && xi == biasPosition {
+				g.Bias = q.end.Bias[o0:][:cols]
 			}
 			g.AOff, g.COff = xi*q.planeV, xi*q.planeM+(panel-p0)*micro.MaxCols
 			for i := range parts {
@@ -282,7 +280,7 @@ func (q *winograd) multiply(v, m []float32, tiles, p0, p1 int) {
 	}
 }
 
-// outputs interpolates and writes the pixels that exist.
+// outputs interpolates and writes the pixels that exist, with what the epilogue does to them.
 func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 	out := outputMap()
 	rowM := (p1 - p0) * micro.MaxCols
@@ -293,18 +291,24 @@ func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 		at := ((n*q.outH+4*ty)*q.outW + 4*tx) * q.o
 		if ahead := at + 8*q.o; p0 == 0 && ahead < len(q.out) { // two tiles on
 			micro.Prefetch(q.v, q.out[ahead:], q.outW*q.o, 4, 4*q.o)
+			if q.end.Res != nil {
+				micro.Prefetch(q.v, q.end.Res[ahead:], q.outW*q.o, 4, 4*q.o)
+			}
 		}
 		for c := p0 * micro.MaxCols; c < min(q.o, p1*micro.MaxCols); c += 16 {
 			lanes := min(16, q.o-c)
 			src := m[(t-t0)*rowM+c-p0*micro.MaxCols:]
 			if rows == 4 && cols == 4 {
-				out.apply(q.v, q.out[at+c:], q.outW*q.o, q.o, src, 6*q.planeM, q.planeM, lanes, tmp)
+				out.applyThen(q.v, q.out, at+c, q.outW*q.o, q.o, src, 6*q.planeM, q.planeM, lanes, tmp,
+					&q.end)
 				continue
 			}
 			out.apply(q.v, square[:], 64, 16, src, 6*q.planeM, q.planeM, lanes, tmp)
 			for i := range rows {
 				for j := range cols {
-					copy(q.out[at+(i*q.outW+j)*q.o+c:][:lanes], square[i*64+j*16:])
+					pix := at + (i*q.outW+j)*q.o + c
+					copy(q.out[pix:][:lanes], square[i*64+j*16:])
+					q.end.finish(q.out, pix, lanes, 1, lanes)
 				}
 			}
 		}

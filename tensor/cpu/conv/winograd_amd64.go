@@ -2,6 +2,13 @@
 
 package conv
 
+// outputActAVX512 is the output map with an epilogue: max(Aᵀ m A + res, floor), res nil or laid out
+// as dst.
+func outputActAVX512(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,
+	tmp *float32, mask int, res *float32, floor float32) {
+	winogradOutputAct(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, mask, res, floor)
+}
+
 // mapAVX512 calls the assembly of a map. Direct calls let the compiler see that no argument
 // escapes.
 func mapAVX512(kind mapKind, dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,

@@ -115,5 +115,28 @@ func (l *lineMap) apply(v micro.Variant, dst []float32, rowDst, colDst int, src 
 	}
 }
 
+// applyThen is apply for outputs, to dst from element at on, and the epilogue but for the bias.
+func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst int, src []float32,
+	rowSrc, colSrc, lanes int, tmp []float32, e *Epilogue) {
+	if v != micro.AVX512 || !e.late() {
+		l.apply(v, dst[at:], rowDst, colDst, src, rowSrc, colSrc, lanes, tmp)
+		if !e.late() {
+			return
+		}
+		for i := range l.outN {
+			e.finish(dst, at+i*rowDst, lanes, l.outN, colDst)
+		}
+		return
+	}
+	last := at + (l.outN-1)*(rowDst+colDst) + lanes
+	d, s := dst[at:last], src[:(l.inN-1)*(rowSrc+colSrc)+lanes]
+	var res *float32
+	if e.Res != nil {
+		res = &e.Res[at:last][0]
+	}
+	outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], 1<<lanes-1, res,
+		e.floor())
+}
+
 // mapTmp is the scratch memory of apply: six by six vectors.
 const mapTmp = 36 * 16

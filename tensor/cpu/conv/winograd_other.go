@@ -6,3 +6,7 @@ package conv
 func mapAVX512(mapKind, *float32, int, int, *float32, int, int, *float32, int) {
 	panic("conv: this build has no AVX-512 kernels")
 }
+
+func outputActAVX512(*float32, int, int, *float32, int, int, *float32, int, *float32, float32) {
+	panic("conv: this build has no AVX-512 kernels")
+}

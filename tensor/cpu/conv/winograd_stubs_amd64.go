@@ -14,6 +14,11 @@ func winogradInput(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSr
 //go:noescape
 func winogradOutput(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int)
 
+// winogradOutputAct maps m of 6×6 products to Aᵀ m A, 4×4 pixels, adds res unless it is nil, and takes the maximum with floor.
+//
+//go:noescape
+func winogradOutputAct(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int, res *float32, floor float32)
+
 // winogradWeight maps g of 3×3 taps to G g Gᵀ.
 //
 //go:noescape

@@ -99,7 +99,9 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 		for _, p := range pools(t) {
 			what := fmt.Sprintf("%v, %d threads, %+v", v, p.Threads(), s)
 			got := [3][]float32{
-				guarded(t, what, ny, func(y []float32) { s.forwardWinograd(v, p, y, x, w, bias) }),
+				guarded(t, what, ny, func(y []float32) {
+					s.forwardWinograd(v, p, y, x, w, Epilogue{Bias: bias})
+				}),
 				guarded(t, what, nx, func(dx []float32) { s.inputGradWinograd(v, p, dx, dy, w) }),
 				guarded(t, what, nw, func(dw []float32) { s.weightGradWinograd(v, p, dw, x, dy) }),
 			}
@@ -116,6 +118,9 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 					t.Fatalf("direction %d: %s: bits differ from 1 thread", d, what)
 				}
 			}
+			checkEpilogue(t, what, bias, got[0], dy, func(y []float32, e Epilogue) {
+				s.forwardWinograd(v, p, y, x, w, e)
+			})
 		}
 	}
 }
@@ -151,12 +156,12 @@ func TestWinogradBatchIndependence(t *testing.T) {
 	s := Square(7, 10, 10, 24, 40, 3, 1, 1)
 	x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*9*s.C)
 	y := make([]float32, s.N*s.OutH()*s.OutW()*s.O)
-	s.ForwardWinograd(p, y, x, w, nil)
+	s.ForwardWinograd(p, y, x, w, Epilogue{})
 	one := s
 	one.N = 1
 	y1 := make([]float32, len(y)/s.N)
 	for n := range s.N {
-		one.ForwardWinograd(p, y1, x[n*len(x)/s.N:(n+1)*len(x)/s.N], w, nil)
+		one.ForwardWinograd(p, y1, x[n*len(x)/s.N:(n+1)*len(x)/s.N], w, Epilogue{})
 		if !slices.Equal(y1, y[n*len(y1):(n+1)*len(y1)]) {
 			t.Fatalf("image %d alone differs from the batch", n)
 		}

@@ -26,7 +26,7 @@ func sgemmBatch(v micro.Variant, p *par.Pool, transA, transB bool, batch, m, n, 
 	c []float32, ldc, strideC int) {
 	one := func(i int) {
 		sgemm(v, p, transA, transB, m, n, k, alpha, a[i*strideA:], lda, b[i*strideB:], ldb, beta,
-			c[i*strideC:], ldc)
+			c[i*strideC:], ldc, Epilogue{})
 	}
 	flops := 2 * m * n * k
 	if flops >= ownThreads || flops*batch < smallFlops {

@@ -146,6 +146,9 @@ func (j *job) tile(t *blocking, own []float32, m0, mc, c0, nc int) {
 		j.sweep(t, &g, m0, mc, c0, nc, k0, kc)
 		g.Beta = 1
 	}
+	if j.then.Block != nil {
+		j.then.Block(m0, mc, t.n0+c0, nc)
+	}
 }
 
 // operandA points the kernel at rows m0.. of A, in place or packed.
@@ -199,6 +202,9 @@ func (j *job) sweep(t *blocking, g *micro.Args, m0, mc, c0, nc, k0, kc int) {
 	tiles := ceil(mc, micro.MaxRows)
 	for jr := 0; jr < nc; jr += micro.MaxCols {
 		g.Cols = min(micro.MaxCols, nc-jr)
+		if g.Bias = nil; j.then.Bias != nil && k0 == 0 {
+			g.Bias = j.then.Bias[t.n0+c0+jr:][:g.Cols]
+		}
 		g.StepB, g.BOff = j.ldb, jr
 		if t.packB {
 			g.StepB = panelWidth(g.Cols)

@@ -21,14 +21,31 @@ import (
 // short for its matrix. The convention is BLAS's SGEMM, in row-major order.
 func SGEMM(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
 	b []float32, ldb int, beta float32, c []float32, ldc int) {
-	sgemm(micro.Best(), p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+	sgemm(micro.Best(), p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, Epilogue{})
 }
 
-// sgemm is SGEMM with a given kernel variant.
+// An Epilogue is what SGEMMThen does to the product before it leaves the cache. The zero value does
+// nothing.
+type Epilogue struct {
+	// Bias [n] is added to every row; nil for none.
+	Bias []float32
+	// Block is told of every block of C, rows i..i+rows-1 and columns j..j+cols-1, when it is
+	// finished and in the cache, from several threads; nil for nothing. Blocks cover C once.
+	Block func(i, rows, j, cols int)
+}
+
+// SGEMMThen is SGEMM with an epilogue. It panics as SGEMM does, and if the bias is not nil and has
+// another number of elements than C has columns.
+func SGEMMThen(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
+	b []float32, ldb int, beta float32, c []float32, ldc int, then Epilogue) {
+	sgemm(micro.Best(), p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, then)
+}
+
+// sgemm is SGEMMThen with a given kernel variant.
 func sgemm(v micro.Variant, p *par.Pool, transA, transB bool, m, n, k int, alpha float32,
-	a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int, then Epilogue) {
 	j := job{v: v, p: p, transA: transA, transB: transB, m: m, n: n, k: k, alpha: alpha,
-		beta: beta, a: a, lda: lda, b: b, ldb: ldb, c: c, ldc: ldc}
+		beta: beta, a: a, lda: lda, b: b, ldb: ldb, c: c, ldc: ldc, then: then}
 	j.check()
 	if m == 0 || n == 0 {
 		return
@@ -52,6 +69,7 @@ type job struct {
 	alpha, beta    float32
 	a, b, c        []float32
 	lda, ldb, ldc  int
+	then           Epilogue
 }
 
 func (j *job) check() {
@@ -61,6 +79,9 @@ func (j *job) check() {
 	checkMatrix("A", j.transA, j.m, j.k, j.a, j.lda)
 	checkMatrix("B", j.transB, j.k, j.n, j.b, j.ldb)
 	checkMatrix("C", false, j.m, j.n, j.c, j.ldc)
+	if j.then.Bias != nil && len(j.then.Bias) != j.n {
+		panic(fmt.Sprintf("gemm: SGEMM: bias has %d elements for %d columns", len(j.then.Bias), j.n))
+	}
 }
 
 func checkMatrix(name string, trans bool, rows, cols int, x []float32, ld int) {

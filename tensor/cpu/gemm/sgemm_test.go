@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"afterimage/tensor/cpu/gemm/micro"
@@ -55,7 +56,7 @@ func random(rng *rand.Rand, n int) []float32 {
 func (q *problem) solve(v micro.Variant, p *par.Pool) []float32 {
 	c := slices.Clone(q.c)
 	sgemm(v, p, q.transA, q.transB, q.m, q.n, q.k, q.alpha, q.a, q.lda, q.b, q.ldb, q.beta,
-		c[:max(0, len(c)-7)], q.ldc)
+		c[:max(0, len(c)-7)], q.ldc, Epilogue{})
 	return c
 }
 
@@ -219,7 +220,7 @@ func TestSGEMMBatch(t *testing.T) {
 			got, want := make([]float32, batch*m*n), make([]float32, batch*m*n)
 			sgemmBatch(v, p, false, true, batch, m, n, k, 1, a, k, m*k, b, k, 0, 0, got, n, m*n)
 			for i := range batch {
-				sgemm(v, p, false, true, m, n, k, 1, a[i*m*k:], k, b, k, 0, want[i*m*n:], n)
+				sgemm(v, p, false, true, m, n, k, 1, a[i*m*k:], k, b, k, 0, want[i*m*n:], n, Epilogue{})
 			}
 			if !slices.Equal(got, want) {
 				t.Fatalf("%v, %d threads: the batch differs from single products", v, p.Threads())
@@ -266,4 +267,40 @@ func ExampleSGEMM() {
 	SGEMM(p, false, true, 2, 2, 3, 1, a, 3, b, 3, 0, c, 2)
 	fmt.Println(c)
 	// Output: [3 5 9 11]
+}
+
+// An epilogue's bias is added once, whatever cuts the sum, and its blocks cover C once.
+func TestEpilogue(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 11))
+	for _, size := range [][3]int{{1, 1, 1}, {30, 70, 20}, {200, 33, 900}, {400, 700, 50},
+		{9, 17, 5000}, {16, 40, 0}} {
+		m, n, k := size[0], size[1], size[2]
+		a, b, bias := random(rng, m*k), random(rng, k*n), random(rng, n)
+		for _, v := range micro.Variants() {
+			for _, p := range pools(t) {
+				plain, got := make([]float32, m*n), make([]float32, m*n)
+				sgemm(v, p, false, false, m, n, k, 1, a, k, b, n, 0, plain, n, Epilogue{})
+				var mu sync.Mutex
+				seen := make([]int, m*n)
+				sgemm(v, p, false, false, m, n, k, 1, a, k, b, n, 0, got, n, Epilogue{Bias: bias,
+					Block: func(i, rows, j, cols int) {
+						mu.Lock()
+						defer mu.Unlock()
+						for r := i; r < i+rows; r++ {
+							for c := j; c < j+cols; c++ {
+								seen[r*n+c]++
+							}
+						}
+					}})
+				for i := range got {
+					// the bias enters with the first part of the sum, not the last
+					want := float64(plain[i]) + float64(bias[i%n])
+					if math.Abs(float64(got[i])-want) > 1e-5*(1+float64(k)/100) || seen[i] != 1 {
+						t.Fatalf("%v, %v: element %d is %g, expected %g; seen %d times", v, size, i, got[i],
+							want, seen[i])
+					}
+				}
+			}
+		}
+	}
 }

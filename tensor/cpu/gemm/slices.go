@@ -23,7 +23,7 @@ func (j *job) runSliced(s int) {
 	size := j.m * j.n
 	partial := j.p.Borrow(s * size)
 	inner := *j
-	inner.alpha, inner.beta, inner.ldc = 1, 0, j.n
+	inner.alpha, inner.beta, inner.ldc, inner.then = 1, 0, j.n, Epilogue{}
 	j.p.Run(s, func(i int) {
 		k0, k1 := i*j.k/s, (i+1)*j.k/s
 		one := inner
@@ -42,6 +42,9 @@ func (j *job) runSliced(s int) {
 	j.p.Run(ceil(j.m, sumRows), func(i int) {
 		for r := i * sumRows; r < min(j.m, (i+1)*sumRows); r++ {
 			j.sumRow(partial, size, s, r)
+			if j.then.Block != nil {
+				j.then.Block(r, 1, 0, j.n)
+			}
 		}
 	})
 	j.p.Return(partial)
@@ -63,6 +66,9 @@ func (j *job) sumRow(partial []float32, size, s, r int) {
 	for c := 0; c < j.n; c += micro.MaxCols {
 		g.Cols = min(micro.MaxCols, j.n-c)
 		g.BOff, g.COff = r*j.n+c, r*j.ldc+c
+		if j.then.Bias != nil {
+			g.Bias = j.then.Bias[c:][:g.Cols]
+		}
 		micro.Mul(j.v, &g)
 	}
 }

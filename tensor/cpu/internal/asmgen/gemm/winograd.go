@@ -132,9 +132,15 @@ var lines = []line{
 // which applies L to the columns and then to the rows of a square of 16-float vectors, sixteen
 // channels at once. Strides between vectors are in bytes. Lanes without a bit in mask are neither
 // read nor written. tmp has room for 36 vectors.
+//
+// winogradOutputAct is winogradOutput with two arguments more, res *float32, laid out as dst, or nil,
+// and floor float32: it stores max(y + res, floor), and NaN where y is NaN.
 func winograd(c *build.Context) {
 	for _, l := range lines {
-		winogradMap(c, l)
+		winogradMap(c, l, false)
+		if l.name == "winogradOutput" {
+			winogradMap(c, l.withAct(), true)
+		}
 	}
 }
 
@@ -147,11 +153,22 @@ func lineRegisters(i int) (in, out, tmp []reg.VecPhysical) {
 	return zmm[0:6], zmm[6:12], zmm[12:16]
 }
 
-func winogradMap(c *build.Context, l line) {
+// withAct names the variant of a map that acts on what it stores.
+func (l line) withAct() line {
+	l.name += "Act"
+	l.doc += ", adds res unless it is nil, and takes the maximum with floor"
+	return l
+}
+
+func winogradMap(c *build.Context, l line, act bool) {
 	c.Function(l.name)
 	c.Attributes(4) // NOSPLIT
-	c.SignatureExpr("func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, " +
-		"tmp *float32, mask int)")
+	signature := "func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, " +
+		"tmp *float32, mask int"
+	if act {
+		signature += ", res *float32, floor float32"
+	}
+	c.SignatureExpr(signature + ")")
 	dst, rowDst, colDst, src, rowSrc, colSrc := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.R8, reg.R9
 	tmp, at := reg.R10, reg.RAX
 	c.Load(c.Param("dst"), dst)
@@ -168,6 +185,10 @@ func winogradMap(c *build.Context, l line) {
 		w.consts[k] = zmm[31-i]
 		c.MOVL(operand.U32(math.Float32bits(k)), reg.EAX)
 		c.VPBROADCASTD(reg.EAX, zmm[31-i])
+	}
+	store := func(y, _ reg.VecPhysical) { c.VMOVUPS(y, reg.K1, mem(at, 0)) }
+	if act {
+		store = winogradAct(c, dst, at, zmm[31-len(l.consts)])
 	}
 	for j := range l.inN {
 		x, t, s := lineRegisters(j)
@@ -192,7 +213,7 @@ func winogradMap(c *build.Context, l line) {
 		l.emit(w, x, t, s)
 		c.MOVQ(dst, at)
 		for j := range l.outN {
-			c.VMOVUPS(t[j], reg.K1, mem(at, 0))
+			store(t[j], s[3])
 			if j < l.outN-1 {
 				c.ADDQ(colDst, at)
 			}
@@ -201,4 +222,26 @@ func winogradMap(c *build.Context, l line) {
 	}
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// winogradAct loads res and floor and returns how y is stored at at, with a register to spare. K2
+// has the lanes of res: none where there is no res. What is then not read is dst itself: a load of
+// no lanes from memory that does not exist would cost the processor hundreds of cycles.
+func winogradAct(c *build.Context, dst, at reg.GPPhysical, floor reg.VecPhysical) func(y,
+	spare reg.VecPhysical) {
+	delta := reg.R11 // from dst to res
+	c.Load(c.Param("res"), delta)
+	c.VBROADCASTSS(operand.NewParamAddr("floor", 72), floor)
+	c.KXORW(reg.K2, reg.K2, reg.K2)
+	c.TESTQ(delta, delta)
+	c.JEQ(operand.LabelRef("alone"))
+	c.KMOVW(reg.K1, reg.K2)
+	c.SUBQ(dst, delta)
+	c.Label("alone")
+	return func(y, spare reg.VecPhysical) {
+		c.VMOVUPS_Z(operand.Mem{Base: at, Index: delta, Scale: 1}, reg.K2, spare)
+		c.VADDPS(spare, y, y)
+		c.VMAXPS(y, floor, y) // of NaN and floor the first operand here, NaN
+		c.VMOVUPS(y, reg.K1, mem(at, 0))
+	}
 }
