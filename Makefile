@@ -16,7 +16,7 @@ DEMO := runs/demo
 
 build:
 	@mkdir -p bin
-	$(GO) build -o $(BIN) ./cmd/afterimage
+	$(GO) build -buildvcs=auto -o $(BIN) ./cmd/afterimage
 
 demo: build
 	$(BIN) demo --out $(DEMO)

@@ -44,6 +44,7 @@ func (r *runner) accuracy(c ClassifierSpec) error {
 		a.Attack, a.Attacked = fmt.Sprintf("PGD-%d, L∞ %g/255, step %g/255, random start", p.Steps,
 			p.Eps, p.StepSize), ds.Len()
 		key := tensor.NewKey(r.spec.seed(), "attack/accuracy")
+		stand := 0
 		for i, d := range data.Eval(ds, batch, data.Unit) {
 			inner := s.Child()
 			x, labels := tensor.FromSlice(inner, d.X, d.Shape()...), tensor.FromSlice(inner,
@@ -51,11 +52,12 @@ func (r *runner) accuracy(c ClassifierSpec) error {
 			for _, ok := range attack.Evaluate(inner, m, x, labels, cfg, key,
 				i*batch) {
 				if ok {
-					a.Robust += 1 / float64(ds.Len())
+					stand++
 				}
 			}
 			inner.Close()
 		}
+		a.Robust = float64(stand) / float64(ds.Len())
 	}
 	return explore.WriteJSON(r.path("accuracy-"+c.Name+".json"), a)
 }
