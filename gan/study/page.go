@@ -352,8 +352,9 @@ func (p *page) differences() []report.Table {
 			p.Compared.Differences})
 	}
 	for _, e := range p.Evaluations {
-		if len(e.OverLabel) > 0 {
-			sets = append(sets, set{display(e.Name) + " − label only", e.OverLabel})
+		name := display(e.Name) + " − label only"
+		if len(e.OverLabel) > 0 && (len(sets) == 0 || sets[0].name != name) { // compared already
+			sets = append(sets, set{name, e.OverLabel})
 		}
 	}
 	if len(sets) == 0 {
