@@ -166,6 +166,15 @@ func NewClassifier(b tensor.Backend, c ClassifierConfig) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
+	return NewClassifierOn(b, c, set)
+}
+
+// NewClassifierOn is NewClassifier on images that are open already; c.Dataset and the fields that
+// say how much of it to take are not looked at.
+func NewClassifierOn(b tensor.Backend, c ClassifierConfig, set *data.Set) (*Classifier, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
 	if set.Val.Len() == 0 {
 		return nil, fmt.Errorf("train: %s has %d training images, too few to hold some out: a data set "+
 			"without held-out images of its own needs 10 or more", c.Dataset, set.Train.Len())
