@@ -8,31 +8,30 @@ import (
 
 // BenchmarkStep runs the training steps, one a sub-benchmark, for profiles:
 //
-//	go test ./bench -run - -bench Step/resnet20 -cpuprofile cpu.out
+//	go test ./bench -run - -bench Step/step/resnet20-cifar-n128 -cpuprofile cpu.out
 func BenchmarkStep(bm *testing.B) {
-	for _, w := range steps() {
-		bm.Run(w.name, func(bm *testing.B) {
+	for _, s := range steps() {
+		if s.Target != "" || s.Precision != "" {
+			continue
+		}
+		bm.Run(s.Key, func(bm *testing.B) {
 			b := cpu.Open(0)
 			defer b.Close()
-			step, flops, done, err := w.open(b)
+			j, err := open(b, s)
 			if err != nil {
 				bm.Fatal(err)
 			}
-			defer done()
-			for i := range warmUps {
-				if err := step(i); err != nil {
-					bm.Fatal(err)
-				}
+			defer j.close()
+			if _, err := j.times(warmUps, 0); err != nil {
+				bm.Fatal(err)
 			}
 			bm.ReportAllocs()
 			bm.ResetTimer()
 			cpu := cpuSeconds()
-			for i := range bm.N {
-				if err := step(warmUps + i); err != nil {
-					bm.Fatal(err)
-				}
+			if _, err := j.times(bm.N, 0); err != nil {
+				bm.Fatal(err)
 			}
-			bm.ReportMetric(flops*float64(bm.N)/1e9/(cpuSeconds()-cpu), "GFLOP/cpu-s")
+			bm.ReportMetric(s.Work*float64(bm.N)/(cpuSeconds()-cpu), "GFLOP/cpu-s")
 		})
 	}
 }

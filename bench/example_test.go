@@ -12,8 +12,12 @@ import (
 func ExampleKernels() {
 	b := cpu.Open(1)
 	defer b.Close()
-	for _, r := range bench.Kernels(b, bench.Options{Seconds: 0.01,
-		Only: regexp.MustCompile("sgemm 512×")}) {
+	rows, err := bench.Kernels(b, bench.Options{Seconds: 0.01,
+		Only: regexp.MustCompile("^sgemm/m512n512")})
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, r := range rows {
 		fmt.Println(r.Name, r.Shape, r.Unit, r.Runs >= 5, r.Fraction > 0.01)
 	}
 	// Output: sgemm 512×512×512 GFLOP/s true true

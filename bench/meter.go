@@ -2,7 +2,6 @@ package bench
 
 import (
 	"regexp"
-	"slices"
 	"syscall"
 	"time"
 
@@ -26,12 +25,16 @@ const DefaultSeconds = 0.3
 // Options say what is measured and for how long.
 type Options struct {
 	Seconds float64        // time for a row, if five runs take less; 0: DefaultSeconds
-	Only    *regexp.Regexp // rows whose "name shape" it does not match are left out; nil: all
+	Only    *regexp.Regexp // rows that it does not match are left out (see Spec.Matches); nil: all
 	Observe func(Row)      // called with every row as soon as it is there; may be nil
+	// Program is the command line of a program that answers like Serve, for rows that take a fresh
+	// one; without it those rows are left out.
+	Program []string
 }
 
 // A Row is one measurement. Times are seconds of one run.
 type Row struct {
+	Key    string  `json:"key"`
 	Name   string  `json:"name"`
 	Shape  string  `json:"shape"`
 	Median float64 `json:"median"`
@@ -40,22 +43,20 @@ type Row struct {
 	Runs   int     `json:"runs"`
 	CPU    float64 `json:"cpu"` // CPU seconds of the process for a run, the mean of all runs
 
-	Rate        float64 `json:"rate"`         // work / Median
-	Unit        string  `json:"unit"`         // GFLOP/s or GB/s
-	Bound       float64 `json:"bound"`        // the larger of the rates before and after
-	Fraction    float64 `json:"fraction"`     // Rate / Bound
-	CPUFraction float64 `json:"cpu_fraction"` // the same by CPU seconds; see Bound
+	Rate        float64 `json:"rate"`                   // work / Median
+	Unit        string  `json:"unit"`                   // of Rate
+	Bound       float64 `json:"bound,omitempty"`        // the larger of the rates before and after
+	Fraction    float64 `json:"fraction,omitempty"`     // Rate / Bound
+	CPUFraction float64 `json:"cpu_fraction,omitempty"` // the same by CPU seconds; see Bound
 
 	ImagesPerSecond float64 `json:"images_per_second,omitempty"`
 	PeakBytes       int     `json:"peak_bytes,omitempty"`      // of tensor memory, a step's only
 	MallocsPerRun   float64 `json:"mallocs_per_run,omitempty"` // Go heap objects, a step's only
+	// Growth and Total are the largest resident memory of a fresh program over the one after start,
+	// and all of it, in bytes.
+	Growth int `json:"growth,omitempty"`
+	Total  int `json:"total,omitempty"`
 }
-
-// Units of Row.Rate.
-const (
-	FLOPs = "GFLOP/s"
-	Bytes = "GB/s"
-)
 
 // A Bound is what the machine can do at one moment.
 //
@@ -107,31 +108,49 @@ const copyPiece = 16 << 10
 // pageFloats is the smallest page of memory of any system this runs on, in floats.
 const pageFloats = 4096 / 4
 
+// A copier copies between two blocks of memory of a backend, in pieces on its threads.
+type copier struct {
+	b        *cpu.Backend
+	src, dst []float32
+}
+
+// newCopier takes bytes of memory, half of them to be read and half to be written.
+func newCopier(b *cpu.Backend, bytes int) copier {
+	n := max(bytes/8, 1)
+	c := copier{b, b.Pool().Borrow(n), b.Pool().Borrow(n)}
+	for i := 0; i < n; i += pageFloats {
+		// Memory that was never written is one page of zeros for the reader, and always in cache.
+		c.src[i] = 1
+	}
+	return c
+}
+
+func (c copier) close() {
+	c.b.Pool().Return(c.src)
+	c.b.Pool().Return(c.dst)
+}
+
+func (c copier) once() {
+	n := len(c.src)
+	c.b.Pool().Run((n+copyPiece-1)/copyPiece, func(i int) {
+		lo, hi := i*copyPiece, min((i+1)*copyPiece, n)
+		copy(c.dst[lo:hi], c.src[lo:hi])
+	})
+}
+
 // CopyRate measures how fast the backend's threads copy, in GB/s, with bytes/2 read and as many
 // written: the best of three. The size matters: what fits a cache is copied faster.
 func CopyRate(b *cpu.Backend, bytes int) Bound {
-	n := max(bytes/8, 1)
-	src, dst := b.Pool().Borrow(n), b.Pool().Borrow(n)
-	defer b.Pool().Return(src)
-	defer b.Pool().Return(dst)
-	for i := 0; i < n; i += pageFloats {
-		// Memory that was never written is one page of zeros for the reader, and always in cache.
-		src[i] = 1
-	}
-	pieces := (n + copyPiece - 1) / copyPiece
-	once := func() {
-		b.Pool().Run(pieces, func(i int) {
-			lo, hi := i*copyPiece, min((i+1)*copyPiece, n)
-			copy(dst[lo:hi], src[lo:hi])
-		})
-	}
-	once()
+	c := newCopier(b, bytes)
+	defer c.close()
+	c.once()
 	var best Bound
+	n := len(c.src)
 	repeat := max(1, 16<<20/(8*n)) // small copies are too short for the clock
 	for range 3 {
 		start, cpu := time.Now(), cpuSeconds()
 		for range repeat {
-			once()
+			c.once()
 		}
 		gb := float64(repeat*8*n) / 1e9
 		spent := cpuSeconds() - cpu
@@ -147,82 +166,4 @@ func cpuSeconds() float64 {
 		return 0
 	}
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
-}
-
-// A meter measures rows on one backend.
-type meter struct {
-	b    *cpu.Backend
-	o    Options
-	rows []Row
-}
-
-func newMeter(b *cpu.Backend, o Options) *meter {
-	if o.Seconds <= 0 {
-		o.Seconds = DefaultSeconds
-	}
-	return &meter{b: b, o: o}
-}
-
-// wants reports whether a row is asked for.
-func (m *meter) wants(name, shape string) bool {
-	return m.o.Only == nil || m.o.Only.MatchString(name+" "+shape)
-}
-
-// flops measures f, which does the given number of floating-point operations.
-func (m *meter) flops(name, shape string, flops float64, f func()) {
-	if m.wants(name, shape) {
-		m.add(m.row(name, shape, flops/1e9, FLOPs, func() Bound { return Peak(m.b) }, f))
-	}
-}
-
-// bytes measures f, which reads and writes the given number of bytes when each operand is read once
-// a pass and each result written once.
-func (m *meter) bytes(name, shape string, bytes int, f func()) {
-	if m.wants(name, shape) {
-		bound := func() Bound { return CopyRate(m.b, bytes) }
-		m.add(m.row(name, shape, float64(bytes)/1e9, Bytes, bound, f))
-	}
-}
-
-func (m *meter) add(r Row) {
-	m.rows = append(m.rows, r)
-	if m.o.Observe != nil {
-		m.o.Observe(r)
-	}
-}
-
-// row measures f between two measurements of its bound.
-func (m *meter) row(name, shape string, work float64, unit string, bound func() Bound,
-	f func()) Row {
-	for range warmUps {
-		f()
-	}
-	before := bound()
-	var times []float64
-	cpu := 0.0
-	for total := 0.0; len(times) < minRuns || total < m.o.Seconds && len(times) < maxRuns; {
-		start, c := time.Now(), cpuSeconds()
-		f()
-		t := time.Since(start).Seconds()
-		cpu += cpuSeconds() - c
-		times = append(times, t)
-		total += t
-	}
-	most := before.larger(bound())
-	slices.Sort(times)
-	r := Row{Name: name, Shape: shape, Unit: unit, Runs: len(times), Bound: most.Wall,
-		Median: median(times), Min: times[0], Max: times[len(times)-1],
-		CPU: cpu / float64(len(times))}
-	r.Rate = work / r.Median
-	r.Fraction = r.Rate / r.Bound
-	if most.PerCPU > 0 {
-		r.CPUFraction = perCPU(work, r.CPU, m.b.Threads()) / most.PerCPU
-	}
-	return r
-}
-
-// median of sorted numbers.
-func median(s []float64) float64 {
-	n := len(s)
-	return (s[(n-1)/2] + s[n/2]) / 2
 }

@@ -2,10 +2,12 @@ package bench
 
 import (
 	"math"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"afterimage/gan"
 	"afterimage/tensor/cpu"
 	"afterimage/tensor/cpu/conv"
 )
@@ -15,10 +17,11 @@ func TestKernelsMeasureWhatIsAsked(t *testing.T) {
 	b := cpu.Open(2)
 	defer b.Close()
 	observed := 0
-	rows := Kernels(b, Options{Seconds: 1e-3,
-		Only:    regexp.MustCompile(`^sgemm 256×256×256$|^add 128`),
+	rows, err := Kernels(b, Options{Seconds: 1e-3,
+		Only:    regexp.MustCompile(`^sgemm 256×256×256$|^add/n128`),
 		Observe: func(Row) { observed++ }})
-	if len(rows) != 2 || observed != 2 || rows[0].Name != "sgemm" || rows[1].Name != "add" {
+	if err != nil || len(rows) != 2 || observed != 2 || rows[0].Name != "sgemm" ||
+		rows[1].Name != "add" {
 		t.Fatalf("got %d rows, %d observed: %+v", len(rows), observed, rows)
 	}
 	work := []float64{2 * 256 * 256 * 256 / 1e9, 3 * 4 * 128 * 32 * 32 * 16 / 1e9}
@@ -35,27 +38,39 @@ func TestKernelsMeasureWhatIsAsked(t *testing.T) {
 	}
 }
 
-// TestConvShapes: ResNet-20 has a stem, three sizes of inner convolution and two strided ones; the
-// multiply-adds of all layers together are held against the published count in nn/models.
+// TestConvShapes: ResNet-20 has a stem, three sizes of inner convolution and two strided ones.
 func TestConvShapes(t *testing.T) {
-	b := cpu.Open(1)
-	defer b.Close()
-	want := []conv.Shape{
-		conv.Square(128, 32, 32, 3, 16, 3, 1, 1), conv.Square(128, 32, 32, 16, 16, 3, 1, 1),
-		conv.Square(128, 32, 32, 16, 32, 3, 2, 1), conv.Square(128, 16, 16, 32, 32, 3, 1, 1),
-		conv.Square(128, 16, 16, 32, 64, 3, 2, 1), conv.Square(128, 8, 8, 64, 64, 3, 1, 1)}
-	var got []conv.Shape
-	for _, c := range convShapes(b) {
-		if c.nets[0] == "resnet20-cifar" {
-			got = append(got, c.Shape)
+	want := []convCase{
+		{conv.Square(128, 32, 32, 3, 16, 3, 1, 1), map[string]int{"resnet20-cifar": 1}},
+		{conv.Square(128, 32, 32, 16, 16, 3, 1, 1), map[string]int{"resnet20-cifar": 6}},
+		{conv.Square(128, 32, 32, 16, 32, 3, 2, 1), map[string]int{"resnet20-cifar": 1}},
+		{conv.Square(128, 16, 16, 32, 32, 3, 1, 1), map[string]int{"resnet20-cifar": 5}},
+		{conv.Square(128, 16, 16, 32, 64, 3, 2, 1), map[string]int{"resnet20-cifar": 1}},
+		{conv.Square(128, 8, 8, 64, 64, 3, 1, 1), map[string]int{"resnet20-cifar": 5}}}
+	if got := convShapes()[:len(want)]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, expected %+v", got, want)
+	}
+}
+
+// TestConvWorkIsTheNetworks: over all shapes, what a network's convolutions and linear layers
+// multiply is what the network says of itself, batch by batch.
+func TestConvWorkIsTheNetworks(t *testing.T) {
+	shapes, linear := convShapes(), linearShapes()
+	for _, n := range nets() {
+		got := 0.0
+		for _, c := range shapes {
+			got += c.FLOPs() * float64(c.uses[n.name])
 		}
-	}
-	if len(got) != len(want) {
-		t.Fatalf("got %d shapes of ResNet-20, expected %d: %+v", len(got), len(want), got)
-	}
-	for i, s := range want {
-		if got[i] != s {
-			t.Errorf("shape %d is %+v, expected %+v", i, got[i], s)
+		for _, l := range linear {
+			got += 2 * float64(l.rows*l.out*l.in*l.uses[n.name])
+		}
+		m := n.build().(interface{ MACs() int })
+		want := 2 * float64(m.MACs()*n.batch)
+		if d, ok := m.(*gan.Discriminator); ok {
+			want -= 2 * float64(d.Linear.MACs()*n.batch) // a single output: no matrix product
+		}
+		if math.Abs(got-want) > 1e-9*want {
+			t.Errorf("%s: shapes count %g operations, the network %g", n.name, got, want)
 		}
 	}
 }
@@ -67,7 +82,7 @@ func TestSteps(t *testing.T) {
 	}
 	b := cpu.Open(2)
 	defer b.Close()
-	rows, err := Steps(b, Options{Seconds: 1e-3, Only: regexp.MustCompile("BigGAN")})
+	rows, err := Steps(b, Options{Seconds: 1e-3, Only: regexp.MustCompile("^step/slim32")})
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("got %d rows, error %v", len(rows), err)
 	}
@@ -83,7 +98,7 @@ func TestSteps(t *testing.T) {
 func TestTable(t *testing.T) {
 	r := Row{Name: "conv forward", Shape: "128×32²×16 → 16  3×3", Median: 3e-3, Min: 2.5e-3,
 		Max: 0.4, Rate: 200,
-		Unit: FLOPs, Fraction: 0.93, CPUFraction: 0.95}
+		Unit: FLOPs, Bound: 215, Fraction: 0.93, CPUFraction: 0.95}
 	head, line := []rune(Header()), []rune(r.String())
 	for _, column := range []string{"median", "rate", "of bound", "by CPU"} {
 		end := len([]rune(string(head)[:strings.Index(string(head), column)])) + len(column)

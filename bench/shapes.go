@@ -13,108 +13,148 @@ import (
 	"afterimage/tensor/cpu/conv"
 )
 
-// A spy is a backend that notes the convolutions a network asks for, so that the list of shapes
-// cannot fall behind the networks.
+// A net is one of the networks whose shapes the kernels are measured on.
+type net struct {
+	name  string
+	batch int
+	build func() nn.Module
+	run   func(c *nn.Ctx, s *tensor.Scope, m nn.Module)
+}
+
+// biggan is the 32-pixel network of BigGAN's authors conditioned on the scores of ten classes.
+func biggan(ch int) gan.Config { return gan.BigGAN32(ch, scenesClasses) }
+
+// scenesClasses is how many classes the inverted classifier has: as CIFAR-10's.
+const scenesClasses = 10
+
+// nets lists the networks at the batch sizes they are trained with. BigGAN's discriminator sees
+// real and painted images in one batch.
+func nets() []net {
+	return []net{
+		classifierNet("resnet20-cifar", 128),
+		classifierNet("resnet18-cifar", 64),
+		classifierNet("resnet50", 8),
+		{"biggan32-ch64 G", 64, func() nn.Module { return gan.NewGenerator(biggan(64)) }, runGenerator},
+		{"biggan32-ch64 D", 128, func() nn.Module { return gan.NewDiscriminator(biggan(64)) },
+			runDiscriminator},
+	}
+}
+
+func classifierNet(arch string, batch int) net {
+	return net{arch, batch, func() nn.Module {
+		m, err := models.New(arch, models.Options{})
+		if err != nil {
+			panic(err) // a name of the registry, written above
+		}
+		return m
+	}, func(c *nn.Ctx, s *tensor.Scope, m nn.Module) {
+		k := m.(*models.Classifier)
+		k.Forward(c, c.Graph.Zeros(tensor.F32, 1, k.InputSize(), k.InputSize(), k.Channels()))
+	}}
+}
+
+func runGenerator(c *nn.Ctx, s *tensor.Scope, m nn.Module) {
+	g := m.(*gan.Generator)
+	g.Forward(c, c.Graph.Zeros(tensor.F32, 1, g.Config.ZDim),
+		c.Graph.Zeros(tensor.F32, 1, g.Config.Cond))
+}
+
+func runDiscriminator(c *nn.Ctx, s *tensor.Scope, m nn.Module) {
+	d := m.(*gan.Discriminator)
+	d.Forward(c, c.Graph.Zeros(tensor.F32, 1, d.Config.Size, d.Config.Size, 3),
+		c.Graph.Zeros(tensor.F32, 1, d.Config.Cond))
+}
+
+// A spy is a backend that notes the convolutions a network asks for and computes none: shapes
+// follow from shapes.
 type spy struct {
 	*cpu.Backend
 	seen []conv.Shape
 }
 
-// Conv2DBiasAct notes the shape and computes: every layer's convolution comes here.
+// Conv2D notes the shape.
+func (s *spy) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
+	s.Conv2DBiasAct(y, x, w, nil, nil, false, p)
+}
+
+// Conv2DBiasAct notes the shape: every layer's convolution comes here.
 func (s *spy) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
 	a, o := x.Shape(), w.Shape()
 	s.seen = append(s.seen, conv.Shape{N: a[0], H: a[1], W: a[2], C: a[3], O: o[0], KH: o[1],
-		KW:      o[2],
-		StrideH: p.StrideH, StrideW: p.StrideW, PadTop: p.PadTop, PadLeft: p.PadLeft,
-		PadBottom: p.PadBottom,
-		PadRight:  p.PadRight, DilH: p.DilH, DilW: p.DilW, Groups: p.Groups})
-	s.Backend.Conv2DBiasAct(y, x, w, bias, res, relu, p)
+		KW: o[2], StrideH: p.StrideH, StrideW: p.StrideW, PadTop: p.PadTop, PadLeft: p.PadLeft,
+		PadBottom: p.PadBottom, PadRight: p.PadRight, DilH: p.DilH, DilW: p.DilW, Groups: p.Groups})
+	s.Fill(y, 0)
 }
 
-// A convCase is a shape with the networks it occurs in.
+// A convCase is a shape with how often each network's forward pass has it.
 type convCase struct {
 	conv.Shape
-	nets []string
+	uses map[string]int
 }
 
-// convShapes lists every distinct convolution of the three networks of the main job, in order of
-// first use, at the batch sizes they are trained with: ResNet-20 (128), ResNet-18-CIFAR (64), and
-// both networks of the slim 32-pixel BigGAN (32; the discriminator sees 64).
-func convShapes(b *cpu.Backend) []convCase {
+// convShapes lists every distinct convolution of the networks in order of first use.
+func convShapes() []convCase {
+	b := cpu.Open(1)
+	defer b.Close()
 	var all []convCase
-	for _, n := range []struct {
-		name  string
-		batch int
-		run   func(c *nn.Ctx, s *tensor.Scope)
-	}{
-		{"resnet20-cifar", 128, runClassifier("resnet20-cifar")},
-		{"resnet18-cifar", 64, runClassifier("resnet18-cifar")},
-		{"biggan32-slim16 G", 32, runGenerator},
-		{"biggan32-slim16 D", 64, runDiscriminator},
-	} {
-		for _, s := range convsOf(b, n.run) {
+	for _, n := range nets() {
+		for _, s := range n.convs(b) {
 			s.N = n.batch
 			i := slices.IndexFunc(all, func(c convCase) bool { return c.Shape == s })
 			if i < 0 {
 				i = len(all)
-				all = append(all, convCase{Shape: s})
+				all = append(all, convCase{s, map[string]int{}})
 			}
-			if !slices.Contains(all[i].nets, n.name) {
-				all[i].nets = append(all[i].nets, n.name)
-			}
+			all[i].uses[n.name]++
 		}
 	}
 	return all
 }
 
-// convsOf runs a network on one image without gradients and returns its convolutions.
-func convsOf(b *cpu.Backend, run func(c *nn.Ctx, s *tensor.Scope)) []conv.Shape {
+// convs runs the network on one image without gradients and returns its convolutions.
+func (n net) convs(b *cpu.Backend) []conv.Shape {
 	spy := &spy{Backend: b}
 	s := tensor.NewScope(spy)
 	defer s.Close()
 	g := autodiff.NewGraph(spy)
 	defer g.Close()
-	g.NoGrad(func() { run(nn.NewCtx(g, false), s) })
+	m := n.build()
+	for _, p := range m.Params() {
+		p.T = s.Zeros(tensor.F32, p.Shape...) // values do not matter for shapes
+	}
+	g.NoGrad(func() { n.run(nn.NewCtx(g, false), s, m) })
 	return spy.seen
 }
 
-// The values of weights do not matter for shapes: zeros cost nothing to make.
-func zeroWeights(s *tensor.Scope, m nn.Module) {
-	for _, p := range m.Params() {
-		p.T = s.Zeros(tensor.F32, p.Shape...)
-	}
+// A linearCase is a linear layer's product: x [rows in] times the transpose of w [out in].
+type linearCase struct {
+	rows, out, in int
+	uses          map[string]int
 }
 
-func runClassifier(arch string) func(c *nn.Ctx, s *tensor.Scope) {
-	return func(c *nn.Ctx, s *tensor.Scope) {
-		m, err := models.New(arch, models.Options{})
-		if err != nil {
-			panic(err) // a name of the registry, written above
+// linearShapes lists every distinct linear layer of the networks with more than one output.
+func linearShapes() []linearCase {
+	var all []linearCase
+	for _, n := range nets() {
+		for _, p := range nn.List(n.build()) {
+			s := p.Param.Shape
+			if len(s) != 2 || s[0] == 1 {
+				continue
+			}
+			i := slices.IndexFunc(all, func(c linearCase) bool {
+				return c.rows == n.batch && c.out == s[0] && c.in == s[1]
+			})
+			if i < 0 {
+				i = len(all)
+				all = append(all, linearCase{n.batch, s[0], s[1], map[string]int{}})
+			}
+			all[i].uses[n.name]++
 		}
-		zeroWeights(s, m)
-		m.Forward(c, c.Graph.Zeros(tensor.F32, 1, m.InputSize(), m.InputSize(), m.Channels()))
 	}
+	return all
 }
 
-// slim is the configuration of the inverter's networks.
-func slim() gan.Config { return gan.Slim32(16, scenesClasses) }
-
-func runGenerator(c *nn.Ctx, s *tensor.Scope) {
-	cfg := slim()
-	m := gan.NewGenerator(cfg)
-	zeroWeights(s, m)
-	m.Forward(c, c.Graph.Zeros(tensor.F32, 1, cfg.ZDim), c.Graph.Zeros(tensor.F32, 1, cfg.Cond))
-}
-
-func runDiscriminator(c *nn.Ctx, s *tensor.Scope) {
-	cfg := slim()
-	m := gan.NewDiscriminator(cfg)
-	zeroWeights(s, m)
-	m.Forward(c, c.Graph.Zeros(tensor.F32, 1, cfg.Size, cfg.Size, 3), c.Graph.Zeros(tensor.F32, 1,
-		cfg.Cond))
-}
-
-// describe returns "128×32²×16 → 16 3×3", with /2 for stride 2.
+// describe returns "128×32²×16 → 16  3×3", with /2 for stride 2.
 func describe(s conv.Shape) string {
 	text := fmt.Sprintf("%d×%d²×%d → %d  %d×%d", s.N, s.H, s.C, s.O, s.KH, s.KW)
 	if s.StrideH > 1 {

@@ -20,19 +20,32 @@ func (r Row) String() string {
 		times, spread = milliseconds(r.Median)+" ms", milliseconds(r.Min)+" … "+milliseconds(r.Max)
 		byCPU = fmt.Sprintf("%.0f %%", 100*r.CPUFraction)
 	}
-	rest := ""
-	if r.ImagesPerSecond > 0 {
-		rest = fmt.Sprintf("%.0f images/s, %.0f MB, %.0f mallocs", r.ImagesPerSecond,
-			float64(r.PeakBytes)/1e6, r.MallocsPerRun)
+	var rest []string
+	if r.ImagesPerSecond > 0 && r.Unit != Images {
+		rest = append(rest, fmt.Sprintf("%.0f images/s", r.ImagesPerSecond))
 	}
-	return line(r.Name, r.Shape, times, spread, fmt.Sprintf("%.1f %s", r.Rate, r.Unit),
-		fmt.Sprintf("%.0f %%", 100*r.Fraction),
-		byCPU, rest)
+	if r.PeakBytes > 0 {
+		rest = append(rest, fmt.Sprintf("%.0f MB", float64(r.PeakBytes)/1e6))
+	}
+	if r.MallocsPerRun > 0 {
+		rest = append(rest, fmt.Sprintf("%.0f mallocs", r.MallocsPerRun))
+	}
+	if r.Total > 0 {
+		rest = append(rest, fmt.Sprintf("%.0f MB in all", float64(r.Total)/1e6))
+	}
+	fraction := ""
+	if r.Bound > 0 {
+		fraction = fmt.Sprintf("%.0f %%", 100*r.Fraction)
+	} else {
+		byCPU = ""
+	}
+	return line(r.Name, r.Shape, times, spread, fmt.Sprintf("%.1f %s", r.Rate, r.Unit), fraction,
+		byCPU, strings.Join(rest, ", "))
 }
 
 // line sets the columns of the table.
 func line(name, shape, times, spread, rate, fraction, byCPU, rest string) string {
-	text := pad(name, -26) + pad(shape, -26) + pad(times, 11) + pad(spread, 20) + pad(rate,
+	text := pad(name, -34) + pad(shape, -26) + pad(times, 11) + pad(spread, 20) + pad(rate,
 		15) + pad(fraction, 9) +
 		pad(byCPU, 7) + "  " + rest
 	return strings.TrimRight(text, " ")

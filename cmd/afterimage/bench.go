@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 
 	"afterimage/bench"
 	"afterimage/tensor/cpu"
@@ -11,12 +10,16 @@ import (
 
 type benchCmd struct {
 	Kernels benchKernelsCmd `cmd:"" help:"Measure single kernels against peak and bandwidth."`
-	Steps   benchStepsCmd   `cmd:"" help:"Measure whole training steps."`
+	Steps   benchStepsCmd   `cmd:"" help:"Measure whole training steps, inference, start and memory."`
+	Compare benchCompareCmd `cmd:"" help:"Measure this program and PyTorch in turn."`
+	Plot    benchPlotCmd    `cmd:"" help:"Draw the pictures of a comparison."`
+	Rows    benchRowsCmd    `cmd:"" help:"List every measurement as JSON."`
+	Serve   benchServeCmd   `cmd:"" help:"Measure what is asked for, line by line."`
 }
 
 // A benchFlags is what both benchmarks take.
 type benchFlags struct {
-	Only    string  `help:"Only rows whose name and shape match." placeholder:"REGEXP"`
+	Only    string  `help:"Only rows whose key, or name and shape, match." placeholder:"REGEXP"`
 	Seconds float64 `help:"Time for each row; five runs are made in any case." default:"0.3"`
 	JSON    bool    `help:"Print the result as JSON." name:"json"`
 }
@@ -28,7 +31,7 @@ func (benchKernelsCmd) Help() string {
 	return `Each row's fraction is of the peak (GFLOP/s) or of a copy of as many bytes (GB/s),
 measured directly before and after it. On a machine shared with other programs look at
 the column "by CPU", which divides by CPU seconds instead of wall time. All rows take
-about two minutes.
+some ten minutes.
 
 Examples:
   afterimage bench kernels
@@ -37,21 +40,16 @@ Examples:
 }
 
 // Run measures kernels.
-func (c *benchKernelsCmd) Run(e *env) error {
-	return c.run(e, func(b *cpu.Backend, o bench.Options) ([]bench.Row,
-		error) {
-		return bench.Kernels(b, o), nil
-	})
-}
+func (c *benchKernelsCmd) Run(e *env) error { return c.run(e, bench.Kernels) }
 
 type benchStepsCmd struct{ benchFlags }
 
 // Help shows examples under the flags.
 func (benchStepsCmd) Help() string {
-	return `Whole steps of the program's own trainers on random images: ResNet-20 (batch 128),
-ResNet-18-CIFAR (64), a PGD-7 adversarial step, and a discriminator and a generator step
-of the inverter. The rate counts 6 × MACs of convolutions and linear layers an image,
-4 × MACs for an attack's iteration.
+	return `Whole steps of the program's own trainers on random images: ResNets, a PGD-7
+adversarial step, BigGAN's discriminator and generator; inference; the loader; the time
+to the first step and the memory of a program started for it. The rate counts 6 × MACs
+of convolutions and linear layers an image, 4 × MACs for an attack's iteration.
 
 Examples:
   afterimage bench steps
@@ -65,17 +63,18 @@ func (c *benchStepsCmd) Run(e *env) error { return c.run(e, bench.Steps) }
 // run measures and prints: row by row as they come, or all as JSON.
 func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]bench.Row,
 	error)) error {
-	o := bench.Options{Seconds: c.Seconds}
-	if c.Only != "" {
-		only, err := regexp.Compile(c.Only)
-		if err != nil {
-			return fmt.Errorf("--only: %w", err)
-		}
-		o.Only = only
+	only, err := rowsOnly(c.Only)
+	if err != nil {
+		return err
 	}
 	if !(c.Seconds >= 0) {
 		return fmt.Errorf("--seconds %g: expected 0 or more", c.Seconds)
 	}
+	self, err := e.serveCommand(e.cli.Threads)
+	if err != nil {
+		return err
+	}
+	o := bench.Options{Seconds: c.Seconds, Only: only, Program: self}
 	b, err := e.open()
 	if err != nil {
 		return err
@@ -97,7 +96,7 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 		return err
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("--only %q matches no row; without it all rows are shown", c.Only)
+		return noRow(c.Only)
 	}
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(benchResult{e.describe(b), rows})

@@ -1,0 +1,324 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// CompareOptions say how two programs are compared.
+type CompareOptions struct {
+	Only    *regexp.Regexp // rows that it does not match are left out; nil: all
+	Threads int            // that both programs were started with
+	Rounds  int            // how often the two take turns on a row
+	Seconds float64        // of measuring a row, for each program and round; at least one run
+	Modes   []string       // the other program's ways that are tried; nil: all
+	// Done returns a row that an earlier session has measured, so that it is not measured again;
+	// nil: none.
+	Done func(key string, threads int) (Comparison, bool)
+	// Observe gets every row as soon as it is there.
+	Observe func(Comparison) error
+}
+
+// A Comparison is one row measured in both programs, in turn.
+type Comparison struct {
+	Key     string         `json:"key"`
+	Name    string         `json:"name"`
+	Shape   string         `json:"shape"`
+	Groups  []string       `json:"groups"`
+	Threads int            `json:"threads"`
+	Unit    string         `json:"unit"`
+	Work    float64        `json:"work"`
+	Uses    map[string]int `json:"uses,omitempty"`
+
+	// Ours and Theirs are one number a round: the median time of its runs in seconds, or, in memory
+	// rows, bytes. Theirs is the best of Modes, Best its name.
+	Ours   []float64            `json:"ours,omitempty"`
+	Theirs []float64            `json:"theirs,omitempty"`
+	Best   string               `json:"best,omitempty"`
+	Modes  map[string][]float64 `json:"modes,omitempty"`
+
+	// Ratio is the median over the rounds of theirs / ours: above 1 this program is faster, or takes
+	// less. Low and High are its extremes. 0: one of the two has no figure.
+	Ratio float64 `json:"ratio"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+
+	Bound       float64 `json:"bound,omitempty"` // measured by our program beside the row, in Unit
+	TotalOurs   float64 `json:"total_ours,omitempty"`
+	TotalTheirs float64 `json:"total_theirs,omitempty"` // of memory rows: all resident bytes
+	// Notes say why a figure is missing.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// alive is how much slower than the best after the first round a mode may be to take part in the
+// others.
+const alive = 1.10
+
+// pause lets the threads of the program that has just answered go to sleep: both programs' workers
+// wait actively for a moment, which would be taken from the other one's time.
+const pause = 20 * time.Millisecond
+
+// Compare measures every row of list in two programs, A B A B …, and gives each to o.Observe. The
+// programs are started once and kept, and started again when one has ended; a row that a program
+// cannot do says so. Errors: a program that does not start, or what Observe returns.
+func Compare(list []Spec, ours, theirs Starter, o CompareOptions) error {
+	c := &comparer{o: o, ours: &side{start: ours}, theirs: &side{start: theirs},
+		best: map[string]string{}}
+	defer c.ours.drop()
+	defer c.theirs.drop()
+	for _, s := range list {
+		if !s.Matches(o.Only) {
+			continue
+		}
+		if o.Done != nil {
+			if r, ok := o.Done(s.Key, o.Threads); ok {
+				c.best[s.Key] = r.Best
+				continue
+			}
+		}
+		r, err := c.row(s)
+		if err != nil {
+			return err
+		}
+		c.best[s.Key] = r.Best
+		if err := o.Observe(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A side is one of the two programs.
+type side struct {
+	start Starter
+	peer  *Peer
+}
+
+// ask starts the program if it is not running. A program that broke off is ended, so that the next
+// row starts it anew.
+func (s *side) ask(q Request) (Reply, error) {
+	if s.peer == nil {
+		p, err := s.start()
+		if err != nil {
+			return Reply{}, err
+		}
+		s.peer = p
+	}
+	r, err := s.peer.Ask(q)
+	if errors.Is(err, errPeer) {
+		s.drop()
+	}
+	return r, err
+}
+
+func (s *side) drop() {
+	if s.peer != nil {
+		s.peer.Close()
+		s.peer = nil
+	}
+}
+
+type comparer struct {
+	o            CompareOptions
+	ours, theirs *side
+	best         map[string]string // the best mode of the rows so far
+}
+
+// row measures one row.
+func (c *comparer) row(s Spec) (Comparison, error) {
+	r := Comparison{Key: s.Key, Name: s.Name, Shape: s.Shape, Groups: s.Groups, Unit: s.Unit,
+		Threads: c.o.Threads, Work: s.Work, Uses: s.Uses, Modes: map[string][]float64{}}
+	var err error
+	if s.Target != "" {
+		err = c.freshRow(s, &r)
+	} else {
+		err = c.rounds(s, &r)
+	}
+	r.finish()
+	return r, err
+}
+
+// modes returns the other program's ways that are asked for.
+func (c *comparer) modes(s Spec) []string {
+	if c.o.Modes == nil {
+		return s.Modes
+	}
+	return slices.DeleteFunc(slices.Clone(s.Modes), func(m string) bool {
+		return !slices.Contains(c.o.Modes, m) && m != BF16CL && s.Unit != Images
+	})
+}
+
+// rounds takes turns: ours, then every mode of theirs that is still of interest.
+func (c *comparer) rounds(s Spec, r *Comparison) error {
+	modes, able := c.modes(s), true
+	for i := range c.o.Rounds {
+		if able {
+			reply, err := c.measure(c.ours, s, "", i == 0)
+			if able, err = r.note("this program", err); err != nil {
+				return err
+			}
+			if able {
+				r.Ours = append(r.Ours, medianOf(reply.Seconds))
+				r.Bound = max(r.Bound, reply.Bound)
+			}
+		}
+		for _, m := range modes {
+			reply, err := c.measure(c.theirs, s, m, false)
+			ok, err := r.note(m, err)
+			if err != nil {
+				return err
+			}
+			if ok {
+				r.Modes[m] = append(r.Modes[m], medianOf(reply.Seconds))
+			}
+		}
+		modes = slices.DeleteFunc(modes, func(m string) bool {
+			t := r.Modes[m]
+			return len(t) <= i || t[0] > alive*r.fastest()
+		})
+	}
+	return nil
+}
+
+// fastest is the best time of the first round.
+func (r *Comparison) fastest() float64 {
+	best := math.Inf(1)
+	for _, t := range r.Modes {
+		best = min(best, t[0])
+	}
+	return best
+}
+
+// measure asks one side. Compiling happens in the warm-up.
+func (c *comparer) measure(s *side, spec Spec, mode string, bound bool) (Reply, error) {
+	time.Sleep(pause)
+	return s.ask(Request{Op: "measure", Spec: &spec, Mode: mode, WarmUps: warmUps, Least: 1,
+		Seconds: c.o.Seconds, Bound: bound})
+}
+
+// note records why a program has no figure; only one that cannot be started is an error.
+func (r *Comparison) note(who string, err error) (ok bool, fatal error) {
+	if err == nil {
+		return true, nil
+	}
+	var start *startError
+	if errors.As(err, &start) {
+		return false, err
+	}
+	text := "failed: " + err.Error()
+	if errors.Is(err, ErrUnsupported) {
+		text = "has no way to do this"
+	}
+	r.Notes = append(r.Notes, who+" "+text)
+	return false, nil
+}
+
+// freshRow measures what takes a program of its own. Both programs at hand are ended first: their
+// memory and threads are not to be shared with.
+func (c *comparer) freshRow(s Spec, r *Comparison) error {
+	c.ours.drop()
+	c.theirs.drop()
+	step, err := NewCatalogue().Find(s.Target)
+	if err != nil {
+		return err
+	}
+	modes, rounds := c.modes(s), c.o.Rounds
+	if s.Kind == "memory" {
+		rounds = 1 // it does not move from run to run
+		if best := c.best[s.Target]; best != "" {
+			modes = []string{best}
+		} else {
+			modes = slices.DeleteFunc(slices.Clone(modes), func(m string) bool {
+				return !slices.Contains(layouts(), m)
+			})
+		}
+	}
+	for range rounds {
+		for _, m := range append([]string{""}, modes...) {
+			start, who := c.theirs.start, m
+			if m == "" {
+				start, who = c.ours.start, "this program"
+			}
+			f, err := StartFresh(start, step, m)
+			ok, err := r.note(who, err)
+			if err != nil {
+				return err
+			}
+			if ok {
+				r.fresh(s, m, f)
+			}
+		}
+	}
+	return nil
+}
+
+// fresh adds one program's figures.
+func (r *Comparison) fresh(s Spec, mode string, f Fresh) {
+	value, total := f.FirstStep, 0.0
+	if s.Kind == "memory" {
+		value, total = float64(f.Growth), float64(f.Total)
+	}
+	if mode == "" {
+		r.Ours, r.TotalOurs = append(r.Ours, value), total
+		return
+	}
+	r.Modes[mode] = append(r.Modes[mode], value)
+	if r.TotalTheirs == 0 || total < r.TotalTheirs {
+		r.TotalTheirs = total
+	}
+}
+
+// finish chooses the best mode, the one of the smallest median among those that took part to the
+// end, and computes the ratios.
+func (r *Comparison) finish() {
+	rounds := 0
+	for _, t := range r.Modes {
+		rounds = max(rounds, len(t))
+	}
+	for m, t := range r.Modes {
+		if len(t) == rounds && (r.Best == "" || medianOf(t) < medianOf(r.Theirs) ||
+			medianOf(t) == medianOf(r.Theirs) && m < r.Best) {
+			r.Best, r.Theirs = m, t
+		}
+	}
+	var ratios []float64
+	for i := range min(len(r.Ours), len(r.Theirs)) {
+		if q := ratio(r.Theirs[i], r.Ours[i]); q > 0 {
+			ratios = append(ratios, q)
+		}
+	}
+	if len(ratios) > 0 {
+		r.Ratio, r.Low, r.High = medianOf(ratios), slices.Min(ratios), slices.Max(ratios)
+	}
+}
+
+// medianOf numbers in any order; 0 of none.
+func medianOf(x []float64) float64 {
+	if len(x) == 0 {
+		return 0
+	}
+	return median(slices.Sorted(slices.Values(x)))
+}
+
+// A startError says that a program could not be started at all.
+type startError struct{ err error }
+
+func (e *startError) Error() string { return e.err.Error() }
+func (e *startError) Unwrap() error { return e.err }
+
+// Hello starts a program, asks it for its environment and ends it.
+func Hello(start Starter) (map[string]any, error) {
+	p, err := start()
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.Ask(Request{Op: "hello"})
+	if e := p.Close(); err == nil && e != nil {
+		err = fmt.Errorf("bench: %w: %w%s", errPeer, e, p.last)
+	}
+	return r.Environment, err
+}

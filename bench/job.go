@@ -1,0 +1,74 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+
+	"afterimage/tensor"
+	"afterimage/tensor/cpu"
+)
+
+// A job is a measurement that is ready to run: memory taken, inputs drawn.
+type job struct {
+	run   func() error
+	close func()
+	peak  func() float64 // in place of run: measures a rate itself, of one unit of work
+}
+
+// ErrUnsupported says that this program has no way of doing a measurement.
+var ErrUnsupported = errors.New("not supported")
+
+// open prepares a measurement on b.
+func open(b *cpu.Backend, s Spec) (job, error) {
+	if s.Precision != "" {
+		return job{}, fmt.Errorf("bench: %s: precision %s: %w", s.Key, s.Precision, ErrUnsupported)
+	}
+	f := openers()[s.Kind]
+	if f == nil {
+		return job{}, fmt.Errorf("bench: %s: kind %q: %w", s.Key, s.Kind, ErrUnsupported)
+	}
+	var j job
+	var err error
+	if e := tensor.Try(func() { j, err = f(b, s) }); e != nil { // out of memory
+		err = e
+	}
+	if err != nil {
+		return job{}, fmt.Errorf("bench: %s: %w", s.Key, err)
+	}
+	return j, nil
+}
+
+// An opener prepares the measurements of one kind.
+type opener func(b *cpu.Backend, s Spec) (job, error)
+
+// openers lists the kinds that run in this process; "start" and "memory" take a fresh one. It is a
+// function because packages here have no mutable state.
+func openers() map[string]opener {
+	return map[string]opener{
+		"fma": openPeak, "copy": openCopy, "sgemm": openMatMul,
+		"conv-forward": openConv, "conv-input-grad": openConv, "conv-weight-grad": openConv,
+		"norm": openNorm, "norm-relu": openNorm, "norm-relu-add": openNorm,
+		"cond-norm": openCondNorm, "attention": openAttention,
+		"relu": openElement, "relu-grad": openElement, "add": openElement, "tanh": openElement,
+		"bias-grad": openElement,
+		"avgpool2":  openPool, "avgpool2-grad": openPool, "maxpool2": openPool,
+		"maxpool2-grad": openPool, "maxpool3s2": openPool, "global-avgpool": openPool,
+		"upsample2": openPool, "upsample2-grad": openPool,
+		"softmax": openSoftmax, "cross-entropy": openCrossEntropy,
+		"sgd": openOptimizer, "adam": openOptimizer, "ema": openOptimizer,
+		"adam-ema": openOptimizer, "spectral": openSpectral,
+		"classifier": openClassifier, "gan-d": openPlayer, "gan-g": openPlayer,
+		"inverter": openInverter, "inference": openInference, "paint": openPaint,
+		"loader": openLoader,
+	}
+}
+
+// scoped is a job whose memory is a scope's.
+func scoped(s *tensor.Scope, run func()) job {
+	return job{run: func() error { run(); return nil }, close: s.Close}
+}
+
+// draw returns random numbers in (−1, 1) of the given shape; equal names give equal numbers.
+func draw(s *tensor.Scope, name string, shape ...int) *tensor.Tensor {
+	return tensor.FromSlice(s, random(tensor.Shape(shape).Size(), name), shape...)
+}

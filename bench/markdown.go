@@ -1,0 +1,132 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Markdown returns the record as a page: the sessions, the groups' means, every row, and what a
+// second thread brings.
+func (r *Record) Markdown() string {
+	var b strings.Builder
+	b.WriteString("# This program and PyTorch, in turn\n\n" +
+		"Ratio: PyTorch's time (or memory) over ours, the median of the rounds with its smallest and " +
+		"largest; above 1 ours is faster or smaller. PyTorch's figure is that of its best way of doing " +
+		"the row. Of bound: our rate over the multiply-add peak, or the copy, measured beside it.\n")
+	for _, s := range r.Sessions {
+		fmt.Fprintf(&b, "\n* %s, %d threads, %d rounds of %g s: `%s`\n  * ours: %s\n  * theirs: %s\n",
+			s.Date, s.Threads, s.Rounds, s.Seconds, s.Command, facts(s.Ours), facts(s.Theirs))
+	}
+	for _, t := range r.Threads() {
+		r.means(&b, t)
+	}
+	for _, t := range r.Threads() {
+		r.table(&b, t)
+	}
+	for _, t := range r.Threads() {
+		r.scaling(&b, t)
+	}
+	return b.String()
+}
+
+// facts lists an environment in the order of its names.
+func facts(e map[string]any) string {
+	var list []string
+	for k, v := range e {
+		list = append(list, fmt.Sprintf("%s %v", k, v))
+	}
+	slices.Sort(list)
+	return strings.Join(list, "; ")
+}
+
+func (r *Record) means(b *strings.Builder, threads int) {
+	fmt.Fprintf(b, "\n## Geometric means, %s\n\n| group | rows | ratio | rounds | smallest | "+
+		"of row |\n|---|---:|---:|---:|---:|---|\n", plural(threads))
+	for _, m := range r.Means(threads) {
+		fmt.Fprintf(b, "| %s | %d | **%.2f** | %.2f … %.2f | %.2f | `%s` |\n", m.Group, m.Rows, m.Ratio,
+			m.Low, m.High, m.Worst, m.Row)
+	}
+	totals := r.Totals(threads)
+	if len(totals) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\nAll convolutions of a network's step, each as often as it occurs, three "+
+		"directions (the stem's input gradient included):\n\n| network | ours | PyTorch | ratio |\n"+
+		"|---|---:|---:|---:|\n")
+	for _, t := range totals {
+		fmt.Fprintf(b, "| %s | %s ms | %s ms | **%.2f** |\n", t.Net, milliseconds(t.Ours),
+			milliseconds(t.Theirs), ratio(t.Theirs, t.Ours))
+	}
+}
+
+func (r *Record) table(b *strings.Builder, threads int) {
+	fmt.Fprintf(b, "\n## Rows, %s\n", plural(threads))
+	group := ""
+	for _, c := range r.Rows {
+		if c.Threads != threads {
+			continue
+		}
+		if len(c.Groups) > 0 && c.Groups[0] != group {
+			group = c.Groups[0]
+			fmt.Fprintf(b, "\n### %s\n\n| row | shape | ours | PyTorch | way | our rate | of bound | "+
+				"ratio | rounds |\n|---|---|---:|---:|---|---:|---:|---:|---:|\n", group)
+		}
+		fmt.Fprintln(b, c)
+	}
+}
+
+// String returns the row as a line of a Markdown table.
+func (c Comparison) String() string {
+	ours, theirs := c.value(medianOf(c.Ours), c.TotalOurs), c.value(medianOf(c.Theirs), c.TotalTheirs)
+	rate, bound, quotient, rounds := "", "", "–", ""
+	if c.Unit != Seconds && c.Unit != Megabytes && len(c.Ours) > 0 {
+		v := ratio(c.Work, medianOf(c.Ours))
+		rate = fmt.Sprintf("%.4g %s", v, c.Unit)
+		if c.Bound > 0 {
+			bound = fmt.Sprintf("%.0f %%", 100*v/c.Bound)
+		}
+	}
+	if c.Ratio > 0 {
+		quotient = fmt.Sprintf("**%.2f**", c.Ratio)
+		rounds = fmt.Sprintf("%.2f … %.2f", c.Low, c.High)
+	}
+	if len(c.Notes) > 0 {
+		notes := slices.Compact(slices.Clone(c.Notes))
+		rounds = strings.TrimSpace(rounds + " " + strings.ReplaceAll(strings.Join(notes, "; "), "|", "/"))
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", c.Name, c.Shape, ours, theirs,
+		c.Best, rate, bound, quotient, rounds)
+}
+
+// value prints a time, or memory with its total.
+func (c Comparison) value(v, total float64) string {
+	switch {
+	case v == 0:
+		return "–"
+	case c.Unit == Megabytes:
+		return fmt.Sprintf("%.0f MB (%.0f in all)", v/1e6, total/1e6)
+	}
+	return milliseconds(v) + " ms"
+}
+
+func (r *Record) scaling(b *strings.Builder, threads int) {
+	list := r.Scalings(threads)
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n## %s against one\n\nSpeed-up of the median times. Roofline: the same "+
+		"quotient of the bound measured beside the row.\n\n| row | shape | ours | PyTorch | roofline | "+
+		"ours of roofline |\n|---|---|---:|---:|---:|---:|\n", plural(threads))
+	for _, s := range list {
+		fmt.Fprintf(b, "| %s | %s | %.2f | %.2f | %.2f | %.0f %% |\n", s.Row.Name, s.Row.Shape, s.Ours,
+			s.Theirs, s.Roofline, 100*ratio(s.Ours, s.Roofline))
+	}
+}
+
+func plural(threads int) string {
+	if threads == 1 {
+		return "1 thread"
+	}
+	return fmt.Sprintf("%d threads", threads)
+}

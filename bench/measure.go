@@ -1,0 +1,177 @@
+package bench
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"afterimage/tensor"
+	"afterimage/tensor/cpu"
+)
+
+// Kernels measures single kernels and layers on b: matrix products, the three directions of every
+// convolution of the main job's networks, and what moves memory. Rows come in the catalogue's
+// order.
+func Kernels(b *cpu.Backend, o Options) ([]Row, error) {
+	return rows(NewCatalogue().Kernels, o, func(s Spec) (Row, error) { return Measure(b, s, o) })
+}
+
+// Steps measures whole training steps through the program's own trainers, inference, the loader,
+// starting the program and its memory, on random images of a fixed seed. Each step runs on a
+// backend of its own with b's number of threads, so that its peak of tensor memory is its own.
+func Steps(b *cpu.Backend, o Options) ([]Row, error) {
+	return rows(NewCatalogue().Steps, o, func(s Spec) (Row, error) {
+		if s.Target != "" {
+			return fresh(s, o)
+		}
+		own := cpu.Open(b.Threads())
+		own.SetWinograd(b.Winograd())
+		defer own.Close()
+		r, err := Measure(own, s, o)
+		r.PeakBytes = own.Memory().Peak
+		return r, err
+	})
+}
+
+// rows measures what is asked for and possible.
+func rows(list []Spec, o Options, measure func(Spec) (Row, error)) ([]Row, error) {
+	var out []Row
+	for _, s := range list {
+		if !s.Matches(o.Only) || s.Precision != "" || s.Target != "" && o.Program == nil {
+			continue
+		}
+		r, err := measure(s)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, r)
+		if o.Observe != nil {
+			o.Observe(r)
+		}
+	}
+	return out, nil
+}
+
+// Measure measures one row on b between two measurements of its bound. Errors: ErrUnsupported, or
+// whatever the work failed with.
+func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
+	if o.Seconds <= 0 {
+		o.Seconds = DefaultSeconds
+	}
+	j, err := open(b, s)
+	if err != nil {
+		return Row{}, err
+	}
+	defer j.close()
+	if _, err := j.times(warmUps, 0); err != nil {
+		return Row{}, err
+	}
+	before := boundOf(b, s)
+	t, err := j.times(minRuns, o.Seconds)
+	if err != nil {
+		return Row{}, err
+	}
+	r := t.row(s, before.larger(boundOf(b, s)), b.Threads())
+	if s.Images > 0 && s.Unit == FLOPs {
+		r.MallocsPerRun = mallocs(j)
+	}
+	return r, nil
+}
+
+// boundOf measures what the machine can do of a row's unit; zero where nothing bounds it.
+func boundOf(b *cpu.Backend, s Spec) Bound {
+	switch s.Unit {
+	case FLOPs:
+		return Peak(b)
+	case Bytes:
+		return CopyRate(b, int(s.Work*1e9))
+	}
+	return Bound{}
+}
+
+// A timing is what the runs of a job took.
+type timing struct {
+	seconds []float64
+	cpu     float64 // CPU seconds of all runs
+}
+
+// times runs a job at least so often and at least so long.
+func (j job) times(least int, seconds float64) (t timing, err error) {
+	run := func() {
+		start, c := time.Now(), cpuSeconds()
+		err = j.run()
+		t.seconds = append(t.seconds, time.Since(start).Seconds())
+		t.cpu += cpuSeconds() - c
+	}
+	if j.peak != nil {
+		run = func() { t.seconds = append(t.seconds, 1/j.peak()) }
+	}
+	begin := time.Now()
+	for err == nil && (len(t.seconds) < least ||
+		time.Since(begin).Seconds() < seconds && len(t.seconds) < maxRuns) {
+		if e := tensor.Try(run); e != nil { // out of memory
+			err = e
+		}
+	}
+	return t, err
+}
+
+// row turns times into a row.
+func (t timing) row(s Spec, bound Bound, threads int) Row {
+	sorted := slices.Sorted(slices.Values(t.seconds))
+	r := Row{Key: s.Key, Name: s.Name, Shape: s.Shape, Unit: s.Unit, Runs: len(sorted),
+		Median: median(sorted), Min: sorted[0], Max: sorted[len(sorted)-1],
+		CPU: t.cpu / float64(len(sorted)), Bound: bound.Wall}
+	r.Rate = ratio(s.Work, r.Median)
+	r.Fraction = ratio(r.Rate, r.Bound)
+	r.CPUFraction = ratio(perCPU(s.Work, r.CPU, threads), bound.PerCPU)
+	if s.Images > 0 {
+		r.ImagesPerSecond = ratio(float64(s.Images), r.Median)
+	}
+	return r
+}
+
+// ratio is a/b, 0 where there is no b: what was not measured.
+func ratio(a, b float64) float64 {
+	if !(b > 0) {
+		return 0
+	}
+	return a / b
+}
+
+// median of sorted numbers.
+func median(s []float64) float64 {
+	n := len(s)
+	return (s[(n-1)/2] + s[n/2]) / 2
+}
+
+// mallocs counts the Go heap objects that one more run makes.
+func mallocs(j job) float64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if j.run() != nil {
+		return 0
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs - before.Mallocs)
+}
+
+// fresh measures a row that takes a program of its own: see Fresh.
+func fresh(s Spec, o Options) (Row, error) {
+	step, err := NewCatalogue().Find(s.Target)
+	if err != nil {
+		return Row{}, err
+	}
+	f, err := StartFresh(Start(o.Program), step, "")
+	if err != nil {
+		return Row{}, fmt.Errorf("bench: %s: %w", s.Key, err)
+	}
+	r := Row{Key: s.Key, Name: s.Name, Shape: s.Shape, Unit: s.Unit, Runs: 1}
+	if s.Kind == "start" {
+		r.Median, r.Min, r.Max, r.Rate = f.FirstStep, f.FirstStep, f.FirstStep, f.FirstStep
+	} else {
+		r.Growth, r.Total, r.Rate = f.Growth, f.Total, float64(f.Growth)/1e6
+	}
+	return r, nil
+}

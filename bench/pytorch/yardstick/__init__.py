@@ -1,0 +1,1 @@
+"""What bench.py measures: kernels and layers, networks, steps; and how."""

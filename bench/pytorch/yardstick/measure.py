@@ -1,0 +1,143 @@
+"""Settings, timing, memory, and the answers to requests."""
+
+import ctypes
+import gc
+import os
+import platform
+import resource
+import time
+import traceback
+import warnings
+
+import torch
+
+from yardstick import kernels, steps
+
+MAX_RUNS = 1000  # as in the Go program
+STATE = {}  # settings that the environment reports
+
+
+class Unsupported(Exception):
+    """There is no way to do a row."""
+
+
+def set_up(threads, flush):
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(threads or os.cpu_count())
+    torch.manual_seed(1)
+    STATE["flush_denormal"] = bool(torch.set_flush_denormal(True)) if flush else False
+    import torchvision  # noqa: F401  what every user of these networks has imported before the first step
+
+    STATE["start"] = resident("VmRSS:")
+
+
+def environment():
+    import torchvision
+
+    return {
+        "program": "pytorch", "torch": torch.__version__, "torchvision": torchvision.__version__,
+        "python": platform.python_version(), "platform": platform.platform(), "cpu": cpu_name(),
+        "threads": torch.get_num_threads(), "capability": torch.backends.cpu.get_cpu_capability(),
+        "flush_denormal": STATE["flush_denormal"], "onednn": library("MKL-DNN v"), "mkl": library("Version "),
+        "openmp": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "KMP_", "GOMP_", "MKL_"))},
+    }
+
+
+def library(mark):
+    """The word behind a mark in PyTorch's description of itself."""
+    return next((line.split(mark)[1].split()[0] for line in torch.__config__.show().splitlines()
+                 if mark in line and "C++" not in line), "unknown")
+
+
+def cpu_name():
+    with open("/proc/cpuinfo") as f:
+        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
+
+
+def resident(field):
+    """Bytes of VmRSS: (now) or VmHWM: (at most so far)."""
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(field))
+
+
+def cpu_seconds():
+    u = resource.getrusage(resource.RUSAGE_SELF)
+    return u.ru_utime + u.ru_stime
+
+
+def prepare(spec, mode):
+    """A function without arguments that does the row's work once."""
+    kinds = {**kernels.KINDS, **steps.KINDS}
+    if mode not in (spec.get("modes") or []) or spec["kind"] not in kinds:
+        raise Unsupported(f"{spec['key']}: kind {spec['kind']}, mode {mode}: not supported")
+    return kinds[spec["kind"]](spec, mode)
+
+
+def times(run, least, seconds):
+    """Wall-clock seconds of each run and CPU seconds of all."""
+    wall, begin, cpu = [], time.perf_counter(), cpu_seconds()
+    while len(wall) < least or (time.perf_counter() - begin < seconds and len(wall) < MAX_RUNS):
+        start = time.perf_counter()
+        run()
+        wall.append(time.perf_counter() - start)
+    return wall, cpu_seconds() - cpu
+
+
+class Server:
+    """Keeps the modes of the last row ready, so that taking turns costs no second start or compilation."""
+
+    def __init__(self):
+        self.key, self.ready = None, {}
+
+    def answer(self, request):
+        try:
+            if request["op"] == "hello":
+                return {"environment": environment()}
+            if request["op"] == "memory":
+                return {"start": STATE["start"], "peak": resident("VmHWM:")}
+            if request["op"] == "measure":
+                return self.measure(request)
+            return {"error": f"unknown op {request['op']!r}: expected hello, measure, memory or quit"}
+        except Unsupported as e:
+            return {"error": str(e), "unsupported": True}
+        except Exception as e:  # one row's failure must not end the comparison
+            traceback.print_exc()
+            return {"error": f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"}
+
+    def measure(self, request):
+        spec, mode = request["spec"], request.get("mode", "")
+        if spec["key"] != self.key:
+            self.drop()
+            self.key = spec["key"]
+        if mode not in self.ready:
+            run = prepare(spec, mode)
+            if request.get("warmups"):
+                times(run, request["warmups"], 0)
+            self.ready[mode] = run
+        wall, cpu = times(self.ready[mode], max(request.get("least", 1), 1), request.get("seconds", 0))
+        return {"seconds": wall, "cpu": cpu / len(wall)}
+
+    def drop(self):
+        """Gives the last row's memory back to the system, so that rows do not feel each other."""
+        self.ready.clear()
+        torch.compiler.reset()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def check(rows, out):
+    """Does every row once, in every mode that does not compile: no measurement, a test that each can be done."""
+    server, failed = Server(), 0
+    for row in rows:
+        if row.get("target"):
+            continue
+        for mode in row["modes"]:
+            if "compile" in mode:
+                continue
+            reply = server.answer({"op": "measure", "spec": row, "mode": mode, "warmups": 0, "least": 1, "seconds": 0})
+            if "error" in reply:
+                failed += 1
+                print(row["key"], mode, reply["error"], file=out, flush=True)
+    print(f"{len(rows)} rows, {failed} failures", file=out)
+    if failed:
+        raise SystemExit(1)
