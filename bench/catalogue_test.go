@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"afterimage/tensor/cpu"
@@ -81,8 +82,13 @@ func shrunk(s Spec) Spec {
 			s.Lists[name][i] = min(v, 50)
 		}
 	}
-	if s.Arch == "resnet50" {
-		s.Args["h"] = 32
+	switch {
+	case s.Arch == "resnet50":
+		s.Args["h"] = 32 // the smallest it takes
+	case s.Arch != "":
+		s.Args["h"] = 8
+	case strings.HasPrefix(s.Kind, "conv-"):
+		s.Args["n"] = 1
 	}
 	return s
 }
@@ -93,7 +99,7 @@ func TestEveryRowRuns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("all kinds of steps take some seconds")
 	}
-	b := cpu.Open(2)
+	b := cpu.Open(1)
 	defer b.Close()
 	for _, s := range NewCatalogue().All() {
 		if s.Target != "" || s.Kind == "fma" {

@@ -64,7 +64,7 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 		return Row{}, err
 	}
 	defer j.close()
-	if _, err := j.times(warmUps, 0); err != nil {
+	if err := j.warm(warmUps); err != nil {
 		return Row{}, err
 	}
 	before := boundOf(b, s)
@@ -94,6 +94,20 @@ func boundOf(b *cpu.Backend, s Spec) Bound {
 type timing struct {
 	seconds []float64
 	cpu     float64 // CPU seconds of all runs
+}
+
+// long is how many seconds a warm-up run takes after which another one would show nothing.
+const long = 2.0
+
+// warm makes up to n warm-up runs, only one of a long job.
+func (j job) warm(n int) error {
+	for range n {
+		t, err := j.times(1, 0)
+		if err != nil || t.seconds[0] > long {
+			return err
+		}
+	}
+	return nil
 }
 
 // times runs a job at least so often and at least so long.

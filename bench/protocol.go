@@ -8,8 +8,9 @@ type Request struct {
 	Op   string `json:"op"`
 	Spec *Spec  `json:"spec,omitempty"` // to measure
 	Mode string `json:"mode,omitempty"` // one of Spec.Modes; this program knows only one
-	// WarmUps are runs before the first measured one. They are made when the spec or the mode is
-	// another than in the request before; several modes of one spec stay ready side by side.
+	// WarmUps are runs before the first measured one, fewer where one takes seconds. They are made
+	// when the spec or the mode is another than in the request before; several modes of one spec stay
+	// ready side by side.
 	WarmUps int     `json:"warmups"`
 	Least   int     `json:"least"`   // number of runs, at least
 	Seconds float64 `json:"seconds"` // time of all runs, at least, if they are fewer than 1000

@@ -82,7 +82,7 @@ func (s *server) measure(q Request) (Reply, error) {
 			return Reply{}, err
 		}
 		s.key, s.backend, s.job = q.Spec.Key, b, j
-		if _, err := j.times(q.WarmUps, 0); err != nil {
+		if err := j.warm(q.WarmUps); err != nil {
 			return Reply{}, err
 		}
 	}

@@ -2,7 +2,7 @@
 
     python bench.py serve --threads 2            answers requests line by line (`afterimage bench compare` asks)
     python bench.py run --only '^step/' --modes eager,eager-cl   measures rows alone and prints JSON
-    python bench.py check                        does every row of rows.json once in its first mode, small where it can
+    python bench.py check                        does every row once, on little, in every mode that does not compile
 
 rows.json is written by `afterimage bench rows`; a row is described by numbers alone and README.md says how they are read.
 """
@@ -41,10 +41,10 @@ def main():
         return
     with open(a.rows) as f:
         rows = [r for r in json.load(f) if r.get("modes") and re.search(a.only, r["key"])]
-    if a.action == "check":
-        measure.check(rows, out)
-        return
     modes = a.modes.split(",") if a.modes else None
+    if a.action == "check":
+        measure.check(rows, modes, out)
+        return
     done = [measure_row(measure.Server(), r, modes, a) for r in rows if not r.get("target")]
     json.dump({"environment": measure.environment(), "rows": done}, out, indent=1)
     print(file=out)
