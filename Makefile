@@ -5,6 +5,7 @@
 #   make quick     the fast tests (under 30 s)
 #   make test-kill kill a training run 20 times with -9 and compare every byte with an undisturbed one
 #   make bench     kernels and training steps against the measured peak of this machine
+#   make compare PYTHON=FILE  the same beside PyTorch, row by row in turn (bench/README.md)
 #   make generate  regenerate the assembly (needs the Go module proxy for the generator alone)
 #   make size      lines of code by package
 
@@ -12,7 +13,7 @@ GO ?= go
 BIN := bin/afterimage
 DEMO := runs/demo
 
-.PHONY: demo test quick test-kill bench generate size build clean
+.PHONY: demo test quick test-kill bench compare generate size build clean
 
 build:
 	@mkdir -p bin
@@ -33,6 +34,9 @@ test-kill: build
 bench: build
 	$(BIN) bench kernels
 	$(BIN) bench steps
+
+compare: build
+	$(BIN) bench compare --python $(PYTHON)
 
 generate:
 	cd tensor/cpu/internal/asmgen && $(GO) run ./gemm && $(GO) run ./vec

@@ -229,13 +229,13 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	modes, rounds := c.modes(s), c.o.Rounds
 	if s.Kind == "memory" {
 		rounds = 1 // it does not move from run to run
-		if best := c.best[s.Target]; best != "" {
-			modes = []string{best}
-		} else {
-			modes = slices.DeleteFunc(slices.Clone(modes), func(m string) bool {
-				return !slices.Contains(layouts(), m)
-			})
-		}
+		best := c.best[s.Target]
+		modes = slices.DeleteFunc(slices.Clone(modes), func(m string) bool {
+			return m != best && m != EagerCL // the fastest way, and the one that is usually smallest
+		})
+	}
+	if len(modes) == 0 && len(s.Modes) > 0 {
+		r.Notes = append(r.Notes, "none of the chosen modes is one that this row takes")
 	}
 	for range rounds {
 		for _, m := range append([]string{""}, modes...) {

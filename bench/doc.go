@@ -15,6 +15,10 @@
 //  2. The bound of a row is measured directly before and directly after it.
 //  3. Inputs are random numbers of a fixed seed; a row repeats exactly the same work in every run.
 //
+// What is measured is a list of Specs that follows from the networks (NewCatalogue). Measure does
+// one in this process, Serve does what is asked for line by line, and Compare makes two programs
+// that answer such lines, this one and PyTorch (bench/pytorch), take turns.
+//
 // Comes from: cmd/afterimage (bench, doctor), which opens a backend and passes it down. Goes to: a
-// table for people, JSON for programs, and LOG.md.
+// table for people, JSON for programs, pictures, and LOG.md.
 package bench
