@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -92,7 +93,9 @@ type convCase struct {
 	uses map[string]int
 }
 
-// convShapes lists every distinct convolution of the networks in order of first use.
+// convShapes lists every distinct convolution of the networks, network by network, from large
+// images and few channels to small ones and many: an order that does not change when a network
+// computes the same in another one.
 func convShapes() []convCase {
 	b := cpu.Open(1)
 	defer b.Close()
@@ -123,6 +126,10 @@ func (n net) convs(b *cpu.Backend) []conv.Shape {
 		p.T = s.Zeros(tensor.F32, p.Shape...) // values do not matter for shapes
 	}
 	g.NoGrad(func() { n.run(nn.NewCtx(g, false), s, m) })
+	slices.SortStableFunc(spy.seen, func(a, b conv.Shape) int {
+		return cmp.Or(cmp.Compare(b.H, a.H), cmp.Compare(a.C, b.C), cmp.Compare(a.O, b.O),
+			cmp.Compare(a.KH, b.KH), cmp.Compare(a.StrideH, b.StrideH))
+	})
 	return spy.seen
 }
 
