@@ -200,6 +200,9 @@ func (c *comparer) measure(s *side, spec Spec, mode string, bound bool) (Reply, 
 		Seconds: c.o.Seconds, Bound: bound})
 }
 
+// failed stands in a note before the reason.
+const failed = "failed: "
+
 // note records why a program has no figure; only one that cannot be started is an error.
 func (r *Comparison) note(who string, err error) (ok bool, fatal error) {
 	if err == nil {
@@ -209,7 +212,7 @@ func (r *Comparison) note(who string, err error) (ok bool, fatal error) {
 	if errors.As(err, &start) {
 		return false, err
 	}
-	text := "failed: " + err.Error()
+	text := failed + err.Error()
 	if errors.Is(err, ErrUnsupported) {
 		text = "has no way to do this"
 	}

@@ -293,6 +293,16 @@ func TestRecordGoesOn(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(full.Rows, rows) {
 		t.Errorf("read %+v, %v, expected %+v", full, err, rows)
 	}
+	broken := rows[1]
+	broken.Notes = []string{"eager " + failed + "no memory"}
+	if err := again.Add(broken); err != nil {
+		t.Fatal(err)
+	}
+	_, done := again.Finished("b", 2)
+	if _, there := again.Find("b", 2); done || !there || len(again.Rows) != 2 {
+		t.Errorf("a row that failed counts as finished (%v), or was added twice: %d rows", done,
+			len(again.Rows))
+	}
 	if err := os.WriteFile(path, []byte("damaged\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"afterimage/nn/checkpoint"
@@ -82,19 +83,37 @@ func (r *Record) take(l recordLine) {
 	if l.Session != nil {
 		r.Sessions = append(r.Sessions, *l.Session)
 	}
-	if l.Row != nil {
-		r.Rows = append(r.Rows, *l.Row)
+	if l.Row == nil {
+		return
 	}
+	if i := r.index(l.Row.Key, l.Row.Threads); i >= 0 {
+		r.Rows[i] = *l.Row // measured again
+		return
+	}
+	r.Rows = append(r.Rows, *l.Row)
+}
+
+func (r *Record) index(key string, threads int) int {
+	return slices.IndexFunc(r.Rows, func(c Comparison) bool {
+		return c.Key == key && c.Threads == threads
+	})
 }
 
 // Find returns a row that is there already.
 func (r *Record) Find(key string, threads int) (Comparison, bool) {
-	for _, c := range r.Rows {
-		if c.Key == key && c.Threads == threads {
-			return c, true
-		}
+	i := r.index(key, threads)
+	if i < 0 {
+		return Comparison{}, false
 	}
-	return Comparison{}, false
+	return r.Rows[i], true
+}
+
+// Finished is Find for rows that need no further try: one in which a program failed does.
+func (r *Record) Finished(key string, threads int) (Comparison, bool) {
+	c, ok := r.Find(key, threads)
+	return c, ok && !slices.ContainsFunc(c.Notes, func(n string) bool {
+		return strings.Contains(n, failed)
+	})
 }
 
 // Begin notes a session.

@@ -210,7 +210,7 @@ func (c *benchCompareCmd) compare(
 	fmt.Fprintf(e.out, "threads %d, rounds %d of %g s; rows go to %s\n", threads, c.Rounds, c.Seconds,
 		filepath.Join(c.Out, bench.TableFile))
 	o := bench.CompareOptions{Only: only, Threads: threads, Rounds: c.Rounds, Seconds: c.Seconds,
-		Modes: c.Modes, Done: record.Find, Observe: func(r bench.Comparison) error {
+		Modes: c.Modes, Done: record.Finished, Observe: func(r bench.Comparison) error {
 			fmt.Fprintln(e.out, r)
 			return record.Add(r)
 		}}
