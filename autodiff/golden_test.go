@@ -44,6 +44,7 @@ func TestGoldenElementwise(t *testing.T) {
 		golden1("clamp", func(x value) value { return ad.Clamp(x, -1, 1) }),
 		golden1("erf", ad.Erf), golden1("gelu", ad.GELU),
 		golden1("affine", func(x value) value { return ad.Affine(x, 3, -2) }),
+		golden1("add_scalar", with(ad.AddScalar, 3.0)), golden1("scale", with(ad.Scale, -0.5)),
 		golden1("pow2.5", with(ad.Pow, 2.5)), golden1("pow-2", with(ad.Pow, -2.0)),
 		golden1("pow3", with(ad.Pow, 3.0)),
 		golden1("sign", ad.Sign), golden1("step", ad.Step),
@@ -70,6 +71,9 @@ func TestGoldenShape(t *testing.T) {
 	cases := append(over("all"), over("1", 1)...)
 	cases = append(cases, over("0,2", 0, 2)...)
 	cases = append(cases,
+		golden1("sum keep", func(x value) value { return ad.SumKeep(x, 0, 2) }),
+		golden1("mean keep", func(x value) value { return ad.MeanKeep(x, 0, 2) }),
+		golden1("max keep", func(x value) value { return ad.MaxKeep(x, 0, 2) }),
 		golden1("max/tied", func(x value) value { return ad.Max(x, 1) }),
 		golden1("broadcast", func(x value) value { return ad.BroadcastTo(x, 4, 2, 3) }),
 		golden1("reshape", func(x value) value { return ad.Reshape(x, 2, 6) }),
@@ -191,6 +195,27 @@ func TestGoldenPool(t *testing.T) {
 	runGolden(t, "pool", golden.Default, cases)
 }
 
+// TestGoldenPoolGrad holds the adjoints of pooling and upsampling as functions of their own.
+func TestGoldenPoolGrad(t *testing.T) {
+	var cases []goldenCase
+	for name, p := range map[string]tensor.PoolParams{
+		"2": {KH: 2, KW: 2, StrideH: 2, StrideW: 2},
+		"3/2,1 ceil": {KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1,
+			PadRight: 1, CeilMode: true},
+	} {
+		counted := p
+		counted.CountPad = true
+		cases = append(cases,
+			golden1("avg "+name, func(y value) value { return ad.AvgPoolGrad(y, 5, 6, p) }),
+			golden1("avg "+name+" count", func(y value) value {
+				return ad.AvgPoolGrad(y, 5, 6, counted)
+			}))
+	}
+	runGolden(t, "pool_grad", golden.Default, append(cases,
+		golden1("upsample 2", with(ad.UpsampleGrad, 2)),
+		golden1("upsample 3", with(ad.UpsampleGrad, 3))))
+}
+
 func TestGoldenNorm(t *testing.T) {
 	train := func(_ graph, in vals) value { return batchNorm(in[0], in[1], in[2]) }
 	relu := func(_ graph, in vals) value {
@@ -209,6 +234,9 @@ func TestGoldenNorm(t *testing.T) {
 	runGolden(t, "norm", golden.Default, []goldenCase{
 		{"batch_norm", train}, {"batch_norm/vector", train}, {"batch_norm/conditional", train},
 		{"batch_norm_relu", relu}, {"batch_norm_relu/res", relu},
+		{"scale_shift/res", func(_ graph, in vals) value {
+			return ad.ScaleShift(in[0], in[1], in[2], in[3], true)
+		}},
 		{"batch_norm_relu/conditional", relu}, {"eval", eval(false)}, {"eval_relu", eval(true)}})
 }
 

@@ -57,7 +57,7 @@ func TestGoldenBigGAN(t *testing.T) {
 	if testing.Short() {
 		t.Skip("twenty steps of both players take seconds")
 	}
-	golden.Single(t, "testdata/biggan_curve.safetensors", 1e-4, func(r *golden.Run) {
+	golden.OnlySingle(t, "testdata/biggan_curve.safetensors", 1e-4, func(r *golden.Run) {
 		d, g := goldenSteps(r, 20, 8)
 		r.Curve("d_loss", d)
 		r.Curve("g_loss", g)

@@ -65,7 +65,7 @@ func TestGoldenBatchNorm(t *testing.T) {
 			g := autodiff.NewGraph(r.Backend)
 			c := nn.NewCtx(g, true)
 			c.Updates = nn.NewUpdates(r.Backend)
-			r.Compare(name+"y", l.Forward(c, g.Const(r.Tensor(name+"x"))))
+			r.Compare(name+"y", l.Forward(c, g.Const(r.Tensor(fmt.Sprintf("in/step%d", step)))))
 			c.Updates.Apply()
 			g.Close()
 			r.CompareTensor(name+"running_mean", l.Mean.T)
@@ -77,6 +77,29 @@ func TestGoldenBatchNorm(t *testing.T) {
 		r.Case("train", func(g gGraph, in values) *autodiff.Value {
 			return l.Forward(bind(g, true, []*nn.Param{l.Weight, l.Bias}, in[1:]), in[0])
 		})
+	})
+}
+
+// TestGoldenStandingStats averages the statistics of three batches and evaluates with them.
+func TestGoldenStandingStats(t *testing.T) {
+	golden.Each(t, "testdata/standing.safetensors", golden.Default, func(r *golden.Run) {
+		l := nn.NewBatchNorm2D(3)
+		nn.InitDType(r.Scope, l, 1, r.DType)
+		l.Weight.T, l.Bias.T = r.Tensor("in/gamma"), r.Tensor("in/beta")
+		standing := nn.NewStandingStats(r.Backend)
+		for k := range 3 {
+			g := autodiff.NewGraph(r.Backend)
+			c := nn.NewCtx(g, false)
+			c.Standing = standing
+			l.Forward(c, g.Const(r.Tensor(fmt.Sprintf("in/%d", k))))
+			g.Close()
+		}
+		standing.Apply()
+		r.CompareTensor("running_mean", l.Mean.T)
+		r.CompareTensor("running_var", l.Var.T)
+		g := autodiff.NewGraph(r.Backend)
+		defer g.Close()
+		r.Compare("y", l.Forward(nn.NewCtx(g, false), g.Const(r.Tensor("in/0"))))
 	})
 }
 
@@ -175,6 +198,10 @@ func TestGoldenStreams(t *testing.T) {
 			}
 			checkInit(r, "kaiming", nn.KaimingNormal{})
 			checkInit(r, "xavier", nn.XavierNormal{})
+			checkInit(r, "kaiming uniform", nn.KaimingUniform{})
+			checkInit(r, "xavier uniform", nn.XavierUniform{})
+			checkInit(r, "uniform init", nn.UniformInit{Bound: 0.25})
+			checkInit(r, "normal init", nn.NormalInit{Std: 0.02})
 		})
 }
 
@@ -262,7 +289,7 @@ func TestGoldenResNet20(t *testing.T) {
 	if testing.Short() {
 		t.Skip("twenty steps of ResNet-20 take seconds")
 	}
-	golden.Single(t, "testdata/resnet20_curve.safetensors", 1e-4, func(r *golden.Run) {
+	golden.OnlySingle(t, "testdata/resnet20_curve.safetensors", 1e-4, func(r *golden.Run) {
 		r.Curve("loss", resNet20Steps(r, resNet20(r), 20, 16))
 	})
 }

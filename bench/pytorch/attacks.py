@@ -19,7 +19,7 @@ def model(g):
     w, b = g.normal(HIDDEN, 3, 3, CHANNELS) / 3, g.normal(HIDDEN)
     m, c = g.normal(CLASSES, SIDE * SIDE * HIDDEN) / 5, g.normal(CLASSES)
     for name, x in (("0.weight", w), ("0.bias", b), ("3.weight", m), ("3.bias", c)):
-        g.put(name, x)
+        g.put("in/" + name, x)
 
     def f(x):
         h = F.softplus(F.conv2d(nchw(x), oihw(w), b, padding=1))
@@ -57,14 +57,56 @@ def pgd(f, x0, y, norm, eps, alpha, steps, each, random):
     return x
 
 
+def square(f, x0, y, eps, queries):
+    """Square attack (Andriushchenko et al. 2020) in the L-inf norm, images in single precision as ours are."""
+    halvings = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+    n, h, w, c = x0.shape
+    score = lambda x: -margin(f(x.double()), y)  # positive where the image stands
+    best = x0.clone()
+    now = score(best)
+
+    def put(candidate, image, rows, cols, channel, delta):
+        at = (image, rows, cols, channel)
+        d = delta.double().clamp(-eps, eps)
+        candidate[at] = (x0[at].double() + d).clamp(0, 1).float()
+
+    for t in range(queries):
+        candidate = best.clone()
+        for i in range(n):
+            if now[i] < 0:
+                continue
+            stream = philox.stream_id(STREAM) ^ ((i + 1) * 0x9E3779B97F4A7C15 % 2**64)
+            draws = iter(philox.words(SEED, stream, h * w * c + 2, t).tolist())
+            below = lambda k: next(draws) * k >> 32
+            if t == 0:
+                for column in range(w):
+                    for ch in range(c):
+                        d = eps * (2 * below(2) - 1)
+                        put(candidate, i, slice(None), column, ch, torch.full((h,), d))
+                continue
+            p = 0.8 / 2 ** sum(t > k for k in halvings)
+            side = min(max(round((p * h * w) ** 0.5), 1), h, w)
+            top, left = below(h - side + 1), below(w - side + 1)
+            rows, cols = slice(top, top + side), slice(left, left + side)
+            for ch in range(c):
+                d = 2 * eps * (2 * below(2) - 1)
+                put(candidate, i, rows, cols, ch,
+                    best[i, rows, cols, ch].double() - x0[i, rows, cols, ch].double() + d)
+        new = score(candidate)
+        for i in range(n):
+            if now[i] >= 0 and (t == 0 or new[i] < now[i]):
+                best[i], now[i] = candidate[i], new[i]
+    return best
+
+
 def write():
     g = Golden("nn/attack/testdata/attacks.safetensors")
     f, x = model(g), g.uniform(0, 1, N, SIDE, SIDE, CHANNELS)
     x[0, 0] = 0  # against the end of the range of pixels
     # Right or second: where the label is third the DLR is 1 whatever x is, and its gradient rounding.
     y = f(x).argsort(1, descending=True)[torch.arange(N), torch.arange(N) % 2]
-    g.put("x", x)
-    g.put("labels", y)
+    g.put("in/x", x)
+    g.put("in/labels", y)
     ce = lambda z, y: F.cross_entropy(z, y, reduction="none")
     for norm, eps, alpha in (("linf", 8 / 255, 3 / 255), ("l2", 0.5, 0.2)):
         for steps in (1, 3):
@@ -74,4 +116,14 @@ def write():
         for objective, each in (("margin", margin), ("dlr", dlr)):
             g.put(f"{norm} {objective}", pgd(f, x, y, norm, eps, alpha, 3, each, False))
     g.put("fgsm", pgd(f, x, y, "linf", 8 / 255, 10 / 255, 1, ce, True))
-    return g.save()
+    g.put("fgsm, no random start", pgd(f, x, y, "linf", 8 / 255, 8 / 255, 1, ce, False))
+    total = g.save()
+
+    g = Golden("nn/attack/testdata/square.safetensors")
+    f, x = model(g), g.uniform(0, 1, N, SIDE, SIDE, CHANNELS).float()
+    y = f(x.double()).argmax(1)
+    g.put("in/x", x.double())
+    g.put("in/labels", y)
+    for queries in (1, 4, 16):
+        g.put(f"square {queries}", square(f, x, y, 8 / 255, queries).double())
+    return total + g.save()

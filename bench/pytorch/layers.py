@@ -1,5 +1,7 @@
 """Goldens of package nn: layers to second order, running statistics, spectral normalisation."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -52,7 +54,7 @@ def batch_norm():
         l.bias.copy_(beta)
     for step in range(3):
         x = g.normal(4, 3, 2, 3) * (step + 1) + step
-        g.put(f"step{step}/x", x)
+        g.put(f"in/step{step}", x)
         g.put(f"step{step}/y", nhwc(l(nchw(x))))
         g.put(f"step{step}/running_mean", l.running_mean)
         g.put(f"step{step}/running_var", l.running_var)
@@ -66,7 +68,21 @@ def batch_norm():
         assert torch.equal(nhwc(l.eval()(nchw(x))), evaluate(x, gamma, beta, mean, var))
     g.case("eval", evaluate, x, gamma, beta, mean, var, const=(3, 4))
     g.case("train", lambda x, a, b: nhwc(F.batch_norm(nchw(x), None, None, a, b, True, 0.1, EPS)), x, gamma, beta)
-    return g.save()
+    total = g.save()
+
+    # Standing statistics (Brock et al., section C.1): averages of batches' means and biased variances, then evaluation.
+    g = Golden("nn/testdata/standing.safetensors")
+    batches = [g.normal(4, 3, 2, 3) * (k + 1) - k for k in range(3)]
+    for k, x in enumerate(batches):
+        g.put(f"in/{k}", x)
+    stats = [torch.var_mean(x, (0, 1, 2), correction=0) for x in batches]
+    var, mean = (torch.stack(s).mean(0) for s in zip(*stats))
+    g.put("in/gamma", gamma)
+    g.put("in/beta", beta)
+    g.put("running_mean", mean)
+    g.put("running_var", var)
+    g.put("y", evaluate(batches[0], gamma, beta, mean, var))
+    return total + g.save()
 
 
 def spectral_norm_layers():
@@ -149,6 +165,19 @@ def attention():
     return g.save()
 
 
+def gram_schmidt(a):
+    """The Q of a = QR with a positive diagonal of R, by exactly rounded sums: LAPACK's last bits vary with the machine."""
+    columns = []
+    for v in a.T.tolist():
+        for _ in range(3):  # again, for what rounding left
+            for q in columns:
+                dot = math.fsum(x * y for x, y in zip(q, v))
+                v = [x - dot * y for x, y in zip(v, q)]
+        norm = math.sqrt(math.fsum(x * x for x in v))
+        columns.append([x / norm for x in v])
+    return np.array(columns).T
+
+
 def streams():
     """Random numbers, bit for bit, and the initial values that nn.Init draws from them."""
     g = Golden("nn/testdata/streams.safetensors")
@@ -158,14 +187,16 @@ def streams():
     draw = lambda name: philox.normal(3, "init/" + name, shape)
     g.put("kaiming", torch.from_numpy((2 / 18) ** 0.5 * draw("kaiming")))
     g.put("xavier", torch.from_numpy((2 / (18 + 54)) ** 0.5 * draw("xavier")))
+    for name, b in (("kaiming uniform", (6 / 18) ** 0.5), ("xavier uniform", (6 / (18 + 54)) ** 0.5), ("uniform init", 0.25)):
+        g.put(name, torch.from_numpy(-b + 2 * b * philox.uniform(3, "init/" + name, shape)))
+    g.put("normal init", torch.from_numpy(0.02 * draw("normal init")))
     total = g.save()
 
     g = Golden("nn/testdata/orthogonal.safetensors")
     for name, shape in (("tall", (7, 3)), ("wide", (4, 3, 3, 2))):
         rows, cols = shape[0], philox.size(shape[1:])
         tall, wide = max(rows, cols), min(rows, cols)
-        q, r = np.linalg.qr(philox.normal(3, "init/" + name, (tall, wide)))
-        q = q * np.sign(np.diag(r))
+        q = gram_schmidt(philox.normal(3, "init/" + name, (tall, wide)))
         g.put(name, torch.from_numpy((q if rows >= cols else q.T).reshape(shape).copy()))
     return total + g.save()
 

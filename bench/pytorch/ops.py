@@ -17,7 +17,8 @@ def elementwise():
         ("sigmoid", torch.sigmoid, 3 * n()), ("softplus", F.softplus, 3 * n()), ("relu", F.relu, g.off_zero(3, 5)),
         ("leaky_relu", lambda x: F.leaky_relu(x, 0.2), g.off_zero(3, 5)),
         ("clamp", lambda x: x.clamp(-1, 1), 2 * n()), ("erf", torch.erf, 2 * n()), ("gelu", F.gelu, 2 * n()),
-        ("affine", lambda x: 3 * x - 2, n()), ("pow2.5", lambda x: x.pow(2.5), positive()),
+        ("affine", lambda x: 3 * x - 2, n()), ("add_scalar", lambda x: x + 3, n()), ("scale", lambda x: -0.5 * x, n()),
+        ("pow2.5", lambda x: x.pow(2.5), positive()),
         ("pow-2", lambda x: x.pow(-2), g.off_zero(3, 5)), ("pow3", lambda x: x.pow(3), n()),
     ]:
         g.case(name, f, x)
@@ -25,6 +26,7 @@ def elementwise():
         g.case(name, f, x, order=0)
     # Where a function has a kink the convention shows: the derivative at 0 and at the ends of a clamp.
     edge = torch.tensor([-1.0, -0.0, 0.0, 1.0, 2.0], dtype=torch.float64)
+    # Where a clamp ends PyTorch's derivative is 1, ours 0; where maximum ties PyTorch halves: no goldens of those.
     for name, f in [("abs/edge", torch.abs), ("relu/edge", F.relu), ("leaky_relu/edge", lambda x: F.leaky_relu(x, 0.2))]:
         g.case(name, f, edge, order=1)
     for shapes in ([(2, 3), (2, 3)], [(2, 3), (3,)], [(2, 1), (1, 3)], [(), (2, 3)]):
@@ -46,6 +48,8 @@ def reduce_and_shape():
     for name, axes in [("all", (0, 1, 2)), ("1", (1,)), ("0,2", (0, 2))]:
         for op, f in [("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax)]:
             g.case(f"{op}/{name}", lambda x: f(x, axes), g.normal(2, 3, 4))
+    for op, f in [("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax)]:
+        g.case(f"{op} keep", lambda x: f(x, (0, 2), keepdim=True), g.normal(2, 3, 4))
     tied = torch.tensor([[1.0, 3, 3], [2, 2, 2]], dtype=torch.float64)
     g.case("max/tied", lambda x: torch.amax(x, 1), tied, order=1)
     g.case("broadcast", lambda x: x.expand(4, 2, 3), g.normal(2, 1))
@@ -141,6 +145,25 @@ def pool():
     return g.save()
 
 
+def pool_grad():
+    """What pooling and upsampling hand back, as functions of their own: autograd's of the forward ones."""
+    g = Golden("autodiff/testdata/pool_grad.safetensors")
+
+    def back(f, *shape):
+        x = torch.zeros(shape, dtype=torch.float64)
+        return lambda y: torch.autograd.grad(f(z := x.clone().requires_grad_()), z, y, create_graph=True)[0]
+
+    for name, k, s, p, ceil in (("2", 2, 2, 0, False), ("3/2,1 ceil", 3, 2, 1, True)):
+        for count in (True, False):
+            f = lambda x: nhwc(F.avg_pool2d(nchw(x), k, s, p, ceil, count))
+            g.case(f"avg {name}{' count' if count else ''}", back(f, 2, 5, 6, 2),
+                   g.normal(*f(torch.zeros(2, 5, 6, 2).double()).shape))
+    for k in (2, 3):
+        g.case(f"upsample {k}", back(lambda x: nhwc(F.interpolate(nchw(x), scale_factor=k, mode="nearest")), 2, 2, 3, 2),
+               g.normal(2, 2 * k, 3 * k, 2))
+    return g.save()
+
+
 def norm():
     g = Golden("autodiff/testdata/norm.safetensors")
     eps = 1e-2
@@ -166,6 +189,7 @@ def norm():
            g.normal(3, 2))
     for name, f in (("eval", fixed), ("eval_relu", lambda *a: F.relu(fixed(*a)))):
         g.case(name, f, x(), gamma(2), g.normal(2), g.normal(2), g.uniform(0.5, 2, 2), const=(3, 4))
+    g.case("scale_shift/res", lambda x, a, b, r: F.relu(a * x + b + r), x(), gamma(2), g.normal(2), g.normal(3, 4, 3, 2))
     return g.save()
 
 
@@ -183,4 +207,4 @@ def softmax():
 
 
 def write():
-    return elementwise() + reduce_and_shape() + matmul() + conv() + pool() + norm() + softmax()
+    return elementwise() + reduce_and_shape() + matmul() + conv() + pool() + pool_grad() + norm() + softmax()

@@ -26,10 +26,10 @@ def optimizers():
     start = [g.normal(4, 3), g.normal(5)]
     grads = [[g.normal(*p.shape) for p in start] for _ in range(STEPS)]
     for i, p in enumerate(start):
-        g.put(f"p{i}", p)
+        g.put(f"in/p{i}", p)
         for t in range(STEPS):
-            g.put(f"grad{t}/p{i}", grads[t][i])
-    g.put("rates", torch.tensor(RATES, dtype=torch.float64))
+            g.put(f"in/grad{t}/p{i}", grads[t][i])
+    g.put("in/rates", torch.tensor(RATES, dtype=torch.float64))
     for name, make in OPTIMIZERS.items():
         params = [p.clone().requires_grad_() for p in start]
         o = make(params)
@@ -61,11 +61,22 @@ def averages():
             x = g.normal(4)
             with torch.no_grad():
                 getattr(model, name).copy_(x)
-            g.put(f"{t}/{name}", x)
+            g.put(f"in/{t}/{name}", x)
         average.update_parameters(model)
         for name in ("weight", "bias", "running_mean", "running_var"):
             g.put(f"{t}/ema.{name}", getattr(average.module, name))
-    return g.save()
+    total = g.save()
+
+    # A young average keeps its decay at most (1+n)/(10+n), TensorFlow's rule, after one step that copies.
+    g = Golden("nn/optim/testdata/average_warmup.safetensors")
+    average = None
+    for t in range(STEPS):
+        x = g.normal(4)
+        g.put(f"in/{t}", x)
+        decay = torch.tensor(min(0.25, (1 + t) / (10 + t)), dtype=torch.float32).double()  # as ours is held
+        average = x if average is None else average + (1 - decay) * (x - average)
+        g.put(f"{t}/ema", average)
+    return total + g.save()
 
 
 def rates(make, n, lr=0.1):
@@ -91,6 +102,9 @@ def schedules():
                                                final_div_factor=100), 31),
         ("triangular", lambda o: s.CyclicLR(o, 0, 0.1, step_size_up=6, step_size_down=14), 21),
         ("warmup", lambda o: s.LinearLR(o, 1 / 8, 1, total_iters=7), 12),
+        ("constant", lambda o: s.ConstantLR(o, 1), 5),
+        ("warmup cosine", lambda o: s.ChainedScheduler([s.LinearLR(o, 1 / 5, 1, total_iters=4),
+                                                        s.CosineAnnealingLR(o, 20)]), 21),
     ]:
         g.put(name, rates(make, n))
     return g.save()

@@ -26,8 +26,8 @@ def stream_id(name):
 
 
 def words(seed, name, n, step=0):
-    """The first n 32-bit words of the stream called name: Philox4x32-10."""
-    stream = stream_id(name)
+    """The first n 32-bit words of the stream called name (or of that number): Philox4x32-10."""
+    stream = name if isinstance(name, int) else stream_id(name)
     b = np.arange((n + 3) // 4, dtype=np.uint64)
     c0, c1 = b & LOW, np.full_like(b, step)
     c2 = np.full_like(b, stream & 0xFFFFFFFF)

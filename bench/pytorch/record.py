@@ -7,6 +7,8 @@ A case called c of a function y = f(in0, in1, …) stores
     c/dx0 …   the VJP of f with dy     c/v0 …    random directions
     c/ddx0 …, c/ddy   the gradient of the scalar Σ ⟨v_i, dx_i⟩ in the inputs and in dy
 
+Beside cases there are arrays of other names, which put stores: those below in/ are inputs, the others are compared.
+
 Images are NHWC and convolution weights OHWI throughout; the functions below turn them into PyTorch's.
 """
 

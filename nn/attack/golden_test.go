@@ -24,7 +24,7 @@ func goldenModel(r *golden.Run) curved {
 		nn.Func(autodiff.Softplus), nn.Func(nn.Flatten),
 		nn.NewLinear(nn.LinearConfig{In: 4 * 4 * 5, Out: 4})}}
 	for name, p := range m.Params() {
-		p.T = r.Tensor(name)
+		p.T = r.Tensor("in/" + name)
 	}
 	return m
 }
@@ -33,7 +33,7 @@ func goldenModel(r *golden.Run) curved {
 // itself and from a random start, against the same steps in PyTorch.
 func TestGolden(t *testing.T) {
 	golden.Each(t, "testdata/attacks.safetensors", golden.Default, func(r *golden.Run) {
-		m, x, labels := goldenModel(r), r.Tensor("x"), r.Tensor("labels")
+		m, x, labels := goldenModel(r), r.Tensor("in/x"), r.Tensor("in/labels")
 		key := tensor.NewKey(goldenSeed, goldenStream)
 		at := tensor.FromSlice(r.Scope, []int32{goldenStep}, 1)
 		check := func(name string, c attack.Config) {
@@ -55,6 +55,20 @@ func TestGolden(t *testing.T) {
 				check(fmt.Sprintf("%v %v", c.Norm, c.Objective), c)
 			}
 		}
+		r.CompareTensor("fgsm, no random start",
+			attack.FGSM(r.Scope, m, x, labels, 8.0/255, 8.0/255, false, key, at))
 		r.CompareTensor("fgsm", attack.FGSM(r.Scope, m, x, labels, 8.0/255, 10.0/255, true, key, at))
+	})
+}
+
+// TestGoldenSquare repeats the random search step for step. Its images are single precision.
+func TestGoldenSquare(t *testing.T) {
+	golden.OnlySingle(t, "testdata/square.safetensors", golden.Default.F32, func(r *golden.Run) {
+		m, x, labels := goldenModel(r), r.Tensor("in/x"), r.Tensor("in/labels")
+		key := tensor.NewKey(goldenSeed, goldenStream)
+		for _, queries := range []int{1, 4, 16} {
+			r.CompareTensor(fmt.Sprintf("square %d", queries), attack.Square(r.Scope, m, x, labels,
+				attack.SquareConfig{Eps: 8.0 / 255, Queries: queries}, key, nil))
+		}
 	})
 }

@@ -18,7 +18,7 @@ func goldenParams(r *golden.Run) nn.Params {
 	var ps nn.Params
 	for i := range 2 {
 		name := fmt.Sprintf("p%d", i)
-		x := r.Tensor(name)
+		x := r.Tensor("in/" + name)
 		ps = append(ps, nn.Named{Name: name, Param: &nn.Param{Shape: x.Shape(), T: x}})
 	}
 	return ps
@@ -26,8 +26,8 @@ func goldenParams(r *golden.Run) nn.Params {
 
 // goldenGrads returns the gradients of step t.
 func goldenGrads(r *golden.Run, g *autodiff.Graph, t int) []*autodiff.Value {
-	return []*autodiff.Value{g.Const(r.Tensor(fmt.Sprintf("grad%d/p0", t))),
-		g.Const(r.Tensor(fmt.Sprintf("grad%d/p1", t)))}
+	return []*autodiff.Value{g.Const(r.Tensor(fmt.Sprintf("in/grad%d/p0", t))),
+		g.Const(r.Tensor(fmt.Sprintf("in/grad%d/p1", t)))}
 }
 
 // TestGoldenOptimizers compares the parameters after each of five steps.
@@ -39,7 +39,7 @@ func TestGoldenOptimizers(t *testing.T) {
 		return func(s *tensor.Scope, ps nn.Params) optim.Optimizer { return optim.NewAdam(s, ps, c) }
 	}
 	golden.Each(t, "testdata/optimizers.safetensors", golden.Default, func(r *golden.Run) {
-		rates := r.Floats("rates")
+		rates := r.Floats("in/rates")
 		for _, c := range []struct {
 			name string
 			make func(*tensor.Scope, nn.Params) optim.Optimizer
@@ -85,13 +85,32 @@ func TestGoldenEMA(t *testing.T) {
 		e := optim.NewEMA(r.Scope, m, optim.EMAConfig{Decay: 0.875, Start: 1})
 		for t := range 5 {
 			for name, p := range m.Params() {
-				p.T.SetFloats(r.Floats(fmt.Sprintf("%d/%s", t, name)))
+				p.T.SetFloats(r.Floats(fmt.Sprintf("in/%d/%s", t, name)))
 			}
 			e.Begin(t + 1)
 			e.Update()
 			for name, p := range e.Params() {
 				if name != "decay" {
 					r.CompareTensor(fmt.Sprintf("%d/%s", t, name), p.T)
+				}
+			}
+		}
+	})
+}
+
+// TestGoldenYoungEMA compares the decay that grows with the average's age.
+func TestGoldenYoungEMA(t *testing.T) {
+	golden.Each(t, "testdata/average_warmup.safetensors", golden.Default, func(r *golden.Run) {
+		x := &nn.Param{Shape: tensor.Shape{4}, T: r.Tensor("in/0")}
+		e := optim.NewEMA(r.Scope, nn.Params{{Name: "x", Param: x}},
+			optim.EMAConfig{Decay: 0.25, Start: 1, WarmUp: true})
+		for t := range 5 {
+			x.T.SetFloats(r.Floats(fmt.Sprintf("in/%d", t)))
+			e.Begin(t + 1)
+			e.Update()
+			for name, p := range e.Params() {
+				if name == "ema.x" {
+					r.CompareTensor(fmt.Sprintf("%d/ema", t), p.T)
 				}
 			}
 		}
@@ -114,6 +133,8 @@ func TestGoldenSchedules(t *testing.T) {
 			{"onecycle div", optim.OneCycle(lr, 10, 100, 12, 30)},
 			{"triangular", optim.Triangular(lr, 6, 20)},
 			{"warmup", optim.WarmUp(8, optim.Constant(lr))},
+			{"constant", optim.Constant(lr)},
+			{"warmup cosine", optim.WarmUp(5, optim.Cosine(lr, 0, 20))},
 		} {
 			got := make([]float64, len(r.Floats(c.name)))
 			for i := range got {

@@ -34,8 +34,10 @@ type Run struct {
 	DType   tensor.DType
 	Tol     float64
 
+	path  string
 	file  *checkpoint.File
 	used  map[string]bool
+	rows  map[string]*Row
 	worst float64
 	where string
 }
@@ -46,23 +48,38 @@ type Run struct {
 func Each(t *testing.T, path string, tol Tolerances, f func(r *Run)) {
 	t.Helper()
 	file := open(t, path)
-	t.Run("ref f64", func(t *testing.T) {
-		run(&Run{T: t, Backend: ref.New(), DType: tensor.F64, Tol: tol.F64, file: file}, f)
-	})
-	t.Run("cpu f32", func(t *testing.T) { single(t, file, tol.F32, f) })
+	t.Run(Double, func(t *testing.T) { double(t, path, file, tol.F64, f) })
+	t.Run(Single, func(t *testing.T) { single(t, path, file, tol.F32, f) })
 }
 
-// Single is the half of Each on the CPU backend in F32.
-func Single(t *testing.T, path string, tol float64, f func(r *Run)) {
+// The two backends that a file is held on, as rows name them.
+const (
+	Double = "ref f64"
+	Single = "cpu f32"
+)
+
+// OnlySingle is the half of Each on the CPU backend in F32.
+func OnlySingle(t *testing.T, path string, tol float64, f func(r *Run)) {
 	t.Helper()
-	single(t, open(t, path), tol, f)
+	single(t, path, open(t, path), tol, f)
 }
 
-func single(t *testing.T, file *checkpoint.File, tol float64, f func(r *Run)) {
+// OnlyDouble is the half of Each on the reference backend in F64: for what is computed on the host
+// in double precision, whatever the backend.
+func OnlyDouble(t *testing.T, path string, tol float64, f func(r *Run)) {
+	t.Helper()
+	double(t, path, open(t, path), tol, f)
+}
+
+func single(t *testing.T, path string, file *checkpoint.File, tol float64, f func(r *Run)) {
 	b := cpu.Open(1)
 	defer b.Close()
 	b.SetWinograd(false)
-	run(&Run{T: t, Backend: b, DType: tensor.F32, Tol: tol, file: file}, f)
+	run(&Run{T: t, Backend: b, DType: tensor.F32, Tol: tol, path: path, file: file}, f)
+}
+
+func double(t *testing.T, path string, file *checkpoint.File, tol float64, f func(r *Run)) {
+	run(&Run{T: t, Backend: ref.New(), DType: tensor.F64, Tol: tol, path: path, file: file}, f)
 }
 
 // open reads a golden file, which must say where it comes from.
@@ -86,9 +103,10 @@ func open(t testing.TB, path string) *checkpoint.File {
 
 func run(r *Run, f func(r *Run)) {
 	r.T.Helper()
-	r.Scope, r.used = tensor.NewScope(r.Backend), map[string]bool{}
+	r.Scope, r.used, r.rows = tensor.NewScope(r.Backend), map[string]bool{}, map[string]*Row{}
 	defer r.Scope.Close()
 	f(r)
+	r.report()
 	for _, name := range r.file.Names() {
 		if !r.used[name] {
 			r.T.Errorf("%s was not used: a golden without a test", name)
@@ -227,11 +245,12 @@ func (r *Run) CompareFloats(name string, got []float64) {
 	}
 }
 
-// note remembers the largest error and where it was.
+// note remembers the largest error and where it was, of the file and of the array's row.
 func (r *Run) note(e float64, name string) {
-	if e > r.worst || r.where == "" {
+	if e > r.worst || math.IsNaN(e) || r.where == "" {
 		r.worst, r.where = e, name
 	}
+	r.row(name).note(e, kindOf(name))
 }
 
 // Gradients holds gradients against those of the file: either whole, grad/name, or, of large ones,

@@ -23,6 +23,8 @@ func (r *recorder) Helper() {}
 
 func (r *recorder) Logf(string, ...any) {}
 
+func (r *recorder) Attr(string, string) {}
+
 func (r *recorder) Errorf(format string, args ...any) {
 	r.said = append(r.said, fmt.Sprintf(format, args...))
 }
