@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"afterimage/bench/figures"
 	"afterimage/tensor"
 )
 
@@ -48,7 +49,7 @@ func glob(t *testing.T, atLeast int, pattern string) []string {
 }
 
 // Sixty tensors of four elements: ten dtypes, pickle protocols 1, 3 and 5, legacy and zip.
-func TestDataTorchDtypes(t *testing.T) {
+func TestPublishedTorchDtypes(t *testing.T) {
 	type expect struct {
 		dtype  tensor.DType
 		values []float64
@@ -65,67 +66,110 @@ func TestDataTorchDtypes(t *testing.T) {
 	relative := map[string]float64{
 		"float16": 1. / 2048, "bfloat16": 1. / 256, "float32": 1. / (1 << 24),
 	}
-	for _, path := range glob(t, 60, dataFile(t, "formats", "torch", "*.pt")) {
+	check := func(path string) error {
 		name := strings.Split(filepath.Base(path), "_")[1]
-		f := open(t, path)
+		f, err := Open(path)
+		if err != nil {
+			return err
+		}
 		a, err := f.Lookup(Single)
 		if err != nil {
-			t.Error(err)
-			continue
+			return err
 		}
 		w := want[name]
 		if a.DType != w.dtype || !slices.Equal(a.Shape, []int{4}) {
-			t.Errorf("%s: expected %v [4], got %v %v", path, w.dtype, a.DType, a.Shape)
-			continue
+			return fmt.Errorf("%s: expected %v [4], got %v %v", path, w.dtype, a.DType, a.Shape)
 		}
 		for i, v := range a.Float64s() {
 			if math.Abs(v-w.values[i]) > relative[name]*math.Abs(w.values[i]) {
-				t.Errorf("%s: element %d: expected %v, got %v", path, i, w.values[i], v)
+				return fmt.Errorf("%s: element %d: expected %v, got %v", path, i, w.values[i], v)
 			}
 		}
+		return nil
 	}
+	paths := glob(t, 60, dataFile(t, "formats", "torch", "*.pt"))
+	figures.Check(t, "PyTorch files right of 60 (ten dtypes, protocols 1, 3, 5, zip and legacy)",
+		float64(count(t, paths, check)))
 }
 
-func TestDataCandle(t *testing.T) {
-	for _, name := range []string{"test.pt", "test_with_key.pt"} {
-		f := open(t, dataFile(t, "formats", "candle", name))
-		a, err := f.Lookup("test")
-		if err != nil || f.Len() != 1 {
-			t.Fatalf("%s: %d arrays, %v", name, f.Len(), err)
-		}
-		if a.DType != tensor.I64 || !slices.Equal(a.Shape, []int{2, 4}) ||
-			!slices.Equal(a.Int64s(), []int64{1, 2, 3, 4, 5, 6, 7, 8}) {
-			t.Errorf("%s: got %v %v %v", name, a.DType, a.Shape, a.Int64s())
+// count returns how many files check finds nothing wrong with, and reports what it finds.
+func count(t *testing.T, paths []string, check func(path string) error) (right int) {
+	t.Helper()
+	for _, path := range paths {
+		if err := check(path); err != nil {
+			t.Error(err)
+		} else {
+			right++
 		}
 	}
-	f := open(t, dataFile(t, "formats", "candle", "test.npz"))
-	for name, first := range map[string]int64{"x": 0, "x_plus_one": 1} {
-		a, err := f.Lookup(name)
+	return right
+}
+
+func TestPublishedCandle(t *testing.T) {
+	pt := func(path string) error {
+		f, err := Open(path)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		for i, v := range a.Int64s() {
-			if v != first+int64(i) || a.Len() != 10 {
-				t.Fatalf("%s: got %v", name, a.Int64s())
+		a, err := f.Lookup("test")
+		if err != nil || f.Len() != 1 || a.DType != tensor.I64 || !slices.Equal(a.Shape, []int{2, 4}) ||
+			!slices.Equal(a.Int64s(), []int64{1, 2, 3, 4, 5, 6, 7, 8}) {
+			return fmt.Errorf("%s: got %v %v of %d arrays, %v", path, a.DType, a.Shape, f.Len(), err)
+		}
+		return nil
+	}
+	npz := func(path string) error {
+		f, err := Open(path)
+		if err != nil {
+			return err
+		}
+		for name, first := range map[string]int64{"x": 0, "x_plus_one": 1} {
+			a, err := f.Lookup(name)
+			if err != nil || a.Len() != 10 {
+				return fmt.Errorf("%s: %s has %d elements, %v", path, name, a.Len(), err)
+			}
+			for i, v := range a.Int64s() {
+				if v != first+int64(i) {
+					return fmt.Errorf("%s: %s: element %d is %d", path, name, i, v)
+				}
 			}
 		}
+		return nil
 	}
-	f = open(t, dataFile(t, "formats", "candle", "test.npy"))
-	if a, _ := f.Get(Single); a.Len() == 0 {
-		t.Errorf("test.npy: got %v", a)
+	npy := func(path string) error {
+		f, err := Open(path)
+		if err != nil {
+			return err
+		}
+		if a, _ := f.Get(Single); a.Len() == 0 {
+			return fmt.Errorf("%s: got %v", path, a)
+		}
+		return nil
 	}
+	dir := dataFile(t, "formats", "candle")
+	at := func(names ...string) (paths []string) {
+		for _, name := range names {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+		return paths
+	}
+	figures.Check(t, "Candle files right of 4", float64(count(t, at("test.pt", "test_with_key.pt"), pt)+
+		count(t, at("test.npz"), npz)+count(t, at("test.npy"), npy)))
 }
 
 // The 6-element files hold 0 … 5; the 1-element ones 42. Fortran order stores 0, 1, 2, … down the
 // columns, so 2×3 reads 0 2 4 / 1 3 5 in row-major order when the file says so.
-func TestDataNumpy(t *testing.T) {
-	for _, path := range glob(t, 28, dataFile(t, "formats", "numpy", "*.npy")) {
+func TestPublishedNumpy(t *testing.T) {
+	npy := func(path string) error {
 		base := strings.TrimSuffix(filepath.Base(path), ".npy")
 		part := strings.Split(base, "_") // data, dtype, shape, order
-		a, err := open(t, path).Lookup(Single)
+		f, err := Open(path)
 		if err != nil {
-			t.Error(err)
-			continue
+			return err
+		}
+		a, err := f.Lookup(Single)
+		if err != nil {
+			return err
 		}
 		shapes := map[string][]int{"2x3": {2, 3}, "6x1": {6, 1}, "1x1": {1, 1}, "scalar": {}}
 		want := []float64{0, 1, 2, 3, 4, 5}
@@ -139,21 +183,32 @@ func TestDataNumpy(t *testing.T) {
 			"int64": tensor.I64, "uint64": tensor.I64, "uint8": tensor.U8}
 		if !slices.Equal(a.Shape, shapes[part[2]]) || a.DType != dtypes[part[1]] ||
 			!slices.Equal(a.Float64s(), want) {
-			t.Errorf("%s: expected %v %v %v, got %v %v %v", base, dtypes[part[1]], shapes[part[2]],
-				want, a.DType, a.Shape, a.Float64s())
+			return fmt.Errorf("%s: expected %v %v %v, got %v %v %v", base, dtypes[part[1]],
+				shapes[part[2]], want, a.DType, a.Shape, a.Float64s())
 		}
+		return nil
 	}
-	f := open(t, dataFile(t, "formats", "numpy", "data_float64_corder.npz"))
-	if diff := cmp.Diff([]string{"arr1", "arr0"}, f.Names()); diff != "" {
-		t.Error(diff)
-	}
-	for name, shape := range map[string][]int{"arr0": {2, 3}, "arr1": {6, 1}} {
-		a, _ := f.Get(name)
-		if !slices.Equal(a.Shape, shape) || !slices.Equal(a.Float64s(), []float64{0, 1, 2, 3, 4, 5}) {
-			t.Errorf("%s: got %v %v", name, a.Shape, a.Float64s())
+	npz := func(path string) error {
+		f, err := Open(path)
+		if err != nil {
+			return err
 		}
+		if diff := cmp.Diff([]string{"arr1", "arr0"}, f.Names()); diff != "" {
+			return fmt.Errorf("%s: %s", path, diff)
+		}
+		for name, shape := range map[string][]int{"arr0": {2, 3}, "arr1": {6, 1}} {
+			a, _ := f.Get(name)
+			if !slices.Equal(a.Shape, shape) || !slices.Equal(a.Float64s(), []float64{0, 1, 2, 3, 4, 5}) {
+				return fmt.Errorf("%s: %s: got %v %v", path, name, a.Shape, a.Float64s())
+			}
+		}
+		return nil
 	}
-	f = open(t, dataFile(t, "lpips", "torch_rand_seed42_2x3x100x100.npz"))
+	dir := dataFile(t, "formats", "numpy")
+	figures.Check(t, "NumPy files right of 29 (C and Fortran order, versions, npz)", float64(
+		count(t, glob(t, 28, filepath.Join(dir, "*.npy")), npy)+
+			count(t, []string{filepath.Join(dir, "data_float64_corder.npz")}, npz)))
+	f := open(t, dataFile(t, "lpips", "torch_rand_seed42_2x3x100x100.npz"))
 	for _, name := range []string{"img1", "img2"} {
 		a, err := f.Lookup(name)
 		if err != nil || !slices.Equal(a.Shape, []int{2, 3, 100, 100}) {

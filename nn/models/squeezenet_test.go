@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"afterimage/autodiff"
+	"afterimage/bench/figures"
 	"afterimage/nn"
 	"afterimage/nn/models"
 	"afterimage/tensor"
@@ -82,7 +83,7 @@ const squeezeMargin = 0.3
 
 // On the 16 photographs the published weights give the reference's best class, and its five best
 // wherever they are clear of the sixth.
-func TestSqueezeNetOnPhotographs(t *testing.T) {
+func TestPublishedSqueezeNetOnPhotographs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: 16 photographs of 224×224 pixels take seconds")
 	}
@@ -96,7 +97,7 @@ func TestSqueezeNetOnPhotographs(t *testing.T) {
 	s := tensor.NewScope(b)
 	defer s.Close()
 	m := load(t, s, "squeezenet1_1", imagenetStats, weights)
-	compared, sets, right, worst := 0, 0, 0, 0.0
+	compared, sets, right, worst, same, other := 0, 0, 0, 0.0, 0, 0
 	for line := range strings.Lines(string(table)) {
 		cols := strings.Split(strings.TrimSpace(line), "\t")
 		if !strings.HasPrefix(cols[0], "imagenet/") {
@@ -105,7 +106,9 @@ func TestSqueezeNetOnPhotographs(t *testing.T) {
 		want, logits := parseTop5(t, cols[4])
 		z := answer(b, m, photograph(t, dataFile(t, "images", filepath.FromSlash(cols[0]))))
 		order := descending(z)
-		if order[0] != want[0] {
+		if order[0] == want[0] {
+			same++
+		} else {
 			t.Errorf("%s: best class %d (%.3f), reference %d (%.3f; here %.3f)", cols[0], order[0],
 				z[order[0]], want[0], logits[0], z[want[0]])
 		}
@@ -113,6 +116,7 @@ func TestSqueezeNetOnPhotographs(t *testing.T) {
 		if logits[4]-z[order[5]] > squeezeMargin || z[order[4]]-z[order[5]] > squeezeMargin {
 			sets++
 			if got := order[:5]; !sameSet(got, want) {
+				other++
 				t.Errorf("%s: best five %v, reference %v", cols[0], got, want)
 			}
 		}
@@ -126,6 +130,10 @@ func TestSqueezeNetOnPhotographs(t *testing.T) {
 	}
 	t.Logf("%d photographs, %d right, %d five-best sets compared, largest logit difference %.3f",
 		compared, right, sets, worst)
+	figures.Check(t, "SqueezeNet 1.1, photographs of 16 with the reference's best class",
+		float64(same))
+	figures.Check(t, "SqueezeNet 1.1, photographs with another set of five best, margin over 0.3",
+		float64(other))
 	if compared != 16 || right != 12 {
 		t.Errorf("%d photographs compared, %d right: the reference has 16 and 12", compared, right)
 	}
