@@ -46,6 +46,8 @@ gan/study           : autodiff tensor nn nn/… gan gan/…
 gan/shipped         : tensor gan
 bench               : autodiff tensor tensor/… nn nn/… gan gan/…
 bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint
+bench/figures       :
+bench/agreement     : tensor/ref nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/golden
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
 `

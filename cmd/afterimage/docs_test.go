@@ -102,7 +102,7 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 }
 
 // testOnly returns the packages that serve the tests of others: those tests show them at work.
-func testOnly() []string { return []string{"nn/nntest", "bench/pytorch/golden"} }
+func testOnly() []string { return []string{"nn/nntest", "bench/pytorch/golden", "bench/figures"} }
 
 // TestEveryPackageHasAnExample fails on a package that nobody shows at work. Programs have --help.
 func TestEveryPackageHasAnExample(t *testing.T) {

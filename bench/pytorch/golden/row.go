@@ -127,7 +127,7 @@ func (r *Run) report() {
 		w.Bound = fmt.Sprintf("%.0e", w.bound)
 		for k, text := range []*string{&w.Value, &w.Grad, &w.Second} {
 			if w.seen[k] {
-				*text = fmt.Sprintf("%.1e", w.errors[k])
+				*text = strings.TrimSuffix(fmt.Sprintf("%.1e", w.errors[k]), ".0e+00") // 0 is 0
 			}
 		}
 		raw, err := json.Marshal(w)
