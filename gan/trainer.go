@@ -339,7 +339,7 @@ func (t *Trainer) sample(r *train.Run, step int, values map[string]float64) erro
 		sheet.Rows = append(sheet.Rows, report.SheetRow{Caption: "real", Images: left[k:e]},
 			report.SheetRow{Caption: "painted", Images: right[k:e]})
 	}
-	if err := report.WritePNG(r.Path(train.SampleDir, fmt.Sprintf("step-%06d.png", step)),
+	if err := report.WritePNG(r.Path(train.SampleDir, train.SampleFile(step)),
 		sheet.Draw()); err != nil {
 		return err
 	}

@@ -26,9 +26,9 @@ Written by a command, whole; change nothing by hand:
 
     go run ./bench/agreement --data DIR
 
-DIR holds other people's weights, images and ONNX's operator cases. The errors are those that the tests themselves
-compute (`+"`go test -run '%s' ./...`"+`); single precision depends on the kernels of the processor. `+
-		`**%s.**
+DIR holds other people's weights, images and ONNX's operator cases. The errors are those that the
+tests themselves compute (`+"`go test -run '%s' ./...`"+`); single precision depends on the
+kernels of the processor. **%s.**
 
 `, tests, p.verdict())
 	p.summary(&b)
@@ -56,8 +56,8 @@ func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 func unescape(s string) string { return strings.ReplaceAll(s, `\|`, "|") }
 
 func (p *page) writeFigures(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\nThe list is bench/figures. A record is what a command measured that takes "+
-		"minutes; `--long` measures it again.\n\n", figuresTitle)
+	fmt.Fprintf(b, "\n## %s\n\nThe list is bench/figures. A record is what a command measured that "+
+		"takes minutes; `--long` measures it again.\n\n", figuresTitle)
 	b.WriteString("| figure | given by | given | measured | difference | bound |  |\n" +
 		"|---|---|--:|--:|--:|--:|---|\n")
 	for _, f := range p.figures {
@@ -88,8 +88,8 @@ func (p *page) writeFigures(b *strings.Builder) {
 
 func (p *page) writeGoldens(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\nMade by [bench/pytorch](pytorch/README.md). An error is the largest "+
-		"difference of two tensors over max(1, the largest magnitude of PyTorch's): of the value (of all "+
-		"steps, where there are several), of the gradients in every input, and of the gradients of a "+
+		"difference of two tensors over max(1, the largest magnitude of PyTorch's): of the value (of "+
+		"all steps, where there are several), of the gradients in every input, and of the gradients of a "+
 		"random product with the gradient (second). \"double\" is the reference backend in 64 bits, "+
 		"\"single\" the CPU backend in 32, without Winograd's form.\n", goldensTitle)
 	for _, g := range p.goldens {
@@ -106,8 +106,8 @@ func (p *page) writeGoldens(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "\n### %s\n\nBound %s; PyTorch %s, seed %s.\n\n", g.title(),
 			strings.Join(bounds, ", "), g.meta["torch"], g.meta["seed"])
-		b.WriteString("| case | value, double | gradient | second | value, single | gradient | second |  |\n" +
-			"|---|--:|--:|--:|--:|--:|--:|---|\n")
+		b.WriteString("| case | value, double | gradient | second | value, single | gradient | " +
+			"second |  |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
 		for _, r := range g.rows {
 			fmt.Fprintf(b, "| %s |%s%s %s |\n", cell(r.name), errorCells(r.double), errorCells(r.single),
 				cell(r.note()))
@@ -158,7 +158,9 @@ func (p *page) writeCases(b *strings.Builder) {
 		"| family | cases | pass | fail | unsupported | largest error of the tolerance |\n"+
 		"|---|--:|--:|--:|--:|--:|\n", cases.AbsTol, cases.RelTol)
 	byFamily := slices.Clone(p.cases)
-	slices.SortStableFunc(byFamily, func(x, y caseRow) int { return strings.Compare(x.family, y.family) })
+	slices.SortStableFunc(byFamily, func(x, y caseRow) int {
+		return strings.Compare(x.family, y.family)
+	})
 	for len(byFamily) > 0 {
 		n, worst, name := 0, 0.0, byFamily[0].family
 		var results []cases.Result
@@ -171,7 +173,8 @@ func (p *page) writeCases(b *strings.Builder) {
 			share(worst))
 		byFamily = byFamily[n:]
 	}
-	fmt.Fprintf(b, "\n### Every case\n\n| case | end | error of the tolerance |  |\n|---|---|--:|---|\n")
+	b.WriteString("\n### Every case\n\n| case | end | error of the tolerance |  |\n" +
+		"|---|---|--:|---|\n")
 	for _, c := range p.cases {
 		worst := ""
 		if c.Status == cases.Passed {

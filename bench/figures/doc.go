@@ -11,6 +11,6 @@
 //  2. A figure is met exactly when its Judge says so, in a test and in bench/AGREEMENT.md alike.
 //  3. A figure's bound is the precision of what was published, or the one that its comment defends.
 //
-// Comes from: the standard library alone. Goes to: the published-figure tests of nn/models, nn/onnx,
-// nn/attack, nn/checkpoint, gan/metrics and gan/metrics/lpips, and bench/agreement.
+// Comes from: the standard library alone. Goes to: the published-figure tests of nn/models,
+// nn/onnx, nn/checkpoint, gan/metrics and gan/metrics/lpips, and bench/agreement.
 package figures

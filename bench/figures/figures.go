@@ -58,8 +58,8 @@ func All() []Figure {
 	return append(append(measures(), classifiers()...), files()...)
 }
 
-// measures are of images. Four published places are half a unit of the fourth; scikit-image compares
-// d places by 1.5·10^−d.
+// measures are of images. Four published places are half a unit of the fourth; scikit-image
+// compares d places by 1.5·10^−d.
 func measures() []Figure {
 	return []Figure{
 		{Name: "LPIPS squeeze, random pair 1", Source: torchmetrics, Want: 0.1024, Within: 5e-5,

@@ -36,6 +36,7 @@ nn/onnx/cases       : autodiff tensor nn/onnx
 nn/optim            : autodiff tensor nn
 nn/models           : autodiff tensor nn nn/checkpoint
 nn/attack           : autodiff tensor nn nn/loss nn/models
+nn/tensorboard      :
 nn/train            : autodiff tensor nn nn/…
 gan                 : autodiff tensor nn nn/… gan/metrics gan/report
 gan/metrics         : tensor
@@ -47,7 +48,7 @@ gan/shipped         : tensor gan
 bench               : autodiff tensor tensor/… nn nn/… gan gan/…
 bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint
 bench/figures       :
-bench/agreement     : tensor/ref nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/golden
+bench/agreement     : tensor/ref nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/…
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
 `

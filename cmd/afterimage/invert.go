@@ -77,6 +77,7 @@ func (c *trainInverterCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.board = c.Board
 	var cfg gan.InverterConfig
 	flags := classifierFlags{Weights: c.Classifier, Arch: c.Arch, Mean: c.Mean, Std: c.Std}
 	if resume {

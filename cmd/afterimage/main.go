@@ -183,6 +183,7 @@ func exitCode(err error) int {
 type env struct {
 	cli   *cli
 	given []string // names of the flags on the command line
+	board bool     // trainings keep an event file for TensorBoard
 	out   io.Writer
 	err   io.Writer
 }

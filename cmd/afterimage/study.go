@@ -23,13 +23,14 @@ type studyCmd struct {
 	Rehearse bool   `help:"Run a few steps of every training in a folder of its own; print the memory and the time that the study would take here."`
 	List     bool   `help:"List the presets."`
 	JSON     bool   `help:"Print the description or the result as JSON." name:"json"`
+	Board    bool   `help:"Keep event files in the trainings for TensorBoard (tensorboard --logdir OUT)." name:"tensorboard"`
 }
 
 // Help lists the presets.
 func (studyCmd) Help() string {
 	return "Presets: " + strings.Join(study.Presets(), ", ") + "\n\nExamples:\n" +
 		"  afterimage study --preset scenes-quick\n" +
-		"  afterimage study --preset cifar10-hours --data ~/data --out runs/hours\n" +
+		"  afterimage study --preset cifar10-hours --data ~/data --out runs/hours --tensorboard\n" +
 		"  afterimage study --preset cifar10 --data ~/data --rehearse\n" +
 		"  afterimage study --preset imagenet128 --describe\n\n" +
 		"A study that was stopped goes on where it was when the same command is given again.\n" +
@@ -76,6 +77,7 @@ func (c *studyCmd) Run(e *env) error {
 	if c.Rehearse {
 		return c.rehearse(e, b, s)
 	}
+	e.board = c.Board
 	res, err := e.study(b, s, dir, c.Data, c.command(e))
 	if err != nil {
 		return err
@@ -163,7 +165,7 @@ func (e *env) study(
 			}
 			bar.step(p)
 		},
-		Stopped: stopped, CPUSeconds: cpuSeconds, PeakMemory: peakMemory,
+		Stopped: stopped, CPUSeconds: cpuSeconds, PeakMemory: peakMemory, TensorBoard: e.board,
 		Waiting: func() { fmt.Fprintln(e.err, "waiting for another process of this study") }})
 	if bar != nil {
 		bar.close()

@@ -20,6 +20,7 @@ type trainCmd struct {
 type runFlags struct {
 	Out    string `help:"Run directory to make (default runs/classifier-ARCH or runs/inverter-CONDITION)." default:"" placeholder:"DIR"`
 	Resume string `help:"Run directory to go on with; the settings are the run's own." default:"" placeholder:"DIR"`
+	Board  bool   `help:"Keep an event file in the run for TensorBoard (tensorboard --logdir RUN)." name:"tensorboard"`
 }
 
 // dir returns the run directory, and whether it is to be resumed.
@@ -38,7 +39,7 @@ func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
 // readRun reads the configuration of a run that is to be resumed. Settings on the command line are
 // refused: they would be ignored.
 func (e *env) readRun(dir, kind string, config any) error {
-	free := []string{"resume", "device", "threads", "memory", "winograd"}
+	free := []string{"resume", "tensorboard", "device", "threads", "memory", "winograd"}
 	for _, name := range e.given {
 		if !slices.Contains(free, name) {
 			return fmt.Errorf("--%s: a resumed run keeps the settings of its %s: leave it out, or start "+
@@ -63,11 +64,18 @@ func begin[C any](
 ) (*train.Run, error) {
 	now := e.describe(b)
 	if !resume {
-		return train.Create(dir, config, now, files...)
+		r, err := train.Create(dir, config, now, files...)
+		if err == nil && e.board {
+			r.TensorBoard()
+		}
+		return r, err
 	}
 	r, err := train.Open(dir, new(C))
 	if err != nil {
 		return nil, err
+	}
+	if e.board {
+		r.TensorBoard()
 	}
 	last, err := r.Continue(now)
 	if err != nil {
@@ -120,6 +128,7 @@ func (trainClassifierCmd) Help() string {
   afterimage train classifier --arch resnet8 --epochs 3 --out runs/scenes
   afterimage train classifier --dataset cifar-10 --data ~/data --out runs/standard
   afterimage train classifier --dataset cifar-10 --adversary linf --eps 8 --out runs/robust
+  afterimage train classifier --dataset cifar-10 --tensorboard --out runs/watched
   afterimage train classifier --resume runs/standard
 
 A run that was killed goes on exactly where its last checkpoint stands.`
@@ -171,6 +180,7 @@ func (c *trainClassifierCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.board = c.Board
 	var cfg train.ClassifierConfig
 	if resume {
 		if err := e.readRun(dir, "classifier", &cfg); err != nil {

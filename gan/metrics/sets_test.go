@@ -23,19 +23,21 @@ func TestPrecisionRecallByHand(t *testing.T) {
 	p, r = PrecisionRecall(real, far, 1)
 	near(t, "nothing in common", p+r, 0, 0)
 	mustPanic(t, "1 ≤ k", func() { PrecisionRecall(real, far, 2) })
-	mustPanic(t, "is NaN", func() { PrecisionRecall(real, mat.NewDense(2, 1, []float64{1, math.NaN()}), 1) })
+	nan := mat.NewDense(2, 1, []float64{1, math.NaN()})
+	mustPanic(t, "is NaN", func() { PrecisionRecall(real, nan, 1) })
 }
 
 func TestCompareSets(t *testing.T) {
 	key := tensor.NewKey(1, "sets")
-	a, b := NewFeatures("pool of net", randomRows(40, 3, "a")), NewFeatures("pool of net", randomRows(30, 3, "b"))
+	a := NewFeatures("pool of net", randomRows(40, 3, "a"))
+	b := NewFeatures("pool of net", randomRows(30, 3, "b"))
 	s, err := CompareSets(a, b, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f, err := Frechet("", a.Rows, b.Rows)
-	if err != nil || s.Frechet != f.Value || s.N != 40 || s.M != 30 || s.Subsets != 1 || s.Size != 30 ||
-		s.K != Neighbours {
+	if err != nil || s.Frechet != f.Value || s.N != 40 || s.M != 30 || s.Subsets != 1 ||
+		s.Size != 30 || s.K != Neighbours {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if text := s.String(); !strings.Contains(text, "in pool of net, 3 features, 40 and 30 images") {

@@ -40,11 +40,18 @@ func (r *runner) former() error {
 // goes on.
 func (r *runner) begin(dir string, config, stored any) (*train.Run, error) {
 	if _, err := os.Stat(filepath.Join(dir, train.ConfigFile)); err != nil {
-		return train.Create(dir, config, r.o.Environment)
+		run, err := train.Create(dir, config, r.o.Environment)
+		if err == nil && r.o.TensorBoard {
+			run.TensorBoard()
+		}
+		return run, err
 	}
 	run, err := train.Open(dir, stored)
 	if err != nil {
 		return nil, err
+	}
+	if r.o.TensorBoard {
+		run.TensorBoard()
 	}
 	if _, err := run.Continue(r.o.Environment); err != nil {
 		return nil, errors.Join(err, run.Close())

@@ -26,6 +26,7 @@ type Options struct {
 	Environment any    // recorded with every training
 	Facts       []report.Fact
 	Command     string // that repeats the study, for the page
+	TensorBoard bool   // trainings keep an event file
 
 	// Former is told the last environment record of every training that is there already, before
 	// anything is computed; may be nil.

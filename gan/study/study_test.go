@@ -81,7 +81,7 @@ func TestStudyIsResumable(t *testing.T) {
 	stops := 0
 	for {
 		asked := 0
-		_, err := Run(b, s, Options{Dir: pieces,
+		_, err := Run(b, s, Options{Dir: pieces, TensorBoard: true,
 			Stopped: func() bool { asked++; return asked > 2 }})
 		if err == nil {
 			break
@@ -98,6 +98,12 @@ func TestStudyIsResumable(t *testing.T) {
 	}
 	if a, b := numbers(t, whole), numbers(t, pieces); a != b {
 		t.Errorf("a study in pieces differs:\n%s\n%s", a, b)
+	}
+	for dir, want := range map[string]int{whole: 0, pieces: 2} {
+		events, err := filepath.Glob(filepath.Join(dir, "*", train.EventsFile))
+		if err != nil || len(events) != want {
+			t.Errorf("%d trainings of %s have an event file, expected %d: %v", len(events), dir, want, err)
+		}
 	}
 	other := parse(t, small+"seed: 7\n")
 	if _, err := Run(b, other, Options{Dir: whole}); err == nil || !strings.Contains(err.Error(),

@@ -153,8 +153,9 @@ func TestPublishedCandle(t *testing.T) {
 		}
 		return paths
 	}
-	figures.Check(t, "Candle files right of 4", float64(count(t, at("test.pt", "test_with_key.pt"), pt)+
-		count(t, at("test.npz"), npz)+count(t, at("test.npy"), npy)))
+	right := count(t, at("test.pt", "test_with_key.pt"), pt) + count(t, at("test.npz"), npz) +
+		count(t, at("test.npy"), npy)
+	figures.Check(t, "Candle files right of 4", float64(right))
 }
 
 // The 6-element files hold 0 … 5; the 1-element ones 42. Fortran order stores 0, 1, 2, … down the

@@ -74,8 +74,8 @@ func TestPublishedWeightsGiveReferenceLogits(t *testing.T) {
 			[]float64{-5.3097, -0.4958, 0.8773, 23.7305, -4.1050, 4.4637, -0.2343, -5.4179, -3.7118,
 				-9.8822}},
 		{"resnet2b", "resnet2b.pth", "cifar10-robust/vnncomp2021_resnet2b_model_best.pth",
-			cifarStats, []float64{-1.19167, -0.50817, -0.05740, 2.23445, -0.64363, 2.39048, 1.96821, -1.45978,
-				-0.98061, -1.75192}},
+			cifarStats, []float64{-1.19167, -0.50817, -0.05740, 2.23445, -0.64363, 2.39048, 1.96821,
+				-1.45978, -0.98061, -1.75192}},
 	} {
 		t.Run(tc.arch, func(t *testing.T) {
 			b := ref.New()

@@ -17,7 +17,8 @@ import (
 // Diff lists in what two run directories differ: files that only one has, configuration, log lines,
 // tensors and metadata of checkpoints, bytes of everything else. Two runs of the same configuration
 // on the same instruction set do not differ, whatever interrupted them. Left out is what may
-// differ: the seconds in log and checkpoints, and the environment record.
+// differ: the seconds in log and checkpoints, the environment record, and
+// TensorBoard's copy of the log.
 func Diff(a, b string) ([]string, error) {
 	in := [2]map[string][]byte{}
 	for i, dir := range []string{a, b} {
@@ -68,7 +69,7 @@ func readTree(dir string) (map[string][]byte, error) {
 
 func diffFile(name string, a, b []byte) ([]string, error) {
 	switch {
-	case name == EnvironmentFile:
+	case name == EnvironmentFile || name == EventsFile: // times, and what the log says
 		return nil, nil
 	case name == MetricsFile:
 		return diffLog(a, b)

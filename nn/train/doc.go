@@ -16,6 +16,9 @@
 // every start, as a line of environment.jsonl. The number of threads changes nothing; another
 // instruction set changes the last bits from then on, and whoever resumes is warned (Run.Continue).
 //
+// A run may keep an event file for TensorBoard (Run.TensorBoard): it says what the log and the
+// sample sheets say and is brought to their state at every start.
+//
 // Comes from: nn/data (batches), nn/models, nn/loss, nn/optim, nn/attack. Goes to: gan, which
 // trains its inverters in the same run directories, and cmd/afterimage.
 package train

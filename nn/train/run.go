@@ -18,6 +18,7 @@ import (
 
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
+	"afterimage/nn/tensorboard"
 
 	"github.com/goccy/go-yaml"
 )
@@ -46,6 +47,10 @@ type Run struct {
 	lock    io.Closer
 
 	environment []byte // the environment record with this start, until it is written
+
+	board     bool // keep an event file for TensorBoard
+	eventFile *tensorboard.File
+	made      float64 // when the configuration was written, in seconds since 1970
 }
 
 // Create makes a new run directory, opens its log, and writes environment, whatever files write,
@@ -134,9 +139,9 @@ func (r *Run) Abandon() error {
 	if _, err := os.Stat(r.Path(CheckpointDir, LatestFile)); err == nil {
 		return r.Close()
 	}
-	err := r.metrics.Close()
-	for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile, incompleteFile,
-		CheckpointDir, SampleDir} {
+	err := errors.Join(r.metrics.Close(), r.closeEvents())
+	for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile, EventsFile,
+		incompleteFile, CheckpointDir, SampleDir} {
 		err = errors.Join(err, os.RemoveAll(r.Path(name)))
 	}
 	_ = os.Remove(r.Dir) // not if the caller put something there
@@ -248,8 +253,10 @@ func temporary(name string) bool {
 	return false
 }
 
-// Close closes the log and lets other processes open the run.
-func (r *Run) Close() error { return errors.Join(r.metrics.Close(), r.lock.Close()) }
+// Close closes the log, the event file if there is one, and lets other processes open the run.
+func (r *Run) Close() error {
+	return errors.Join(r.metrics.Close(), r.closeEvents(), r.lock.Close())
+}
 
 // Path returns a path inside the run directory.
 func (r *Run) Path(elem ...string) string {
@@ -257,7 +264,8 @@ func (r *Run) Path(elem ...string) string {
 }
 
 // Log appends one line to metrics.jsonl: a JSON object with sorted keys. Numbers that JSON cannot
-// hold (NaN, Inf) are written as strings.
+// hold (NaN, Inf) are written as strings. A run with an event file appends the line and the sample
+// sheet of its step there, too: write the sheet first.
 func (r *Run) Log(values map[string]float64) error {
 	line := make(map[string]any, len(values))
 	for _, k := range slices.Sorted(maps.Keys(values)) {
@@ -277,7 +285,7 @@ func (r *Run) Log(values map[string]float64) error {
 	if err != nil {
 		return fmt.Errorf("train: metrics: %w", err)
 	}
-	return nil
+	return r.logEvent(values)
 }
 
 // The metadata keys of a checkpoint.
@@ -330,7 +338,7 @@ func (r *Run) finite(state nn.Params, step int) error {
 func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]string, err error) {
 	f, err := checkpoint.Open(r.Path(CheckpointDir, name))
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil, errors.Join(r.cut(0), r.record())
+		return 0, nil, errors.Join(r.cut(0), r.openEvents(), r.record())
 	}
 	if err != nil {
 		return 0, nil, err
@@ -345,7 +353,7 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 			err)
 	}
 	r.saved = step
-	if err := r.cut(size); err != nil {
+	if err := errors.Join(r.cut(size), r.openEvents()); err != nil {
 		return 0, nil, err
 	}
 	return step, f.Metadata, r.record()

@@ -11,8 +11,8 @@ import (
 )
 
 // RowAttr is the key of the test attribute under which a run reports its rows, one attribute a row,
-// as JSON. "go test -json" prints attributes as events of their own, which bench/agreement reads: so
-// the tests are the one place where errors are computed.
+// as JSON. "go test -json" prints attributes as events of their own, which bench/agreement reads:
+// so the tests are the one place where errors are computed.
 const RowAttr = "golden"
 
 // A Row is what one case of a file measured on one backend: the largest error of its value, of its
