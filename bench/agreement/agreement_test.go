@@ -107,7 +107,8 @@ func TestCollect(t *testing.T) {
 	p.goldens[0].rows[1].single = nil
 	var log bytes.Buffer
 	err := p.collect(strings.NewReader(`{"Action":"attr","Package":"afterimage/nn",`+
-		`"Test":"TestGolden","Key":"golden","Value":"{\"File\":\"testdata/x\",\"Case\":\"c\",\"Backend\":\"cpu f32\",`+
+		`"Test":"TestGolden","Key":"golden","Value":"{\"File\":\"testdata/x\",\"Case\":\"c\",`+
+		`\"Backend\":\"cpu f32\",`+
 		`\"Value\":\"2.0e-07\",\"Bound\":\"6e-06\",\"OK\":true}"}
 {"Action":"output","Package":"afterimage/nn","Test":"TestGolden","Output":"why\n"}
 {"Action":"fail","Package":"afterimage/nn","Test":"TestGolden"}
@@ -119,7 +120,7 @@ func TestCollect(t *testing.T) {
 	if !strings.Contains(log.String(), "why") {
 		t.Errorf("a failure's output is not shown: %q", log.String())
 	}
-	err = p.collect(strings.NewReader(`{"Action":"attr","Package":"afterimage/nn","Test":"T",`+
+	err = p.collect(strings.NewReader(`{"Action":"attr","Package":"nn","Test":"T",`+
 		`"Key":"figure","Value":"{\"Name\":\"the moon's mass\",\"Value\":\"1\"}"}`), &log)
 	if err == nil {
 		t.Error("a figure that is not listed is taken")

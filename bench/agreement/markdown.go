@@ -89,8 +89,8 @@ func (p *page) writeFigures(b *strings.Builder) {
 func (p *page) writeGoldens(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\nMade by [bench/pytorch](pytorch/README.md). An error is the largest "+
 		"difference of two tensors over max(1, the largest magnitude of PyTorch's): of the value (of "+
-		"all steps, where there are several), of the gradients in every input, and of the gradients of a "+
-		"random product with the gradient (second). \"double\" is the reference backend in 64 bits, "+
+		"all steps, where there are several), of the gradients in every input, and of the gradients of "+
+		"a random product with the gradient (second). \"double\" is the reference backend in 64 bits, "+
 		"\"single\" the CPU backend in 32, without Winograd's form.\n", goldensTitle)
 	for _, g := range p.goldens {
 		double, single := "", ""

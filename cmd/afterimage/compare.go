@@ -17,7 +17,8 @@ type compareCmd struct {
 	A string `arg:"" help:"An image (PNG or JPEG) or a folder of images." placeholder:"A"`
 	B string `arg:"" help:"Another image, or a folder with images of the same names." placeholder:"B"`
 	lpipsFlags
-	JSON bool `help:"Print the result as JSON." name:"json"`
+	Features string `help:"Network whose features folders are compared in as sets: a classifier of this program (a run or a file), shipped:NAME, or lpips, the backbone of LPIPS (default: lpips where its weights are named)." placeholder:"NETWORK"`
+	JSON     bool   `help:"Print the result as JSON." name:"json"`
 }
 
 // An lpipsFlags names the weights of LPIPS.
@@ -26,9 +27,11 @@ type lpipsFlags struct {
 	Net     string `name:"lpips-net" help:"Backbone of LPIPS: ${enum}." enum:"squeeze,alex,vgg" default:"squeeze"`
 }
 
-// metric reads the weights into s. If the flag names no folder, elsewhere is searched, and not
-// finding the weights there is no error: the metric is nil then.
-func (f lpipsFlags) metric(s *tensor.Scope, elsewhere string) (*lpips.Metric, error) {
+// metric reads the weights into s and says which files they are. If the flag names no folder,
+// elsewhere is searched, and not finding the weights there is no error: the metric is nil then.
+func (f lpipsFlags) metric(
+	s *tensor.Scope, elsewhere string,
+) (*lpips.Metric, lpips.Files, error) {
 	net, dir := lpips.Net(f.Net), f.Weights
 	if dir == "" {
 		dir = elsewhere
@@ -36,11 +39,12 @@ func (f lpipsFlags) metric(s *tensor.Scope, elsewhere string) (*lpips.Metric, er
 	files, err := lpips.Find(dir, net)
 	switch {
 	case err != nil && f.Weights == "":
-		return nil, nil
+		return nil, files, nil
 	case err != nil:
-		return nil, fmt.Errorf("--lpips-weights: %w", err)
+		return nil, files, fmt.Errorf("--lpips-weights: %w", err)
 	}
-	return lpips.Open(s, files.Backbone, files.Linear, net)
+	m, err := lpips.Open(s, files.Backbone, files.Linear, net)
+	return m, files, err
 }
 
 // title names the metric in tables and results.
@@ -51,9 +55,15 @@ func (compareCmd) Help() string {
 	return `Two folders are matched by the names of their images, without the extension; subfolders
 are searched, too. Transparent pixels are laid over white; nothing is resized.
 
+Folders are also compared as sets, whether names match or not: Fréchet distance, KID, precision and
+recall (of B against A) in the features of a network that is named beside the numbers. They can be
+compared with numbers from the same network and as many images, never with a published FID.
+
 Examples:
   afterimage compare original.png reconstruction.png
-  afterimage compare originals reconstructions --lpips-weights ~/data --json`
+  afterimage compare originals reconstructions --lpips-weights ~/data --json
+  afterimage compare real painted --features runs/standard
+  afterimage compare photographs generated --lpips-weights ~/data --features lpips`
 }
 
 // A comparison is what compare reports.
@@ -65,6 +75,9 @@ type comparison struct {
 	Mean    *comparisonMeans `json:"mean,omitempty"` // of two folders
 	OnlyInA []string         `json:"only_in_a,omitempty"`
 	OnlyInB []string         `json:"only_in_b,omitempty"`
+
+	Sets   *metrics.SetDistance `json:"sets,omitempty"` // of two folders
+	NoSets string               `json:"no_sets,omitempty"`
 }
 
 // A comparedPair holds the measures of two images.
@@ -114,33 +127,17 @@ func (n number) format(decimals int) string {
 // Run compares two images or two folders.
 func (c *compareCmd) Run(e *env) error {
 	r := &comparison{A: c.A, B: c.B}
-	work, err := r.match()
+	work, err := r.match(c.Weights != "" || c.Features != "")
 	if err != nil {
 		return err
 	}
-	var metric *lpips.Metric
-	if c.Weights != "" {
-		b, err := e.open()
-		if err != nil {
-			return err
-		}
-		defer b.Close()
-		s := tensor.NewScope(b)
-		defer s.Close()
-		if metric, err = c.metric(s, ""); err != nil {
-			return err
-		}
-		r.LPIPS = c.title()
+	if c.Weights == "" && c.Features == "" {
+		err = r.measure(work, nil, nil)
+	} else {
+		err = c.withNetworks(e, r, work)
 	}
-	for _, w := range work {
-		p, err := w.measure(metric)
-		if err != nil {
-			return err
-		}
-		r.Pairs = append(r.Pairs, p)
-	}
-	if isDir(c.A) {
-		r.average()
+	if err != nil {
+		return err
 	}
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(r)
@@ -149,11 +146,58 @@ func (c *compareCmd) Run(e *env) error {
 	return nil
 }
 
+// withNetworks measures what needs a network, too.
+func (c *compareCmd) withNetworks(e *env, r *comparison, work []picturePair) error {
+	b, err := e.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	var metric *lpips.Metric
+	var files lpips.Files
+	if c.Weights != "" {
+		if metric, files, err = c.metric(s, ""); err != nil {
+			return err
+		}
+		r.LPIPS = c.title()
+	}
+	embed, err := c.embedder(s, metric, files)
+	if err != nil {
+		return err
+	}
+	return r.measure(work, metric, embed)
+}
+
+// measure compares the pairs and, of two folders, the sets.
+func (r *comparison) measure(work []picturePair, metric *lpips.Metric, embed *embedder) error {
+	for _, w := range work {
+		p, err := w.measure(metric)
+		if err != nil {
+			return err
+		}
+		r.Pairs = append(r.Pairs, p)
+	}
+	if !isDir(r.A) {
+		return nil
+	}
+	if len(r.Pairs) > 0 {
+		r.average()
+	}
+	if embed == nil {
+		r.NoSets = "--features NETWORK or --lpips-weights DIR names the network to do it with"
+		return nil
+	}
+	return r.compareSets(embed)
+}
+
 // A picturePair names two image files to be compared.
 type picturePair struct{ name, a, b string }
 
-// match lists the pairs to be compared, in the order of their names.
-func (r *comparison) match() ([]picturePair, error) {
+// match lists the pairs to be compared, in the order of their names. Two folders that are compared
+// as sets need not have any.
+func (r *comparison) match(sets bool) ([]picturePair, error) {
 	for _, p := range []string{r.A, r.B} {
 		if _, err := os.Stat(p); err != nil {
 			return nil, fmt.Errorf("compare: %s: %w; give two images or two folders", p,
@@ -188,10 +232,10 @@ func (r *comparison) match() ([]picturePair, error) {
 			r.OnlyInB = append(r.OnlyInB, name)
 		}
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && !sets {
 		return nil, fmt.Errorf("compare: no image of %s (%s) has its name in %s (%s): "+
-			"give corresponding images the same names", r.A, firstNames(r.OnlyInA), r.B,
-			firstNames(r.OnlyInB))
+			"give corresponding images the same names, or --features to compare the folders as sets",
+			r.A, firstNames(r.OnlyInA), r.B, firstNames(r.OnlyInB))
 	}
 	return out, nil
 }
@@ -254,8 +298,16 @@ func (r *comparison) average() {
 	}
 }
 
-// print writes the measures, one line for each pair, and the means of two folders.
+// print writes the measures, one line for each pair, the means of two folders and their distances.
 func (r *comparison) print(e *env) {
+	if len(r.Pairs) > 0 {
+		r.printPairs(e)
+	}
+	r.printSets(e)
+	r.explain(e)
+}
+
+func (r *comparison) printPairs(e *env) {
 	width := 4
 	for _, p := range r.Pairs {
 		width = max(width, len([]rune(p.Name)))
@@ -283,7 +335,6 @@ func (r *comparison) print(e *env) {
 			fmt.Fprintf(e.out, "  %s %v\n", r.LPIPS, *m.LPIPS)
 		}
 	}
-	r.explain(e)
 }
 
 // explain says what was left out and why.
@@ -300,7 +351,7 @@ func (r *comparison) explain(e *env) {
 	if undefined(func(p comparedPair) number { return p.MSE8 }) {
 		fmt.Fprintf(e.out, "n/a: 8×8 MSE needs sides that %d divides\n", metrics.Grid)
 	}
-	if r.LPIPS == "" {
+	if r.LPIPS == "" && len(r.Pairs) > 0 {
 		fmt.Fprintln(e.out, "LPIPS not measured: --lpips-weights DIR names its weights")
 	} else if undefined(func(p comparedPair) number { return p.LPIPS }) {
 		fmt.Fprintln(e.out, "n/a: the image is too small for LPIPS's backbone")

@@ -60,7 +60,8 @@ func records(t *testing.T, data []byte) (out [][]byte) {
 // TestFrame reads records back, among them one without a value and one with a picture and a NaN.
 func TestFrame(t *testing.T) {
 	events := []Event{{Version: Version}, {Step: 1 << 40},
-		{Step: -1, Scalars: []Scalar{{"x", math.NaN()}}, Images: []Image{{"samples", 2, 3, 3, []byte("png")}}}}
+		{Step: -1, Scalars: []Scalar{{"x", math.NaN()}},
+			Images: []Image{{"samples", 2, 3, 3, []byte("png")}}}}
 	var b []byte
 	for _, e := range events {
 		b = e.Append(b)

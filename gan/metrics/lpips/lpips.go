@@ -3,6 +3,8 @@ package lpips
 import (
 	"fmt"
 
+	"gonum.org/v1/gonum/mat"
+
 	"afterimage/autodiff"
 	"afterimage/gan/metrics"
 	"afterimage/nn"
@@ -179,4 +181,34 @@ func colour(m metrics.Images) metrics.Images {
 		pix = append(pix, v, v, v)
 	}
 	return metrics.NewImages(m.N, m.H, m.W, 3, m.Range, pix)
+}
+
+// Features describes images by what the backbone's last tap says of them: the mean of each channel
+// over all positions, one row an image [N C], for distances between sets of images. Grey images
+// count as three equal channels. It panics with *tensor.Error if the images are smaller than the
+// net's Smallest or there are none.
+func (m *Metric) Features(images metrics.Images) *mat.Dense {
+	if least := m.net.Smallest(); images.N == 0 || min(images.H, images.W) < least {
+		panic(&tensor.Error{Op: "lpips.Features", Reason: fmt.Sprintf(
+			"[%d %d %d %d]: expected images, for %s with H, W ≥ %d", images.N, images.H, images.W,
+			images.C, m.net, least)})
+	}
+	channels := m.net.Channels()
+	width := channels[len(channels)-1]
+	out := make([]float32, 0, images.N*width)
+	images = colour(images.In(metrics.Symmetric))
+	step := max(1, pixelsAtOnce/(images.H*images.W))
+	for lo := 0; lo < images.N; lo += step {
+		part := images.Slice(lo, min(lo+step, images.N))
+		g := autodiff.NewGraph(m.backend)
+		g.NoGrad(func() {
+			c := nn.NewCtx(g, false)
+			x := g.Const(tensor.FromSlice(g.Scope(), part.Pix, part.N, part.H, part.W, part.C))
+			taps := m.body.Taps(c, m.scale.Forward(c, x))
+			last := autodiff.Mean(taps[len(taps)-1], 1, 2)
+			out = append(out, tensor.ToHost[float32](last.Tensor())...)
+		})
+		g.Close()
+	}
+	return metrics.Matrix(images.N, width, out)
 }
