@@ -174,6 +174,11 @@ func TestGoldenPool(t *testing.T) {
 	}
 	cases := []goldenCase{
 		golden1("max tied", with(ad.MaxPool, square(3, 2, 1, false))),
+		golden1("max small", with(ad.MaxPool, square(3, 2, 0, true))),
+		golden1("avg small", with(ad.AvgPool, tensor.PoolParams{KH: 3, KW: 2, StrideH: 2, StrideW: 2,
+			PadTop: 1, PadBottom: 1, CeilMode: true})),
+		golden1("avg small count", with(ad.AvgPool, tensor.PoolParams{KH: 3, KW: 2, StrideH: 2,
+			StrideW: 2, PadTop: 1, PadBottom: 1, CeilMode: true, CountPad: true})),
 		golden1("upsample", with(ad.Upsample, 2)), golden1("upsample3", with(ad.Upsample, 3)),
 		golden1("global avg", ad.GlobalAvgPool), golden1("global sum", ad.GlobalSumPool),
 	}

@@ -242,12 +242,15 @@ type PoolParams struct {
 func (p PoolParams) Out(h, w int) (oh, ow int) {
 	one := func(n, k, s, before, after int) int {
 		span := n + before + after - k
+		if p.CeilMode {
+			span += s - 1 // so much of the last window, also of the only one, may hang over
+		}
 		if span < 0 {
 			return 0
 		}
 		o := span/s + 1
-		if p.CeilMode && span%s != 0 && o*s < n+before {
-			o++
+		if p.CeilMode && (o-1)*s >= n+before {
+			o--
 		}
 		return o
 	}

@@ -142,6 +142,11 @@ def pool():
     g.case("upsample3", lambda x: nhwc(F.interpolate(nchw(x), scale_factor=3, mode="nearest")), g.normal(1, 2, 3, 2))
     g.case("global avg", lambda x: F.adaptive_avg_pool2d(nchw(x), 1).flatten(1), image())
     g.case("global sum", lambda x: x.sum((1, 2)), image())
+    # A window larger than the image hangs over where extents are rounded up.
+    g.case("max small", lambda x: nhwc(F.max_pool2d(nchw(x), 3, 2, ceil_mode=True)), g.normal(1, 2, 2, 2))
+    for count in (True, False):
+        g.case(f"avg small{' count' if count else ''}",
+               lambda x: nhwc(F.avg_pool2d(nchw(x), (3, 2), 2, (1, 0), True, count)), g.normal(1, 1, 1, 2))
     return g.save()
 
 
