@@ -50,6 +50,7 @@ func TestGoldenElementwise(t *testing.T) {
 		golden1("sign", ad.Sign), golden1("step", ad.Step),
 		golden1("abs/edge", ad.Abs), golden1("relu/edge", ad.ReLU),
 		golden1("leaky_relu/edge", leaky),
+		golden1("clamp/edge", func(x value) value { return ad.Clamp(x, -1, 1) }),
 		golden2("greater", ad.Greater), golden2("equal", ad.Equal),
 		{"where", func(_ graph, in vals) value { return ad.Where(in[0], in[1], in[2]) }},
 	}

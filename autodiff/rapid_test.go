@@ -16,8 +16,8 @@ import (
 
 // Properties of operations on drawn shapes and attributes, in double precision.
 
-// adjointTol bounds the rounding of an inner product of a few hundred terms of magnitude 1, relative
-// to the sum of the terms' magnitudes.
+// adjointTol bounds the rounding of an inner product of a few hundred terms of magnitude 1,
+// relative to the sum of the terms' magnitudes.
 const adjointTol = 1e-12
 
 // extents draws a shape.
@@ -47,8 +47,8 @@ func inner(x, y value) (dot, scale float64) {
 	return dot, scale
 }
 
-// checkLinear checks that f is linear in x, that its VJP is its adjoint, ⟨f(x), y⟩ = ⟨x, fᵀ(y)⟩, and
-// that the adjoint's own VJP leads back to f.
+// checkLinear checks that f is linear in x, that its VJP is its adjoint, ⟨f(x), y⟩ = ⟨x, fᵀ(y)⟩,
+// and that the adjoint's own VJP leads back to f.
 func checkLinear(t *rapid.T, g graph, x value, f func(value) value) {
 	t.Helper()
 	y := f(x).Keep()
@@ -251,9 +251,9 @@ func TestUpsampleProperties(t *testing.T) {
 	})
 }
 
-// TestBroadcastProperties: a binary operation of two shapes is that of both made equal first, to the
-// last bit, and its gradients have the operands' shapes and are the sums over what was repeated.
-// Shapes that do not fit are refused.
+// TestBroadcastProperties: a binary operation of two shapes is that of both made equal first, to
+// the last bit, and its gradients have the operands' shapes and are the sums over what was
+// repeated. Shapes that do not fit are refused.
 func TestBroadcastProperties(t *testing.T) {
 	ops := map[string]func(x, y value) value{"add": ad.Add, "sub": ad.Sub, "mul": ad.Mul,
 		"maximum": ad.Maximum, "minimum": ad.Minimum,

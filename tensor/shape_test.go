@@ -122,7 +122,8 @@ func TestPoolOut(t *testing.T) {
 		floor, ceil int
 	}{{8, 2, 2, 0, 4, 4}, {7, 2, 2, 0, 3, 4}, {7, 3, 2, 0, 3, 3}, {8, 3, 2, 0, 3, 4},
 		{8, 3, 2, 1, 4, 5},
-		{5, 2, 3, 0, 2, 2}, {1, 2, 2, 0, 0, 1}, {1, 2, 1, 0, 0, 0}, {4, 2, 3, 1, 2, 2}, {112, 3, 2, 1, 56, 57}} {
+		{5, 2, 3, 0, 2, 2}, {1, 2, 2, 0, 0, 1}, {1, 2, 1, 0, 0, 0},
+		{4, 2, 3, 1, 2, 2}, {112, 3, 2, 1, 56, 57}} {
 		p := tensor.PoolParams{KH: c.k, KW: c.k, StrideH: c.s, StrideW: c.s, PadTop: c.p,
 			PadLeft: c.p, PadBottom: c.p, PadRight: c.p}
 		if h, w := p.Out(c.n, c.n); h != c.floor || w != c.floor {

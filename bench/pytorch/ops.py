@@ -26,8 +26,9 @@ def elementwise():
         g.case(name, f, x, order=0)
     # Where a function has a kink the convention shows: the derivative at 0 and at the ends of a clamp.
     edge = torch.tensor([-1.0, -0.0, 0.0, 1.0, 2.0], dtype=torch.float64)
-    # Where a clamp ends PyTorch's derivative is 1, ours 0; where maximum ties PyTorch halves: no goldens of those.
-    for name, f in [("abs/edge", torch.abs), ("relu/edge", F.relu), ("leaky_relu/edge", lambda x: F.leaky_relu(x, 0.2))]:
+    # Where two operands of a maximum are equal PyTorch halves the gradient, ours goes to the first: no golden of that.
+    for name, f in [("abs/edge", torch.abs), ("relu/edge", F.relu), ("leaky_relu/edge", lambda x: F.leaky_relu(x, 0.2)),
+                    ("clamp/edge", lambda x: x.clamp(-1, 1))]:
         g.case(name, f, edge, order=1)
     for shapes in ([(2, 3), (2, 3)], [(2, 3), (3,)], [(2, 1), (1, 3)], [(), (2, 3)]):
         for name, f in [("add", torch.add), ("sub", torch.sub), ("mul", torch.mul), ("div", torch.div),

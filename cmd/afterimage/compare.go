@@ -15,7 +15,7 @@ import (
 
 type compareCmd struct {
 	A string `arg:"" help:"An image (PNG or JPEG) or a folder of images." placeholder:"A"`
-	B string `arg:"" help:"Another image, or a folder with images of the same names." placeholder:"B"`
+	B string `arg:"" help:"Another image, or a folder of images: those of the same names are compared one by one." placeholder:"B"`
 	lpipsFlags
 	Features string `help:"Network whose features folders are compared in as sets: a classifier of this program (a run or a file), shipped:NAME, or lpips, the backbone of LPIPS (default: lpips where its weights are named)." placeholder:"NETWORK"`
 	JSON     bool   `help:"Print the result as JSON." name:"json"`

@@ -85,7 +85,8 @@ func TestConvProperties(t *testing.T) {
 		width := []int{1, 2, 3, 5, 8, 15, 16, 17, 33} // about the tiles' edges
 		c := p.Groups * rapid.SampledFrom(width).Draw(t, "c")
 		o := p.Groups * rapid.SampledFrom(width).Draw(t, "o")
-		x, k := drawPair(t, slow, fast, "x", n, h, w, c), drawPair(t, slow, fast, "k", o, kh, kw, c/p.Groups)
+		x := drawPair(t, slow, fast, "x", n, h, w, c)
+		k := drawPair(t, slow, fast, "k", o, kh, kw, c/p.Groups)
 		dy := drawPair(t, slow, fast, "dy", n, oh, ow, o)
 		checkSum(t, "forward", slow, fast, x, k, kh*kw*c, dy.slow.Shape(),
 			func(be tensor.Backend, y, x, k *tensor.Tensor) { be.Conv2D(y, x, k, p) })
