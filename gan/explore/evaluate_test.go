@@ -33,6 +33,8 @@ func TestThePainterOfTheTruthIsPerfect(t *testing.T) {
 		"elsewhere": {s.Elsewhere.Value, 1},
 		"logits":    {s.Logits.Value, 0}, "noise": {e.Noise.Ratio.Value, 0},
 		"frechet":      {s.Frechet.Value, 0},
+		"precision":    {s.Sets.Prec, 1},
+		"recall":       {s.Sets.Recall, 1},
 		"mean picture": {e.MeanDraw.Retrieval.Median.Value, 0}, "accuracy": {e.Accuracy.Value, 1},
 		"rivals": {e.Rivals, 19},
 	} {

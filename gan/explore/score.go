@@ -38,7 +38,9 @@ type Scores struct {
 
 	// in the independent network's features
 	Frechet *metrics.FrechetDistance `json:"frechet,omitempty"`
-	Images  *PerImage                `json:"per_image,omitempty"`
+	// the pictures as a set against the true images: the same with KID, precision and recall
+	Sets   *metrics.SetDistance `json:"sets,omitempty"`
+	Images *PerImage            `json:"per_image,omitempty"`
 }
 
 // PerImage holds the values behind the means, to be paired with another inverter's.
@@ -111,8 +113,11 @@ func (j *jury) score(name string, m metrics.Images) (*Scores, error) {
 		return s, nil
 	}
 	real := j.gallery.features.Slice(0, n, 0, width(j.gallery.features)).(*mat.Dense)
-	f, err := metrics.Frechet(j.space, o.Features, real)
-	s.Frechet = &f
+	sets, err := metrics.CompareSets(metrics.NewFeatures(j.space, real),
+		metrics.NewFeatures(j.space, o.Features), j.key("kid"))
+	s.Sets = &sets
+	s.Frechet = &metrics.FrechetDistance{Space: sets.Space, Dim: sets.Dim, N: sets.M, M: sets.N,
+		Value: sets.Frechet}
 	return s, err
 }
 
