@@ -155,6 +155,25 @@ func TestGoldenConv(t *testing.T) {
 	}
 }
 
+// TestGoldenFusedConv holds the convolution that ends with bias, residual and ReLU.
+func TestGoldenFusedConv(t *testing.T) {
+	p := goldenConvs()["same"]
+	runGolden(t, "conv_fused", golden.Default, []goldenCase{
+		{"bias", func(_ graph, in vals) value {
+			return ad.Conv2DBiasAct(in[0], in[1], in[2], nil, false, p)
+		}},
+		{"bias relu", func(_ graph, in vals) value {
+			return ad.Conv2DBiasAct(in[0], in[1], in[2], nil, true, p)
+		}},
+		{"res", func(_ graph, in vals) value {
+			return ad.Conv2DBiasAct(in[0], in[1], nil, in[2], false, p)
+		}},
+		{"bias res relu", func(_ graph, in vals) value {
+			return ad.Conv2DBiasAct(in[0], in[1], in[2], in[3], true, p)
+		}},
+	})
+}
+
 // TestGoldenTransposedConv holds Conv2DInputGrad against conv_transpose2d with output padding.
 func TestGoldenTransposedConv(t *testing.T) {
 	transposed := func(name string, h, w, stride, pad, dil, groups int) goldenCase {

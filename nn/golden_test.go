@@ -80,6 +80,25 @@ func TestGoldenBatchNorm(t *testing.T) {
 	})
 }
 
+// TestGoldenConvNorm compares a convolution with the batch norm behind it: two layers in training,
+// one folded convolution in evaluation.
+func TestGoldenConvNorm(t *testing.T) {
+	golden.Each(t, "testdata/convnorm.safetensors", golden.Default, func(r *golden.Run) {
+		conv := nn.NewConv2D(nn.ConvConfig{In: 2, Out: 3, Kernel: 3, Pad: 1})
+		bn := nn.NewBatchNorm2D(3)
+		params := []*nn.Param{conv.Weight, conv.Bias, bn.Weight, bn.Bias, bn.Mean, bn.Var}
+		for _, train := range []bool{true, false} {
+			name := map[bool]string{true: "train", false: "eval"}[train]
+			r.Case(name, func(g gGraph, in values) *autodiff.Value {
+				return nn.ConvNorm(bind(g, train, params, in[1:]), conv, bn, in[0])
+			})
+			r.Case("relu "+name, func(g gGraph, in values) *autodiff.Value {
+				return nn.ConvNormReLU(bind(g, train, params, in[1:7]), conv, bn, in[0], in[7])
+			})
+		}
+	})
+}
+
 // TestGoldenStandingStats averages the statistics of three batches and evaluates with them.
 func TestGoldenStandingStats(t *testing.T) {
 	golden.Each(t, "testdata/standing.safetensors", golden.Default, func(r *golden.Run) {

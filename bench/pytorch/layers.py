@@ -85,6 +85,23 @@ def batch_norm():
     return total + g.save()
 
 
+def conv_norm():
+    """A convolution and the batch norm behind it, in training and, where ours folds them into one, in evaluation."""
+    g = Golden("nn/testdata/convnorm.safetensors")
+
+    def f(train, relu, x, w, b, gamma, beta, mean, var, *res):
+        h = F.conv2d(nchw(x), oihw(w), b, padding=1)
+        h = F.batch_norm(h, None if train else mean, None if train else var, gamma, beta, train, 0.1, EPS)
+        return F.relu(nhwc(h) + sum(res)) if relu else nhwc(h)
+
+    for name, train, relu, res in (("train", True, False, False), ("eval", False, False, False),
+                                   ("relu train", True, True, True), ("relu eval", False, True, True)):
+        ins = [g.normal(2, 4, 3, 2), g.normal(3, 3, 3, 2), g.normal(3), g.off_zero(3), g.normal(3), g.normal(3),
+               g.uniform(0.5, 2, 3)] + ([g.normal(2, 4, 3, 3)] if res else [])
+        g.case(name, lambda *a: f(train, relu, *a), *ins, const=(5, 6))
+    return g.save()
+
+
 def spectral_norm_layers():
     """torch.nn.utils.spectral_norm, the hook, whose iteration starts from u as the paper's and ours do."""
     g = Golden("nn/testdata/spectral.safetensors")
@@ -202,4 +219,4 @@ def streams():
 
 
 def write():
-    return (streams() + linear_and_conv() + batch_norm() + spectral_norm_layers() + conditional_batch_norm() + attention())
+    return (streams() + linear_and_conv() + batch_norm() + conv_norm() + spectral_norm_layers() + conditional_batch_norm() + attention())

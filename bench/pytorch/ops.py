@@ -125,6 +125,13 @@ def conv():
         g.case(name, lambda y, w: nhwc(F.conv_transpose2d(nchw(y), oihw(w), stride=stride, padding=pad,
                                                           output_padding=out, dilation=dil, groups=groups)),
                g.normal(2, 2, 3, 4), g.normal(4, 3, 3, 6 // groups))
+    total += g.save()
+    g = Golden("autodiff/testdata/conv_fused.safetensors")
+    for name, bias, res, relu in (("bias", True, False, False), ("bias relu", True, False, True),
+                                  ("res", False, True, False), ("bias res relu", True, True, True)):
+        f, x, w = conv2d(CONVS["same"]), g.normal(2, 4, 4, 4), g.normal(4, 3, 3, 4)
+        more = ([g.normal(4)] if bias else []) + ([4 * g.normal(2, 4, 4, 4)] if res else [])
+        g.case(name, lambda x, w, *more: (F.relu if relu else lambda t: t)(f(x, w) + sum(more)), x, w, *more)
     return total + g.save()
 
 

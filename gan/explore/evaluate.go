@@ -47,6 +47,9 @@ func (o Options) withDefaults(test data.Dataset) Options {
 	set(&o.Gallery, test.Len(), test.Len())
 	set(&o.Images, 2000, o.Gallery)
 	set(&o.Draws, 1, 1<<15)
+	if o.Independent != nil && o.Space == "" {
+		o.Space = "an independent network"
+	}
 	if o.Train != nil {
 		set(&o.TrainImages, 5000, o.Train.Len())
 	}
