@@ -38,8 +38,8 @@ func subjects() []subject {
 	}
 }
 
-// TestEveryFunctionHasAGolden finds an exported operation, layer, loss, optimizer, schedule or attack
-// that the golden test of its package does not name.
+// TestEveryFunctionHasAGolden finds an exported operation, layer, loss, optimizer, schedule or
+// attack that the golden test of its package does not name.
 func TestEveryFunctionHasAGolden(t *testing.T) {
 	root, err := moduleRoot()
 	if err != nil {
