@@ -27,11 +27,9 @@ type lpipsFlags struct {
 	Net     string `name:"lpips-net" help:"Backbone of LPIPS: ${enum}." enum:"squeeze,alex,vgg" default:"squeeze"`
 }
 
-// metric reads the weights into s and says which files they are. If the flag names no folder,
-// elsewhere is searched, and not finding the weights there is no error: the metric is nil then.
-func (f lpipsFlags) metric(
-	s *tensor.Scope, elsewhere string,
-) (*lpips.Metric, lpips.Files, error) {
+// metric reads the weights into s. If the flag names no folder, elsewhere is searched, and not
+// finding the weights there is no error: the metric is nil then.
+func (f lpipsFlags) metric(s *tensor.Scope, elsewhere string) (*lpips.Metric, error) {
 	net, dir := lpips.Net(f.Net), f.Weights
 	if dir == "" {
 		dir = elsewhere
@@ -39,12 +37,11 @@ func (f lpipsFlags) metric(
 	files, err := lpips.Find(dir, net)
 	switch {
 	case err != nil && f.Weights == "":
-		return nil, files, nil
+		return nil, nil
 	case err != nil:
-		return nil, files, fmt.Errorf("--lpips-weights: %w", err)
+		return nil, fmt.Errorf("--lpips-weights: %w", err)
 	}
-	m, err := lpips.Open(s, files.Backbone, files.Linear, net)
-	return m, files, err
+	return lpips.Open(s, files.Backbone, files.Linear, net)
 }
 
 // title names the metric in tables and results.
@@ -156,14 +153,13 @@ func (c *compareCmd) withNetworks(e *env, r *comparison, work []picturePair) err
 	s := tensor.NewScope(b)
 	defer s.Close()
 	var metric *lpips.Metric
-	var files lpips.Files
 	if c.Weights != "" {
-		if metric, files, err = c.metric(s, ""); err != nil {
+		if metric, err = c.metric(s, ""); err != nil {
 			return err
 		}
 		r.LPIPS = c.title()
 	}
-	embed, err := c.embedder(s, metric, files)
+	embed, err := c.embedder(s, metric)
 	if err != nil {
 		return err
 	}

@@ -33,9 +33,7 @@ type embedder struct {
 
 // embedder returns the network of --features, or nil if there is none: LPIPS's backbone where its
 // weights are named and nothing else is.
-func (c *compareCmd) embedder(
-	s *tensor.Scope, metric *lpips.Metric, files lpips.Files,
-) (*embedder, error) {
+func (c *compareCmd) embedder(s *tensor.Scope, metric *lpips.Metric) (*embedder, error) {
 	if c.Features == "" && metric == nil {
 		return nil, nil
 	}
@@ -43,6 +41,10 @@ func (c *compareCmd) embedder(
 		if metric == nil {
 			return nil, fmt.Errorf("--features %s: the backbone's weights are LPIPS's: give "+
 				"--lpips-weights DIR", backboneSpace)
+		}
+		files, err := lpips.Find(c.Weights, metric.Net())
+		if err != nil {
+			return nil, fmt.Errorf("--lpips-weights: %w", err)
 		}
 		id, err := fingerprint(files.Backbone)
 		return &embedder{least: metric.Net().Smallest(), unasked: c.Features == "",

@@ -117,7 +117,7 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 
 // addLPIPS puts LPIPS into the options where its weights are at hand and images are large enough.
 func (c *evaluateInverterCmd) addLPIPS(s *tensor.Scope, o *explore.Options, size int) error {
-	m, _, err := c.metric(s, c.Data)
+	m, err := c.metric(s, c.Data)
 	switch {
 	case err != nil || m == nil:
 		return err
