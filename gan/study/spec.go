@@ -45,7 +45,7 @@ type Spec struct {
 // A ClassifierSpec is a classifier to train, or one whose weights are given.
 type ClassifierSpec struct {
 	Name string `yaml:"name"`
-	Arch string `yaml:"arch"`
+	Arch string `yaml:"arch"` // none for an ONNX file
 	// a file below the data folder instead of a training
 	Weights     string          `yaml:"weights"`
 	Epochs      float64         `yaml:"epochs"`
@@ -173,7 +173,12 @@ func (s *Spec) Validate() error {
 		if !plainName(c.Name) || slices.Contains(names, c.Name) {
 			return bad("classifier %q: expected a name of its own of letters and digits", c.Name)
 		}
-		if names = append(names, c.Name); !slices.Contains(models.List(), c.Arch) {
+		names = append(names, c.Name)
+		switch {
+		case c.imported() && c.Arch != "":
+			return bad("classifier %s: arch %q: leave it out, %s is a whole network", c.Name, c.Arch,
+				c.Weights)
+		case !c.imported() && !slices.Contains(models.List(), c.Arch):
 			return bad("classifier %s: no architecture %q: expected one of %s", c.Name, c.Arch,
 				strings.Join(models.List(), ", "))
 		}
@@ -228,6 +233,9 @@ func (s *Spec) validateInverters(classifiers []string) error {
 func plainName(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
+
+// imported reports whether the classifier is an ONNX file.
+func (c ClassifierSpec) imported() bool { return gan.IsONNX(c.Weights) }
 
 // defaultBatch is the images of a classifier's step where the spec does not say.
 const defaultBatch = 128

@@ -262,7 +262,7 @@ func (t *Classifier) Accuracy(ds data.Dataset) (accuracy, crossEntropy float64) 
 
 // Score returns how many images of ds the classifier gets right and the sum of its cross-entropies.
 func Score(
-	b tensor.Backend, m *models.Classifier, ds data.Dataset, batch int,
+	b tensor.Backend, m attack.Model, ds data.Dataset, batch int,
 ) (correct int, crossEntropy float64) {
 	for _, d := range data.Eval(ds, batch, data.Unit) {
 		g := autodiff.NewGraph(b)
