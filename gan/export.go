@@ -8,8 +8,6 @@ import (
 
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
-
-	"github.com/goccy/go-yaml"
 )
 
 // ExportTorch returns the generator as a state_dict for PyTorch, F32. Names are those of
@@ -39,27 +37,13 @@ func (v *Inverter) ExportTorch() (*checkpoint.File, error) {
 		f.Set(stem+"weight_u", vector(l.u))
 		f.Set(stem+"weight_v", vector(l.v))
 	}
-	net, err := v.netJSON()
+	net, err := json.Marshal(v.Config.Net)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gan: export: %w", err)
 	}
-	f.Metadata["format"], f.Metadata["net"] = "pt", net
+	f.Metadata["format"], f.Metadata["net"] = "pt", string(net)
 	f.Metadata["condition"] = string(v.Cond.Kind)
 	return f, nil
-}
-
-// netJSON returns the network's configuration as JSON under its names in config.yaml.
-func (v *Inverter) netJSON() (string, error) {
-	text, err := yaml.Marshal(v.Config.Net)
-	if err != nil {
-		return "", fmt.Errorf("gan: %w", err)
-	}
-	var fields map[string]any
-	if err := yaml.Unmarshal(text, &fields); err != nil {
-		return "", fmt.Errorf("gan: %w", err)
-	}
-	out, err := json.Marshal(fields)
-	return string(out), err
 }
 
 // An exportedParam is a parameter in PyTorch's layout. u and v are the singular vectors of a
@@ -94,6 +78,9 @@ func (v *Inverter) exported() ([]exportedParam, error) {
 		if w := u[p.Name]; w != nil {
 			e.u = w.T.Floats()
 		}
+		if v.Cond.Kind == Label { // a label is not standardised, whatever stands here
+			e.plain()
+		}
 		if strings.HasPrefix(p.Name, "linear.") {
 			e.permuteRows(v.Config.Net.GMult[0] * v.Config.Net.ChG)
 		}
@@ -106,6 +93,18 @@ func (v *Inverter) exported() ([]exportedParam, error) {
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+// plain makes a standardisation one that changes nothing.
+func (e *exportedParam) plain() {
+	for i := range e.value {
+		switch e.name {
+		case "condition.mean":
+			e.value[i] = 0
+		case "condition.std":
+			e.value[i] = 1
+		}
+	}
 }
 
 // toOIHW brings a convolution's weight to PyTorch's order of axes.

@@ -1,6 +1,7 @@
 package gan
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -25,9 +26,9 @@ func (v *Inverter) ExportONNX(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	net, err := v.netJSON()
+	net, err := json.Marshal(v.Config.Net)
 	if err != nil {
-		return err
+		return fmt.Errorf("gan: export: %w", err)
 	}
 	p := &paintWriter{Writer: onnx.NewWriter(), c: v.Config.Net, params: map[string]exportedParam{}}
 	for _, l := range layers {
@@ -41,7 +42,7 @@ func (v *Inverter) ExportONNX(w io.Writer) error {
 	}
 	p.generator(v.G, z, y)
 	p.Output(ExportImages, -1, 3, p.c.Size, p.c.Size)
-	p.Property("afterimage.generator", net)
+	p.Property("afterimage.generator", string(net))
 	return p.Write(w)
 }
 

@@ -47,6 +47,7 @@ gan/shipped         : tensor gan
 bench               : autodiff tensor tensor/… nn nn/… gan gan/…
 bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
+bench/exports       : tensor tensor/cpu nn nn/models gan
 cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
 `
 
