@@ -199,8 +199,8 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 
 // storedConfig returns the configuration that Save left in an inverter's file.
 func storedConfig(f *checkpoint.File) (c InverterConfig, err error) {
-	if err := yaml.UnmarshalWithOptions([]byte(f.Metadata[metaConfig]), &c,
-		yaml.Strict()); err != nil || c.Kind != "inverter" {
+	text := []byte(f.Metadata[metaConfig])
+	if err := train.DecodeYAML(text, &c); err != nil || c.Kind != "inverter" {
 		return c, fmt.Errorf("gan: %s: not an inverter this program saved: its metadata %q is "+
 			"missing or damaged", f.Path, metaConfig)
 	}

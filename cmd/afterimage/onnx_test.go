@@ -196,6 +196,16 @@ func badONNX(t *testing.T, r runs) []badCase {
 			[]string{"--bgr", "ONNX"}},
 		{"features of a network without", tinyInverter(squeeze, "--out", r.path("x"),
 			"--condition", "features"), []string{"no features", "use logits"}},
+		{"an ONNX file to export", []string{"export", inside, "--out", r.path("x")},
+			[]string{"ONNX file already"}},
+		{"nothing to export", []string{"export", r.path("nowhere"), "--out", r.path("x")},
+			[]string{"nowhere", "no such folder"}},
+		{"half an ONNX file", []string{"export", r.path("good", "inverter"), "--out", r.path("x"),
+			"--format", "onnx", "--half"}, []string{"--half", "native"}},
+		{"an unknown format", []string{"export", r.path("good", "inverter"), "--out", r.path("x"),
+			"--format", "tflite"}, []string{"--format", "native"}},
+		{"foreign weights to export, no architecture", []string{"export",
+			r.path("foreign.safetensors"), "--out", r.path("x")}, []string{"--arch"}},
 		{"a judge without features", []string{"evaluate", "inverter", r.path("good", "inverter"),
 			"--independent", squeeze}, []string{"no features", "another network"}},
 	}
@@ -212,4 +222,37 @@ func untrained(t *testing.T, arch, path string) string {
 	}
 	nn.Init(s, m, 1)
 	return exportTo(t, m, path)
+}
+
+// The evaluation of an inverter measures LPIPS, with an interval, where its weights are; where not,
+// one line says that it is left out and how to get it.
+func TestEvaluateInverterLPIPS(t *testing.T) {
+	args := strings.Fields("evaluate inverter shipped:scenes-robust --images 8 --gallery 16 --json " +
+		"--data")
+	code, out, errOut := call(append(args, t.TempDir())...)
+	if code != exitOK || strings.Contains(out, "lpips") {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+	if strings.Count(errOut, "\n") != 1 || !strings.HasPrefix(errOut, "LPIPS is left out: ") ||
+		!strings.Contains(errOut, "squeeze.pth") || !strings.Contains(errOut, "--lpips-weights") {
+		t.Errorf("printed %q", errOut)
+	}
+	data := os.Getenv("AFTERIMAGE_DATA")
+	if data == "" {
+		t.Skip("AFTERIMAGE_DATA is not set: no LPIPS weights")
+	}
+	code, out, errOut = call(append(args, data)...)
+	var e struct {
+		LPIPS   string `json:"lpips"`
+		OneDraw struct {
+			LPIPS *struct{ Value, Lo, Hi float64 } `json:"lpips"`
+		} `json:"one_draw"`
+	}
+	if err := json.Unmarshal([]byte(out), &e); err != nil || code != exitOK {
+		t.Fatalf("exit code %d, %v, %s", code, err, errOut)
+	}
+	if d := e.OneDraw.LPIPS; e.LPIPS != "LPIPS v0.1 squeeze" || d == nil ||
+		!(0 < d.Lo && d.Lo < d.Value && d.Value < d.Hi && d.Hi < 1) {
+		t.Errorf("%s: %+v", e.LPIPS, d)
+	}
 }

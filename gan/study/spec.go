@@ -1,7 +1,6 @@
 package study
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -15,8 +14,6 @@ import (
 	"afterimage/nn/data"
 	"afterimage/nn/models"
 	"afterimage/nn/train"
-
-	"github.com/goccy/go-yaml"
 )
 
 // A Spec is all that a study depends on, but for the folder of the data.
@@ -151,7 +148,7 @@ func Load(name string) (*Spec, error) {
 // Parse reads a Spec and checks it.
 func Parse(text []byte) (*Spec, error) {
 	var s Spec
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&s); err != nil {
+	if err := train.DecodeYAML(text, &s); err != nil {
 		return nil, err
 	}
 	return &s, s.Validate()
