@@ -20,24 +20,35 @@ import (
 
 // A classifierFlags names a classifier: a run of this program, or a file.
 type classifierFlags struct {
-	Weights string `help:"The classifier: a run directory, a .safetensors file of this program, an ONNX file, or a PyTorch .pth/.th/.pt or .safetensors file (then with --arch)." placeholder:"FILE|DIR" aliases:"classifier"`
+	Weights string `help:"The classifier, also --classifier: a run directory, a .safetensors file of this program, an ONNX file, or a PyTorch .pth/.th/.pt or .safetensors file (then with --arch)." placeholder:"FILE|DIR" aliases:"classifier"`
 	foreignFlags
 }
 
 // A foreignFlags says what a file of another program does not say of its classifier.
 type foreignFlags struct {
-	Arch       string    `help:"Architecture of foreign weights; see afterimage models. An ONNX file needs none." default:"" placeholder:"NAME"`
-	Mean       []float64 `help:"Channel means R,G,B the foreign network expects, in [0, 1]." placeholder:"R"`
-	Std        []float64 `help:"Channel standard deviations R,G,B the foreign network expects." placeholder:"R"`
-	InputSize  int       `help:"Height and width of the foreign network's images; 0: the file's, or the architecture's usual one." default:"0" placeholder:"PIXELS"`
-	InputScale float64   `help:"What an ONNX file's (normalised) pixels are multiplied by: 255 for a network on [0, 255]." default:"1"`
-	BGR        bool      `help:"An ONNX file takes its channels in the order blue, green, red." name:"bgr"`
-	Layout     string    `help:"Axes of an ONNX file's images: nchw, nhwc, or auto, which looks where 1 or 3 channels are." default:"auto" enum:"auto,nchw,nhwc"`
+	weightFlags
+	onnxFlags
+}
+
+// A weightFlags is what a file of weights alone does not say.
+type weightFlags struct {
+	Arch      string    `help:"Architecture of foreign weights; see afterimage models. An ONNX file needs none." default:"" placeholder:"NAME"`
+	Mean      []float64 `help:"Channel means R,G,B the foreign network expects, in [0, 1]." placeholder:"R"`
+	Std       []float64 `help:"Channel standard deviations R,G,B the foreign network expects." placeholder:"R"`
+	InputSize int       `help:"Height and width of the foreign network's images; 0: the file's, or the architecture's usual one." default:"0" placeholder:"PIXELS"`
+}
+
+// An onnxFlags is what an ONNX file does not say beside that.
+type onnxFlags struct {
+	InputScale float64 `help:"What an ONNX file's (normalised) pixels are multiplied by: 255 for a network on [0, 255]." default:"1"`
+	BGR        bool    `help:"An ONNX file takes its channels in the order blue, green, red." name:"bgr"`
+	Layout     string  `help:"Axes of an ONNX file's images: nchw, nhwc, or auto, which looks where 1 or 3 channels are." default:"auto" enum:"auto,nchw,nhwc"`
 }
 
 // kept returns the flags of a classifier that says all of itself.
 func kept(file string) classifierFlags {
-	return classifierFlags{file, foreignFlags{InputScale: 1, Layout: "auto"}}
+	return classifierFlags{Weights: file,
+		foreignFlags: foreignFlags{onnxFlags: onnxFlags{InputScale: 1, Layout: "auto"}}}
 }
 
 // load reads the classifier into s. A file of another program does not say all of how it is to be
@@ -54,6 +65,10 @@ func (f classifierFlags) load(
 		m, note, err = f.imported(s, path, set)
 	} else {
 		m, note, err = f.weights(s, path, len(set.Classes()))
+		if f.BGR || f.InputScale != 1 || f.Layout != "auto" {
+			err = fmt.Errorf("%s: --bgr, --input-scale and --layout are for ONNX files: leave them "+
+				"out; --mean and --std change the normalisation", path)
+		}
 	}
 	if err != nil {
 		return nil, "", err
@@ -93,13 +108,9 @@ func sound(path string, m gan.Classifier) error {
 
 // weights reads a file of weights, of this program or another; classes is for those that do not say
 // how many they have, 0 for the architecture's usual number.
-func (f foreignFlags) weights(
+func (f weightFlags) weights(
 	s *tensor.Scope, path string, classes int,
 ) (gan.Classifier, string, error) {
-	if f.BGR || f.InputScale != 1 || f.Layout != "auto" {
-		return nil, "", fmt.Errorf("%s: --bgr, --input-scale and --layout are for ONNX files: leave "+
-			"them out; --mean and --std change the normalisation", path)
-	}
 	file, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, "", err

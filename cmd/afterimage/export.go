@@ -19,7 +19,7 @@ type exportCmd struct {
 	Format  string `help:"native: files that every command here opens; onnx; pytorch: state_dicts as safetensors." default:"native" enum:"native,onnx,pytorch"`
 	Half    bool   `help:"Write native weights as F16: half the size, about three digits."`
 	Classes int    `help:"Classes of foreign weights; 0: the architecture's usual number." default:"0"`
-	foreignFlags
+	weightFlags
 }
 
 // Help shows examples under the flags.

@@ -118,6 +118,28 @@ func TestEvaluateONNX(t *testing.T) {
 	}
 }
 
+// Where the channels stand is seen from the shape; what the file leaves open is the data set's.
+func TestGuessOfLayout(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "last.onnx")
+	w := onnx.NewWriter()
+	x := w.Node("Transpose", "t", []string{w.Input("x", -1, -1, -1, 3)},
+		onnx.IntsAttr("perm", 0, 3, 1, 2))
+	x = w.Node("Flatten", "f", []string{w.Node("GlobalAveragePool", "p", []string{x})})
+	v := make([]float64, 30)
+	for i := range v {
+		v[i] = float64(i%7) - 3
+	}
+	w.Node("Gemm", "y", []string{x, w.Floats("w", []int{3, 10}, v...)})
+	w.Output("y", -1, 10)
+	if err := checkpoint.WriteFile(path, w.Write); err != nil {
+		t.Fatal(err)
+	}
+	code, _, note := call("evaluate", "classifier", "--count", "8", "--classifier", path)
+	if code != exitOK || !strings.Contains(note, "32×32 RGB in [0, 1], N H W C") {
+		t.Errorf("exit code %d, printed %q", code, note)
+	}
+}
+
 // An inverter of an ONNX file is trained, stopped, resumed without the file, and used by every
 // command that takes an inverter.
 func TestInverterOfONNX(t *testing.T) {
@@ -227,6 +249,9 @@ func untrained(t *testing.T, arch, path string) string {
 // The evaluation of an inverter measures LPIPS, with an interval, where its weights are; where not,
 // one line says that it is left out and how to get it.
 func TestEvaluateInverterLPIPS(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: looks at five thousand training images")
+	}
 	args := strings.Fields("evaluate inverter shipped:scenes-robust --images 8 --gallery 16 --json " +
 		"--data")
 	code, out, errOut := call(append(args, t.TempDir())...)

@@ -41,9 +41,10 @@ func FuzzYAML(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(text))
-	for _, s := range []string{"", "kind: &a [*a]", "a: &a {<<: *a}", "mean: [1, .nan, -.inf]\nlr: 1e999",
-		strings.Repeat("[", 500), strings.Repeat("- ", 500), strings.Repeat("a: {", 300),
-		"kind: |\n  x\n  y\n---\nkind: z\n", "epochs: 0x10\nbatch: 0b11\nseed: -1", "kind: !!int x"} {
+	for _, s := range []string{"", "kind: &a [*a]", "a: &a {<<: *a}",
+		"mean: [1, .nan, -.inf]\nlr: 1e999", strings.Repeat("[", 500), strings.Repeat("- ", 500),
+		strings.Repeat("a: {", 300), "kind: |\n  x\n  y\n---\nkind: z\n",
+		"epochs: 0x10\nbatch: 0b11\nseed: -1", "kind: !!int x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -65,7 +66,8 @@ func FuzzYAML(f *testing.F) {
 			t.Fatal(err)
 		}
 		var again ClassifierConfig
-		if err := DecodeYAML(raw, &again); err != nil || again.Epochs != c.Epochs || again.Arch != c.Arch {
+		if err := DecodeYAML(raw, &again); err != nil || again.Epochs != c.Epochs ||
+			again.Arch != c.Arch {
 			t.Fatalf("read again from %q: %+v, %v", raw, again, err)
 		}
 	})
