@@ -110,12 +110,12 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if note != "" {
-		fmt.Fprintln(e.err, note)
-	}
 	ds, err := c.images(set, m)
 	if err != nil {
 		return err
+	}
+	if note != "" {
+		fmt.Fprintln(e.err, note)
 	}
 	return c.measure(e, b, m, ds)
 }

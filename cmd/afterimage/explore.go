@@ -61,7 +61,7 @@ func (f inverterFlags) open(
 			m.Channels(), set.Name, size, channels)
 	}
 	if note != "" {
-		fmt.Fprintln(e.err, "independent network:", note)
+		fmt.Fprintln(e.err, "independent network:", strings.ReplaceAll(note, " --", " --independent-"))
 	}
 	return v, set, explore.FromClassifier(b, m), nil
 }
