@@ -118,26 +118,39 @@ func ExportClassifier(
 // examples is how many inputs stand beside an export: two, so that a mixed-up batch shows.
 const examples = 2
 
-// example returns noise, raw conditions and what the generator paints of them, [N 3 S S]. The
-// conditions are what the classifier says of the images of classifierExample.
+// example returns noise, raw conditions and what the generator paints of them, [N 3 S S]. Labels are
+// those of the images of classifierExample; logits and features are drawn with the moments that
+// they have over the training images, so that the generator is shown what it knows.
 func (v *Inverter) example(s *tensor.Scope) *checkpoint.File {
 	s = s.Child()
 	defer s.Close()
-	x := exampleImages(s, v.Cond.Model)
-	a := v.Cond.Ask(s, x)
-	raw := a.Cond
-	switch v.Cond.Kind {
-	case Logits:
-		raw = a.Logits
-	case Features:
-		raw = a.Features
-	}
 	z := v.Noise(s, tensor.NewKey(1, "export/noise"), 0, examples)
+	raw := v.exampleCondition(s)
+	cond := raw
+	if v.Cond.Kind != Label {
+		g := autodiff.NewGraph(s.Backend())
+		defer g.Close()
+		cond = clone(s, v.Cond.Of(g, g.Const(raw), g.Const(raw)).Tensor())
+	}
 	f := checkpoint.NewFile()
 	f.Set(ExportNoise, hostArray(z))
 	f.Set(string(v.Cond.Kind), hostArray(raw))
-	f.Set(ExportImages, hostNCHW(v.Paint(s, a.Cond, z)))
+	f.Set(ExportImages, hostNCHW(v.Paint(s, cond, z)))
 	return f
+}
+
+// exampleCondition returns conditions before their standardisation.
+func (v *Inverter) exampleCondition(s *tensor.Scope) *tensor.Tensor {
+	if v.Cond.Kind == Label {
+		return v.Cond.Ask(s, exampleImages(s, v.Cond.Model)).Cond
+	}
+	b := s.Backend()
+	raw := s.New(tensor.F32, examples, v.Cond.Dim())
+	b.Random(tensor.Normal, tensor.NewKey(1, "export/condition"), raw,
+		tensor.FromSlice(s, []int32{0}, 1))
+	b.Binary(tensor.Mul, raw, raw, v.Cond.Std.T)
+	b.Binary(tensor.Add, raw, raw, v.Cond.Mean.T)
+	return raw
 }
 
 // classifierExample returns images in [0, 1], [N C H W], and the logits of m.
