@@ -118,8 +118,8 @@ func ExportClassifier(
 // examples is how many inputs stand beside an export: two, so that a mixed-up batch shows.
 const examples = 2
 
-// example returns noise, raw conditions and what the generator paints of them, [N 3 S S]. Labels are
-// those of the images of classifierExample; logits and features are drawn with the moments that
+// example returns noise, raw conditions and what the generator paints of them, [N 3 S S]. Labels
+// are those of the images of classifierExample; logits and features are drawn with the moments that
 // they have over the training images, so that the generator is shown what it knows.
 func (v *Inverter) example(s *tensor.Scope) *checkpoint.File {
 	s = s.Child()
