@@ -4,6 +4,7 @@
 #   make test      every test (under 5 minutes); AFTERIMAGE_DATA=DIR adds those on real data
 #   make quick     the fast tests (under 30 s)
 #   make test-kill kill a training run 20 times with -9 and compare every byte with an undisturbed one
+#   make fuzz      every reader of files on hostile bytes, FUZZTIME each; a find is kept in testdata
 #   make bench     kernels and training steps against the measured peak of this machine
 #   make compare PYTHON=FILE  the same beside PyTorch, row by row in turn (bench/README.md)
 #   make generate  regenerate the assembly (needs the Go module proxy for the generator alone)
@@ -12,8 +13,9 @@
 GO ?= go
 BIN := bin/afterimage
 DEMO := runs/demo
+FUZZTIME ?= 1m
 
-.PHONY: demo test quick test-kill bench compare generate size build clean
+.PHONY: demo test quick test-kill fuzz bench compare generate size build clean
 
 build:
 	@mkdir -p bin
@@ -30,6 +32,13 @@ quick:
 
 test-kill: build
 	$(GO) test ./cmd/afterimage -run TestKillAndResume -kills 20 -count=1 -v -timeout 60m
+
+fuzz:
+	@grep -rn '^func Fuzz' --include='*_test.go' . | sed 's|^\./\(.*\)/[^/]*:[0-9]*:func \(Fuzz[^(]*\).*|\1 \2|' | \
+	{ while read -r d f; do \
+	  echo "== $$d $$f"; \
+	  $(GO) test ./$$d -run - -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || failed=1; \
+	done; exit $${failed:-0}; }
 
 bench: build
 	$(BIN) bench kernels

@@ -6,9 +6,7 @@ import (
 
 	"afterimage/autodiff"
 	"afterimage/nn"
-	"afterimage/nn/checkpoint"
 	"afterimage/nn/data"
-	"afterimage/nn/models"
 	"afterimage/tensor"
 )
 
@@ -29,20 +27,24 @@ const (
 // the training images, so that classifiers with logits of different sizes train their inverters at
 // the same speed; Raw leaves them as they are.
 type Conditioner struct {
-	Model     *models.Classifier
+	Model     Classifier
 	Kind      Condition
 	Mean, Std *nn.Param // [Dim]; 0 and 1 when raw
 }
 
 // NewConditioner returns a conditioner whose Mean and Std have no memory yet: nn.Init gives them 0
 // and 1, so that it does not standardise until Standardise is called. It returns an error for an
-// unknown kind.
-func NewConditioner(m *models.Classifier, kind Condition) (*Conditioner, error) {
+// unknown kind, and for features of a classifier that has none.
+func NewConditioner(m Classifier, kind Condition) (*Conditioner, error) {
 	c := &Conditioner{Model: m, Kind: kind}
 	if kind != Label && kind != Logits && kind != Features {
 		return nil, fmt.Errorf("gan: condition %q: expected label, logits or features", kind)
 	}
 	d := c.Dim()
+	if d == 0 {
+		return nil, fmt.Errorf("gan: condition %q: %s has no features: its logits are not made by a "+
+			"linear layer from one vector an image; use logits or label", kind, m.Arch())
+	}
 	c.Mean = &nn.Param{Shape: tensor.Shape{d}, Init: nn.Constant(0), Buffer: true}
 	c.Std = &nn.Param{Shape: tensor.Shape{d}, Init: nn.Constant(1), Buffer: true}
 	return c, nil
@@ -65,7 +67,7 @@ func (c *Conditioner) State() nn.Params {
 type Answer struct {
 	Cond     *tensor.Tensor // [N Dim], standardised
 	Logits   *tensor.Tensor // [N K], raw
-	Features *tensor.Tensor // [N F], raw
+	Features *tensor.Tensor // [N F], raw; nil if the classifier has none
 }
 
 // Ask runs the classifier on x [N H W C] in [0, 1]. The result lives in s.
@@ -76,7 +78,9 @@ func (c *Conditioner) Ask(s *tensor.Scope, x *tensor.Tensor) Answer {
 	g.NoGrad(func() {
 		ctx := nn.NewCtx(g, false)
 		f, z := c.Model.Features(ctx, g.Const(x))
-		a.Features, a.Logits = clone(s, f.Tensor()), clone(s, z.Tensor())
+		if a.Logits = clone(s, z.Tensor()); f != nil {
+			a.Features = clone(s, f.Tensor())
+		}
 		a.Cond = clone(s, c.Of(g, z, f).Tensor())
 	})
 	return a
@@ -140,19 +144,4 @@ func clone(s *tensor.Scope, t *tensor.Tensor) *tensor.Tensor {
 	y := s.Like(t)
 	y.Assign(t)
 	return y
-}
-
-// LoadClassifier loads the weights in file into a new classifier of the given architecture, in s.
-func LoadClassifier(
-	s *tensor.Scope, arch, file string, o models.Options,
-) (*models.Classifier, error) {
-	m, err := models.New(arch, o)
-	if err != nil {
-		return nil, err
-	}
-	f, err := checkpoint.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	return m, m.Load(s, f)
 }

@@ -8,8 +8,9 @@
 // logits kept, and what changes from one z to the next is what they threw away. PAPER.md, beside
 // this file, marks every choice as stated in the paper, inferred, or ours.
 //
-// Read config.go (the switches), condition.go (Φ), generator.go and discriminator.go (G and D),
-// trainer.go (one step is a page), inverter.go (what is left at the end).
+// Read config.go (the switches), classifier.go (what Φ must be), condition.go (what is asked of
+// it), generator.go and discriminator.go (G and D), trainer.go (one step is a page), inverter.go
+// (what is left at the end), export.go (how it leaves).
 //
 // Non-goals: classifiers and their training (nn/models, nn/train), measuring reconstructions
 // (gan/metrics, gan/explore), laying out pages (gan/report), class-conditional synthesis as an end
@@ -23,7 +24,7 @@
 //  3. A step is a pure function of the state a checkpoint holds and the step's number: batch,
 //     condition and noise follow from (seed, step). A killed run resumes to the same bytes.
 //
-// Comes from: nn (layers), nn/models (the classifier), nn/data (images), nn/loss, nn/optim and
-// nn/train (the run directory). Goes to: gan/explore, which questions a finished Inverter,
-// gan/study, which trains several to compare, and cmd/afterimage.
+// Comes from: nn (layers), nn/models and nn/onnx (the classifier), nn/data (images), nn/loss,
+// nn/optim and nn/train (the run directory). Goes to: gan/explore, which questions a finished
+// Inverter, gan/study, which trains several to compare, and cmd/afterimage.
 package gan

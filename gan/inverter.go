@@ -7,13 +7,11 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path"
 	"path/filepath"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
-	"afterimage/nn/models"
 	"afterimage/nn/train"
 	"afterimage/tensor"
 
@@ -120,11 +118,8 @@ func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor
 }
 
 // FinalInverter is the file in a run's checkpoints that holds the finished inverter; its classifier
-// stands beside it.
-const (
-	FinalInverter      = "inverter.safetensors"
-	InverterClassifier = "classifier.safetensors"
-)
+// stands beside it: see ClassifierFile.
+const FinalInverter = "inverter.safetensors"
 
 // metaConfig is the metadata key of an inverter's configuration.
 const metaConfig = "config"
@@ -146,8 +141,7 @@ func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
 	if half {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}
-	if err := checkpoint.SaveSafetensors(filepath.Join(dir, InverterClassifier), v.Cond.Model.Export(),
-		opts...); err != nil {
+	if _, err := saveClassifier(dir, v.Cond.Model, half); err != nil {
 		return err
 	}
 	return checkpoint.SaveSafetensors(filepath.Join(dir, FinalInverter), f, opts...)
@@ -158,15 +152,13 @@ func (v *Inverter) state() nn.Params {
 }
 
 // OpenInverter reads an inverter and its classifier into s. at is a run directory, or a folder that
-// holds inverter.safetensors and classifier.safetensors.
+// holds inverter.safetensors and classifier.safetensors or classifier.onnx.
 func OpenInverter(s *tensor.Scope, at string) (*Inverter, error) {
 	dir := at
 	if _, err := os.Stat(filepath.Join(dir, FinalInverter)); err != nil {
 		dir = filepath.Join(at, train.CheckpointDir)
 	}
-	v, err := readInverter(s, func(name string) (*checkpoint.File, error) {
-		return checkpoint.Open(filepath.Join(dir, name))
-	})
+	v, err := readInverter(s, onDisk(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gan: %s holds no finished inverter: expected %s in it or in its %s "+
 			"folder: %w", at, FinalInverter, train.CheckpointDir, err)
@@ -177,36 +169,19 @@ func OpenInverter(s *tensor.Scope, at string) (*Inverter, error) {
 // OpenInverterFS is OpenInverter for a folder of a file system: weights that are part of the
 // program.
 func OpenInverterFS(s *tensor.Scope, fsys fs.FS, dir string) (*Inverter, error) {
-	return readInverter(s, func(name string) (*checkpoint.File, error) {
-		raw, err := fs.ReadFile(fsys, path.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		return checkpoint.Decode(name, raw)
-	})
+	return readInverter(s, inFS(fsys, dir))
 }
 
-func readInverter(
-	s *tensor.Scope, read func(name string) (*checkpoint.File, error),
-) (*Inverter, error) {
-	f, err := read(FinalInverter)
+func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
+	f, err := from.open(FinalInverter)
 	if err != nil {
 		return nil, err
 	}
-	var c InverterConfig
-	if err := yaml.UnmarshalWithOptions([]byte(f.Metadata[metaConfig]), &c,
-		yaml.Strict()); err != nil || c.Kind != "inverter" {
-		return nil, fmt.Errorf("gan: %s: not an inverter this program saved: its metadata %q is "+
-			"missing or damaged", f.Path, metaConfig)
-	}
-	if err := c.Net.Validate(); err != nil {
-		return nil, fmt.Errorf("%w (in %s)", err, f.Path)
-	}
-	cf, err := read(InverterClassifier)
+	c, err := storedConfig(f)
 	if err != nil {
 		return nil, err
 	}
-	m, err := models.FromFile(s, cf)
+	m, err := from.inverted(s)
 	if err != nil {
 		return nil, err
 	}
@@ -219,17 +194,35 @@ func readInverter(
 			f.Path, c.Net.Cond, cond.Dim())
 	}
 	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond}
+	return v, v.restore(s, f)
+}
+
+// storedConfig returns the configuration that Save left in an inverter's file.
+func storedConfig(f *checkpoint.File) (c InverterConfig, err error) {
+	text := []byte(f.Metadata[metaConfig])
+	if err := train.DecodeYAML(text, &c); err != nil || c.Kind != "inverter" {
+		return c, fmt.Errorf("gan: %s: not an inverter this program saved: its metadata %q is "+
+			"missing or damaged", f.Path, metaConfig)
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("%w (in %s)", err, f.Path)
+	}
+	return c, nil
+}
+
+// restore fills the inverter with the weights of f.
+func (v *Inverter) restore(s *tensor.Scope, f *checkpoint.File) error {
 	for _, p := range v.state() {
 		p.Param.T = s.New(tensor.F32, p.Param.Shape...)
 	}
 	if err := nn.Restore(f, v.state()); err != nil {
-		return nil, err
+		return err
 	}
-	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", m)) {
+	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", v.Cond.Model)) {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
-			return nil, fmt.Errorf("gan: %s: %s is not finite at element %d: the weights are damaged, "+
+			return fmt.Errorf("gan: %s: %s is not finite at element %d: the weights are damaged, "+
 				"take another checkpoint", f.Path, p.Name, k)
 		}
 	}
-	return v, nil
+	return nil
 }

@@ -8,10 +8,8 @@ import (
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
 	"afterimage/nn"
-	"afterimage/nn/checkpoint"
 	"afterimage/nn/data"
 	"afterimage/nn/loss"
-	"afterimage/nn/models"
 	"afterimage/nn/optim"
 	"afterimage/nn/train"
 	"afterimage/tensor"
@@ -47,7 +45,7 @@ type Trainer struct {
 // the seed. It fills in the condition's width, Config.Net.Cond. m must stay alive as long as the
 // trainer; Close does not free it. Errors: a configuration, data set or classifier that does not
 // fit the others.
-func NewTrainer(b tensor.Backend, m *models.Classifier, c InverterConfig) (*Trainer, error) {
+func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, error) {
 	cond, err := NewConditioner(m, c.Condition)
 	if err != nil {
 		return nil, err
@@ -309,8 +307,8 @@ const logEvery = 50
 // SaveClassifier writes a copy of the inverted classifier into the run. Give it to train.Create,
 // which writes it before the directory counts as a run: a resume needs it.
 func (t *Trainer) SaveClassifier(r *train.Run) error {
-	return checkpoint.SaveSafetensors(r.Path(train.CheckpointDir, InverterClassifier),
-		t.Cond.Model.Export())
+	_, err := saveClassifier(r.Path(train.CheckpointDir), t.Cond.Model, false)
+	return err
 }
 
 // sampleImages is how many fixed images a sample sheet shows and the collapse check looks at.

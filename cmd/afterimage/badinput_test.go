@@ -57,7 +57,7 @@ func TestBadInput(t *testing.T) {
 	}
 	r := makeRuns(t)
 	lists := [][]badCase{badWeights(t, r), badImages(t, r), badConfigs(r), badData(t, r),
-		badRuns(t, r), badUsage(r)}
+		badRuns(t, r), badUsage(r), badONNX(t, r)}
 	before := digest(t, r.dir)
 	for _, list := range lists {
 		for _, c := range list {
@@ -165,7 +165,7 @@ func badWeights(t *testing.T, r runs) []badCase {
 			[]string{"latest.safetensors", "--arch"}},
 		{"no such weights", evaluate(r.path("nowhere.pth")),
 			[]string{"nowhere.pth", "no such file", "check the path"}},
-		{"no weights", []string{"evaluate", "classifier"}, []string{"--weights"}},
+		{"no weights", []string{"evaluate", "classifier"}, []string{"--classifier"}},
 		{"weights of 7 classes", evaluate(resnet8(t, r.path("seven.safetensors"), 7, false, false)),
 			[]string{"7 classes", "has 10"}},
 		{"NaN in weights", evaluate(resnet8(t, r.path("nan.safetensors"), 10, true, false)),

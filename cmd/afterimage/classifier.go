@@ -9,67 +9,118 @@ import (
 	"strconv"
 	"strings"
 
+	"afterimage/gan"
 	"afterimage/nn/checkpoint"
+	"afterimage/nn/data"
 	"afterimage/nn/models"
+	"afterimage/nn/onnx"
 	"afterimage/nn/train"
 	"afterimage/tensor"
 )
 
-// A classifierFlags names a classifier: a run of this program, or a file of weights.
+// A classifierFlags names a classifier: a run of this program, or a file.
 type classifierFlags struct {
-	Weights string    `help:"Weights of the classifier: a run directory, a .safetensors file of this program, or a PyTorch .pth/.th/.pt or .safetensors file (then with --arch)." placeholder:"FILE|DIR"`
-	Arch    string    `help:"Architecture of foreign weights; see afterimage models." default:"" placeholder:"NAME"`
-	Mean    []float64 `help:"Channel means R,G,B the foreign network expects, in [0, 1]." placeholder:"R"`
-	Std     []float64 `help:"Channel standard deviations R,G,B the foreign network expects." placeholder:"R"`
+	Weights string `help:"The classifier, also --classifier: a run directory, a .safetensors file of this program, an ONNX file, or a PyTorch .pth/.th/.pt or .safetensors file (then with --arch)." placeholder:"FILE|DIR" aliases:"classifier"`
+	foreignFlags
 }
 
-// load reads the classifier into s. Foreign weights say neither their architecture nor their
-// normalisation: --arch is required, and the customary normalisation of the architecture's
-// published checkpoints is taken, and reported by the second result, when --mean and --std are not
-// given.
+// A foreignFlags says what a file of another program does not say of its classifier.
+type foreignFlags struct {
+	weightFlags
+	onnxFlags
+}
+
+// A weightFlags is what a file of weights alone does not say.
+type weightFlags struct {
+	Arch      string    `help:"Architecture of foreign weights; see afterimage models. An ONNX file needs none." default:"" placeholder:"NAME"`
+	Mean      []float64 `help:"Channel means R,G,B the foreign network expects, in [0, 1]." placeholder:"R"`
+	Std       []float64 `help:"Channel standard deviations R,G,B the foreign network expects." placeholder:"R"`
+	InputSize int       `help:"Height and width of the foreign network's images; 0: the file's, or the architecture's usual one." default:"0" placeholder:"PIXELS"`
+}
+
+// An onnxFlags is what an ONNX file does not say beside that.
+type onnxFlags struct {
+	InputScale float64 `help:"What an ONNX file's (normalised) pixels are multiplied by: 255 for a network on [0, 255]." default:"1"`
+	BGR        bool    `help:"An ONNX file takes its channels in the order blue, green, red." name:"bgr"`
+	Layout     string  `help:"Axes of an ONNX file's images: nchw, nhwc, or auto, which looks where 1 or 3 channels are." default:"auto" enum:"auto,nchw,nhwc"`
+}
+
+// kept returns the flags of a classifier that says all of itself.
+func kept(file string) classifierFlags {
+	return classifierFlags{Weights: file,
+		foreignFlags: foreignFlags{onnxFlags: onnxFlags{InputScale: 1, Layout: "auto"}}}
+}
+
+// load reads the classifier into s. A file of another program does not say all of how it is to be
+// fed: what was assumed is the second result, one line to be printed. set is what the classifier is
+// to be used with.
 func (f classifierFlags) load(
-	s *tensor.Scope, classes, channels int,
-) (m *models.Classifier, note string, err error) {
-	path := f.Weights
-	if path == "" {
-		return nil, "",
-			errors.New("which classifier? Give --weights a run directory or a file of weights")
+	s *tensor.Scope, set *data.Set,
+) (m gan.Classifier, note string, err error) {
+	path, err := f.file()
+	if err != nil {
+		return nil, "", err
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		if path, err = bestCheckpoint(path); err != nil {
-			return nil, "", err
+	if gan.IsONNX(path) {
+		m, note, err = f.imported(s, path, set)
+	} else {
+		m, note, err = f.weights(s, path, len(set.Classes()))
+		if f.BGR || f.InputScale != 1 || f.Layout != "auto" {
+			err = fmt.Errorf("%s: --bgr, --input-scale and --layout are for ONNX files: leave them "+
+				"out; --mean and --std change the normalisation", path)
 		}
 	}
+	if err != nil {
+		return nil, "", err
+	}
+	if err := sound(path, m); err != nil {
+		return nil, "", err
+	}
+	if n := len(set.Classes()); n > 0 && m.Classes() != n {
+		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was "+
+			"trained on", path, m.Classes(), n)
+	}
+	return m, note, nil
+}
+
+// file returns the classifier's file: of a run directory the one it offers.
+func (f classifierFlags) file() (string, error) {
+	if f.Weights == "" {
+		return "", errors.New("which classifier? Give --classifier a run directory, a file of weights " +
+			"or an ONNX file")
+	}
+	if isDir(f.Weights) {
+		return bestCheckpoint(f.Weights)
+	}
+	return f.Weights, nil
+}
+
+// sound returns an error if a weight is not finite.
+func sound(path string, m gan.Classifier) error {
+	for name, p := range m.Params() {
+		if k := p.T.FirstNonFinite(); k >= 0 {
+			return fmt.Errorf("%s: %s is not finite at element %d: the weights are damaged, take "+
+				"another checkpoint", path, name, k)
+		}
+	}
+	return nil
+}
+
+// weights reads a file of weights, of this program or another; classes is for those that do not say
+// how many they have, 0 for the architecture's usual number.
+func (f weightFlags) weights(
+	s *tensor.Scope, path string, classes int,
+) (gan.Classifier, string, error) {
 	file, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, "", err
 	}
 	if file.Metadata["arch"] != "" {
-		m, err = models.FromFile(s, file)
-	} else {
-		m, note, err = f.foreign(s, file, classes, channels)
+		m, err := models.FromFile(s, file)
+		return m, "", err
 	}
-	if err != nil {
-		return nil, "", err
-	}
-	for name, p := range m.Params() {
-		if k := p.T.FirstNonFinite(); k >= 0 {
-			return nil, "", fmt.Errorf("%s: %s is not finite at element %d: the weights are damaged, take "+
-				"another checkpoint", path, name, k)
-		}
-	}
-	if classes > 0 && m.Classes() != classes {
-		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was "+
-			"trained on", path, m.Classes(), classes)
-	}
-	return m, note, nil
-}
-
-func (f classifierFlags) foreign(
-	s *tensor.Scope, file *checkpoint.File, classes, channels int,
-) (*models.Classifier, string, error) {
 	if f.Arch == "" {
-		return nil, "", fmt.Errorf("%s does not say its architecture: give --arch one of %s", f.Weights,
+		return nil, "", fmt.Errorf("%s does not say its architecture: give --arch one of %s", path,
 			strings.Join(models.List(), ", "))
 	}
 	mean, std, note := f.Mean, f.Std, ""
@@ -78,7 +129,7 @@ func (f classifierFlags) foreign(
 		note = fmt.Sprintf("input normalisation: mean %v std %v (customary for %s; --mean and --std "+
 			"change it)", mean, std, f.Arch)
 	}
-	m, err := models.New(f.Arch, models.Options{Classes: classes, Channels: channels, Mean: mean,
+	m, err := models.New(f.Arch, models.Options{Classes: classes, InputSize: f.InputSize, Mean: mean,
 		Std: std})
 	if err != nil {
 		return nil, "", err
@@ -86,8 +137,110 @@ func (f classifierFlags) foreign(
 	return m, note, m.Load(s, file)
 }
 
+// imported reads an ONNX file. Flags go before what the file says of itself, and that before a
+// guess.
+func (f foreignFlags) imported(
+	s *tensor.Scope, path string, set *data.Set,
+) (gan.Classifier, string, error) {
+	if f.Arch != "" {
+		return nil, "", fmt.Errorf("--arch %s: leave it out: %s is a whole network", f.Arch, path)
+	}
+	if !(f.InputScale > 0) {
+		return nil, "", fmt.Errorf("--input-scale %g must be positive", f.InputScale)
+	}
+	model, err := onnx.Open(path)
+	if err != nil {
+		return nil, "", err
+	}
+	o, stored, err := model.StoredOptions()
+	if err != nil {
+		return nil, "", err
+	}
+	why := "as the file says"
+	if !stored {
+		o, why = f.guess(model, set)
+	}
+	if f.Mean != nil || f.Std != nil {
+		o.Mean, o.Std, why = f.Mean, f.Std, "as given"
+	}
+	if f.InputScale != 1 {
+		o.Scale = f.InputScale
+	}
+	if f.InputSize != 0 {
+		o.InputSize = f.InputSize
+	}
+	o.BGR = o.BGR || f.BGR
+	if f.Layout != "auto" {
+		o.ChannelsLast = f.Layout == "nhwc"
+	}
+	m, err := onnx.NewClassifier(s, model, o)
+	if err != nil {
+		return nil, "", err
+	}
+	return m, describeONNX(m, why), nil
+}
+
+// guess returns how an ONNX file that says nothing of it is likely to be fed, and why its
+// normalisation is the likely one.
+func (f foreignFlags) guess(m *onnx.Model, set *data.Set) (o onnx.ClassifierOptions, why string) {
+	size, _, _ := set.Size()
+	o.InputSize = size // where the file leaves it open
+	image := func(channels int) bool { return channels == 1 || channels == 3 }
+	channels := 0
+	if ins := m.Inputs(); len(ins) == 1 && len(ins[0].Shape) == 4 {
+		s := ins[0].Shape
+		if o.ChannelsLast = image(s[3]) && !image(s[1]); o.ChannelsLast {
+			s[1] = s[3]
+		}
+		channels = s[1]
+	}
+	switch {
+	case m.Normalises():
+		return o, "the graph begins with its own"
+	case channels == 1:
+		return o, "customary for one channel"
+	}
+	switch set.Name {
+	case "cifar-10": // the verification competition's, of which most of its ONNX files are
+		o.Mean, o.Std = customary("resnet2b")
+	case "cifar-100":
+		o.Mean, o.Std = normalisation(set.Name)
+	default:
+		o.Mean, o.Std = customary("")
+		return o, "customary for ImageNet's images"
+	}
+	return o, "customary for " + set.Name
+}
+
+// describeONNX says in a line how an imported network is fed.
+func describeONNX(m *onnx.Classifier, why string) string {
+	o := m.Options()
+	layout, order := "N C H W", "RGB"
+	if o.ChannelsLast {
+		layout = "N H W C"
+	}
+	switch {
+	case m.Channels() == 1:
+		order = "grey"
+	case o.BGR:
+		order = "BGR"
+	}
+	norm := "none"
+	if len(o.Mean) > 0 {
+		norm = fmt.Sprintf("mean %v std %v", o.Mean, o.Std)
+	}
+	high := 1.0
+	if o.Scale != 0 {
+		high = o.Scale
+	}
+	notes := append([]string{fmt.Sprintf("%s: %d×%d %s in [0, %g], %s; normalisation: %s (%s); "+
+		"--mean, --std, --input-scale, --bgr, --layout change it", m.Arch(), m.InputSize(),
+		m.InputSize(), order, high, layout, norm, why)}, m.Notes()...)
+	return strings.Join(notes, "; ")
+}
+
 // customary returns the normalisation that an architecture's published checkpoints were trained
-// with; none for networks that take [0, 1].
+// with, ImageNet's unless known otherwise; none for networks that take [0, 1].
 func customary(arch string) (mean, std []float64) {
 	switch {
 	case arch == "lenet5" || arch == "convnet-mnist":

@@ -28,8 +28,11 @@ type lpipsFlags struct {
 }
 
 // metric reads the weights into s. If the flag names no folder, elsewhere is searched, and not
-// finding the weights there is no error: the metric is nil then.
-func (f lpipsFlags) metric(s *tensor.Scope, elsewhere string) (*lpips.Metric, error) {
+// finding the weights there is no error: the metric is nil then, and missing says what was not
+// found.
+func (f lpipsFlags) metric(
+	s *tensor.Scope, elsewhere string,
+) (m *lpips.Metric, missing, err error) {
 	net, dir := lpips.Net(f.Net), f.Weights
 	if dir == "" {
 		dir = elsewhere
@@ -37,15 +40,13 @@ func (f lpipsFlags) metric(s *tensor.Scope, elsewhere string) (*lpips.Metric, er
 	files, err := lpips.Find(dir, net)
 	switch {
 	case err != nil && f.Weights == "":
-		return nil, nil
+		return nil, err, nil
 	case err != nil:
-		return nil, fmt.Errorf("--lpips-weights: %w", err)
+		return nil, nil, fmt.Errorf("--lpips-weights: %w", err)
 	}
-	return lpips.Open(s, files.Backbone, files.Linear, net)
+	m, err = lpips.Open(s, files.Backbone, files.Linear, net)
+	return m, nil, err
 }
-
-// title names the metric in tables and results.
-func (f lpipsFlags) title() string { return "LPIPS v0.1 " + f.Net }
 
 // Help shows examples under the flags.
 func (compareCmd) Help() string {
@@ -154,10 +155,10 @@ func (c *compareCmd) withNetworks(e *env, r *comparison, work []picturePair) err
 	defer s.Close()
 	var metric *lpips.Metric
 	if c.Weights != "" {
-		if metric, err = c.metric(s, ""); err != nil {
+		if metric, _, err = c.metric(s, ""); err != nil {
 			return err
 		}
-		r.LPIPS = c.title()
+		r.LPIPS = metric.Net().Title()
 	}
 	embed, err := c.embedder(s, metric)
 	if err != nil {

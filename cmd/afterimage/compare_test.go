@@ -153,7 +153,7 @@ func TestCompareRefuses(t *testing.T) {
 		{a, none, "", "none: no such file or directory; give two images"},
 		{a, db, "", "is a folder, the other is not"},
 		{a, b, "", "x.png is 8×8"},
-		{a, text, "", "text.png: image: unknown format; give an undamaged PNG or JPEG file"},
+		{a, text, "", "text.png: not a PNG or JPEG image: image: unknown format: give an undamaged"},
 		{da, db, "", "no image of " + da + " (x) has its name in " + db + " (y)"},
 		{da, empty, "", "holds no PNG or JPEG image"},
 		{filepath.Join(dir, "twice"), da, "", "have one name"},

@@ -50,6 +50,7 @@ bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint
 bench/figures       :
 bench/agreement     : tensor/ref nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/…
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
+bench/exports       : tensor tensor/cpu nn nn/models gan
 cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
 `
 

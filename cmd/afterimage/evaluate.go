@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"afterimage/gan"
 	"afterimage/nn/attack"
 	"afterimage/nn/data"
 	"afterimage/nn/train"
@@ -25,6 +26,7 @@ type evaluateClassifierCmd struct {
 	classifierFlags
 	Split    string   `help:"train, val, test or trainval." default:"test"`
 	Count    int      `help:"Use the first so many images; 0 uses all."`
+	Fit      string   `help:"How digits of another size than the network's are brought to it: pad, resize, or auto, which pads a little and resizes else." default:"auto" enum:"auto,pad,resize"`
 	Attack   []string `help:"Attacks: fgsm, pgd-K (K steps), pgd-KxR (R restarts), margin-KxR (PGD on the margin), square-Q (Q queries) (default: none, clean accuracy alone)." placeholder:"NAME"`
 	Norm     string   `help:"Norm of the attacks: linf or l2." default:"linf"`
 	Eps      float64  `help:"Radius in 1/255 for linf, in pixel units for l2." default:"8"`
@@ -39,6 +41,8 @@ func (evaluateClassifierCmd) Help() string {
 	return `Examples:
   afterimage evaluate classifier --weights runs/robust --dataset cifar-10 --attack pgd-20,fgsm
   afterimage evaluate classifier --arch resnet20-cifar --weights net.th --dataset cifar-10 --json
+  afterimage evaluate classifier --classifier net.onnx --dataset cifar-10 --attack pgd-20
+  afterimage evaluate classifier --arch lenet5 --weights lenet.pth --dataset mnist --fit resize
 
 Data sets are looked for in the folder that --data or AFTERIMAGE_DATA names.`
 }
@@ -89,15 +93,11 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	ds, err := set.Split(c.Split)
-	if err != nil {
+	if _, err := set.Split(c.Split); err != nil {
 		return err
 	}
 	if err := c.check(); err != nil {
 		return err
-	}
-	if c.Count > 0 && c.Count < ds.Len() {
-		ds = data.First(ds, c.Count)
 	}
 	b, err := e.open()
 	if err != nil {
@@ -106,19 +106,49 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	defer b.Close()
 	s := tensor.NewScope(b)
 	defer s.Close()
-	size, _, channels := ds.Size()
-	m, note, err := c.load(s, len(set.Classes()), channels)
+	m, note, err := c.load(s, set)
+	if err != nil {
+		return err
+	}
+	ds, err := c.images(set, m)
 	if err != nil {
 		return err
 	}
 	if note != "" {
 		fmt.Fprintln(e.err, note)
 	}
-	if m.InputSize() != size || m.Channels() != channels {
-		return fmt.Errorf("%s takes images of %d pixels and %d channels, %s has %d pixels and %d "+
+	return c.measure(e, b, m, ds)
+}
+
+// images returns the images to evaluate on, as m takes them. Grey digits and the images of a folder
+// have no colours or size that must be theirs: they are brought to m's; those of other sets are the
+// wrong ones if they differ.
+func (c *evaluateClassifierCmd) images(set *data.Set, m gan.Classifier) (data.Dataset, error) {
+	size, _, channels := set.Size()
+	fits := m.InputSize() == size && m.Channels() == channels
+	if !fits && (strings.HasSuffix(c.Dataset, "mnist") || strings.HasPrefix(c.Dataset, "folder:")) {
+		var err error
+		fit := data.Fit(strings.TrimPrefix(c.Fit, "auto"))
+		if set, err = c.open(data.Options{Size: m.InputSize(), Channels: m.Channels(),
+			Fit: fit}); err != nil {
+			return nil, err
+		}
+	} else if !fits {
+		return nil, fmt.Errorf("%s takes images of %d pixels and %d channels, %s has %d pixels and %d "+
 			"channels: give the data set it was trained on",
 			c.Weights, m.InputSize(), m.Channels(), c.Dataset, size, channels)
 	}
+	ds, err := set.Split(c.Split)
+	if err == nil && c.Count > 0 && c.Count < ds.Len() {
+		ds = data.First(ds, c.Count)
+	}
+	return ds, err
+}
+
+// measure evaluates the classifier, attacks it, and prints what was found.
+func (c *evaluateClassifierCmd) measure(
+	e *env, b tensor.Backend, m gan.Classifier, ds data.Dataset,
+) error {
 	start := time.Now()
 	correct, ce := train.Score(b, m, ds, c.Batch)
 	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split,

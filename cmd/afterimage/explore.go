@@ -10,6 +10,7 @@ import (
 
 	"afterimage/gan"
 	"afterimage/gan/explore"
+	"afterimage/gan/metrics/lpips"
 	"afterimage/nn/data"
 	"afterimage/tensor"
 )
@@ -17,13 +18,13 @@ import (
 // An inverterFlags names a trained inverter, the images it is asked about, and an independent
 // network.
 type inverterFlags struct {
-	Inverter        string `arg:"" help:"Inverter: a run directory, a folder of weights, or shipped:scenes-robust or shipped:scenes-standard." placeholder:"RUN"`
-	Data            string `help:"Folder that holds data sets." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
-	Dataset         string `help:"Data set; the inverter's own when not given." default:"" placeholder:"NAME"`
-	Independent     string `help:"Another classifier, whose features judge content: a run directory or a file of weights." placeholder:"RUN|WEIGHTS"`
-	IndependentArch string `help:"Its architecture, if the weights are foreign." placeholder:"NAME"`
-	Seed            uint64 `help:"Seed of noise, draws and intervals." default:"1"`
-	JSON            bool   `help:"Print the result as JSON." name:"json"`
+	Inverter        string       `arg:"" help:"Inverter: a run directory, a folder of weights, or shipped:scenes-robust or shipped:scenes-standard." placeholder:"RUN"`
+	Data            string       `help:"Folder that holds data sets." env:"AFTERIMAGE_DATA" default:"data" placeholder:"DIR"`
+	Dataset         string       `help:"Data set; the inverter's own when not given." default:"" placeholder:"NAME"`
+	Independent     string       `help:"Another classifier, whose features judge content: a run directory, a file of weights, or an ONNX file." placeholder:"RUN|FILE"`
+	IndependentFile foreignFlags `embed:"" prefix:"independent-"`
+	Seed            uint64       `help:"Seed of noise, draws and intervals." default:"1"`
+	JSON            bool         `help:"Print the result as JSON." name:"json"`
 }
 
 // open loads everything the flags name into s.
@@ -45,13 +46,22 @@ func (f inverterFlags) open(
 	if f.Independent == "" {
 		return v, set, nil, nil
 	}
-	m, note, err := classifierFlags{Weights: f.Independent, Arch: f.IndependentArch}.load(s,
-		len(set.Classes()), 3)
+	m, note, err := classifierFlags{f.Independent, f.IndependentFile}.load(s, set)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if m.FeatureDim() == 0 {
+		return nil, nil, nil, fmt.Errorf("--independent %s: it has no features to judge by: its logits "+
+			"are not made by a linear layer from one vector an image; give another network",
+			f.Independent)
+	}
+	if size, _, channels := set.Size(); m.InputSize() != size || m.Channels() != channels {
+		return nil, nil, nil, fmt.Errorf("--independent %s takes images of %d pixels and %d channels, "+
+			"%s has %d and %d: give a network of such images", f.Independent, m.InputSize(),
+			m.Channels(), set.Name, size, channels)
+	}
 	if note != "" {
-		fmt.Fprintln(e.err, "independent network:", note)
+		fmt.Fprintln(e.err, "independent network:", strings.ReplaceAll(note, " --", " --independent-"))
 	}
 	return v, set, explore.FromClassifier(b, m), nil
 }
@@ -73,9 +83,10 @@ func (evaluateInverterCmd) Help() string {
   afterimage evaluate inverter runs/inverter
   afterimage evaluate inverter runs/inverter --draws 16 --control runs/control
   afterimage evaluate inverter RUN --independent resnet32.th --independent-arch resnet32-cifar
+  afterimage evaluate inverter RUN --independent another.onnx --lpips-weights ~/lpips
 
 LPIPS is measured, at the images' own size, where its weights are at hand: in --lpips-weights or in
-the folder of data sets.`
+the folder of data sets (weights/v0.1 or lpips/weights/v0.1, and models/imagenet).`
 }
 
 // Run measures an inverter.
@@ -101,7 +112,7 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 		}
 		o.Control = explore.FromInverter(b, u)
 	}
-	if err := c.addLPIPS(s, &o, v.Config.Net.Size); err != nil {
+	if err := c.addLPIPS(e, s, &o, v.Config.Net.Size); err != nil {
 		return err
 	}
 	ev, err := explore.Evaluate(explore.FromInverter(b, v), set.Test, o)
@@ -115,20 +126,29 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 	return nil
 }
 
-// addLPIPS puts LPIPS into the options where its weights are at hand and images are large enough.
-func (c *evaluateInverterCmd) addLPIPS(s *tensor.Scope, o *explore.Options, size int) error {
-	m, err := c.metric(s, c.Data)
-	switch {
-	case err != nil || m == nil:
-		return err
-	case size < m.Net().Smallest():
+// addLPIPS puts LPIPS into the options where its weights are at hand and images are large enough;
+// where not, a line says so.
+func (c *evaluateInverterCmd) addLPIPS(
+	e *env, s *tensor.Scope, o *explore.Options, size int,
+) error {
+	if least := lpips.Net(c.Net).Smallest(); size < least {
 		if c.Weights != "" {
 			return fmt.Errorf("--lpips-weights: images of %d pixels are too small for %s: "+
-				"expected at least %d", size, c.Net, m.Net().Smallest())
+				"expected at least %d", size, c.Net, least)
 		}
+		fmt.Fprintf(e.err, "LPIPS is left out: images of %d pixels are too small for %s\n", size, c.Net)
 		return nil
 	}
-	o.LPIPS, o.LPIPSName = m, c.title()
+	m, missing, err := c.metric(s, c.Data)
+	switch {
+	case err != nil:
+		return err
+	case m == nil:
+		fmt.Fprintf(e.err, "LPIPS is left out: %v; or name their folder with --lpips-weights\n",
+			missing)
+		return nil
+	}
+	o.LPIPS, o.LPIPSName = m, m.Net().Title()
 	return nil
 }
 

@@ -20,26 +20,24 @@ import (
 type trainInverterCmd struct {
 	dataFlags
 	runFlags
-	Classifier  string    `help:"Classifier to invert: a run directory or a file of weights." placeholder:"RUN|WEIGHTS"`
-	Arch        string    `help:"Architecture of foreign weights." default:"" placeholder:"NAME"`
-	Mean        []float64 `help:"Channel means R,G,B a foreign classifier expects." placeholder:"R"`
-	Std         []float64 `help:"Channel standard deviations R,G,B a foreign classifier expects." placeholder:"R"`
-	Condition   string    `help:"What the generator is told: label, logits or features." default:"logits"`
-	Raw         bool      `help:"Give logits as they are instead of standardised per dimension."`
-	Steps       int       `help:"Generator steps." default:"8000"`
-	Batch       int       `help:"Images per step." default:"32"`
-	DSteps      int       `help:"Discriminator steps for each generator step." default:"1"`
-	Ch          int       `help:"Channel unit of both networks." default:"16"`
-	Net         string    `help:"Network: slim (widths fall as the image grows) or biggan (BigGAN's)." default:"slim"`
-	LRG         float64   `help:"Learning rate of the generator." default:"0.0004" name:"lr-g"`
-	LRD         float64   `help:"Learning rate of the discriminator." default:"0.0008" name:"lr-d"`
-	Beta1       float64   `help:"Adam's beta1." default:"0.5"`
-	EMA         float64   `help:"Decay of the average of the generator's weights." default:"0.999" name:"ema"`
-	NoFlip      bool      `help:"Do not mirror training images."`
-	Seed        uint64    `help:"Seed of weights, order and noise." default:"1"`
-	TrainImages int       `help:"Use only the first so many training images; 0 uses all."`
-	SaveEvery   int       `help:"Steps between checkpoints." default:"250"`
-	SampleEvery int       `help:"Steps between sample sheets and collapse checks." default:"1000"`
+	Classifier string `help:"Classifier to invert: a run directory, a file of weights, or an ONNX file." placeholder:"RUN|FILE"`
+	foreignFlags
+	Condition   string  `help:"What the generator is told: label, logits or features." default:"logits"`
+	Raw         bool    `help:"Give logits as they are instead of standardised per dimension."`
+	Steps       int     `help:"Generator steps." default:"8000"`
+	Batch       int     `help:"Images per step." default:"32"`
+	DSteps      int     `help:"Discriminator steps for each generator step." default:"1"`
+	Ch          int     `help:"Channel unit of both networks." default:"16"`
+	Net         string  `help:"Network: slim (widths fall as the image grows) or biggan (BigGAN's)." default:"slim"`
+	LRG         float64 `help:"Learning rate of the generator." default:"0.0004" name:"lr-g"`
+	LRD         float64 `help:"Learning rate of the discriminator." default:"0.0008" name:"lr-d"`
+	Beta1       float64 `help:"Adam's beta1." default:"0.5"`
+	EMA         float64 `help:"Decay of the average of the generator's weights." default:"0.999" name:"ema"`
+	NoFlip      bool    `help:"Do not mirror training images."`
+	Seed        uint64  `help:"Seed of weights, order and noise." default:"1"`
+	TrainImages int     `help:"Use only the first so many training images; 0 uses all."`
+	SaveEvery   int     `help:"Steps between checkpoints." default:"250"`
+	SampleEvery int     `help:"Steps between sample sheets and collapse checks." default:"1000"`
 }
 
 // Help shows examples under the flags.
@@ -47,6 +45,7 @@ func (trainInverterCmd) Help() string {
 	return `Examples:
   afterimage train inverter --classifier runs/scenes --out runs/inverter
   afterimage train inverter --classifier resnet2b.pth --arch resnet2b --dataset cifar-10
+  afterimage train inverter --classifier resnet_2b.onnx --dataset cifar-10
   afterimage train inverter --classifier runs/standard --condition label --out runs/control
   afterimage train inverter --resume runs/inverter`
 }
@@ -79,13 +78,13 @@ func (c *trainInverterCmd) Run(e *env) error {
 	}
 	e.board = c.Board
 	var cfg gan.InverterConfig
-	flags := classifierFlags{Weights: c.Classifier, Arch: c.Arch, Mean: c.Mean, Std: c.Std}
+	flags := classifierFlags{c.Classifier, c.foreignFlags}
 	if resume {
 		if err := e.readRun(dir, "inverter", &cfg); err != nil {
 			return err
 		}
 		// The run keeps its own copy: what was inverted cannot change between two starts.
-		flags = classifierFlags{Weights: filepath.Join(dir, train.CheckpointDir, gan.InverterClassifier)}
+		flags = kept(gan.ClassifierFile(filepath.Join(dir, train.CheckpointDir)))
 	} else if cfg, err = c.config(); err != nil {
 		return err
 	}
@@ -107,19 +106,18 @@ func (e *env) trainInverter(
 	if err != nil {
 		return err
 	}
-	_, _, channels := set.Size()
-	m, note, err := flags.load(s, len(set.Classes()), channels)
+	m, note, err := flags.load(s, set)
 	if err != nil {
 		return err
-	}
-	if note != "" {
-		fmt.Fprintln(e.err, note)
 	}
 	t, err := gan.NewTrainer(b, m, cfg)
 	if err != nil {
 		return err
 	}
 	defer t.Close()
+	if note != "" && !resume { // a resumed run's is what the first start said
+		fmt.Fprintln(e.err, note)
+	}
 	stopped, done := interrupts() // from here on, a signal saves what there is
 	defer done()
 	r, err := begin(e, b, dir, t.Config, resume, t.SaveClassifier)

@@ -47,7 +47,7 @@ type cli struct {
 	Compare  compareCmd  `cmd:"" help:"Measure how alike two images, or the images of two folders, are."`
 	Study    studyCmd    `cmd:"" help:"Train, invert, evaluate and report: a whole study from a preset."`
 	Report   reportCmd   `cmd:"" help:"Write the page of one run: curves, pictures, settings."`
-	Export   exportCmd   `cmd:"" help:"Write a finished inverter as files of their own."`
+	Export   exportCmd   `cmd:"" help:"Write an inverter or a classifier as files of their own: native, ONNX, PyTorch."`
 	Data     dataCmd     `cmd:"" help:"Get or show a data set."`
 	Models   modelsCmd   `cmd:"" help:"List the architectures with their parameters and work."`
 	Doctor   doctorCmd   `cmd:"" help:"Say what the program found: processor, kernels, memory, data."`

@@ -3,9 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"image"
-	_ "image/jpeg" // registers the decoder
-	_ "image/png"  // registers the decoder
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +10,7 @@ import (
 	"strings"
 
 	"afterimage/gan/metrics"
+	"afterimage/nn/data"
 )
 
 // causeOf takes the path off an error of the os package: the message has it already.
@@ -82,40 +80,11 @@ func firstNames(names []string) string {
 	return text
 }
 
-// Bounds on one image, so that a few hostile bytes cannot ask for all memory: nn/data's.
-const (
-	pictureFileMax  = 1 << 28 // bytes
-	picturePixelMax = 1 << 26 // pixels
-)
-
 // readPicture reads a PNG or JPEG file as one RGB image with its own extents.
 func readPicture(path string) (m metrics.Images, err error) {
-	fail := func(err error) (metrics.Images, error) {
-		return m, fmt.Errorf("compare: %s: %w; give an undamaged PNG or JPEG file", path,
-			causeOf(err))
-	}
-	f, err := os.Open(path)
+	img, err := data.ReadPicture(path)
 	if err != nil {
-		return fail(err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() > pictureFileMax {
-		return fail(fmt.Errorf("expected a file of at most %d bytes", pictureFileMax))
-	}
-	cfg, _, err := image.DecodeConfig(f)
-	if err != nil {
-		return fail(err)
-	}
-	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > picturePixelMax/cfg.Height {
-		return fail(fmt.Errorf("%d×%d: expected 1 to %d pixels", cfg.Width, cfg.Height,
-			picturePixelMax))
-	}
-	if _, err := f.Seek(0, 0); err != nil {
-		return fail(err)
-	}
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return fail(err)
+		return m, fmt.Errorf("compare: %w", err)
 	}
 	b := img.Bounds()
 	pix := make([]float32, 0, 3*b.Dx()*b.Dy())

@@ -159,6 +159,11 @@ func (e *env) study(
 			}
 			fmt.Fprintf(e.err, "[%d/%d] %s (%s)\n", st.Number, st.Of, st.Name, state)
 		},
+		Remark: func(text string) {
+			if e.isGiven("data") { // else nobody asked for what lies there
+				fmt.Fprintln(e.err, text)
+			}
+		},
 		Observe: func(stage string, p train.Progress) {
 			if bar == nil {
 				bar = newProgress(e.err, "  "+stage, p.Total)

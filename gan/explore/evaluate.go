@@ -122,6 +122,9 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 	if o.Images < 2 {
 		return nil, fmt.Errorf("explore: Evaluate: %d images: expected at least 2", o.Images)
 	}
+	if err := canJudge(o.Independent, test); err != nil {
+		return nil, fmt.Errorf("explore: Evaluate: %w", err)
+	}
 	j, e := convene(p, test, o)
 	draws, mean := paint(p, j.answer, o)
 	var err error

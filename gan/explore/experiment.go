@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -154,9 +155,24 @@ func prepare(e Experiment, s Subject) (*lab, error) {
 		return nil, fmt.Errorf("explore: %s: images of %dx%d: expected sides divisible by %d",
 			e.Name, h, w, metrics.Grid)
 	}
+	if err := canJudge(s.Independent, s.Test); err != nil {
+		return nil, fmt.Errorf("explore: %s: %w", e.Name, err)
+	}
 	l.images, l.labels = Load(s.Test, 0, l.Images)
 	l.answer = s.Network.Ask(l.images)
 	return l, nil
+}
+
+// canJudge returns an error if the independent network has no features to judge by.
+func canJudge(n Network, test data.Dataset) error {
+	if n == nil {
+		return nil
+	}
+	if m, _ := Load(test, 0, 1); n.Ask(m).Features == nil {
+		return errors.New("the independent network has no features to judge by: its logits are not " +
+			"made by a linear layer from one vector an image; give another one")
+	}
+	return nil
 }
 
 func (l *lab) key(name string) tensor.Key {

@@ -69,10 +69,14 @@ func askAll(ds data.Dataset, n int, net Network) (*mat.Dense, Answer, []int32) {
 	return stack(blocks), Answer{stack(logits), stack(features)}, all
 }
 
-// stack puts matrices of one width below each other.
+// stack puts matrices of one width below each other; without them, as of a classifier without
+// features, it returns nil.
 func stack(ms []*mat.Dense) *mat.Dense {
 	n, d := 0, 0
 	for _, m := range ms {
+		if m == nil {
+			return nil
+		}
 		r, c := m.Dims()
 		n, d = n+r, c
 	}
@@ -87,8 +91,11 @@ func stack(ms []*mat.Dense) *mat.Dense {
 	return out
 }
 
-// rows returns the rows of m with the given indices.
+// rows returns the rows of m with the given indices; nil of nil.
 func rows(m *mat.Dense, index []int) *mat.Dense {
+	if m == nil {
+		return nil
+	}
 	_, d := m.Dims()
 	out := newDense(len(index), d)
 	for i, k := range index {

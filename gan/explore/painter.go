@@ -5,7 +5,6 @@ import (
 	"afterimage/gan"
 	"afterimage/gan/metrics"
 	"afterimage/nn"
-	"afterimage/nn/models"
 	"afterimage/tensor"
 
 	"gonum.org/v1/gonum/mat"
@@ -14,7 +13,7 @@ import (
 // An Answer is what a classifier says of n images, in host memory.
 type Answer struct {
 	Logits   *mat.Dense // [n K], raw
-	Features *mat.Dense // [n F], penultimate
+	Features *mat.Dense // [n F], penultimate; nil if the classifier has none
 }
 
 // Classes returns the class each image is put into: argmax of the logits.
@@ -44,24 +43,29 @@ type Painter interface {
 const batchSize = 64
 
 // FromClassifier returns a classifier, whose weights live on b, as a Network.
-func FromClassifier(b tensor.Backend, m *models.Classifier) Network { return &classifier{b, m} }
+func FromClassifier(b tensor.Backend, m gan.Classifier) Network { return &classifier{b, m} }
 
 type classifier struct {
 	backend tensor.Backend
-	model   *models.Classifier
+	model   gan.Classifier
 }
 
 // Ask runs the classifier in evaluation mode.
 func (c *classifier) Ask(m metrics.Images) Answer {
 	m = m.In(metrics.Unit)
-	a := Answer{newDense(m.N, c.model.Classes()), newDense(m.N, c.model.FeatureDim())}
+	a := Answer{Logits: newDense(m.N, c.model.Classes())}
+	if d := c.model.FeatureDim(); d > 0 {
+		a.Features = newDense(m.N, d)
+	}
 	for lo := 0; lo < m.N; lo += batchSize {
 		part := m.Slice(lo, min(lo+batchSize, m.N))
 		g := autodiff.NewGraph(c.backend)
 		g.NoGrad(func() {
 			x := tensor.FromSlice(g.Scope(), part.Pix, part.N, part.H, part.W, part.C)
 			f, z := c.model.Features(nn.NewCtx(g, false), g.Const(x))
-			copyRows(a.Features, lo, tensor.ToHost[float32](f.Tensor()))
+			if f != nil {
+				copyRows(a.Features, lo, tensor.ToHost[float32](f.Tensor()))
+			}
 			copyRows(a.Logits, lo, tensor.ToHost[float32](z.Tensor()))
 		})
 		g.Close()
@@ -93,7 +97,10 @@ func (p *inverter) Paint(a Answer, n Noise) metrics.Images {
 		g := autodiff.NewGraph(p.backend)
 		g.NoGrad(func() {
 			logits := g.Const(upload(g.Scope(), a.Logits, lo, hi))
-			features := g.Const(upload(g.Scope(), a.Features, lo, hi))
+			var features *autodiff.Value
+			if a.Features != nil {
+				features = g.Const(upload(g.Scope(), a.Features, lo, hi))
+			}
 			cond := p.v.Cond.Of(g, logits, features).Tensor()
 			noise := tensor.FromSlice(g.Scope(), z[lo*dim:hi*dim], hi-lo, dim)
 			pix = append(pix, tensor.ToHost[float32](p.v.Paint(g.Scope(), cond, noise))...)

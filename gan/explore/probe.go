@@ -45,6 +45,9 @@ func probe(l *lab) (*Result, error) {
 		{"logits", code.Logits, l.answer.Logits},
 		{"features", code.Features, l.answer.Features},
 	} {
+		if c.fit == nil {
+			continue // the classifier has no features
+		}
 		p, err := metrics.FitProbe(c.fit, target, metrics.ProbeConfig{Key: tensor.NewKey(l.Seed,
 			"explore/probe")})
 		if err != nil {

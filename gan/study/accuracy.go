@@ -32,7 +32,7 @@ func (r *runner) accuracy(c ClassifierSpec) error {
 	}
 	const batch = 100
 	right, _ := train.Score(r.backend, m, r.set.Test, batch)
-	a := Accuracy{Classifier: c.Name, Arch: c.Arch, Origin: "trained here",
+	a := Accuracy{Classifier: c.Name, Arch: m.Arch(), Origin: "trained here",
 		Images: r.set.Test.Len(), Clean: float64(right) / float64(r.set.Test.Len())}
 	if c.Weights != "" {
 		a.Origin = filepath.Base(c.Weights)

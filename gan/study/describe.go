@@ -3,6 +3,7 @@ package study
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"text/tabwriter"
 
 	"afterimage/gan"
@@ -63,25 +64,26 @@ func (s *Spec) Describe() (*Description, error) {
 		}
 		classes, size = known.classes, known.size
 	}
-	width := map[string]*models.Classifier{}
+	networks := map[string]counted{}
 	for _, c := range s.Classifiers {
-		m, err := models.New(c.Arch, models.Options{Classes: classes, InputSize: size, Mean: c.Mean,
-			Std: c.Std})
+		m, err := count(c, classes, size)
 		if err != nil {
 			return nil, fmt.Errorf("study: %s: %w", c.Name, err)
 		}
-		width[c.Name] = m
-		n := nn.Count(m)
-		x := ClassifierDescription{Name: c.Name, Arch: c.Arch, Parameters: n, MACs: m.MACs(),
-			Memory: 12 * float64(n), Budget: c.Budget}
-		x.FLOPs = c.Epochs * float64(images) * float64(m.MACs()) * float64(6+4*c.Attack.Steps)
+		networks[c.Name] = m
+		x := ClassifierDescription{Name: c.Name, Arch: m.arch, Parameters: m.parameters, MACs: m.macs,
+			Memory: 12 * float64(m.parameters), Budget: c.Budget}
+		x.FLOPs = c.Epochs * float64(images) * float64(m.macs) * float64(6+4*c.Attack.Steps)
 		d.Classifiers = append(d.Classifiers, x)
 	}
 	for _, i := range s.Inverters {
-		m := width[i.Classifier]
-		cond := m.Classes()
+		m := networks[i.Classifier]
+		cond := classes
 		if i.Condition == gan.Features {
-			cond = m.FeatureDim()
+			if cond = m.features; cond == 0 {
+				return nil, fmt.Errorf("study: %s: the width of the features of an ONNX file is not "+
+					"known before the file is read", i.Name())
+			}
 		}
 		cfg, err := s.Inverter(i, cond, "")
 		if err != nil {
@@ -90,9 +92,27 @@ func (s *Spec) Describe() (*Description, error) {
 		if err := cfg.Validate(); err != nil {
 			return nil, fmt.Errorf("study: %s: %w", i.Name(), err)
 		}
-		d.Inverters = append(d.Inverters, describeInverter(i, cfg, m.MACs()))
+		d.Inverters = append(d.Inverters, describeInverter(i, cfg, m.macs))
 	}
 	return d, nil
+}
+
+// A counted classifier is what is known of it without weights; of an ONNX file nothing is.
+type counted struct {
+	arch                       string
+	parameters, macs, features int
+}
+
+func count(c ClassifierSpec, classes, size int) (counted, error) {
+	if c.imported() {
+		return counted{arch: filepath.Base(c.Weights)}, nil
+	}
+	m, err := models.New(c.Arch, models.Options{Classes: classes, InputSize: size, Mean: c.Mean,
+		Std: c.Std})
+	if err != nil {
+		return counted{}, err
+	}
+	return counted{c.Arch, nn.Count(m), m.MACs(), m.FeatureDim()}, nil
 }
 
 func describeInverter(i InverterSpec, c gan.InverterConfig, classifier int) InverterDescription {

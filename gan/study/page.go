@@ -188,6 +188,8 @@ func measures() []measure {
 			func(s *explore.Scores) *metrics.Estimate { return &s.PSNR }},
 		{"SSIM", "higher is better", 1, 1,
 			func(s *explore.Scores) *metrics.Estimate { return &s.SSIM }},
+		{"LPIPS", "v0.1, SqueezeNet; lower is better", -1, 1,
+			func(s *explore.Scores) *metrics.Estimate { return s.LPIPS }},
 		{"Same class", "%, by the inverted classifier", 1, 100,
 			func(s *explore.Scores) *metrics.Estimate { return &s.Agreement }},
 		{"Same class elsewhere", "%, by the independent network", 1, 100,

@@ -9,10 +9,12 @@ import (
 
 	"afterimage/gan"
 	"afterimage/gan/explore"
+	"afterimage/gan/metrics/lpips"
 	"afterimage/gan/report"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/data"
 	"afterimage/nn/models"
+	"afterimage/nn/onnx"
 	"afterimage/nn/train"
 	"afterimage/tensor"
 
@@ -32,6 +34,7 @@ type Options struct {
 	// anything is computed; may be nil.
 	Former  func(path string, last json.RawMessage)
 	Note    func(stage Stage)                    // told when a stage begins; may be nil
+	Remark  func(text string)                    // told what is left out and why; may be nil
 	Observe func(stage string, p train.Progress) // told about every training step; may be nil
 	// asked between stages and after every step; may be nil
 	Stopped func() bool
@@ -95,6 +98,9 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	}
 	if err := r.former(); err != nil {
 		return nil, fmt.Errorf("study: %w", err)
+	}
+	if _, missing := r.findLPIPS(); missing != nil && o.Remark != nil {
+		o.Remark(fmt.Sprintf("LPIPS is left out: %v", missing))
 	}
 	if err := r.work(r.stages()); err != nil {
 		return nil, err
@@ -211,22 +217,48 @@ func (r *runner) trainInverter(i InverterSpec) error {
 }
 
 // classifier loads the classifier called name into s.
-func (r *runner) classifier(s *tensor.Scope, name string) (*models.Classifier, error) {
+func (r *runner) classifier(s *tensor.Scope, name string) (gan.Classifier, error) {
 	c := r.spec.find(name)
-	f, err := checkpoint.Open(r.network(name))
+	path := r.network(name)
+	if c.Weights == "" {
+		return gan.OpenClassifier(s, path)
+	}
+	size, _, channels := r.set.Size()
+	if c.imported() {
+		return importClassifier(s, path, c, size)
+	}
+	f, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if c.Weights == "" {
-		return models.FromFile(s, f)
-	}
-	size, _, channels := r.set.Size()
 	m, err := models.New(c.Arch, models.Options{Classes: len(r.set.Classes()), InputSize: size,
 		Channels: channels, Mean: c.Mean, Std: c.Std})
 	if err != nil {
 		return nil, err
 	}
 	return m, m.Load(s, f)
+}
+
+// importClassifier reads an ONNX file. The specification's normalisation goes before what the file
+// says.
+func importClassifier(
+	s *tensor.Scope, path string, c ClassifierSpec, size int,
+) (gan.Classifier, error) {
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	o, stored, err := m.StoredOptions()
+	if err != nil {
+		return nil, err
+	}
+	if !stored {
+		o.InputSize = size
+	}
+	if len(c.Mean) > 0 || len(c.Std) > 0 {
+		o.Mean, o.Std = c.Mean, c.Std
+	}
+	return onnx.NewClassifier(s, m, o)
 }
 
 func (s *Spec) find(name string) ClassifierSpec {
@@ -247,6 +279,10 @@ func (r *runner) judge(s *tensor.Scope) (explore.Network, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	if m.FeatureDim() == 0 {
+		return nil, "", fmt.Errorf("the judge %s has no features to judge by: give another network",
+			m.Arch())
+	}
 	return explore.FromClassifier(r.backend, m), fmt.Sprintf("%d features of the independent %s",
 		m.FeatureDim(), m.Arch()), nil
 }
@@ -258,6 +294,30 @@ func (r *runner) inverter(s *tensor.Scope, name string) (explore.Painter, error)
 		return nil, err
 	}
 	return explore.FromInverter(r.backend, v), nil
+}
+
+// lpips reads LPIPS's weights into s, if the folder of the data has them; else it returns nil.
+func (r *runner) lpips(s *tensor.Scope) (explore.Distance, string, error) {
+	files, missing := r.findLPIPS()
+	if missing != nil {
+		return nil, "", nil
+	}
+	m, err := lpips.Open(s, files.Backbone, files.Linear, lpips.Squeeze)
+	if err != nil {
+		return nil, "", err
+	}
+	return m, m.Net().Title(), nil
+}
+
+// findLPIPS returns LPIPS's files, or why there will be no LPIPS.
+func (r *runner) findLPIPS() (lpips.Files, error) {
+	if size, _, _ := r.set.Size(); size < lpips.Squeeze.Smallest() {
+		return lpips.Files{}, fmt.Errorf("images of %d pixels are too small for it", size)
+	}
+	if r.o.Data == "" {
+		return lpips.Files{}, errors.New("no folder of data was given in which its weights could lie")
+	}
+	return lpips.Find(r.o.Data, lpips.Squeeze)
 }
 
 func (r *runner) evaluate(i InverterSpec) error {
@@ -272,6 +332,9 @@ func (r *runner) evaluate(i InverterSpec) error {
 		TrueClass: e.TrueClass,
 		Seed:      r.spec.seed(), Train: r.set.Train, TrainImages: e.TrainImages}
 	if o.Independent, o.Space, err = r.judge(s); err != nil {
+		return err
+	}
+	if o.LPIPS, o.LPIPSName, err = r.lpips(s); err != nil {
 		return err
 	}
 	if c := r.spec.control(i); c != "" {

@@ -1,7 +1,6 @@
 package study
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -15,8 +14,6 @@ import (
 	"afterimage/nn/data"
 	"afterimage/nn/models"
 	"afterimage/nn/train"
-
-	"github.com/goccy/go-yaml"
 )
 
 // A Spec is all that a study depends on, but for the folder of the data.
@@ -45,7 +42,7 @@ type Spec struct {
 // A ClassifierSpec is a classifier to train, or one whose weights are given.
 type ClassifierSpec struct {
 	Name string `yaml:"name"`
-	Arch string `yaml:"arch"`
+	Arch string `yaml:"arch"` // none for an ONNX file
 	// a file below the data folder instead of a training
 	Weights     string          `yaml:"weights"`
 	Epochs      float64         `yaml:"epochs"`
@@ -151,7 +148,7 @@ func Load(name string) (*Spec, error) {
 // Parse reads a Spec and checks it.
 func Parse(text []byte) (*Spec, error) {
 	var s Spec
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&s); err != nil {
+	if err := train.DecodeYAML(text, &s); err != nil {
 		return nil, err
 	}
 	return &s, s.Validate()
@@ -173,7 +170,12 @@ func (s *Spec) Validate() error {
 		if !plainName(c.Name) || slices.Contains(names, c.Name) {
 			return bad("classifier %q: expected a name of its own of letters and digits", c.Name)
 		}
-		if names = append(names, c.Name); !slices.Contains(models.List(), c.Arch) {
+		names = append(names, c.Name)
+		switch {
+		case c.imported() && c.Arch != "":
+			return bad("classifier %s: arch %q: leave it out, %s is a whole network", c.Name, c.Arch,
+				c.Weights)
+		case !c.imported() && !slices.Contains(models.List(), c.Arch):
 			return bad("classifier %s: no architecture %q: expected one of %s", c.Name, c.Arch,
 				strings.Join(models.List(), ", "))
 		}
@@ -228,6 +230,9 @@ func (s *Spec) validateInverters(classifiers []string) error {
 func plainName(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
+
+// imported reports whether the classifier is an ONNX file.
+func (c ClassifierSpec) imported() bool { return gan.IsONNX(c.Weights) }
 
 // defaultBatch is the images of a classifier's step where the spec does not say.
 const defaultBatch = 128

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -383,75 +382,4 @@ func TestWritePNGReadsBack(t *testing.T) {
 	if err := WritePNG(&buf, m.pix, 5, 6, 3); err == nil {
 		t.Error("wrong size accepted")
 	}
-}
-
-func FuzzCIFAR(f *testing.F) {
-	f.Add(cifarRecords(1, 1), true)
-	f.Add(cifarRecords(2, 2), false)
-	f.Add([]byte{1, 2, 3}, true)
-	f.Fuzz(func(t *testing.T, raw []byte, ten bool) {
-		labelBytes, classes := 2, 100
-		if ten {
-			labelBytes, classes = 1, 10
-		}
-		pix, labels, err := parseCIFAR(nil, nil, raw, labelBytes, classes)
-		if err != nil {
-			return
-		}
-		if len(labels) == 0 || len(pix) != len(labels)*cifarPixels ||
-			len(labels)*(labelBytes+cifarPixels) != len(raw) {
-			t.Fatalf("%d bytes gave %d labels and %d pixels", len(raw), len(labels), len(pix))
-		}
-		for _, l := range labels {
-			if l < 0 || int(l) >= classes {
-				t.Fatalf("label %d", l)
-			}
-		}
-	})
-}
-
-func FuzzIDX(f *testing.F) {
-	f.Add(idx(idxImages, []uint32{1, 2, 2}, []byte{1, 2, 3, 4}), true)
-	f.Add(idx(idxLabels, []uint32{2}, []byte{1, 2}), false)
-	f.Add(idx(idxImages, []uint32{1 << 31, 1 << 31, 1 << 31}, nil), true)
-	f.Fuzz(func(t *testing.T, raw []byte, images bool) {
-		magic := uint32(idxLabels)
-		if images {
-			magic = idxImages
-		}
-		dims, body, err := parseIDX(bytes.NewReader(raw), magic)
-		if err != nil {
-			return
-		}
-		total := 1
-		for _, d := range dims {
-			total *= d
-		}
-		if len(dims) != int(magic&0xff) || total != len(body) || len(raw) != 4+4*len(dims)+total {
-			t.Fatalf("%d bytes gave dimensions %v and %d bytes", len(raw), dims, len(body))
-		}
-	})
-}
-
-func FuzzImage(f *testing.F) {
-	f.Add(plainPNG(f, 3, 2, color.NRGBA{R: 1, A: 200}), uint8(4), true)
-	var buf bytes.Buffer
-	if err := jpeg.Encode(&buf, image.NewGray(image.Rect(0, 0, 5, 3)), nil); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(buf.Bytes(), uint8(2), false)
-	f.Fuzz(func(t *testing.T, raw []byte, size uint8, colour bool) {
-		if cfg, _, err := image.DecodeConfig(bytes.NewReader(raw)); err == nil &&
-			cfg.Width*cfg.Height > 1<<20 {
-			t.Skip("a large image is legitimate, but slow")
-		}
-		channels := 1
-		if colour {
-			channels = 3
-		}
-		pix, err := DecodeImage(raw, int(size), channels)
-		if err == nil && len(pix) != int(size)*int(size)*channels {
-			t.Fatalf("%d bytes for size %d, %d channels", len(pix), size, channels)
-		}
-	})
 }

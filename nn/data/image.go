@@ -16,6 +16,10 @@ import (
 const (
 	imageFileMax  = 1 << 28 // bytes
 	imagePixelMax = 1 << 26 // pixels: 8192×8192
+	// imagePacking is the most pixels that a byte can hold: PNG's deflate expands a byte to at most
+	// 1,032, of 8 pixels each; JPEG needs a bit for every block of 64 pixels. A header that
+	// promises more lies, and is not to be believed before memory for it is asked for.
+	imagePacking = 8 * 1032
 )
 
 // isImage reports whether a file's name is that of an image this package reads.
@@ -33,6 +37,19 @@ func isImage(name string) bool {
 // The error is a *FileError.
 func ReadImage(file string, size, channels int) ([]uint8, error) {
 	const op = "ReadImage"
+	raw, err := readImageFile(op, file)
+	if err != nil {
+		return nil, err
+	}
+	pix, err := DecodeImage(raw, size, channels)
+	if err != nil {
+		return nil, fileErrorAt(err, op, file, "give an undamaged PNG or JPEG file")
+	}
+	return pix, nil
+}
+
+// readImageFile reads a file that is no longer than an image may be.
+func readImageFile(op, file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fileErrorAt(err.(*os.PathError).Err, op, file, "check the name")
@@ -42,11 +59,21 @@ func ReadImage(file string, size, channels int) ([]uint8, error) {
 	if err != nil {
 		return nil, fileErrorAt(err, op, file, "give a PNG or JPEG file")
 	}
-	pix, err := DecodeImage(raw, size, channels)
+	return raw, nil
+}
+
+// ReadPicture is DecodePicture for a file.
+func ReadPicture(file string) (image.Image, error) {
+	const op = "ReadPicture"
+	raw, err := readImageFile(op, file)
+	if err != nil {
+		return nil, err
+	}
+	img, err := DecodePicture(raw)
 	if err != nil {
 		return nil, fileErrorAt(err, op, file, "give an undamaged PNG or JPEG file")
 	}
-	return pix, nil
+	return img, nil
 }
 
 // DecodeImage is ReadImage for the bytes of a file.
@@ -56,26 +83,42 @@ func DecodeImage(raw []byte, size, channels int) ([]uint8, error) {
 			"data: DecodeImage: output %dx%dx%d: expected a size of 1 to 16384 and 1 or 3 channels",
 			size, size, channels)
 	}
-	if len(raw) > imageFileMax {
-		return nil, &FileError{Op: "DecodeImage", Problem: "too long",
-			Want: fmt.Sprintf("at most %d bytes", imageFileMax), Got: "more"}
-	}
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(raw))
+	img, err := DecodePicture(raw)
 	if err != nil {
-		return nil, &FileError{Op: "DecodeImage", Problem: "not a PNG or JPEG image", Err: err}
-	}
-	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > imagePixelMax/cfg.Height {
-		return nil, &FileError{Op: "DecodeImage", Problem: "image size",
-			Want: fmt.Sprintf("1 to %d pixels", imagePixelMax),
-			Got:  fmt.Sprintf("%dx%d", cfg.Width, cfg.Height)}
-	}
-	img, _, err := image.Decode(bytes.NewReader(raw))
-	if err != nil {
-		return nil, &FileError{Op: "DecodeImage", Problem: "damaged " + format + " image", Err: err}
+		return nil, err
 	}
 	pix := make([]uint8, size*size*channels)
 	resizeTo(pix, img, size, channels)
 	return pix, nil
+}
+
+// DecodePicture decodes the bytes of a PNG or JPEG file as they are. Memory is asked for only where
+// the file is long enough to fill it. The error is a *FileError.
+func DecodePicture(raw []byte) (image.Image, error) {
+	const op = "DecodeImage"
+	if len(raw) > imageFileMax {
+		return nil, &FileError{Op: op, Problem: "too long",
+			Want: fmt.Sprintf("at most %d bytes", imageFileMax), Got: "more"}
+	}
+	cfg, format, err := image.DecodeConfig(bytes.NewReader(raw))
+	if err != nil {
+		return nil, &FileError{Op: op, Problem: "not a PNG or JPEG image", Err: err}
+	}
+	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > imagePixelMax/cfg.Height {
+		return nil, &FileError{Op: op, Problem: "image size",
+			Want: fmt.Sprintf("1 to %d pixels", imagePixelMax),
+			Got:  fmt.Sprintf("%dx%d", cfg.Width, cfg.Height)}
+	}
+	if cfg.Width*cfg.Height > imagePacking*len(raw) {
+		return nil, &FileError{Op: op, Problem: "damaged " + format + " image",
+			Want: fmt.Sprintf("at most %d pixels in %d bytes", imagePacking*len(raw), len(raw)),
+			Got:  fmt.Sprintf("%dx%d", cfg.Width, cfg.Height)}
+	}
+	img, _, err := image.Decode(bytes.NewReader(raw))
+	if err != nil {
+		return nil, &FileError{Op: op, Problem: "damaged " + format + " image", Err: err}
+	}
+	return img, nil
 }
 
 // WritePNG writes an h×w image of c channels (1 or 3) in HWC order as PNG to out.

@@ -177,6 +177,19 @@ func (m *Classifier) Export() *checkpoint.File {
 	return f
 }
 
+// Ext is the extension of the files that Save writes.
+const Ext = ".safetensors"
+
+// Save writes what Export returns to stem + ".safetensors", the numbers as F16 with half set, and
+// returns the file's path.
+func (m *Classifier) Save(stem string, half bool) (file string, err error) {
+	var opts []checkpoint.WriteOption
+	if half {
+		opts = append(opts, checkpoint.StoreF16(nil))
+	}
+	return stem + Ext, checkpoint.SaveSafetensors(stem+Ext, m.Export(), opts...)
+}
+
 // FromFile rebuilds a classifier that Export wrote, with its weights in memory of s.
 func FromFile(s *tensor.Scope, f *checkpoint.File) (*Classifier, error) {
 	var errs []error

@@ -99,3 +99,5 @@ func eval(t testing.TB, g *Graph, ag *autodiff.Graph, in []*autodiff.Value, out 
 func attrI(name string, v int64) attrProto   { return attrProto{name: name, i: v} }
 func attrF(name string, v float64) attrProto { return attrProto{name: name, f: v} }
 func attrS(name, v string) attrProto         { return attrProto{name: name, s: v} }
+
+func ints(name string, v ...int) attrProto { return IntsAttr(name, v...).proto }

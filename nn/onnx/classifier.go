@@ -3,6 +3,8 @@ package onnx
 import (
 	"fmt"
 	"iter"
+	"math"
+	"path/filepath"
 	"slices"
 
 	"afterimage/autodiff"
@@ -12,44 +14,55 @@ import (
 
 // ClassifierOptions say what a foreign classifier expects of its images, which the file does not.
 type ClassifierOptions struct {
+	// Name of the network in reports; empty: the file's.
+	Name string `json:"name"`
 	// Mean and Std normalise each channel of images in [0, 1], before Scale; nil: not at all.
-	Mean, Std []float64
+	Mean []float64 `json:"mean"`
+	Std  []float64 `json:"std"`
 	// Scale multiplies the (normalised) images, 255 for a network on [0, 255]; 0 means 1.
-	Scale float64
+	Scale float64 `json:"scale"`
 	// BGR reverses the order of the channels behind the normalisation.
-	BGR bool
+	BGR bool `json:"bgr"`
 	// ChannelsLast says that the file's own input is [N H W C], as TensorFlow's exports have it.
-	ChannelsLast bool
+	ChannelsLast bool `json:"channels_last"`
 	// InputSize is needed when the file leaves height and width open.
-	InputSize int
+	InputSize int `json:"input_size"`
 	// KeepSoftmax takes the graph's output as the logits even if a Softmax makes it.
-	KeepSoftmax bool
+	KeepSoftmax bool `json:"keep_softmax"`
 	// DType of the computation: F32 (also the zero value) or F64.
-	DType tensor.DType
+	DType tensor.DType `json:"-"`
 }
 
 // A Classifier is an imported network that maps images [N H W C] in [0, 1] to logits [N Classes].
 // Like models.Classifier it may be attacked and inverted; it has no parameters to train.
 type Classifier struct {
 	graph    *Graph
+	model    *Model // as it was read
 	file     string
 	input    string
 	output   string
+	penult   string // what the last linear layer reads; empty where there is none
 	norm     nn.Normalize
 	opts     ClassifierOptions
 	size     int
 	channels int
 	classes  int
+	features int  // width of penult; 0 without one
 	single   bool // the graph only takes batches of one
 	notes    []string
 }
+
+// largestImage bounds the extent of the images, so that a number in a damaged file does not ask for
+// all memory: many times what classifiers take.
+const largestImage = 1 << 12
 
 // probeBatch is the number of images with which NewClassifier tries the graph: more than one, so
 // that a graph made for single images shows.
 const probeBatch = 2
 
 // NewClassifier imports a model with one image as input, with its weights in s. The number of
-// classes is found by running it once. The error says what does not fit an image classifier.
+// classes is found by running it once, and so is the width of the features: see Features. The
+// error says what does not fit an image classifier.
 func NewClassifier(s *tensor.Scope, m *Model, o ClassifierOptions) (*Classifier, error) {
 	if o.DType == tensor.Invalid {
 		o.DType = tensor.F32
@@ -57,12 +70,15 @@ func NewClassifier(s *tensor.Scope, m *Model, o ClassifierOptions) (*Classifier,
 	if o.Scale == 0 {
 		o.Scale = 1
 	}
-	c := &Classifier{file: m.file, opts: o, norm: nn.Normalize{Mean: slices.Clone(o.Mean),
-		Std: slices.Clone(o.Std)}}
+	if o.Name == "" {
+		o.Name = filepath.Base(m.file)
+	}
+	c := &Classifier{model: m, file: m.file, opts: o, norm: nn.Normalize{
+		Mean: slices.Clone(o.Mean), Std: slices.Clone(o.Std)}}
 	if err := c.describeInput(m); err != nil {
 		return nil, err
 	}
-	m, err := c.logits(m)
+	m, err := c.head(m)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +89,6 @@ func NewClassifier(s *tensor.Scope, m *Model, o ClassifierOptions) (*Classifier,
 	if err := c.probe(s.Backend()); err != nil {
 		return nil, err
 	}
-	if len(o.Mean) == 0 && !normalises(m, c.input) {
-		c.note("the graph starts without a normalisation: if the network was trained on normalised " +
-			"images, give their mean and standard deviation")
-	}
-	c.note("input: %d×%d pixels, %d channels in [0, 1], mean %v, std %v, scale %g, BGR %v", c.size,
-		c.size, c.channels, o.Mean, o.Std, o.Scale, o.BGR)
 	return c, nil
 }
 
@@ -119,88 +129,28 @@ func (c *Classifier) describeInput(m *Model) error {
 		ch = len(c.opts.Mean)
 	case ch > 4:
 		return c.wrong("try ChannelsLast", "%d channels are more than an image has", ch)
+	case h > largestImage:
+		return c.wrong("export the network for smaller images",
+			"its images are %d×%[1]d pixels: expected at most %d", h, largestImage)
 	}
 	if n := len(c.opts.Mean); n != len(c.opts.Std) || n != 0 && n != ch {
 		return c.wrong("give one number for each channel, or none",
 			"Mean has %d and Std %d values for %d channels", n, len(c.opts.Std), ch)
 	}
-	if slices.ContainsFunc(c.opts.Std, func(s float64) bool { return !(s > 0) }) {
-		return c.wrong("", "Std %v must be positive", c.opts.Std)
+	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
+	if !positive(c.opts.Scale) || slices.ContainsFunc(c.opts.Std, func(s float64) bool {
+		return !positive(s)
+	}) {
+		return c.wrong("", "Std %v and Scale %g must be positive", c.opts.Std, c.opts.Scale)
 	}
 	c.size, c.channels = h, ch
 	return nil
 }
 
-// logits returns the model with the operand of a last Softmax as its output: gradients of
-// probabilities vanish where the network is sure, and an inverter reads logits.
-func (c *Classifier) logits(m *Model) (*Model, error) {
-	outs := m.proto.graph.outputs
-	if len(outs) == 0 {
-		return nil, c.wrong("", "the graph has no output")
-	}
-	c.output = outs[0].name
-	if len(outs) > 1 {
-		c.note("the graph has %d outputs; the first one, %q, is taken", len(outs), c.output)
-	}
-	for _, n := range m.proto.graph.nodes {
-		if n.op != "Softmax" || c.opts.KeepSoftmax || len(n.in) != 1 || len(n.out) != 1 ||
-			n.out[0] != c.output {
-			continue
-		}
-		c.output = n.in[0]
-		g, p := *m.proto.graph, *m.proto
-		g.outputs = []valueInfo{{name: c.output, elem: Float, kind: 1}}
-		p.graph = &g
-		c.note("the last Softmax is left out: its operand are the logits")
-		return &Model{file: m.file, proto: &p}, nil
-	}
-	return m, nil
-}
-
-// normalises reports whether every node that reads the input does arithmetic on it, as exported
-// normalisations do.
-func normalises(m *Model, input string) bool {
-	for _, n := range m.proto.graph.nodes {
-		arithmetic := slices.Contains([]string{"Sub", "Add", "Mul", "Div", "BatchNormalization"}, n.op)
-		if slices.Contains(n.in, input) && !arithmetic {
-			return false
-		}
-	}
-	return true
-}
-
-// probe runs the graph on grey images to learn the number of classes and whether it takes batches.
-func (c *Classifier) probe(b tensor.Backend) error {
-	try := func(n int) (tensor.Shape, error) {
-		g := autodiff.NewGraph(b)
-		defer g.Close()
-		x := g.Const(g.Scope().Full(c.opts.DType, 0.5, n, c.size, c.size, c.channels))
-		y, err := c.run(nn.NewCtx(g, false), x)
-		if err != nil {
-			return nil, err
-		}
-		return y.Shape().Clone(), nil
-	}
-	one, err := try(1)
-	if err != nil {
-		return err
-	}
-	if one.Size() == 0 || one[0] != 1 {
-		return c.wrong("export the network up to its logits",
-			"one image gives %v, expected [1 Classes]", one)
-	}
-	c.classes = one.Size()
-	two, err := try(probeBatch)
-	if err != nil || len(two) == 0 || two[0] != probeBatch || two.Size() != probeBatch*c.classes {
-		c.single = true
-		c.note("the graph only takes single images: batches are run one image at a time; " +
-			"export it with a dynamic batch axis to be faster")
-	}
-	return nil
-}
-
-// run evaluates the graph on one batch.
-func (c *Classifier) run(ctx *nn.Ctx, x *autodiff.Value) (*autodiff.Value, error) {
+// run evaluates the graph on one batch and returns its logits and, where it has them, features.
+func (c *Classifier) run(
+	ctx *nn.Ctx, x *autodiff.Value,
+) (features, logits *autodiff.Value, err error) {
 	y := c.norm.Forward(ctx, x)
 	if c.opts.Scale != 1 {
 		y = autodiff.Scale(y, c.opts.Scale)
@@ -215,19 +165,31 @@ func (c *Classifier) run(ctx *nn.Ctx, x *autodiff.Value) (*autodiff.Value, error
 		y.Done()
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	v := out[c.output]
-	if v.dev == nil {
-		return nil, c.wrong("export the network up to its logits",
+	if logits = out[c.output].dev; logits == nil {
+		return nil, nil, c.wrong("export the network up to its logits",
 			"output %q does not depend on the image", c.output)
 	}
-	return v.dev, nil
+	if c.penult != "" {
+		features = out[c.penult].dev
+	}
+	return features, logits, nil
 }
 
 // Forward returns the logits [N Classes] of images x [N H W C] in [0, 1]. Panics with *tensor.Error
 // if x has another shape, or with the importer's reason if the graph fails on it.
 func (c *Classifier) Forward(ctx *nn.Ctx, x *autodiff.Value) *autodiff.Value {
+	_, logits := c.Features(ctx, x)
+	return logits
+}
+
+// Features returns what the graph's last linear layer reads, [N FeatureDim], and the logits
+// [N Classes]. The features are nil where the logits are not a linear function of one tensor: then
+// FeatureDim is 0. Panics as Forward does.
+func (c *Classifier) Features(
+	ctx *nn.Ctx, x *autodiff.Value,
+) (penultimate, logits *autodiff.Value) {
 	want := tensor.Shape{c.size, c.size, c.channels}
 	if s := x.Shape(); len(s) != 4 || !s[1:].Equal(want) {
 		panic(&tensor.Error{Op: "onnx.Classifier",
@@ -238,14 +200,26 @@ func (c *Classifier) Forward(ctx *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	if c.single && x.Dim(0) > 1 {
 		parts = autodiff.Split(x, 0, slices.Repeat([]int{1}, x.Dim(0))...)
 	}
+	features := make([]*autodiff.Value, len(parts))
 	for i, p := range parts {
-		y, err := c.run(ctx, p)
+		f, y, err := c.run(ctx, p)
 		if err != nil {
 			panic(&tensor.Error{Op: "onnx.Classifier", Reason: err.Error(),
 				Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())}})
 		}
 		parts[i] = autodiff.Reshape(y, p.Dim(0), c.classes)
+		if c.features > 0 {
+			features[i] = autodiff.Reshape(f, p.Dim(0), c.features)
+		}
 	}
+	if c.features > 0 {
+		penultimate = joined(features)
+	}
+	return penultimate, joined(parts)
+}
+
+// joined puts batches one behind another.
+func joined(parts []*autodiff.Value) *autodiff.Value {
 	if len(parts) == 1 {
 		return parts[0]
 	}
@@ -255,6 +229,9 @@ func (c *Classifier) Forward(ctx *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 // Params yields nothing: an imported network is frozen.
 func (c *Classifier) Params() iter.Seq2[string, *nn.Param] { return nn.Params(nil).Params() }
 
+// Arch returns the network's name: the file's, unless the options had another.
+func (c *Classifier) Arch() string { return c.opts.Name }
+
 // Classes returns the number of logits.
 func (c *Classifier) Classes() int { return c.classes }
 
@@ -263,6 +240,16 @@ func (c *Classifier) InputSize() int { return c.size }
 
 // Channels returns the number of channels of the images.
 func (c *Classifier) Channels() int { return c.channels }
+
+// FeatureDim returns the width of the features, 0 if there are none: see Features.
+func (c *Classifier) FeatureDim() int { return c.features }
+
+// Options returns what the classifier was made with, defaults filled in.
+func (c *Classifier) Options() ClassifierOptions {
+	o := c.opts
+	o.Mean, o.Std, o.InputSize = slices.Clone(o.Mean), slices.Clone(o.Std), c.size
+	return o
+}
 
 // Notes returns what was assumed about the file, for printing.
 func (c *Classifier) Notes() []string { return slices.Clone(c.notes) }

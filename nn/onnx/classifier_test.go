@@ -1,6 +1,10 @@
 package onnx
 
 import (
+	"math"
+	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 
 	"afterimage/autodiff"
@@ -53,7 +57,7 @@ func TestClassifierOfSingleImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.single || len(c.Notes()) != 3 {
+	if !c.single || len(c.Notes()) != 1 {
 		t.Errorf("single %v, notes %q", c.single, c.Notes())
 	}
 	g := autodiff.NewGraph(ref.New())
@@ -69,5 +73,150 @@ func TestClassifierOfSingleImages(t *testing.T) {
 		if d[i] == 0 || d[i] != d[4+i] || d[i] != d[8+i] {
 			t.Errorf("gradients differ between equal images: %v", d)
 		}
+	}
+}
+
+// The features are what the last linear layer reads, however it is written down; where no such
+// layer makes the logits there are none.
+func TestClassifierFeatures(t *testing.T) {
+	pooled := func(s *sketch) *sketch { return s.node("GlobalAveragePool", "p", []string{"x0"}) }
+	for _, tc := range []struct {
+		name  string
+		build func(s *sketch) string
+		want  int
+	}{
+		{"Gemm", func(s *sketch) string {
+			pooled(s).node("Flatten", "f", []string{"p"})
+			s.node("Gemm", "y", []string{"f", s.floats("w", []int{5, 3}, normals("w", 15)...)},
+				attrI("transB", 1))
+			return "y"
+		}, 3},
+		{"MatMul of a permuted weight and a bias", func(s *sketch) string {
+			pooled(s).node("Flatten", "f", []string{"p"})
+			s.node("Transpose", "t", []string{s.floats("w", []int{5, 3}, normals("w", 15)...)})
+			s.node("MatMul", "m", []string{"f", "t"})
+			s.node("Add", "y", []string{s.floats("b", []int{5}, 1, 2, 3, 4, 5), "m"})
+			return "y"
+		}, 3},
+		{"a convolution of one pixel", func(s *sketch) string {
+			pooled(s).node("Conv", "c", []string{"p", s.floats("w", []int{5, 3, 1, 1},
+				normals("w", 15)...)})
+			s.node("Flatten", "y", []string{"c"})
+			return "y"
+		}, 3},
+		{"a convolution of the image", func(s *sketch) string {
+			s.node("Conv", "c", []string{"x0", s.floats("w", []int{5, 3, 4, 4},
+				normals("w", 240)...)})
+			s.node("Flatten", "y", []string{"c"})
+			return "y"
+		}, 0},
+		{"a mean behind the last layer", func(s *sketch) string {
+			s.node("Conv", "c", []string{"x0", s.floats("w", []int{5, 3, 1, 1},
+				normals("w", 15)...)})
+			s.node("GlobalAveragePool", "q", []string{"c"}).node("Flatten", "y", []string{"q"})
+			return "y"
+		}, 0},
+		{"a product of two activations", func(s *sketch) string {
+			pooled(s).node("Flatten", "f", []string{"p"})
+			s.node("Mul", "y", []string{"f", "f"})
+			return "y"
+		}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newSketch(17, []int{-1, 3, 4, 4})
+			checkFeatures(t, s.model(t, tc.build(s)), tc.want)
+		})
+	}
+}
+
+// checkFeatures compares a classifier's features with the image's mean, which they are by
+// construction.
+func checkFeatures(t *testing.T, m *Model, want int) {
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	c, err := NewClassifier(scope, m, ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.FeatureDim() != want {
+		t.Fatalf("%d features, expected %d", c.FeatureDim(), want)
+	}
+	g := autodiff.NewGraph(ref.New())
+	defer g.Close()
+	x := g.Scope().New(tensor.F32, 2, 4, 4, 3)
+	x.SetFloats(normals("x", 2*4*4*3))
+	f, z := c.Features(nn.NewCtx(g, false), g.Const(x))
+	if want == 0 {
+		if f != nil {
+			t.Errorf("features %v, expected none", f.Shape())
+		}
+		return
+	}
+	mean := autodiff.GlobalAvgPool(g.Const(x)).Tensor().Floats()
+	got := f.Tensor().Floats()
+	if !f.Shape().Equal(tensor.Shape{2, want}) || !z.Shape().Equal(tensor.Shape{2, c.Classes()}) {
+		t.Fatalf("features %v, logits %v", f.Shape(), z.Shape())
+	}
+	for i := range mean {
+		if d := got[i] - mean[i]; d > 1e-6 || d < -1e-6 {
+			t.Errorf("feature %d: %g, expected the mean %g", i, got[i], mean[i])
+		}
+	}
+}
+
+// A classifier is saved as the file it came from with the options inside, once; it comes back with
+// the same answers and no options given.
+func TestClassifierSavesItsOptions(t *testing.T) {
+	s := newSketch(17, []int{1, 2, -1, -1})
+	s.node("GlobalAveragePool", "p", []string{"x0"}).node("Flatten", "z", []string{"p"})
+	m := s.model(t, "z")
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	o := ClassifierOptions{Name: "mine", Mean: []float64{0.25, 0.5}, Std: []float64{1, 0.5},
+		Scale: 2, BGR: true, InputSize: 3}
+	for _, name := range []string{"first", "second"} {
+		c, err := NewClassifier(scope, m, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := c.Save(filepath.Join(t.TempDir(), name), false)
+		if err != nil || filepath.Ext(path) != Ext {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if m, err = Open(path); err != nil {
+			t.Fatal(err)
+		}
+		back, ok, err := m.StoredOptions()
+		if err != nil || !ok || !reflect.DeepEqual(back, o) {
+			t.Errorf("%s: options %+v %v %v, expected %+v", name, back, ok, err, o)
+		}
+		if len(m.proto.props) != 1 {
+			t.Errorf("%s: %d entries of metadata, expected 1", name, len(m.proto.props))
+		}
+		o = back
+	}
+}
+
+// Weights that are not finite are found when the network is opened.
+func TestClassifierNotFinite(t *testing.T) {
+	s := newSketch(17, []int{-1, 1, 1, 1})
+	s.node("Flatten", "f", []string{"x0"})
+	s.node("Gemm", "y", []string{"f", s.floats("w", []int{1, 2}, 1, math.NaN())})
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	_, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err == nil || !strings.Contains(err.Error(), "not finite") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A graph that begins with arithmetic on the image brings its own normalisation.
+func TestNormalises(t *testing.T) {
+	plain, own := newSketch(17, []int{1, 1, 2, 2}), newSketch(17, []int{1, 1, 2, 2})
+	plain.node("Flatten", "y", []string{"x0"})
+	own.node("Sub", "c", []string{"x0", own.floats("mean", []int{1}, 0.5)})
+	own.node("Flatten", "y", []string{"c"})
+	if plain.model(t, "y").Normalises() || !own.model(t, "y").Normalises() {
+		t.Error("took one for the other")
 	}
 }

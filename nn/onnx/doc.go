@@ -1,9 +1,10 @@
 // Package onnx reads ONNX files into frozen, differentiable functions on this engine, and writes
-// classifiers of this engine as ONNX files.
+// networks of this engine as ONNX files.
 //
 // [Open] reads a file, [Import] makes a [Graph] of it, whose Run computes on autodiff values, so
 // that gradients of any order flow through someone else's network. [NewClassifier] wraps a Graph of
-// an image classifier for attacks and inversion; [Export] goes the other way.
+// an image classifier for attacks and inversion, and can be saved with all that it was told.
+// [Export] goes the other way for a classifier; a [Writer] puts any graph together.
 //
 // Non-goals: training imported networks (their weights are constants), control flow, sequences,
 // strings, recurrent and quantised operators, checking a file beyond what is needed to run it.

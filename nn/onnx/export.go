@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -8,14 +9,6 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/models"
-	"afterimage/tensor"
-)
-
-// What exported files declare: operator set 17 is read by every runtime of the last years, and
-// version 8 of the file format goes with it.
-const (
-	exportOpset     = 17
-	exportIRVersion = 8
 )
 
 // The names of an exported classifier's input, images [N C H W] in [0, 1], and output, [N Classes].
@@ -27,6 +20,7 @@ const (
 // Export writes a classifier as an ONNX file: operator set 17, one input "images" [N C H W] with
 // values in [0, 1] (the normalisation is in the file), one output "logits" [N Classes], N open.
 // Initialisers have PyTorch's names and layouts. Batch normalisation uses the running statistics.
+// The file's metadata says how it is to be fed: see Model.StoredOptions.
 //
 // It returns an error if a parameter has no values, the architecture is not known here, or w fails.
 func Export(m *models.Classifier, w io.Writer) error {
@@ -36,9 +30,10 @@ func Export(m *models.Classifier, w io.Writer) error {
 				"load weights first", name)
 		}
 	}
-	e := &exporter{weights: models.Export(m, m.Mapping(), models.OIHW), graph: &graphProto{},
+	e := &exporter{Writer: NewWriter(), weights: models.Export(m, m.Mapping(), models.OIHW),
 		used: map[string]bool{}}
-	x := e.normalise(m.Options())
+	o := m.Options()
+	x := e.normalise(e.Input(ExportInput, -1, o.Channels, o.InputSize, o.InputSize), o)
 	if err := e.network(m, x); err != nil {
 		return err
 	}
@@ -48,21 +43,20 @@ func Export(m *models.Classifier, w io.Writer) error {
 				"the exporter does not know this architecture", m.Arch(), name)
 		}
 	}
-	o := m.Options()
-	e.graph.inputs = []valueInfo{{name: ExportInput, elem: Float,
-		shape: []int{-1, o.Channels, o.InputSize, o.InputSize}}}
-	e.graph.outputs = []valueInfo{{name: ExportOutput, elem: Float, shape: []int{-1, o.Classes}}}
-	p := modelProto{irVersion: exportIRVersion, producer: "afterimage", graph: e.graph,
-		opsets: map[string]int64{"": exportOpset}}
-	_, err := w.Write(p.encode())
-	return err
+	e.Output(ExportOutput, -1, o.Classes)
+	text, err := json.Marshal(ClassifierOptions{Name: m.Arch(), Scale: 1, InputSize: o.InputSize})
+	if err != nil {
+		return fmt.Errorf("onnx: Export: %w", err)
+	}
+	e.Property(storedKey, string(text))
+	return e.Write(w)
 }
 
 // An exporter writes down a network layer by layer. Values are named after the layers that make
 // them.
 type exporter struct {
+	*Writer
 	weights *checkpoint.File
-	graph   *graphProto
 	used    map[string]bool
 }
 
@@ -92,41 +86,19 @@ func (e *exporter) weight(name string) string {
 	for _, d := range e.shape(name) {
 		t.dims = append(t.dims, int64(d))
 	}
-	e.graph.initializers = append(e.graph.initializers, t)
-	return name
-}
-
-// constant adds an initialiser of this exporter's own.
-func (e *exporter) constant(name string, a *Array) string {
-	e.graph.initializers = append(e.graph.initializers, a.proto(name))
-	return name
-}
-
-// add appends a node whose result has the node's name.
-func (e *exporter) add(op, name string, in []string, attrs ...attrProto) string {
-	e.graph.nodes = append(e.graph.nodes,
-		&nodeProto{name: name, op: op, in: in, out: []string{name}, attrs: attrs})
-	return name
-}
-
-func ints(name string, v ...int) attrProto {
-	a := attrProto{name: name, ints: []int64{}}
-	for _, x := range v {
-		a.ints = append(a.ints, int64(x))
-	}
-	return a
+	return e.initializer(t)
 }
 
 // normalise writes (x − mean)/std, if the classifier has a normalisation.
-func (e *exporter) normalise(o models.Options) string {
+func (e *exporter) normalise(x string, o models.Options) string {
 	if len(o.Mean) == 0 {
-		return ExportInput
+		return x
 	}
 	vector := func(name string, v []float64) string {
-		return e.constant(name, &Array{Elem: Float, Shape: tensor.Shape{len(v), 1, 1}, F: v})
+		return e.Floats(name, []int{len(v), 1, 1}, v...)
 	}
-	x := e.add("Sub", "normalize/centred", []string{ExportInput, vector("normalize.mean", o.Mean)})
-	return e.add("Div", "normalize", []string{x, vector("normalize.std", o.Std)})
+	x = e.Node("Sub", "normalize/centred", []string{x, vector("normalize.mean", o.Mean)})
+	return e.Node("Div", "normalize", []string{x, vector("normalize.std", o.Std)})
 }
 
 // conv writes a convolution, with its bias if it has one.
@@ -136,8 +108,8 @@ func (e *exporter) conv(x, name string, stride, pad int) string {
 	if e.has(name + ".bias") {
 		in = append(in, e.weight(name+".bias"))
 	}
-	return e.add("Conv", name, in, ints("kernel_shape", s[2], s[3]),
-		ints("strides", stride, stride), ints("pads", pad, pad, pad, pad))
+	return e.Node("Conv", name, in, IntsAttr("kernel_shape", s[2], s[3]),
+		IntsAttr("strides", stride, stride), IntsAttr("pads", pad, pad, pad, pad))
 }
 
 // same is conv with the padding that keeps the extents of an odd kernel but for the stride.
@@ -150,31 +122,31 @@ func (e *exporter) norm(x, name string) string {
 	for _, p := range []string{".weight", ".bias", ".running_mean", ".running_var"} {
 		in = append(in, e.weight(name+p))
 	}
-	return e.add("BatchNormalization", name, in,
-		attrProto{name: "epsilon", f: nn.DefaultBatchNormEps})
+	return e.Node("BatchNormalization", name, in,
+		FloatAttr("epsilon", nn.DefaultBatchNormEps))
 }
 
-func (e *exporter) relu(x string) string { return e.add("Relu", x+"/relu", []string{x}) }
+func (e *exporter) relu(x string) string { return e.Node("Relu", x+"/relu", []string{x}) }
 
-func (e *exporter) sum(name, x, y string) string { return e.add("Add", name, []string{x, y}) }
+func (e *exporter) sum(name, x, y string) string { return e.Node("Add", name, []string{x, y}) }
 
 func (e *exporter) linear(x, name string) string {
-	return e.add("Gemm", name, []string{x, e.weight(name + ".weight"), e.weight(name + ".bias")},
-		attrProto{name: "transB", i: 1})
+	return e.Node("Gemm", name, []string{x, e.weight(name + ".weight"), e.weight(name + ".bias")},
+		IntAttr("transB", 1))
 }
 
-func (e *exporter) maxPool(x string, k, stride, pad int) string {
-	return e.add("MaxPool", x+"/pool", []string{x}, ints("kernel_shape", k, k),
-		ints("strides", stride, stride), ints("pads", pad, pad, pad, pad))
+func (e *exporter) maxPool(x string, k, stride, pad int, more ...Attr) string {
+	return e.Node("MaxPool", x+"/pool", []string{x}, append(more, IntsAttr("kernel_shape", k, k),
+		IntsAttr("strides", stride, stride), IntsAttr("pads", pad, pad, pad, pad))...)
 }
 
 func (e *exporter) flatten(x string) string {
-	return e.add("Flatten", x+"/flat", []string{x}, attrProto{name: "axis", i: 1})
+	return e.Node("Flatten", x+"/flat", []string{x}, IntAttr("axis", 1))
 }
 
 // finish names the last value as the output.
 func (e *exporter) finish(x string) {
-	e.add("Identity", ExportOutput, []string{x})
+	e.Node("Identity", ExportOutput, []string{x})
 }
 
 // network writes the classifier's architecture behind x.
@@ -187,6 +159,8 @@ func (e *exporter) network(m *models.Classifier, x string) error {
 		write = e.convnet
 	case arch == "resnet2b":
 		write = e.resnet2b
+	case arch == "squeezenet1_1":
+		write = e.squeezenet
 	case strings.HasPrefix(arch, "preactresnet"):
 		write = e.preact
 	case strings.HasPrefix(arch, "resnet"):

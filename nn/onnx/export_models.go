@@ -65,20 +65,18 @@ func (e *exporter) block(x, name string, in, stride int) (string, int) {
 
 // optionA writes the shortcut without parameters.
 func (e *exporter) optionA(x, name string, in, out, stride int) string {
-	vec := func(what string, v ...int64) string {
-		return e.constant(name+"/"+what, &Array{Elem: Int64, Shape: []int{len(v)}, I: v})
-	}
+	vec := func(what string, v ...int) string { return e.Longs(name+"/"+what, v...) }
 	const end = 1 << 31 // beyond any extent
-	x = e.add("Slice", name+"/subsampled", []string{x, vec("starts", 0, 0), vec("ends", end, end),
-		vec("axes", 2, 3), vec("steps", int64(stride), int64(stride))})
-	before := int64(out-in) / 2
-	return e.add("Pad", name+"/padded", []string{x,
-		vec("pads", 0, before, 0, 0, 0, int64(out-in)-before, 0, 0)})
+	x = e.Node("Slice", name+"/subsampled", []string{x, vec("starts", 0, 0), vec("ends", end, end),
+		vec("axes", 2, 3), vec("steps", stride, stride)})
+	before := (out - in) / 2
+	return e.Node("Pad", name+"/padded", []string{x,
+		vec("pads", 0, before, 0, 0, 0, out-in-before, 0, 0)})
 }
 
 // head writes the mean over the pixels and the linear layer.
 func (e *exporter) head(x string) string {
-	x = e.flatten(e.add("GlobalAveragePool", "pool", []string{x}))
+	x = e.flatten(e.Node("GlobalAveragePool", "pool", []string{x}))
 	if e.has("fc.weight") {
 		return e.linear(x, "fc")
 	}
@@ -141,4 +139,22 @@ func (e *exporter) convnet(x string) string {
 	x = e.relu(e.conv(x, "0", 2, 1))
 	x = e.flatten(e.relu(e.conv(x, "2", 2, 1)))
 	return e.linear(e.relu(e.linear(x, "5")), "7")
+}
+
+// squeezenet writes SqueezeNet 1.1 as torchvision has it, without the dropout. Its pools round
+// extents up. Where a side has two pixels ONNX's window overhangs it, which changes no maximum.
+func (e *exporter) squeezenet(x string) string {
+	x = e.relu(e.conv(x, "features.0", 2, 0))
+	for i := 2; i <= 12; i++ {
+		name := fmt.Sprintf("features.%d", i)
+		if !e.has(name + ".squeeze.weight") {
+			x = e.maxPool(x, 3, 2, 0, IntAttr("ceil_mode", 1))
+			continue
+		}
+		s := e.relu(e.conv(x, name+".squeeze", 1, 0))
+		x = e.Node("Concat", name, []string{e.relu(e.conv(s, name+".expand1x1", 1, 0)),
+			e.relu(e.conv(s, name+".expand3x3", 1, 1))}, IntAttr("axis", 1))
+	}
+	x = e.relu(e.conv(x, "classifier.1", 1, 0))
+	return e.flatten(e.Node("GlobalAveragePool", "pool", []string{x}))
 }

@@ -29,6 +29,7 @@ func TestExportRoundTrip(t *testing.T) {
 	}{
 		{arch: "lenet5"}, {arch: "convnet-mnist"}, {arch: "resnet2b", opts: norm},
 		{arch: "resnet8", opts: norm}, {arch: "resnet20-cifar"},
+		{arch: "squeezenet1_1", opts: small},
 		{arch: "resnet50", opts: small, slow: true},
 		{arch: "resnet18-cifar", slow: true}, {arch: "preactresnet18", slow: true},
 		{arch: "preactresnet18-bn", slow: true},

@@ -1,12 +1,16 @@
 package onnx
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 
+	"afterimage/autodiff"
+	"afterimage/nn"
 	"afterimage/tensor"
+	"afterimage/tensor/cpu"
 	"afterimage/tensor/ref"
 )
 
@@ -58,6 +62,7 @@ func FuzzDecode(f *testing.F) {
 			s := tensor.NewScope(ref.New())
 			_, err = Import(s, m, Options{ChannelsLast: true})
 			s.Close()
+			describeFuzzed(t, m)
 		}
 		runtime.ReadMemStats(&after)
 		if err != nil && err.Error() == "" {
@@ -67,6 +72,71 @@ func FuzzDecode(f *testing.F) {
 		if got := after.TotalAlloc - before.TotalAlloc; got > limit {
 			t.Fatalf("%d bytes of input: allocated %d bytes", len(data), got)
 		}
+	})
+}
+
+// describeFuzzed asks a model what a classifier's import asks, and writes it with other options.
+func describeFuzzed(t *testing.T, m *Model) {
+	m.Normalises()
+	if _, _, err := m.StoredOptions(); err != nil && err.Error() == "" {
+		t.Fatal("an error without a message")
+	}
+	c := &Classifier{model: m, file: m.file, opts: ClassifierOptions{Scale: 1}}
+	if err := c.describeInput(m); err == nil {
+		_, _ = c.head(m)
+	}
+	var out bytes.Buffer
+	if err := c.Write(&out); err != nil {
+		t.Fatalf("what was read cannot be written: %v", err)
+	}
+	again, err := Decode("again", out.Bytes())
+	if err != nil {
+		t.Fatalf("what was written cannot be read: %v", err)
+	}
+	if _, ok, err := again.StoredOptions(); !ok || err != nil ||
+		len(again.proto.graph.nodes) != len(m.proto.graph.nodes) {
+		t.Fatalf("written and read again: options %v %v, %d nodes of %d", ok, err,
+			len(again.proto.graph.nodes), len(m.proto.graph.nodes))
+	}
+}
+
+// fuzzMemory bounds what a graph may ask of the device while it is tried on an image.
+const fuzzMemory = 32 << 20
+
+// FuzzClassifier imports arbitrary bytes as a classifier and runs it on a small image, with its
+// gradient: an error or a result, no panic, and no memory beyond the device's limit.
+func FuzzClassifier(f *testing.F) {
+	for _, s := range seeds() {
+		f.Add(s)
+	}
+	small := newSketch(17, []int{-1, 1, 4, 4})
+	small.node("Conv", "c", []string{"x0", small.floats("w", []int{2, 1, 3, 3}, normals("w", 18)...)})
+	small.node("Relu", "r", []string{"c"}).node("GlobalAveragePool", "p", []string{"r"})
+	small.node("Flatten", "z", []string{"p"}).node("Softmax", "y", []string{"z"})
+	f.Add(small.bytes("y"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := Decode("fuzz", data)
+		if err != nil {
+			return
+		}
+		if ins := m.Inputs(); len(ins) != 1 || len(ins[0].Shape) != 4 || ins[0].Shape.Size() > 1<<10 {
+			return // slow
+		}
+		b := cpu.Open(1)
+		defer b.Close()
+		b.SetMemoryLimit(fuzzMemory)
+		s := tensor.NewScope(b)
+		defer s.Close()
+		c, err := NewClassifier(s, m, ClassifierOptions{InputSize: 4})
+		if err != nil {
+			return
+		}
+		_ = tensor.Try(func() { // a graph may fail on the third image
+			g := autodiff.NewGraph(b)
+			defer g.Close()
+			x := g.Leaf(g.Scope().Full(tensor.F32, 0.5, 3, c.size, c.size, c.channels))
+			autodiff.Grad(autodiff.Sum(c.Forward(nn.NewCtx(g, false), x)), []*autodiff.Value{x})
+		})
 	})
 }
 
@@ -82,7 +152,13 @@ func FuzzTensor(f *testing.F) {
 	typed.bytes(5, []byte{1, 0x80, 0x78})
 	f.Add([]byte(typed))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		a, err := ReadTensor("fuzz", data)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > uint64(fuzzFactor*len(data)+fuzzSlack) {
+			t.Fatalf("%d bytes of input: allocated %d bytes", len(data), got)
+		}
 		if err != nil {
 			return
 		}

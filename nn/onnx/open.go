@@ -11,6 +11,7 @@ import (
 // A Model is the content of an ONNX file. It is immutable; Import makes it runnable.
 type Model struct {
 	file  string
+	data  []byte
 	proto *modelProto
 }
 
@@ -43,7 +44,7 @@ func Decode(name string, data []byte) (*Model, error) {
 	if len(m.opsets) == 0 {
 		return nil, bad("it imports no operator set").at(name, "", "")
 	}
-	return &Model{file: name, proto: m}, nil
+	return &Model{file: name, data: data, proto: m}, nil
 }
 
 // ReadTensor reads a TensorProto, the form of ONNX's test data.
@@ -76,6 +77,16 @@ func (m *Model) Producer() string { return m.proto.producer }
 // Opset returns the version of a domain's operator set that the file imports; "" is ONNX's own, and
 // 0 stands for a domain that is not imported.
 func (m *Model) Opset(domain string) int { return int(m.proto.opsets[domain]) }
+
+// Property returns an entry of the file's metadata, and whether there is one.
+func (m *Model) Property(key string) (value string, ok bool) {
+	for _, p := range m.proto.props {
+		if p.key == key {
+			value, ok = p.value, true // of several the last one, as in protocol buffers
+		}
+	}
+	return value, ok
+}
 
 // Inputs returns what the graph takes, without initialisers that are listed as inputs too.
 func (m *Model) Inputs() []Input {

@@ -1,7 +1,7 @@
 package onnx
 
 // The messages of ONNX that a network needs, with the field numbers of onnx.proto. What is not
-// listed here (documentation, metadata, quantisation notes) is skipped.
+// listed here (documentation, quantisation notes) is skipped.
 
 // A modelProto is a file.
 type modelProto struct {
@@ -10,7 +10,11 @@ type modelProto struct {
 	opsets    map[string]int64 // domain to version; "ai.onnx" is ""
 	functions int
 	graph     *graphProto
+	props     []property
 }
+
+// A property is an entry of a model's metadata.
+type property struct{ key, value string }
 
 // A graphProto is a list of nodes in topological order.
 type graphProto struct {
@@ -39,7 +43,8 @@ type attrProto struct {
 	ints    []int64
 	floats  []float64
 	strings []string
-	graphs  int // sub-graphs are counted, not kept
+	graphs  int   // sub-graphs are counted, not kept
+	kind    int64 // when written; 0: what has a value
 }
 
 // A valueInfo names a value and says its type, as far as the file does.
@@ -79,12 +84,32 @@ func parseModel(buf []byte) (*modelProto, error) {
 			}
 		case 8:
 			err = m.parseOpset(f)
+		case tagProperty:
+			var p property
+			p, err = parseProperty(f)
+			m.props = append(m.props, p)
 		case 25:
 			m.functions++
 		}
 		return err
 	})
 	return m, err
+}
+
+// tagProperty is ModelProto's field of metadata, a list of StringStringEntryProto.
+const tagProperty = 14
+
+func parseProperty(f field) (p property, err error) {
+	err = nested(f, maxDepth-1, func(f field) (err error) {
+		switch f.tag {
+		case 1:
+			p.key, err = f.text()
+		case 2:
+			p.value, err = f.text()
+		}
+		return err
+	})
+	return p, err
 }
 
 func (m *modelProto) parseOpset(f field) error {

@@ -55,6 +55,16 @@ func (p *modelProto) encode() []byte {
 		o.integer(2, p.opsets[domain])
 		m.bytes(8, o)
 	}
+	for _, e := range p.props {
+		m.bytes(tagProperty, e.encode())
+	}
+	return m
+}
+
+func (p property) encode() message {
+	var m message
+	m.text(1, p.key)
+	m.text(2, p.value)
 	return m
 }
 
@@ -94,36 +104,51 @@ func (n *nodeProto) encode() message {
 	return m
 }
 
-// encode writes the attribute under the one type of which it has a value; an integer if none.
+// encode writes the attribute under its kind.
 func (a *attrProto) encode() message {
 	var m message
 	m.text(1, a.name)
-	kind := int64(attrIntType)
-	switch {
-	case a.t != nil:
-		kind = attrTensorType
+	kind := a.known()
+	switch kind {
+	case attrTensorType:
 		m.bytes(5, a.t.encode())
-	case a.ints != nil:
-		kind = attrIntsType
+	case attrIntsType:
 		for _, v := range a.ints {
 			m.integer(8, v)
 		}
-	case a.floats != nil:
-		kind = attrFloatsType
+	case attrFloatsType:
 		for _, v := range a.floats {
 			m.float(7, v)
 		}
-	case a.s != "":
-		kind = attrStringType
+	case attrStringType:
 		m.text(4, a.s)
-	case a.f != 0:
-		kind = attrFloatType
+	case attrFloatType:
 		m.float(2, a.f)
 	default:
 		m.integer(3, a.i)
 	}
 	m.integer(20, kind)
 	return m
+}
+
+// known returns the attribute's kind, that of which it has a value if none is set; an integer if
+// nothing is.
+func (a *attrProto) known() int64 {
+	switch {
+	case a.kind != 0:
+		return a.kind
+	case a.t != nil:
+		return attrTensorType
+	case a.ints != nil:
+		return attrIntsType
+	case a.floats != nil:
+		return attrFloatsType
+	case a.s != "":
+		return attrStringType
+	case a.f != 0:
+		return attrFloatType
+	}
+	return attrIntType
 }
 
 // encode writes the tensor with raw data.

@@ -170,7 +170,7 @@ func Kind(dir string) (string, error) {
 	var c struct {
 		Kind string `yaml:"kind"`
 	}
-	if err := yaml.Unmarshal(text, &c); err != nil {
+	if err := decodeYAML(text, &c); err != nil {
 		return "", damagedConfig(dir, err)
 	}
 	return c.Kind, nil
@@ -182,7 +182,7 @@ func ReadConfig(dir string, config any) error {
 	if err != nil {
 		return err
 	}
-	if err := yaml.UnmarshalWithOptions(text, config, yaml.Strict()); err != nil {
+	if err := DecodeYAML(text, config); err != nil {
 		return damagedConfig(dir, err)
 	}
 	return nil

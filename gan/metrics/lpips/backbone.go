@@ -25,6 +25,9 @@ const (
 // Nets returns the names Open knows.
 func Nets() []Net { return []Net{Squeeze, Alex, VGG} }
 
+// Title returns the metric's version and the backbone, for tables and results.
+func (n Net) Title() string { return "LPIPS v0.1 " + string(n) }
+
 // Smallest returns the extent of the smallest image that the backbone can take. It panics if there
 // is no such net.
 func (n Net) Smallest() int { return n.spec().smallest }

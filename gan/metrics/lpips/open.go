@@ -111,10 +111,12 @@ func Find(dir string, net Net) (Files, error) {
 	switch {
 	case f.Linear == "":
 		return Files{}, fmt.Errorf("lpips: Find: %w in %s: expected %s.pth, LPIPS v0.1's linear "+
-			"weights, in it or in weights/v0.1", ErrNoWeights, dir, net)
+			"weights, in it or in weights/v0.1; the Python package lpips holds them in "+
+			"lpips/weights/v0.1", ErrNoWeights, dir, net)
 	case f.Backbone == "":
 		return Files{}, fmt.Errorf("lpips: Find: %w in %s: expected torchvision's backbone, a "+
-			"file %s*.pth or .safetensors", ErrNoWeights, dir, net.spec().stem)
+			"file %s*.pth or .safetensors, in it or in models/imagenet; torchvision fetches it as "+
+			"the weights of its network of that name", ErrNoWeights, dir, net.spec().stem)
 	}
 	return f, nil
 }

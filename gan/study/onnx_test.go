@@ -1,0 +1,119 @@
+package study
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"afterimage/gan/explore"
+	"afterimage/gan/metrics/lpips"
+	"afterimage/nn"
+	"afterimage/nn/checkpoint"
+	"afterimage/nn/models"
+	"afterimage/nn/onnx"
+	"afterimage/tensor"
+	"afterimage/tensor/cpu"
+)
+
+// foreign is a study of somebody's ONNX file.
+const foreign = `
+name: foreign
+title: A test
+dataset: scenes
+train_images: 48
+test_images: 20
+sheet: 2
+classifiers:
+  - {name: mine, weights: net.onnx}
+  - {name: judge, weights: net.onnx, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}
+judge: judge
+inverters: [{classifier: mine, condition: features, ch: 2, steps: 2, batch: 4, sample_every: 2}]
+evaluate: {images: 10, draws: 1}
+explore: {experiments: [noise], images: 8, draws: 2, pictures: 2}
+`
+
+// writeNetwork writes an untrained classifier of scenes as ONNX.
+func writeNetwork(t *testing.T, b tensor.Backend, path string) {
+	t.Helper()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	m, err := models.New("convnet-mnist", models.Options{Classes: 10, InputSize: 32, Channels: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nn.Init(s, m, 1)
+	if err := checkpoint.WriteFile(path, func(w io.Writer) error {
+		return onnx.Export(m, w)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeLPIPS writes weights of LPIPS that were drawn, not trained.
+func writeLPIPS(t *testing.T, b tensor.Backend, dir string) {
+	t.Helper()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	m := lpips.New(b, lpips.Squeeze)
+	for name, p := range map[string]nn.Params{"squeezenet1_1": m.Backbone(), "squeeze": m.Linear()} {
+		nn.Init(s, p, 1)
+		if err := checkpoint.SaveSafetensors(filepath.Join(dir, name+".safetensors"),
+			models.Export(p, models.Mapping{}, models.OIHW)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A study takes an ONNX file as a classifier and as its judge, and measures LPIPS where its weights
+// lie with the data; without them it says so once.
+func TestStudyOfONNX(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains a network: a few seconds")
+	}
+	b := cpu.Open(2)
+	defer b.Close()
+	s := parse(t, foreign)
+	if _, err := s.Describe(); err == nil || !strings.Contains(err.Error(), "features of an ONNX") {
+		t.Errorf("described: %v", err)
+	}
+	folder := t.TempDir()
+	writeNetwork(t, b, filepath.Join(folder, "net.onnx"))
+	for _, weights := range []bool{false, true} {
+		if weights {
+			writeLPIPS(t, b, folder)
+		}
+		var remarks []string
+		o := Options{Dir: t.TempDir(), Data: folder,
+			Remark: func(text string) { remarks = append(remarks, text) }}
+		res, err := Run(b, s, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Accuracies[0].Arch != "convnet-mnist" || res.Accuracies[0].Origin != "net.onnx" {
+			t.Errorf("the classifier is called %+v", res.Accuracies[0])
+		}
+		page, err := os.ReadFile(filepath.Join(o.Dir, ReportFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e explore.Evaluation
+		if err := explore.ReadJSON(filepath.Join(o.Dir, "evaluation-mine-features.json"),
+			&e); err != nil {
+			t.Fatal(err)
+		}
+		measured := e.OneDraw.LPIPS != nil && e.OneDraw.LPIPS.Lo <= e.OneDraw.LPIPS.Value &&
+			e.OneDraw.LPIPS.Value <= e.OneDraw.LPIPS.Hi
+		if measured != weights || bytes.Contains(page, []byte("LPIPS")) != weights ||
+			(len(remarks) == 0) != weights || (e.LPIPS == "LPIPS v0.1 squeeze") != weights {
+			t.Errorf("weights %v: measured %v, %q, told %q", weights, e.OneDraw.LPIPS, e.LPIPS,
+				remarks)
+		}
+	}
+	wrong := strings.Replace(foreign, "weights: net.onnx}", "arch: resnet8, weights: net.onnx}", 1)
+	if _, err := Parse([]byte(wrong)); err == nil || !strings.Contains(err.Error(), "leave it out") {
+		t.Errorf("an architecture for an ONNX file: %v", err)
+	}
+}

@@ -1,0 +1,204 @@
+package onnx
+
+import (
+	"math"
+	"slices"
+
+	"afterimage/autodiff"
+	"afterimage/nn"
+	"afterimage/tensor"
+)
+
+// head returns the model with the logits as its first output and the features, if there are such,
+// as its second. The operand of a last Softmax are the logits: gradients of probabilities vanish
+// where the network is sure, and an inverter reads logits.
+func (c *Classifier) head(m *Model) (*Model, error) {
+	outs := m.proto.graph.outputs
+	if len(outs) == 0 {
+		return nil, c.wrong("", "the graph has no output")
+	}
+	c.output = outs[0].name
+	if len(outs) > 1 {
+		c.note("the graph has %d outputs; the first one, %q, is taken", len(outs), c.output)
+	}
+	t := trace(m.proto.graph)
+	if n := t.made[c.output]; n != nil && n.op == "Softmax" && !c.opts.KeepSoftmax &&
+		len(n.in) == 1 && len(n.out) == 1 {
+		c.output = n.in[0]
+		c.note("the last Softmax is left out: its operand are the logits")
+	}
+	g, p := *m.proto.graph, *m.proto
+	g.outputs = []valueInfo{{name: c.output, elem: Float, kind: 1}}
+	if c.penult = t.penultimate(c.output); c.penult != "" && c.penult != c.input &&
+		c.penult != c.output {
+		g.outputs = append(g.outputs, valueInfo{name: c.penult, elem: Float, kind: 1})
+	} else {
+		c.penult = ""
+	}
+	p.graph = &g
+	return &Model{file: m.file, data: m.data, proto: &p}, nil
+}
+
+// A tracer follows values back to where they come from.
+type tracer struct {
+	made  map[string]*nodeProto // by the names of their results
+	fixed map[string]bool       // initialisers
+}
+
+func trace(g *graphProto) tracer {
+	t := tracer{map[string]*nodeProto{}, map[string]bool{}}
+	for _, n := range g.nodes {
+		for _, out := range n.out {
+			t.made[out] = n
+		}
+	}
+	for _, i := range g.initializers {
+		t.fixed[i.name] = true
+	}
+	return t
+}
+
+// farthest bounds how many nodes a search follows back: between a linear layer and the output, or a
+// weight and its initialiser, stand a few at most.
+const farthest = 8
+
+// constant reports whether a value is an initialiser, or one that was cast or permuted.
+func (t tracer) constant(name string) bool {
+	for range farthest {
+		n := t.made[name]
+		switch {
+		case t.fixed[name] || n != nil && n.op == "Constant":
+			return true
+		case n == nil || len(n.in) == 0 || !slices.Contains([]string{"Identity", "Transpose", "Cast"},
+			n.op):
+			return false
+		}
+		name = n.in[0]
+	}
+	return false
+}
+
+// penultimate returns the operand of the linear layer that makes the logits, behind nothing but a
+// bias and changes of shape, or "" if something else makes them. A 1×1 convolution is such a layer
+// if its operand turns out to have one pixel.
+func (t tracer) penultimate(logits string) string {
+	name := logits
+	for range farthest {
+		n := t.made[name]
+		if n == nil || len(n.in) == 0 {
+			return ""
+		}
+		switch n.op {
+		case "Identity", "Reshape", "Flatten", "Squeeze", "Dropout", "Cast":
+			name = n.in[0]
+		case "Add":
+			switch {
+			case len(n.in) == 2 && t.constant(n.in[1]):
+				name = n.in[0]
+			case len(n.in) == 2 && t.constant(n.in[0]):
+				name = n.in[1]
+			default:
+				return ""
+			}
+		case "Gemm", "MatMul", "Conv":
+			if len(n.in) < 2 || !t.constant(n.in[1]) || n.op == "Gemm" && n.flag("transA") {
+				return ""
+			}
+			return n.in[0]
+		default:
+			return ""
+		}
+	}
+	return ""
+}
+
+// flag reports whether an integer attribute is set.
+func (n *nodeProto) flag(name string) bool {
+	return slices.ContainsFunc(n.attrs, func(a attrProto) bool {
+		return a.name == name && a.i != 0
+	})
+}
+
+// Normalises reports whether every node that reads the model's first input does arithmetic on it,
+// as exported normalisations do; then images in [0, 1] are likely what it expects.
+func (m *Model) Normalises() bool {
+	ins := m.Inputs()
+	if len(ins) == 0 {
+		return false
+	}
+	found := false
+	for _, n := range m.proto.graph.nodes {
+		if !slices.Contains(n.in, ins[0].Name) {
+			continue
+		}
+		if !slices.Contains([]string{"Sub", "Add", "Mul", "Div", "BatchNormalization"}, n.op) {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// probe runs the graph on grey images to learn the number of classes, the width of the features and
+// whether it takes batches.
+func (c *Classifier) probe(b tensor.Backend) error {
+	one, err := c.try(b, 1)
+	if err != nil {
+		return err
+	}
+	if one.logits.Size() == 0 || one.logits[0] != 1 {
+		return c.wrong("export the network up to its logits",
+			"one image gives %v, expected [1 Classes]", one.logits)
+	}
+	c.classes = one.logits.Size()
+	two, err := c.try(b, probeBatch)
+	if err != nil || len(two.logits) == 0 || two.logits[0] != probeBatch ||
+		two.logits.Size() != probeBatch*c.classes {
+		c.single = true
+		c.note("the graph only takes single images: batches are run one image at a time; " +
+			"export it with a dynamic batch axis to be faster")
+		two = one
+	}
+	n := probeBatch
+	if c.single {
+		n = 1
+	}
+	f := two.features
+	if len(f) < 2 || f[0] != n || len(f) == 4 && f[2]*f[3] != 1 {
+		return nil // not one vector an image
+	}
+	c.features = f.Size() / n
+	return nil
+}
+
+// A tried is what a run on grey images gave.
+type tried struct{ logits, features tensor.Shape }
+
+// try runs the graph on n grey images.
+func (c *Classifier) try(b tensor.Backend, n int) (t tried, err error) {
+	g := autodiff.NewGraph(b)
+	defer g.Close()
+	var f, y *autodiff.Value
+	misuse := tensor.Try(func() {
+		g.NoGrad(func() {
+			x := g.Const(g.Scope().Full(c.opts.DType, 0.5, n, c.size, c.size, c.channels))
+			f, y, err = c.run(nn.NewCtx(g, false), x)
+		})
+	})
+	if misuse != nil {
+		return t, misuse
+	}
+	if err != nil {
+		return t, err
+	}
+	for _, v := range y.Tensor().Floats() {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return t, c.wrong("the weights are damaged, take another file",
+				"a logit of a grey image is not finite: %g", v)
+		}
+	}
+	if t.logits = y.Shape().Clone(); f != nil {
+		t.features = f.Shape().Clone()
+	}
+	return t, nil
+}
