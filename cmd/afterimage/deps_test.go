@@ -24,6 +24,8 @@ tensor/cpu/conv     : tensor/cpu/par tensor/cpu/gemm tensor/cpu/gemm/… tensor/
 tensor/cpu/vec      :
 tensor/cpu          : tensor tensor/ref tensor/cpu/…
 tensor/backendtest  : tensor tensor/ref
+cuda/kernels        : tensor
+cuda/internal/ksim  : tensor cuda/kernels
 autodiff            : tensor
 autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint

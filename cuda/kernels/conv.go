@@ -1,0 +1,81 @@
+package kernels
+
+import "afterimage/tensor"
+
+type convArgs struct {
+	X, W, Y                                       uint64
+	N, H, Wd, C, O, KH, KW, OH, OW                int32
+	StrideH, StrideW, PadTop, PadLeft, DilH, DilW int32
+	Groups                                        int32
+	Chunk, Chunks                                 int32
+	VecC, VecO                                    int32
+}
+
+type convJoinArgs struct {
+	Dst, Parts  uint64
+	N           int64
+	Chunks, Pad int32
+}
+
+// newConv fills the arguments that the three directions share.
+func newConv(x, w, y Array, p tensor.ConvParams) convArgs {
+	d := func(t Array, i int) int32 { return int32(t.Shape[i]) }
+	a := convArgs{X: x.Ptr, W: w.Ptr, Y: y.Ptr, N: d(x, 0), H: d(x, 1), Wd: d(x, 2), C: d(x, 3),
+		O: d(w, 0), KH: d(w, 1), KW: d(w, 2), OH: d(y, 1), OW: d(y, 2),
+		StrideH: int32(p.StrideH), StrideW: int32(p.StrideW), PadTop: int32(p.PadTop),
+		PadLeft: int32(p.PadLeft), DilH: int32(p.DilH), DilW: int32(p.DilW),
+		Groups: int32(p.Groups), Chunks: 1}
+	// A group's channels are read together where each group starts at a multiple of 16 bytes.
+	a.VecC = min(vec(x, x.dim(3)/p.Groups), vec(w, w.dim(3)))
+	a.VecO = vec(y, y.dim(3)/p.Groups)
+	return a
+}
+
+// Conv2D computes y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c].
+func (e *Encoder) Conv2D(y, x, w Array, p tensor.ConvParams) {
+	e.conv("conv_forward", y, newConv(x, w, y, p), y.size()/max(y.dim(3), 1), y.dim(3)/p.Groups)
+}
+
+// Conv2DInputGrad computes dx, the adjoint of Conv2D in x applied to dy.
+func (e *Encoder) Conv2DInputGrad(dx, dy, w Array, p tensor.ConvParams) {
+	e.conv("conv_input_grad", dx, newConv(dx, w, dy, p), dx.size()/max(dx.dim(3), 1),
+		dx.dim(3)/p.Groups)
+}
+
+// conv launches a direction whose result has m rows and n columns in each group.
+func (e *Encoder) conv(entry string, out Array, a convArgs, m, n int) {
+	if out.size() == 0 {
+		return
+	}
+	infix, tiles := e.tiled(out, m, n, int(a.Groups))
+	grid := [3]uint32{uint32(tiles), 1, uint32(a.Groups)}
+	emit(e, entry+infix+suffix("Conv2D", out), a, grid, [3]uint32{block, 1, 1}, 0)
+}
+
+// Conv2DWeightGrad computes dw, the adjoint of Conv2D in w applied to dy.
+func (e *Encoder) Conv2DWeightGrad(dw, x, dy Array, p tensor.ConvParams) {
+	if dw.size() == 0 {
+		return
+	}
+	a := newConv(x, dw, dy, p)
+	m, n := dw.dim(0)/p.Groups, dw.size()/dw.dim(0)
+	infix, tiles := e.tiled(dw, m, n, p.Groups)
+	pixels := dy.size() / dy.dim(3)
+	chunks, length := split(pixels, tiles*p.Groups, wantedChunks, leastPixels)
+	chunks = max(chunks, 1)
+	a.Chunk, a.Chunks = int32(length), int32(chunks)
+	entry := suffix("Conv2D", dw)
+	if chunks > 1 {
+		a.W = e.Scratch(chunks * dw.size() * accSize(dw))
+	}
+	grid := [3]uint32{uint32(tiles), 1, uint32(p.Groups * chunks)}
+	emit(e, "conv_weight_grad"+infix+entry, a, grid, [3]uint32{block, 1, 1}, 0)
+	if chunks > 1 {
+		stride(e, "conv_join"+entry, convJoinArgs{Dst: dw.Ptr, Parts: a.W, N: int64(dw.size()),
+			Chunks: int32(chunks)}, dw.size())
+	}
+}
+
+// The weight gradient's pixels are cut so that about wantedChunks tiles run at once, each over at
+// least leastPixels.
+const wantedChunks, leastPixels = 264, 256

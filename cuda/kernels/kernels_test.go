@@ -1,0 +1,32 @@
+package kernels_test
+
+import (
+	"sync"
+	"testing"
+
+	"afterimage/cuda/internal/ksim"
+	"afterimage/tensor"
+	"afterimage/tensor/backendtest"
+)
+
+// openSim builds and opens the emulator once for all tests of this package; a test without one
+// skips with the reason.
+var openSim = sync.OnceValues(func() (*ksim.Sim, error) { return ksim.Open(ksim.Kernels()) })
+
+func sim(t testing.TB) *ksim.Sim {
+	t.Helper()
+	s, err := openSim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestConformance runs the suite that every backend has to pass on the emulated kernels. "Threads"
+// are seeds here: other orders of blocks and threads and another poison, the same bits.
+func TestConformance(t *testing.T) {
+	s := sim(t)
+	backendtest.Run(t, backendtest.Options{
+		Open: func(threads int) tensor.Backend { return ksim.NewBackend(s, uint64(threads)*1000) },
+	})
+}

@@ -1,0 +1,99 @@
+// matmul.cu: MatMul, dst[b] = op(a[b])·op(b[b]), op an optional transposition.
+//
+// What      C[m, n] = Σ_k A[m, k]·B[k, n] for each matrix of a batch. float and double on the ordinary
+//           units; bfloat16 on the tensor cores with float sums.
+// Threads   A block of 256 computes a tile of C, see tile.h; blockIdx.x counts tiles, z
+//           matrices. A transposed operand is the same memory with the fast axis swapped, so
+//           that all four cases read whole lines.
+// Bytes     A N/BN times and B M/BM times (from cache), C once.
+#include "tile.h"
+
+struct matmul_args {
+    u64 dst, a, b;
+    i64 stride_dst, stride_a, stride_b; // from one matrix of the batch to the next, in elements
+    i64 batch;
+    i32 m, n, k;
+    i32 trans_a, trans_b;
+    i32 vec_a, vec_b, vec_dst; // rows start at multiples of 16 bytes
+};
+ARGS_SIZE(matmul_args, 88);
+
+// KFast is an operand whose rows lie along k: element (row, k) at row·ld + k.
+template <typename T> struct KFast {
+    static const bool k_fast = true;
+    typedef const T *Slot;
+    const T *base;
+    i64 ld, rows, k_end;
+    bool vec;
+
+    DEVICE Slot slot(i64 row) const { return row < rows ? base + row * ld : (const T *)0; }
+    DEVICE Pack<T, PACK<T>> get(Slot s, i64, i64 k) const {
+        const int V = PACK<T>;
+        if (s && vec && k + V <= k_end) {
+            return load_pack<V>(s + k);
+        }
+        Pack<T, V> p;
+        for (int e = 0; e < V; e++) {
+            p.v[e] = s && k + e < k_end ? s[k + e] : narrow<T>(0.0f);
+        }
+        return p;
+    }
+};
+
+// RowFast is an operand whose columns lie along the row: element (row, k) at k·ld + row.
+template <typename T> struct RowFast {
+    static const bool k_fast = false;
+    struct Slot {};
+    const T *base;
+    i64 ld, rows, k_end;
+    bool vec;
+
+    DEVICE Slot slot(i64) const { return Slot(); }
+    DEVICE Pack<T, PACK<T>> get(Slot, i64 row, i64 k) const {
+        const int V = PACK<T>;
+        if (vec && k < k_end && row + V <= rows) {
+            return load_pack<V>(base + k * ld + row);
+        }
+        Pack<T, V> p;
+        for (int e = 0; e < V; e++) {
+            p.v[e] = k < k_end && row + e < rows ? base[k * ld + row + e] : narrow<T>(0.0f);
+        }
+        return p;
+    }
+};
+
+template <typename T, typename P> DEVICE void matmul(const matmul_args &p) {
+    for (i64 z = blockIdx.z; z < p.batch; z += gridDim.z) {
+        const T *a = (const T *)p.a + z * p.stride_a, *b = (const T *)p.b + z * p.stride_b;
+        Output<T> out = {(T *)p.dst + z * p.stride_dst, p.n, p.m, p.n, p.vec_dst != 0};
+        KFast<T> ak = {a, p.k, p.m, p.k, p.vec_a != 0}, bk = {b, p.k, p.n, p.k, p.vec_b != 0};
+        RowFast<T> ar = {a, p.m, p.m, p.k, p.vec_a != 0}, br = {b, p.n, p.n, p.k, p.vec_b != 0};
+        if (p.trans_a) {
+            if (p.trans_b) {
+                P::template run<T>(ar, bk, out, 0, p.k);
+            } else {
+                P::template run<T>(ar, br, out, 0, p.k);
+            }
+        } else if (p.trans_b) {
+            P::template run<T>(ak, bk, out, 0, p.k);
+        } else {
+            P::template run<T>(ak, br, out, 0, p.k);
+        }
+    }
+}
+
+extern "C" __global__ __launch_bounds__(256) void matmul_f32(matmul_args a) {
+    matmul<float, Simt<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_f32(matmul_args a) {
+    matmul<float, Simt<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_f64(matmul_args a) {
+    matmul<double, Simt<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_bf16(matmul_args a) {
+    matmul<bf16, Mma<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_bf16(matmul_args a) {
+    matmul<bf16, Mma<128, 128>>(a);
+}

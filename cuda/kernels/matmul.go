@@ -1,0 +1,60 @@
+package kernels
+
+import "afterimage/tensor"
+
+type matmulArgs struct {
+	Dst, A, B                   uint64
+	StrideDst, StrideA, StrideB int64
+	Batch                       int64
+	M, N, K                     int32
+	TransA, TransB              int32
+	VecA, VecB, VecDst          int32
+}
+
+// narrowTile and wideTile are the sides of the tiles in matmul.cu and conv.cu.
+const narrowTile, wideTile = 64, 128
+
+// fillCard is how many tiles are worth using wide ones for: about one for each multiprocessor of the
+// largest card.
+const fillCard = 128
+
+// tiled chooses the tile for an m×n result in parallel parts, and returns the infix of the entry's
+// name and the number of tiles.
+func (e *Encoder) tiled(t Array, m, n, parallel int) (infix string, tiles int) {
+	side := narrowTile
+	wide := ceilDiv(m, wideTile) * ceilDiv(n, wideTile) * parallel
+	if t.DType != tensor.F64 && (e.wide || wide >= fillCard && n > narrowTile && m > narrowTile) {
+		infix, side = "_wide", wideTile
+	}
+	return infix, ceilDiv(n, side) * ceilDiv(m, side)
+}
+
+// vec reports whether rows of ld elements that start at p can be read 16 bytes at a time.
+func vec(t Array, ld int) int32 {
+	return b32(t.Ptr%packBytes == 0 && ld*t.DType.Size()%packBytes == 0)
+}
+
+// MatMul computes dst[b] = op(a[b])·op(b[b]) for rank-3 operands, or rank-2 without the batch axis.
+func (e *Encoder) MatMul(dst, a, b Array, p tensor.MatMulParams) {
+	if dst.size() == 0 {
+		return
+	}
+	batch := 1
+	if len(dst.Shape) == 3 {
+		batch = dst.dim(0)
+	}
+	m, n, k := dst.dim(-2), dst.dim(-1), a.dim(-1)
+	if p.TransA {
+		k = a.dim(-2)
+	}
+	args := matmulArgs{Dst: dst.Ptr, A: a.Ptr, B: b.Ptr, Batch: int64(batch), StrideDst: int64(m * n),
+		StrideA: int64(m * k), StrideB: int64(k * n), M: int32(m), N: int32(n), K: int32(k),
+		TransA: b32(p.TransA), TransB: b32(p.TransB), VecDst: vec(dst, n),
+		VecA: vec(a, a.dim(-1)), VecB: vec(b, b.dim(-1))}
+	infix, tiles := e.tiled(dst, m, n, batch)
+	grid := [3]uint32{uint32(tiles), 1, uint32(min(batch, maxGridZ))}
+	emit(e, "matmul"+infix+suffix("MatMul", dst), args, grid, [3]uint32{block, 1, 1}, 0)
+}
+
+// maxGridZ bounds the second and third dimension of a grid.
+const maxGridZ = 65535

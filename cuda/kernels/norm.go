@@ -1,0 +1,162 @@
+package kernels
+
+type normStatsArgs struct {
+	X, Parts uint64
+	M, Chunk int64
+	C, Pad   int32
+}
+
+type normFinishArgs struct {
+	Mean, Variance, Rstd, Parts uint64
+	M, Chunk                    int64
+	Eps                         float64
+	C, Chunks                   int32
+}
+
+type normApplyArgs struct {
+	Y, X, Scale, Shift, Res, Mask uint64
+	N, Each                       int64
+	C, Relu                       int32
+	ScaleBySample, ShiftBySample  int32
+	Vec, Pad                      int32
+}
+
+type normBackwardArgs struct {
+	Dx, Dres          uint64
+	Dy, X, Y, Mask    uint64
+	Mean, Rstd, Gamma uint64
+	Sums, Parts       uint64
+	N, Each           int64
+	Rows, Chunk       int64
+	C, Chunks         int32
+	Segments, Vec     int32
+}
+
+type normBackwardJoinArgs struct {
+	Dgamma, Dbeta, Gamma uint64
+	Sums, Parts          uint64
+	M                    int64
+	C, Chunks            int32
+	Segments, Pad        int32
+}
+
+// Normalisation's rows are cut so that about wantedNorm blocks run, each over at least leastRows.
+const wantedNorm, leastRows = 1056, 128
+
+// normGrid covers c channels, 32 a block, and chunks of rows of segments.
+func normGrid(c, chunks, segments int) (grid, blockDim [3]uint32) {
+	const lanes = 8 // LANES of norm.cu
+	return [3]uint32{uint32(ceilDiv(c, warp)), uint32(chunks), uint32(min(segments, maxGridZ))},
+		[3]uint32{warp, lanes, 1}
+}
+
+// paramSuffix names the type of per-channel numbers beside activations like x: F32 beside BF16.
+func paramSuffix(op string, x Array) string {
+	if s := suffix(op, x); s != "_bf16" {
+		return s
+	}
+	return "_f32"
+}
+
+// NormStats computes per channel (last axis) the mean, the biased variance and
+// rstd = 1/√(variance + eps). Beside BF16 activations the results are F32.
+func (e *Encoder) NormStats(mean, variance, rstd, x Array, eps float64) {
+	c := x.dim(-1)
+	if c == 0 {
+		return
+	}
+	m := x.size() / c
+	chunks, length := split(m, ceilDiv(c, warp), wantedNorm, leastRows)
+	parts := e.Scratch(chunks * 2 * c * accSize(x))
+	grid, blockDim := normGrid(c, chunks, 1)
+	emit(e, "norm_stats"+suffix("NormStats", x), normStatsArgs{X: x.Ptr, Parts: parts,
+		M: int64(m), Chunk: int64(length), C: int32(c)}, grid, blockDim, 0)
+	grid[1] = 1
+	emit(e, "norm_finish"+paramSuffix("NormStats", x), normFinishArgs{Mean: mean.Ptr,
+		Variance: variance.Ptr, Rstd: rstd.Ptr, Parts: parts, M: int64(m), Chunk: int64(length),
+		Eps: eps, C: int32(c), Chunks: int32(chunks)}, grid, blockDim, 0)
+}
+
+// NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity.
+func (e *Encoder) NormApply(y, x, scale, shift, res Array, relu bool) {
+	e.NormApplyMask(y, Array{}, x, scale, shift, res, relu)
+}
+
+// NormApplyMask is NormApply which also writes, unless mask is absent, one bit for each element of y:
+// bit e%8 of byte e/8 is y > 0. mask is U8 of ⌈size/8⌉ elements. Beside BF16 activations scale and
+// shift are F32.
+func (e *Encoder) NormApplyMask(y, mask, x, scale, shift, res Array, relu bool) {
+	n, c := x.size(), x.dim(-1)
+	if n == 0 {
+		return
+	}
+	a := normApplyArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr, Res: res.Ptr,
+		Mask: mask.Ptr, N: int64(n), Each: int64(rowSize(x)), C: int32(c), Relu: b32(relu),
+		ScaleBySample: b32(len(scale.Shape) == 2), ShiftBySample: b32(len(shift.Shape) == 2),
+		Vec: eightVec(c, y, x, scale, shift, res)}
+	stride(e, "norm_apply"+suffix("NormApply", y), a, ceilDiv(n, eight))
+}
+
+// eight is how many neighbours a thread of norm.cu's element-wise parts owns (GROUP).
+const eight = 8
+
+// eightVec reports whether eight neighbours can be read in packs from all of ts.
+func eightVec(c int, ts ...Array) int32 {
+	for _, t := range ts {
+		if t.Ptr%packBytes != 0 {
+			return 0
+		}
+	}
+	return b32(c%eight == 0)
+}
+
+// NormBackward computes the gradients of y = act(gamma·(x−mean)·rstd + beta + res) in training mode.
+// With y present the ReLU mask y > 0 is applied to dy first. dx, dgamma, dbeta, dres may be absent.
+func (e *Encoder) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma Array) {
+	e.NormBackwardMask(dx, dgamma, dbeta, dres, dy, x, y, Array{}, mean, rstd, gamma)
+}
+
+// NormBackwardMask is NormBackward with the ReLU given by y or by the bits of NormApplyMask, or, both
+// absent, none.
+func (e *Encoder) NormBackwardMask(
+	dx, dgamma, dbeta, dres, dy, x, y, mask, mean, rstd, gamma Array,
+) {
+	n, c := x.size(), x.dim(-1)
+	if n == 0 {
+		for _, t := range []Array{dgamma, dbeta} {
+			if !t.absent() {
+				e.Fill(t, 0)
+			}
+		}
+		return
+	}
+	a := normBackwardArgs{Dx: dx.Ptr, Dres: dres.Ptr, Dy: dy.Ptr, X: x.Ptr, Y: y.Ptr, Mask: mask.Ptr,
+		Mean: mean.Ptr, Rstd: rstd.Ptr, Gamma: gamma.Ptr, N: int64(n), Each: int64(n),
+		C: int32(c), Segments: 1}
+	if len(gamma.Shape) == 2 {
+		a.Segments, a.Each = int32(gamma.dim(0)), int64(rowSize(x))
+	}
+	if !dx.absent() || !dgamma.absent() || !dbeta.absent() {
+		e.normSums(&a, dgamma, dbeta, x)
+	}
+	if !dx.absent() || !dres.absent() {
+		a.Vec = eightVec(c, dx, dres, dy, x, mean, rstd, gamma, Array{Ptr: a.Sums})
+		stride(e, "norm_backward"+suffix("NormBackward", x), a, ceilDiv(n, eight))
+	}
+}
+
+// normSums plans the sums over rows, sets a.Sums and writes dgamma and dbeta.
+func (e *Encoder) normSums(a *normBackwardArgs, dgamma, dbeta, x Array) {
+	c, segments := int(a.C), int(a.Segments)
+	rows := int(a.Each) / c
+	chunks, length := split(rows, ceilDiv(c, warp)*segments, wantedNorm, leastRows)
+	a.Rows, a.Chunk, a.Chunks = int64(rows), int64(length), int32(chunks)
+	a.Parts = e.Scratch(segments * chunks * 2 * c * accSize(x))
+	a.Sums = e.Scratch(2 * c * accSize(x))
+	grid, blockDim := normGrid(c, chunks, segments)
+	emit(e, "norm_backward_sums"+suffix("NormBackward", x), *a, grid, blockDim, 0)
+	grid[1], grid[2] = 1, 1
+	emit(e, "norm_backward_join"+paramSuffix("NormBackward", x), normBackwardJoinArgs{
+		Dgamma: dgamma.Ptr, Dbeta: dbeta.Ptr, Gamma: a.Gamma, Sums: a.Sums, Parts: a.Parts,
+		M: a.N / int64(c), C: a.C, Chunks: a.Chunks, Segments: a.Segments}, grid, blockDim, 0)
+}

@@ -1,0 +1,130 @@
+// optim.cu: SGD, Adam, Lerp over many tensors in one launch.
+//
+// What      sgd    g += wd·p;  buf = momentum·buf + g;  p −= lr·(nesterov ? g + momentum·buf : buf)
+//           adam   p −= lr·wd·p;  m = β₁·m + (1−β₁)·g;  v = β₂·v + (1−β₂)·g²
+//                  p −= lr · m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + eps)
+//           lerp   dst += (1 − decay)·(src − dst)
+//           lr, decay (f32) and t (i32) are read from device memory, so that a captured graph replays
+//           with new ones.
+// Threads   The argument struct holds a table of tensors; each is cut into chunks of 4,096 elements and
+//           blockIdx.x counts chunks: a block finds its tensor by bisection. One launch serves a whole
+//           network, whatever the sizes of its tensors.
+// Bytes     Each of p, g and the state once in, p and the state once out.
+#include "port.h"
+
+const int OPTIM_CHUNK = 4096;
+
+// locate returns the tensor whose chunks include block number at: first[i] is tensor i's first.
+DEVICE int locate(const i32 *first, int count, int at) {
+    int lo = 0, hi = count; // first[lo] <= at < first[hi]
+    while (hi - lo > 1) {
+        int mid = (lo + hi) / 2;
+        if (first[mid] <= at) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+// each_element calls f(i) for the elements of the block's chunk.
+template <typename F> DEVICE void each_element(i64 n, int chunk, F f) {
+    i64 from = (i64)chunk * OPTIM_CHUNK, to = min64(from + OPTIM_CHUNK, n);
+    for (i64 i = from + threadIdx.x; i < to; i += blockDim.x) {
+        f(i);
+    }
+}
+
+const int SGD_TENSORS = 100;
+
+struct sgd_args {
+    u64 lr;
+    double momentum, weight_decay;
+    i32 nesterov, count;
+    u64 p[SGD_TENSORS], g[SGD_TENSORS], buf[SGD_TENSORS]; // buf[i] is 0 without momentum
+    i64 n[SGD_TENSORS];
+    i32 first[SGD_TENSORS];
+};
+ARGS_SIZE(sgd_args, 3632);
+
+template <typename A> DEVICE void sgd(const sgd_args &a) {
+    int t = locate(a.first, a.count, blockIdx.x);
+    A *p = (A *)a.p[t], *buf = (A *)a.buf[t];
+    const A *g = (const A *)a.g[t];
+    A lr = (A) * (const float *)a.lr, momentum = (A)a.momentum, decay = (A)a.weight_decay;
+    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
+        A d = fma_of(decay, p[i], g[i]), step = d;
+        if (buf) {
+            A b = fma_of(momentum, buf[i], d);
+            buf[i] = b;
+            step = a.nesterov ? fma_of(momentum, b, d) : b;
+        }
+        p[i] = fma_of(-lr, step, p[i]);
+    });
+}
+
+extern "C" __global__ void sgd_f32(sgd_args a) { sgd<float>(a); }
+extern "C" __global__ void sgd_f64(sgd_args a) { sgd<double>(a); }
+
+const int ADAM_TENSORS = 80;
+
+struct adam_args {
+    u64 lr, step;
+    double beta1, beta2, eps, weight_decay;
+    u64 p[ADAM_TENSORS], g[ADAM_TENSORS], m[ADAM_TENSORS], v[ADAM_TENSORS];
+    i64 n[ADAM_TENSORS];
+    i32 first[ADAM_TENSORS];
+    i32 count, pad;
+};
+ARGS_SIZE(adam_args, 3576);
+
+template <typename A> DEVICE void adam(const adam_args &a) {
+    __shared__ A corrections[2];
+    if (threadIdx.x == 0) { // 1 − βᵗ cancels for small t: in double, once a block
+        double t = (double)*(const i32 *)a.step;
+        corrections[0] = (A)(1 - pow(a.beta1, t));
+        corrections[1] = (A)(1 - pow(a.beta2, t));
+    }
+    __syncthreads();
+    A c1 = corrections[0], c2 = corrections[1];
+    int t = locate(a.first, a.count, blockIdx.x);
+    A *p = (A *)a.p[t], *m = (A *)a.m[t], *v = (A *)a.v[t];
+    const A *g = (const A *)a.g[t];
+    A lr = (A) * (const float *)a.lr, keep = 1 - lr * (A)a.weight_decay;
+    A b1 = (A)a.beta1, b2 = (A)a.beta2, eps = (A)a.eps;
+    A r1 = (A)(1 - a.beta1), r2 = (A)(1 - a.beta2);
+    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
+        A d = g[i];
+        A m1 = fma_of(r1, d, b1 * m[i]), v1 = fma_of(r2 * d, d, b2 * v[i]);
+        m[i] = m1;
+        v[i] = v1;
+        p[i] = p[i] * keep - lr * (m1 / c1) / (sqrt_of(v1 / c2) + eps);
+    });
+}
+
+extern "C" __global__ void adam_f32(adam_args a) { adam<float>(a); }
+extern "C" __global__ void adam_f64(adam_args a) { adam<double>(a); }
+
+const int LERP_TENSORS = 140;
+
+struct lerp_args {
+    u64 decay;
+    u64 dst[LERP_TENSORS], src[LERP_TENSORS];
+    i64 n[LERP_TENSORS];
+    i32 first[LERP_TENSORS];
+    i32 count, pad;
+};
+ARGS_SIZE(lerp_args, 3936);
+
+template <typename A> DEVICE void lerp(const lerp_args &a) {
+    int t = locate(a.first, a.count, blockIdx.x);
+    A *dst = (A *)a.dst[t];
+    const A *src = (const A *)a.src[t];
+    A rate = (A)(1 - (double)*(const float *)a.decay);
+    each_element(a.n[t], blockIdx.x - a.first[t],
+                 [=](i64 i) { dst[i] = fma_of(rate, src[i] - dst[i], dst[i]); });
+}
+
+extern "C" __global__ void lerp_f32(lerp_args a) { lerp<float>(a); }
+extern "C" __global__ void lerp_f64(lerp_args a) { lerp<double>(a); }

@@ -1,0 +1,110 @@
+package kernels
+
+import "afterimage/tensor"
+
+const sgdTensors, adamTensors, lerpTensors = 100, 80, 140 // SGD_TENSORS, … of optim.cu
+
+type sgdArgs struct {
+	Lr                    uint64
+	Momentum, WeightDecay float64
+	Nesterov, Count       int32
+	P, G, Buf             [sgdTensors]uint64
+	N                     [sgdTensors]int64
+	First                 [sgdTensors]int32
+}
+
+type adamArgs struct {
+	Lr, Step                       uint64
+	Beta1, Beta2, Eps, WeightDecay float64
+	P, G, M, V                     [adamTensors]uint64
+	N                              [adamTensors]int64
+	First                          [adamTensors]int32
+	Count, Pad                     int32
+}
+
+type lerpArgs struct {
+	Decay      uint64
+	Dst, Src   [lerpTensors]uint64
+	N          [lerpTensors]int64
+	First      [lerpTensors]int32
+	Count, Pad int32
+}
+
+// tables cuts the tensors into tables of at most limit entries of one dtype and calls f for each
+// table with the indices of its tensors and the number of the first chunk of each; chunks is their
+// number in all. Empty tensors are left out.
+func tables(op string, ts []Array, limit int, f func(dt string, which []int, first []int32, chunks int)) {
+	const chunk = 4096 // OPTIM_CHUNK of optim.cu
+	for _, dt := range []tensor.DType{tensor.F32, tensor.F64} {
+		var which []int
+		var first []int32
+		chunks := 0
+		flush := func() {
+			if len(which) > 0 {
+				f("_"+dt.String(), which, first, chunks)
+			}
+			which, first, chunks = nil, nil, 0
+		}
+		for i, t := range ts {
+			switch {
+			case t.DType != tensor.F32 && t.DType != tensor.F64:
+				panic(badDType(op, t))
+			case t.DType != dt || t.size() == 0:
+				continue
+			}
+			if len(which) == limit {
+				flush()
+			}
+			which, first = append(which, i), append(first, int32(chunks))
+			chunks += ceilDiv(t.size(), chunk)
+		}
+		flush()
+	}
+}
+
+// optim launches a kernel of optim.cu over chunks.
+func optim[A any](e *Encoder, entry string, a A, chunks int) {
+	emit(e, entry, a, [3]uint32{uint32(chunks), 1, 1}, [3]uint32{block, 1, 1}, 0)
+}
+
+// SGD updates every parameter in place, PyTorch's convention.
+func (e *Encoder) SGD(p tensor.SGDParams, params, grads, buf []Array, lr Array) {
+	tables("SGD", params, sgdTensors, func(dt string, which []int, first []int32, chunks int) {
+		a := sgdArgs{Lr: lr.Ptr, Momentum: p.Momentum, WeightDecay: p.WeightDecay,
+			Nesterov: b32(p.Nesterov), Count: int32(len(which))}
+		copy(a.First[:], first)
+		for k, i := range which {
+			a.P[k], a.G[k], a.N[k] = params[i].Ptr, grads[i].Ptr, int64(params[i].size())
+			if buf != nil {
+				a.Buf[k] = buf[i].Ptr
+			}
+		}
+		optim(e, "sgd"+dt, a, chunks)
+	})
+}
+
+// Adam updates every parameter in place, PyTorch's AdamW convention.
+func (e *Encoder) Adam(p tensor.AdamParams, params, grads, m, v []Array, lr, step Array) {
+	tables("Adam", params, adamTensors, func(dt string, which []int, first []int32, chunks int) {
+		a := adamArgs{Lr: lr.Ptr, Step: step.Ptr, Beta1: p.Beta1, Beta2: p.Beta2, Eps: p.Eps,
+			WeightDecay: p.WeightDecay, Count: int32(len(which))}
+		copy(a.First[:], first)
+		for k, i := range which {
+			a.P[k], a.G[k], a.N[k] = params[i].Ptr, grads[i].Ptr, int64(params[i].size())
+			a.M[k], a.V[k] = m[i].Ptr, v[i].Ptr
+		}
+		optim(e, "adam"+dt, a, chunks)
+	})
+}
+
+// Lerp moves every dst toward src in place: dst += (1 − decay)·(src − dst).
+func (e *Encoder) Lerp(dst, src []Array, decay Array) {
+	tables("Lerp", dst, lerpTensors, func(dt string, which []int, first []int32, chunks int) {
+		a := lerpArgs{Decay: decay.Ptr, Count: int32(len(which))}
+		copy(a.First[:], first)
+		for k, i := range which {
+			a.Dst[k], a.Src[k], a.N[k] = dst[i].Ptr, src[i].Ptr, int64(dst[i].size())
+		}
+		optim(e, "lerp"+dt, a, chunks)
+	})
+}
