@@ -79,7 +79,7 @@ func (c unaryCase) tolerance(x *tensor.Tensor) tolerance {
 		return within(c.k)
 	}
 	vals := x.Floats() // before an aliased output overwrites them
-	return tolerance{c.k, func() []float64 {
+	return tolerance{k: c.k, mag: func() []float64 {
 		for i, v := range vals {
 			vals[i] = c.mag(v)
 		}

@@ -30,6 +30,8 @@ type output struct {
 	dt   tensor.DType
 	k    float64
 	mag  []float64 // oracle only
+
+	orNaN bool // see tolerance
 }
 
 type frozen struct {
@@ -191,7 +193,7 @@ func firstDifference(a, b []float64) int {
 // want hands over t for comparison: |got − want| ≤ k·ε·magnitude, ε being that of the dtype
 // under test.
 func (e *env) want(name string, t *tensor.Tensor, tol tolerance) {
-	o := output{name: name, vals: t.Floats(), dt: t.DType(), k: tol.k}
+	o := output{name: name, vals: t.Floats(), dt: t.DType(), k: tol.k, orNaN: tol.orNaN}
 	if e.oracle && tol.mag != nil {
 		o.mag = slices.Clone(tol.mag())
 	}

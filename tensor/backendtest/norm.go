@@ -55,13 +55,13 @@ func normStatsCase(e *env, s []int, center float64) {
 		}
 	}
 	e.want("mean", mean,
-		tolerance{kSum, each(func(i int) float64 { return math.Abs(mu[i]) + math.Sqrt(v[i]) })})
-	e.want("variance", variance, tolerance{kSum, each(varMag)})
+		tolerance{k: kSum, mag: each(func(i int) float64 { return math.Abs(mu[i]) + math.Sqrt(v[i]) })})
+	e.want("variance", variance, tolerance{k: kSum, mag: each(varMag)})
 	if tensor.Shape(s).Size() == c {
 		return // one element: the variance is rounding error alone, and rstd follows it anywhere
 	}
 	e.want("rstd", rstd,
-		tolerance{kSum, each(func(i int) float64 { return r[i] + varMag(i)*r[i]*r[i]*r[i]/2 })})
+		tolerance{k: kSum, mag: each(func(i int) float64 { return r[i] + varMag(i)*r[i]*r[i]*r[i]/2 })})
 }
 
 // perChannel returns the shape [C] or [N C] for x of shape s.
@@ -114,9 +114,9 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 		dx, dgamma, dbeta, dres := e.out(s...), e.out(pc...), e.out(pc...), e.out(s...)
 		e.NormBackward(dx, dgamma, dbeta, dres, dy, x, mask, mean, rstd, gamma)
 		m := newNormMagnitudes(dy, x, mean, rstd, gamma)
-		e.want("dx", dx, tolerance{kSum, func() []float64 { return m.dx }})
-		e.want("dgamma", dgamma, tolerance{kSum, func() []float64 { return m.dgamma }})
-		e.want("dbeta", dbeta, tolerance{kSum, func() []float64 { return m.dbeta }})
+		e.want("dx", dx, tolerance{k: kSum, mag: func() []float64 { return m.dx }})
+		e.want("dgamma", dgamma, tolerance{k: kSum, mag: func() []float64 { return m.dgamma }})
+		e.want("dbeta", dbeta, tolerance{k: kSum, mag: func() []float64 { return m.dbeta }})
 		e.want("dres", dres, exactly())
 	}
 	// Each output alone, the others nil, must not depend on the rest.
@@ -128,7 +128,7 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 		}
 		e.NormBackward(o[0], o[1], o[2], o[3], dy, x, y, mean, rstd, gamma)
 		m := newNormMagnitudes(dy, x, mean, rstd, gamma)
-		e.want(fmt.Sprintf("only %d", only), o[only], tolerance{kSum, func() []float64 {
+		e.want(fmt.Sprintf("only %d", only), o[only], tolerance{k: kSum, mag: func() []float64 {
 			return [][]float64{m.dx, m.dgamma, m.dbeta, e.abs(dy).Floats()}[only]
 		}})
 	}

@@ -101,8 +101,8 @@ func softmaxCase(e *env, log bool) {
 		k := x.Dim(-1)
 		e.Softmax(log, y, x)
 		got := y.Floats()
-		e.want(name, y, tolerance{kTranscendental,
-			func() []float64 { return softmaxMagnitude(log, vals, got, k) }})
+		e.want(name, y, tolerance{k: kTranscendental,
+			mag: func() []float64 { return softmaxMagnitude(log, vals, got, k) }})
 	}
 	for _, s := range [][]int{{1}, {10}, {0, 3}, {5, 1}, {64, 10}, {7, 17}, {3, 1009}, {2, 3, 33},
 		{300, 100}, {1, 30011}} {

@@ -17,6 +17,10 @@ type Options struct {
 	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 half of
 	// the suite is then skipped with this reason. go test -short skips it always.
 	NoF64 string
+	// PaddingMultiplied, if not empty, is the reason why Conv2DWeightGrad may multiply dy with the
+	// zeros of the padding, as implicit matrix products do: a NaN in dy then also reaches the taps
+	// that hang over the image's edge.
+	PaddingMultiplied string
 }
 
 // Run tests the backend that o opens, one subtest for each kernel family, named like the files of
