@@ -49,12 +49,12 @@ struct Pixel {
     i32 img, i, j;
 };
 
-DEVICE Pixel pixel_of(i64 at, int h, int w) {
+DEVICE Pixel pixel_of(i32 at, u32 h, u32 w) {
     Pixel p;
-    i64 row = quotient(at, w);
+    u32 row = (u32)at / w;
+    p.img = (i32)(row / h);
+    p.i = (i32)(row - p.img * h);
     p.j = (i32)(at - row * w);
-    p.img = (i32)quotient(row, h);
-    p.i = (i32)(row - (i64)p.img * h);
     return p;
 }
 
@@ -63,12 +63,12 @@ struct Tap {
     i32 u, v, ch;
 };
 
-DEVICE Tap tap_of(i64 k, int kw, int channels) {
+DEVICE Tap tap_of(i32 k, u32 kw, u32 channels) {
     Tap t;
-    i32 at = (i32)quotient(k, channels);
-    t.ch = (i32)(k - (i64)at * channels);
-    t.u = (i32)((u32)at / (u32)kw);
-    t.v = at - t.u * kw;
+    u32 at = (u32)k / channels;
+    t.ch = (i32)(k - at * channels);
+    t.u = (i32)(at / kw);
+    t.v = (i32)(at - t.u * kw);
     return t;
 }
 
@@ -97,7 +97,7 @@ template <typename T> DEVICE const T *output_at(const Geo &g, Pixel p, Tap t) {
            (i64)g.group * g.og + t.ch;
 }
 
-template <typename T> DEVICE const T *filter_at(const Geo &g, i32 o, i64 k) {
+template <typename T> DEVICE const T *filter_at(const Geo &g, i32 o, i32 k) {
     return (const T *)g.a.w + ((i64)g.group * g.og + o) * g.k_row + k;
 }
 
@@ -109,6 +109,7 @@ template <typename T> DEVICE Pack<T, PACK<T>> loaded_pack(const T *p) {
         return load_pack<PACK<T>>(p);
     }
     Pack<T, PACK<T>> z;
+    UNROLL
     for (int e = 0; e < PACK<T>; e++) {
         z.v[e] = narrow<T>(0.0f);
     }
@@ -122,17 +123,18 @@ template <typename T> struct Taps { // forward A: rows are output pixels, k = (u
     static const bool k_fast = true;
     typedef Pixel Slot;
     Geo g;
-    i64 pixels;
+    i32 pixels;
     bool vec;
-    DEVICE Slot slot(i64 row) const { return pixel_of(row, g.a.oh, g.a.ow); }
-    DEVICE const T *at(Slot p, i64 row, i64 k) const {
+    DEVICE Slot slot(i32 row) const { return pixel_of(row, g.a.oh, g.a.ow); }
+    DEVICE const T *at(Slot p, i32 row, i32 k) const {
         return row < pixels && k < g.k_row ? input_at<T>(g, p, tap_of(k, g.a.kw, g.cg)) : 0;
     }
-    DEVICE Pack<T, PACK<T>> get(const Slot &p, i64 row, i64 k) const {
+    DEVICE Pack<T, PACK<T>> get(const Slot &p, i32 row, i32 k) const {
         if (vec) {
             return loaded_pack(at(p, row, k));
         }
         Pack<T, PACK<T>> q;
+        UNROLL
         for (int e = 0; e < PACK<T>; e++) {
             q.v[e] = loaded(at(p, row, k + e));
         }
@@ -145,15 +147,16 @@ template <typename T> struct Filters { // forward B: rows are output channels, k
     struct Slot {};
     Geo g;
     bool vec;
-    DEVICE Slot slot(i64) const { return Slot(); }
-    DEVICE const T *at(i64 row, i64 k) const {
-        return row < g.og && k < g.k_row ? filter_at<T>(g, (i32)row, k) : 0;
+    DEVICE Slot slot(i32) const { return Slot(); }
+    DEVICE const T *at(i32 row, i32 k) const {
+        return row < g.og && k < g.k_row ? filter_at<T>(g, row, k) : 0;
     }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i64 row, i64 k) const {
+    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
         if (vec) {
             return loaded_pack(at(row, k));
         }
         Pack<T, PACK<T>> q;
+        UNROLL
         for (int e = 0; e < PACK<T>; e++) {
             q.v[e] = loaded(at(row, k + e));
         }
@@ -165,17 +168,18 @@ template <typename T> struct Covers { // input grad A: rows are input pixels, k 
     static const bool k_fast = true;
     typedef Pixel Slot;
     Geo g;
-    i64 pixels, k_end;
+    i32 pixels, k_end;
     bool vec;
-    DEVICE Slot slot(i64 row) const { return pixel_of(row, g.a.h, g.a.wd); }
-    DEVICE const T *at(Slot p, i64 row, i64 k) const {
+    DEVICE Slot slot(i32 row) const { return pixel_of(row, g.a.h, g.a.wd); }
+    DEVICE const T *at(Slot p, i32 row, i32 k) const {
         return row < pixels && k < k_end ? output_at<T>(g, p, tap_of(k, g.a.kw, g.og)) : 0;
     }
-    DEVICE Pack<T, PACK<T>> get(const Slot &p, i64 row, i64 k) const {
+    DEVICE Pack<T, PACK<T>> get(const Slot &p, i32 row, i32 k) const {
         if (vec) {
             return loaded_pack(at(p, row, k));
         }
         Pack<T, PACK<T>> q;
+        UNROLL
         for (int e = 0; e < PACK<T>; e++) {
             q.v[e] = loaded(at(p, row, k + e));
         }
@@ -187,21 +191,22 @@ template <typename T> struct FiltersT { // input grad B: rows are input channels
     static const bool k_fast = false;
     struct Slot {};
     Geo g;
-    i64 k_end;
+    i32 k_end;
     bool vec;
-    DEVICE Slot slot(i64) const { return Slot(); }
-    DEVICE const T *at(i64 row, i64 k) const {
+    DEVICE Slot slot(i32) const { return Slot(); }
+    DEVICE const T *at(i32 row, i32 k) const {
         if (row >= g.cg || k >= k_end) {
             return 0;
         }
         Tap t = tap_of(k, g.a.kw, g.og);
-        return filter_at<T>(g, t.ch, (i64)(t.u * g.a.kw + t.v) * g.cg + row);
+        return filter_at<T>(g, t.ch, (t.u * g.a.kw + t.v) * g.cg + row);
     }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i64 row, i64 k) const {
+    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
         if (vec) {
             return loaded_pack(at(row, k));
         }
         Pack<T, PACK<T>> q;
+        UNROLL
         for (int e = 0; e < PACK<T>; e++) {
             q.v[e] = loaded(at(row + e, k));
         }
@@ -213,19 +218,20 @@ template <typename T> struct OutGrads { // weight grad A: rows are output channe
     static const bool k_fast = false;
     struct Slot {};
     Geo g;
-    i64 k_end;
+    i32 k_end;
     bool vec;
-    DEVICE Slot slot(i64) const { return Slot(); }
-    DEVICE const T *at(i64 row, i64 k) const {
+    DEVICE Slot slot(i32) const { return Slot(); }
+    DEVICE const T *at(i32 row, i32 k) const {
         return row < g.og && k < k_end
-                   ? (const T *)g.a.y + k * g.a.o + (i64)g.group * g.og + row
+                   ? (const T *)g.a.y + (i64)k * g.a.o + (i64)g.group * g.og + row
                    : 0;
     }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i64 row, i64 k) const {
+    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
         if (vec) {
             return loaded_pack(at(row, k));
         }
         Pack<T, PACK<T>> q;
+        UNROLL
         for (int e = 0; e < PACK<T>; e++) {
             q.v[e] = loaded(at(row + e, k));
         }
@@ -237,19 +243,20 @@ template <typename T> struct TapsT { // weight grad B: rows are (u, v, c), k = o
     static const bool k_fast = false;
     typedef Tap Slot;
     Geo g;
-    i64 k_end;
+    i32 k_end;
     bool vec;
-    DEVICE Slot slot(i64 row) const { return tap_of(row, g.a.kw, g.cg); }
-    DEVICE const T *at(Slot t, i64 row, i64 k) const {
+    DEVICE Slot slot(i32 row) const { return tap_of(row, g.a.kw, g.cg); }
+    DEVICE const T *at(Slot t, i32 row, i32 k) const {
         return row < g.k_row && k < k_end
                    ? input_at<T>(g, pixel_of(k, g.a.oh, g.a.ow), t)
                    : 0;
     }
-    DEVICE Pack<T, PACK<T>> get(const Slot &t, i64 row, i64 k) const {
+    DEVICE Pack<T, PACK<T>> get(const Slot &t, i32 row, i32 k) const {
         if (vec) {
             return loaded_pack(at(t, row, k));
         }
         Pack<T, PACK<T>> q;
+        UNROLL
         for (int e = 0; e < PACK<T>; e++) {
             q.v[e] = loaded(at(slot(row + e), row + e, k));
         }
@@ -261,7 +268,7 @@ template <typename T> struct TapsT { // weight grad B: rows are (u, v, c), k = o
 
 template <typename T, typename P> DEVICE void conv_forward(const conv_args &a) {
     Geo g = geo_of(a, blockIdx.z);
-    i64 pixels = (i64)a.n * a.oh * a.ow;
+    i32 pixels = a.n * a.oh * a.ow;
     Taps<T> x = {g, pixels, a.vec_c != 0};
     Filters<T> w = {g, a.vec_c != 0};
     Output<T> y = {(T *)a.y + (i64)g.group * g.og, a.o, pixels, g.og, a.vec_o != 0};
@@ -270,32 +277,43 @@ template <typename T, typename P> DEVICE void conv_forward(const conv_args &a) {
 
 template <typename T, typename P> DEVICE void conv_input_grad(const conv_args &a) {
     Geo g = geo_of(a, blockIdx.z);
-    i64 pixels = (i64)a.n * a.h * a.wd, k = (i64)a.kh * a.kw * g.og;
+    i32 pixels = a.n * a.h * a.wd, k = a.kh * a.kw * g.og;
     Covers<T> dy = {g, pixels, k, a.vec_o != 0};
     FiltersT<T> w = {g, k, a.vec_c != 0};
     Output<T> dx = {(T *)a.x + (i64)g.group * g.cg, a.c, pixels, g.cg, a.vec_c != 0};
     P::template run<T>(dy, w, dx, 0, k);
 }
 
-template <typename T, typename O, typename P> DEVICE void weight_grad(const conv_args &a) {
+// A WeightOutput is dw itself or, where the pixels are cut into chunks, a chunk's sums of Acc<T>.
+template <typename T> struct WeightOutput {
+    Output<T> whole;
+    Output<Acc<T>> part;
+    bool cut;
+    i32 cols;
+    template <int N, typename A> DEVICE void put(i32 m, i32 n, const A *v) const {
+        if (cut) {
+            part.template put<N>(m, n, v);
+        } else {
+            whole.template put<N>(m, n, v);
+        }
+    }
+};
+
+template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &a) {
     int group = blockIdx.z % a.groups, chunk = blockIdx.z / a.groups;
     Geo g = geo_of(a, group);
-    i64 pixels = (i64)a.n * a.oh * a.ow, from = (i64)chunk * a.chunk;
-    i64 to = min64(from + a.chunk, pixels);
+    i32 pixels = a.n * a.oh * a.ow, from = chunk * a.chunk;
+    i32 to = from + a.chunk < pixels ? from + a.chunk : pixels;
     OutGrads<T> dy = {g, to, a.vec_o != 0};
     TapsT<T> x = {g, to, a.vec_c != 0};
-    O *base = (O *)a.w + ((i64)chunk * a.o + (i64)group * g.og) * g.k_row;
-    Output<O> dw = {base, g.k_row, g.og, g.k_row, a.vec_c != 0};
+    i64 at = ((i64)chunk * a.o + (i64)group * g.og) * g.k_row;
+    WeightOutput<T> dw = {
+        {(T *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
+        {(Acc<T> *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
+        a.chunks > 1,
+        g.k_row,
+    };
     P::template run<T>(dy, x, dw, from, to);
-}
-
-// A chunk's sum is written as Acc<T>, the only one as T.
-template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &a) {
-    if (a.chunks > 1) {
-        weight_grad<T, Acc<T>, P>(a);
-    } else {
-        weight_grad<T, T, P>(a);
-    }
 }
 
 extern "C" __global__ __launch_bounds__(256) void conv_forward_f32(conv_args a) {

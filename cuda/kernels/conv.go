@@ -28,8 +28,18 @@ func newConv(x, w, y Array, p tensor.ConvParams) convArgs {
 	// A group's channels are read together where each group starts at a multiple of 16 bytes.
 	a.VecC = min(vec(x, x.dim(3)/p.Groups), vec(w, w.dim(3)))
 	a.VecO = vec(y, y.dim(3)/p.Groups)
+	for _, extent := range []int{x.size() / max(x.dim(3), 1), y.size() / max(y.dim(3), 1), w.size()} {
+		if extent >= maxExtent {
+			panic(&tensor.Error{Op: "Conv2D", Reason: "more than 2,147,482,623 pixels or weights in " +
+				"one call on a GPU: use a smaller batch", Operands: []tensor.Operand{
+				{Name: "x", Shape: x.Shape, DType: x.DType}}})
+		}
+	}
 	return a
 }
+
+// maxExtent keeps 32-bit indices of rows and of k, rounded up to a tile, from overflowing.
+const maxExtent = 1<<31 - 1024
 
 // Conv2D computes y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c].
 func (e *Encoder) Conv2D(y, x, w Array, p tensor.ConvParams) {

@@ -43,32 +43,45 @@ func Stems() []string {
 // directives, so that a compiler's message names the file a reader knows. Panics with
 // *tensor.Error on an unknown stem.
 func Text(stem string) string {
+	text, err := files.ReadFile(stem + ".cu")
+	if err != nil {
+		panic(&tensor.Error{Op: "kernels.Text", Reason: "there is no kernel file " + stem + ".cu"})
+	}
 	var out strings.Builder
-	inline(&out, stem+".cu", map[string]bool{})
+	fmt.Fprintf(&out, "#line 1 \"%s.cu\"\n", stem)
+	inline(&out, string(text), stem+".cu", map[string]bool{})
+	return out.String()
+}
+
+// Inline replaces the headers of this folder that a text includes by their contents.
+func Inline(text string) string {
+	var out strings.Builder
+	inline(&out, text, "text", map[string]bool{})
 	return out.String()
 }
 
 var includeLine = regexp.MustCompile(`^#include "(\w+\.h)"`)
 
-// inline writes a file, replacing what it includes from this folder the first time it is included.
-func inline(out *strings.Builder, name string, seen map[string]bool) {
-	text, err := files.ReadFile(name)
-	if err != nil {
-		panic(&tensor.Error{Op: "kernels.Text", Reason: "there is no kernel file " + name})
-	}
-	fmt.Fprintf(out, "#line 1 \"%s\"\n", name)
-	for i, line := range strings.SplitAfter(string(text), "\n") {
+// inline writes text, replacing an include by the file the first time it is met. name is the text's
+// own file, if it has one.
+func inline(out *strings.Builder, text, name string, seen map[string]bool) {
+	for i, line := range strings.SplitAfter(text, "\n") {
 		m := includeLine.FindStringSubmatch(line)
-		switch {
-		case strings.HasPrefix(line, "#pragma once"):
-			out.WriteString("\n")
-		case m == nil || strings.HasPrefix(m[1], "ksim"): // the emulator's own is not ours to inline
-			out.WriteString(line)
-		case !seen[m[1]]:
-			seen[m[1]] = true
-			inline(out, m[1], seen)
-			fmt.Fprintf(out, "\n#line %d \"%s\"\n", i+2, name)
+		if m == nil {
+			out.WriteString(strings.Replace(line, "#pragma once", "", 1))
+			continue
 		}
+		header, err := files.ReadFile(m[1])
+		if err != nil { // the emulator's own: not ours to inline
+			out.WriteString(line)
+			continue
+		}
+		if !seen[m[1]] {
+			seen[m[1]] = true
+			fmt.Fprintf(out, "#line 1 \"%s\"\n", m[1])
+			inline(out, string(header), m[1], seen)
+		}
+		fmt.Fprintf(out, "\n#line %d \"%s\"\n", i+2, name)
 	}
 }
 

@@ -27,7 +27,7 @@ func sim(t testing.TB) *ksim.Sim {
 func TestConformance(t *testing.T) {
 	s := sim(t)
 	backendtest.Run(t, backendtest.Options{
-		Open: func(threads int) tensor.Backend { return ksim.NewBackend(s, uint64(threads)*1000) },
+		Open:              func(threads int) tensor.Backend { return ksim.NewBackend(s, uint64(threads)*1000) },
 		PaddingMultiplied: "an implicit matrix product",
 	})
 }

@@ -23,16 +23,17 @@ template <typename T> struct KFast {
     static const bool k_fast = true;
     typedef const T *Slot;
     const T *base;
-    i64 ld, rows, k_end;
+    i32 ld, rows, k_end;
     bool vec;
 
-    DEVICE Slot slot(i64 row) const { return row < rows ? base + row * ld : (const T *)0; }
-    DEVICE Pack<T, PACK<T>> get(Slot s, i64, i64 k) const {
+    DEVICE Slot slot(i32 row) const { return row < rows ? base + (i64)row * ld : (const T *)0; }
+    DEVICE Pack<T, PACK<T>> get(Slot s, i32, i32 k) const {
         const int V = PACK<T>;
         if (s && vec && k + V <= k_end) {
             return load_pack<V>(s + k);
         }
         Pack<T, V> p;
+        UNROLL
         for (int e = 0; e < V; e++) {
             p.v[e] = s && k + e < k_end ? s[k + e] : narrow<T>(0.0f);
         }
@@ -45,18 +46,19 @@ template <typename T> struct RowFast {
     static const bool k_fast = false;
     struct Slot {};
     const T *base;
-    i64 ld, rows, k_end;
+    i32 ld, rows, k_end;
     bool vec;
 
-    DEVICE Slot slot(i64) const { return Slot(); }
-    DEVICE Pack<T, PACK<T>> get(Slot, i64 row, i64 k) const {
+    DEVICE Slot slot(i32) const { return Slot(); }
+    DEVICE Pack<T, PACK<T>> get(Slot, i32 row, i32 k) const {
         const int V = PACK<T>;
         if (vec && k < k_end && row + V <= rows) {
-            return load_pack<V>(base + k * ld + row);
+            return load_pack<V>(base + (i64)k * ld + row);
         }
         Pack<T, V> p;
+        UNROLL
         for (int e = 0; e < V; e++) {
-            p.v[e] = k < k_end && row + e < rows ? base[k * ld + row + e] : narrow<T>(0.0f);
+            p.v[e] = k < k_end && row + e < rows ? base[(i64)k * ld + row + e] : narrow<T>(0.0f);
         }
         return p;
     }

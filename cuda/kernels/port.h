@@ -18,6 +18,11 @@ typedef unsigned long long u64;
 
 #define DEVICE __device__ __forceinline__
 
+// Loops over registers must be unrolled: an index known only when running puts an array into memory.
+#define UNROLL _Pragma("unroll")
+#define UNROLL_BY_TEXT(n) _Pragma(#n)
+#define UNROLL_BY(n) UNROLL_BY_TEXT(unroll n)
+
 // An argument struct is laid out like the Go struct that mirrors it: pointers and 64-bit numbers
 // first or at multiples of eight, no holes but a named pad.
 #define ARGS_SIZE(S, N) static_assert(sizeof(S) == (N), #S " differs from its Go mirror")

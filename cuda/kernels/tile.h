@@ -7,7 +7,7 @@
 // An Operand of element type T has
 //
 //     static const bool k_fast        whether memory runs along k (else along the row: m or n)
-//     Slot slot(i64 row)              what can be computed once for a row
+//     Slot slot(i32 row)              what can be computed once for a row
 //     Pack<T, V> get(slot, row, k)    V = 16/sizeof(T) neighbours along the fast axis: elements
 //                                     (row, k…k+V−1) or (row…row+V−1, k); zero outside
 //
@@ -27,19 +27,21 @@ const int TILE_THREADS = 256;
 // Output is where a tile's results go: C row-major with n contiguous.
 template <typename T> struct Output {
     T *base;
-    i64 ld, rows, cols;
+    i32 ld, rows, cols;
     bool vec; // base and ld allow 4-element stores
 
     // put writes N neighbours along n, N at most 4.
-    template <int N, typename A> DEVICE void put(i64 m, i64 n, const A *v) const {
+    template <int N, typename A> DEVICE void put(i32 m, i32 n, const A *v) const {
         if (m >= rows || n >= cols) {
             return;
         }
-        T *p = base + m * ld + n;
+        T *p = base + (i64)m * ld + n;
         if (vec && n + N <= cols) {
             const int W = N * sizeof(T) > 16 ? 2 : N; // a store has at most 16 bytes
+            UNROLL
             for (int e = 0; e < N; e += W) {
                 Pack<T, W> q;
+                UNROLL
                 for (int k = 0; k < W; k++) {
                     q.v[k] = narrow<T>(v[e + k]);
                 }
@@ -47,6 +49,7 @@ template <typename T> struct Output {
             }
             return;
         }
+        UNROLL
         for (int e = 0; e < N && n + e < cols; e++) {
             p[e] = narrow<T>(v[e]);
         }
@@ -70,19 +73,23 @@ template <typename T, typename Op, int B_, int BK> struct Stage {
     static DEVICE int row(int p) { return Op::k_fast ? across(p) : along(); }
     static DEVICE int col(int p) { return Op::k_fast ? along() : across(p); }
 
-    DEVICE void prepare(const Op &op, i64 row0) {
+    DEVICE void prepare(const Op &op, i32 row0) {
+        UNROLL
         for (int p = 0; p < PASSES; p++) {
             slots[p] = op.slot(row0 + row(p));
         }
     }
-    DEVICE void fetch(const Op &op, i64 row0, i64 k0) {
+    DEVICE void fetch(const Op &op, i32 row0, i32 k0) {
+        UNROLL
         for (int p = 0; p < PASSES; p++) {
             packs[p] = op.get(slots[p], row0 + row(p), k0 + col(p));
         }
     }
     // put_k writes S[k][row]: a row of S is one k.
     template <int LD> DEVICE void put_k(T (*S)[LD]) const {
+        UNROLL
         for (int p = 0; p < PASSES; p++) {
+            UNROLL
             for (int e = 0; e < V; e++) {
                 S[col(p) + (Op::k_fast ? e : 0)][row(p) + (Op::k_fast ? 0 : e)] = packs[p].v[e];
             }
@@ -90,13 +97,15 @@ template <typename T, typename Op, int B_, int BK> struct Stage {
     }
     // put_row writes S[row][k].
     template <int LD> DEVICE void put_row(T (*S)[LD]) const {
+        UNROLL
         for (int p = 0; p < PASSES; p++) {
-            if (Op::k_fast) {
+            if constexpr (Op::k_fast) {
                 store_pack<V>(&S[row(p)][col(p)], packs[p]);
-                continue;
-            }
-            for (int e = 0; e < V; e++) {
-                S[row(p) + e][col(p)] = packs[p].v[e];
+            } else {
+                UNROLL
+                for (int e = 0; e < V; e++) {
+                    S[row(p) + e][col(p)] = packs[p].v[e];
+                }
             }
         }
     }
@@ -105,22 +114,35 @@ template <typename T, typename Op, int B_, int BK> struct Stage {
 // A Place is a block's tile. Blocks along x go through the tiles of a row first, so that the blocks
 // which run at once share rows of A in the cache.
 struct Place {
-    i64 m0, n0;
+    i32 m0, n0;
 };
 
-DEVICE Place place_of(i64 cols, int bm, int bn) {
-    i64 across = quotient(cols + bn - 1, bn), row = quotient(blockIdx.x, across);
-    Place p = {row * bm, ((i64)blockIdx.x - row * across) * bn};
+DEVICE Place place_of(i32 cols, int bm, int bn) {
+    u32 across = (u32)(cols + bn - 1) / bn, row = blockIdx.x / across;
+    Place p = {(i32)row * bm, (i32)(blockIdx.x - row * across) * bn};
     return p;
+}
+
+// The two buffers of A and B in shared memory. They belong to a function of their own, because a kernel
+// that instantiates a product for several operands should not pay for its memory several times.
+template <typename TA, typename TB> struct Buffers {
+    TA a[2];
+    TB b[2];
+};
+
+template <typename TA, typename TB> DEVICE Buffers<TA, TB> &buffers() {
+    __shared__ __align__(16) Buffers<TA, TB> room;
+    return room;
 }
 
 // product_simt: 16×16 threads; thread (tx, ty) owns rows ty·4 + {0…3} + 64·i and columns tx·4 + {0…3}
 // + 64·j, so that a warp reads shared memory in runs without bank conflicts.
 template <typename T, int BM, int BN, typename OpA, typename OpB, typename Out>
-DEVICE void product_simt(const OpA &a, const OpB &b, const Out &out, i64 m0, i64 n0, i64 k_from,
-                         i64 k_to) {
+DEVICE void product_simt(const OpA &a, const OpB &b, const Out &out, i32 m0, i32 n0, i32 k_from,
+                         i32 k_to) {
     const int BK = 16, PAD = 4, TM = BM / 16, TN = BN / 16;
-    __shared__ __align__(16) T As[2][BK][BM + PAD], Bs[2][BK][BN + PAD];
+    auto &As = buffers<T[BK][BM + PAD], T[BK][BN + PAD]>().a;
+    auto &Bs = buffers<T[BK][BM + PAD], T[BK][BN + PAD]>().b;
     const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
     Stage<T, OpA, BM, BK> fa;
     Stage<T, OpB, BN, BK> fb;
@@ -135,21 +157,26 @@ DEVICE void product_simt(const OpA &a, const OpB &b, const Out &out, i64 m0, i64
         fb.put_k(Bs[0]);
     }
     __syncthreads();
-    for (i64 k0 = k_from; k0 < k_to; k0 += BK) {
+    for (i32 k0 = k_from; k0 < k_to; k0 += BK) {
         bool more = k0 + BK < k_to;
         if (more) { // under way while we multiply
             fa.fetch(a, m0, k0 + BK);
             fb.fetch(b, n0, k0 + BK);
         }
+        UNROLL_BY(4)
         for (int k = 0; k < BK; k++) {
             T av[TM], bv[TN];
+            UNROLL
             for (int i = 0; i < TM; i++) {
                 av[i] = As[now][k][ty * 4 + i % 4 + i / 4 * 64];
             }
+            UNROLL
             for (int j = 0; j < TN; j++) {
                 bv[j] = Bs[now][k][tx * 4 + j % 4 + j / 4 * 64];
             }
+            UNROLL
             for (int i = 0; i < TM; i++) {
+                UNROLL
                 for (int j = 0; j < TN; j++) {
                     acc[i][j] = fma_of(av[i], bv[j], acc[i][j]);
                 }
@@ -162,7 +189,9 @@ DEVICE void product_simt(const OpA &a, const OpB &b, const Out &out, i64 m0, i64
         }
         __syncthreads();
     }
+    UNROLL
     for (int i = 0; i < TM; i++) {
+        UNROLL
         for (int j = 0; j < TN; j += 4) {
             out.template put<4>(m0 + ty * 4 + i % 4 + i / 4 * 64, n0 + tx * 4 + j / 4 * 64, &acc[i][j]);
         }
@@ -172,10 +201,11 @@ DEVICE void product_simt(const OpA &a, const OpB &b, const Out &out, i64 m0, i64
 // product_mma: 8 warps in 2×4; a warp computes BM/2 × BN/4 in pieces of 16×8. Shared rows are 40
 // elements apart: the fragments' 32-bit words of 8 rows then lie in 32 different banks.
 template <int BM, int BN, typename OpA, typename OpB, typename Out>
-DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i64 m0, i64 n0, i64 k_from,
-                        i64 k_to) {
+DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i32 m0, i32 n0, i32 k_from,
+                        i32 k_to) {
     const int BK = 32, LD = BK + 8, WM = BM / 2, WN = BN / 4, MI = WM / 16, NI = WN / 8;
-    __shared__ __align__(16) bf16 As[2][BM][LD], Bs[2][BN][LD];
+    auto &As = buffers<bf16[BM][LD], bf16[BN][LD]>().a;
+    auto &Bs = buffers<bf16[BM][LD], bf16[BN][LD]>().b;
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
     const int wm = warp / 4 * WM, wn = warp % 4 * WN;
     Stage<bf16, OpA, BM, BK> fa;
@@ -191,14 +221,16 @@ DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i64 m0, i64 
         fb.put_row(Bs[0]);
     }
     __syncthreads();
-    for (i64 k0 = k_from; k0 < k_to; k0 += BK) {
+    for (i32 k0 = k_from; k0 < k_to; k0 += BK) {
         bool more = k0 + BK < k_to;
         if (more) {
             fa.fetch(a, m0, k0 + BK);
             fb.fetch(b, n0, k0 + BK);
         }
+        UNROLL
         for (int k = 0; k < BK; k += 16) {
             u32 av[MI][4], bv[NI][2];
+            UNROLL
             for (int i = 0; i < MI; i++) {
                 const bf16 *p = &As[now][wm + i * 16 + g][k + 2 * t];
                 av[i][0] = *(const u32 *)p;
@@ -206,12 +238,15 @@ DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i64 m0, i64 
                 av[i][2] = *(const u32 *)(p + 8);
                 av[i][3] = *(const u32 *)(p + 8 * LD + 8);
             }
+            UNROLL
             for (int j = 0; j < NI; j++) {
                 const bf16 *p = &Bs[now][wn + j * 8 + g][k + 2 * t];
                 bv[j][0] = *(const u32 *)p;
                 bv[j][1] = *(const u32 *)(p + 8);
             }
+            UNROLL
             for (int i = 0; i < MI; i++) {
+                UNROLL
                 for (int j = 0; j < NI; j++) {
                     mma_m16n8k16(acc[i][j], av[i], bv[j]);
                 }
@@ -224,10 +259,13 @@ DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i64 m0, i64 
         }
         __syncthreads();
     }
+    UNROLL
     for (int i = 0; i < MI; i++) {
+        UNROLL
         for (int j = 0; j < NI; j++) {
+            UNROLL
             for (int h = 0; h < 2; h++) {
-                i64 m = m0 + wm + i * 16 + g + h * 8, n = n0 + wn + j * 8 + 2 * t;
+                i32 m = m0 + wm + i * 16 + g + h * 8, n = n0 + wn + j * 8 + 2 * t;
                 out.template put<2>(m, n, &acc[i][j][2 * h]);
             }
         }
@@ -237,7 +275,7 @@ DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i64 m0, i64 
 // Simt and Mma name the products, for kernels that take one as a parameter.
 template <int BM, int BN> struct Simt {
     template <typename T, typename OpA, typename OpB, typename Out>
-    static DEVICE void run(const OpA &a, const OpB &b, const Out &out, i64 from, i64 to) {
+    static DEVICE void run(const OpA &a, const OpB &b, const Out &out, i32 from, i32 to) {
         Place p = place_of(out.cols, BM, BN);
         product_simt<T, BM, BN>(a, b, out, p.m0, p.n0, from, to);
     }
@@ -245,7 +283,7 @@ template <int BM, int BN> struct Simt {
 
 template <int BM, int BN> struct Mma {
     template <typename T, typename OpA, typename OpB, typename Out>
-    static DEVICE void run(const OpA &a, const OpB &b, const Out &out, i64 from, i64 to) {
+    static DEVICE void run(const OpA &a, const OpB &b, const Out &out, i32 from, i32 to) {
         Place p = place_of(out.cols, BM, BN);
         product_mma<BM, BN>(a, b, out, p.m0, p.n0, from, to);
     }

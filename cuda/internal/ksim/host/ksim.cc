@@ -429,13 +429,16 @@ static bool zone_intact(const char *from, const char *to) {
     return true;
 }
 
+// check_zones reports damage and repairs it, so that it is reported once.
 static void check_zones(char *p, const Block &b) {
-    char *first = b.map + page, *last = b.map + b.map_bytes - page;
-    if (!zone_intact(std::max(first, p - watched), p)) {
+    char *first = std::max(b.map + page, p - watched), *last = b.map + b.map_bytes - page;
+    if (!zone_intact(first, p)) {
         record("wrote before the start of a block of %zu bytes at %p", b.bytes, p);
+        memset(first, zone_byte, p - first);
     }
     if (!zone_intact(p + b.bytes, last)) {
         record("wrote past the end of a block of %zu bytes at %p", b.bytes, p);
+        memset(p + b.bytes, zone_byte, last - p - b.bytes);
     }
 }
 

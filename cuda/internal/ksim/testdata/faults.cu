@@ -1,0 +1,146 @@
+// faults.cu: kernels with one mistake each, beside the same kernel without it. The tests of ksim show
+// that the emulator tells them apart.
+#include "port.h"
+
+struct fault_args {
+    u64 dst, src;
+    i64 n;
+};
+ARGS_SIZE(fault_args, 24);
+
+const int B = 64; // threads of a block in these tests
+
+// reverse: dst[i] = src[n−1−i] through shared memory. BARRIER is what lies between writing and reading.
+#define REVERSE(BARRIER)                                                                              \
+    __shared__ float tile[B];                                                                         \
+    tile[threadIdx.x] = ((const float *)a.src)[threadIdx.x];                                          \
+    BARRIER;                                                                                          \
+    ((float *)a.dst)[threadIdx.x] = tile[B - 1 - threadIdx.x]
+
+extern "C" __global__ void reverse(fault_args a) { REVERSE(__syncthreads()); }
+extern "C" __global__ void reverse_without_barrier(fault_args a) { REVERSE((void)0); }
+
+extern "C" __global__ void divergent_barrier(fault_args a) {
+    if (threadIdx.x < 40) {
+        __syncthreads();
+    }
+    ((float *)a.dst)[threadIdx.x] = 1;
+}
+
+// Both halves reach a barrier, but not the same one.
+extern "C" __global__ void two_barriers(fault_args a) {
+    if (threadIdx.x < 32) {
+        __syncthreads();
+    } else {
+        __syncthreads();
+    }
+    ((float *)a.dst)[threadIdx.x] = 1;
+}
+
+extern "C" __global__ void early_return(fault_args a) {
+    if (threadIdx.x >= 50) {
+        return;
+    }
+    __syncthreads();
+    ((float *)a.dst)[threadIdx.x] = 1;
+}
+
+extern "C" __global__ void divergent_shuffle(fault_args a) {
+    float x = (float)threadIdx.x;
+    if (threadIdx.x % 2 == 0) {
+        x = __shfl_xor_sync(ALL_LANES, x, 2);
+    }
+    ((float *)a.dst)[threadIdx.x] = x;
+}
+
+// Without the bound: writes n + 1 elements.
+extern "C" __global__ void write_past_end(fault_args a) {
+    if (threadIdx.x <= a.n) {
+        ((float *)a.dst)[threadIdx.x] = 1;
+    }
+}
+
+extern "C" __global__ void write_before_start(fault_args a) { ((float *)a.dst)[-1] = 1; }
+
+extern "C" __global__ void read_past_end(fault_args a) {
+    ((float *)a.dst)[0] = ((const float *)a.src)[(a.n + 3) / 4 * 4];
+}
+
+extern "C" __global__ void wild_pointer(fault_args a) { *(float *)(a.dst ^ (1ull << 46)) = 1; }
+
+extern "C" __global__ void misaligned_pack(fault_args a) {
+    store_pack<4>((float *)a.dst, load_pack<4>((const float *)a.src + 1));
+}
+
+extern "C" __global__ void shared_index(fault_args a) {
+    __shared__ float tile[B];
+    tile[threadIdx.x + (i32)a.n] = 1;
+    __syncthreads();
+    ((float *)a.dst)[threadIdx.x] = tile[threadIdx.x];
+}
+
+// Sums shared memory of which nobody wrote the last element.
+extern "C" __global__ void uninitialised_shared(fault_args a) {
+    __shared__ float tile[B + 1];
+    tile[threadIdx.x] = 1;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        float sum = 0;
+        for (int i = 0; i <= B; i++) {
+            sum += tile[i];
+        }
+        *(float *)a.dst = sum;
+    }
+}
+
+// Adds to dst, which nobody wrote.
+extern "C" __global__ void uninitialised_global(fault_args a) {
+    ((float *)a.dst)[threadIdx.x] += ((const float *)a.src)[threadIdx.x];
+}
+
+#define COPY(WAIT)                                                                                    \
+    __shared__ __align__(16) float tile[4 * B];                                                       \
+    copy_async16(&tile[4 * threadIdx.x], (const float *)a.src + 4 * threadIdx.x);                     \
+    copy_commit();                                                                                    \
+    WAIT;                                                                                             \
+    __syncthreads();                                                                                  \
+    ((float *)a.dst)[threadIdx.x] = tile[4 * (B - 1 - threadIdx.x)]
+
+extern "C" __global__ void async_copy(fault_args a) { COPY(copy_wait<0>()); }
+extern "C" __global__ void async_copy_without_wait(fault_args a) { COPY((void)0); }
+extern "C" __global__ void async_copy_early_wait(fault_args a) { COPY(copy_wait<1>()); }
+
+// warp_sum and ballot check the warp operations against what the test computes.
+extern "C" __global__ void warp_sum(fault_args a) {
+    float x = ((const float *)a.src)[threadIdx.x];
+    float up = __shfl_up_sync(ALL_LANES, x, 1), down = __shfl_down_sync(ALL_LANES, x, 1);
+    float first = __shfl_sync(ALL_LANES, x, 0), sum = warp_fold<AddFold>(x);
+    u32 odd = __ballot_sync(ALL_LANES, threadIdx.x % 2);
+    float *dst = (float *)a.dst + 5 * threadIdx.x;
+    dst[0] = up;
+    dst[1] = down;
+    dst[2] = first;
+    dst[3] = sum;
+    dst[4] = (float)(odd >> 16);
+}
+
+// One tensor-core product, fragments filled from matrices as port.h documents them: A 16×16 at src,
+// B 16×8 behind it, row-major bfloat16; D 16×8 float.
+extern "C" __global__ void one_mma(fault_args a) {
+    const u16 *A = (const u16 *)a.src, *B_ = A + 256;
+    int g = threadIdx.x / 4, t = threadIdx.x % 4;
+    u32 fa[4], fb[2];
+    for (int r = 0; r < 4; r++) {
+        int row = g + r % 2 * 8, k = 2 * t + r / 2 * 8;
+        fa[r] = A[row * 16 + k] | (u32)A[row * 16 + k + 1] << 16;
+    }
+    for (int r = 0; r < 2; r++) {
+        int k = 2 * t + r * 8;
+        fb[r] = B_[k * 8 + g] | (u32)B_[(k + 1) * 8 + g] << 16;
+    }
+    float d[4] = {0, 0, 0, 0};
+    mma_m16n8k16(d, fa, fb);
+    for (int r = 0; r < 4; r++) {
+        ((float *)a.dst)[(g + r / 2 * 8) * 8 + 2 * t + r % 2] = d[r];
+    }
+}

@@ -1,0 +1,91 @@
+"""Compile CUDA texts to machine code with NVRTC, without a GPU and without a CUDA toolkit.
+
+    python nvrtc.py FOLDER ARCH...
+
+For every FOLDER/STEM.cu and every ARCH (sm_80, sm_90a) it makes STEM.ARCH.cubin with NVRTC, which is
+what the program does on a machine with a GPU. NVRTC's own ptxas says how many registers each kernel
+takes and how many bytes it spills. Output: one JSON object a line,
+
+    {"stem": …, "arch": …, "kernel": …, "registers": …, "spill": …, "shared": …, "stack": …}
+
+and a last line {"nvrtc": version, "seconds": …}. A compiler's message ends it with status 1.
+
+The compilers come from wheels, in a virtual environment outside the repository:
+
+    python3 -m venv VENV
+    VENV/bin/pip install -r requirements-nvcc.txt
+
+All wheels are pinned to one release: left to itself, pip mixes releases and nvcc fails on its headers.
+"""
+import ctypes
+import glob
+import json
+import os
+import re
+import sys
+import time
+
+ROOT = os.path.join(glob.glob(os.path.join(sys.prefix, "lib", "python3*", "site-packages"))[0],
+                    "nvidia", "cu13")
+OPTIONS = ["--std=c++17"]
+
+
+def open_nvrtc():
+    """NVRTC 13.0 finds its builtins only if they were opened before it."""
+    lib = os.path.join(ROOT, "lib")
+    ctypes.CDLL(os.path.join(lib, "libnvrtc-builtins.so.13.0"), mode=ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(os.path.join(lib, "libnvrtc.so.13"))
+
+
+def compile_text(nvrtc, name, text, arch):
+    """Returns (cubin, log); exits with NVRTC's log on an error or a warning."""
+    prog, size = ctypes.c_void_p(), ctypes.c_size_t()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(prog), text, name.encode(), 0, None, None)
+    options = [o.encode() for o in OPTIONS + ["--gpu-architecture=" + arch, "--ptxas-options=-v"]]
+    status = nvrtc.nvrtcCompileProgram(prog, len(options),
+                                       (ctypes.c_char_p * len(options))(*options))
+    nvrtc.nvrtcGetProgramLogSize(prog, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(prog, log)
+    log = log.value.decode()
+    if status != 0 or "warning" in log:
+        sys.exit(f"{name} for {arch}: NVRTC status {status}\n{log}")
+    nvrtc.nvrtcGetCUBINSize(prog, ctypes.byref(size))
+    cubin = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetCUBIN(prog, cubin)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(prog))
+    return cubin.raw, log
+
+
+def properties(log):
+    """Yields what ptxas says about each kernel."""
+    found = re.findall(r"Compiling entry function '(\w+)'.*?"
+                       r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
+                       r".*?Used (\d+) registers([^\n]*)", log, re.S)
+    for kernel, stack, stores, loads, registers, rest in found:
+        shared = re.search(r"(\d+) bytes smem", rest)
+        yield {"kernel": kernel, "registers": int(registers), "spill": int(stores) + int(loads),
+               "shared": int(shared.group(1)) if shared else 0, "stack": int(stack)}
+
+
+def main():
+    folder, archs = sys.argv[1], sys.argv[2:]
+    nvrtc, start = open_nvrtc(), time.time()
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    for path in sorted(glob.glob(os.path.join(folder, "*.cu"))):
+        stem = os.path.basename(path)[:-3]
+        with open(path, "rb") as f:
+            text = f.read()
+        for arch in archs:
+            cubin, log = compile_text(nvrtc, stem + ".cu", text, arch)
+            with open(os.path.join(folder, f"{stem}.{arch}.cubin"), "wb") as f:
+                f.write(cubin)
+            for row in properties(log):
+                print(json.dumps({"stem": stem, "arch": arch, **row}), flush=True)
+    print(json.dumps({"nvrtc": f"{major.value}.{minor.value}",
+                      "seconds": round(time.time() - start, 1)}))
+
+
+if __name__ == "__main__":
+    main()

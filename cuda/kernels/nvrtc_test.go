@@ -1,0 +1,127 @@
+package kernels_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"afterimage/cuda/kernels"
+)
+
+var (
+	updateRegisters = flag.Bool("update", false, "rewrite REGISTERS.md from what ptxas says")
+	onlyStem        = flag.String("stem", "", "compile this stem alone")
+)
+
+// architectures are the cards for which every kernel must compile: Ampere, and Hopper with all it has.
+var architectures = []string{"sm_80", "sm_90a"}
+
+// A property is what ptxas says about a kernel.
+type property struct {
+	Stem, Arch, Kernel              string
+	Registers, Spill, Shared, Stack int
+}
+
+// TestNVRTC compiles every kernel with NVRTC to machine code and compares registers and spills with
+// the committed table. It needs a virtual environment with the compilers' wheels, see nvrtc.py:
+//
+//	AFTERIMAGE_NVCC=VENV go test ./cuda/kernels -run TestNVRTC [-update]
+func TestNVRTC(t *testing.T) {
+	venv := os.Getenv("AFTERIMAGE_NVCC")
+	if venv == "" {
+		t.Skip("AFTERIMAGE_NVCC names no virtual environment with NVRTC: see nvrtc.py")
+	}
+	got := compileAll(t, venv)
+	for _, p := range got {
+		if p.Shared > 48<<10 {
+			t.Errorf("%s on %s takes %d bytes of static shared memory", p.Kernel, p.Arch, p.Shared)
+		}
+	}
+	for name := range kernels.Entries() {
+		for _, arch := range architectures {
+			if *onlyStem == "" && !slices.ContainsFunc(got, func(p property) bool {
+				return p.Kernel == name && p.Arch == arch
+			}) {
+				t.Errorf("%s was not compiled for %s", name, arch)
+			}
+		}
+	}
+	table := registerTable(got)
+	if *updateRegisters {
+		if err := os.WriteFile("REGISTERS.md", []byte(table), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("REGISTERS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(table, "\n") {
+		if !strings.Contains(string(want), line) {
+			t.Errorf("REGISTERS.md does not have this line (go test with -update writes it):\n%s", line)
+		}
+	}
+}
+
+// compileAll runs nvrtc.py over all texts.
+func compileAll(t *testing.T, venv string) []property {
+	dir := t.TempDir()
+	for _, s := range kernels.Stems() {
+		if *onlyStem != "" && s != *onlyStem {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, s+".cu"), []byte(kernels.Text(s)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, failure bytes.Buffer
+	c := exec.Command(filepath.Join(venv, "bin", "python"),
+		append([]string{"nvrtc.py", dir}, architectures...)...)
+	c.Stdout, c.Stderr = &out, &failure
+	if err := c.Run(); err != nil {
+		t.Fatalf("nvrtc.py: %v\n%s", err, failure.String())
+	}
+	var all []property
+	for lines := bufio.NewScanner(&out); lines.Scan(); {
+		var p property
+		if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
+			t.Fatalf("nvrtc.py said %q: %v", lines.Text(), err)
+		}
+		if p.Kernel != "" {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// registerTable is REGISTERS.md.
+func registerTable(all []property) string {
+	rows := map[string]string{}
+	for _, p := range all {
+		key := p.Stem + " | " + p.Kernel
+		rows[key] += fmt.Sprintf(" | %d | %d", p.Registers, p.Spill)
+	}
+	var keys []string
+	for k := range rows {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var b strings.Builder
+	b.WriteString("# Registers and spills\n\n" +
+		"Registers of a thread and bytes it spills, as NVRTC 13.0's ptxas reports them; " +
+		"`TestNVRTC` holds the kernels to this table\nand `-update` rewrites it.\n\n" +
+		"| file | kernel | sm_80 registers | spill | sm_90a registers | spill |\n" +
+		"|---|---|---|---|---|---|\n")
+	for _, k := range keys {
+		fmt.Fprintf(&b, "| %s%s |\n", k, rows[k])
+	}
+	return b.String()
+}
