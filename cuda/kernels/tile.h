@@ -227,7 +227,7 @@ DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i32 m0, i32 
             fa.fetch(a, m0, k0 + BK);
             fb.fetch(b, n0, k0 + BK);
         }
-        UNROLL
+        UNROLL_BY(1) // two copies' fragments would not fit the registers
         for (int k = 0; k < BK; k += 16) {
             u32 av[MI][4], bv[NI][2];
             UNROLL

@@ -1,0 +1,40 @@
+package kernels
+
+import "reflect"
+
+// SetWide makes an encoder choose wide tiles whatever the shape.
+func SetWide(e *Encoder, wide bool) { e.wide = wide }
+
+// Mirrors are the argument structs by their C++ names.
+var Mirrors = map[string]reflect.Type{
+	"fill_args":               reflect.TypeFor[fillArgs](),
+	"unary_args":              reflect.TypeFor[unaryArgs](),
+	"binary_args":             reflect.TypeFor[binaryArgs](),
+	"select_args":             reflect.TypeFor[selectArgs](),
+	"cast_args":               reflect.TypeFor[castArgs](),
+	"copy_args":               reflect.TypeFor[copyArgs](),
+	"strided_args":            reflect.TypeFor[stridedArgs](),
+	"transpose_args":          reflect.TypeFor[transposeArgs](),
+	"gather_args":             reflect.TypeFor[gatherArgs](),
+	"scatter_add_args":        reflect.TypeFor[scatterAddArgs](),
+	"one_hot_args":            reflect.TypeFor[oneHotArgs](),
+	"reduce_rows_args":        reflect.TypeFor[reduceRowsArgs](),
+	"reduce_columns_args":     reflect.TypeFor[reduceColumnsArgs](),
+	"reduce_general_args":     reflect.TypeFor[reduceGeneralArgs](),
+	"rows_args":               reflect.TypeFor[rowsArgs](),
+	"matmul_args":             reflect.TypeFor[matmulArgs](),
+	"conv_args":               reflect.TypeFor[convArgs](),
+	"conv_join_args":          reflect.TypeFor[convJoinArgs](),
+	"norm_stats_args":         reflect.TypeFor[normStatsArgs](),
+	"norm_finish_args":        reflect.TypeFor[normFinishArgs](),
+	"norm_apply_args":         reflect.TypeFor[normApplyArgs](),
+	"norm_backward_args":      reflect.TypeFor[normBackwardArgs](),
+	"norm_backward_join_args": reflect.TypeFor[normBackwardJoinArgs](),
+	"pool_args":               reflect.TypeFor[poolArgs](),
+	"pool_scatter_args":       reflect.TypeFor[poolScatterArgs](),
+	"upsample_args":           reflect.TypeFor[upsampleArgs](),
+	"random_args":             reflect.TypeFor[randomArgs](),
+	"sgd_args":                reflect.TypeFor[sgdArgs](),
+	"adam_args":               reflect.TypeFor[adamArgs](),
+	"lerp_args":               reflect.TypeFor[lerpArgs](),
+}
