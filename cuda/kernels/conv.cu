@@ -1,4 +1,5 @@
-// conv.cu: Conv2D, Conv2DInputGrad, Conv2DWeightGrad as implicit matrix products.
+// conv.cu: Conv2D (also with bias, residual and ReLU), Conv2DInputGrad, Conv2DWeightGrad as implicit
+// matrix products.
 //
 // What      x [N H W C], w [O KH KW C/G], y [N OH OW O]; tap (u, v) of output pixel (i, j) meets input
 //           pixel (i·s−p+u·d, j·s−p+v·d), zero outside. Within each group:
@@ -18,14 +19,16 @@
 #include "tile.h"
 
 struct conv_args {
-    u64 x, w, y; // dx, dw or dy in their places
+    u64 x, w, y;   // dx, dw or dy in their places
+    u64 bias, res; // forward: Acc<T> [O] and like y, or 0
     i32 n, h, wd, c, o, kh, kw, oh, ow;
     i32 stride_h, stride_w, pad_top, pad_left, dil_h, dil_w;
     i32 groups;
     i32 chunk, chunks; // weight gradient: pixels in a chunk
     i32 vec_c, vec_o;  // C/G, O/G and all pointers allow 16-byte access along channels
+    i32 relu, pad;
 };
-ARGS_SIZE(conv_args, 104);
+ARGS_SIZE(conv_args, 128);
 
 // Geo is a convolution seen from one group.
 struct Geo {
@@ -266,12 +269,39 @@ template <typename T> struct TapsT { // weight grad B: rows are (u, v, c), k = o
 
 // ---- the kernels, for a product P of tile.h
 
+// An Epilogue finishes what a tile has computed: y = act(sum + bias + res), act = ReLU or identity.
+template <typename T> struct Epilogue {
+    Output<T> y;
+    const Acc<T> *bias;
+    const T *res;
+    bool relu;
+    i32 cols;
+    template <int N, typename A> DEVICE void put(i32 m, i32 n, const A *v) const {
+        A r[N];
+        UNROLL
+        for (int e = 0; e < N; e++) {
+            r[e] = v[e];
+            if (m < y.rows && n + e < cols) {
+                r[e] += bias ? bias[n + e] : (A)0;
+                r[e] += res ? widen(res[(i64)m * y.ld + n + e]) : (A)0;
+                r[e] = relu ? larger(r[e], (A)0) : r[e];
+            }
+        }
+        y.template put<N>(m, n, r);
+    }
+};
+
 template <typename T, typename P> DEVICE void conv_forward(const conv_args &a) {
     Geo g = geo_of(a, blockIdx.z);
     i32 pixels = a.n * a.oh * a.ow;
     Taps<T> x = {g, pixels, a.vec_c != 0};
     Filters<T> w = {g, a.vec_c != 0};
-    Output<T> y = {(T *)a.y + (i64)g.group * g.og, a.o, pixels, g.og, a.vec_o != 0};
+    i64 o0 = (i64)g.group * g.og;
+    Epilogue<T> y = {{(T *)a.y + o0, a.o, pixels, g.og, a.vec_o != 0},
+                     a.bias ? (const Acc<T> *)a.bias + o0 : 0,
+                     a.res ? (const T *)a.res + o0 : 0,
+                     a.relu != 0,
+                     g.og};
     P::template run<T>(x, w, y, 0, g.k_row);
 }
 

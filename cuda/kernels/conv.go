@@ -4,11 +4,13 @@ import "afterimage/tensor"
 
 type convArgs struct {
 	X, W, Y                                       uint64
+	Bias, Res                                     uint64
 	N, H, Wd, C, O, KH, KW, OH, OW                int32
 	StrideH, StrideW, PadTop, PadLeft, DilH, DilW int32
 	Groups                                        int32
 	Chunk, Chunks                                 int32
 	VecC, VecO                                    int32
+	Relu, Pad                                     int32
 }
 
 type convJoinArgs struct {
@@ -43,7 +45,15 @@ const maxExtent = 1<<31 - 1024
 
 // Conv2D computes y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c].
 func (e *Encoder) Conv2D(y, x, w Array, p tensor.ConvParams) {
-	e.conv("conv_forward", y, newConv(x, w, y, p), y.size()/max(y.dim(3), 1), y.dim(3)/p.Groups)
+	e.Conv2DBiasAct(y, x, w, Array{}, Array{}, false, p)
+}
+
+// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU if relu else identity; bias is
+// [O] (F32 beside BF16) or absent, res of y's shape or absent.
+func (e *Encoder) Conv2DBiasAct(y, x, w, bias, res Array, relu bool, p tensor.ConvParams) {
+	a := newConv(x, w, y, p)
+	a.Bias, a.Res, a.Relu = bias.Ptr, res.Ptr, b32(relu)
+	e.conv("conv_forward", y, a, y.size()/max(y.dim(3), 1), y.dim(3)/p.Groups)
 }
 
 // Conv2DInputGrad computes dx, the adjoint of Conv2D in x applied to dy.

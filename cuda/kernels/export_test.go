@@ -37,4 +37,11 @@ var Mirrors = map[string]reflect.Type{
 	"sgd_args":                reflect.TypeFor[sgdArgs](),
 	"adam_args":               reflect.TypeFor[adamArgs](),
 	"lerp_args":               reflect.TypeFor[lerpArgs](),
+	"sgd_mixed_args":          reflect.TypeFor[sgdMixedArgs](),
+	"adam_mixed_args":         reflect.TypeFor[adamMixedArgs](),
+	"cross_entropy_args":      reflect.TypeFor[crossEntropyArgs](),
+	"augment_args":            reflect.TypeFor[augmentArgs](),
+	"spectral_args":           reflect.TypeFor[spectralArgs](),
+	"spectral_divide_args":    reflect.TypeFor[spectralDivideArgs](),
+	"attention_args":          reflect.TypeFor[attentionArgs](),
 }

@@ -85,6 +85,6 @@ func TestLayout(t *testing.T) {
 
 // snake turns "ScaleBySample" into "scale_by_sample" and keeps runs of capitals together: "OH" is "oh".
 func snake(name string) string {
-	words := regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(name, "${1}_$2")
+	words := regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`).ReplaceAllString(name, "$1${3}_$2$4")
 	return strings.ToLower(words)
 }

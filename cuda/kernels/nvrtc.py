@@ -17,6 +17,7 @@ The compilers come from wheels, in a virtual environment outside the repository:
 
 All wheels are pinned to one release: left to itself, pip mixes releases and nvcc fails on its headers.
 """
+import concurrent.futures
 import ctypes
 import glob
 import json
@@ -49,7 +50,7 @@ def compile_text(nvrtc, name, text, arch):
     nvrtc.nvrtcGetProgramLog(prog, log)
     log = log.value.decode()
     if status != 0 or "warning" in log:
-        sys.exit(f"{name} for {arch}: NVRTC status {status}\n{log}")
+        raise SystemExit(f"{name} for {arch}: NVRTC status {status}\n{log}")
     nvrtc.nvrtcGetCUBINSize(prog, ctypes.byref(size))
     cubin = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetCUBIN(prog, cubin)
@@ -68,21 +69,26 @@ def properties(log):
                "shared": int(shared.group(1)) if shared else 0, "stack": int(stack)}
 
 
+def compile_file(job):
+    """Compiles one text for one architecture; returns the lines to print."""
+    path, arch = job
+    nvrtc, stem = open_nvrtc(), os.path.basename(path)[:-3]
+    with open(path, "rb") as f:
+        cubin, log = compile_text(nvrtc, stem + ".cu", f.read(), arch)
+    with open(f"{path[:-3]}.{arch}.cubin", "wb") as f:
+        f.write(cubin)
+    return [json.dumps({"stem": stem, "arch": arch, **row}) for row in properties(log)]
+
+
 def main():
     folder, archs = sys.argv[1], sys.argv[2:]
-    nvrtc, start = open_nvrtc(), time.time()
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-    for path in sorted(glob.glob(os.path.join(folder, "*.cu"))):
-        stem = os.path.basename(path)[:-3]
-        with open(path, "rb") as f:
-            text = f.read()
-        for arch in archs:
-            cubin, log = compile_text(nvrtc, stem + ".cu", text, arch)
-            with open(os.path.join(folder, f"{stem}.{arch}.cubin"), "wb") as f:
-                f.write(cubin)
-            for row in properties(log):
-                print(json.dumps({"stem": stem, "arch": arch, **row}), flush=True)
+    start, major, minor = time.time(), ctypes.c_int(), ctypes.c_int()
+    open_nvrtc().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    jobs = [(path, arch) for path in sorted(glob.glob(os.path.join(folder, "*.cu")))
+            for arch in archs]
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        for lines in pool.map(compile_file, jobs):
+            print("\n".join(lines), flush=True)
     print(json.dumps({"nvrtc": f"{major.value}.{minor.value}",
                       "seconds": round(time.time() - start, 1)}))
 

@@ -128,3 +128,102 @@ template <typename A> DEVICE void lerp(const lerp_args &a) {
 
 extern "C" __global__ void lerp_f32(lerp_args a) { lerp<float>(a); }
 extern "C" __global__ void lerp_f64(lerp_args a) { lerp<double>(a); }
+
+// ---- mixed precision: float masters beside what the step also needs. g is float or bfloat16; where the
+// pointers are not 0, the new p also goes to shadow as bfloat16 (what the next forward pass reads) and
+// into the average ema += (1 − ema_decay)·(p − ema). Gradients are multiplied by *grad_scale first
+// (1/loss scale, or a clipping factor).
+
+const int SGD_MIXED_TENSORS = 70;
+
+struct sgd_mixed_args {
+    u64 lr, ema_decay, grad_scale; // f32 of one element; the latter two may be 0
+    double momentum, weight_decay;
+    u64 p[SGD_MIXED_TENSORS], g[SGD_MIXED_TENSORS], buf[SGD_MIXED_TENSORS];
+    u64 shadow[SGD_MIXED_TENSORS], ema[SGD_MIXED_TENSORS];
+    i64 n[SGD_MIXED_TENSORS];
+    i32 first[SGD_MIXED_TENSORS];
+    i32 nesterov, count;
+};
+ARGS_SIZE(sgd_mixed_args, 3688);
+
+DEVICE float scalar_or(u64 p, float otherwise) { return p ? *(const float *)p : otherwise; }
+
+// publish hands the new parameter on.
+DEVICE void publish(float p, i64 i, bf16 *shadow, float *ema, float rate) {
+    if (shadow) {
+        shadow[i] = narrow<bf16>(p);
+    }
+    if (ema) {
+        ema[i] = fma_of(rate, p - ema[i], ema[i]);
+    }
+}
+
+template <typename G> DEVICE void sgd_mixed(const sgd_mixed_args &a) {
+    int t = locate(a.first, a.count, blockIdx.x);
+    float *p = (float *)a.p[t], *buf = (float *)a.buf[t], *ema = (float *)a.ema[t];
+    bf16 *shadow = (bf16 *)a.shadow[t];
+    const G *g = (const G *)a.g[t];
+    float lr = *(const float *)a.lr, momentum = (float)a.momentum, decay = (float)a.weight_decay;
+    float scale = scalar_or(a.grad_scale, 1), rate = (float)(1 - (double)scalar_or(a.ema_decay, 1));
+    bool nesterov = a.nesterov != 0;
+    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
+        float d = fma_of(decay, p[i], scale * widen(g[i])), step = d;
+        if (buf) {
+            float b = fma_of(momentum, buf[i], d);
+            buf[i] = b;
+            step = nesterov ? fma_of(momentum, b, d) : b;
+        }
+        float next = fma_of(-lr, step, p[i]);
+        p[i] = next;
+        publish(next, i, shadow, ema, rate);
+    });
+}
+
+extern "C" __global__ void sgd_mixed_f32(sgd_mixed_args a) { sgd_mixed<float>(a); }
+extern "C" __global__ void sgd_mixed_bf16(sgd_mixed_args a) { sgd_mixed<bf16>(a); }
+
+const int ADAM_MIXED_TENSORS = 60;
+
+struct adam_mixed_args {
+    u64 lr, step, ema_decay, grad_scale;
+    double beta1, beta2, eps, weight_decay;
+    u64 p[ADAM_MIXED_TENSORS], g[ADAM_MIXED_TENSORS], m[ADAM_MIXED_TENSORS], v[ADAM_MIXED_TENSORS];
+    u64 shadow[ADAM_MIXED_TENSORS], ema[ADAM_MIXED_TENSORS];
+    i64 n[ADAM_MIXED_TENSORS];
+    i32 first[ADAM_MIXED_TENSORS];
+    i32 count, pad;
+};
+ARGS_SIZE(adam_mixed_args, 3672);
+
+template <typename G> DEVICE void adam_mixed(const adam_mixed_args &a) {
+    __shared__ float corrections[2];
+    if (threadIdx.x == 0) {
+        double t = (double)*(const i32 *)a.step;
+        corrections[0] = (float)(1 - pow(a.beta1, t));
+        corrections[1] = (float)(1 - pow(a.beta2, t));
+    }
+    __syncthreads();
+    float c1 = corrections[0], c2 = corrections[1];
+    int t = locate(a.first, a.count, blockIdx.x);
+    float *p = (float *)a.p[t], *m = (float *)a.m[t], *v = (float *)a.v[t];
+    float *ema = (float *)a.ema[t];
+    bf16 *shadow = (bf16 *)a.shadow[t];
+    const G *g = (const G *)a.g[t];
+    float lr = *(const float *)a.lr, keep = 1 - lr * (float)a.weight_decay;
+    float b1 = (float)a.beta1, b2 = (float)a.beta2, eps = (float)a.eps;
+    float r1 = (float)(1 - a.beta1), r2 = (float)(1 - a.beta2);
+    float scale = scalar_or(a.grad_scale, 1), rate = (float)(1 - (double)scalar_or(a.ema_decay, 1));
+    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
+        float d = scale * widen(g[i]);
+        float m1 = fma_of(r1, d, b1 * m[i]), v1 = fma_of(r2 * d, d, b2 * v[i]);
+        m[i] = m1;
+        v[i] = v1;
+        float next = p[i] * keep - lr * (m1 / c1) / (sqrt_of(v1 / c2) + eps);
+        p[i] = next;
+        publish(next, i, shadow, ema, rate);
+    });
+}
+
+extern "C" __global__ void adam_mixed_f32(adam_mixed_args a) { adam_mixed<float>(a); }
+extern "C" __global__ void adam_mixed_bf16(adam_mixed_args a) { adam_mixed<bf16>(a); }

@@ -1,0 +1,68 @@
+package kernels
+
+const spectralTensors, divideTensors = 72, 100 // SPECTRAL_TENSORS, DIVIDE_TENSORS of spectral.cu
+
+type spectralArgs struct {
+	Eps         float64
+	W, U, V     [spectralTensors]uint64
+	UOut, Sigma [spectralTensors]uint64
+	Rows, Cols  [spectralTensors]int32
+	First       [spectralTensors]int32
+	Count, Pad  int32
+}
+
+type spectralDivideArgs struct {
+	Dst, W, Sigma [divideTensors]uint64
+	N             [divideTensors]int64
+	First         [divideTensors]int32
+	Count, Pad    int32
+}
+
+// PowerIteration makes one power iteration for every weight w[i], seen as [out, everything else], from
+// u[i]: v = Wᵀu/max(‖Wᵀu‖, eps), u' = Wv/max(‖Wv‖, eps), σ = u'ᵀWv. It writes v[i], uOut[i] (which may
+// be u[i]) and sigma[i], of one element; all arrays of one call are F32, or all F64.
+func (e *Encoder) PowerIteration(w, u, v, uOut, sigma []Array, eps float64) {
+	for from := 0; from < len(w); from += spectralTensors {
+		to := min(from+spectralTensors, len(w))
+		e.powerIteration(w[from:to], u[from:to], v[from:to], uOut[from:to], sigma[from:to], eps)
+	}
+}
+
+func (e *Encoder) powerIteration(w, u, v, uOut, sigma []Array, eps float64) {
+	a := spectralArgs{Eps: eps, Count: int32(len(w))}
+	for i := range w {
+		a.W[i], a.U[i], a.V[i], a.UOut[i], a.Sigma[i] = w[i].Ptr, u[i].Ptr, v[i].Ptr, uOut[i].Ptr,
+			sigma[i].Ptr
+		a.Rows[i], a.Cols[i] = int32(w[i].dim(0)), int32(rowSize(w[i]))
+	}
+	dt := paramSuffix("PowerIteration", w[0])
+	const lanes = 8
+	run := func(kernel string, blocks int, blockDim [3]uint32) {
+		emit(e, "spectral_"+kernel+dt, a, [3]uint32{uint32(blocks), 1, 1}, blockDim, 0)
+	}
+	// starts fills in each layer's first block, when it takes work(i) parts of so many.
+	starts := func(per int, work func(i int) int32) int {
+		blocks := 0
+		for i := range w {
+			a.First[i] = int32(blocks)
+			blocks += ceilDiv(int(work(i)), per)
+		}
+		return blocks
+	}
+	run("columns", starts(warp, func(i int) int32 { return a.Cols[i] }), [3]uint32{warp, lanes, 1})
+	run("normalise", len(w), [3]uint32{block, 1, 1})
+	run("rows", starts(block/warp, func(i int) int32 { return a.Rows[i] }), [3]uint32{block, 1, 1})
+	run("finish", len(w), [3]uint32{block, 1, 1})
+}
+
+// DivideAll computes dst[i] = w[i]/sigma[i] for many tensors; dst has w's dtype or, beside F32, is BF16.
+func (e *Encoder) DivideAll(dst, w, sigma []Array) {
+	tables("DivideAll", w, divideTensors, func(_ string, which []int, first []int32, chunks int) {
+		a := spectralDivideArgs{Count: int32(len(which))}
+		copy(a.First[:], first)
+		for k, i := range which {
+			a.Dst[k], a.W[k], a.Sigma[k], a.N[k] = dst[i].Ptr, w[i].Ptr, sigma[i].Ptr, int64(w[i].size())
+		}
+		optim(e, "spectral_divide"+suffix("DivideAll", dst[which[0]]), a, chunks)
+	})
+}
