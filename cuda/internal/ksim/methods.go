@@ -55,6 +55,13 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) { e.Conv2D(arr(y), arr(x), arr(w), p) })
 }
 
+// Conv2DBiasAct runs the kernels of Conv2DBiasAct.
+func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
+	b.run(func(e *kernels.Encoder) {
+		e.Conv2DBiasAct(arr(y), arr(x), arr(w), arr(bias), arr(res), relu, p)
+	})
+}
+
 // Conv2DInputGrad runs the kernels of Conv2DInputGrad.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) { e.Conv2DInputGrad(arr(dx), arr(dy), arr(w), p) })
