@@ -1,13 +1,14 @@
 // attention.cu: y = softmax(scale·q·kᵀ)·v without the matrix of scores in memory.
 //
-// What      q [B L D], k [B M D], v [B M E], y [B L E], D ≤ 64, E ≤ 256. Forward keeps, for each query,
-//           lse = log Σ exp(score). Backward recomputes the scores a tile at a time:
+// What      q [B L D], k [B M D], v [B M E], y [B L E], D ≤ 64, E ≤ 256. Forward keeps, for each
+//           query, lse = log Σ exp(score). Backward recomputes the scores a tile at a time:
 //             p = exp(score − lse),  delta = Σ_e dy·y,  ds = p·(dy·vᵀ − delta)·scale
 //             dq = ds·k,  dk = dsᵀ·q,  dv = pᵀ·dy
 //           (Dao et al., FlashAttention, 2022, algorithms 1 and 4.)
-// Threads   A block of 256 owns 16 queries (dk, dv: 16 keys); 16 lanes share each. Forward goes through
-//           tiles of 32 keys: a lane scores two keys, the lanes agree on the new maximum by shuffles,
-//           then each adds to its own E/16 columns of y. blockIdx.y cuts E into runs of 128.
+// Threads   A block of 256 owns 16 queries (dk, dv: 16 keys); 16 lanes share each. Forward goes
+//           through tiles of 32 keys: a lane scores two keys, the lanes agree on the new maximum by
+//           shuffles, then each adds to its own E/16 columns of y. blockIdx.y cuts E into runs of
+//           128.
 // Order     Keys and queries are gone through in order by one block each: no atomics.
 // Bytes     k and v once for each 16 queries, from cache; nothing of size L·M.
 #include "port.h"

@@ -1,7 +1,7 @@
-// augment.cu: a batch of uint8 images becomes the network's input in one pass: crop (or pad), mirror,
-// normalise, cast.
+// augment.cu: a batch of uint8 images becomes the network's input in one pass: crop (or pad),
+// mirror, normalise, cast.
 //
-// What      dst[n, i, j, c] = pixel·scale[c] + shift[c], pixel = src[n, i + dy, j' + dx, c] with j' = j
+// What      dst[n, i, j, c] = pixel·scale[c] + shift[c], pixel = src[n, i + dy, j' + dx, c], j' = j
 //           or, mirrored, W−1−j; black (0) outside the source. place[n] = (dy, dx, mirrored).
 // Threads   A thread for each element of the result, channels fastest.
 // Bytes     A quarter of what a float image would take over the bus, and no pass of its own.

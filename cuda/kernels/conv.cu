@@ -1,21 +1,22 @@
-// conv.cu: Conv2D (also with bias, residual and ReLU), Conv2DInputGrad, Conv2DWeightGrad as implicit
-// matrix products.
+// conv.cu: Conv2D (also with bias, residual and ReLU), Conv2DInputGrad, Conv2DWeightGrad as
+// implicit matrix products.
 //
-// What      x [N H W C], w [O KH KW C/G], y [N OH OW O]; tap (u, v) of output pixel (i, j) meets input
-//           pixel (i·s−p+u·d, j·s−p+v·d), zero outside. Within each group:
+// What      x [N H W C], w [O KH KW C/G], y [N OH OW O]; tap (u, v) of output pixel (i, j) meets
+//           input pixel (i·s−p+u·d, j·s−p+v·d), zero outside. Within each group:
 //
 //             forward      y[pixel, o]   = Σ over k = (u, v, c)  x[tap of pixel, c] · w[o, u, v, c]
-//             input grad   dx[pixel, c]  = Σ over k = (u, v, o)  dy[pixel under tap, o] · w[o, u, v, c]
+//             input grad   dx[pixel, c]  = Σ over k = (u, v, o)  dy[under tap, o] · w[o, u, v, c]
 //             weight grad  dw[o, (u v c)] = Σ over k = pixels     dy[pixel, o] · x[tap of pixel, c]
 //
 //           Each is the product of tile.h; no im2col matrix exists, an Operand computes where its
-//           element lies. With NHWC the channels of one tap are neighbours, so loads are 16 bytes wide
-//           whenever C/G (or O/G) is a multiple of PACK.
-// Threads   blockIdx.x counts tiles (channels fastest), z groups, and for the weight gradient also chunks
-//           of pixels.
+//           element lies. With NHWC the channels of one tap are neighbours, so loads are 16 bytes
+//           wide whenever C/G (or O/G) is a multiple of PACK.
+// Threads   blockIdx.x counts tiles (channels fastest), z groups, and for the weight gradient also
+//           chunks of pixels.
 // Order     The weight gradient's sum over all pixels is cut into chunks by shape; their sums go to
 //           scratch memory and conv_join adds them in order.
-// Bytes     The image about KH·KW times from cache, once from memory; the filter once for each tile row.
+// Bytes     The image about KH·KW times from cache, once from memory; the filter once for each tile
+//           row.
 #include "tile.h"
 
 struct conv_args {

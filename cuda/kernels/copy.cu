@@ -1,10 +1,11 @@
 // copy.cu: Permute, CopyRegion and plain copies. Any element type: a kernel moves words of W bytes.
 //
 // What      dst[d0 + Σ i_k·sd_k] = src[s0 + Σ i_k·ss_k] over a box of indices i.
-// Threads   strided: a grid-stride loop over the box; neighbouring threads take neighbours along the
-//           last axis, and the plan chooses the widest word that all offsets allow. transpose: a block
-//           of 32×8 threads moves a 32×32 tile through shared memory, so that both the reads (along
-//           the source's rows) and the writes (along the destination's) are of whole lines.
+// Threads   strided: a grid-stride loop over the box; neighbouring threads take neighbours along
+//           the last axis, and the plan chooses the widest word that all offsets allow. transpose:
+//           a block of 32×8 threads moves a 32×32 tile through shared memory, so that both the
+//           reads (along the source's rows) and the writes (along the destination's) are of whole
+//           lines.
 // Bytes     Each element read and written once.
 #include "port.h"
 

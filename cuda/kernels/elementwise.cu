@@ -66,8 +66,8 @@ template <typename T, typename F> DEVICE void map(const unary_args &a, F f) {
     }
 }
 
-// The long ones are functions of their own: inlined eight times in each of three types they would make
-// most of this file's machine code, and a call is cheap beside them.
+// The long ones are functions of their own: inlined eight times in each of three types they would
+// make most of this file's machine code, and a call is cheap beside them.
 __device__ __noinline__ float tanh_of(float x) { return tanhf(x); }
 __device__ __noinline__ double tanh_of(double x) { return tanh(x); }
 __device__ __noinline__ float log1p_of(float x) { return log1pf(x); }

@@ -3,11 +3,12 @@
 // What      gather       dst[i, …] = x[idx[i], …]
 //           scatter_add  dst[k, …] = Σ x[i, …] over i with idx[i] = k, in order of i
 //           one_hot      dst[i, k] = idx[i] = k
-// Threads   gather, one_hot: a grid-stride loop over dst. scatter_add: a block owns 256 columns of one
-//           row k of dst and reads all of idx, a shared-memory tile at a time; it adds the rows that are
-//           its own. No atomics: the order of the sum is the order of i, whatever the schedule.
-// Bytes     gather, one_hot: dst and its sources once. scatter_add: x and dst once, idx once for each
-//           row of dst (from cache: it has n numbers).
+// Threads   gather, one_hot: a grid-stride loop over dst. scatter_add: a block owns 256 columns of
+//           one row k of dst and reads all of idx, a shared-memory tile at a time; it adds the rows
+//           that are its own. No atomics: the order of the sum is the order of i, whatever the
+//           schedule.
+// Bytes     gather, one_hot: dst and its sources once. scatter_add: x and dst once, idx once for
+//           each row of dst (from cache: it has n numbers).
 #include "port.h"
 
 struct alignas(16) word16 {

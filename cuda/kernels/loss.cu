@@ -3,8 +3,8 @@
 // What      target = (1−s)·onehot(label) + s/K; a label outside [0, K) has no one-hot part.
 //             loss[n] = −Σ_k target_k·log softmax(z)_k = t·lse − (1−s)·z_label − s/K·Σ z
 //             dz[n, k] = dloss[n]·(t·softmax(z)_k − target_k),   t = Σ target
-//           computed on z − max, so that nothing overflows; lse = log Σ exp(z − max) and max are kept
-//           for backward in lse[n, 2].
+//           computed on z − max, so that nothing overflows; lse = log Σ exp(z − max) and max are
+//           kept for backward in lse[n, 2].
 // Threads   A team for each row: a warp up to 1,024 classes, else a block.
 // Bytes     Logits once forward (three reads, two from cache), once backward, and dz.
 #include "port.h"

@@ -1,7 +1,7 @@
 // matmul.cu: MatMul, dst[b] = op(a[b])·op(b[b]), op an optional transposition.
 //
-// What      C[m, n] = Σ_k A[m, k]·B[k, n] for each matrix of a batch. float and double on the ordinary
-//           units; bfloat16 on the tensor cores with float sums.
+// What      C[m, n] = Σ_k A[m, k]·B[k, n] for each matrix of a batch. float and double on the
+//           ordinary units; bfloat16 on the tensor cores with float sums.
 // Threads   A block of 256 computes a tile of C, see tile.h; blockIdx.x counts tiles, z
 //           matrices. A transposed operand is the same memory with the fast axis swapped, so
 //           that all four cases read whole lines.

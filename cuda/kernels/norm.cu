@@ -10,9 +10,10 @@
 //
 // scale, shift, gamma are [C] or, conditional on the sample, [S, C].
 //
-// Threads   Reductions: a block of 32 channels by 8 row lanes, so that a warp reads a line of the row;
-//           each block takes a chunk of rows fixed by the shape and a second launch joins chunks in
-//           order. Element-wise parts: a thread owns 8 neighbours, which are one byte of the bit mask.
+// Threads   Reductions: a block of 32 channels by 8 row lanes, so that a warp reads a line of the
+//           row; each block takes a chunk of rows fixed by the shape and a second launch joins
+//           chunks in order. Element-wise parts: a thread owns 8 neighbours, which are one byte of
+//           the bit mask.
 // Variance  One pass. A thread reads 8 rows, computes their mean and sum of squared deviations in
 //           registers and joins that with what it has (Chan, Golub, LeVeque, 1979): as exact as two
 //           passes, because no square of a large mean is ever formed.
@@ -412,8 +413,12 @@ template <typename T, typename P> DEVICE void norm_backward(const norm_backward_
     }
 }
 
-extern "C" __global__ void norm_backward_f32(norm_backward_args a) { norm_backward<float, float>(a); }
+extern "C" __global__ void norm_backward_f32(norm_backward_args a) {
+    norm_backward<float, float>(a);
+}
 extern "C" __global__ void norm_backward_f64(norm_backward_args a) {
     norm_backward<double, double>(a);
 }
-extern "C" __global__ void norm_backward_bf16(norm_backward_args a) { norm_backward<bf16, float>(a); }
+extern "C" __global__ void norm_backward_bf16(norm_backward_args a) {
+    norm_backward<bf16, float>(a);
+}

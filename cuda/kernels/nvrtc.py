@@ -2,20 +2,19 @@
 
     python nvrtc.py FOLDER ARCH...
 
-For every FOLDER/STEM.cu and every ARCH (sm_80, sm_90a) it makes STEM.ARCH.cubin with NVRTC, which is
-what the program does on a machine with a GPU. NVRTC's own ptxas says how many registers each kernel
-takes and how many bytes it spills. Output: one JSON object a line,
+For every FOLDER/STEM.cu and every ARCH (sm_80, sm_90a) it makes STEM.ARCH.cubin with NVRTC, which
+is what the program does on a machine with a GPU. NVRTC's own ptxas says how many registers each
+kernel takes and how many bytes it spills. Output: one JSON object a line,
 
     {"stem": …, "arch": …, "kernel": …, "registers": …, "spill": …, "shared": …, "stack": …}
 
 and a last line {"nvrtc": version, "seconds": …}. A compiler's message ends it with status 1.
 
-The compilers come from wheels, in a virtual environment outside the repository:
+The compiler comes from a wheel (no toolkit, no driver), in a virtual environment outside the
+repository; its release is pinned, because registers and spills are compared with a committed table:
 
     python3 -m venv VENV
-    VENV/bin/pip install -r requirements-nvcc.txt
-
-All wheels are pinned to one release: left to itself, pip mixes releases and nvcc fails on its headers.
+    VENV/bin/pip install -r requirements-nvrtc.txt
 """
 import concurrent.futures
 import ctypes

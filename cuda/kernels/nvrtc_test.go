@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,11 +34,11 @@ type property struct {
 // TestNVRTC compiles every kernel with NVRTC to machine code and compares registers and spills with
 // the committed table. It needs a virtual environment with the compilers' wheels, see nvrtc.py:
 //
-//	AFTERIMAGE_NVCC=VENV go test ./cuda/kernels -run TestNVRTC [-update]
+//	AFTERIMAGE_NVRTC=VENV go test ./cuda/kernels -run TestNVRTC [-update]
 func TestNVRTC(t *testing.T) {
-	venv := os.Getenv("AFTERIMAGE_NVCC")
+	venv := os.Getenv("AFTERIMAGE_NVRTC")
 	if venv == "" {
-		t.Skip("AFTERIMAGE_NVCC names no virtual environment with NVRTC: see nvrtc.py")
+		t.Skip("AFTERIMAGE_NVRTC names no virtual environment with NVRTC: see nvrtc.py")
 	}
 	got := compileAll(t, venv)
 	for _, p := range got {
@@ -54,21 +55,41 @@ func TestNVRTC(t *testing.T) {
 			}
 		}
 	}
-	table := registerTable(got)
-	if *updateRegisters {
-		if err := os.WriteFile("REGISTERS.md", []byte(table), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("REGISTERS.md")
-	if err != nil {
+	old, err := os.ReadFile("REGISTERS.md")
+	if err != nil && !*updateRegisters {
 		t.Fatal(err)
 	}
-	for _, line := range strings.Split(table, "\n") {
-		if !strings.Contains(string(want), line) {
+	rows := registerRows(got)
+	if *updateRegisters {
+		if *onlyStem != "" { // keep what was not compiled
+			for _, line := range strings.Split(string(old), "\n") {
+				if key, ok := rowKey(line); ok && rows[key] == "" && !strings.HasPrefix(key, *onlyStem+" ") {
+					rows[key] = line
+				}
+			}
+		}
+		if err := os.WriteFile("REGISTERS.md", []byte(registerTable(rows)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	for _, line := range rows {
+		if !strings.Contains(string(old), line+"\n") {
 			t.Errorf("REGISTERS.md does not have this line (go test with -update writes it):\n%s", line)
 		}
 	}
+	if *onlyStem == "" && strings.Count(string(old), "\n| ") != len(rows)+1 {
+		t.Errorf("REGISTERS.md does not have %d kernels", len(rows))
+	}
+}
+
+// rowKey returns "file | kernel" of a line of the table.
+func rowKey(line string) (string, bool) {
+	f := strings.Split(line, " | ")
+	if len(f) != 6 || f[1] == "kernel" {
+		return "", false
+	}
+	return strings.TrimPrefix(f[0], "| ") + " | " + f[1], true
 }
 
 // compileAll runs nvrtc.py over all texts.
@@ -102,26 +123,37 @@ func compileAll(t *testing.T, venv string) []property {
 	return all
 }
 
-// registerTable is REGISTERS.md.
-func registerTable(all []property) string {
+// registerRows makes a line of the table for each kernel, by "file | kernel".
+func registerRows(all []property) map[string]string {
 	rows := map[string]string{}
-	for _, p := range all {
-		key := p.Stem + " | " + p.Kernel
-		rows[key] += fmt.Sprintf(" | %d | %d", p.Registers, p.Spill)
+	for _, arch := range architectures {
+		for _, p := range all {
+			if p.Arch == arch {
+				key := p.Stem + " | " + p.Kernel
+				if rows[key] == "" {
+					rows[key] = "| " + key
+				}
+				rows[key] += fmt.Sprintf(" | %d | %d", p.Registers, p.Spill)
+			}
+		}
 	}
-	var keys []string
-	for k := range rows {
-		keys = append(keys, k)
+	for key := range rows {
+		rows[key] += " |"
 	}
-	slices.Sort(keys)
+	return rows
+}
+
+// registerTable is REGISTERS.md.
+func registerTable(rows map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# Registers and spills\n\n" +
-		"Registers of a thread and bytes it spills, as NVRTC 13.0's ptxas reports them; " +
-		"`TestNVRTC` holds the kernels to this table\nand `-update` rewrites it.\n\n" +
+		"Registers of a thread and bytes it spills (stores and loads), as the ptxas inside NVRTC " +
+		"13.0.88 reports them.\n`TestNVRTC` holds the kernels to this table and `-update` rewrites " +
+		"it.\n\n" +
 		"| file | kernel | sm_80 registers | spill | sm_90a registers | spill |\n" +
 		"|---|---|---|---|---|---|\n")
-	for _, k := range keys {
-		fmt.Fprintf(&b, "| %s%s |\n", k, rows[k])
+	for _, key := range slices.Sorted(maps.Keys(rows)) {
+		b.WriteString(rows[key] + "\n")
 	}
 	return b.String()
 }

@@ -4,11 +4,11 @@
 //           adam   p −= lr·wd·p;  m = β₁·m + (1−β₁)·g;  v = β₂·v + (1−β₂)·g²
 //                  p −= lr · m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + eps)
 //           lerp   dst += (1 − decay)·(src − dst)
-//           lr, decay (f32) and t (i32) are read from device memory, so that a captured graph replays
-//           with new ones.
-// Threads   The argument struct holds a table of tensors; each is cut into chunks of 4,096 elements and
-//           blockIdx.x counts chunks: a block finds its tensor by bisection. One launch serves a whole
-//           network, whatever the sizes of its tensors.
+//           lr, decay (f32) and t (i32) are read from device memory, so that a captured graph
+//           replays with new ones.
+// Threads   The argument struct holds a table of tensors; each is cut into chunks of 4,096 elements
+//           and blockIdx.x counts chunks: a block finds its tensor by bisection. One launch serves
+//           a whole network, whatever the sizes of its tensors.
 // Bytes     Each of p, g and the state once in, p and the state once out.
 #include "port.h"
 
@@ -129,10 +129,10 @@ template <typename A> DEVICE void lerp(const lerp_args &a) {
 extern "C" __global__ void lerp_f32(lerp_args a) { lerp<float>(a); }
 extern "C" __global__ void lerp_f64(lerp_args a) { lerp<double>(a); }
 
-// ---- mixed precision: float masters beside what the step also needs. g is float or bfloat16; where the
-// pointers are not 0, the new p also goes to shadow as bfloat16 (what the next forward pass reads) and
-// into the average ema += (1 − ema_decay)·(p − ema). Gradients are multiplied by *grad_scale first
-// (1/loss scale, or a clipping factor).
+// ---- mixed precision: float masters beside what the step also needs. g is float or bfloat16;
+// where the pointers are not 0, the new p also goes to shadow as bfloat16 (what the next forward
+// pass reads) and into the average ema += (1 − ema_decay)·(p − ema). Gradients are multiplied by
+// *grad_scale first (1/loss scale, or a clipping factor).
 
 const int SGD_MIXED_TENSORS = 70;
 

@@ -1,13 +1,13 @@
 // pool.cu: MaxPool, PoolGather, PoolScatter, AvgPool, AvgPoolGrad. Images are NHWC.
 //
-// What      max_pool      y = the window's maximum; idx = the winner's h·W + w (first maximum in row
-//                         order, NaN wins, padding never)
+// What      max_pool      y = the window's maximum; idx = the winner's h·W + w (first maximum in
+//                         row order, NaN wins, padding never)
 //           pool_gather   y[n, i, j, c] = x[n, idx, c];  pool_scatter is its adjoint
-//           avg_pool      y = Σ window / divisor;  avg_pool_grad gathers dy/divisor over the windows
-//                         that cover a pixel, in row order
+//           avg_pool      y = Σ window / divisor;  avg_pool_grad gathers dy/divisor over the
+//                         windows that cover a pixel, in row order
 // Threads   A thread for each element of the result, channels fastest, so that a warp reads whole
-//           lines. pool_scatter: a thread owns one channel of a band of one image's rows and adds, in
-//           order, what idx sends there: no atomics, the same bits always.
+//           lines. pool_scatter: a thread owns one channel of a band of one image's rows and adds,
+//           in order, what idx sends there: no atomics, the same bits always.
 // Bytes     Each input as often as windows overlap, from cache; pool_scatter reads idx once a band.
 #include "port.h"
 

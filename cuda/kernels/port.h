@@ -18,7 +18,8 @@ typedef unsigned long long u64;
 
 #define DEVICE __device__ __forceinline__
 
-// Loops over registers must be unrolled: an index known only when running puts an array into memory.
+// Loops over registers must be unrolled: an index known only when running puts an array into
+// memory.
 #define UNROLL _Pragma("unroll")
 #define UNROLL_BY_TEXT(n) _Pragma(#n)
 #define UNROLL_BY(n) UNROLL_BY_TEXT(unroll n)

@@ -1,8 +1,9 @@
 // random.cu: Random. Element i is a pure function of (seed, stream, step, i).
 //
 // What      Philox4x32-10 (Salmon et al., SC 2011) on the counter (block low, step, stream low,
-//           stream high ⊕ block high) under the key seed gives four 32-bit words for elements 4b…4b+3.
-//           uniform: (w + ½)·2⁻³². normal: Giles's inverse error function in double precision.
+//           stream high ⊕ block high) under the key seed gives four 32-bit words for elements
+//           4b…4b+3. uniform: (w + ½)·2⁻³². normal: Giles's inverse error function in double
+//           precision.
 // Bits      Equal to tensor/rng.go's on every card: integers are integers, and the normal uses IEEE
 //           operations that the compiler may not fuse (__dadd_rn, __dmul_rn).
 // Threads   One block of four elements a thread.

@@ -251,8 +251,8 @@ extern "C" __global__ void argmax_f32(rows_args a) { argmax<float>(a); }
 extern "C" __global__ void argmax_f64(rows_args a) { argmax<double>(a); }
 extern "C" __global__ void argmax_bf16(rows_args a) { argmax<bf16>(a); }
 
-// ---- Softmax: exp(x−max)/Σ, or with log set x−max−log Σ. dst may be x: a thread writes only what it
-// alone reads after the last barrier.
+// ---- Softmax: exp(x−max)/Σ, or with log set x−max−log Σ. dst may be x: a thread writes only what
+// it alone reads after the last barrier.
 
 template <typename T> DEVICE void softmax(const rows_args &a) {
     typedef Acc<T> A;

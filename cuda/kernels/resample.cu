@@ -1,8 +1,8 @@
 // resample.cu: Upsample (nearest neighbour, k×k) and its adjoint. Images are NHWC.
 //
 // What      y[n, i, j, c] = x[n, i/k, j/k, c];  dx = Σ over the k×k block of dy, in row order
-// Threads   A thread for each word of the result, channels fastest. Upsample moves words of W bytes,
-//           the widest that a pixel's channels allow.
+// Threads   A thread for each word of the result, channels fastest. Upsample moves words of W
+//           bytes, the widest that a pixel's channels allow.
 // Bytes     The small image once from memory, the large image once.
 #include "port.h"
 
@@ -21,7 +21,7 @@ template <typename W> DEVICE void upsample(const upsample_args &a) {
     i64 lw = (i64)a.w * a.k, total = (i64)a.n * a.h * a.k * lw * a.c;
     for (i64 e = global_thread(); e < total; e += global_threads()) {
         i64 pixel = quotient(e, a.c), row = quotient(pixel, lw), c = e - pixel * a.c;
-        i64 j = quotient(pixel - row * lw, a.k), i = quotient(row, a.k); // i counts all images' rows
+        i64 j = quotient(pixel - row * lw, a.k), i = quotient(row, a.k); // i: of all images
         ((W *)a.large)[e] = ((const W *)a.small)[(i * a.w + j) * a.c + c];
     }
 }

@@ -4,10 +4,10 @@
 //             v = Wᵀu / max(‖Wᵀu‖, eps),  u' = Wv / max(‖Wv‖, eps),  σ = u'ᵀWv
 //           and, if asked for, W̄ = W/σ (Miyato et al., ICLR 2018, algorithm 1).
 // Threads   Four launches, each over all layers: Wᵀu by tiles of 32 columns (8 row lanes), ‖v‖ by a
-//           block for each layer, Wv by a warp for each row, ‖u'‖ and σ by a block for each layer. A
-//           block finds its layer in the table that its arguments carry.
-// Bytes     W twice (thrice with W̄); launches 4, not 4 for each layer, which is what BigGAN's forty
-//           small layers need.
+//           block for each layer, Wv by a warp for each row, ‖u'‖ and σ by a block for each layer.
+//           A block finds its layer in the table that its arguments carry.
+// Bytes     W twice (thrice with W̄); launches 4, not 4 for each layer, which is what BigGAN's
+//           forty small layers need.
 #include "port.h"
 
 const int SPECTRAL_TENSORS = 72;

@@ -1,8 +1,9 @@
 // tile.h: the blocked matrix product under MatMul and the three convolutions.
 //
-// A block of 256 threads computes a BM×BN tile of C[m, n] = Σ_k A(m, k)·B(k, n). What A and B are, a
-// matrix or an image seen through a filter's taps, is the business of two Operands; here is only the
-// loop: fetch BK columns of A and rows of B into registers, multiply what shared memory holds, swap.
+// A block of 256 threads computes a BM×BN tile of C[m, n] = Σ_k A(m, k)·B(k, n). What A and B are,
+// a matrix or an image seen through a filter's taps, is the business of two Operands; here is only
+// the loop: fetch BK columns of A and rows of B into registers, multiply what shared memory holds,
+// swap.
 //
 // An Operand of element type T has
 //
@@ -13,9 +14,9 @@
 //
 // so that a thread's loads are 16 bytes wide and a warp's are of whole lines.
 //
-// product_simt multiplies on the ordinary units (float, double): each thread keeps TM×TN sums, so that
-// an element fetched from shared memory serves TM or TN multiplications. product_mma multiplies
-// bfloat16 on the tensor cores and sums in float; see port.h for the fragments.
+// product_simt multiplies on the ordinary units (float, double): each thread keeps TM×TN sums, so
+// that an element fetched from shared memory serves TM or TN multiplications. product_mma
+// multiplies bfloat16 on the tensor cores and sums in float; see port.h for the fragments.
 //
 // Sums run in order of k. Bytes moved: A once for each of the N/BN tile columns, B once for each of
 // the M/BM tile rows, most of it from the second-level cache.
@@ -123,8 +124,9 @@ DEVICE Place place_of(i32 cols, int bm, int bn) {
     return p;
 }
 
-// The two buffers of A and B in shared memory. They belong to a function of their own, because a kernel
-// that instantiates a product for several operands should not pay for its memory several times.
+// The two buffers of A and B in shared memory. They belong to a function of their own, because a
+// kernel that instantiates a product for several operands should not pay for its memory several
+// times.
 template <typename TA, typename TB> struct Buffers {
     TA a[2];
     TB b[2];
@@ -135,8 +137,8 @@ template <typename TA, typename TB> DEVICE Buffers<TA, TB> &buffers() {
     return room;
 }
 
-// product_simt: 16×16 threads; thread (tx, ty) owns rows ty·4 + {0…3} + 64·i and columns tx·4 + {0…3}
-// + 64·j, so that a warp reads shared memory in runs without bank conflicts.
+// product_simt: 16×16 threads; thread (tx, ty) owns rows ty·4 + {0…3} + 64·i and columns tx·4 +
+// {0…3} + 64·j, so that a warp reads shared memory in runs without bank conflicts.
 template <typename T, int BM, int BN, typename OpA, typename OpB, typename Out>
 DEVICE void product_simt(const OpA &a, const OpB &b, const Out &out, i32 m0, i32 n0, i32 k_from,
                          i32 k_to) {
@@ -193,7 +195,8 @@ DEVICE void product_simt(const OpA &a, const OpB &b, const Out &out, i32 m0, i32
     for (int i = 0; i < TM; i++) {
         UNROLL
         for (int j = 0; j < TN; j += 4) {
-            out.template put<4>(m0 + ty * 4 + i % 4 + i / 4 * 64, n0 + tx * 4 + j / 4 * 64, &acc[i][j]);
+            i32 m = m0 + ty * 4 + i % 4 + i / 4 * 64, n = n0 + tx * 4 + j / 4 * 64;
+            out.template put<4>(m, n, &acc[i][j]);
         }
     }
 }

@@ -164,8 +164,8 @@ static float half_of(uint32_t pair, int i) {
     return x;
 }
 
-// run_mma follows the fragment layout that port.h documents. Products of bfloat16 are exact in float;
-// the sum is rounded after each addition, in order of k.
+// run_mma follows the fragment layout that port.h documents. Products of bfloat16 are exact in
+// float; the sum is rounded after each addition, in order of k.
 static void run_mma(Thread *lane[32]) {
     float A[16][16], B[16][8];
     const Fragments *f[32];
@@ -241,7 +241,8 @@ static void try_complete(unsigned i) {
         } else if (t.op < BALLOT) {
             int from = source_of(t, l);
             if (!lane[from]) {
-                record("line %d: lane %u reads lane %d outside the mask %#x", t.line, l, from, mask);
+                record("line %d: lane %u reads lane %d outside the mask %#x", t.line, l, from,
+                       mask);
                 return;
             }
             t.value = in[from];
@@ -443,7 +444,8 @@ static void check_zones(char *p, const Block &b) {
 }
 
 static void *allocate(size_t bytes) {
-    size_t body = (bytes + page - 1) / page * page + (bytes % page > page - watched || !bytes) * page;
+    bool more = !bytes || bytes % page > page - watched; // there is always room for a zone in front
+    size_t body = (bytes + page - 1) / page * page + more * page;
     Block b = {nullptr, body + 2 * page, bytes};
     void *m = mmap(nullptr, b.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
                    0);

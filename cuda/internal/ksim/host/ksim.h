@@ -1,8 +1,9 @@
 /* ksim: CUDA kernels run as host code, one fibre a thread. This is its C interface.
  *
- * A launch runs the blocks of a grid one after another in random order and the threads of a block in
- * a random interleaving that the seed fixes: a thread runs until it waits (barrier, shuffle, vote,
- * tensor-core instruction), then any ready thread may follow. One launch at a time; others wait. */
+ * A launch runs the blocks of a grid one after another in random order and the threads of a block
+ * in a random interleaving that the seed fixes: a thread runs until it waits (barrier, shuffle,
+ * vote, tensor-core instruction), then any ready thread may follow. One launch at a time; others
+ * wait. */
 #ifndef KSIM_H
 #define KSIM_H
 #include <stddef.h>
@@ -21,8 +22,9 @@ KSIM_API int ksim_launch(const char *name, const unsigned grid[3], const unsigne
 /* ksim_error returns the text of the calling process's last failed launch. */
 KSIM_API const char *ksim_error(void);
 
-/* ksim_alloc returns memory for kernels, filled with 0xFF (NaN as a float), at a multiple of 16. Its
- * end lies at most 15 bytes before an inaccessible page, its start behind one and a watched zone. */
+/* ksim_alloc returns memory for kernels, filled with 0xFF (NaN as a float), at a multiple of 16.
+ * Its end lies at most 15 bytes before an inaccessible page, its start behind one and a watched
+ * zone. */
 KSIM_API void *ksim_alloc(size_t bytes);
 KSIM_API void ksim_free(void *p);
 

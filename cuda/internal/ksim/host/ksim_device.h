@@ -1,7 +1,7 @@
 // ksim_device.h: CUDA's device language on the host, as far as the kernels use it.
 //
-// Every construct that may wait goes through the scheduler in ksim.cc. A barrier and a warp operation
-// carry their source line, because threads that wait at different lines have diverged.
+// Every construct that may wait goes through the scheduler in ksim.cc. A barrier and a warp
+// operation carry their source line, because threads that wait at different lines have diverged.
 #pragma once
 #include <math.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-// faults.cu: kernels with one mistake each, beside the same kernel without it. The tests of ksim show
-// that the emulator tells them apart.
+// faults.cu: kernels with one mistake each, beside the same kernel without it. The tests of ksim
+// show that the emulator tells them apart.
 #include "port.h"
 
 struct fault_args {
@@ -10,11 +10,12 @@ ARGS_SIZE(fault_args, 24);
 
 const int B = 64; // threads of a block in these tests
 
-// reverse: dst[i] = src[n−1−i] through shared memory. BARRIER is what lies between writing and reading.
-#define REVERSE(BARRIER)                                                                              \
-    __shared__ float tile[B];                                                                         \
-    tile[threadIdx.x] = ((const float *)a.src)[threadIdx.x];                                          \
-    BARRIER;                                                                                          \
+// reverse: dst[i] = src[n−1−i] through shared memory. BARRIER is what lies between writing and
+// reading.
+#define REVERSE(BARRIER)                                                                          \
+    __shared__ float tile[B];                                                                     \
+    tile[threadIdx.x] = ((const float *)a.src)[threadIdx.x];                                      \
+    BARRIER;                                                                                      \
     ((float *)a.dst)[threadIdx.x] = tile[B - 1 - threadIdx.x]
 
 extern "C" __global__ void reverse(fault_args a) { REVERSE(__syncthreads()); }
@@ -98,12 +99,12 @@ extern "C" __global__ void uninitialised_global(fault_args a) {
     ((float *)a.dst)[threadIdx.x] += ((const float *)a.src)[threadIdx.x];
 }
 
-#define COPY(WAIT)                                                                                    \
-    __shared__ __align__(16) float tile[4 * B];                                                       \
-    copy_async16(&tile[4 * threadIdx.x], (const float *)a.src + 4 * threadIdx.x);                     \
-    copy_commit();                                                                                    \
-    WAIT;                                                                                             \
-    __syncthreads();                                                                                  \
+#define COPY(WAIT)                                                                                \
+    __shared__ __align__(16) float tile[4 * B];                                                   \
+    copy_async16(&tile[4 * threadIdx.x], (const float *)a.src + 4 * threadIdx.x);                 \
+    copy_commit();                                                                                \
+    WAIT;                                                                                         \
+    __syncthreads();                                                                              \
     ((float *)a.dst)[threadIdx.x] = tile[4 * (B - 1 - threadIdx.x)]
 
 extern "C" __global__ void async_copy(fault_args a) { COPY(copy_wait<0>()); }
