@@ -9,9 +9,9 @@ type augmentArgs struct {
 	SrcH, SrcW      int32
 }
 
-// Augment turns U8 images src [N H' W' C] into dst [N H W C], F32 or BF16: sample n is cropped at row
-// place[n,0] and column place[n,1] (negative or beyond the edge: black), mirrored if place[n,2] ≠ 0,
-// then scaled: pixel·scale[c] + shift[c]. place is I32 [N 3], scale and shift F32 [C].
+// Augment turns U8 images src [N H' W' C] into dst [N H W C], F32 or BF16: sample n is cropped from
+// row place[n,0] and column place[n,1] on (beyond an edge: black), mirrored if place[n,2] ≠ 0, then
+// scaled: pixel·scale[c] + shift[c]. place is I32 [N 3], scale and shift F32 [C].
 func (e *Encoder) Augment(dst, src, place, scale, shift Array) {
 	if dst.DType != tensor.F32 && dst.DType != tensor.BF16 || src.DType != tensor.U8 {
 		panic(badDType("Augment", dst, src))

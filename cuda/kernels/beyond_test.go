@@ -99,7 +99,10 @@ func TestAugment(t *testing.T) {
 	const n, sh, sw, h, w, c = 6, 7, 9, 8, 6, 3
 	src, _ := l.in(tensor.U8, func(int) float64 { return float64(l.rng.IntN(256)) }, n, sh, sw, c)
 	place, rp := l.in(tensor.I32, func(i int) float64 {
-		return []float64{float64(l.rng.IntN(20) - 10), float64(l.rng.IntN(20) - 10), float64(l.rng.IntN(2))}[i%3]
+		if i%3 == 2 {
+			return float64(l.rng.IntN(2))
+		}
+		return float64(l.rng.IntN(20) - 10)
 	}, n, 3)
 	scale, rs := l.normal(tensor.F32, c)
 	shift, rh := l.normal(tensor.F32, c)
@@ -239,8 +242,8 @@ func attentionCase(l *lab, dt tensor.DType, b, n, m, d, e int) {
 	l.near(name+" dv", dv, rdv.Floats(), 3)
 }
 
-// TestMixedOptimizers compares the masters with the plain optimizers, and shadow and average with what
-// follows from the masters. 150 tensors do not fit one table.
+// TestMixedOptimizers compares the masters with the plain optimizers, and shadow and average with
+// what follows from the masters. 150 tensors do not fit one table.
 func TestMixedOptimizers(t *testing.T) {
 	l := newLab(t)
 	lr, rlr := l.in(tensor.F32, func(int) float64 { return 0.1 }, 1)

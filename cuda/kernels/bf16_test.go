@@ -60,7 +60,8 @@ func TestBF16Elementwise(t *testing.T) {
 }
 
 // matmulSizes are m, n, k: around the tiles of 64 and 128, below them, and odd.
-var matmulSizes = [][3]int{{1, 1, 1}, {17, 5, 9}, {64, 64, 32}, {65, 130, 40}, {130, 72, 33}, {7, 200, 0}}
+var matmulSizes = [][3]int{{1, 1, 1}, {17, 5, 9}, {64, 64, 32}, {65, 130, 40}, {130, 72, 33},
+	{7, 200, 0}}
 
 // TestMatMulTiles multiplies in every dtype, with narrow and wide tiles and every transposition.
 func TestMatMulTiles(t *testing.T) {
@@ -133,8 +134,8 @@ func convCase(l *lab, dt tensor.DType, nhw [3]int, c, o, k int, p tensor.ConvPar
 	l.near(name+" dw", dw, rdw.Floats(), math.Sqrt(float64(nhw[0]*oh*ow)))
 }
 
-// TestNormMask runs normalisation in bfloat16 and F32 with the ReLU's bit mask: the mask is y > 0, and
-// backward from the mask equals backward from y.
+// TestNormMask runs normalisation in bfloat16 and F32 with the ReLU's bit mask: the mask is y > 0,
+// and backward from the mask equals backward from y.
 func TestNormMask(t *testing.T) {
 	l := newLab(t)
 	for _, dt := range []tensor.DType{bf, tensor.F32} {

@@ -48,8 +48,8 @@ func (e *Encoder) Conv2D(y, x, w Array, p tensor.ConvParams) {
 	e.Conv2DBiasAct(y, x, w, Array{}, Array{}, false, p)
 }
 
-// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU if relu else identity; bias is
-// [O] (F32 beside BF16) or absent, res of y's shape or absent.
+// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU if relu else identity; bias
+// is [O] (F32 beside BF16) or absent, res of y's shape or absent.
 func (e *Encoder) Conv2DBiasAct(y, x, w, bias, res Array, relu bool, p tensor.ConvParams) {
 	a := newConv(x, w, y, p)
 	a.Bias, a.Res, a.Relu = bias.Ptr, res.Ptr, b32(relu)

@@ -1,19 +1,21 @@
 // Package kernels holds the CUDA kernels, as text, and the plans that turn a call of tensor.Backend
 // into launches of them.
 //
-// A file X.cu computes the family of tensor/ref's X.go. Each is complete but for port.h (what a kernel
-// may use) and tile.h (the inner loops of a blocked matrix product); Text inlines both, so that
-// NVRTC needs neither headers nor paths, and the emulator of cuda/internal/ksim compiles the same text
-// as host C++. An entry point NAME takes one struct by value, which a Go struct in args.go mirrors.
+// A file X.cu computes the family of tensor/ref's X.go. Each is complete but for port.h (what a
+// kernel may use) and tile.h (the inner loops of a blocked matrix product); Text inlines both, so
+// that NVRTC needs neither headers nor paths, and the emulator of cuda/internal/ksim compiles the
+// same text as host C++. An entry point takes one struct by value: name_args in the .cu, nameArgs
+// beside the plan that fills it.
 //
 // Non-goals: a driver, memory, compilation, choosing between these kernels and a vendor's library.
 //
 // Invariants:
-//  1. The result of a plan is a pure function of its operands' values, shapes and addresses modulo 16:
-//     reductions are split by shape alone and joined in a fixed order; no atomic touches a float.
+//  1. The result of a plan is a pure function of its operands' values, shapes and addresses modulo
+//     16: reductions are split by shape alone and joined in a fixed order, and there are no atomics.
 //  2. A plan depends on shapes alone: never on values, never on the card.
 //  3. Every launch fits each card since Ampere: at most 48 KB of shared memory unless Launch.Shared
 //     says more, at most 4 KB of arguments.
 //
-// Comes from: tensor, whose contract it plans for. Goes to: package cuda, which compiles and launches.
+// Comes from: tensor, whose contract it plans for. Goes to: package cuda, which compiles and
+// launches.
 package kernels

@@ -6,6 +6,38 @@ import (
 	"afterimage/tensor"
 )
 
+type fillArgs struct {
+	Dst     uint64
+	N       int64
+	Pattern uint64
+}
+
+type unaryArgs struct {
+	Dst, X uint64
+	N      int64
+	A, B   float64
+	Op     int32
+	Pad    int32
+}
+
+type binaryArgs struct {
+	Dst, X, Y uint64
+	N         int64
+	Sx, Sy    [maxRank]int64
+	Shape     [maxRank]int32
+	Rank, Op  int32
+}
+
+type selectArgs struct {
+	Dst, Cond, X, Y uint64
+	N               int64
+}
+
+type castArgs struct {
+	Dst, X uint64
+	N      int64
+}
+
 // packBytes is what a thread of an element-wise kernel moves at a time; grids are sized by it.
 const packBytes = 16
 

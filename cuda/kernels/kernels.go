@@ -136,9 +136,9 @@ type Encoder struct {
 // block is the number of threads of a block where a kernel does not ask for another.
 const block = 256
 
-// maxBlocks bounds the grid of grid-stride loops: eight blocks of 256 threads fill a multiprocessor,
-// and 2,112 of them the largest card (132 multiprocessors, two waves). A committed constant, so
-// that plans do not depend on the card.
+// maxBlocks bounds the grid of grid-stride loops: eight blocks of 256 threads fill a
+// multiprocessor, and 2,112 of them the largest card (132 multiprocessors, two waves). A committed
+// constant, so that plans do not depend on the card.
 const maxBlocks = 2112
 
 // emit launches entry with args over a grid.

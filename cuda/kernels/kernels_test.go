@@ -1,6 +1,7 @@
 package kernels_test
 
 import (
+	"errors"
 	"sync"
 	"testing"
 
@@ -16,6 +17,9 @@ var openSim = sync.OnceValues(func() (*ksim.Sim, error) { return ksim.Open(ksim.
 func sim(t testing.TB) *ksim.Sim {
 	t.Helper()
 	s, err := openSim()
+	if errors.Is(err, ksim.ErrUnavailable) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,8 +30,7 @@ func sim(t testing.TB) *ksim.Sim {
 // are seeds here: other orders of blocks and threads and another poison, the same bits.
 func TestConformance(t *testing.T) {
 	s := sim(t)
-	backendtest.Run(t, backendtest.Options{
-		Open:              func(threads int) tensor.Backend { return ksim.NewBackend(s, uint64(threads)*1000) },
-		PaddingMultiplied: "an implicit matrix product",
-	})
+	open := func(threads int) tensor.Backend { return ksim.NewBackend(s, uint64(threads)*1000) }
+	backendtest.Run(t, backendtest.Options{Open: open,
+		PaddingMultiplied: "an implicit matrix product"})
 }

@@ -11,9 +11,9 @@ import (
 	"afterimage/tensor/ref"
 )
 
-// A lab runs encoder calls under the emulator on arrays of any dtype, for what the conformance suite
-// does not reach: bfloat16, wide tiles, kernels beyond the contract. Beside it the reference computes
-// in F64 from the same, already rounded, inputs.
+// A lab runs encoder calls under the emulator on arrays of any dtype, for what the conformance
+// suite does not reach: bfloat16, wide tiles, kernels beyond the contract. Beside it the reference
+// computes in F64 from the same, already rounded, inputs.
 type lab struct {
 	t    *testing.T
 	sim  *ksim.Sim
@@ -64,7 +64,9 @@ func (l *lab) out(dt tensor.DType, shape ...int) kernels.Array {
 }
 
 // in returns an array of values that f draws, rounded to dt, and the same as an F64 tensor of ref.
-func (l *lab) in(dt tensor.DType, f func(i int) float64, shape ...int) (kernels.Array, *tensor.Tensor) {
+func (l *lab) in(dt tensor.DType, f func(i int) float64, shape ...int) (
+	kernels.Array, *tensor.Tensor,
+) {
 	a := l.out(dt, shape...)
 	mem, vals := l.mem[a.Ptr], make([]float64, a.Shape.Size())
 	for i := range vals {
@@ -131,16 +133,16 @@ func toBF16(v float32) uint16 {
 
 func fromBF16(b uint16) float64 { return float64(math.Float32frombits(uint32(b) << 16)) }
 
-// The bounds of comparisons, relative to the larger of the value and scale: the stored type's rounding,
-// and room for sums in F32 behind it.
+// The bounds of comparisons, relative to the larger of the value and scale: the stored type's
+// rounding, and room for sums in F32 behind it.
 const (
 	boundBF16 = 0x1p-8 + 1e-4
 	boundF32  = 2e-5
 	boundF64  = 1e-12
 )
 
-// near compares an array with a reference element by element: |got − want| ≤ bound·(|want| + scale),
-// where scale is the size of the terms that a sum may cancel to nothing.
+// near compares an array with a reference element by element: |got − want| ≤ bound·(|want| +
+// scale), where scale is the size of the terms that a sum may cancel to nothing.
 func (l *lab) near(name string, got kernels.Array, want []float64, scale float64) {
 	l.t.Helper()
 	bound := map[tensor.DType]float64{tensor.BF16: boundBF16, tensor.F32: boundF32,

@@ -21,6 +21,7 @@ func TestLayout(t *testing.T) {
 		t.Skipf("no C++ compiler to ask: %v", err)
 	}
 	declared := map[string]bool{}
+	limits := regexp.MustCompile(`(?m)^const int \w+_TENSORS = \d+;`)
 	structs := regexp.MustCompile(`(?m)^struct (\w+_args) \{[^}]*\};`)
 	var c strings.Builder
 	c.WriteString("#include <cstddef>\n#include <cstdio>\n" +
@@ -28,7 +29,7 @@ func TestLayout(t *testing.T) {
 		"const int MAX_RANK = 8;\n")
 	for _, stem := range kernels.Stems() {
 		text := kernels.Text(stem)
-		for _, m := range regexp.MustCompile(`(?m)^const int \w+_TENSORS = \d+;`).FindAllString(text, -1) {
+		for _, m := range limits.FindAllString(text, -1) {
 			c.WriteString(m + "\n")
 		}
 		for _, m := range structs.FindAllStringSubmatch(text, -1) {
@@ -83,8 +84,9 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// snake turns "ScaleBySample" into "scale_by_sample" and keeps runs of capitals together: "OH" is "oh".
+// snake turns "ScaleBySample" into "scale_by_sample" and keeps runs of capitals together: "OH" is
+// "oh".
 func snake(name string) string {
-	words := regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`).ReplaceAllString(name, "$1${3}_$2$4")
-	return strings.ToLower(words)
+	border := regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`)
+	return strings.ToLower(border.ReplaceAllString(name, "$1${3}_$2$4"))
 }

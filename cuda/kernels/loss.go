@@ -21,7 +21,8 @@ func (e *Encoder) CrossEntropy(loss, lse, logits, labels Array, smoothing float6
 	})
 }
 
-// CrossEntropyGrad computes dlogits = dloss[n]·(Σtarget·softmax − target) from what CrossEntropy kept.
+// CrossEntropyGrad computes dlogits = dloss[n]·(Σtarget·softmax − target) from what CrossEntropy
+// kept.
 func (e *Encoder) CrossEntropyGrad(dlogits, dloss, lse, logits, labels Array, smoothing float64) {
 	a := crossEntropyArgs{Lse: lse.Ptr, Logits: logits.Ptr, Labels: labels.Ptr, Dloss: dloss.Ptr,
 		Dlogits: dlogits.Ptr, Rows: int64(logits.dim(0)), Classes: int64(logits.dim(1)),

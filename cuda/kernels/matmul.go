@@ -14,8 +14,8 @@ type matmulArgs struct {
 // narrowTile and wideTile are the sides of the tiles in matmul.cu and conv.cu.
 const narrowTile, wideTile = 64, 128
 
-// fillCard is how many tiles are worth using wide ones for: about one for each multiprocessor of the
-// largest card.
+// fillCard is how many tiles are worth using wide ones for: about one for each multiprocessor of
+// the largest card.
 const fillCard = 128
 
 // tiled chooses the tile for an m×n result in parallel parts, and returns the infix of the entry's

@@ -24,8 +24,8 @@ type adamMixedArgs struct {
 	Count, Pad                     int32
 }
 
-// Mixed is what an optimizer step in mixed precision carries along. Each list is nil or as long as the
-// parameters.
+// Mixed is what an optimizer step in mixed precision carries along. Each list is nil or as long as
+// the parameters.
 type Mixed struct {
 	Shadow    []Array // BF16 copies of the parameters, rewritten
 	Ema       []Array // F32 averages: ema += (1 − decay)·(p − ema)
@@ -87,7 +87,9 @@ func (e *Encoder) SGDMixed(p tensor.SGDParams, params, grads, buf []Array, lr Ar
 }
 
 // AdamMixed is Adam on F32 masters with F32 or BF16 gradients, and what x asks for, in one pass.
-func (e *Encoder) AdamMixed(p tensor.AdamParams, params, grads, m, v []Array, lr, step Array, x Mixed) {
+func (e *Encoder) AdamMixed(p tensor.AdamParams, params, grads, m, v []Array, lr, step Array,
+	x Mixed,
+) {
 	f := func(dt string, which []int, first []int32, chunks int) {
 		a := adamMixedArgs{Lr: lr.Ptr, Step: step.Ptr, EmaDecay: x.EmaDecay.Ptr,
 			GradScale: x.GradScale.Ptr, Beta1: p.Beta1, Beta2: p.Beta2, Eps: p.Eps,

@@ -82,9 +82,9 @@ func (e *Encoder) NormApply(y, x, scale, shift, res Array, relu bool) {
 	e.NormApplyMask(y, Array{}, x, scale, shift, res, relu)
 }
 
-// NormApplyMask is NormApply which also writes, unless mask is absent, one bit for each element of y:
-// bit e%8 of byte e/8 is y > 0. mask is U8 of ⌈size/8⌉ elements. Beside BF16 activations scale and
-// shift are F32.
+// NormApplyMask is NormApply which also writes, unless mask is absent, one bit for each element of
+// y: bit e%8 of byte e/8 is y > 0. mask is U8 of ⌈size/8⌉ elements. Beside BF16 activations scale
+// and shift are F32.
 func (e *Encoder) NormApplyMask(y, mask, x, scale, shift, res Array, relu bool) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
@@ -110,14 +110,15 @@ func eightVec(c int, ts ...Array) int32 {
 	return b32(c%eight == 0)
 }
 
-// NormBackward computes the gradients of y = act(gamma·(x−mean)·rstd + beta + res) in training mode.
-// With y present the ReLU mask y > 0 is applied to dy first. dx, dgamma, dbeta, dres may be absent.
+// NormBackward computes the gradients of y = act(gamma·(x−mean)·rstd + beta + res) in training
+// mode. With y present the ReLU mask y > 0 is applied to dy first. dx, dgamma, dbeta, dres may be
+// absent.
 func (e *Encoder) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma Array) {
 	e.NormBackwardMask(dx, dgamma, dbeta, dres, dy, x, y, Array{}, mean, rstd, gamma)
 }
 
-// NormBackwardMask is NormBackward with the ReLU given by y or by the bits of NormApplyMask, or, both
-// absent, none.
+// NormBackwardMask is NormBackward with the ReLU given by y or by the bits of NormApplyMask, or,
+// both absent, none.
 func (e *Encoder) NormBackwardMask(
 	dx, dgamma, dbeta, dres, dy, x, y, mask, mean, rstd, gamma Array,
 ) {

@@ -22,7 +22,8 @@ var (
 	onlyStem        = flag.String("stem", "", "compile this stem alone")
 )
 
-// architectures are the cards for which every kernel must compile: Ampere, and Hopper with all it has.
+// architectures are the cards for which every kernel must compile: Ampere, and Hopper with all it
+// has.
 var architectures = []string{"sm_80", "sm_90a"}
 
 // A property is what ptxas says about a kernel.

@@ -33,7 +33,9 @@ type lerpArgs struct {
 // tables cuts the tensors into tables of at most limit entries of one dtype and calls f for each
 // table with the indices of its tensors and the number of the first chunk of each; chunks is their
 // number in all. Empty tensors are left out.
-func tables(op string, ts []Array, limit int, f func(dt string, which []int, first []int32, chunks int)) {
+func tables(op string, ts []Array, limit int,
+	f func(dt string, which []int, first []int32, chunks int),
+) {
 	const chunk = 4096 // OPTIM_CHUNK of optim.cu
 	for _, dt := range []tensor.DType{tensor.F32, tensor.F64} {
 		var which []int

@@ -9,7 +9,8 @@ type randomArgs struct {
 	Normal, Pad  int32
 }
 
-// Random fills dst with numbers of the stream key at step: element i is a function of (key, step, i).
+// Random fills dst with numbers of the stream key at step: element i is a function of key, step and
+// i alone.
 func (e *Encoder) Random(d tensor.Dist, key tensor.Key, dst, step Array) {
 	a := randomArgs{Dst: dst.Ptr, Step: step.Ptr, Seed: key.Seed, Stream: key.Stream,
 		N: int64(dst.size()), Normal: b32(d == tensor.Normal)}

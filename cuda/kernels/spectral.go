@@ -18,9 +18,9 @@ type spectralDivideArgs struct {
 	Count, Pad    int32
 }
 
-// PowerIteration makes one power iteration for every weight w[i], seen as [out, everything else], from
-// u[i]: v = Wᵀu/max(‖Wᵀu‖, eps), u' = Wv/max(‖Wv‖, eps), σ = u'ᵀWv. It writes v[i], uOut[i] (which may
-// be u[i]) and sigma[i], of one element; all arrays of one call are F32, or all F64.
+// PowerIteration makes one power iteration for every weight w[i], seen as [out, everything else],
+// from u[i]: v = Wᵀu/max(‖Wᵀu‖, eps), u' = Wv/max(‖Wv‖, eps), σ = u'ᵀWv. It writes v[i], uOut[i]
+// (which may be u[i]) and sigma[i], of one element; all arrays of one call are F32, or all F64.
 func (e *Encoder) PowerIteration(w, u, v, uOut, sigma []Array, eps float64) {
 	for from := 0; from < len(w); from += spectralTensors {
 		to := min(from+spectralTensors, len(w))
@@ -55,7 +55,8 @@ func (e *Encoder) powerIteration(w, u, v, uOut, sigma []Array, eps float64) {
 	run("finish", len(w), [3]uint32{block, 1, 1})
 }
 
-// DivideAll computes dst[i] = w[i]/sigma[i] for many tensors; dst has w's dtype or, beside F32, is BF16.
+// DivideAll computes dst[i] = w[i]/sigma[i] for many tensors; dst has w's dtype or, beside F32, is
+// BF16.
 func (e *Encoder) DivideAll(dst, w, sigma []Array) {
 	tables("DivideAll", w, divideTensors, func(_ string, which []int, first []int32, chunks int) {
 		a := spectralDivideArgs{Count: int32(len(which))}

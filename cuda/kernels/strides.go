@@ -19,9 +19,9 @@ func broadcastStrides(s, out tensor.Shape) []int {
 	return st
 }
 
-// collapse describes the same walk over several operands with as few axes as possible: axes of extent
-// 1 are dropped, and an axis is merged into its right neighbour where every operand steps evenly
-// through both. A walk over nothing but ones has rank 0.
+// collapse describes the same walk over several operands with as few axes as possible: axes of
+// extent 1 are dropped, and an axis is merged into its right neighbour where every operand steps
+// evenly through both. A walk over nothing but ones has rank 0.
 func collapse(shape []int, strides ...[]int) (small []int, out [][]int) {
 	out = make([][]int, len(strides))
 	for i, n := range shape {
@@ -49,7 +49,10 @@ func collapse(shape []int, strides ...[]int) (small []int, out [][]int) {
 	return small, out
 }
 
-// axes checks that a collapsed walk fits an argument struct.
+// maxRank is the number of axes that argument structs have room for (MAX_RANK of port.h).
+const maxRank = 8
+
+// checkRank checks that a collapsed walk fits an argument struct.
 func checkRank(op string, shape []int) {
 	if len(shape) > maxRank {
 		panic(&tensor.Error{Op: op, Reason: fmt.Sprintf(

@@ -22,6 +22,10 @@ var runtimeText embed.FS
 
 var hostFiles = []string{"ksim.cc", "ksim.h", "ksim_device.h"}
 
+// ErrUnavailable is behind every error that says the emulator cannot exist on this machine: another
+// platform, no cgo, no C++ compiler. Tests skip on it, and fail on any other.
+var ErrUnavailable = errors.New("the emulator needs Linux on x86-64, cgo and g++")
+
 // compileFlags: no contraction, so that the emulator's arithmetic is IEEE's operation by operation;
 // undefined behaviour traps; one name per section and unit, so that nothing is exported by chance.
 var compileFlags = []string{"-std=c++17", "-O2", "-g1", "-fPIC", "-ffp-contract=off",
@@ -49,11 +53,11 @@ func Kernels() []Unit {
 // is reused. Errors: no g++, a compiler error with its output, an unwritable cache.
 func Build(units []Unit) (string, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		return "", errors.New("ksim: Build: the emulator needs Linux on x86-64")
+		return "", fmt.Errorf("ksim: Build: %w", ErrUnavailable)
 	}
 	gxx, err := exec.LookPath("g++")
 	if err != nil {
-		return "", fmt.Errorf("ksim: Build: no C++ compiler: %w; install g++", err)
+		return "", fmt.Errorf("ksim: Build: %w: %w", ErrUnavailable, err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"afterimage/tensor"
 )
 
-// A backend of emulated kernels computes like any other, slowly. (Not run: it compiles all kernels.)
+// A backend of emulated kernels computes like any other, slowly. (Not run: it compiles all
+// kernels.)
 func ExampleBackend() {
 	sim, err := ksim.Open(ksim.Kernels())
 	if err != nil {

@@ -2,6 +2,7 @@ package ksim_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"os"
 	"strings"
@@ -21,6 +22,19 @@ var openFaults = sync.OnceValues(func() (*ksim.Sim, error) {
 	}
 	return ksim.Open([]ksim.Unit{{Stem: "faults", Text: kernels.Inline(string(text))}})
 })
+
+// faults opens that emulator; a test skips where there can be none.
+func faults(t *testing.T) *ksim.Sim {
+	t.Helper()
+	s, err := openFaults()
+	if errors.Is(err, ksim.ErrUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // memory is a guarded float buffer.
 type memory struct {
@@ -55,12 +69,8 @@ type faultArgs struct {
 
 func launch(t *testing.T, entry string, threads int, a faultArgs, seed uint64) error {
 	t.Helper()
-	s, err := openFaults()
-	if err != nil {
-		t.Fatal(err)
-	}
 	args := unsafe.Slice((*byte)(unsafe.Pointer(&a)), unsafe.Sizeof(a))
-	return s.Launch(kernels.Launch{Entry: entry, Grid: [3]uint32{1, 1, 1},
+	return faults(t).Launch(kernels.Launch{Entry: entry, Grid: [3]uint32{1, 1, 1},
 		Block: [3]uint32{uint32(threads), 1, 1}, Args: append([]byte(nil), args...)}, seed)
 }
 
@@ -72,13 +82,10 @@ func ramp(n int) []float32 {
 	return v
 }
 
-// TestFaultsAreReported launches kernels that misbehave in a way the emulator sees by itself: it must
-// name the kernel and the fault, and the process lives on.
+// TestFaultsAreReported launches kernels that misbehave in a way the emulator sees by itself: it
+// must name the kernel and the fault, and the process lives on.
 func TestFaultsAreReported(t *testing.T) {
-	s, err := openFaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := faults(t)
 	for _, c := range []struct {
 		entry string
 		n     int // elements of dst and src
@@ -125,10 +132,7 @@ func TestFaultsAreReported(t *testing.T) {
 // seeds, they give other results than they should or than under another seed, which is how the
 // conformance suite finds them; the same kernels without the mistake never do.
 func TestSilentFaultsShow(t *testing.T) {
-	s, err := openFaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := faults(t)
 	reversed := func(i int) float32 { return float32(63 - i) }
 	for _, c := range []struct {
 		entry string
@@ -165,10 +169,7 @@ func TestSilentFaultsShow(t *testing.T) {
 
 // TestWarpOperations compares shuffles and votes with their definitions.
 func TestWarpOperations(t *testing.T) {
-	s, err := openFaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := faults(t)
 	src, dst := newMemory(t, s, 64, ramp(64)...), newMemory(t, s, 5*64)
 	if err := launch(t, "warp_sum", 64, faultArgs{dst.addr, src.addr, 64}, 3); err != nil {
 		t.Fatal(err)
@@ -189,10 +190,7 @@ func TestWarpOperations(t *testing.T) {
 
 // TestTensorCore multiplies a 16×16 by a 16×8 matrix of small integers, exact in bfloat16.
 func TestTensorCore(t *testing.T) {
-	s, err := openFaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := faults(t)
 	src, dst := newMemory(t, s, (256+128)/2), newMemory(t, s, 128)
 	a := func(i, k int) float32 { return float32((3*i+5*k)%11 - 5) }
 	b := func(k, j int) float32 { return float32((7*k+2*j)%13 - 6) }

@@ -3,12 +3,12 @@
 package ksim
 
 import (
-	"errors"
+	"fmt"
 
 	"afterimage/cuda/kernels"
 )
 
-var errHere = errors.New("ksim: the emulator needs Linux on x86-64 and cgo")
+var errHere = fmt.Errorf("ksim: Open: %w", ErrUnavailable)
 
 // A Sim cannot be opened on this platform.
 type Sim struct{}
