@@ -11,10 +11,17 @@
 //
 // Invariants:
 //  1. The result of a plan is a pure function of its operands' values, shapes and addresses modulo
-//     16: reductions are split by shape alone and joined in a fixed order, and there are no atomics.
+//     16: reductions are split by shape alone and joined in a fixed order, and there are no
+//     atomics.
 //  2. A plan depends on shapes alone: never on values, never on the card.
 //  3. Every launch fits each card since Ampere: at most 48 KB of shared memory unless Launch.Shared
 //     says more, at most 4 KB of arguments.
+//
+// To add a kernel: write its argument struct and entry points in the .cu and, in the .go of the
+// same stem, the struct's mirror and the plan; name the mirror in export_test.go. TestLayout then
+// compares the two structs, the emulator runs what a test encodes (backendtest for the contract,
+// beyond_test.go for the rest), and TestNVRTC compiles it for the cards and asks for its line in
+// REGISTERS.md.
 //
 // Comes from: tensor, whose contract it plans for. Goes to: package cuda, which compiles and
 // launches.

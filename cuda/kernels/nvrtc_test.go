@@ -35,11 +35,11 @@ type property struct {
 // TestNVRTC compiles every kernel with NVRTC to machine code and compares registers and spills with
 // the committed table. It needs a virtual environment with the compilers' wheels, see nvrtc.py:
 //
-//	AFTERIMAGE_NVRTC=VENV go test ./cuda/kernels -run TestNVRTC [-update]
+//	AFTERIMAGE_NVRTC_VENV=VENV go test ./cuda/kernels -run TestNVRTC [-update]
 func TestNVRTC(t *testing.T) {
-	venv := os.Getenv("AFTERIMAGE_NVRTC")
+	venv := os.Getenv("AFTERIMAGE_NVRTC_VENV")
 	if venv == "" {
-		t.Skip("AFTERIMAGE_NVRTC names no virtual environment with NVRTC: see nvrtc.py")
+		t.Skip("AFTERIMAGE_NVRTC_VENV names no virtual environment with NVRTC: see nvrtc.py")
 	}
 	got := compileAll(t, venv)
 	for _, p := range got {

@@ -68,9 +68,13 @@ template <typename T> struct Narrow {
 };
 template <> struct Narrow<bf16> {
     static DEVICE bf16 from(float x) {
-        u32 b = float_to_bits(x);
         bf16 h;
+#ifdef KSIM
+        u32 b = float_to_bits(x);
         h.bits = x != x ? (u16)(b >> 16 | 0x40) : (u16)((b + 0x7FFF + (b >> 16 & 1)) >> 16);
+#else
+        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h.bits) : "f"(x));
+#endif
         return h;
     }
 };

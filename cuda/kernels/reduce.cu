@@ -14,8 +14,6 @@
 
 enum ReduceOp { SUM, MEAN, MAX_OF, MIN_OF }; // in the order of tensor.ReduceOp
 
-const int REDUCE_BLOCK = 256;
-
 // A Team is the threads that share a row: a warp or the whole block.
 struct Team {
     int rank, size;
