@@ -13,10 +13,9 @@ struct matmul_args {
     i64 stride_dst, stride_a, stride_b; // from one matrix of the batch to the next, in elements
     i64 batch;
     i32 m, n, k;
-    i32 trans_a, trans_b;
     i32 vec_a, vec_b, vec_dst; // rows start at multiples of 16 bytes
 };
-ARGS_SIZE(matmul_args, 88);
+ARGS_SIZE(matmul_args, 80);
 
 // KFast is an operand whose rows lie along k: element (row, k) at row·ld + k.
 template <typename T> struct KFast {
@@ -64,38 +63,84 @@ template <typename T> struct RowFast {
     }
 };
 
-template <typename T, typename P> DEVICE void matmul(const matmul_args &p) {
+// Pick is A when the condition holds, else B.
+template <bool C, typename A, typename B> struct PickOf {
+    typedef A type;
+};
+template <typename A, typename B> struct PickOf<false, A, B> {
+    typedef B type;
+};
+template <bool C, typename A, typename B> using Pick = typename PickOf<C, A, B>::type;
+
+// TA takes a as [k m], TB takes b as [n k]. Each case is a kernel of its own: together in one they
+// would need more registers than a thread has.
+template <typename T, typename P, bool TA, bool TB> DEVICE void matmul(const matmul_args &p) {
     for (i64 z = blockIdx.z; z < p.batch; z += gridDim.z) {
         const T *a = (const T *)p.a + z * p.stride_a, *b = (const T *)p.b + z * p.stride_b;
         Output<T> out = {(T *)p.dst + z * p.stride_dst, p.n, p.m, p.n, p.vec_dst != 0};
-        KFast<T> ak = {a, p.k, p.m, p.k, p.vec_a != 0}, bk = {b, p.k, p.n, p.k, p.vec_b != 0};
-        RowFast<T> ar = {a, p.m, p.m, p.k, p.vec_a != 0}, br = {b, p.n, p.n, p.k, p.vec_b != 0};
-        if (p.trans_a) {
-            if (p.trans_b) {
-                P::template run<T>(ar, bk, out, 0, p.k);
-            } else {
-                P::template run<T>(ar, br, out, 0, p.k);
-            }
-        } else if (p.trans_b) {
-            P::template run<T>(ak, bk, out, 0, p.k);
-        } else {
-            P::template run<T>(ak, br, out, 0, p.k);
-        }
+        Pick<TA, RowFast<T>, KFast<T>> left = {a, TA ? p.m : p.k, p.m, p.k, p.vec_a != 0};
+        Pick<TB, KFast<T>, RowFast<T>> right = {b, TB ? p.k : p.n, p.n, p.k, p.vec_b != 0};
+        P::template run<T>(left, right, out, 0, p.k);
     }
 }
 
-extern "C" __global__ __launch_bounds__(256) void matmul_f32(matmul_args a) {
-    matmul<float, Simt<64, 64>>(a);
+extern "C" __global__ __launch_bounds__(256) void matmul_nn_f32(matmul_args a) {
+    matmul<float, Simt<64, 64>, false, false>(a);
 }
-extern "C" __global__ __launch_bounds__(256) void matmul_wide_f32(matmul_args a) {
-    matmul<float, Simt<128, 128>>(a);
+extern "C" __global__ __launch_bounds__(256) void matmul_nt_f32(matmul_args a) {
+    matmul<float, Simt<64, 64>, false, true>(a);
 }
-extern "C" __global__ __launch_bounds__(256) void matmul_f64(matmul_args a) {
-    matmul<double, Simt<64, 64>>(a);
+extern "C" __global__ __launch_bounds__(256) void matmul_tn_f32(matmul_args a) {
+    matmul<float, Simt<64, 64>, true, false>(a);
 }
-extern "C" __global__ __launch_bounds__(256) void matmul_bf16(matmul_args a) {
-    matmul<bf16, Mma<64, 64>>(a);
+extern "C" __global__ __launch_bounds__(256) void matmul_tt_f32(matmul_args a) {
+    matmul<float, Simt<64, 64>, true, true>(a);
 }
-extern "C" __global__ __launch_bounds__(256) void matmul_wide_bf16(matmul_args a) {
-    matmul<bf16, Mma<128, 128>>(a);
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_nn_f32(matmul_args a) {
+    matmul<float, Simt<128, 128>, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_nt_f32(matmul_args a) {
+    matmul<float, Simt<128, 128>, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_tn_f32(matmul_args a) {
+    matmul<float, Simt<128, 128>, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_tt_f32(matmul_args a) {
+    matmul<float, Simt<128, 128>, true, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_nn_f64(matmul_args a) {
+    matmul<double, Simt<64, 64>, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_nt_f64(matmul_args a) {
+    matmul<double, Simt<64, 64>, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_tn_f64(matmul_args a) {
+    matmul<double, Simt<64, 64>, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_tt_f64(matmul_args a) {
+    matmul<double, Simt<64, 64>, true, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_nn_bf16(matmul_args a) {
+    matmul<bf16, Mma<64, 64>, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_nt_bf16(matmul_args a) {
+    matmul<bf16, Mma<64, 64>, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_tn_bf16(matmul_args a) {
+    matmul<bf16, Mma<64, 64>, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_tt_bf16(matmul_args a) {
+    matmul<bf16, Mma<64, 64>, true, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_nn_bf16(matmul_args a) {
+    matmul<bf16, Mma<128, 128>, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_nt_bf16(matmul_args a) {
+    matmul<bf16, Mma<128, 128>, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_tn_bf16(matmul_args a) {
+    matmul<bf16, Mma<128, 128>, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_tt_bf16(matmul_args a) {
+    matmul<bf16, Mma<128, 128>, true, true>(a);
 }

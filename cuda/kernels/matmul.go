@@ -7,7 +7,6 @@ type matmulArgs struct {
 	StrideDst, StrideA, StrideB int64
 	Batch                       int64
 	M, N, K                     int32
-	TransA, TransB              int32
 	VecA, VecB, VecDst          int32
 }
 
@@ -49,11 +48,20 @@ func (e *Encoder) MatMul(dst, a, b Array, p tensor.MatMulParams) {
 	}
 	args := matmulArgs{Dst: dst.Ptr, A: a.Ptr, B: b.Ptr, Batch: int64(batch), StrideDst: int64(m * n),
 		StrideA: int64(m * k), StrideB: int64(k * n), M: int32(m), N: int32(n), K: int32(k),
-		TransA: b32(p.TransA), TransB: b32(p.TransB), VecDst: vec(dst, n),
-		VecA: vec(a, a.dim(-1)), VecB: vec(b, b.dim(-1))}
+		VecDst: vec(dst, n),
+		VecA:   vec(a, a.dim(-1)), VecB: vec(b, b.dim(-1))}
 	infix, tiles := e.tiled(dst, m, n, batch)
 	grid := [3]uint32{uint32(tiles), 1, uint32(min(batch, maxGridZ))}
-	emit(e, "matmul"+infix+suffix("MatMul", dst), args, grid, [3]uint32{block, 1, 1}, 0)
+	entry := "matmul" + infix + "_" + transposed(p.TransA) + transposed(p.TransB)
+	emit(e, entry+suffix("MatMul", dst), args, grid, [3]uint32{block, 1, 1}, 0)
+}
+
+// transposed is BLAS's letter for an operand.
+func transposed(t bool) string {
+	if t {
+		return "t"
+	}
+	return "n"
 }
 
 // maxGridZ bounds the second and third dimension of a grid.
