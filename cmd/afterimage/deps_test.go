@@ -26,6 +26,8 @@ tensor/cpu          : tensor tensor/ref tensor/cpu/…
 tensor/backendtest  : tensor tensor/ref
 cuda/kernels        : tensor
 cuda/internal/ksim  : tensor cuda/kernels
+cuda/driver         :
+cuda/internal/fakecuda :
 autodiff            : tensor
 autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint

@@ -1,0 +1,182 @@
+//go:build linux && cgo
+
+// cuDNN's backend descriptors and cuBLASLt's products: what takes more than one word a value.
+
+#include "internal.h"
+
+#include <string.h>
+
+// Numbers of cudnn_graph.h and cublasLt.h.
+enum {
+  CUDNN_TYPE_INT64 = 3,
+  CUDNN_TYPE_VOID_PTR = 6,
+  CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR = 16,
+  CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS = 1000,
+  CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS = 1001,
+  CUDNN_ATTR_VARIANT_PACK_WORKSPACE = 1003,
+  CUBLASLT_MATMUL_DESC_TRANSA = 3,
+  CUBLASLT_MATMUL_DESC_TRANSB = 4,
+  CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT = 5,
+  CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET = 6,
+  CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES = 1,
+  CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK = 3,
+  CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2,
+  CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE = 4,
+  CUBLAS_STATUS_NOT_SUPPORTED = 15,
+  CUDA_R_64F = 1,
+  CUDA_R_32F = 0,
+};
+
+static int current(ai_api *a, uintptr_t context) {
+  return context == 0 ? 0 : a->cu.cuCtxSetCurrent((CUcontext)context);
+}
+
+int ai_dnn_set(uintptr_t api, uintptr_t context, uintptr_t desc, int name, int type, int64_t n,
+               const void *values) {
+  ai_api *a = (ai_api *)api;
+  int code = current(a, context);
+  return code != 0 ? code
+                   : a->dnn.cudnnBackendSetAttribute((void *)desc, name, type, n, values);
+}
+
+int ai_dnn_get(uintptr_t api, uintptr_t context, uintptr_t desc, int name, int type, int64_t n,
+               int64_t *got, void *values) {
+  ai_api *a = (ai_api *)api;
+  int code = current(a, context);
+  return code != 0
+             ? code
+             : a->dnn.cudnnBackendGetAttribute((void *)desc, name, type, n, got, values);
+}
+
+// ai_dnn_execute runs a plan. Words: handle, plan, workspace, n, n identifiers, n addresses.
+int ai_dnn_execute(ai_api *a, const uint64_t *w) {
+  void *pack = NULL;
+  int64_t n = (int64_t)w[4];
+  int code = a->dnn.cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
+  if (code != 0) {
+    return code;
+  }
+  const struct {
+    int name, type;
+    int64_t n;
+    const void *values;
+  } set[] = {
+      {CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, &w[5]},
+      {CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, &w[5 + n]},
+      {CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &w[3]},
+  };
+  for (int i = 0; i < 3 && code == 0; i++) {
+    code = a->dnn.cudnnBackendSetAttribute(pack, set[i].name, set[i].type, set[i].n,
+                                           set[i].values);
+  }
+  if (code == 0) {
+    code = a->dnn.cudnnBackendFinalize(pack);
+  }
+  if (code == 0) {
+    code = a->dnn.cudnnBackendExecute((cudnnHandle_t)w[1], (void *)w[2], pack);
+  }
+  a->dnn.cudnnBackendDestroyDescriptor(pack);
+  return code;
+}
+
+// A result of cublasLtMatmulAlgoGetHeuristic.
+typedef struct {
+  uint64_t algorithm[8];
+  size_t workspace;
+  int state;
+  float waves;
+  int reserved[4];
+} heuristic;
+_Static_assert(sizeof(heuristic) == 96, "cublasLtMatmulHeuristicResult_t has 96 bytes");
+
+// layout describes one operand, rows×cols as it lies in memory, row after row. cuBLASLt thinks in
+// columns, so it sees the transpose: cols×rows with leading dimension cols.
+static int layout(ai_api *a, void **l, int type, int64_t rows, int64_t cols, int32_t batch) {
+  int code = a->lt.cublasLtMatrixLayoutCreate(l, type, (uint64_t)cols, (uint64_t)rows, cols);
+  int64_t stride = rows * cols;
+  if (code == 0) {
+    code = a->lt.cublasLtMatrixLayoutSetAttribute(*l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch,
+                                                  sizeof batch);
+  }
+  if (code == 0) {
+    code = a->lt.cublasLtMatrixLayoutSetAttribute(*l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                                  &stride, sizeof stride);
+  }
+  return code;
+}
+
+// choose asks for the first algorithm that adds in a fixed order.
+static int choose(ai_api *a, cublasLtHandle_t h, uint64_t workspace, uint64_t *out) {
+  void *pref = NULL;
+  int code = a->lt.cublasLtMatmulPreferenceCreate(&pref);
+  if (code != 0) {
+    return code;
+  }
+  uint32_t fixed = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+  code = a->lt.cublasLtMatmulPreferenceSetAttribute(pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                    &workspace, sizeof workspace);
+  if (code == 0) {
+    code = a->lt.cublasLtMatmulPreferenceSetAttribute(
+        pref, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &fixed, sizeof fixed);
+  }
+  heuristic best;
+  memset(&best, 0, sizeof best);
+  int found = 0;
+  if (code == 0) { // first operand: b, second: a; see ai_lt_plan
+    code = a->lt.cublasLtMatmulAlgoGetHeuristic(h, (void *)out[0], (void *)out[2], (void *)out[1],
+                                                (void *)out[3], (void *)out[3], pref, 1, &best,
+                                                &found);
+  }
+  a->lt.cublasLtMatmulPreferenceDestroy(pref);
+  if (code == 0 && found == 0) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+  memcpy(&out[4], best.algorithm, sizeof best.algorithm);
+  out[12] = best.workspace;
+  return code;
+}
+
+// Row-major c = op(a)·op(b) is, read by columns, cᵀ = op(b)ᵀ·op(a)ᵀ: b comes first, and what lies
+// in memory is already transposed, so a flag of transposition keeps its meaning.
+int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t *spec,
+               uint64_t *out) {
+  ai_api *a = (ai_api *)api;
+  int64_t m = spec[0], n = spec[1], k = spec[2];
+  int32_t batch = (int32_t)spec[3], ta = (int32_t)spec[4], tb = (int32_t)spec[5];
+  int type = (int)spec[6], scale = type == CUDA_R_64F ? CUDA_R_64F : CUDA_R_32F;
+  int code = current(a, context);
+  if (code == 0) {
+    code = a->lt.cublasLtMatmulDescCreate((void **)&out[0], (int)spec[7], scale);
+  }
+  if (code == 0) {
+    code = a->lt.cublasLtMatmulDescSetAttribute((void *)out[0], CUBLASLT_MATMUL_DESC_TRANSA, &tb,
+                                                sizeof tb);
+  }
+  if (code == 0) {
+    code = a->lt.cublasLtMatmulDescSetAttribute((void *)out[0], CUBLASLT_MATMUL_DESC_TRANSB, &ta,
+                                                sizeof ta);
+  }
+  if (code == 0) {
+    code = layout(a, (void **)&out[1], type, ta ? k : m, ta ? m : k, batch);
+  }
+  if (code == 0) {
+    code = layout(a, (void **)&out[2], type, tb ? n : k, tb ? k : n, batch);
+  }
+  if (code == 0) {
+    code = layout(a, (void **)&out[3], type, m, n, batch);
+  }
+  return code != 0 ? code : choose(a, (cublasLtHandle_t)handle, (uint64_t)spec[8], out);
+}
+
+// ai_lt_execute runs a product. Words: handle, description, layouts of a b c, a, b, c,
+// 1 if in double, workspace, bytes, 8 words of algorithm.
+int ai_lt_execute(ai_api *a, CUstream s, const uint64_t *w) {
+  const float one = 1, zero = 0;
+  const double one64 = 1, zero64 = 0;
+  const void *alpha = w[9] ? (const void *)&one64 : &one;
+  const void *beta = w[9] ? (const void *)&zero64 : &zero;
+  return a->lt.cublasLtMatmul((cublasLtHandle_t)w[1], (void *)w[2], alpha, (void *)w[7],
+                              (void *)w[4], (void *)w[6], (void *)w[3], beta, (void *)w[8],
+                              (void *)w[5], (void *)w[8], (void *)w[5], &w[12], (void *)w[10],
+                              w[11], s);
+}

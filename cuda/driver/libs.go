@@ -1,0 +1,115 @@
+//go:build linux && cgo
+
+package driver
+
+/*
+#include "shim.h"
+*/
+import "C"
+
+import "unsafe"
+
+// NewProducts returns cuBLASLt's handle, or why there is none.
+func (c *Context) NewProducts() (uint64, error) {
+	if err := c.api.Load(CuBLASLt); err != nil {
+		return 0, err
+	}
+	return c.library(CuBLASLt, "cublasLtCreate", C.AI_LT_CREATE)
+}
+
+// library is call for the functions of another library than the driver.
+func (c *Context) library(l Library, name string, call C.int, in ...uint64) (uint64, error) {
+	var out [2]uint64
+	if len(in) == 0 {
+		in = []uint64{0}
+	}
+	code := C.ai_call(c.api.handle, call, C.uintptr_t(c.handle), (*C.uint64_t)(&in[0]),
+		(*C.uint64_t)(&out[0]))
+	if code != 0 {
+		return 0, c.api.fail(l, name, int(code))
+	}
+	return out[0], nil
+}
+
+// PlanProduct asks cuBLASLt for an algorithm that adds in a fixed order.
+func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error) {
+	const f32, f64 = 0, 1                                // CUDA_R_32F, CUDA_R_64F
+	const compute32, compute64, computeTF32 = 68, 70, 77 // CUBLAS_COMPUTE_*
+	dt, compute := f32, compute32
+	switch {
+	case s.Double:
+		dt, compute = f64, compute64
+	case s.TF32:
+		compute = computeTF32
+	}
+	flag := func(b bool) int64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	spec := [...]int64{int64(s.M), int64(s.N), int64(s.K), int64(s.Batch), flag(s.TransA),
+		flag(s.TransB), int64(dt), int64(compute), int64(s.Workspace)}
+	p := &ProductPlan{Handle: handle, Double: s.Double}
+	code := C.ai_lt_plan(c.api.handle, C.uintptr_t(c.handle), C.uintptr_t(handle),
+		(*C.int64_t)(&spec[0]), (*C.uint64_t)(&p.out[0]))
+	if code != 0 {
+		return nil, c.api.fail(CuBLASLt, "cublasLtMatmulAlgoGetHeuristic", int(code))
+	}
+	p.Workspace = int(p.out[12])
+	return p, nil
+}
+
+// NewDNN returns cuDNN's handle, its work going to stream, or why there is none.
+func (c *Context) NewDNN(stream uint64) (uint64, error) {
+	if err := c.api.Load(CuDNN); err != nil {
+		return 0, err
+	}
+	h, err := c.library(CuDNN, "cudnnCreate", C.AI_DNN_CREATE)
+	if err != nil {
+		return 0, err
+	}
+	_, err = c.library(CuDNN, "cudnnSetStream", C.AI_DNN_STREAM, h, stream)
+	return h, err
+}
+
+// NewDescriptor returns a fresh backend descriptor of the given type.
+func (c *Context) NewDescriptor(kind int) (uint64, error) {
+	return c.library(CuDNN, "cudnnBackendCreateDescriptor", C.AI_DNN_DESCRIPTOR, uint64(kind))
+}
+
+// DestroyDescriptor gives a descriptor back.
+func (c *Context) DestroyDescriptor(d uint64) error {
+	_, err := c.library(CuDNN, "cudnnBackendDestroyDescriptor", C.AI_DNN_DESTROY_DESC, d)
+	return err
+}
+
+// Finalize checks a descriptor and closes it to further changes.
+func (c *Context) Finalize(d uint64) error {
+	_, err := c.library(CuDNN, "cudnnBackendFinalize", C.AI_DNN_FINALIZE, d)
+	return err
+}
+
+// SetAttribute writes an attribute of a descriptor. values points to count elements of the size
+// that kind, a number of cudnnBackendAttributeType_t, says.
+func (c *Context) SetAttribute(d uint64, name, kind, count int, values unsafe.Pointer) error {
+	code := C.ai_dnn_set(c.api.handle, C.uintptr_t(c.handle), C.uintptr_t(d), C.int(name),
+		C.int(kind), C.int64_t(count), values)
+	if code != 0 {
+		return c.api.fail(CuDNN, "cudnnBackendSetAttribute", int(code))
+	}
+	return nil
+}
+
+// GetAttribute reads an attribute and returns how many elements there are.
+func (c *Context) GetAttribute(
+	d uint64, name, kind, count int, values unsafe.Pointer,
+) (int, error) {
+	var got C.int64_t
+	code := C.ai_dnn_get(c.api.handle, C.uintptr_t(c.handle), C.uintptr_t(d), C.int(name),
+		C.int(kind), C.int64_t(count), &got, values)
+	if code != 0 {
+		return 0, c.api.fail(CuDNN, "cudnnBackendGetAttribute", int(code))
+	}
+	return int(got), nil
+}

@@ -1,0 +1,75 @@
+package driver
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// touch makes empty files.
+func touch(t *testing.T, paths ...string) {
+	t.Helper()
+	for _, p := range paths {
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestSearchOrder wants: the variable alone; else plain names, the toolkit, the active virtual
+// environment, the python3 on PATH.
+func TestSearchOrder(t *testing.T) {
+	root := t.TempDir()
+	kit := filepath.Join(root, "cuda/lib64/libnvrtc.so.13")
+	venv := filepath.Join(root, "venv/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13")
+	system := filepath.Join(root,
+		"usr/lib/python3/dist-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12")
+	touch(t, kit, venv, system, filepath.Join(root, "usr/bin/python3"))
+	env := map[string]string{"CUDA_HOME": filepath.Join(root, "cuda"),
+		"VIRTUAL_ENV": filepath.Join(root, "venv"), "PATH": filepath.Join(root, "usr/bin")}
+	get := func(name string) string { return env[name] }
+	got, off := NVRTC.candidates(get, 13)
+	want := []string{"libnvrtc.so.13", "libnvrtc.so.12", kit, venv, system}
+	if off || !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, _ := NVRTC.candidates(get, 12); got[0] != "libnvrtc.so.12" {
+		t.Errorf("a driver of CUDA 12 first asks for %s", got[0])
+	}
+	if got, _ := CUDA.candidates(get, 0); !slices.Equal(got, []string{"libcuda.so.1"}) {
+		t.Errorf("the driver is looked for as %q", got)
+	}
+	env["AFTERIMAGE_NVRTC"] = "/x/libnvrtc.so"
+	if got, _ := NVRTC.candidates(get, 13); !slices.Equal(got, []string{"/x/libnvrtc.so"}) {
+		t.Errorf("with the variable set: %q", got)
+	}
+	env["AFTERIMAGE_NVRTC"] = "none"
+	if got, off := NVRTC.candidates(get, 13); !off || got != nil {
+		t.Errorf("turned off: %q, %v", got, off)
+	}
+}
+
+// TestCompanions wants every part of cuDNN that lies beside it, whatever its name, and NVRTC's
+// built-in functions before NVRTC.
+func TestCompanions(t *testing.T) {
+	dir := t.TempDir()
+	ops, ext := filepath.Join(dir, "libcudnn_ops.so.9"), filepath.Join(dir, "libcudnn_ext.so.9")
+	builtins := filepath.Join(dir, "libnvrtc-builtins.so.13.0")
+	touch(t, ops, ext, builtins, filepath.Join(dir, "libcudnn.so.9"),
+		filepath.Join(dir, "libcudnn_ops.so.8"))
+	if got := CuDNN.companions(filepath.Join(dir, "libcudnn.so.9"), false); !slices.Equal(got,
+		[]string{ext, ops}) {
+		t.Errorf("cuDNN's parts: %q", got)
+	}
+	if got := NVRTC.companions(filepath.Join(dir, "libnvrtc.so.13"), true); !slices.Equal(got,
+		[]string{builtins}) {
+		t.Errorf("NVRTC's: %q", got)
+	}
+	if got := NVRTC.companions("libnvrtc.so.13", true); got != nil {
+		t.Errorf("found by the linker, yet %q", got)
+	}
+}

@@ -1,0 +1,19 @@
+package fakecuda
+
+import (
+	"os"
+	"testing"
+)
+
+// TestBuild compiles every fake without a warning.
+func TestBuild(t *testing.T) {
+	l, err := Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{l.Driver, l.Old, l.NVRTC} {
+		if info, err := os.Stat(p); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+// What the parts of the fake CUDA driver share.
+
+#ifndef FAKE_CUDA_H
+#define FAKE_CUDA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum {
+  SUCCESS = 0,
+  INVALID_VALUE = 1,
+  OUT_OF_MEMORY = 2,
+  NOT_INITIALIZED = 3,
+  NO_DEVICE = 100,
+  INVALID_IMAGE = 200,
+  INVALID_CONTEXT = 201,
+  INVALID_HANDLE = 400,
+  NOT_FOUND = 500,
+  NOT_READY = 600,
+  ILLEGAL_ADDRESS = 700,
+  LAUNCH_FAILED = 719,
+  CAPTURE_UNSUPPORTED = 900,
+  CAPTURE_INVALIDATED = 901,
+  CAPTURE_WRONG_THREAD = 908,
+};
+
+// number reads a setting from the environment.
+long fake_number(const char *name, long otherwise);
+
+// fake_enter locks the driver and checks that it may be called: started, a context current on this
+// thread, no earlier failure that sticks. fake_leave unlocks and returns code.
+int fake_enter(void);
+int fake_leave(int code);
+
+// Memory of the fake device, in fake_memory.c. fake_holds reports whether a range lies in one live
+// allocation.
+int fake_alloc(uint64_t *address, size_t bytes);
+int fake_free(uint64_t address);
+int fake_holds(uint64_t address, size_t bytes);
+size_t fake_memory_free(void);
+size_t fake_memory_total(void);
+
+// Kernels, in fake_module.c.
+struct fake_function {
+  char name[128];
+  int max_dynamic_shared;
+  struct fake_function *next;
+};
+int fake_launch(const char *name, const unsigned grid[3], const unsigned block[3],
+                unsigned shared, const void *args);
+size_t fake_args(const char *name);
+
+// An operation that waits in a stream or lies in a graph.
+struct fake_op {
+  enum { OP_LAUNCH, OP_IN, OP_OUT, OP_COPY, OP_SET, OP_RECORD, OP_WAIT, OP_FREE } kind;
+  char name[128];
+  unsigned grid[3], block[3], shared;
+  void *args; // a copy, as the driver makes one
+  uint64_t dst, src;
+  size_t bytes;
+  unsigned char value;
+  struct fake_event *event;
+  uint64_t ticket; // of the event's recording
+  struct fake_op *next;
+};
+struct fake_event {
+  uint64_t recorded, done; // tickets
+  struct fake_stream *stream;
+  double at; // milliseconds
+};
+struct fake_stream {
+  struct fake_op *head, *tail;
+  struct fake_graph *capture;
+  uint64_t owner; // thread that began the capture
+  int broken;     // the capture was invalidated
+  struct fake_stream *next;
+};
+struct fake_graph {
+  struct fake_op *head, *tail;
+  size_t nodes;
+};
+
+// Streams, in fake_stream.c. fake_queue puts a copy of op at the end of a stream, or of the graph
+// that it captures into. fake_drain runs everything that waits anywhere.
+int fake_queue(struct fake_stream *s, const struct fake_op *op);
+int fake_run(struct fake_stream *s, int at_most);
+int fake_drain(void);
+int fake_capturing_here(void);
+void fake_fail(int code); // from now on every call fails so
+
+#endif

@@ -1,0 +1,175 @@
+// Memory of the fake device, and copies.
+
+#include "fake_cuda.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct block {
+  uint64_t address;
+  size_t bytes;
+  struct block *next;
+};
+
+static struct block *blocks;
+static size_t used;
+
+extern void *fake_device_malloc(size_t bytes); // the emulator's, or the host's
+extern void fake_device_free(void *p);
+
+size_t fake_memory_total(void) { return (size_t)fake_number("FAKECUDA_MEMORY", 1L << 30); }
+size_t fake_memory_free(void) {
+  size_t total = fake_memory_total();
+  return used < total ? total - used : 0;
+}
+
+int fake_alloc(uint64_t *address, size_t bytes) {
+  if (bytes == 0) {
+    return INVALID_VALUE; // as the driver answers
+  }
+  if (bytes > fake_memory_free()) {
+    return OUT_OF_MEMORY;
+  }
+  struct block *b = malloc(sizeof *b);
+  void *p = fake_device_malloc(bytes);
+  if (b == NULL || p == NULL) {
+    free(b);
+    return OUT_OF_MEMORY;
+  }
+  *b = (struct block){(uint64_t)p, bytes, blocks};
+  blocks = b;
+  used += bytes;
+  *address = b->address;
+  return SUCCESS;
+}
+
+int fake_free(uint64_t address) {
+  for (struct block **at = &blocks; *at != NULL; at = &(*at)->next) {
+    struct block *b = *at;
+    if (b->address == address) {
+      *at = b->next;
+      used -= b->bytes;
+      fake_device_free((void *)b->address);
+      free(b);
+      return SUCCESS;
+    }
+  }
+  return INVALID_VALUE;
+}
+
+int fake_holds(uint64_t address, size_t bytes) {
+  for (const struct block *b = blocks; b != NULL; b = b->next) {
+    if (address >= b->address && address - b->address <= b->bytes &&
+        bytes <= b->bytes - (address - b->address)) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  return fake_leave(fake_alloc(address, bytes));
+}
+
+EXPORT int cuMemFree_v2(uint64_t address) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  code = fake_drain();
+  return fake_leave(code != SUCCESS ? code : fake_free(address));
+}
+
+#ifndef FAKE_OLD
+EXPORT int cuDeviceGetDefaultMemPool(void **pool, int device) {
+  (void)device;
+  *pool = &blocks;
+  return fake_number("FAKECUDA_POOLS", 1) ? SUCCESS : NOT_FOUND;
+}
+
+EXPORT int cuMemPoolSetAttribute(void *pool, int attribute, void *value) {
+  return pool == &blocks && attribute == 4 && value != NULL ? SUCCESS : INVALID_VALUE;
+}
+
+EXPORT int cuMemPoolTrimTo(void *pool, size_t keep) {
+  (void)keep;
+  return pool == &blocks ? SUCCESS : INVALID_VALUE;
+}
+
+EXPORT int cuMemAllocAsync(uint64_t *address, size_t bytes, struct fake_stream *s) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  if (s->capture != NULL) { // a real driver makes an allocation node; this program never does
+    s->broken = 1;
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  return fake_leave(fake_alloc(address, bytes));
+}
+
+EXPORT int cuMemFreeAsync(uint64_t address, struct fake_stream *s) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  struct fake_op op = {.kind = OP_FREE, .dst = address};
+  return fake_leave(fake_holds(address, 1) ? fake_queue(s, &op) : INVALID_VALUE);
+}
+#endif
+
+EXPORT int cuMemHostAlloc(void **p, size_t bytes, unsigned flags) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  *p = flags == 1 ? aligned_alloc(4096, (bytes + 4095) / 4096 * 4096) : NULL;
+  return fake_leave(*p ? SUCCESS : INVALID_VALUE);
+}
+
+EXPORT int cuMemFreeHost(void *p) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  code = fake_drain();
+  free(p);
+  return fake_leave(code);
+}
+
+static int copy(int kind, uint64_t dst, uint64_t src, size_t bytes, struct fake_stream *s) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  struct fake_op op = {.kind = kind, .dst = dst, .src = src, .bytes = bytes};
+  int inside = (kind == OP_OUT || fake_holds(dst, bytes)) &&
+               (kind == OP_IN || kind == OP_SET || fake_holds(src, bytes));
+  if (kind == OP_SET) {
+    op.value = (unsigned char)src;
+  }
+  return fake_leave(inside ? fake_queue(s, &op) : INVALID_VALUE);
+}
+
+EXPORT int cuMemcpyHtoDAsync_v2(uint64_t dst, const void *src, size_t n, struct fake_stream *s) {
+  return copy(OP_IN, dst, (uint64_t)src, n, s);
+}
+EXPORT int cuMemcpyDtoHAsync_v2(void *dst, uint64_t src, size_t n, struct fake_stream *s) {
+  return copy(OP_OUT, (uint64_t)dst, src, n, s);
+}
+EXPORT int cuMemcpyDtoDAsync_v2(uint64_t dst, uint64_t src, size_t n, struct fake_stream *s) {
+  return copy(OP_COPY, dst, src, n, s);
+}
+EXPORT int cuMemsetD8Async(uint64_t dst, unsigned char v, size_t n, struct fake_stream *s) {
+  return copy(OP_SET, dst, v, n, s);
+}
