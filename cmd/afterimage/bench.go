@@ -75,7 +75,7 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 		return err
 	}
 	o := bench.Options{Seconds: c.Seconds, Only: only, Program: self}
-	b, err := e.open()
+	b, err := e.openCPU()
 	if err != nil {
 		return err
 	}

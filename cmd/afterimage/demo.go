@@ -14,7 +14,6 @@ import (
 	"afterimage/gan/shipped"
 	"afterimage/gan/study"
 	"afterimage/tensor"
-	"afterimage/tensor/cpu"
 )
 
 // openInverter opens a run directory, a folder of weights, or weights that are part of the program
@@ -125,7 +124,7 @@ func (c *demoCmd) command(line string, e *env) string {
 const shippedBudget = 10
 
 // shippedPage writes the page of the shipped weights.
-func (e *env) shippedPage(b *cpu.Backend, path, command string) error {
+func (e *env) shippedPage(b device, path, command string) error {
 	var names []string
 	for _, n := range shipped.Names() {
 		names = append(names, strings.TrimPrefix(n, "scenes-")+"-logits")

@@ -28,6 +28,7 @@ cuda/kernels        : tensor
 cuda/internal/ksim  : tensor cuda/kernels
 cuda/driver         :
 cuda/internal/fakecuda :
+cuda                : tensor cuda/driver cuda/kernels
 autodiff            : tensor
 autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint
@@ -55,7 +56,8 @@ bench/figures       :
 bench/agreement     : tensor/ref nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/…
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 bench/exports       : tensor tensor/cpu nn nn/models gan
-cmd/afterimage      : autodiff tensor tensor/… nn nn/… gan gan/… bench
+cmd/afterimage      : autodiff tensor tensor/… cuda nn nn/… gan gan/… bench
+cmd/gpumon          :
 `
 
 // TestImportPolicy fails on an import that the policy does not allow, and on a package that the

@@ -8,26 +8,76 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"afterimage/cuda"
+	"afterimage/tensor"
 	"afterimage/tensor/cpu"
 	"afterimage/tensor/cpu/gemm"
 	"afterimage/tensor/cpu/vec"
 )
 
-// open returns the backend the command line asks for.
-func (e *env) open() (*cpu.Backend, error) {
-	switch d := e.cli.Device; {
-	case d == "auto" || d == "cpu":
+// A device is the backend that a command computes on.
+type device interface {
+	tensor.Backend
+	Close()
+}
+
+// open returns the backend the command line asks for. auto takes the first GPU, and the CPU if
+// there is none.
+func (e *env) open() (device, error) {
+	d := e.cli.Device
+	switch {
+	case d == "cpu":
+		return e.openCPU()
+	case d == "auto":
+		r := cuda.Find()
+		if r.Problem == "" {
+			return e.openGPU("cuda:0")
+		}
+		if !r.Plain {
+			fmt.Fprintf(e.err, "note: computing on the CPU: %s\n", r.Problem)
+		}
+		return e.openCPU()
 	case strings.HasPrefix(d, "cuda"):
-		return nil, fmt.Errorf("--device %s: this build computes on the CPU only; use --device cpu", d)
-	default:
-		return nil, fmt.Errorf("--device %s: expected auto or cpu", d)
+		return e.openGPU(d)
 	}
+	return nil, fmt.Errorf("--device %s: expected auto, cpu or cuda:0", d)
+}
+
+// openGPU opens a GPU and starts telemetry where its program is at hand.
+func (e *env) openGPU(name string) (device, error) {
+	if err := e.checkMemory(); err != nil {
+		return nil, err
+	}
+	b, err := cuda.Open(name, cuda.Options{Memory: e.cli.Memory << 20})
+	if err != nil {
+		return nil, fmt.Errorf("--device %s: %w; --device cpu computes without a GPU", e.cli.Device, err)
+	}
+	fmt.Fprintf(e.err, "computing on %v\n", b.Info())
+	return &gpu{b, startTelemetry(b.Info().UUID), e}, nil
+}
+
+// A gpu is a GPU's backend with the telemetry of its card.
+type gpu struct {
+	*cuda.Backend
+	telemetry *telemetry // nil if off
+	env       *env
+}
+
+// Close ends the telemetry, says what it saw, and closes the device.
+func (g *gpu) Close() {
+	if s := g.telemetry.close(); s != "" {
+		fmt.Fprintln(g.env.err, s)
+	}
+	g.Backend.Close()
+}
+
+// openCPU returns the CPU's backend; commands that measure the CPU open nothing else.
+func (e *env) openCPU() (*cpu.Backend, error) {
 	if e.cli.Threads < 0 || e.cli.Threads > 1024 {
 		return nil, fmt.Errorf("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
 	}
-	if e.cli.Memory < 0 || e.cli.Memory > 1<<30 {
-		return nil, fmt.Errorf("--memory %d: expected 0 (nine tenths of what is available) or a number "+
-			"of megabytes", e.cli.Memory)
+	if err := e.checkMemory(); err != nil {
+		return nil, err
 	}
 	b := cpu.Open(e.cli.Threads)
 	b.SetWinograd(e.cli.Winograd)
@@ -41,6 +91,14 @@ func (e *env) open() (*cpu.Backend, error) {
 	return b, nil
 }
 
+func (e *env) checkMemory() error {
+	if e.cli.Memory < 0 || e.cli.Memory > 1<<30 {
+		return fmt.Errorf("--memory %d: expected 0 (nine tenths of what is available) or a number "+
+			"of megabytes", e.cli.Memory)
+	}
+	return nil
+}
+
 // An environment is what a run records about where it was made: a report without it cannot be
 // repeated.
 type environment struct {
@@ -52,19 +110,28 @@ type environment struct {
 	Threads  int    `json:"threads"`
 	Kernels  string `json:"kernels"`
 	Command  string `json:"command"`
+
+	Device *cuda.Device `json:"device,omitempty"` // the GPU, if one computed
 }
 
-func (e *env) describe(b *cpu.Backend) environment {
-	kernels := fmt.Sprintf("gemm %s, vec %s", gemm.Kernel(), vec.Variant())
-	if e.cli.Winograd { // another way of computing, with other last digits
-		kernels += ", winograd"
-	}
-	return environment{
+func (e *env) describe(d device) environment {
+	now := environment{
 		Program: "afterimage", Revision: revision(), Go: runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Threads: b.Threads(),
-		Kernels: kernels,
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(),
 		Command: "afterimage " + strings.Join(os.Args[1:], " "),
 	}
+	switch b := d.(type) {
+	case *cpu.Backend:
+		now.Threads = b.Threads()
+		now.Kernels = fmt.Sprintf("gemm %s, vec %s", gemm.Kernel(), vec.Variant())
+		if e.cli.Winograd { // another way of computing, with other last digits
+			now.Kernels += ", winograd"
+		}
+	case *gpu:
+		info := b.Info()
+		now.Device, now.Kernels = &info, b.Kernels()
+	}
+	return now
 }
 
 // warnOtherKernels warns if what goes on with this was computed with kernels that round differently

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"afterimage/bench"
+	"afterimage/cuda"
 	"afterimage/nn/data"
 	"afterimage/tensor/cpu/gemm"
 	"afterimage/tensor/cpu/vec"
@@ -47,7 +48,7 @@ type doctorReport struct {
 	PeakGFLOPs float64         `json:"peak_gflops"`
 	CopyGBs    float64         `json:"copy_gb_per_s"`
 	Memory     memoryReport    `json:"memory"`
-	CUDA       string          `json:"cuda"`
+	CUDA       cuda.Report     `json:"cuda"`
 	Data       dataReport      `json:"data"`
 }
 
@@ -74,7 +75,14 @@ const doctorCopyBytes = 128 << 20
 
 // Run looks at the machine and reports.
 func (c *doctorCmd) Run(e *env) error {
-	b, err := e.open()
+	if strings.HasPrefix(e.cli.Device, "cuda") { // asked for by name: it must open
+		d, err := e.open()
+		if err != nil {
+			return err
+		}
+		d.Close()
+	}
+	b, err := e.openCPU()
 	if err != nil {
 		return err
 	}
@@ -84,7 +92,7 @@ func (c *doctorCmd) Run(e *env) error {
 		CPU:      cpuName(), Cores: runtime.NumCPU(), Threads: b.Threads(), Features: features(),
 		Gemm: gemm.Kernel(), Vec: vec.Variant(),
 		PeakGFLOPs: bench.Peak(b).Wall, CopyGBs: bench.CopyRate(b, doctorCopyBytes).Wall,
-		Memory: memoryReport{availableMemory(), b.Memory().Limit}, CUDA: "not in this build",
+		Memory: memoryReport{availableMemory(), b.Memory().Limit}, CUDA: cuda.Find(),
 		Data: dataReport{c.Data, dataSets(c.Data)}}
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(r)
@@ -111,10 +119,23 @@ func (r doctorReport) print(out io.Writer) {
 	say("copy", "%.1f GB/s, reading and writing, measured just now", r.CopyGBs)
 	say("memory", "%s, tensors may take %s", available(r.Memory.Available),
 		gigabytes(r.Memory.Limit))
-	say("cuda", "%s", r.CUDA)
+	r.printCUDA(say)
 	say("data", "looked for in %s (--data or AFTERIMAGE_DATA)", r.Data.Folder)
 	for _, s := range r.Data.Sets {
 		say("  "+s.Name, "%s", s.Detail)
+	}
+}
+
+// printCUDA says which GPUs and libraries there are, or why there are none.
+func (r doctorReport) printCUDA(say func(name, format string, args ...any)) {
+	if r.CUDA.Problem != "" {
+		say("cuda", "no: %s", r.CUDA.Problem)
+	}
+	for _, d := range r.CUDA.Devices {
+		say("cuda", "%v", d)
+	}
+	for _, l := range r.CUDA.Libraries {
+		say("  library", "%s", l)
 	}
 }
 

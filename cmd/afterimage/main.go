@@ -33,7 +33,7 @@ const (
 
 // A cli is the command line. Options of all commands are here, each command's own beside its code.
 type cli struct {
-	Device  string `help:"Where to compute." default:"auto" placeholder:"auto|cpu"`
+	Device  string `help:"Where to compute." default:"auto" placeholder:"auto|cpu|cuda:N"`
 	Threads int    `help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
 
 	Winograd bool `help:"Compute 3×3 convolutions with fewer multiplications, which rounds differently." default:"true" negatable:""`
@@ -142,12 +142,12 @@ func mendable() []syscall.Errno {
 		syscall.EINVAL, syscall.ENXIO, syscall.EADDRINUSE}
 }
 
-// engineOps are the operations whose *tensor.Error is a mistake of this program: no file or flag
-// decides how they are called. All others name shapes of models, images and data.
+// engineOps are the operations whose *tensor.Error is a mistake of this program or a failure of the
+// device: no file or flag decides how they are called. All others name shapes of models, images and data.
 func engineOps() []string {
 	return []string{"Tensor", "Free", "Assign", "Reshape", "SetFloats", "Floats", "Item",
 		"CopyToHost", "CopyFromHost", "Host", "Optimizer.Begin", "Ctx.Value", "Ctx.Bind", "Params",
-		"RNG.IntN"}
+		"RNG.IntN", "Device"}
 }
 
 // exitCode sorts errors: what a user can mend by asking differently is 2; what the machine, the

@@ -10,7 +10,6 @@ import (
 	"afterimage/gan/study"
 	"afterimage/nn/data"
 	"afterimage/nn/train"
-	"afterimage/tensor/cpu"
 )
 
 // rehearsalSteps is how many steps of each training a rehearsal runs: the first ones fill the
@@ -38,7 +37,7 @@ type rehearsedStage struct {
 
 // rehearse runs a study with its trainings cut short in a folder of its own and prints what the
 // whole would take on this machine.
-func (c *studyCmd) rehearse(e *env, b *cpu.Backend, s *study.Spec) error {
+func (c *studyCmd) rehearse(e *env, b device, s *study.Spec) error {
 	set, err := data.Open(s.Dataset, c.Data, data.Options{Train: s.TrainImages, Test: s.TestImages})
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"afterimage/gan/report"
 	"afterimage/gan/study"
 	"afterimage/nn/train"
-	"afterimage/tensor/cpu"
 )
 
 type studyCmd struct {
@@ -136,7 +135,7 @@ func seconds(s float64) string {
 
 // study runs a study with progress on the error stream.
 func (e *env) study(
-	b *cpu.Backend, s *study.Spec, dir, dataDir, command string,
+	b device, s *study.Spec, dir, dataDir, command string,
 ) (*study.Result, error) {
 	now, warned := e.describe(b), false
 	stopped, done := interrupts()
@@ -182,10 +181,14 @@ func (e *env) study(
 }
 
 // facts describes the machine and the program for a report.
-func (e *env) facts(b *cpu.Backend) []report.Fact {
+func (e *env) facts(b device) []report.Fact {
 	d := e.describe(b)
-	return []report.Fact{{Name: "Processor", Value: d.CPU},
-		{Name: "Threads", Value: fmt.Sprint(d.Threads)}, {Name: "Kernels", Value: d.Kernels},
+	where := report.Fact{Name: "Threads", Value: fmt.Sprint(d.Threads)}
+	if d.Device != nil {
+		where = report.Fact{Name: "Device", Value: d.Device.Name}
+	}
+	return []report.Fact{{Name: "Processor", Value: d.CPU}, where,
+		{Name: "Kernels", Value: d.Kernels},
 		{Name: "Program", Value: "afterimage " + d.Revision},
 		{Name: "Go", Value: d.Go + " " + d.Platform}}
 }

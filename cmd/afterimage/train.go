@@ -8,7 +8,6 @@ import (
 
 	"afterimage/nn/train"
 	"afterimage/tensor"
-	"afterimage/tensor/cpu"
 )
 
 type trainCmd struct {
@@ -60,9 +59,16 @@ func (e *env) readRun(dir, kind string, config any) error {
 // begin makes a run directory, or opens one again and warns if what it is computed with has
 // changed.
 func begin[C any](
-	e *env, b *cpu.Backend, dir string, config C, resume bool, files ...func(*train.Run) error,
-) (*train.Run, error) {
+	e *env, b device, dir string, config C, resume bool, files ...func(*train.Run) error,
+) (r *train.Run, err error) {
 	now := e.describe(b)
+	if g, ok := b.(*gpu); ok {
+		defer func() { // a run that cannot keep a log goes on without
+			if r != nil {
+				g.telemetry.keep(r.Path(telemetryFile))
+			}
+		}()
+	}
 	if !resume {
 		r, err := train.Create(dir, config, now, files...)
 		if err == nil && e.board {
@@ -70,8 +76,7 @@ func begin[C any](
 		}
 		return r, err
 	}
-	r, err := train.Open(dir, new(C))
-	if err != nil {
+	if r, err = train.Open(dir, new(C)); err != nil {
 		return nil, err
 	}
 	if e.board {

@@ -102,7 +102,7 @@ func (a *API) open(l Library) Found {
 	}
 	f.Err = fmt.Errorf("%s", strings.Join(reasons, "; "))
 	if l == CUDA && a.env(l.Variable()) == "" {
-		f.Err = fmt.Errorf("%w (no NVIDIA driver on this machine)", f.Err)
+		f.Err = fmt.Errorf("%w: %v", ErrNoDriver, f.Err)
 	}
 	return f
 }

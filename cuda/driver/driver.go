@@ -11,6 +11,9 @@ import (
 var ErrNoCgo = errors.New("this program was built without cgo (or not for Linux), which opening " +
 	"NVIDIA's libraries takes: build it on Linux with CGO_ENABLED=1 and gcc")
 
+// ErrNoDriver says that the search for the CUDA driver's library found none.
+var ErrNoDriver = errors.New("no NVIDIA driver on this machine")
+
 // A Library is one of NVIDIA's libraries.
 type Library int
 

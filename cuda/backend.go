@@ -1,0 +1,313 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"afterimage/cuda/driver"
+	"afterimage/cuda/kernels"
+	"afterimage/tensor"
+)
+
+// Options say how Open sets up a device.
+type Options struct {
+	Memory int // bytes that tensors may take; 0: what the device has
+	// Isolate gives every tensor an allocation of its own and the exact size, never used again: slow,
+	// for finding accesses outside a tensor with the tools that watch allocations.
+	Isolate bool
+	// Cache is the folder of compiled kernels; "" takes afterimage/cubin in the user's cache folder.
+	Cache string
+}
+
+// A Backend computes on one GPU. Open creates one, Close ends it.
+//
+// It may be used from several goroutines; calls take effect in the order in which they are made.
+type Backend struct {
+	name   string
+	device int
+	info   Device
+	ctx    *driver.Context
+	x      *executor
+	mods   *modules
+
+	mu      sync.Mutex
+	enc     kernels.Encoder
+	batch   *batch
+	mem     memory
+	ring    ring
+	back    driver.Pinned // for Download
+	scratch []*buffer     // of the call that is being encoded
+	graph   *Graph        // that is being recorded
+	closed  bool
+}
+
+var _ tensor.Backend = (*Backend)(nil)
+
+var (
+	errRecording = errors.New("not possible while a step is recorded: inside a step nothing is read " +
+		"back, waited for or uploaded")
+	errStage = fmt.Errorf("cuda: Stage: more than %d bytes at a time", StageLimit)
+)
+
+// Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
+func Open(name string, o Options) (*Backend, error) {
+	device, err := ParseName(name)
+	if err != nil {
+		return nil, err
+	}
+	api, err := driver.Open()
+	if err != nil {
+		return nil, fmt.Errorf("cuda:%d: %w", device, err)
+	}
+	info, err := describe(api, device)
+	if err != nil {
+		return nil, err
+	}
+	if err := compiler(api); err != nil {
+		return nil, fmt.Errorf("cuda:%d: %w", device, err)
+	}
+	ctx, err := api.Retain(device)
+	if err != nil {
+		return nil, fmt.Errorf("cuda:%d: %w", device, err)
+	}
+	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx}
+	if err := b.start(o); err != nil {
+		ctx.Release()
+		return nil, fmt.Errorf("%s: %w", b.name, err)
+	}
+	return b, nil
+}
+
+// start makes the executor and the pools.
+func (b *Backend) start(o Options) error {
+	x, err := newExecutor(b.ctx)
+	if err != nil {
+		return err
+	}
+	b.x, b.batch = x, <-x.free
+	if o.Cache == "" {
+		o.Cache = cacheDir()
+	}
+	b.mods = newModules(b.ctx, architecture(b.info.Major, b.info.Minor), o.Cache)
+	b.enc = kernels.Encoder{Emit: b.emit, Scratch: b.takeScratch}
+	b.mem = memory{ctx: b.ctx, stream: x.stream, limit: o.Memory, isolate: o.Isolate,
+		settle: b.settle}
+	b.mem.current = &b.mem.main
+	b.mem.async = !o.Isolate && b.info.pools && b.ctx.KeepPool() == nil
+	return nil
+}
+
+// Close waits for the device and gives everything back; Sync first to hear of failures. Tensors
+// are gone with it.
+func (b *Backend) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.closed = true
+	b.settle()
+	b.mem.drop(&b.mem.main)
+	b.closeRing()
+	b.mods.close()
+	b.x.close()
+	b.ctx.Release()
+}
+
+// Name returns "cuda:0", ….
+func (b *Backend) Name() string { return b.name }
+
+// Info returns what is known of the device.
+func (b *Backend) Info() Device { return b.info }
+
+// Alloc returns a block of device memory. If the device has failed it panics as Download does.
+func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.x.err(); err != nil {
+		panic(b.lost(err))
+	}
+	buf, err := b.mem.alloc(bytes)
+	if err != nil {
+		return nil, err
+	}
+	return buf, nil
+}
+
+// Free gives a block back; kernels already queued on it still run first.
+func (b *Backend) Free(buf tensor.Buffer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.mem.release(buf.(*buffer))
+	}
+}
+
+// Kernels names what computes, for the record of a run: another name may mean other last digits.
+func (b *Backend) Kernels() string {
+	api := b.ctx.API()
+	return fmt.Sprintf("cuda %s, NVRTC %s, driver %s", b.mods.arch, api.Found(driver.NVRTC).Version,
+		api.Found(driver.CUDA).Version)
+}
+
+// Memory returns the present usage.
+func (b *Backend) Memory() Usage {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Usage{b.mem.used, b.mem.held, b.mem.peak, b.info.Memory}
+}
+
+// Upload copies host bytes into a buffer. It returns once they are in staging memory.
+func (b *Backend) Upload(dst tensor.Buffer, src []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.graph != nil {
+		b.graph.fail("Upload")
+		return
+	}
+	to := dst.(*buffer).address
+	for len(src) > 0 {
+		n := min(len(src), stageBytes)
+		mem, address, err := b.place(n)
+		if err != nil {
+			b.x.stick(err)
+			return
+		}
+		copy(mem, src[:n])
+		b.command("")
+		b.batch.CopyIn(to, address, n)
+		src, to = src[n:], to+uint64(n)
+	}
+}
+
+// Send copies the staged bytes into a buffer of that size. The Staged is spent.
+func (s *Staged) Send(dst tensor.Buffer) {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if s.b.graph != nil {
+		s.b.graph.fail("Send")
+		return
+	}
+	s.b.command("")
+	s.b.batch.CopyIn(dst.(*buffer).address, s.address, len(s.mem))
+}
+
+// Download copies a buffer to host bytes of the same size, after everything before it. If the device
+// has failed it panics with *tensor.Error, operation "Device": there is nothing to return.
+func (b *Backend) Download(dst []byte, src tensor.Buffer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.graph != nil {
+		b.graph.fail("Download")
+		return
+	}
+	if err := b.download(dst, src.(*buffer).address); err != nil {
+		panic(b.lost(err))
+	}
+}
+
+// lost is what a device that has failed answers where there is nothing to return.
+func (b *Backend) lost(err error) *tensor.Error {
+	return &tensor.Error{Op: "Device", Reason: fmt.Sprintf("%s: %v", b.name, err)}
+}
+
+func (b *Backend) download(dst []byte, from uint64) (err error) {
+	if b.back.Size == 0 {
+		if b.back, err = b.ctx.HostAlloc(stageBytes); err != nil {
+			return err
+		}
+	}
+	for len(dst) > 0 && err == nil {
+		n := min(len(dst), stageBytes)
+		b.command("")
+		b.batch.CopyOut(b.back.Address, from, n)
+		if err = b.settle(); err == nil {
+			copy(dst[:n], b.back.Bytes())
+		}
+		dst, from = dst[n:], from+uint64(n)
+	}
+	return err
+}
+
+// Sync waits for the device and returns its first failure.
+func (b *Backend) Sync() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.graph != nil {
+		b.graph.fail("Sync")
+	}
+	if err := b.settle(); err != nil {
+		return fmt.Errorf("%s: %w", b.name, err)
+	}
+	return nil
+}
+
+// settle submits what is encoded and waits for it.
+func (b *Backend) settle() error {
+	if b.graph != nil {
+		return errRecording
+	}
+	b.flush()
+	return b.x.do(func() error { return b.ctx.SyncStream(b.x.stream) })
+}
+
+// batchCommands is how many commands are handed over at a time: enough to make the call of C and
+// the change of thread small beside the driver's work, few enough to start soon.
+const batchCommands = 32
+
+// command makes room for one more command, of the kernel called name.
+func (b *Backend) command(name string) {
+	if b.batch.Len() >= batchCommands {
+		b.flush()
+	}
+	b.batch.names = append(b.batch.names, name)
+}
+
+// flush hands the batch over.
+func (b *Backend) flush() {
+	if b.batch.Len() > 0 {
+		b.batch = b.x.submit(b.batch)
+	}
+}
+
+// emit appends a launch.
+func (b *Backend) emit(l kernels.Launch) {
+	if b.x.err() != nil {
+		return
+	}
+	f, err := b.mods.function(l.Entry, l.Shared)
+	if err != nil {
+		b.x.stick(err)
+		return
+	}
+	b.command(l.Entry)
+	b.batch.Launch(f, l.Grid, l.Block, l.Shared, l.Args)
+}
+
+// takeScratch allocates memory for the launches of the present call.
+func (b *Backend) takeScratch(bytes int) uint64 {
+	buf, err := b.mem.alloc(bytes)
+	if err != nil {
+		panic(&tensor.Error{Op: "Alloc", Reason: err.Error()})
+	}
+	b.scratch = append(b.scratch, buf)
+	return buf.address
+}
+
+// run encodes one method and gives its scratch memory back: what gets it next comes later in the
+// stream.
+func (b *Backend) run(encode func(e *kernels.Encoder)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer func() {
+		for _, s := range b.scratch {
+			b.mem.release(s)
+		}
+		b.scratch = b.scratch[:0]
+	}()
+	encode(&b.enc)
+}
+
+// CompileAll compiles and loads every kernel, several at a time, instead of at first use.
+func (b *Backend) CompileAll() error { return b.mods.compileAll() }

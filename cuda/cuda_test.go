@@ -1,0 +1,103 @@
+//go:build linux && amd64 && cgo
+
+package cuda
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"afterimage/cuda/internal/fakecuda"
+	"afterimage/cuda/internal/ksim"
+	"afterimage/tensor"
+	"afterimage/tensor/backendtest"
+)
+
+// fakes and the emulator of the kernels are built once for all tests of the package.
+var fakes fakecuda.Libraries
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "fakecuda")
+	if err == nil {
+		fakes, err = fakecuda.Build(dir)
+	}
+	emulator := ""
+	if err == nil {
+		emulator, err = ksim.Build(ksim.Kernels())
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver)
+	os.Setenv("AFTERIMAGE_NVRTC", fakes.NVRTC)
+	os.Setenv("AFTERIMAGE_CUDNN", "none")
+	os.Setenv("AFTERIMAGE_CUBLASLT", "none")
+	os.Setenv("FAKECUDA_KSIM", emulator)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// open opens the fake device.
+func open(t *testing.T, o Options) *Backend {
+	t.Helper()
+	if o.Cache == "" {
+		o.Cache = t.TempDir()
+	}
+	b, err := Open("cuda:0", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// TestConformance holds the whole path, from a method to a kernel's result, to the reference.
+func TestConformance(t *testing.T) {
+	backendtest.Run(t, backendtest.Options{
+		Open: func(int) tensor.Backend { return open(t, Options{}) }})
+}
+
+// TestOpenErrors wants one line for whatever stands in the way.
+func TestOpenErrors(t *testing.T) {
+	for _, c := range []struct {
+		name, device, variable, value string
+		want                          []string
+	}{
+		{"no driver", "cuda:0", "AFTERIMAGE_LIBCUDA", "/nowhere/libcuda.so.1",
+			[]string{"cuda:0", "/nowhere/libcuda.so.1"}},
+		{"old driver", "cuda:0", "FAKECUDA_VERSION", "11080", []string{"CUDA 11.8", "too old"}},
+		{"no GPU", "cuda:0", "FAKECUDA_DEVICES", "0", []string{"CUDA_ERROR_NO_DEVICE"}},
+		{"no such GPU", "cuda:3", "FAKECUDA_DEVICES", "2", []string{"cuda:3", "has 2"}},
+		{"no compiler", "cuda:0", "AFTERIMAGE_NVRTC", "none",
+			[]string{"cannot be compiled", "AFTERIMAGE_NVRTC"}},
+		{"no name", "gpu", "X", "", []string{"\"gpu\"", "cuda:0"}},
+		{"signed", "cuda:+1", "X", "", []string{"names no GPU"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv(c.variable, c.value)
+			_, err := Open(c.device, Options{})
+			if err == nil {
+				t.Fatal("opened")
+			}
+			for _, w := range append(c.want, "") {
+				if !strings.Contains(err.Error(), w) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("%q: want one line with %q", err, w)
+				}
+			}
+		})
+	}
+}
+
+// TestFind wants the device and all libraries in the report.
+func TestFind(t *testing.T) {
+	r := Find()
+	if r.Problem != "" || len(r.Devices) != 1 || r.Devices[0].Major != 9 ||
+		len(r.Libraries) != 4 || !strings.Contains(r.Libraries[2], "AFTERIMAGE_CUDNN=none") {
+		t.Errorf("%+v", r)
+	}
+	t.Setenv("AFTERIMAGE_NVRTC", "none")
+	if r := Find(); !strings.Contains(r.Problem, "cannot be compiled") || r.Plain {
+		t.Errorf("without a compiler: %+v", r)
+	}
+}

@@ -1,0 +1,134 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"afterimage/cuda/driver"
+)
+
+// An executor owns one device: a goroutine on a thread of its own runs what is handed to it, in
+// order. Captures, library handles and launches thus stay on one thread.
+type executor struct {
+	ctx    *driver.Context
+	stream uint64
+	jobs   chan job
+	free   chan *batch // encoded and ready for reuse
+	failed atomic.Pointer[failure]
+	ended  chan struct{}
+}
+
+// A job is a batch, or a function whose end somebody waits for.
+type job struct {
+	batch *batch
+	run   func() error
+	done  chan error
+}
+
+// A batch is a list of commands with the kernels' names for messages.
+type batch struct {
+	driver.Batch
+	names []string // of launches; "" for other commands
+}
+
+// failure is the device's first error.
+type failure struct{ err error }
+
+// errClosed is what a backend that was closed answers.
+var errClosed = errors.New("the device was closed")
+
+// batchesAhead is how many batches the caller may be ahead of the device's thread: enough to keep
+// it busy, few enough to notice a failure soon.
+const batchesAhead = 8
+
+func newExecutor(ctx *driver.Context) (*executor, error) {
+	x := &executor{ctx: ctx, jobs: make(chan job, batchesAhead), ended: make(chan struct{}),
+		free: make(chan *batch, batchesAhead+2)}
+	for range cap(x.free) {
+		x.free <- &batch{}
+	}
+	var err error
+	if x.stream, err = ctx.NewStream(); err != nil {
+		return nil, err
+	}
+	go x.loop()
+	return x, nil
+}
+
+// loop runs jobs until close. The thread ends with it.
+func (x *executor) loop() {
+	runtime.LockOSThread()
+	defer close(x.ended)
+	for j := range x.jobs {
+		if j.batch != nil {
+			x.runBatch(j.batch)
+			continue
+		}
+		err := x.err()
+		if err == nil {
+			if err = j.run(); err != nil && !transient(err) {
+				x.stick(err)
+			}
+		}
+		j.done <- err
+	}
+}
+
+// runBatch executes a batch unless the device has failed before.
+func (x *executor) runBatch(b *batch) {
+	if x.failed.Load() == nil {
+		if at, err := x.ctx.Run(x.stream, &b.Batch); err != nil {
+			if at < len(b.names) && b.names[at] != "" {
+				err = fmt.Errorf("kernel %s: %w", b.names[at], err)
+			}
+			x.stick(err)
+		}
+	}
+	b.Reset()
+	b.names = b.names[:0]
+	x.free <- b
+}
+
+// transient reports whether the device is still whole after err: memory that is not there, a
+// function that this driver lacks, a plan that a library refuses.
+func transient(err error) bool {
+	var e *driver.Error
+	if !errors.As(err, &e) {
+		return errors.Is(err, errRecording)
+	}
+	return e.Library != driver.CUDA || e.Code == driver.OutOfMemory || e.Code == driver.NotFound
+}
+
+// stick remembers the first failure.
+func (x *executor) stick(err error) { x.failed.CompareAndSwap(nil, &failure{err}) }
+
+// err returns the device's first failure.
+func (x *executor) err() error {
+	if f := x.failed.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// submit hands a batch over and returns an empty one.
+func (x *executor) submit(b *batch) *batch {
+	x.jobs <- job{batch: b}
+	return <-x.free
+}
+
+// do runs f on the device's thread after everything submitted so far, and waits for it.
+func (x *executor) do(f func() error) error {
+	done := make(chan error, 1)
+	x.jobs <- job{run: f, done: done}
+	return <-done
+}
+
+// close ends the goroutine and the stream.
+func (x *executor) close() {
+	close(x.jobs)
+	<-x.ended
+	x.failed.CompareAndSwap(nil, &failure{errClosed})
+	x.ctx.DestroyStream(x.stream) // at the end nothing can be done about a failure
+}

@@ -1,0 +1,171 @@
+package cuda
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"afterimage/cuda/driver"
+	"afterimage/cuda/kernels"
+)
+
+// modules holds the compiled kernels of one device: texts are compiled when a kernel of theirs is
+// first launched, or all at once by compileAll.
+type modules struct {
+	ctx   *driver.Context
+	arch  string // "sm_90a"
+	cache cache
+
+	mu        sync.Mutex
+	loaded    map[string]uint64 // stem → module
+	functions map[string]*function
+}
+
+// A function is a loaded entry point.
+type function struct {
+	handle uint64
+	shared uint32 // dynamic shared memory it may use
+}
+
+// defaultShared is the dynamic shared memory that every launch may ask for.
+const defaultShared = 48 << 10
+
+// architecture names the target for NVRTC: from 9.0 on the variant with the card's own instructions.
+func architecture(major, minor int) string {
+	if major >= 9 {
+		return fmt.Sprintf("sm_%d%da", major, minor)
+	}
+	return fmt.Sprintf("sm_%d%d", major, minor)
+}
+
+func newModules(ctx *driver.Context, arch, dir string) *modules {
+	return &modules{ctx: ctx, arch: arch, cache: cache{dir}, loaded: map[string]uint64{},
+		functions: map[string]*function{}}
+}
+
+// function returns an entry point, ready for launches with that much dynamic shared memory.
+func (m *modules) function(entry string, shared uint32) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.functions[entry]
+	if f == nil {
+		var err error
+		if f, err = m.find(entry); err != nil {
+			return 0, err
+		}
+		m.functions[entry] = f
+	}
+	if shared > f.shared {
+		err := m.ctx.SetFunctionAttribute(f.handle, driver.MaxDynamicShared, int(shared))
+		if err != nil {
+			return 0, fmt.Errorf("kernel %s asks for %d bytes of shared memory: %w", entry, shared, err)
+		}
+		f.shared = shared
+	}
+	return f.handle, nil
+}
+
+// find loads the module of an entry point if need be.
+func (m *modules) find(entry string) (*function, error) {
+	e, ok := kernels.Entries()[entry]
+	if !ok {
+		return nil, fmt.Errorf("there is no kernel %s", entry)
+	}
+	mod, ok := m.loaded[e.Stem]
+	if !ok {
+		image, err := m.image(e.Stem)
+		if err != nil {
+			return nil, err
+		}
+		if mod, err = m.ctx.LoadModule(image); err != nil {
+			return nil, m.explain(e.Stem, err)
+		}
+		m.loaded[e.Stem] = mod
+	}
+	h, err := m.ctx.Function(mod, entry)
+	if err != nil {
+		return nil, err
+	}
+	return &function{h, defaultShared}, nil
+}
+
+// compiler says why kernels cannot be compiled, or nil.
+func compiler(api *driver.API) error {
+	c := api.Found(driver.NVRTC)
+	if c.Err == nil {
+		return nil
+	}
+	return fmt.Errorf("kernels cannot be compiled: %v: install CUDA's run-time compiler (libnvrtc, "+
+		"for example the Python package nvidia-cuda-nvrtc) or set %s to its file", c,
+		driver.NVRTC.Variable())
+}
+
+// image returns the compiled text of a stem, from the cache or from NVRTC.
+func (m *modules) image(stem string) ([]byte, error) {
+	api := m.ctx.API()
+	if err := compiler(api); err != nil {
+		return nil, err
+	}
+	text, options := kernels.Text(stem), m.options()
+	key := cacheKey(append([]string{text, api.Found(driver.NVRTC).Version}, options...)...)
+	if image, ok := m.cache.get(key); ok {
+		return image, nil
+	}
+	image, err := api.Compile(text, stem+".cu", options, false)
+	if err == nil {
+		m.cache.put(key, image)
+	}
+	return image, err
+}
+
+// options are the compiler's. No fast-math: kernels promise IEEE arithmetic.
+func (m *modules) options() []string {
+	return []string{"--gpu-architecture=" + m.arch, "--std=c++17"}
+}
+
+// explain adds what to do when a driver refuses what the compiler made.
+func (m *modules) explain(stem string, err error) error {
+	switch driver.Code(err) {
+	case driver.InvalidImage, driver.NoBinary, driver.InvalidPTX, driver.UnsupportedPTX:
+		api := m.ctx.API()
+		return fmt.Errorf("%s.cu, compiled for %s by %v, does not load: %w: a compiler newer than the "+
+			"driver makes such; point %s at one of CUDA %s or older", stem, m.arch,
+			api.Found(driver.NVRTC), err, driver.NVRTC.Variable(), api.Found(driver.CUDA).Version)
+	}
+	return fmt.Errorf("%s.cu: %w", stem, err)
+}
+
+// compileAll compiles whatever is not in the cache yet, several texts at a time, and loads all
+// modules. It returns the first failure.
+func (m *modules) compileAll() error {
+	stems := kernels.Stems()
+	errs := make([]error, len(stems))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, runtime.NumCPU())
+	for i, s := range stems {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			_, errs[i] = m.image(s)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	for name := range kernels.Entries() {
+		if _, err := m.function(name, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close unloads everything.
+func (m *modules) close() {
+	for _, mod := range m.loaded {
+		m.ctx.UnloadModule(mod)
+	}
+}
