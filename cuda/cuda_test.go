@@ -7,32 +7,23 @@ import (
 	"strings"
 	"testing"
 
-	"afterimage/cuda/internal/fakecuda"
-	"afterimage/cuda/internal/ksim"
+	"afterimage/cuda/cudatest"
 	"afterimage/tensor"
 	"afterimage/tensor/backendtest"
 )
 
-// fakes and the emulator of the kernels are built once for all tests of the package.
-var fakes fakecuda.Libraries
+// fake is built once for all tests of the package.
+var fake cudatest.Fake
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "fakecuda")
+	dir, err := os.MkdirTemp("", "cudatest")
 	if err == nil {
-		fakes, err = fakecuda.Build(dir)
-	}
-	emulator := ""
-	if err == nil {
-		emulator, err = ksim.Build(ksim.Kernels())
+		fake, err = cudatest.Build(dir)
 	}
 	if err != nil {
 		panic(err)
 	}
-	os.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver)
-	os.Setenv("AFTERIMAGE_NVRTC", fakes.NVRTC)
-	os.Setenv("AFTERIMAGE_CUDNN", "none")
-	os.Setenv("AFTERIMAGE_CUBLASLT", "none")
-	os.Setenv("FAKECUDA_KSIM", emulator)
+	fake.Setenv()
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)

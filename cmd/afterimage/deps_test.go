@@ -29,6 +29,7 @@ cuda/internal/ksim  : tensor cuda/kernels
 cuda/driver         :
 cuda/internal/fakecuda :
 cuda                : tensor cuda/driver cuda/kernels
+cuda/cudatest       : cuda/internal/fakecuda cuda/internal/ksim
 autodiff            : tensor
 autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint

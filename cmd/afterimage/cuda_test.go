@@ -1,0 +1,193 @@
+package main
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"afterimage/cuda/cudatest"
+)
+
+// fakeGPU points the program at a fake driver. It returns the environment to add.
+func fakeGPU(t *testing.T) []string {
+	t.Helper()
+	f, err := cudatest.Build(t.TempDir())
+	if errors.Is(err, cudatest.ErrPlatform) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Env
+}
+
+// program runs the built program with additions to the environment.
+func program(t *testing.T, env []string, args ...string) (code int, out string) {
+	t.Helper()
+	cmd := exec.Command(binary(t), args...)
+	cmd.Env = append(os.Environ(), env...)
+	raw, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(raw)
+}
+
+// TestStartsWithoutDriver starts the program with no NVIDIA driver under lazy and immediate binding,
+// and without cgo: it computes on the CPU and says why in doctor.
+func TestStartsWithoutDriver(t *testing.T) {
+	plain := filepath.Join(t.TempDir(), "afterimage")
+	build := exec.Command("go", "build", "-o", plain, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, c := range []struct {
+		name, bin, says string
+		env             []string
+	}{
+		{"lazy", binary(t), "no NVIDIA driver", nil},
+		{"immediate", binary(t), "no NVIDIA driver", []string{"LD_BIND_NOW=1"}},
+		{"without cgo", plain, "without cgo", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := exec.Command(c.bin, "doctor", "--data", t.TempDir())
+			cmd.Env = append(os.Environ(), c.env...)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if !strings.Contains(string(out), c.says) {
+				t.Skipf("this machine has a driver, or says it otherwise:\n%s", out)
+			}
+			cmd = exec.Command(c.bin, "doctor", "--device", "cuda:0")
+			cmd.Env = append(os.Environ(), c.env...)
+			out, err = cmd.CombinedOutput()
+			if line := strings.TrimSuffix(string(out), "\n"); err == nil ||
+				cmd.ProcessState.ExitCode() != exitUsage || strings.Contains(line, "\n") ||
+				!strings.Contains(line, c.says) || !strings.Contains(line, "--device cpu") {
+				t.Errorf("--device cuda:0: %v: want one line that says %q: %s", err, c.says, out)
+			}
+		})
+	}
+}
+
+// TestLinksNothingOfNVIDIA reads the program's dynamic section: it needs the C library alone, and
+// leaves no function of CUDA's or NVML's for the dynamic linker to find.
+func TestLinksNothingOfNVIDIA(t *testing.T) {
+	f, err := elf.Open(binary(t))
+	if err != nil {
+		t.Skipf("not an ELF program: %v", err)
+	}
+	defer f.Close()
+	libs, err := f.ImportedLibraries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range libs {
+		if !strings.HasPrefix(l, "libc.so") && !strings.HasPrefix(l, "libresolv.so") &&
+			!strings.HasPrefix(l, "libpthread.so") && !strings.HasPrefix(l, "libdl.so") {
+			t.Errorf("the program needs %s", l)
+		}
+	}
+	symbols, _ := f.ImportedSymbols() // none without a dynamic section
+	for _, s := range symbols {
+		for _, p := range []string{"cu", "nvml", "nvrtc", "cudnn", "cublas"} {
+			if strings.HasPrefix(s.Name, p) {
+				t.Errorf("the program leaves %s to the dynamic linker", s.Name)
+			}
+		}
+	}
+}
+
+// emulated is a training small enough for an emulated GPU.
+func emulated(more ...string) []string {
+	return append(strings.Fields("train classifier --arch lenet5 --train-images 4 --val-images 2 "+
+		"--batch 2 --epochs 1 --best 1"), more...)
+}
+
+// TestDevices wants auto to take the GPU that the fake driver offers, cpu not to, and every way in
+// which a GPU can be unusable to give one line.
+func TestDevices(t *testing.T) {
+	gpu := fakeGPU(t)
+	code, out := program(t, gpu, "doctor", "--json", "--data", t.TempDir())
+	var r doctorReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK ||
+		len(r.CUDA.Devices) != 1 || r.CUDA.Problem != "" || len(r.CUDA.Libraries) != 4 {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	if code, out = program(t, gpu, "doctor", "--data", t.TempDir()); code != exitOK ||
+		!strings.Contains(out, "cuda:0 Fake GPU") || !strings.Contains(out, "CUDA driver 13.0") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	for _, c := range []struct {
+		env, device string
+		code        int
+		says        []string
+	}{
+		{"FAKECUDA_VERSION=11080", "cuda:0", exitUsage, []string{"CUDA 11.8", "too old"}},
+		{"FAKECUDA_DEVICES=0", "cuda:0", exitUsage, []string{"CUDA_ERROR_NO_DEVICE"}},
+		{"AFTERIMAGE_NVRTC=none", "cuda", exitUsage, []string{"cannot be compiled"}},
+		{"X=", "cuda:1", exitUsage, []string{"no such GPU"}},
+		{"FAKECUDA_LOSE_AFTER=9", "cuda:0", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS", "cuda:0"}},
+		{"FAKECUDA_LOSE_AFTER=300", "auto", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS"}},
+		{"FAKECUDA_MEMORY=4000000", "cuda:0", exitUsage, []string{"out of memory", "smaller batch"}},
+	} {
+		t.Run(c.env, func(t *testing.T) {
+			args := emulated("--out", filepath.Join(t.TempDir(), "run"), "--device", c.device)
+			code, out := program(t, append(gpu, c.env), args...)
+			line := lastLine([]byte(out))
+			for _, w := range c.says {
+				if code != c.code || !strings.Contains(line, w) {
+					t.Errorf("exit %d, want %d; want one line with %q: %s", code, c.code, w, out)
+				}
+			}
+		})
+	}
+}
+
+// TestTelemetry trains on the fake GPU with programs named gpumon in several states of health:
+// whatever becomes of them, the training ends well; a healthy one is summed up and logged.
+func TestTelemetry(t *testing.T) {
+	gpu := fakeGPU(t)
+	const line = `{"time":%d,"devices":[{"uuid":"GPU-other","power_watts":9},` +
+		`{"uuid":"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f","utilisation":0.5,` +
+		`"memory_used":2e9,"power_watts":300,"energy_joules":%d}]}`
+	healthy := strings.NewReplacer("%d", "7").Replace(line)
+	later := strings.NewReplacer(`"time":%d`, `"time":9`, "%d", "107").Replace(line)
+	for _, c := range []struct {
+		name, script, says string
+		log                bool
+	}{
+		{"healthy", "echo '" + healthy + "'; sleep 0.3; echo '" + later + "'; cat >/dev/null",
+			"GPU over 2 s: 50 % busy, at most 2.0 GB used, 300 W on average, 100 J", true},
+		{"dies at once", "exit 127", "", false},
+		{"dies later", "echo '" + healthy + "'; kill -9 $$", "300 W", false},
+		{"talks nonsense", "echo '{'; echo hello; cat >/dev/null", "", false},
+		{"does not end", "trap '' TERM; echo '" + healthy + "'; exec sleep 600", "300 W", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			script := "#!/bin/sh\n" + c.script + "\n"
+			if err := os.WriteFile(filepath.Join(dir, "gpumon"), []byte(script), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			run := filepath.Join(dir, "run")
+			env := append(gpu, "PATH="+dir+":"+os.Getenv("PATH"))
+			code, out := program(t, env, emulated("--out", run, "--device", "cuda:0")...)
+			if code != exitOK || !strings.Contains(out, c.says) ||
+				(c.says == "") == strings.Contains(out, "GPU over") {
+				t.Errorf("exit %d: want %q: %s", code, c.says, out)
+			}
+			log, _ := os.ReadFile(filepath.Join(run, telemetryFile))
+			if c.log && strings.Count(string(log), "\n") == 0 {
+				t.Errorf("the run's log holds %q", log)
+			}
+		})
+	}
+}

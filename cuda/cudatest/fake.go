@@ -1,0 +1,50 @@
+package cudatest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"afterimage/cuda/internal/fakecuda"
+	"afterimage/cuda/internal/ksim"
+)
+
+// ErrPlatform says that the emulator does not run here: it needs Linux on x86-64.
+var ErrPlatform = errors.New("cudatest: the emulator of the kernels needs Linux on x86-64")
+
+// A Fake is a GPU for tests.
+type Fake struct {
+	Driver string   // the fake driver's file
+	Old    string   // the same without optional functions
+	NVRTC  string   // the fake compiler's file
+	Env    []string // NAME=value, what makes a program use them
+}
+
+// Build compiles the fakes into dir, with gcc and g++. The libraries that have no fake are turned
+// off. cuda/internal/fakecuda lists the variables that make the fake GPU fail.
+func Build(dir string) (Fake, error) {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return Fake{}, ErrPlatform
+	}
+	l, err := fakecuda.Build(dir)
+	if err != nil {
+		return Fake{}, err
+	}
+	emulator, err := ksim.Build(ksim.Kernels())
+	if err != nil {
+		return Fake{}, err
+	}
+	return Fake{l.Driver, l.Old, l.NVRTC, []string{"AFTERIMAGE_LIBCUDA=" + l.Driver,
+		"AFTERIMAGE_NVRTC=" + l.NVRTC, "AFTERIMAGE_CUDNN=none", "AFTERIMAGE_CUBLASLT=none",
+		"FAKECUDA_KSIM=" + emulator, "XDG_CACHE_HOME=" + filepath.Join(dir, "cache")}}, nil
+}
+
+// Setenv sets the variables in this process.
+func (f Fake) Setenv() {
+	for _, v := range f.Env {
+		name, value, _ := strings.Cut(v, "=")
+		os.Setenv(name, value)
+	}
+}
