@@ -16,6 +16,9 @@ type Options struct {
 	// Isolate gives every tensor an allocation of its own and the exact size, never used again: slow,
 	// for finding accesses outside a tensor with the tools that watch allocations.
 	Isolate bool
+	// TF32 lets matrix products and convolutions of F32 by NVIDIA's libraries round their operands to
+	// 10 bits of mantissa, which is many times faster and errs by 1e-3 instead of 1e-7.
+	TF32 bool
 	// Cache is the folder of compiled kernels; "" takes afterimage/cubin in the user's cache folder.
 	Cache string
 }
@@ -39,6 +42,9 @@ type Backend struct {
 	back    driver.Pinned // for Download
 	scratch []*buffer     // of the call that is being encoded
 	graph   *Graph        // that is being recorded
+	lt      *products     // nil without cuBLASLt
+	dnn     *convolutions // nil without cuDNN
+	tf32    bool
 	closed  bool
 }
 
@@ -94,6 +100,9 @@ func (b *Backend) start(o Options) error {
 	b.mem = memory{ctx: b.ctx, stream: x.stream, limit: o.Memory, isolate: o.Isolate,
 		settle: b.settle}
 	b.mem.current = &b.mem.main
+	b.tf32 = o.TF32
+	b.openProducts()
+	b.openConvolutions()
 	b.mem.async = !o.Isolate && b.info.pools && b.ctx.KeepPool() == nil
 	return nil
 }
@@ -108,11 +117,25 @@ func (b *Backend) Close() {
 	}
 	b.closed = true
 	b.settle()
+	b.closeLibraries()
 	b.mem.drop(&b.mem.main)
 	b.closeRing()
 	b.mods.close()
 	b.x.close()
 	b.ctx.Release()
+}
+
+// closeLibraries gives plans and handles back.
+func (b *Backend) closeLibraries() {
+	b.x.do(func() error {
+		if b.lt != nil {
+			b.lt.close(b.ctx)
+		}
+		if b.dnn != nil {
+			b.dnn.close(b.ctx)
+		}
+		return nil
+	})
 }
 
 // Name returns "cuda:0", ….
@@ -147,8 +170,18 @@ func (b *Backend) Free(buf tensor.Buffer) {
 // Kernels names what computes, for the record of a run: another name may mean other last digits.
 func (b *Backend) Kernels() string {
 	api := b.ctx.API()
-	return fmt.Sprintf("cuda %s, NVRTC %s, driver %s", b.mods.arch, api.Found(driver.NVRTC).Version,
+	s := fmt.Sprintf("cuda %s, NVRTC %s, driver %s", b.mods.arch, api.Found(driver.NVRTC).Version,
 		api.Found(driver.CUDA).Version)
+	if b.lt != nil {
+		s += ", cuBLASLt " + api.Found(driver.CuBLASLt).Version
+	}
+	if b.dnn != nil {
+		s += ", cuDNN " + api.Found(driver.CuDNN).Version
+	}
+	if b.tf32 {
+		s += ", TF32"
+	}
+	return s
 }
 
 // Memory returns the present usage.
@@ -193,8 +226,8 @@ func (s *Staged) Send(dst tensor.Buffer) {
 	s.b.batch.CopyIn(dst.(*buffer).address, s.address, len(s.mem))
 }
 
-// Download copies a buffer to host bytes of the same size, after everything before it. If the device
-// has failed it panics with *tensor.Error, operation "Device": there is nothing to return.
+// Download copies a buffer to host bytes of the same size, after everything before it. If the
+// device has failed it panics with *tensor.Error, operation "Device": there is nothing to return.
 func (b *Backend) Download(dst []byte, src tensor.Buffer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

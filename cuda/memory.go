@@ -20,9 +20,9 @@ type buffer struct {
 // Bytes returns the size that was asked for.
 func (b *buffer) Bytes() int { return b.bytes }
 
-// Blocks come in size classes: a power of two from 256 bytes on, or one of three sizes between it
-// and the next, so that at most a fifth is unused. Small blocks are cut from arenas; a larger one is
-// an allocation of its own. Both stay until Close or until memory runs out: a training step asks
+// Blocks come in size classes: a power of two from 1 KiB on, or one of three sizes between it and
+// the next, so that at most a fifth is unused. Small blocks are cut from arenas; a larger one is an
+// allocation of its own. Both stay until Close or until memory runs out: a training step asks
 // for the same sizes again and again, and addresses that repeat let a recorded step be replayed.
 const (
 	smallest   = 256      // the alignment that kernels and libraries expect

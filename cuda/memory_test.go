@@ -73,7 +73,10 @@ func TestNoLeak(t *testing.T) {
 		name  string
 		pools string
 		o     Options
-	}{{"pools", "1", Options{}}, {"plain", "0", Options{}}, {"isolated", "1", Options{Isolate: true}}} {
+	}{
+		{"pools", "1", Options{}}, {"plain", "0", Options{}},
+		{"isolated", "1", Options{Isolate: true}},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("FAKECUDA_POOLS", c.pools)
 			c.o.Cache = t.TempDir()

@@ -67,26 +67,6 @@ func (b *Backend) Softmax(log bool, dst, x *tensor.Tensor) {
 	b.run(func(e *kernels.Encoder) { e.Softmax(log, arr(dst), arr(x)) })
 }
 
-// MatMul computes dst = op(x)·op(y), batch by batch.
-func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
-	b.run(func(e *kernels.Encoder) { e.MatMul(arr(dst), arr(x), arr(y), p) })
-}
-
-// Conv2D computes a cross-correlation, x [N H W C] with w [O KH KW C/groups].
-func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
-	b.run(func(e *kernels.Encoder) { e.Conv2D(arr(y), arr(x), arr(w), p) })
-}
-
-// Conv2DInputGrad is the adjoint of Conv2D in x.
-func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
-	b.run(func(e *kernels.Encoder) { e.Conv2DInputGrad(arr(dx), arr(dy), arr(w), p) })
-}
-
-// Conv2DWeightGrad is the adjoint of Conv2D in w.
-func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
-	b.run(func(e *kernels.Encoder) { e.Conv2DWeightGrad(arr(dw), arr(x), arr(dy), p) })
-}
-
 // Permute reorders axes.
 func (b *Backend) Permute(dst, x *tensor.Tensor, perm []int) {
 	b.run(func(e *kernels.Encoder) { e.Permute(arr(dst), arr(x), perm) })

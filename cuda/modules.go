@@ -30,7 +30,8 @@ type function struct {
 // defaultShared is the dynamic shared memory that every launch may ask for.
 const defaultShared = 48 << 10
 
-// architecture names the target for NVRTC: from 9.0 on the variant with the card's own instructions.
+// architecture names the target for NVRTC: from 9.0 on the variant with the card's own
+// instructions.
 func architecture(major, minor int) string {
 	if major >= 9 {
 		return fmt.Sprintf("sm_%d%da", major, minor)

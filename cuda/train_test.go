@@ -16,9 +16,9 @@ import (
 )
 
 // What two engines that round differently may differ by after some steps: losses relative to
-// 1 + |loss|, weights as the norm of the difference over the norm. Rounding is 6e-8 an operation and
-// a step chains thousands; Adam's first steps turn the rounding of gradients near zero into whole
-// steps of the learning rate, which is what the weights' bound leaves room for.
+// 1 + |loss|, weights as the norm of the difference over the norm. Rounding is 6e-8 an operation
+// and a step chains thousands; Adam's first steps turn the rounding of gradients near zero into
+// whole steps of the learning rate, which is what the weights' bound leaves room for.
 const (
 	lossTolerance   = 1e-4
 	weightTolerance = 2e-3

@@ -38,8 +38,8 @@ func program(t *testing.T, env []string, args ...string) (code int, out string) 
 	return cmd.ProcessState.ExitCode(), string(raw)
 }
 
-// TestStartsWithoutDriver starts the program with no NVIDIA driver under lazy and immediate binding,
-// and without cgo: it computes on the CPU and says why in doctor.
+// TestStartsWithoutDriver starts the program with no NVIDIA driver under lazy and immediate
+// binding, and without cgo: it computes on the CPU and says why in doctor.
 func TestStartsWithoutDriver(t *testing.T) {
 	plain := filepath.Join(t.TempDir(), "afterimage")
 	build := exec.Command("go", "build", "-o", plain, ".")
@@ -135,8 +135,8 @@ func TestDevices(t *testing.T) {
 		{"AFTERIMAGE_NVRTC=none", "cuda", exitUsage, []string{"cannot be compiled"}},
 		{"X=", "cuda:1", exitUsage, []string{"no such GPU"}},
 		{"FAKECUDA_LOSE_AFTER=9", "cuda:0", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS", "cuda:0"}},
-		{"FAKECUDA_LOSE_AFTER=300", "auto", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS"}},
-		{"FAKECUDA_MEMORY=4000000", "cuda:0", exitUsage, []string{"out of memory", "smaller batch"}},
+		{"FAKECUDA_LOSE_AFTER=100", "auto", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS"}},
+		{"FAKECUDA_MEMORY=400000", "cuda:0", exitUsage, []string{"out of memory", "smaller batch"}},
 	} {
 		t.Run(c.env, func(t *testing.T) {
 			args := emulated("--out", filepath.Join(t.TempDir(), "run"), "--device", c.device)

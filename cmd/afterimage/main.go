@@ -143,7 +143,8 @@ func mendable() []syscall.Errno {
 }
 
 // engineOps are the operations whose *tensor.Error is a mistake of this program or a failure of the
-// device: no file or flag decides how they are called. All others name shapes of models, images and data.
+// device: no file or flag decides how they are called. All others name shapes of models, images and
+// data.
 func engineOps() []string {
 	return []string{"Tensor", "Free", "Assign", "Reshape", "SetFloats", "Floats", "Item",
 		"CopyToHost", "CopyFromHost", "Host", "Optimizer.Begin", "Ctx.Value", "Ctx.Bind", "Params",

@@ -123,15 +123,18 @@ func (t *telemetry) add(s gpuSample) {
 	if s.MemoryUsed != nil {
 		t.memory = max(t.memory, *s.MemoryUsed)
 	}
-	if t.log != nil {
-		if json.NewEncoder(t.log).Encode(s) != nil {
-			t.log.Close()
-			t.log = nil // a full disk ends the log, not the training
-		}
+	t.write(s)
+}
+
+// write appends a sample to the log, if there is one. A full disk ends the log, not the training.
+func (t *telemetry) write(s gpuSample) {
+	if t.log != nil && json.NewEncoder(t.log).Encode(s) != nil {
+		t.log.Close()
+		t.log = nil
 	}
 }
 
-// keep appends all samples from now on to the run directory's log.
+// keep appends the last sample and all from now on to the run directory's log.
 func (t *telemetry) keep(path string) error {
 	if t == nil {
 		return nil
@@ -143,6 +146,9 @@ func (t *telemetry) keep(path string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.log = f
+	if t.samples > 0 {
+		t.write(t.last)
+	}
 	return nil
 }
 

@@ -19,11 +19,14 @@ type Fake struct {
 	Driver string   // the fake driver's file
 	Old    string   // the same without optional functions
 	NVRTC  string   // the fake compiler's file
+	Lt     string   // the fake cuBLASLt's
+	DNN    string   // the fake cuDNN's
 	Env    []string // NAME=value, what makes a program use them
 }
 
-// Build compiles the fakes into dir, with gcc and g++. The libraries that have no fake are turned
-// off. cuda/internal/fakecuda lists the variables that make the fake GPU fail.
+// Build compiles the fakes into dir, with gcc and g++. Env turns cuBLASLt and cuDNN off: a test
+// that wants their fakes sets AFTERIMAGE_CUBLASLT and AFTERIMAGE_CUDNN to the files.
+// cuda/internal/fakecuda lists the variables that make the fake GPU fail.
 func Build(dir string) (Fake, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return Fake{}, ErrPlatform
@@ -36,7 +39,7 @@ func Build(dir string) (Fake, error) {
 	if err != nil {
 		return Fake{}, err
 	}
-	return Fake{l.Driver, l.Old, l.NVRTC, []string{"AFTERIMAGE_LIBCUDA=" + l.Driver,
+	return Fake{l.Driver, l.Old, l.NVRTC, l.Lt, l.DNN, []string{"AFTERIMAGE_LIBCUDA=" + l.Driver,
 		"AFTERIMAGE_NVRTC=" + l.NVRTC, "AFTERIMAGE_CUDNN=none", "AFTERIMAGE_CUBLASLT=none",
 		"FAKECUDA_KSIM=" + emulator, "XDG_CACHE_HOME=" + filepath.Join(dir, "cache")}}, nil
 }

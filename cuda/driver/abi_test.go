@@ -16,9 +16,11 @@ func TestABI(t *testing.T) {
 	if len(folders) == 0 {
 		t.Skip("AFTERIMAGE_CUDA_INCLUDE is not set: the numbers are not compared with headers")
 	}
-	numbers := regexp.MustCompile(`(?m)^  ((?:CU|CUDA)[A-Z0-9]*_\w+) = (\d+),`)
+	numbers := regexp.MustCompile(`(?m)^  (CU[A-Z0-9]*_\w+) = (\d+),`)
+	inGo := regexp.MustCompile(`(?m)^\s+\w+ += (\d+) +// (CUDNN_\w+)$`)
 	for _, c := range []struct{ header, file string }{
 		{"cuda.h", "abi.h"}, {"cudnn_graph.h", "libs.c"}, {"cublasLt.h", "libs.c"},
+		{"cudnn_graph.h", "../dnn_numbers.go"},
 	} {
 		var include []string
 		for _, f := range folders {
@@ -37,8 +39,12 @@ func TestABI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		found := numbers.FindAllStringSubmatch(string(text), -1)
+		for _, m := range inGo.FindAllStringSubmatch(string(text), -1) {
+			found = append(found, []string{"", m[2], m[1]})
+		}
 		src, n := "#include <"+c.header+">\n", 0
-		for _, m := range numbers.FindAllStringSubmatch(string(text), -1) {
+		for _, m := range found {
 			if belongs(m[1], c.header) {
 				src += "_Static_assert((int)" + m[1] + " == " + m[2] + ", \"" + m[1] + "\");\n"
 				n++
@@ -50,7 +56,7 @@ func TestABI(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", c.header, err, out)
 		}
-		t.Logf("%s: %d numbers agree", c.header, n)
+		t.Logf("%s: %d numbers of %s agree", c.header, n, c.file)
 	}
 }
 

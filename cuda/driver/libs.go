@@ -17,6 +17,24 @@ func (c *Context) NewProducts() (uint64, error) {
 	return c.library(CuBLASLt, "cublasLtCreate", C.AI_LT_CREATE)
 }
 
+// CloseProducts gives cuBLASLt's handle back.
+func (c *Context) CloseProducts(handle uint64) error {
+	_, err := c.library(CuBLASLt, "cublasLtDestroy", C.AI_LT_DESTROY, handle)
+	return err
+}
+
+// ClosePlan gives a plan back.
+func (c *Context) ClosePlan(p *ProductPlan) error {
+	_, err := c.library(CuBLASLt, "cublasLtMatmulDescDestroy", C.AI_LT_DESTROY_PLAN, p.out[:4]...)
+	return err
+}
+
+// CloseDNN gives cuDNN's handle back.
+func (c *Context) CloseDNN(handle uint64) error {
+	_, err := c.library(CuDNN, "cudnnDestroy", C.AI_DNN_DESTROY, handle)
+	return err
+}
+
 // library is call for the functions of another library than the driver.
 func (c *Context) library(l Library, name string, call C.int, in ...uint64) (uint64, error) {
 	var out [2]uint64

@@ -177,6 +177,11 @@ static int library(ai_api *a, int call, const uint64_t *in, uint64_t *out) {
     return a->lt.cublasLtCreate((cublasLtHandle_t *)out);
   case AI_LT_DESTROY:
     return a->lt.cublasLtDestroy((cublasLtHandle_t)in[0]);
+  case AI_LT_DESTROY_PLAN:
+    for (int i = 1; i < 4; i++) {
+      a->lt.cublasLtMatrixLayoutDestroy((void *)in[i]);
+    }
+    return a->lt.cublasLtMatmulDescDestroy((void *)in[0]);
   }
   return -1;
 }

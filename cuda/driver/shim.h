@@ -56,6 +56,7 @@ enum {
   AI_LT_VERSION,         // → version
   AI_LT_CREATE,          // → handle
   AI_LT_DESTROY,         // handle →
+  AI_LT_DESTROY_PLAN,    // description, layouts A B C →
   AI_CALLS
 };
 

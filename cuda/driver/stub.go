@@ -176,3 +176,12 @@ func (c *Context) GetAttribute(
 ) (int, error) {
 	return 0, ErrNoCgo
 }
+
+// CloseProducts does nothing in this build.
+func (c *Context) CloseProducts(handle uint64) error { return ErrNoCgo }
+
+// ClosePlan does nothing in this build.
+func (c *Context) ClosePlan(p *ProductPlan) error { return ErrNoCgo }
+
+// CloseDNN does nothing in this build.
+func (c *Context) CloseDNN(handle uint64) error { return ErrNoCgo }

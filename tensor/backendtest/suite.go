@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"slices"
 	"testing"
 
 	"afterimage/tensor"
@@ -14,6 +15,9 @@ type Options struct {
 	Open func(threads int) tensor.Backend
 	// Threads is the larger number of threads; 0 means 4, so that it exceeds small machines.
 	Threads int
+	// Families, if not empty, names the only kernel families to test, for a backend that computes
+	// some of them in another way: "matmul", "conv", ….
+	Families []string
 	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 half of
 	// the suite is then skipped with this reason. go test -short skips it always.
 	NoF64 string
@@ -45,6 +49,9 @@ func Run(t *testing.T, o Options) {
 		{"index", indexFamily}, {"pool", poolFamily}, {"resample", resampleFamily},
 		{"norm", normFamily}, {"random", randomFamily}, {"optim", optimFamily},
 	} {
+		if len(o.Families) > 0 && !slices.Contains(o.Families, f.name) {
+			continue
+		}
 		t.Run(f.name, func(t *testing.T) { f.run(&family{t, s}) })
 	}
 }

@@ -17,12 +17,15 @@ type Libraries struct {
 	Driver string // libcuda.so.1
 	Old    string // the same without the optional functions: no pools, no graphs
 	NVRTC  string // libnvrtc.so.13
+	Lt     string // libcublasLt.so.13
+	DNN    string // libcudnn.so.9
 }
 
 // Build compiles the fakes with gcc into dir.
 func Build(dir string) (Libraries, error) {
 	l := Libraries{filepath.Join(dir, "libcuda.so.1"), filepath.Join(dir, "old", "libcuda.so.1"),
-		filepath.Join(dir, "libnvrtc.so.13")}
+		filepath.Join(dir, "libnvrtc.so.13"), filepath.Join(dir, "libcublasLt.so.13"),
+		filepath.Join(dir, "libcudnn.so.9")}
 	src := filepath.Join(dir, "csrc")
 	if err := os.MkdirAll(src, 0o755); err != nil {
 		return l, err
@@ -48,6 +51,8 @@ func Build(dir string) (Libraries, error) {
 	}{
 		{l.Driver, nil, driver}, {l.Old, []string{"-DFAKE_OLD"}, driver},
 		{l.NVRTC, nil, []string{"fake_nvrtc.c"}},
+		{l.Lt, nil, []string{"fake_cublaslt.c", "fake_queue.c"}},
+		{l.DNN, nil, []string{"fake_cudnn.c", "fake_queue.c"}},
 	} {
 		if err := compile(src, b.out, b.flags, b.files); err != nil {
 			return l, err

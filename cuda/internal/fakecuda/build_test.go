@@ -11,7 +11,7 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{l.Driver, l.Old, l.NVRTC} {
+	for _, p := range []string{l.Driver, l.Old, l.NVRTC, l.Lt, l.DNN} {
 		if info, err := os.Stat(p); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", p, err)
 		}

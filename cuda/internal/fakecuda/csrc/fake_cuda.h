@@ -54,10 +54,11 @@ size_t fake_args(const char *name);
 
 // An operation that waits in a stream or lies in a graph.
 struct fake_op {
-  enum { OP_LAUNCH, OP_IN, OP_OUT, OP_COPY, OP_SET, OP_RECORD, OP_WAIT, OP_FREE } kind;
+  enum { OP_LAUNCH, OP_IN, OP_OUT, OP_COPY, OP_SET, OP_RECORD, OP_WAIT, OP_FREE, OP_HOST } kind;
   char name[128];
   unsigned grid[3], block[3], shared;
   void *args; // a copy, as the driver makes one
+  int (*host)(const void *args); // what a library queued instead of a kernel
   uint64_t dst, src;
   size_t bytes;
   unsigned char value;
@@ -81,6 +82,11 @@ struct fake_graph {
   struct fake_op *head, *tail;
   size_t nodes;
 };
+
+// fake_library queues work of a fake library: host(a copy of bytes of args) runs in stream order
+// and returns 0 or a result of the driver. Exported for fake_cublaslt.c and fake_cudnn.c.
+int fake_library(struct fake_stream *s, int (*host)(const void *args), const void *args,
+                 size_t bytes);
 
 // Streams, in fake_stream.c. fake_queue puts a copy of op at the end of a stream, or of the graph
 // that it captures into. fake_drain runs everything that waits anywhere.

@@ -27,8 +27,8 @@ static struct fake_op *duplicate(const struct fake_op *op) {
   struct fake_op *d = malloc(sizeof *d);
   *d = *op;
   d->next = NULL;
-  if (op->kind == OP_LAUNCH && op->args != NULL) {
-    size_t n = fake_args(op->name);
+  if ((op->kind == OP_LAUNCH || op->kind == OP_HOST) && op->args != NULL) {
+    size_t n = op->kind == OP_HOST ? op->bytes : fake_args(op->name);
     d->args = malloc(n);
     memcpy(d->args, op->args, n);
   }
@@ -36,7 +36,7 @@ static struct fake_op *duplicate(const struct fake_op *op) {
 }
 
 static void release(struct fake_op *op) {
-  if (op->kind == OP_LAUNCH) {
+  if (op->kind == OP_LAUNCH || op->kind == OP_HOST) {
     free(op->args);
   }
   free(op);
@@ -63,6 +63,16 @@ int fake_queue(struct fake_stream *s, const struct fake_op *op) {
   }
   *tail = d;
   return SUCCESS;
+}
+
+EXPORT int fake_library(struct fake_stream *s, int (*host)(const void *args), const void *args,
+                        size_t bytes) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  struct fake_op op = {.kind = OP_HOST, .host = host, .args = (void *)args, .bytes = bytes};
+  return fake_leave(fake_queue(s, &op));
 }
 
 static double now(void) {
@@ -100,6 +110,8 @@ static int perform(struct fake_op *op) {
     return SUCCESS;
   case OP_FREE:
     return fake_free(op->dst);
+  case OP_HOST:
+    return op->host(op->args);
   }
   return INVALID_VALUE;
 }

@@ -1,0 +1,178 @@
+// cuBLASLt's products without a GPU: descriptions and layouts are kept as the documentation states
+// them (columns lie together, sizes in elements), and a product is computed in double. It checks
+// what a caller tells the library, not the library.
+
+#include "fake_queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { OK = 0, INVALID = 7, NOT_SUPPORTED = 15, INTERNAL = 14 };
+
+struct desc {
+  int compute, scale;
+  int32_t op[2]; // of the first and the second operand: 1 transposes
+};
+struct layout {
+  int type;
+  uint64_t rows, cols;
+  int64_t ld, stride;
+  int32_t batch;
+};
+struct product {
+  struct desc d;
+  struct layout a, b, c;
+  const char *pa, *pb;
+  char *pc;
+};
+
+EXPORT size_t cublasLtGetVersion(void) { return 130000; }
+EXPORT const char *cublasLtGetStatusString(int code) {
+  return code == NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED" : "CUBLAS_STATUS_INVALID_VALUE";
+}
+EXPORT int cublasLtCreate(void **h) {
+  *h = malloc(1);
+  return OK;
+}
+EXPORT int cublasLtDestroy(void *h) {
+  free(h);
+  return OK;
+}
+
+EXPORT int cublasLtMatmulDescCreate(struct desc **d, int compute, int scale) {
+  // CUBLAS_COMPUTE_32F, …_64F, …_32F_FAST_TF32, each with its scale type
+  if (!(compute == 68 && scale == 0) && !(compute == 77 && scale == 0) &&
+      !(compute == 70 && scale == 1)) {
+    return INVALID;
+  }
+  *d = calloc(1, sizeof **d);
+  (*d)->compute = compute;
+  (*d)->scale = scale;
+  return OK;
+}
+EXPORT int cublasLtMatmulDescDestroy(struct desc *d) {
+  free(d);
+  return OK;
+}
+EXPORT int cublasLtMatmulDescSetAttribute(struct desc *d, int name, const void *v, size_t n) {
+  if ((name != 3 && name != 4) || n != 4) { // TRANSA, TRANSB
+    return INVALID;
+  }
+  memcpy(&d->op[name - 3], v, 4);
+  return d->op[name - 3] == 0 || d->op[name - 3] == 1 ? OK : INVALID;
+}
+
+EXPORT int cublasLtMatrixLayoutCreate(struct layout **l, int type, uint64_t rows, uint64_t cols,
+                                      int64_t ld) {
+  if ((type != 0 && type != 1) || ld < (int64_t)rows || rows == 0 || cols == 0) {
+    return INVALID;
+  }
+  *l = calloc(1, sizeof **l);
+  **l = (struct layout){type, rows, cols, ld, 0, 1};
+  return OK;
+}
+EXPORT int cublasLtMatrixLayoutDestroy(struct layout *l) {
+  free(l);
+  return OK;
+}
+EXPORT int cublasLtMatrixLayoutSetAttribute(struct layout *l, int name, const void *v, size_t n) {
+  if (name == 5 && n == 4) { // BATCH_COUNT
+    memcpy(&l->batch, v, 4);
+    return OK;
+  }
+  if (name == 6 && n == 8) { // STRIDED_BATCH_OFFSET
+    memcpy(&l->stride, v, 8);
+    return OK;
+  }
+  return INVALID;
+}
+
+EXPORT int cublasLtMatmulPreferenceCreate(uint32_t **p) {
+  *p = calloc(2, sizeof **p);
+  return OK;
+}
+EXPORT int cublasLtMatmulPreferenceDestroy(uint32_t *p) {
+  free(p);
+  return OK;
+}
+EXPORT int cublasLtMatmulPreferenceSetAttribute(uint32_t *p, int name, const void *v, size_t n) {
+  if (name == 1 && n == 8) { // MAX_WORKSPACE_BYTES
+    return OK;
+  }
+  if (name == 3 && n == 4) { // REDUCTION_SCHEME_MASK
+    memcpy(p, v, 4);
+    return OK;
+  }
+  return INVALID;
+}
+
+// fits checks that the three layouts make a product.
+static int fits(const struct desc *d, const struct layout *a, const struct layout *b,
+                const struct layout *c) {
+  uint64_t m = d->op[0] ? a->cols : a->rows, k = d->op[0] ? a->rows : a->cols;
+  uint64_t k2 = d->op[1] ? b->cols : b->rows, n = d->op[1] ? b->rows : b->cols;
+  return k == k2 && c->rows == m && c->cols == n && a->batch == b->batch && b->batch == c->batch &&
+         a->type == b->type && b->type == c->type && (a->type == 1) == (d->compute == 70);
+}
+
+EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout *a,
+                                          struct layout *b, struct layout *c, struct layout *dd,
+                                          uint32_t *pref, int want, uint64_t *results, int *got) {
+  if (h == NULL || want != 1 || c != dd || !fits(d, a, b, c)) {
+    return INVALID;
+  }
+  if (*pref & 1) { // an algorithm that adds in place, in any order, would be allowed
+    return NOT_SUPPORTED;
+  }
+  for (int i = 0; i < 8; i++) {
+    results[i] = 0x1000 + (uint64_t)i; // the algorithm, asked for again by cublasLtMatmul
+  }
+  results[8] = 4096; // its workspace
+  results[9] = 0;
+  *got = 1;
+  return OK;
+}
+
+static double load(const char *p, int type, int64_t i) {
+  return type == 1 ? ((const double *)p)[i] : ((const float *)p)[i];
+}
+
+static int multiply(const void *args) {
+  const struct product *p = args;
+  int64_t k = (int64_t)(p->d.op[0] ? p->a.rows : p->a.cols);
+  for (int32_t z = 0; z < p->c.batch; z++) {
+    for (int64_t j = 0; j < (int64_t)p->c.cols; j++) {
+      for (int64_t i = 0; i < (int64_t)p->c.rows; i++) {
+        double sum = 0;
+        for (int64_t q = 0; q < k; q++) {
+          int64_t ia = p->d.op[0] ? q + i * p->a.ld : i + q * p->a.ld;
+          int64_t ib = p->d.op[1] ? j + q * p->b.ld : q + j * p->b.ld;
+          sum += load(p->pa, p->a.type, z * p->a.stride + ia) *
+                 load(p->pb, p->b.type, z * p->b.stride + ib);
+        }
+        int64_t at = z * p->c.stride + i + j * p->c.ld;
+        if (p->c.type == 1) {
+          ((double *)p->pc)[at] = sum;
+        } else {
+          ((float *)p->pc)[at] = (float)sum;
+        }
+      }
+    }
+  }
+  return 0;
+}
+
+EXPORT int cublasLtMatmul(void *h, struct desc *d, const void *alpha, const void *a,
+                          struct layout *la, const void *b, struct layout *lb, const void *beta,
+                          const void *c, struct layout *lc, void *out, struct layout *ld,
+                          const uint64_t *algo, void *workspace, size_t bytes, void *stream) {
+  double one = d->scale == 1 ? *(const double *)alpha : *(const float *)alpha;
+  double zero = d->scale == 1 ? *(const double *)beta : *(const float *)beta;
+  if (h == NULL || one != 1 || zero != 0 || c != out || lc != ld || algo[7] != 0x1007 ||
+      bytes != 4096 || workspace == NULL || (uint64_t)workspace % 256 != 0 ||
+      !fits(d, la, lb, lc)) {
+    return INVALID;
+  }
+  struct product p = {*d, *la, *lb, *lc, a, b, out};
+  return queue_work(stream, multiply, &p, sizeof p) == 0 ? OK : INTERNAL;
+}
