@@ -91,14 +91,15 @@ func (x *executor) runBatch(b *batch) {
 	x.free <- b
 }
 
-// transient reports whether the device is still whole after err: memory that is not there, a
-// function that this driver lacks, a plan that a library refuses.
+// transient reports whether the device is still whole after err, which a single call returned:
+// memory that is not there, a function that this driver lacks, a library that is not there or
+// refuses a plan.
 func transient(err error) bool {
-	var e *driver.Error
-	if !errors.As(err, &e) {
-		return errors.Is(err, errRecording)
+	switch driver.Code(err) {
+	case 0, driver.OutOfMemory, driver.NotFound:
+		return true
 	}
-	return e.Library != driver.CUDA || e.Code == driver.OutOfMemory || e.Code == driver.NotFound
+	return false
 }
 
 // stick remembers the first failure.

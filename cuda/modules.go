@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -107,21 +108,35 @@ func (m *modules) image(stem string) ([]byte, error) {
 	if err := compiler(api); err != nil {
 		return nil, err
 	}
-	text, options := kernels.Text(stem), m.options()
-	key := cacheKey(append([]string{text, api.Found(driver.NVRTC).Version}, options...)...)
-	if image, ok := m.cache.get(key); ok {
-		return image, nil
-	}
-	image, err := api.Compile(text, stem+".cu", options, false)
-	if err == nil {
-		m.cache.put(key, image)
+	image, err := m.compile(stem, m.arch, false)
+	var e *driver.Error
+	if errors.As(err, &e) && e.Library == driver.NVRTC && e.Code == nvrtcInvalidOption {
+		return m.compile(stem, portable, true) // a compiler older than the card: the driver finishes
 	}
 	return image, err
 }
 
-// options are the compiler's. No fast-math: kernels promise IEEE arithmetic.
-func (m *modules) options() []string {
-	return []string{"--gpu-architecture=" + m.arch, "--std=c++17"}
+// nvrtcInvalidOption is what NVRTC answers to an architecture it does not know
+// (NVRTC_ERROR_INVALID_OPTION of nvrtc.h).
+const nvrtcInvalidOption = 5
+
+// portable is the virtual architecture of PTX that every usable card's driver can translate.
+const portable = "compute_80"
+
+// compile compiles a text to a cubin or to PTX, or finds it in the cache. No fast-math: kernels
+// promise IEEE arithmetic.
+func (m *modules) compile(stem, arch string, ptx bool) ([]byte, error) {
+	api := m.ctx.API()
+	text, options := kernels.Text(stem), []string{"--gpu-architecture=" + arch, "--std=c++17"}
+	key := cacheKey(append([]string{text, api.Found(driver.NVRTC).Version}, options...)...)
+	if image, ok := m.cache.get(key); ok {
+		return image, nil
+	}
+	image, err := api.Compile(text, stem+".cu", options, ptx)
+	if err == nil {
+		m.cache.put(key, image)
+	}
+	return image, err
 }
 
 // explain adds what to do when a driver refuses what the compiler made.

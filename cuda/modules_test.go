@@ -45,6 +45,21 @@ func TestCompileAll(t *testing.T) {
 	}
 }
 
+// TestOldCompiler wants a compiler that does not know the card to make PTX instead.
+func TestOldCompiler(t *testing.T) {
+	t.Setenv("FAKECUDA_NVRTC_OLD", "1")
+	b := open(t, Options{})
+	s := tensor.NewScope(b)
+	defer s.Close()
+	if x := s.Full(tensor.F32, 2, 5); x.Floats()[4] != 2 {
+		t.Error("wrong value")
+	}
+	image, err := b.mods.image("elementwise")
+	if err != nil || !strings.HasPrefix(string(image), "FAKE CUBIN compute_80") {
+		t.Errorf("%.30q: %v", image, err)
+	}
+}
+
 // TestCompilerFails wants a kernel that does not compile to come out of Sync with the compiler's
 // message, and a cache that cannot be written to be no hindrance.
 func TestCompilerFails(t *testing.T) {

@@ -1,5 +1,6 @@
 // A run-time compiler that compiles nothing: its image is the text behind a heading, which the fake
-// driver takes. FAKECUDA_NVRTC_FAIL=1 makes every compilation fail.
+// driver takes. FAKECUDA_NVRTC_FAIL=1 makes every compilation fail, FAKECUDA_NVRTC_OLD=1 those for a
+// real architecture, as a compiler older than the card does.
 
 #include "fake_cuda.h"
 
@@ -46,6 +47,11 @@ EXPORT int nvrtcCompileProgram(struct program *p, int n, const char *const *opti
     if (strncmp(options[i], "--gpu-architecture=", 19) == 0) {
       arch = options[i] + 19;
     }
+  }
+  const char *old = getenv("FAKECUDA_NVRTC_OLD");
+  if (arch != NULL && old != NULL && *old == '1' && strncmp(arch, "sm_", 3) == 0) {
+    snprintf(p->log, sizeof p->log, "nvrtc: error: invalid value for --gpu-architecture (-arch)");
+    return 5;
   }
   const char *fail = getenv("FAKECUDA_NVRTC_FAIL");
   if (arch == NULL || (fail != NULL && *fail == '1')) {
