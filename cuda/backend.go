@@ -16,6 +16,8 @@ type Options struct {
 	// Isolate gives every tensor an allocation of its own and the exact size, never used again: slow,
 	// for finding accesses outside a tensor with the tools that watch allocations.
 	Isolate bool
+	// Own leaves cuDNN and cuBLASLt alone: our own kernels compute everything.
+	Own bool
 	// TF32 lets matrix products and convolutions of F32 by NVIDIA's libraries round their operands to
 	// 10 bits of mantissa, which is many times faster and errs by 1e-3 instead of 1e-7.
 	TF32 bool
@@ -101,8 +103,10 @@ func (b *Backend) start(o Options) error {
 		settle: b.settle}
 	b.mem.current = &b.mem.main
 	b.tf32 = o.TF32
-	b.openProducts()
-	b.openConvolutions()
+	if !o.Own {
+		b.openProducts()
+		b.openConvolutions()
+	}
 	b.mem.async = !o.Isolate && b.info.pools && b.ctx.KeepPool() == nil
 	return nil
 }

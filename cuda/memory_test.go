@@ -136,11 +136,13 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// inside is set in a process of TestLostDevice's own.
+const inside = "AFTERIMAGE_TEST_LOSE"
+
 // TestLostDevice wants a failure of the device to come out of Sync in one line with the kernel's
 // name, to stick, and to turn Download and Alloc into one error. The fake driver stays lost for its
 // process, so the test runs in one of its own.
 func TestLostDevice(t *testing.T) {
-	const inside = "AFTERIMAGE_TEST_LOSE"
 	if os.Getenv(inside) == "" {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestLostDevice$", "-test.v")
 		cmd.Env = append(os.Environ(), inside+"=1", "FAKECUDA_LOSE_AFTER=3")

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
 	"afterimage/cuda/driver"
@@ -177,6 +179,38 @@ func (m *modules) compileAll() error {
 		}
 	}
 	return nil
+}
+
+// A Kernel is what the compiler made of one entry point.
+type Kernel struct {
+	Name      string `json:"name"`
+	Stem      string `json:"stem"` // its file
+	Registers int    `json:"registers"`
+	Local     int    `json:"local_bytes"` // per thread: spilled registers and arrays
+}
+
+// CompiledKernels compiles and loads everything and returns all entry points, sorted by name.
+func (b *Backend) CompiledKernels() ([]Kernel, error) {
+	if err := b.mods.compileAll(); err != nil {
+		return nil, err
+	}
+	var out []Kernel
+	for name, e := range kernels.Entries() {
+		f, err := b.mods.function(name, 0)
+		if err != nil {
+			return nil, err
+		}
+		k := Kernel{Name: name, Stem: e.Stem}
+		if k.Registers, err = b.ctx.FunctionAttribute(f, driver.Registers); err != nil {
+			return nil, err
+		}
+		if k.Local, err = b.ctx.FunctionAttribute(f, driver.LocalBytes); err != nil {
+			return nil, err
+		}
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(x, y Kernel) int { return strings.Compare(x.Name, y.Name) })
+	return out, nil
 }
 
 // close unloads everything.

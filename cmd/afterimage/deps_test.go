@@ -59,6 +59,7 @@ bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 bench/exports       : tensor tensor/cpu nn nn/models gan
 cmd/afterimage      : autodiff tensor tensor/… cuda nn nn/… gan gan/… bench
 cmd/gpumon          :
+cmd/gpucheck        : autodiff tensor tensor/cpu tensor/backendtest cuda nn nn/… gan
 `
 
 // TestImportPolicy fails on an import that the policy does not allow, and on a package that the

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"afterimage/cuda"
+	"afterimage/tensor"
+	"afterimage/tensor/backendtest"
+)
+
+// report says what is there: GPUs, libraries, the system, telemetry.
+func report(c *check) error {
+	r := cuda.Find()
+	c.say(line{Stage: "report", Name: "find", OK: r.Problem == "", Error: r.Problem,
+		Values: map[string]any{"devices": r.Devices, "libraries": r.Libraries}})
+	for _, command := range []string{"uname -sr", "ldd --version", "nvidia-smi -L", "gpumon -once"} {
+		f := strings.Fields(command)
+		out, err := exec.Command(f[0], f[1:]...).CombinedOutput()
+		first, _, _ := strings.Cut(string(out), "\n")
+		v := map[string]any{"says": first}
+		if err != nil {
+			v["problem"] = err.Error()
+		}
+		c.say(line{Stage: "report", Name: command, OK: true, Values: v}) // for information
+	}
+	b, err := c.open(cuda.Options{})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	c.say(line{Stage: "report", Name: "open", OK: true,
+		Values: map[string]any{"kernels": b.Kernels(), "memory": b.Memory()}})
+	return nil
+}
+
+// compile compiles every kernel without a cache and looks for spilled registers.
+func compile(c *check) error {
+	b, err := c.open(cuda.Options{Cache: "/dev/null/none"})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	begin := time.Now()
+	ks, err := b.CompiledKernels()
+	if err != nil {
+		return err
+	}
+	spilled := []cuda.Kernel{}
+	for _, k := range ks {
+		if k.Local > 0 {
+			spilled = append(spilled, k)
+		}
+	}
+	c.say(line{Stage: "compile", Name: "all", OK: len(ks) > 0, Values: map[string]any{
+		"seconds": time.Since(begin).Seconds(), "kernels": len(ks), "spilled": spilled}})
+	return nil
+}
+
+// conformance runs the suite for backends on the card, with our own kernels and with NVIDIA's
+// libraries. The suite is made for package testing, whose flags and words it needs.
+func conformance(c *check) error {
+	testing.Init()
+	os.Stdout = os.Stderr // the suite's words; lines go where they went
+	for _, own := range []bool{true, false} {
+		if c.tiny && !own {
+			continue // the rehearsal has no libraries
+		}
+		families := map[string]bool{}
+		ok := testing.RunTests(func(_, _ string) (bool, error) { return true, nil },
+			c.suites(own, families))
+		c.say(line{Stage: "conformance", Name: fmt.Sprintf("own kernels alone: %v", own), OK: ok,
+			Values: map[string]any{"families": families}})
+	}
+	return nil
+}
+
+// suites makes one test of each kernel family.
+func (c *check) suites(own bool, passed map[string]bool) []testing.InternalTest {
+	names := []string{"buffer", "elementwise", "reduce", "matmul", "conv", "copy", "index", "pool",
+		"resample", "norm", "random", "optim"}
+	if c.tiny {
+		names = names[:1]
+	}
+	var tests []testing.InternalTest
+	for _, f := range names {
+		tests = append(tests, testing.InternalTest{Name: f, F: func(t *testing.T) {
+			var opened []*cuda.Backend
+			backendtest.Run(t, backendtest.Options{Families: []string{f},
+				PaddingMultiplied: "the weight gradient is an implicit GEMM over zeros",
+				Open: func(int) tensor.Backend {
+					b, err := c.open(cuda.Options{Own: own})
+					if err != nil {
+						t.Fatal(err)
+					}
+					opened = append(opened, b)
+					return b
+				}})
+			for _, b := range opened {
+				b.Close()
+			}
+			passed[f] = !t.Failed()
+		}})
+	}
+	return tests
+}
+
+// pytorch runs the same steps in PyTorch, where Python has it; its script prints lines like ours.
+func pytorch(c *check) error {
+	args := []string{"-"}
+	if c.tiny {
+		args = append(args, "tiny")
+	}
+	cmd := exec.Command("python3", args...)
+	cmd.Stdin = strings.NewReader(script)
+	var problem bytes.Buffer
+	cmd.Stderr = &problem
+	out, err := cmd.Output()
+	if err != nil {
+		last := strings.Split(strings.TrimSpace(problem.String()), "\n")
+		c.say(line{Stage: "pytorch", Name: "stage", OK: c.tiny,
+			Error: fmt.Sprintf("%v: %s", err, last[len(last)-1])})
+	}
+	for text := range strings.Lines(string(out)) {
+		var l line
+		if json.Unmarshal([]byte(text), &l) == nil {
+			l.Stage = "pytorch"
+			c.say(l)
+		}
+	}
+	return nil
+}
