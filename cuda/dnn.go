@@ -66,6 +66,26 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	})
 }
 
+// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res): our kernel at its store, cuDNN's plan
+// followed by element-wise kernels.
+func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
+	b.run(func(e *kernels.Encoder) {
+		if !b.convolve(forward, x, w, y, p) {
+			e.Conv2DBiasAct(arr(y), arr(x), arr(w), arr(bias), arr(res), relu, p)
+			return
+		}
+		if bias != nil {
+			e.Binary(tensor.Add, arr(y), arr(y), arr(bias))
+		}
+		if res != nil {
+			e.Binary(tensor.Add, arr(y), arr(y), arr(res))
+		}
+		if relu {
+			e.Unary(tensor.ReLU, tensor.Attr{}, arr(y), arr(y))
+		}
+	})
+}
+
 // Conv2DInputGrad is the adjoint of Conv2D in x.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
