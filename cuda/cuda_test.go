@@ -53,7 +53,7 @@ const paddingMultiplied = "the weight gradient is an implicit GEMM over zeros"
 func TestConformance(t *testing.T) {
 	backendtest.Run(t, backendtest.Options{PaddingMultiplied: paddingMultiplied,
 		NoF64: "the F64 kernels take the same path; cuda/kernels tests them",
-		Open: func(int) tensor.Backend { return open(t, Options{}) }})
+		Open:  func(int) tensor.Backend { return open(t, Options{}) }})
 }
 
 // TestOpenErrors wants one line for whatever stands in the way.

@@ -5,9 +5,9 @@
 // A call of the backend plans its launches at once and appends them to a batch of commands.
 // Batches go to one goroutine for each device, which holds on to its thread and executes a batch in
 // one call of C. So the caller runs ahead of the device and waits only in Download, Sync and when
-// the staging memory of Upload is full. Everything runs in the order of one stream: freed memory can
-// be handed out again at once. A failure on the device sticks: Sync returns it, Download and Alloc
-// panic with it, everything else does nothing from then on.
+// the staging memory of Upload is full. Everything runs in the order of one stream: freed memory
+// can be handed out again at once. A failure on the device sticks: Sync returns it, Download and
+// Alloc panic with it, everything else does nothing from then on.
 //
 // Record turns a whole training step into one CUDA graph. What changes from step to step must lie
 // in device tensors that are written between replays.

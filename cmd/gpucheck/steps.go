@@ -22,8 +22,8 @@ import (
 //go:embed pytorch.py
 var script string
 
-// agreement trains a classifier and an inverter for 20 steps on the card and on the CPU and compares
-// every loss.
+// agreement trains a classifier and an inverter for 20 steps on the card and on the CPU and
+// compares every loss.
 func agreement(c *check) error {
 	n := 20
 	if c.tiny {
