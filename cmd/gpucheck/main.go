@@ -1,6 +1,7 @@
 // Gpucheck is for the moment a GPU is at hand: one program, carried there, that tries all of
 // package cuda on the card in under ten minutes and writes what it found as JSON, a line as soon as
-// there is one. Stages are processes of their own, each with a budget, so that none takes another down.
+// there is one. Stages are processes of their own, each with a budget, so that none takes another
+// down.
 //
 //	gpucheck [-only report,compile,…] [-tiny] [-device cuda:0]
 //
