@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"afterimage/cuda/cudatest"
+	"afterimage/nn/train"
 )
 
 // fakeGPU points the program at a fake driver. It returns the environment to add.
@@ -184,7 +185,7 @@ func TestTelemetry(t *testing.T) {
 				(c.says == "") == strings.Contains(out, "GPU over") {
 				t.Errorf("exit %d: want %q: %s", code, c.says, out)
 			}
-			log, _ := os.ReadFile(filepath.Join(run, telemetryFile))
+			log, _ := os.ReadFile(filepath.Join(run, train.TelemetryFile))
 			if c.log && strings.Count(string(log), "\n") == 0 {
 				t.Errorf("the run's log holds %q", log)
 			}

@@ -16,9 +16,6 @@ import (
 // program from starting (cmd/gpumon says more).
 const telemetryProgram = "gpumon"
 
-// telemetryFile is what a run keeps of it: a line each second.
-const telemetryFile = "telemetry.jsonl"
-
 // A gpuSample is one GPU at one time, as gpumon writes it; what the card does not tell is nil.
 type gpuSample struct {
 	Time        float64  `json:"time"` // seconds since 1970

@@ -65,7 +65,7 @@ func begin[C any](
 	if g, ok := b.(*gpu); ok {
 		defer func() { // a run that cannot keep a log goes on without
 			if r != nil {
-				g.telemetry.keep(r.Path(telemetryFile))
+				g.telemetry.keep(r.Path(train.TelemetryFile))
 			}
 		}()
 	}

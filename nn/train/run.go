@@ -28,6 +28,7 @@ const (
 	ConfigFile      = "config.yaml"
 	EnvironmentFile = "environment.jsonl" // a line for every start
 	MetricsFile     = "metrics.jsonl"
+	TelemetryFile   = "telemetry.jsonl" // of a GPU, where something tells
 	CheckpointDir   = "checkpoints"
 	LatestFile      = "latest.safetensors"
 	FinalFile       = "final.safetensors" // the trained network alone, written at the end
@@ -141,7 +142,7 @@ func (r *Run) Abandon() error {
 	}
 	err := errors.Join(r.metrics.Close(), r.closeEvents())
 	for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile, EventsFile,
-		incompleteFile, CheckpointDir, SampleDir} {
+		TelemetryFile, incompleteFile, CheckpointDir, SampleDir} {
 		err = errors.Join(err, os.RemoveAll(r.Path(name)))
 	}
 	_ = os.Remove(r.Dir) // not if the caller put something there
