@@ -50,7 +50,7 @@ func TestRehearsal(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	for _, s := range stages {
-		if len(got[s.name]) < 1 {
+		if len(got[s.name]) < 2 && s.name != "pytorch" { // its result and "done"
 			t.Errorf("%s said nothing", s.name)
 		}
 		for _, l := range got[s.name] {

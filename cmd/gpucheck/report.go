@@ -64,25 +64,20 @@ func compile(c *check) error {
 }
 
 // conformance runs the suite for backends on the card, with our own kernels and with NVIDIA's
-// libraries. The suite is made for package testing, whose flags and words it needs.
+// libraries. The suite is made for package testing, whose entry point ends the process: each family
+// says its line itself.
 func conformance(c *check) error {
-	testing.Init()
-	os.Stdout = os.Stderr // the suite's words; lines go where they went
-	for _, own := range []bool{true, false} {
-		if c.tiny && !own {
-			continue // the rehearsal has no libraries
-		}
-		families := map[string]bool{}
-		ok := testing.RunTests(func(_, _ string) (bool, error) { return true, nil },
-			c.suites(own, families))
-		c.say(line{Stage: "conformance", Name: fmt.Sprintf("own kernels alone: %v", own), OK: ok,
-			Values: map[string]any{"families": families}})
+	tests := c.suites(true)
+	if !c.tiny { // the rehearsal has no libraries
+		tests = append(tests, c.suites(false)...)
 	}
+	os.Stdout = os.Stderr // the suite's words; lines go where they went
+	testing.Main(func(_, _ string) (bool, error) { return true, nil }, tests, nil, nil)
 	return nil
 }
 
 // suites makes one test of each kernel family.
-func (c *check) suites(own bool, passed map[string]bool) []testing.InternalTest {
+func (c *check) suites(own bool) []testing.InternalTest {
 	names := []string{"buffer", "elementwise", "reduce", "matmul", "conv", "copy", "index", "pool",
 		"resample", "norm", "random", "optim"}
 	if c.tiny {
@@ -92,6 +87,13 @@ func (c *check) suites(own bool, passed map[string]bool) []testing.InternalTest 
 	for _, f := range names {
 		tests = append(tests, testing.InternalTest{Name: f, F: func(t *testing.T) {
 			var opened []*cuda.Backend
+			defer func() {
+				for _, b := range opened {
+					b.Close()
+				}
+				c.say(line{Stage: "conformance", Name: f, OK: !t.Failed(),
+					Values: map[string]any{"own_kernels_alone": own}})
+			}()
 			backendtest.Run(t, backendtest.Options{Families: []string{f},
 				PaddingMultiplied: "the weight gradient is an implicit GEMM over zeros",
 				Open: func(int) tensor.Backend {
@@ -102,10 +104,6 @@ func (c *check) suites(own bool, passed map[string]bool) []testing.InternalTest 
 					opened = append(opened, b)
 					return b
 				}})
-			for _, b := range opened {
-				b.Close()
-			}
-			passed[f] = !t.Failed()
 		}})
 	}
 	return tests
