@@ -81,7 +81,7 @@ Examples:
 
 // Run answers requests.
 func (benchServeCmd) Run(e *env) error {
-	b, err := e.open()
+	b, err := e.openCPU()
 	if err != nil {
 		return err
 	}
