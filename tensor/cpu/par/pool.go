@@ -24,8 +24,7 @@ type Pool struct {
 	// The open region. Written by Run while open is false and active is zero, so that a worker
 	// which reads open == true after counting itself in active sees them complete.
 	f      func(worker, i int)
-	n      int64
-	next   atomic.Int64 // next unclaimed tile
+	lanes  []lane // of each thread: where it looks for tiles first
 	open   atomic.Bool
 	active atomic.Int64 // workers that may be looking at the region
 
@@ -45,6 +44,15 @@ type Pool struct {
 // A failure is the first panic of a region.
 type failure struct{ value any }
 
+// A lane is a run of tiles of the open region. Each thread begins with its own, and thereby mostly
+// finds in its cache what it wrote there in the region before; a thread that is through helps the
+// others.
+type lane struct {
+	next atomic.Int64 // next unclaimed tile
+	end  int64
+	_    [48]byte // a cache line for each
+}
+
 // A worker's sleep: parked is set before it blocks on wake, and whoever clears it owes a token.
 type worker struct {
 	id     int
@@ -58,7 +66,7 @@ func New(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads, done: make(chan struct{}, 1)}
+	p := &Pool{threads: threads, lanes: make([]lane, threads), done: make(chan struct{}, 1)}
 	for id := 1; id < threads; id++ {
 		w := &worker{id: id, wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)
@@ -84,8 +92,9 @@ func (p *Pool) Close() {
 }
 
 // Run calls f(i) once for every i in [0, n), on any threads and in any order, and returns when all
-// calls have returned. n <= 0 does nothing. Tiles are claimed one by one, so unequal tiles, or a
-// thread whose core is taken away, even out; a tile should take at least some microseconds.
+// calls have returned. n <= 0 does nothing. Each thread takes tiles one by one from its own share,
+// the first of them from the first, and then from the others', so unequal tiles, or a thread whose
+// core is taken away, even out; a tile should take at least some microseconds.
 //
 // With one tile or one thread, inside another Run of the same pool, and while another goroutine's
 // Run is in progress, the calls are made in order on the calling goroutine.
@@ -107,8 +116,11 @@ func (p *Pool) RunWorker(n int, f func(worker, i int)) {
 		return
 	}
 	defer p.mu.Unlock()
-	p.f, p.n = f, int64(n)
-	p.next.Store(0)
+	p.f = f
+	for k := range p.lanes {
+		p.lanes[k].next.Store(int64(k * n / p.threads))
+		p.lanes[k].end = int64((k + 1) * n / p.threads)
+	}
 	p.failure.Store(nil) // still set where a tile of the caller panicked too, past the Swap below
 	p.open.Store(true)
 	p.epoch.Add(1)
@@ -122,7 +134,7 @@ func (p *Pool) RunWorker(n int, f func(worker, i int)) {
 // drain takes part in the region as worker 0 and closes it, also when a tile of its own panics.
 func (p *Pool) drain() {
 	defer func() {
-		p.next.Store(p.n)
+		p.drop()
 		p.open.Store(false)
 		p.join()
 		p.f = nil
@@ -130,15 +142,25 @@ func (p *Pool) drain() {
 	p.claim(0)
 }
 
-// claim runs tiles until none is left.
+// claim runs tiles until none is left, those of the worker's own lane first.
 func (p *Pool) claim(worker int) {
-	f, n := p.f, p.n
-	for {
-		i := p.next.Add(1) - 1
-		if i >= n {
-			return
+	f := p.f
+	for k := range p.lanes {
+		l := &p.lanes[(worker+k)%len(p.lanes)]
+		for l.next.Load() < l.end {
+			i := l.next.Add(1) - 1
+			if i >= l.end {
+				break
+			}
+			f(worker, int(i))
 		}
-		f(worker, int(i))
+	}
+}
+
+// drop leaves no tile to be claimed.
+func (p *Pool) drop() {
+	for k := range p.lanes {
+		p.lanes[k].next.Store(p.lanes[k].end)
 	}
 }
 
@@ -192,7 +214,7 @@ func (p *Pool) help(w *worker) {
 	normal := false
 	defer func() {
 		if !normal {
-			p.next.Store(p.n)
+			p.drop()
 			e := recover()
 			if e == nil {
 				e = "par: a tile ended its goroutine (runtime.Goexit)"
