@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"afterimage/bench"
@@ -197,7 +196,7 @@ func (c *benchCompareCmd) compare(
 	}
 	ours, theirs := bench.Start(self), bench.Start(other)
 	s := bench.Session{Date: time.Now().UTC().Format(time.RFC3339), Threads: threads,
-		Command: "afterimage " + strings.Join(os.Args[1:], " "), Rounds: c.Rounds, Seconds: c.Seconds}
+		Command: typed(os.Args[1:]), Rounds: c.Rounds, Seconds: c.Seconds}
 	if s.Ours, err = bench.Hello(ours); err != nil {
 		return err
 	}
@@ -256,4 +255,14 @@ func plotAll(e *env, record *bench.Record, dir string) error {
 		fmt.Fprintln(e.out, p)
 	}
 	return err
+}
+
+// typed returns the command line for a record that others read: of an absolute path, which only
+// this machine has, the last element.
+func typed(args []string) string {
+	line := "afterimage"
+	for _, a := range args {
+		line += " " + portable(a, filepath.Base(a))
+	}
+	return line
 }
