@@ -109,17 +109,18 @@ func (r *rehearsal) add(st rehearsedStage) {
 func (r *rehearsal) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-32s %10s %12s %9s %12s\n", r.Study, "peak", "a step", "steps", "together")
-	others := int64(0)
+	trainings, others := int64(0), int64(0)
 	for _, st := range r.Stages {
 		if st.Steps == 0 {
 			others = max(others, st.PeakBytes)
 			continue
 		}
+		trainings = max(trainings, st.PeakBytes)
 		fmt.Fprintf(&b, "%-32s %7d MB %9.0f ms %9d %12s\n", st.Name, st.PeakBytes/1e6,
 			1e3*st.StepSeconds, st.Steps, about(st.StepSeconds*float64(st.Steps)))
 	}
 	fmt.Fprintf(&b, "%-32s %7d MB\n", "measurements, cut short", others/1e6)
-	fmt.Fprintf(&b, "%-32s %7d MB %35s\n", "all trainings", r.PeakBytes/1e6, about(r.Trainings))
+	fmt.Fprintf(&b, "%-32s %7d MB %35s\n", "all trainings", trainings/1e6, about(r.Trainings))
 	return b.String()
 }
 

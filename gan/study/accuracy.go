@@ -2,6 +2,7 @@ package study
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"afterimage/gan/explore"
@@ -20,7 +21,34 @@ type Accuracy struct {
 	Clean      float64 `json:"clean"`
 	Attack     string  `json:"attack,omitempty"`
 	Attacked   int     `json:"attacked_images,omitempty"`
-	Robust     float64 `json:"robust,omitempty"`
+	Robust     float64 `json:"robust"` // 0 also without an attack
+
+	// 95 % intervals over images, Wilson's
+	CleanInterval  *[2]float64 `json:"clean_interval,omitempty"`
+	RobustInterval *[2]float64 `json:"robust_interval,omitempty"`
+}
+
+// withIntervals fills in what follows from the shares and the numbers of images.
+func (a Accuracy) withIntervals() Accuracy {
+	a.CleanInterval = wilson(a.Clean, a.Images)
+	if a.Attack != "" {
+		a.RobustInterval = wilson(a.Robust, a.Attacked)
+	}
+	return a
+}
+
+// wilson returns the 95 % score interval of a share p of n, in [0, 1]; nil for n = 0. Unlike the
+// bootstrap's it does not shrink to nothing at a share of 0. Source: E. B. Wilson, J. Am. Stat.
+// Assoc. 22 (1927) 209.
+func wilson(p float64, n int) *[2]float64 {
+	if n == 0 {
+		return nil
+	}
+	const z = 1.959964 // the normal distribution's 97.5 % point
+	m := float64(n)
+	centre := (p + z*z/(2*m)) / (1 + z*z/m)
+	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return &[2]float64{max(0, centre-half), min(1, centre+half)}
 }
 
 func (r *runner) accuracy(c ClassifierSpec) error {

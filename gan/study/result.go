@@ -107,7 +107,7 @@ func (r *runner) collect() (*Result, error) {
 		if err := explore.ReadJSON(r.path("accuracy-"+c.Name+".json"), &a); err != nil {
 			return nil, err
 		}
-		res.Accuracies = append(res.Accuracies, a)
+		res.Accuracies = append(res.Accuracies, a.withIntervals())
 	}
 	for _, i := range s.Inverters {
 		e := new(explore.Evaluation)

@@ -96,6 +96,9 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 		Test: s.TestImages}); err != nil {
 		return nil, err
 	}
+	if err := s.fits(r.set); err != nil {
+		return nil, fmt.Errorf("study: %w", err)
+	}
 	if err := r.former(); err != nil {
 		return nil, fmt.Errorf("study: %w", err)
 	}
@@ -106,6 +109,24 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 		return nil, err
 	}
 	return r.finish()
+}
+
+// fits returns an error if the inverters paint other images than the data set holds: known before
+// any training, and not after those of the classifiers.
+func (s *Spec) fits(set *data.Set) error {
+	h, w, channels := set.Size()
+	for _, i := range s.Inverters {
+		c, err := s.Inverter(i, 1, "")
+		if err != nil {
+			return err
+		}
+		if h != c.Net.Size || w != c.Net.Size || channels != 3 {
+			return fmt.Errorf("inverter %s paints %d pixels of 3 channels, %s has images of %d×%d pixels "+
+				"and %d channels: choose another net or data set", i.Name(), c.Net.Size, s.Dataset, h, w,
+				channels)
+		}
+	}
+	return nil
 }
 
 // claim makes the directory and its study.yaml, or checks that it is this study's.

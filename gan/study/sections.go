@@ -124,22 +124,29 @@ func against(d *explore.Difference) report.Cell {
 	return report.Est(d.Estimate, "")
 }
 
+// share shows a share of images in percent, with its interval if there is one.
+func share(p float64, interval *[2]float64) report.Cell {
+	if interval == nil {
+		return report.Text(fmt.Sprintf("%.1f %%", 100*p))
+	}
+	return report.Text(fmt.Sprintf("%.1f %% [%.1f, %.1f]", 100*p, 100*interval[0], 100*interval[1]))
+}
+
 func (p *page) classifiers() report.Section {
 	t := report.Table{Columns: []string{"Architecture", "Right", "Right under attack"}}
 	archs := map[string]bool{}
 	for _, a := range p.Accuracies {
 		robust := report.Text("–")
 		if a.Attack != "" {
-			robust = report.Text(fmt.Sprintf("%.1f %%", 100*a.Robust))
+			robust = share(a.Robust, a.RobustInterval)
 			t.Caption = fmt.Sprintf("Right: of all %d test images. Under attack: of the first "+
-				"%d, %s.", a.Images, a.Attacked, a.Attack)
+				"%d, %s. In brackets Wilson's 95 %% intervals over images.", a.Images, a.Attacked, a.Attack)
 		}
 		t.Rows = append(t.Rows, report.Row{Name: a.Classifier, Note: a.Origin,
-			Cells: []report.Cell{report.Text(a.Arch), report.Text(fmt.Sprintf("%.1f %%",
-				100*a.Clean)), robust}})
+			Cells: []report.Cell{report.Text(a.Arch), share(a.Clean, a.CleanInterval), robust}})
 		archs[a.Arch] = true
 	}
-	text := "The test images were not used to choose anything. " + p.training
+	text := "The test images were not used to choose anything here. " + p.training
 	if len(archs) > 1 && p.Compared != nil {
 		text += " **The classifiers differ in architecture, so robustness is not all that " +
 			"separates them.**"

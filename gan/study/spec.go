@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -165,6 +166,9 @@ func (s *Spec) Validate() error {
 		return bad("dataset %q: expected %s or folder:PATH", s.Dataset, strings.Join(data.Names(),
 			", "))
 	}
+	if err := s.validateMeasures(); err != nil {
+		return err
+	}
 	var names []string
 	for _, c := range s.Classifiers {
 		if !plainName(c.Name) || slices.Contains(names, c.Name) {
@@ -189,6 +193,30 @@ func (s *Spec) Validate() error {
 		return bad("judge %q is not among the classifiers %v", s.Judge, names)
 	}
 	return s.validateInverters(names)
+}
+
+// validateMeasures returns an error that names the number of a measurement that is out of range.
+func (s *Spec) validateMeasures() error {
+	a, e, x := s.Accuracy, s.Evaluate, s.Explore
+	for _, c := range []struct {
+		name string
+		v    float64
+	}{{"train_images", float64(s.TrainImages)}, {"test_images", float64(s.TestImages)},
+		{"sheet", float64(s.Sheet)}, {"accuracy: images", float64(a.Images)},
+		{"accuracy: step_size", a.StepSize}, {"evaluate: images", float64(e.Images)},
+		{"evaluate: draws", float64(e.Draws)}, {"evaluate: gallery", float64(e.Gallery)},
+		{"evaluate: train_images", float64(e.TrainImages)}, {"explore: images", float64(x.Images)},
+		{"explore: train_images", float64(x.TrainImages)}, {"explore: draws", float64(x.Draws)},
+		{"explore: pictures", float64(x.Pictures)}} {
+		if !(c.v >= 0) || math.IsInf(c.v, 1) {
+			return fmt.Errorf("spec: %s is %g: expected 0 or more", c.name, c.v)
+		}
+	}
+	if a.Images > 0 && (a.Steps < 1 || !(a.Eps > 0) || math.IsInf(a.Eps, 1)) {
+		return fmt.Errorf("spec: accuracy: steps %d and eps %g: expected 1 or more steps and a radius "+
+			"above 0, in 1/255", a.Steps, a.Eps)
+	}
+	return nil
 }
 
 func (s *Spec) validateInverters(classifiers []string) error {

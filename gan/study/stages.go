@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"afterimage/gan"
@@ -92,12 +93,11 @@ func present(file string) bool {
 	return err == nil
 }
 
-// ready reports whether all that a stage reads is there. Weights that the study does not make are
-// not waited for: the stage says that they are missing.
-func (r *runner) ready(st Stage) bool {
-	for _, file := range st.needs {
-		if made, err := filepath.Rel(r.o.Dir, file); err == nil && filepath.IsLocal(made) &&
-			!present(file) {
+// ready reports whether all that a stage reads and another one makes is there. Weights that no stage
+// makes are not waited for: the stage says that they are missing.
+func ready(st Stage, stages []Stage) bool {
+	for _, other := range stages {
+		if slices.Contains(st.needs, other.file) && !present(other.file) {
 			return false
 		}
 	}
@@ -139,7 +139,7 @@ func (r *runner) next(stages []Stage) (ran bool, err error) {
 		if r.o.Stopped != nil && r.o.Stopped() {
 			return false, train.ErrStopped
 		}
-		if !r.ready(st) { // another process makes what it needs, or an earlier stage would run
+		if !ready(st, stages) { // another process makes what it needs, or an earlier stage would run
 			busy = train.ErrInUse
 			continue
 		}
