@@ -93,8 +93,8 @@ func present(file string) bool {
 	return err == nil
 }
 
-// ready reports whether all that a stage reads and another one makes is there. Weights that no stage
-// makes are not waited for: the stage says that they are missing.
+// ready reports whether all that a stage reads and another one makes is there. Weights that no
+// stage makes are not waited for: the stage says that they are missing.
 func ready(st Stage, stages []Stage) bool {
 	for _, other := range stages {
 		if slices.Contains(st.needs, other.file) && !present(other.file) {
