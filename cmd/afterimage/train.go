@@ -146,6 +146,9 @@ func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 		Nesterov: c.Nesterov, Schedule: c.Schedule, Smoothing: c.Smoothing, Seed: c.Seed,
 		SaveEvery: c.SaveEvery, Best: c.Best}
 	cfg.Mean, cfg.Std = normalisation(c.Dataset)
+	if mean, _ := customary(c.Arch); mean == nil { // networks for grey digits take pixels as they are
+		cfg.Mean, cfg.Std = nil, nil
+	}
 	if c.Dataset != "scenes" && !c.NoAugment {
 		cfg.Flip, cfg.Crop = c.Dataset == "cifar-10" || c.Dataset == "cifar-100", 4
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
@@ -161,12 +162,24 @@ func NewClassifier(b tensor.Backend, c ClassifierConfig) (*Classifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	set, err := data.Open(c.Dataset, c.Data,
-		data.Options{Train: c.TrainImages, Val: c.ValImages, Test: c.TestImages})
+	set, err := data.Open(c.Dataset, c.Data, c.images())
 	if err != nil {
 		return nil, err
 	}
 	return NewClassifierOn(b, c, set)
+}
+
+// images says which images to open: those of the set as they are, but for grey digits, which have
+// neither colours nor a size that must be theirs, and come as a network for grey images takes them.
+func (c ClassifierConfig) images() data.Options {
+	o := data.Options{Train: c.TrainImages, Val: c.ValImages, Test: c.TestImages}
+	if !strings.HasSuffix(c.Dataset, "mnist") {
+		return o
+	}
+	if m, err := models.New(c.Arch, models.Options{}); err == nil && m.Channels() == 1 {
+		o.Size, o.Channels = m.InputSize(), m.Channels()
+	}
+	return o
 }
 
 // NewClassifierOn is NewClassifier on images that are open already; c.Dataset and the fields that
