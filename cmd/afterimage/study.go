@@ -33,8 +33,7 @@ func (studyCmd) Help() string {
 		"  afterimage study --preset cifar10 --data ~/data --rehearse\n" +
 		"  afterimage study --preset imagenet128 --describe\n\n" +
 		"A study that was stopped goes on where it was when the same command is given again.\n" +
-		"Given a second time while the first runs, it shares the work: with --threads 1 each,\n" +
-		"two small trainings side by side take less time than one after the other."
+		"Given a second time while the first runs, it shares the work, stage by stage."
 }
 
 // Run makes or describes a study.
