@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,10 +63,13 @@ type classifierResult struct {
 	Seconds      float64        `json:"seconds"`
 }
 
+// An attackResult says what of the accuracy an attack leaves, and all that repeats it.
 type attackResult struct {
 	Name     string  `json:"name"`
 	Norm     string  `json:"norm"`
-	Eps      float64 `json:"eps"`
+	Eps      float64 `json:"eps"`                 // in pixel units
+	StepSize float64 `json:"step_size,omitempty"` // likewise; Square makes no gradient steps
+	Seed     uint64  `json:"seed"`
 	Correct  int     `json:"correct"`
 	Accuracy float64 `json:"accuracy"`
 }
@@ -79,9 +83,17 @@ func (c *evaluateClassifierCmd) check() error {
 	if !(c.Eps > 0) || !(c.StepSize >= 0) || math.IsInf(c.Eps+c.StepSize, 1) {
 		return fmt.Errorf("--eps %g must be positive, --step-size %g not negative", c.Eps, c.StepSize)
 	}
+	if c.Norm != "linf" && c.Norm != "l2" {
+		return fmt.Errorf("--norm %q: expected linf or l2", c.Norm)
+	}
 	for _, name := range c.Attack {
-		if _, err := parseAttack(strings.TrimSpace(name), new(attack.Config)); err != nil {
+		queries, err := parseAttack(strings.TrimSpace(name), new(attack.Config))
+		if err != nil {
 			return err
+		}
+		if queries > 0 && c.Norm != "linf" {
+			return fmt.Errorf("--attack %s: Square is for --norm linf: leave it out, or measure it on "+
+				"its own", name)
 		}
 	}
 	return nil
@@ -89,14 +101,14 @@ func (c *evaluateClassifierCmd) check() error {
 
 // Run measures a classifier.
 func (c *evaluateClassifierCmd) Run(e *env) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	set, err := c.open(data.Options{})
 	if err != nil {
 		return err
 	}
 	if _, err := set.Split(c.Split); err != nil {
-		return err
-	}
-	if err := c.check(); err != nil {
 		return err
 	}
 	b, err := e.open()
@@ -183,29 +195,24 @@ func (r classifierResult) print(w io.Writer) {
 	}
 }
 
-// attack runs the attack called name on all of ds.
+// attack runs the attack called name on all of ds; check has seen the flags.
 func (c *evaluateClassifierCmd) attack(
 	b tensor.Backend, m attack.Model, ds data.Dataset, name string,
 ) (attackResult, error) {
-	eps, step := c.Eps, c.StepSize
-	cfg := attack.Config{Steps: 1}
-	switch c.Norm {
-	case "linf":
-		eps, step = eps/255, step/255
-	case "l2":
-		cfg.Norm = attack.L2
-	default:
-		return attackResult{}, fmt.Errorf("--norm %q: expected linf or l2", c.Norm)
+	eps := c.Eps / 255
+	cfg := attack.Config{Steps: 1, Eps: eps, StepSize: c.StepSize / 255}
+	if c.Norm == "l2" {
+		eps = c.Eps
+		cfg.Norm, cfg.Eps, cfg.StepSize = attack.L2, eps, c.StepSize
 	}
-	cfg.Eps, cfg.StepSize = eps, step
 	queries, err := parseAttack(name, &cfg)
 	if err != nil {
 		return attackResult{}, err
 	}
-	if queries > 0 && cfg.Norm != attack.Linf {
-		return attackResult{}, fmt.Errorf("--attack %s: Square is for --norm linf", name)
+	res := attackResult{Name: name, Norm: c.Norm, Eps: eps, Seed: c.Seed}
+	if queries == 0 {
+		res.StepSize = cfg.Step()
 	}
-	res := attackResult{Name: name, Norm: c.Norm, Eps: eps}
 	key, first := tensor.NewKey(c.Seed, "attack/"+name), 0
 	for _, d := range data.Eval(ds, c.Batch, data.Unit) {
 		s := tensor.NewScope(b)
@@ -230,24 +237,34 @@ func (c *evaluateClassifierCmd) attack(
 	return res, nil
 }
 
+// attackName matches the names of the attacks that have numbers: what, how many steps or queries,
+// how many starts.
+var attackName = regexp.MustCompile(
+	`^(pgd|margin|square)-([1-9][0-9]{0,8})(?:x([1-9][0-9]{0,8}))?$`)
+
 // parseAttack fills cfg from a name such as fgsm, pgd-20, pgd-50x10 or margin-100x5; square-1000
-// returns its number of queries instead.
+// returns its number of queries instead. Results are recorded under the name, so it has to say
+// exactly what is run.
 func parseAttack(name string, cfg *attack.Config) (queries int, err error) {
-	kind, rest, _ := strings.Cut(name, "-")
-	steps, runs := 0, 1
-	bad := fmt.Errorf("--attack %q: expected fgsm, pgd-K, pgd-KxR, margin-KxR or square-Q", name)
-	switch n, _ := fmt.Sscanf(rest, "%dx%d", &steps, &runs); {
-	case kind == "fgsm" && rest == "":
+	if name == "fgsm" {
 		cfg.Steps, cfg.StepSize = 1, cfg.Eps
 		return 0, nil
-	case n < 1 || steps < 1 || runs < 1 || !slices.Contains([]string{"pgd", "margin", "square"}, kind):
-		return 0, bad
 	}
-	if kind == "square" {
+	part := attackName.FindStringSubmatch(name)
+	if part == nil || part[1] == "square" && part[3] != "" {
+		return 0, fmt.Errorf("--attack %q: expected fgsm, pgd-K, pgd-KxR, margin-K, margin-KxR or "+
+			"square-Q", name)
+	}
+	steps, _ := strconv.Atoi(part[2]) // digits alone, few enough
+	if part[1] == "square" {
 		return steps, nil
 	}
-	cfg.Steps, cfg.Restarts, cfg.RandomStart = steps, runs-1, true
-	if kind == "margin" {
+	cfg.Steps, cfg.RandomStart = steps, true
+	if part[3] != "" {
+		runs, _ := strconv.Atoi(part[3])
+		cfg.Restarts = runs - 1
+	}
+	if part[1] == "margin" {
 		cfg.Objective = attack.Margin
 	}
 	return 0, nil

@@ -110,6 +110,9 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		if err := c.checkControl(v.Config, u.Config); err != nil {
+			return err
+		}
 		o.Control = explore.FromInverter(b, u)
 	}
 	if err := c.addLPIPS(e, s, &o, v.Config.Net.Size); err != nil {
@@ -123,6 +126,21 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 		return json.NewEncoder(e.out).Encode(ev)
 	}
 	printEvaluation(e, ev)
+	return nil
+}
+
+// checkControl returns an error if the control is not what the inverter is to be compared with: one
+// that is told the label alone, of the same images.
+func (c *evaluateInverterCmd) checkControl(v, control gan.InverterConfig) error {
+	switch {
+	case control.Condition != gan.Label:
+		return fmt.Errorf("--control %s is told the %s: expected an inverter that is told the label "+
+			"alone: train one with --condition label", c.Control, control.Condition)
+	case control.Dataset != v.Dataset || control.Net.Size != v.Net.Size:
+		return fmt.Errorf("--control %s paints images of %s with %d pixels, %s those of %s with %d: "+
+			"give a control of the same data set", c.Control, control.Dataset, control.Net.Size,
+			c.Inverter, v.Dataset, v.Net.Size)
+	}
 	return nil
 }
 

@@ -171,6 +171,25 @@ func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 	return cfg, nil
 }
 
+// checkAdversary returns an error if an adversary is asked for that takes no step, or if its
+// settings are given without it: the training would quietly be another one.
+func (c *trainClassifierCmd) checkAdversary(e *env) error {
+	if c.Adversary != "none" {
+		if c.AttackSteps < 1 {
+			return fmt.Errorf("--attack-steps %d: expected 1 or more with --adversary %s; leave both out "+
+				"for an ordinary training", c.AttackSteps, c.Adversary)
+		}
+		return nil
+	}
+	for _, flag := range []string{"eps", "attack-steps", "step-size", "ramp"} {
+		if e.isGiven(flag) {
+			return fmt.Errorf("--%s is the adversary's, and there is none: give --adversary linf or l2 "+
+				"with it, or leave it out", flag)
+		}
+	}
+	return nil
+}
+
 // normalisation returns the channel moments a data set's networks are customarily given.
 func normalisation(dataset string) (mean, std []float64) {
 	switch dataset {
@@ -194,6 +213,8 @@ func (c *trainClassifierCmd) Run(e *env) error {
 		if err := e.readRun(dir, "classifier", &cfg); err != nil {
 			return err
 		}
+	} else if err := c.checkAdversary(e); err != nil {
+		return err
 	} else if cfg, err = c.config(); err != nil {
 		return err
 	}

@@ -68,7 +68,8 @@ type Config struct {
 	Restarts    int  // more tries of Evaluate on the images that still stand, with RandomStart
 }
 
-func (c Config) stepSize() float64 {
+// Step returns the size of a gradient step, in pixel units: StepSize or its default.
+func (c Config) Step() float64 {
 	if c.StepSize != 0 {
 		return c.StepSize
 	}
@@ -230,7 +231,7 @@ func (p *ball) iterate(m Model, cur, labels *tensor.Tensor, best *bestIterate) *
 			p.b.Unary(tensor.Recip, tensor.Attr{}, norm, norm)
 		})
 	}
-	p.b.Unary(tensor.Affine, tensor.Attr{A: p.cfg.stepSize()}, next, next)
+	p.b.Unary(tensor.Affine, tensor.Attr{A: p.cfg.Step()}, next, next)
 	p.b.Binary(tensor.Add, next, next, cur)
 	p.project(next)
 	cur.Free()
