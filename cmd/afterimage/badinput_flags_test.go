@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"afterimage/gan/study"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/train"
 )
@@ -79,6 +81,109 @@ func badInverters(t *testing.T, r runs) []badCase {
 			[]string{"--control", "told the logits", "--condition label"}},
 		{"a control of another data set", control(r.path("foreign-label")),
 			[]string{"foreign-label", "cifar-10", "scenes", "same data set"}},
+		{"shifted logits for an inverter that is told the label", []string{"explore", "shift", label},
+			[]string{"explore shift", "told the label", "told logits"}},
+		{"scaled logits likewise", []string{"explore", "scale", label}, []string{"told the label"}},
+		{"noisy logits likewise", []string{"explore", "perturb", label, "--json"},
+			[]string{"told the label"}},
+		{"a foreign judge", []string{"evaluate", "inverter", inverter, "--images", "8",
+			"--independent", r.path("foreign.safetensors")},
+			[]string{"--independent: ", "give --independent-arch one of"}},
+		{"a foreign judge with a mean alone", []string{"explore", "noise", inverter, "--independent",
+			r.path("foreign.safetensors"), "--independent-arch", "resnet8", "--independent-std", "1,1,1"},
+			[]string{"--independent-std without --independent-mean", "give --independent-mean"}},
+		{"a judge that is no ONNX file with an ONNX flag", []string{"explore", "noise", inverter,
+			"--independent", r.path("good", "classifier"), "--independent-bgr"},
+			[]string{"--independent-bgr, --independent-input-scale and --independent-layout"}},
+	}
+}
+
+// badPlaces names files and folders that are not what they are taken for, and would be written to.
+func badPlaces(t *testing.T, r runs) []badCase {
+	foreign := []string{"evaluate", "classifier", "--arch", "resnet8", "--weights",
+		r.path("foreign.safetensors")}
+	export := func(out string, more ...string) []string {
+		return append([]string{"export", r.path("good", "inverter"), "--out", out}, more...)
+	}
+	link := filepath.Join(t.TempDir(), "link") // which a digest would follow
+	if err := os.Symlink(r.path("good", "inverter", train.CheckpointDir), link); err != nil {
+		t.Fatal(err)
+	}
+	return []badCase{
+		{"a mean alone", append(foreign[:len(foreign):len(foreign)], "--mean", "0.5,0.5,0.5"),
+			[]string{"--mean without --std", "both or neither"}},
+		{"a study in a run", []string{"study", "--preset", "scenes-quick", "--out",
+			r.path("good", "classifier")}, []string{"holds the run", "config.yaml", "--out"}},
+		{"a study that is no file", []string{"study", "--preset", r.path("none.yaml")},
+			[]string{"none.yaml", "no such file", "check the path", "scenes-quick"}},
+		{"an unknown study", []string{"study", "--preset", "scenes"}, []string{"no preset", "scenes"}},
+		{"an export over a run's checkpoints", export(r.path("good", "inverter", train.CheckpointDir)),
+			[]string{"run's own files", "another folder"}},
+		{"an export over another run's checkpoints",
+			export(r.path("good", "classifier", train.CheckpointDir)+"/", "--format", "onnx"),
+			[]string{"run's own files"}},
+		{"an export over a link to them", export(link), []string{"run's own files"}},
+		{"an export into a run", export(r.path("good", "inverter")), []string{"run's own files"}},
+		{"a report of nothing", []string{"report", r.path("nowhere")},
+			[]string{"nowhere", "not a run directory", "config.yaml"}},
+		{"a report of a folder", []string{"report", r.path("good")}, []string{"not a run directory"}},
+		{"a report of a file", []string{"report", r.path("cat.png")}, []string{"not a run directory"}},
+		{"a sheet that is no PNG", []string{"data", "show", "--out", r.path("x.jpg")},
+			[]string{"x.jpg", "ends in .png"}},
+		{"a sheet without an ending", []string{"data", "show", "--out", r.path("x")},
+			[]string{"ends in .png"}},
+	}
+}
+
+// TestJSONAndFiles: --json prints JSON alone and keeps no --out from being written; without --out
+// it writes nothing; --list knows it, too.
+func TestJSONAndFiles(t *testing.T) {
+	var presets []listedStudy
+	if err := json.Unmarshal([]byte(mustCall(t, "study", "--list", "--json")), &presets); err != nil {
+		t.Fatal(err)
+	}
+	if len(presets) != len(study.Presets()) || presets[0].Name == "" || presets[0].Title == "" ||
+		presets[0].BudgetSeconds <= 0 {
+		t.Errorf("presets %+v", presets)
+	}
+	if testing.Short() {
+		t.Skip("-short: trains two small runs")
+	}
+	r := makeRuns(t)
+	t.Chdir(r.path()) // where a default folder would be made
+	args := []string{"explore", "noise", r.path("good", "inverter"), "--images", "8", "--json"}
+	before := digest(t, r.dir)
+	plain := mustCall(t, args...)
+	if digest(t, r.dir) != before {
+		t.Error("--json alone wrote files")
+	}
+	out := r.path("explored-here")
+	if got := mustCall(t, append(args, "--out", out)...); got != plain ||
+		!json.Valid([]byte(got)) {
+		t.Errorf("with --out the output is %q, without %q", got, plain)
+	}
+	for _, name := range []string{"noise.json", "noise.png"} {
+		if !exists(filepath.Join(out, name)) {
+			t.Errorf("no %s", name)
+		}
+	}
+}
+
+// TestOneOfAThing: what happened once is told in the singular.
+func TestOneOfAThing(t *testing.T) {
+	for n, want := range map[int]string{0: "0 steps", 1: "1 step", 2: "2 steps"} {
+		if got := counting(n, "step"); got != want {
+			t.Errorf("%d: %q, expected %q", n, got, want)
+		}
+	}
+	if testing.Short() {
+		t.Skip("-short: trains a small run")
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	out := mustCall(t, tinyClassifier("--train-images", "4", "--out", dir)...)
+	page := string(read(t, filepath.Join(dir, train.ReportFile)))
+	if !strings.Contains(out, "trained 1 step,") || !strings.Contains(page, ": 1 line of its log") {
+		t.Errorf("%q, and the page of one step's log does not say 1 line", out)
 	}
 }
 

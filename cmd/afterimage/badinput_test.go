@@ -57,7 +57,7 @@ func TestBadInput(t *testing.T) {
 	}
 	r := makeRuns(t)
 	lists := [][]badCase{badWeights(t, r), badImages(t, r), badConfigs(r), badData(t, r),
-		badRuns(t, r), badUsage(r), badONNX(t, r), badAttacks(r), badInverters(t, r)}
+		badRuns(t, r), badUsage(r), badONNX(t, r), badAttacks(r), badInverters(t, r), badPlaces(t, r)}
 	before := digest(t, r.dir)
 	for _, list := range lists {
 		for _, c := range list {
@@ -177,8 +177,8 @@ func badWeights(t *testing.T, r runs) []badCase {
 			[]string{"missing", "layer1.1.conv1.weight", "use a checkpoint of this network"}},
 		{"foreign weights, unknown architecture", evaluate(foreign, "--arch", "resnet21"),
 			[]string{"resnet21", "expected one of"}},
-		{"means of one channel", evaluate(foreign, "--arch", "resnet8", "--mean", "1"),
-			[]string{"expected 3 each"}},
+		{"means of one channel", evaluate(foreign, "--arch", "resnet8", "--mean", "1",
+			"--std", "1"), []string{"expected 3 each"}},
 		{"an unfinished run as an inverter", []string{"invert", "--inverter",
 			r.path("good", "classifier"), r.path("cat.png")}, []string{"no finished inverter"}},
 		{"a classifier to invert that is none", tinyInverter(r.path("good"), "--out", r.path("x")),

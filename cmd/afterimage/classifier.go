@@ -123,6 +123,9 @@ func (f weightFlags) weights(
 		return nil, "", fmt.Errorf("%s does not say its architecture: give --arch one of %s", path,
 			strings.Join(models.List(), ", "))
 	}
+	if err := f.paired(); err != nil {
+		return nil, "", err
+	}
 	mean, std, note := f.Mean, f.Std, ""
 	if mean == nil && std == nil {
 		mean, std = customary(f.Arch)
@@ -137,6 +140,19 @@ func (f weightFlags) weights(
 	return m, note, m.Load(s, file)
 }
 
+// paired returns an error if one of --mean and --std is given without the other.
+func (f weightFlags) paired() error {
+	given, lacking := "mean", "std"
+	switch {
+	case (f.Mean == nil) == (f.Std == nil):
+		return nil
+	case f.Mean == nil:
+		given, lacking = lacking, given
+	}
+	return fmt.Errorf("--%s without --%s: expected both or neither: give --%s, too, a number for "+
+		"each channel", given, lacking, lacking)
+}
+
 // imported reads an ONNX file. Flags go before what the file says of itself, and that before a
 // guess.
 func (f foreignFlags) imported(
@@ -147,6 +163,9 @@ func (f foreignFlags) imported(
 	}
 	if !(f.InputScale > 0) {
 		return nil, "", fmt.Errorf("--input-scale %g must be positive", f.InputScale)
+	}
+	if err := f.paired(); err != nil {
+		return nil, "", err
 	}
 	model, err := onnx.Open(path)
 	if err != nil {

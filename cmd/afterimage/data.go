@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
@@ -76,6 +78,9 @@ func (dataShowCmd) Help() string {
 func (c *dataShowCmd) Run(e *env) error {
 	if c.Count < 1 {
 		return fmt.Errorf("--count %d: expected 1 or more", c.Count)
+	}
+	if c.Out != "" && !strings.EqualFold(filepath.Ext(c.Out), ".png") {
+		return fmt.Errorf("--out %s: the sheet is a PNG: expected a name that ends in .png", c.Out)
 	}
 	set, err := c.open(data.Options{})
 	if err != nil {

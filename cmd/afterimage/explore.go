@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"afterimage/gan"
@@ -48,7 +50,7 @@ func (f inverterFlags) open(
 	}
 	m, note, err := classifierFlags{f.Independent, f.IndependentFile}.load(s, set)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, mended{"--independent: " + independentFlags(err.Error()), err}
 	}
 	if m.FeatureDim() == 0 {
 		return nil, nil, nil, fmt.Errorf("--independent %s: it has no features to judge by: its logits "+
@@ -61,9 +63,18 @@ func (f inverterFlags) open(
 			m.Channels(), set.Name, size, channels)
 	}
 	if note != "" {
-		fmt.Fprintln(e.err, "independent network:", strings.ReplaceAll(note, " --", " --independent-"))
+		fmt.Fprintln(e.err, "independent network:", independentFlags(note))
 	}
 	return v, set, explore.FromClassifier(b, m), nil
+}
+
+// foreignFlag matches the names of foreignFlags in a message.
+var foreignFlag = regexp.MustCompile(`--(arch|mean|std|input-size|input-scale|bgr|layout)\b`)
+
+// independentFlags gives the flags in a message about a classifier the names they have for the
+// independent one.
+func independentFlags(text string) string {
+	return foreignFlag.ReplaceAllString(text, "--independent-$1")
 }
 
 type evaluateInverterCmd struct {
@@ -172,8 +183,8 @@ func (c *evaluateInverterCmd) addLPIPS(
 
 // printEvaluation prints the measures as a table, one line for the inverter and each control.
 func printEvaluation(e *env, ev *explore.Evaluation) {
-	fmt.Fprintf(e.out, "%s, test images 0 to %d, %d draw(s), rank among %.0f others of the %s\n",
-		ev.Dataset, ev.Images-1, ev.Draws, ev.Rivals, ev.Protocol)
+	fmt.Fprintf(e.out, "%s, test images 0 to %d, %s, rank among %.0f others of the %s\n",
+		ev.Dataset, ev.Images-1, counting(ev.Draws, "draw"), ev.Rivals, ev.Protocol)
 	fmt.Fprintf(e.out, "%-22s  %-24s  %-20s  %-20s  %-20s  %s\n", "", "retrieval median %",
 		"PSNR dB", "SSIM", "agreement (share)", ev.LPIPS)
 	rows := []*explore.Scores{ev.OneDraw, ev.MeanDraw}
@@ -210,7 +221,7 @@ type exploreCmd struct {
 	Name string `arg:"" help:"probe, noise, misclassified, shift, scale or perturb."`
 	inverterFlags
 	Images int    `help:"The first so many test images." default:"500"`
-	Out    string `help:"Folder for the sheet and the numbers." default:"explored" placeholder:"DIR"`
+	Out    string `help:"Folder for the sheet and the numbers; with --json written only when given." default:"explored" placeholder:"DIR"`
 }
 
 // Help lists the experiments.
@@ -227,7 +238,8 @@ func (exploreCmd) Help() string {
 
 // Run makes one experiment.
 func (c *exploreCmd) Run(e *env) error {
-	if _, err := explore.Find(c.Name); err != nil {
+	x, err := explore.Find(c.Name)
+	if err != nil {
 		return err
 	}
 	if c.Images < 2 {
@@ -244,6 +256,10 @@ func (c *exploreCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if !x.Takes(v.Config.Condition) {
+		return fmt.Errorf("explore %s: %s is told the %s, which changed logits do not reach: expected "+
+			"an inverter that is told logits", c.Name, c.Inverter, v.Config.Condition)
+	}
 	r, err := explore.Run(c.Name, explore.Subject{Name: "inverter",
 		Network: explore.FromInverter(b, v), Test: set.Test, Train: set.Train,
 		Images: c.Images, Seed: c.Seed, Independent: other})
@@ -251,11 +267,22 @@ func (c *exploreCmd) Run(e *env) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(e.out).Encode(r)
+		if err := json.NewEncoder(e.out).Encode(r); err != nil {
+			return err
+		}
+		if !e.isGiven("out") {
+			return nil
+		}
+		return c.write(e.err, r) // the output is JSON alone
 	}
 	for _, st := range r.Stats {
 		fmt.Fprintf(e.out, "%-40s %v %s\n", st.Name, st.Estimate, st.Unit)
 	}
+	return c.write(e.out, r)
+}
+
+// write writes an experiment's numbers and its sheet, and says so on w.
+func (c *exploreCmd) write(w io.Writer, r *explore.Result) error {
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
 	}
@@ -267,7 +294,7 @@ func (c *exploreCmd) Run(e *env) error {
 		if err := explore.SaveSheet(path, r.Sheet); err != nil {
 			return err
 		}
-		fmt.Fprintln(e.out, "wrote", path)
+		fmt.Fprintln(w, "wrote", path)
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ Examples:
 
 // Run writes an inverter with its classifier, or a classifier alone.
 func (c *exportCmd) Run(e *env) error {
+	if err := c.checkOut(); err != nil {
+		return err
+	}
 	b, err := e.open()
 	if err != nil {
 		return err
@@ -68,6 +71,27 @@ func (c *exportCmd) Run(e *env) error {
 			return err
 		}
 		fmt.Fprintf(e.out, "wrote %s, %d kB\n", name, (info.Size()+1023)>>10)
+	}
+	return nil
+}
+
+// checkOut returns an error if the files would lie among those of a run, whose own have the same
+// names.
+func (c *exportCmd) checkOut() error {
+	dir, err := filepath.Abs(c.Out)
+	if err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	run := dir
+	if filepath.Base(dir) == train.CheckpointDir {
+		run = filepath.Dir(dir)
+	}
+	if exists(filepath.Join(run, train.ConfigFile)) {
+		return fmt.Errorf("--out %s holds a run's own files, which would be written over: give another "+
+			"folder", c.Out)
 	}
 	return nil
 }

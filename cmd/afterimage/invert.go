@@ -133,7 +133,7 @@ func (e *env) trainInverter(
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s: trained %d steps; the page is %s\n", dir, cfg.Steps, page)
+	fmt.Fprintf(e.out, "%s: trained %s; the page is %s\n", dir, counting(cfg.Steps, "step"), page)
 	return nil
 }
 
@@ -322,7 +322,7 @@ func (c *invertCmd) invert(
 	if p.width != size || p.height != size {
 		resized = fmt.Sprintf("; resized %d×%d → %d×%[3]d", p.width, p.height, size)
 	}
-	fmt.Fprintf(e.out, "%s: class %s%s; wrote %s and %d draws\n", path, class, resized, strip,
-		c.Draws)
+	fmt.Fprintf(e.out, "%s: class %s%s; wrote %s and %s\n", path, class, resized, strip,
+		counting(c.Draws, "draw"))
 	return nil
 }

@@ -22,6 +22,14 @@ func causeOf(err error) error {
 	return err
 }
 
+// counting returns a number with the name of what it counts.
+func counting(n int, name string) string {
+	if n == 1 {
+		return "1 " + name
+	}
+	return fmt.Sprintf("%d %ss", n, name)
+}
+
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()

@@ -37,20 +37,23 @@ func (c *reportCmd) Run(e *env) error {
 
 // runPage writes a run's report.html and returns its path.
 func runPage(dir string) (string, error) {
+	if _, err := train.Kind(dir); err != nil { // which says what is no run directory
+		return "", err
+	}
 	lines, err := train.ReadMetrics(dir)
 	if err != nil {
 		return "", err
 	}
 	config, err := os.ReadFile(filepath.Join(dir, train.ConfigFile))
 	if err != nil {
-		return "", fmt.Errorf("%s is not a run directory: %w", dir, err)
+		return "", err
 	}
 	facts := settings(string(config))
 	page := &report.Report{Kicker: "afterimage · run", Title: runTitle(facts),
-		Lede: fmt.Sprintf("A training of this program: %d lines of its log, its last pictures, its "+
+		Lede: fmt.Sprintf("A training of this program: %s of its log, its last pictures, its "+
 			"settings. "+
 			"Validation is on images held out of the training files; the test set was not read.",
-			len(lines))}
+			counting(len(lines), "line"))}
 	curves := report.Section{Heading: "Curves",
 		Prose: "A classifier's loss is a running mean over about fifty steps; hinge losses are those " +
 			"of one step."}

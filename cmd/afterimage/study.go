@@ -39,22 +39,15 @@ func (studyCmd) Help() string {
 // Run makes or describes a study.
 func (c *studyCmd) Run(e *env) error {
 	if c.List {
-		for _, name := range study.Presets() {
-			s, err := study.Load(name)
-			if err != nil {
-				return err
-			}
-			cost := seconds(s.Budget()) + " on two cores"
-			if s.DescribeOnly {
-				cost = "described only"
-			}
-			fmt.Fprintf(e.out, "%-14s %24s  %s\n", name, cost, s.Title)
-		}
-		return nil
+		return listStudies(e, c.JSON)
 	}
 	if c.Preset == "" {
 		return fmt.Errorf("which study? Give --preset one of %s, or a YAML file; --list shows them with "+
 			"their costs", strings.Join(study.Presets(), ", "))
+	}
+	if strings.HasSuffix(c.Preset, ".yaml") && !exists(c.Preset) {
+		return fmt.Errorf("--preset %s: no such file: check the path, or give one of %s", c.Preset,
+			strings.Join(study.Presets(), ", "))
 	}
 	s, err := study.Load(c.Preset)
 	if err != nil {
@@ -84,6 +77,41 @@ func (c *studyCmd) Run(e *env) error {
 		return json.NewEncoder(e.out).Encode(res)
 	}
 	fmt.Fprintf(e.out, "the page is %s\n", filepath.Join(dir, study.ReportFile))
+	return nil
+}
+
+// A listedStudy is a preset as --list shows it.
+type listedStudy struct {
+	Name          string  `json:"name"`
+	Title         string  `json:"title"`
+	BudgetSeconds float64 `json:"budget_seconds,omitempty"` // on two cores
+	DescribeOnly  bool    `json:"describe_only,omitempty"`
+}
+
+// listStudies prints the presets with what they cost.
+func listStudies(e *env, asJSON bool) error {
+	var list []listedStudy
+	for _, name := range study.Presets() {
+		s, err := study.Load(name)
+		if err != nil {
+			return err
+		}
+		l := listedStudy{Name: name, Title: s.Title, DescribeOnly: s.DescribeOnly}
+		if !s.DescribeOnly {
+			l.BudgetSeconds = s.Budget()
+		}
+		list = append(list, l)
+	}
+	if asJSON {
+		return json.NewEncoder(e.out).Encode(list)
+	}
+	for _, l := range list {
+		cost := seconds(l.BudgetSeconds) + " on two cores"
+		if l.DescribeOnly {
+			cost = "described only"
+		}
+		fmt.Fprintf(e.out, "%-14s %24s  %s\n", l.Name, cost, l.Title)
+	}
 	return nil
 }
 

@@ -261,7 +261,7 @@ func (e *env) trainClassifier(
 	if err != nil {
 		return val, err
 	}
-	fmt.Fprintf(e.out, "%s: trained %d steps, %.2f %% of the held-out images right; the page is %s\n",
-		dir, t.Total(), 100*val, page)
+	fmt.Fprintf(e.out, "%s: trained %s, %.2f %% of the held-out images right; the page is %s\n",
+		dir, counting(t.Total(), "step"), 100*val, page)
 	return val, nil
 }

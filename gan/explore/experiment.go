@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"afterimage/gan"
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
 	"afterimage/nn/data"
@@ -68,18 +69,23 @@ type Experiment struct {
 	Title   string // of its section
 	Text    string // what is done, and how to read it: prose for a report
 	Painter bool   // it needs an inverter
+	Logits  bool   // it changes logits
 	run     func(*lab) (*Result, error)
 }
+
+// Takes reports whether the experiment says anything of an inverter that is told c: changed logits
+// reach only one that is told logits.
+func (e Experiment) Takes(c gan.Condition) bool { return !e.Logits || c == gan.Logits }
 
 // Experiments returns all experiments in the order a report shows them.
 func Experiments() []Experiment {
 	return []Experiment{
-		{"probe", "What a small regression recovers", probeText, false, probe},
-		{"noise", "New noise, same logits", noiseText, true, noise},
-		{"misclassified", "Misclassified images", misclassifiedText, true, misclassified},
-		{"shift", "A constant added to all logits", shiftText, true, shift},
-		{"scale", "Logits multiplied", scaleText, true, scale},
-		{"perturb", "Noise added to the logits", perturbText, true, perturb},
+		{"probe", "What a small regression recovers", probeText, false, false, probe},
+		{"noise", "New noise, same logits", noiseText, true, false, noise},
+		{"misclassified", "Misclassified images", misclassifiedText, true, false, misclassified},
+		{"shift", "A constant added to all logits", shiftText, true, true, shift},
+		{"scale", "Logits multiplied", scaleText, true, true, scale},
+		{"perturb", "Noise added to the logits", perturbText, true, true, perturb},
 	}
 }
 

@@ -131,6 +131,10 @@ func (s *Spec) fits(set *data.Set) error {
 
 // claim makes the directory and its study.yaml, or checks that it is this study's.
 func (r *runner) claim() error {
+	if _, err := os.Stat(r.path(train.ConfigFile)); err == nil {
+		return fmt.Errorf("study: %s holds the run of a training (%s): expected a folder of its own; "+
+			"give another --out", r.o.Dir, train.ConfigFile)
+	}
 	if err := os.MkdirAll(r.path(ExploreDir), 0o755); err != nil {
 		return fmt.Errorf("study: %w", err)
 	}
@@ -174,16 +178,14 @@ func (s *Spec) subjects() []subject {
 	return out
 }
 
-// takes returns the name under which a subject takes part in an experiment. Changed logits reach
-// only an inverter that is told logits.
+// takes returns the name under which a subject takes part in an experiment; see
+// explore.Experiment.Takes.
 func (s subject) takes(experiment string) (name string, ok bool) {
-	switch experiment {
-	case "probe":
+	if experiment == "probe" {
 		return s.Classifier, s.first
-	case "shift", "scale", "perturb":
-		return s.Name(), s.Condition == gan.Logits
 	}
-	return s.Name(), true
+	e, err := explore.Find(experiment)
+	return s.Name(), err == nil && e.Takes(s.Condition)
 }
 
 func (r *runner) observe(stage string) func(train.Progress) {
