@@ -210,16 +210,19 @@ func training(flops float64) string {
 	return si(flops, "FLOP")
 }
 
+// seconds returns a duration for people: –, 90 s, 60 min, 2.5 h, 17.1 days.
 func seconds(v float64) string {
 	switch {
 	case v == 0:
 		return "–"
 	case v < 120:
 		return fmt.Sprintf("%.0f s", v)
-	case v < 7200:
+	case v < 2*3600:
 		return fmt.Sprintf("%.0f min", v/60)
+	case v < 48*3600:
+		return fmt.Sprintf("%.1f h", v/3600)
 	}
-	return fmt.Sprintf("%.1f h", v/3600)
+	return fmt.Sprintf("%.1f days", v/86400)
 }
 
 // si formats v with a decimal prefix: 1.04 P.
