@@ -71,7 +71,8 @@ type Experiment struct {
 	run     func(*lab) (*Result, error)
 }
 
-// Experiments returns all experiments in the order a report shows them.
+// Experiments returns all experiments in the order a report shows them. All but the probe look for
+// a finding of the paper; gan/PAPER.md, section 5, lists them.
 func Experiments() []Experiment {
 	return []Experiment{
 		{"probe", "What a small regression recovers", probeText, false, probe},
