@@ -73,12 +73,7 @@ import (
 // Panics if attributes are out of range, channels differ, or the kernel exceeds the padded image.
 // Convention: PyTorch's, but for the layout.
 func Conv2D(x, w *Value, p tensor.ConvParams) *Value {
-	checkConv("Conv2D", "x w", x, w, p)
-	if c := w.Dim(3) * p.Groups; x.Dim(3) != c || w.Dim(0)%p.Groups != 0 {
-		misuse("Conv2D", fmt.Sprintf("channels differ: x has C=%d, w expects %d in %d groups",
-			x.Dim(3), c, p.Groups), "x w", x, w)
-	}
-	convOut("Conv2D", "x w", x, w, x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2), p)
+	checkForward("Conv2D", x, w, p)
 	return apply(convOp{p}, x, w)
 }
 
@@ -112,12 +107,7 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 //
 // Panics as Conv2D does, and if bias or res has another shape.
 func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Value {
-	checkConv("Conv2DBiasAct", "x w", x, w, p)
-	if c := w.Dim(3) * p.Groups; x.Dim(3) != c || w.Dim(0)%p.Groups != 0 {
-		misuse("Conv2DBiasAct", fmt.Sprintf("channels differ: x has C=%d, w expects %d in %d groups",
-			x.Dim(3), c, p.Groups), "x w", x, w)
-	}
-	oh, ow := convOut("Conv2DBiasAct", "x w", x, w, x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2), p)
+	oh, ow := checkForward("Conv2DBiasAct", x, w, p)
 	o := convBiasActOp{p: p, relu: relu, bias: bias != nil}
 	in := []*Value{x, w}
 	if bias != nil {
@@ -282,6 +272,16 @@ func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
 		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 {
 		misuse(op, fmt.Sprintf("attributes out of range: %+v", p), names, a, b)
 	}
+}
+
+// checkForward returns the extents of C(x, w) and panics where x, w and p do not fit together.
+func checkForward(op string, x, w *Value, p tensor.ConvParams) (oh, ow int) {
+	checkConv(op, "x w", x, w, p)
+	if c := w.Dim(3) * p.Groups; x.Dim(3) != c || w.Dim(0)%p.Groups != 0 {
+		misuse(op, fmt.Sprintf("channels differ: x has C=%d, w expects %d in %d groups", x.Dim(3), c,
+			p.Groups), "x w", x, w)
+	}
+	return convOut(op, "x w", x, w, x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2), p)
 }
 
 // convOut returns the output extents and panics where the kernel exceeds the padded image.

@@ -207,8 +207,8 @@ func mean(v *autodiff.Value) float64 {
 
 // The finished inverter and its checks on the way.
 const (
-	standingBatches = 16  // of 128 training images each: the pilot's choice
-	standingBatch   = 128 //
+	standingBatches = 16  // the pilot's choice
+	standingBatch   = 128 // training images in each
 	collapseShare   = 0.1 // of the real images' spread; below it the samples count as collapsed
 	collapseChecks  = 3   // so many times running
 )
@@ -358,8 +358,9 @@ func (t *Trainer) checkCollapse(step int, share float64) error {
 	t.collapsed.T.SetFloats([]float64{count})
 	if count >= collapseChecks {
 		return fmt.Errorf("gan: step %d: %w: the samples collapsed: their mean pairwise distance is "+
-			"%.1f %% of the real images', for the third check running: try a lower lr_g and lr_d, or "+
-			"more d_steps", step, train.ErrDiverged, 100*share)
+			"%.1f %% of the real images', less than %.0f %% in %d checks running: try a lower lr_g and "+
+			"lr_d, or more d_steps", step, train.ErrDiverged, 100*share, 100*collapseShare,
+			collapseChecks)
 	}
 	return nil
 }

@@ -56,15 +56,3 @@ func Window(k, stride, pad int) tensor.PoolParams {
 	return tensor.PoolParams{KH: k, KW: k, StrideH: stride, StrideW: stride,
 		PadTop: pad, PadLeft: pad, PadBottom: pad, PadRight: pad, CountPad: true}
 }
-
-// MaxPool returns a layer that takes the maximum over k×k windows; see autodiff.MaxPool.
-func MaxPool(k, stride, pad int) Func {
-	p := Window(k, stride, pad)
-	return func(x *autodiff.Value) *autodiff.Value { return autodiff.MaxPool(x, p) }
-}
-
-// AvgPool returns a layer that averages over k×k windows; see autodiff.AvgPool.
-func AvgPool(k, stride, pad int) Func {
-	p := Window(k, stride, pad)
-	return func(x *autodiff.Value) *autodiff.Value { return autodiff.AvgPool(x, p) }
-}

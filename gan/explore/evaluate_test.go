@@ -225,17 +225,6 @@ func TestWholeFactors(t *testing.T) {
 	}
 }
 
-func TestPooledR2OfTheMeanIsZero(t *testing.T) {
-	y := mat.NewDense(4, 2, []float64{1, 10, 2, 20, 3, 30, 4, 40})
-	mean := mat.NewDense(4, 2, []float64{2.5, 25, 2.5, 25, 2.5, 25, 2.5, 25})
-	if e := pooledR2(mean, y, []int{0, 1}, (&jury{}).key("x")); !near(e.Value, 0, 1e-12) {
-		t.Errorf("R² of the mean is %v", e.Value)
-	}
-	if e := pooledR2(y, y, []int{1}, (&jury{}).key("x")); e.Value != 1 {
-		t.Errorf("R² of the truth is %v", e.Value)
-	}
-}
-
 // A rescaled reading is perfectly linked, one of the wrong sign or of another image not at all.
 func TestSquaredCorrelation(t *testing.T) {
 	y := mat.NewDense(4, 1, []float64{1, 2, 3, 4})

@@ -77,7 +77,8 @@ type Experiment struct {
 // reach only one that is told logits.
 func (e Experiment) Takes(c gan.Condition) bool { return !e.Logits || c == gan.Logits }
 
-// Experiments returns all experiments in the order a report shows them.
+// Experiments returns all experiments in the order a report shows them. All but the probe look for
+// a finding of the paper; gan/PAPER.md, section 5, lists them.
 func Experiments() []Experiment {
 	return []Experiment{
 		{"probe", "What a small regression recovers", probeText, false, false, probe},

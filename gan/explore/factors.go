@@ -64,7 +64,7 @@ func (e *Evaluation) factors(j *jury, test data.Dataset, o Options, recon metric
 	}
 	for _, f := range wholeFactors(names) {
 		r2 := func(read *mat.Dense) metrics.Estimate {
-			return pooledR2(read, truth, f.columns, j.key("factors"))
+			return metrics.PooledR2(read, truth, f.columns, j.key("factors"))
 		}
 		link := func(read *mat.Dense) metrics.Estimate {
 			return squaredCorrelation(read, truth, f.columns, j.key("factors"))
@@ -114,26 +114,6 @@ func wholeFactors(names []string) []wholeFactor {
 		}
 	}
 	return out
-}
-
-// pooledR2 returns 1 − Σ SSE/Σ SST over the given columns with its interval; the mean that SST is
-// about is the sample's.
-func pooledR2(pred, y *mat.Dense, columns []int, key tensor.Key) metrics.Estimate {
-	n, _ := y.Dims()
-	mean := make([]float64, len(columns))
-	for k, c := range columns {
-		mean[k] = mat.Sum(y.ColView(c)) / float64(n)
-	}
-	sse, sst := make([]float64, n), make([]float64, n)
-	for i := range n {
-		for k, c := range columns {
-			e, t := y.At(i, c)-pred.At(i, c), y.At(i, c)-mean[k]
-			sse[i] += e * e
-			sst[i] += t * t
-		}
-	}
-	r := metrics.PairedRatio(sse, sst, key)
-	return metrics.Estimate{Value: 1 - r.Value, Lo: 1 - r.Hi, Hi: 1 - r.Lo, N: r.N}
 }
 
 // squaredCorrelation returns (Σ cov)²/(Σ var·Σ var) of pred and y over the given columns, with its

@@ -15,7 +15,7 @@ const shiftText = "One constant is added to all logits, in units of their mean s
 	"at all. **If the picture changes, the generator uses what softmax deletes.** The slopes are " +
 	"of RMS contrast and of mean gradient magnitude (sharpness) over the shift."
 
-// shift is experiment C7.
+// shift adds a constant to all logits, which softmax would delete.
 func shift(l *lab) (*Result, error) {
 	unit := average(l.spread())
 	levels := []float64{-2, -1, -0.5, 0, 0.5, 1, 2}
@@ -47,7 +47,7 @@ const scaleText = "All logits are multiplied by a factor. The contrast slope is 
 	"the spread of the picture from the true logits: its distance says whether more than " +
 	"contrast changed."
 
-// scale is experiment C8.
+// scale multiplies all logits: whether contrast follows, and whether more than contrast does.
 func scale(l *lab) (*Result, error) {
 	factors := []float64{0.25, 0.5, 1, 2, 4}
 	doublings := make([]float64, len(factors))

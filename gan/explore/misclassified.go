@@ -19,7 +19,7 @@ const misclassifiedText = "Images that the classifier gets wrong, painted from i
 	"Against the control, another test image of the predicted class, a negative difference says " +
 	"that more than the wrong class came back."
 
-// misclassified is experiment C6.
+// misclassified asks whether a wrong answer holds as much of the image as a right one.
 func misclassified(l *lab) (*Result, error) {
 	pred := l.answer.Classes()
 	var wrong, right []int

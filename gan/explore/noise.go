@@ -17,8 +17,7 @@ const noiseText = "Each image is painted from the same logits with several noise
 	"share of draws that the classifier gives the original's class; the logit error is ‖Φ(x′) − " +
 	"z‖ / ‖z‖, to be compared with the same error against another image's logits."
 
-// noise is experiment C4 and C5: how much of the picture the noise decides, and whether it keeps
-// the class.
+// noise asks how much of the picture the noise decides, and whether it keeps the class.
 func noise(l *lab) (*Result, error) {
 	n := l.Images
 	kept, far, shuffled := make([]float64, n), make([]float64, n), make([]float64, n)
@@ -113,7 +112,7 @@ const perturbText = "Gaussian noise is added to the logits, in units of each log
 	"**Both units are given because the answer can depend on them**: a robust classifier's " +
 	"logits are smaller."
 
-// perturb is experiment C9: how far the picture moves when the logits do.
+// perturb asks how far the picture moves when the logits do.
 func perturb(l *lab) (*Result, error) {
 	levels := []float64{0.25, 0.5, 1, 2}
 	std := l.spread()

@@ -57,8 +57,8 @@ func probe(l *lab) (*Result, error) {
 		rank := metrics.Retrieval(y, all.blocks, lineup)
 		med := l.stat("retrieval, median, "+c.name, "%", "lower", rank)
 		med.Estimate = metrics.Median(metrics.Defined(rank), l.key("rank"))
-		r2 := Stat{Name: "R², " + c.name, Better: "higher", Estimate: pooledR2(y, truth,
-			columns(width(truth)), l.key("r2"))}
+		r2 := Stat{Name: "R², " + c.name, Better: "higher",
+			Estimate: metrics.PooledR2(y, truth, columns(width(truth)), l.key("r2"))}
 		r.Stats = append(r.Stats, r2, med, l.stat("retrieval, mean, "+c.name, "%", "lower", rank),
 			l.stat("8×8 error, "+c.name, "", "lower", metrics.RowMSE(y, truth)))
 		sheet = append(sheet, report.SheetRow{Caption: "from " + c.name, Images: coarse(y,

@@ -190,19 +190,22 @@ func R2Estimates(pred, y *mat.Dense, key tensor.Key) []Estimate {
 	return out
 }
 
-// PooledR2 returns one R² for all outputs together, 1 − Σ_j SSE_j / Σ_j SST_j: the share of the
-// total variance explained. Shapes [n, q] must agree; else it panics.
-func PooledR2(pred, y *mat.Dense) float64 {
-	n, q := sameDims("metrics.PooledR2", pred, y)
-	sse, sst := 0.0, 0.0
-	for j := range q {
-		r := newR2(pred, y, j)
+// PooledR2 returns one R² for the given outputs (columns) together, 1 − Σ_j SSE_j / Σ_j SST_j, with
+// its interval over images: the share of their total variance explained. The mean that SST is about
+// is the sample's, also in a resample. Shapes [n, q] must agree; else it panics.
+func PooledR2(pred, y *mat.Dense, columns []int, key tensor.Key) Estimate {
+	n, _ := sameDims("metrics.PooledR2", pred, y)
+	sse, sst := make([]float64, n), make([]float64, n)
+	for _, j := range columns {
+		mu := mat.Sum(y.ColView(j)) / float64(n)
 		for i := range n {
-			sse += r.err2[i]
-			sst += r.dev2[i]
+			e, d := y.At(i, j)-pred.At(i, j), y.At(i, j)-mu
+			sse[i] += e * e
+			sst[i] += d * d
 		}
 	}
-	return 1 - sse/sst
+	r := PairedRatio(sse, sst, key)
+	return Estimate{Value: 1 - r.Value, Lo: 1 - r.Hi, Hi: 1 - r.Lo, N: r.N}
 }
 
 // r2 holds the squared error, the deviation from the mean of all rows and its square, per row.

@@ -56,7 +56,14 @@ func TestR2(t *testing.T) {
 	if !math.IsNaN(got[1]) {
 		t.Errorf("R² of a constant = %v, want NaN", got[1])
 	}
-	near(t, "pooled", PooledR2(pred, y), 0.8, 1e-15)
+	pooled := PooledR2(pred, y, []int{0, 1}, testKey)
+	near(t, "pooled", pooled.Value, 0.8, 1e-15)
+	if pooled.Lo > pooled.Value || pooled.Hi < pooled.Value || pooled.N != 4 {
+		t.Errorf("pooled: %+v", pooled)
+	}
+	near(t, "pooled, the truth", PooledR2(y, y, []int{0}, testKey).Value, 1, 0)
+	mean := mat.NewDense(4, 2, []float64{2.5, 5, 2.5, 5, 2.5, 5, 2.5, 5})
+	near(t, "pooled, the mean", PooledR2(mean, y, []int{0, 1}, testKey).Value, 0, 1e-15)
 	e := R2Estimates(randomRows(300, 1, "p"), randomRows(300, 1, "y"), testKey)[0]
 	// Unrelated, equal variances: R² is about −1.
 	if e.Value > -0.5 || e.Lo > e.Value || e.Hi < e.Value || e.N != 300 {
@@ -97,8 +104,9 @@ func TestProbeFindsNonlinearCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := PooledR2(p.Predict(rowsOf(wide, 2500, n)), rowsOf(y, 2500, n)); r < 0.95 {
-		t.Errorf("rescaled inputs: R² = %.3f", r)
+	r := PooledR2(p.Predict(rowsOf(wide, 2500, n)), rowsOf(y, 2500, n), []int{0, 1}, testKey)
+	if r.Value < 0.95 {
+		t.Errorf("rescaled inputs: R² = %.3f", r.Value)
 	}
 }
 
@@ -112,7 +120,8 @@ func TestProbeOnUnrelatedCode(t *testing.T) {
 	if p.Lambda < 0.1 { // there is nothing to learn: the strongest penalties must win
 		t.Errorf("lambda = %g", p.Lambda)
 	}
-	near(t, "held-out R²", PooledR2(p.Predict(rowsOf(x, 900, 1200)), rowsOf(y, 900, 1200)), 0, 0.05)
+	r := PooledR2(p.Predict(rowsOf(x, 900, 1200)), rowsOf(y, 900, 1200), []int{0}, testKey)
+	near(t, "held-out R²", r.Value, 0, 0.05)
 	mustPanic(t, "fitted on 5", func() { p.Predict(y) })
 }
 

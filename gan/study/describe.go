@@ -8,7 +8,6 @@ import (
 
 	"afterimage/gan"
 	"afterimage/nn"
-	"afterimage/nn/data"
 	"afterimage/nn/models"
 )
 
@@ -92,6 +91,10 @@ func (s *Spec) Describe() (*Description, error) {
 		if err := cfg.Validate(); err != nil {
 			return nil, fmt.Errorf("study: %s: %w", i.Name(), err)
 		}
+		if size != 0 && cfg.Net.Size != size {
+			return nil, fmt.Errorf("study: %s: the generator paints %d pixels, the images of %s have "+
+				"%d: both must agree", i.Name(), cfg.Net.Size, s.Dataset, size)
+		}
 		d.Inverters = append(d.Inverters, describeInverter(i, cfg, m.macs))
 	}
 	return d, nil
@@ -163,18 +166,19 @@ func discriminatorValues(c gan.Config) float64 {
 	return sum
 }
 
-// A knownSet is what a data set's shapes are without opening it.
+// A knownSet is what is known of a data set before it is opened.
 type knownSet struct{ images, classes, size int }
 
-// knownSets lists the sets data.Open knows; images are those trained on, 5,000 held out.
+// knownSets lists the sets data.Open knows; images are those trained on: of CIFAR's 50,000 and of
+// MNIST's 60,000, data.HeldOut takes 5,000; scenes are drawn, none held out of them.
 func knownSets() map[string]knownSet {
-	out := map[string]knownSet{}
-	for _, name := range data.Names() {
-		out[name] = knownSet{45000, 10, 32}
+	return map[string]knownSet{
+		"cifar-10":      {45000, 10, 32},
+		"cifar-100":     {45000, 100, 32},
+		"mnist":         {55000, 10, 28},
+		"fashion-mnist": {55000, 10, 28},
+		"scenes":        {20000, 10, 32},
 	}
-	out["cifar-100"] = knownSet{45000, 100, 32}
-	out["scenes"] = knownSet{20000, 10, 32}
-	return out
 }
 
 // Write prints the description as text.
@@ -210,16 +214,19 @@ func training(flops float64) string {
 	return si(flops, "FLOP")
 }
 
+// seconds returns a duration for people: –, 90 s, 60 min, 2.5 h, 17.1 days.
 func seconds(v float64) string {
 	switch {
 	case v == 0:
 		return "–"
 	case v < 120:
 		return fmt.Sprintf("%.0f s", v)
-	case v < 7200:
+	case v < 2*3600:
 		return fmt.Sprintf("%.0f min", v/60)
+	case v < 48*3600:
+		return fmt.Sprintf("%.1f h", v/3600)
 	}
-	return fmt.Sprintf("%.1f h", v/3600)
+	return fmt.Sprintf("%.1f days", v/86400)
 }
 
 // si formats v with a decimal prefix: 1.04 P.

@@ -16,6 +16,7 @@ import (
 	"afterimage/gan/explore"
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
+	"afterimage/nn/data"
 	"afterimage/nn/train"
 	"afterimage/tensor/cpu"
 )
@@ -443,11 +444,48 @@ func TestTableStressesTheBestInverter(t *testing.T) {
 	var _ report.Table = tb
 }
 
+// A description must say of a data set what opening it would: here without the files.
+func TestKnownSets(t *testing.T) {
+	known := knownSets()
+	if len(known) != len(data.Names()) {
+		t.Errorf("%d known sets, %d names", len(known), len(data.Names()))
+	}
+	total := map[string]int{"cifar-10": 50000, "cifar-100": 50000, "mnist": 60000,
+		"fashion-mnist": 60000}
+	for _, name := range data.Names() {
+		k, ok := known[name]
+		if n := total[name]; !ok || n > 0 && k.images != n-len(data.HeldOut(n)) {
+			t.Errorf("%s: %+v", name, k)
+		}
+	}
+	set, err := data.Open("scenes", "", data.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, _, _ := set.Size()
+	got := knownSet{set.Train.Len(), len(set.Classes()), size}
+	if got != known["scenes"] {
+		t.Errorf("scenes are %+v, known as %+v", got, known["scenes"])
+	}
+}
+
+// MNIST's images are too small for the generators: Describe must say so as a training would.
+func TestDescribeRefusesAnotherSize(t *testing.T) {
+	s, err := Load("cifar10-quick")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Dataset = "mnist"
+	if _, err := s.Describe(); err == nil || !strings.Contains(err.Error(), "of mnist have 28") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNumbersForPeople(t *testing.T) {
 	for _, c := range [][2]string{{thousands(70433988), "70,433,988"}, {thousands(12), "12"},
 		{si(1.04e15, "FLOP"), "1.04 PFLOP"},
 		{seconds(0), "–"}, {seconds(90), "90 s"}, {seconds(3600), "60 min"}, {seconds(9000),
-			"2.5 h"}} {
+			"2.5 h"}, {seconds(216000), "2.5 days"}} {
 		if c[0] != c[1] {
 			t.Errorf("got %q, want %q", c[0], c[1])
 		}

@@ -22,5 +22,6 @@
 // Integers and booleans, which are about shapes and indices, live on the host; floating-point
 // tensors flow through autodiff. Panics inside operators are turned into errors once, in Run.
 //
-// Comes from: files of PyTorch and others. Goes to: nn/attack, gan and cmd, as a classifier.
+// Comes from: files of PyTorch and others, and nn for what is exported. Goes to: gan, gan/study and
+// cmd, as a classifier that nn/attack can attack.
 package onnx

@@ -13,16 +13,6 @@ const internal = "afterimage"
 // training is the domain of ONNX's optimizer steps.
 const training = "ai.onnx.preview.training"
 
-// Operators returns the names of the supported operators of ONNX's own domain, sorted.
-func Operators() []string {
-	var names []string
-	for name := range operators()[""] {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // operators lists every operator by domain. It is a function because packages here have no mutable
 // state.
 func operators() map[string]map[string]opFunc {

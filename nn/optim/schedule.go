@@ -33,8 +33,8 @@ func Cosine(lr, floor float64, total int) Schedule {
 }
 
 // Triangular rises from 0 at step 0 to peak at step top and falls to 0 at step total, both
-// linearly: the one-cycle schedule of fast adversarial training, and what a classifier's
-// configuration calls onecycle.
+// linearly: the one-cycle schedule of fast adversarial training. It, and not OneCycle, is what the
+// configuration of a classifier's training calls onecycle (nn/train).
 //
 // Source: Smith, "Cyclical learning rates for training neural networks", 2017; Wong et al., "Fast
 // is better than free", ICLR 2020.
@@ -51,7 +51,8 @@ func Triangular(peak float64, top, total int) Schedule {
 }
 
 // OneCycle rises from peak/div at step 0 to peak at step top and falls to peak/div/finalDiv at step
-// total, both along half a cosine, as torch.optim's OneCycleLR (div 25, finalDiv 1e4 there).
+// total, both along half a cosine, as torch.optim's OneCycleLR (div 25, finalDiv 1e4 there). No
+// configuration names it: the onecycle of a classifier's training is Triangular.
 //
 // Source: Smith and Topin, "Super-convergence", 2018.
 func OneCycle(peak, div, finalDiv float64, top, total int) Schedule {

@@ -30,8 +30,8 @@ type ClassifierConfig struct {
 	Momentum    float64 `yaml:"momentum"`
 	WeightDecay float64 `yaml:"weight_decay"`
 	Nesterov    bool    `yaml:"nesterov"`
-	// onecycle (linear up for a fifth, linear down to zero), cosine, steps (×0.1 at ½ and ¾) or
-	// constant
+	// onecycle (linear up for a fifth, linear down to zero: optim.Triangular, not PyTorch's
+	// OneCycleLR, which is optim.OneCycle), cosine, steps (×0.1 at ½ and ¾) or constant
 	Schedule   string    `yaml:"schedule"`
 	Milestones []float64 `yaml:"milestones,flow"` // of steps, as fractions of the training
 	Smoothing  float64   `yaml:"label_smoothing"`
@@ -113,7 +113,7 @@ func (c ClassifierConfig) Validate() error {
 // schedule returns the learning rate as a function of the step, 0 to total.
 func (c ClassifierConfig) schedule(total int) (optim.Schedule, error) {
 	switch c.Schedule {
-	case "onecycle": // rises for a fifth, then falls to zero (Wong et al. 2020; Smith 2018)
+	case "onecycle": // linear, as in Wong et al. 2020; optim.OneCycle is another, along cosines
 		return optim.Triangular(c.LR, total/5, total), nil
 	case "cosine":
 		return optim.Cosine(c.LR, 0, total), nil

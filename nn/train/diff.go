@@ -81,7 +81,8 @@ func diffFile(name string, a, b []byte) ([]string, error) {
 	return nil, nil
 }
 
-// diffLog compares logs line by line; a line that is no JSON differs from every other.
+// diffLog compares logs line by line, but for the seconds. It fails where lines differ and one of
+// them is no JSON.
 func diffLog(a, b []byte) (out []string, err error) {
 	x, y := bytes.Split(a, []byte{'\n'}), bytes.Split(b, []byte{'\n'})
 	if len(x) != len(y) {

@@ -46,7 +46,7 @@ func (e *Epilogue) finish(y []float32, at, n, count, step int) {
 	for range count {
 		for lo, end := at, at+n; lo < end; lo += epiloguePiece {
 			hi := min(lo+epiloguePiece, end)
-			d := y[lo:hi:hi] // the cap says that this is no large array, to be written around the cache
+			d := y[lo:hi] // changed in place, which vec never does around the cache
 			if e.Res != nil {
 				vec.AddTo(d, e.Res[lo:hi])
 			}

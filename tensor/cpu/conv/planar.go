@@ -30,8 +30,9 @@ const (
 	planarWidth = 12 // width of the input, at least: a row fills vectors of 16
 )
 
-// planar reports whether a pass with k input and o output channels and inputs of the given width
-// is faster in the planar form. The answer depends on nothing but the shape.
+// planar reports whether the pass in direction d is faster in the planar form: it produces o
+// channels from k of an input that is width pixels wide, which is y's for the gradient of x. The
+// answer depends on nothing but the shape.
 func (s Shape) planar(d Direction) bool {
 	k, o, width := s.C, s.O, s.W
 	if d == DirInputGrad {

@@ -39,14 +39,11 @@ func avx512Table() table {
 	t.scaleShiftAdd, t.scaleShiftAddReLU = row2Add(scaleShiftAddAVX512),
 		row2Add(scaleShiftAddReLUAVX512)
 	t.bnBackward, t.bnBackwardReLU = bnBackward, bnBackwardReLU
-	t.sum, t.sumSq, t.dot = sum(sumAVX512), sum(sumSqAVX512), dot
-	t.maxOf, t.minOf = maxOf, minOf
+	t.sum = sum
 	t.colSum, t.colMoments, t.colDot2, t.colDot2ReLU = colSum, colMoments, colDot2, colDot2ReLU
 	t.softmax, t.logSoftmax = softmax(softmaxAVX512), softmax(logSoftmaxAVX512)
 	t.sgd, t.adam, t.ema = sgd, adam, ema
 	t.pool2x2, t.upsample2x2 = pool2x2, upsample2x2
-	t.f16ToF32, t.f32ToF16 = widen(f16ToF32AVX512), narrow(f32ToF16AVX512)
-	t.bf16ToF32, t.f32ToBF16 = widen(bf16ToF32AVX512), narrow(f32ToBF16AVX512)
 	return t
 }
 
@@ -164,20 +161,10 @@ func bnBackwardReLU(dx, dy, x, y, mean, a, b, d []float32) {
 	})
 }
 
-func sum(k func(x *float32, n int) float64) func(x []float32) float64 {
-	return func(x []float32) float64 {
-		var s float64
-		for lo := 0; lo < len(x); lo += span {
-			s += k(&x[lo], min(span, len(x)-lo))
-		}
-		return s
-	}
-}
-
-func dot(x, y []float32) float64 {
+func sum(x []float32) float64 {
 	var s float64
 	for lo := 0; lo < len(x); lo += span {
-		s += dotAVX512(&x[lo], &y[lo], min(span, len(x)-lo))
+		s += sumAVX512(&x[lo], min(span, len(x)-lo))
 	}
 	return s
 }

@@ -2,34 +2,6 @@
 
 package vec
 
-import (
-	"math"
-)
-
-func maxOf(x []float32) float32 {
-	m := float32(math.Inf(-1))
-	for lo := 0; lo < len(x); lo += span {
-		v, nan := maxOfAVX512(&x[lo], min(span, len(x)-lo))
-		if nan != 0 {
-			return float32(math.NaN())
-		}
-		m = max1(v, m)
-	}
-	return m
-}
-
-func minOf(x []float32) float32 {
-	m := float32(math.Inf(1))
-	for lo := 0; lo < len(x); lo += span {
-		v, nan := minOfAVX512(&x[lo], min(span, len(x)-lo))
-		if nan != 0 {
-			return float32(math.NaN())
-		}
-		m = min1(v, m)
-	}
-	return m
-}
-
 // panel is the number of channels above which a matrix's rows are asked for ahead of use.
 const panel = 64
 
@@ -164,16 +136,4 @@ func maxIndex(best []float32, idx []int32, x []float32, at int32) {
 	chunks(best, false, func(lo, hi int, _ bool) {
 		maxIndexAVX512(&best[lo], &idx[lo], &x[lo], at, 1, hi-lo)
 	})
-}
-
-func widen(k func(dst *float32, x *uint16, rows, cols int)) func(dst []float32, x []uint16) {
-	return func(dst []float32, x []uint16) {
-		chunks(dst, false, func(lo, hi int, _ bool) { k(&dst[lo], &x[lo], 1, hi-lo) })
-	}
-}
-
-func narrow(k func(dst *uint16, x *float32, rows, cols int)) func(dst []uint16, x []float32) {
-	return func(dst []uint16, x []float32) {
-		chunks(x, false, func(lo, hi int, _ bool) { k(&dst[lo], &x[lo], 1, hi-lo) })
-	}
 }

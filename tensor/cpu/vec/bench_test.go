@@ -63,8 +63,6 @@ func benchCases(v table, a operands) []benchCase {
 		{"BNBackward", 3, func() { v.bnBackward(d, x, y, q, p, q, r) }},
 		{"BNBackwardReLU", 4, func() { v.bnBackwardReLU(d, x, y, z, q, p, q, r) }},
 		{"Sum", 1, func() { v.sum(x) }},
-		{"Dot", 2, func() { v.dot(x, y) }},
-		{"MaxOf", 1, func() { v.maxOf(x) }},
 		{"ColSum", 1, func() { v.colSum(s[:c], x) }},
 		{"ColMoments", 1, func() { v.colMoments(s[:c], t[:c], x, p) }},
 		{"ColDot2", 2, func() { v.colDot2(s[:c], t[:c], x, y, p, q) }},

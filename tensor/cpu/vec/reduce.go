@@ -6,21 +6,6 @@ import "math"
 // values per lane in float32 before it moves the lane into float64.
 func Sum(x []float32) float64 { return active.sum(x) }
 
-// SumSq returns Σ x[i]², in Sum's order.
-func SumSq(x []float32) float64 { return active.sumSq(x) }
-
-// Dot returns Σ x[i]·y[i], in Sum's order.
-func Dot(x, y []float32) float64 {
-	sameLen("Dot", len(x), len(y))
-	return active.dot(x, y)
-}
-
-// MaxOf returns the largest x[i]: NaN if any is NaN, -Inf for an empty x.
-func MaxOf(x []float32) float32 { return active.maxOf(x) }
-
-// MinOf returns the smallest x[i]: NaN if any is NaN, +Inf for an empty x.
-func MinOf(x []float32) float32 { return active.minOf(x) }
-
 // ArgMax returns the index of the largest x[i]: the first one if several are equal, the first
 // NaN if there is one (PyTorch), -1 for an empty x.
 func ArgMax(x []float32) int { return active.argMax(x) }
@@ -33,39 +18,11 @@ func sumGo(x []float32) float64 {
 	return s
 }
 
-func sumSqGo(x []float32) float64 {
-	var s float64
-	for _, v := range x {
-		s += float64(v) * float64(v)
-	}
-	return s
-}
-
-func dotGo(x, y []float32) float64 {
-	var s float64
-	for i, v := range x {
-		s += float64(v) * float64(y[i])
-	}
-	return s
-}
-
+// maxOfGo returns the largest x[i]: NaN if any is NaN, -Inf for an empty x.
 func maxOfGo(x []float32) float32 {
 	m := float32(math.Inf(-1))
 	for _, v := range x {
 		if v > m || v != v {
-			m = v
-		}
-		if m != m {
-			return m
-		}
-	}
-	return m
-}
-
-func minOfGo(x []float32) float32 {
-	m := float32(math.Inf(1))
-	for _, v := range x {
-		if v < m || v != v {
 			m = v
 		}
 		if m != m {

@@ -294,26 +294,6 @@ func upsample2x2AVX512(x *float32, t0 *float32, t1 *float32, b0 *float32, b1 *fl
 //go:noescape
 func maxIndexAVX512(best *float32, idx *int32, x *float32, at int32, rows int, cols int)
 
-// f16ToF32AVX512 computes dst = x, from binary16.
-//
-//go:noescape
-func f16ToF32AVX512(dst *float32, x *uint16, rows int, cols int)
-
-// f32ToF16AVX512 computes dst = x, to binary16.
-//
-//go:noescape
-func f32ToF16AVX512(dst *uint16, x *float32, rows int, cols int)
-
-// bf16ToF32AVX512 computes dst = x, from bfloat16.
-//
-//go:noescape
-func bf16ToF32AVX512(dst *float32, x *uint16, rows int, cols int)
-
-// f32ToBF16AVX512 computes dst = x, to bfloat16.
-//
-//go:noescape
-func f32ToBF16AVX512(dst *uint16, x *float32, rows int, cols int)
-
 // colSum16AVX512 computes acc += Σ x. Groups of 16 rows.
 //
 //go:noescape
@@ -378,26 +358,6 @@ func colDot2ReLU1AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *floa
 //
 //go:noescape
 func sumAVX512(x *float32, n int) float64
-
-// sumSqAVX512 returns Σ x².
-//
-//go:noescape
-func sumSqAVX512(x *float32, n int) float64
-
-// dotAVX512 returns Σ x·y.
-//
-//go:noescape
-func dotAVX512(x *float32, y *float32, n int) float64
-
-// maxOfAVX512 returns max x and a nonzero nan if one of them is NaN.
-//
-//go:noescape
-func maxOfAVX512(x *float32, n int) (m float32, nan uint32)
-
-// minOfAVX512 returns min x and a nonzero nan if one of them is NaN.
-//
-//go:noescape
-func minOfAVX512(x *float32, n int) (m float32, nan uint32)
 
 // softmaxAVX512 computes the softmax of each row.
 //

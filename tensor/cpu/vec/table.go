@@ -31,9 +31,7 @@ type table struct {
 	scaleShiftAdd, scaleShiftAddReLU     func(dst, x, res, scale, shift []float32)
 	bnBackward                           func(dx, dy, x, mean, a, b, d []float32)
 	bnBackwardReLU                       func(dx, dy, x, y, mean, a, b, d []float32)
-	sum, sumSq                           func(x []float32) float64
-	dot                                  func(x, y []float32) float64
-	maxOf, minOf                         func(x []float32) float32
+	sum                                  func(x []float32) float64
 	argMax                               func(x []float32) int
 	colSum                               func(acc []float64, x []float32)
 	colMoments                           func(sum, sumSq []float64, x, shift []float32)
@@ -45,8 +43,6 @@ type table struct {
 	ema                                  func(avg, p []float32, decay float32)
 	pool2x2                              func(dst, top, bottom []float32, c int, scale float32)
 	upsample2x2                          func(top, bottom, x []float32, c int, scale float32)
-	f16ToF32, bf16ToF32                  func(dst []float32, x []uint16)
-	f32ToF16, f32ToBF16                  func(dst []uint16, x []float32)
 }
 
 // goTable is the plain-Go variant.
@@ -69,15 +65,11 @@ func goTable() table {
 		scaleShift: scaleShiftGo, scaleShiftReLU: scaleShiftReLUGo,
 		scaleShiftAdd: scaleShiftAddGo, scaleShiftAddReLU: scaleShiftAddReLUGo,
 		bnBackward: bnBackwardGo, bnBackwardReLU: bnBackwardReLUGo,
-		sum: sumGo, sumSq: sumSqGo, dot: dotGo, maxOf: maxOfGo, minOf: minOfGo,
-		argMax: argMaxGo,
-		colSum: colSumGo, colMoments: colMomentsGo,
+		sum: sumGo, argMax: argMaxGo, colSum: colSumGo, colMoments: colMomentsGo,
 		colDot2: colDot2Go, colDot2ReLU: colDot2ReLUGo,
 		softmax: softmaxGo, logSoftmax: logSoftmaxGo,
 		sgd: sgdGo, adam: adamGo, ema: emaGo,
 		pool2x2: pool2x2Go, upsample2x2: upsample2x2Go,
-		f16ToF32: f16ToF32Go, bf16ToF32: bf16ToF32Go,
-		f32ToF16: f32ToF16Go, f32ToBF16: f32ToBF16Go,
 	}
 }
 

@@ -14,19 +14,11 @@ type stream struct {
 	name string
 	mode mode
 	step int    // rows by which the pointer moves after each row: 0 for a per-channel vector
-	elem string // type of the elements if not float32; uint16 is loaded as YMM
+	elem string // type of the elements if not float32; it too has 32 bits
 }
 
-// half says whether the elements have 16 bits.
-func (s stream) half() bool { return s.elem == "uint16" }
-
-// size returns an element's size in bytes.
-func (s stream) size() uint8 {
-	if s.half() {
-		return 2
-	}
-	return 4
-}
+// elemSize is an element's size in bytes.
+const elemSize = 4
 
 type mode int
 
@@ -176,7 +168,7 @@ func (l *loop) whole(label string, full reg.GPVirtual, nt bool) {
 func (l *loop) advance(cols reg.GPVirtual) {
 	for j, s := range l.k.streams {
 		for range s.step {
-			l.LEAQ(operand.Mem{Base: l.ptr[j], Index: cols, Scale: s.size()}, l.ptr[j])
+			l.LEAQ(operand.Mem{Base: l.ptr[j], Index: cols, Scale: elemSize}, l.ptr[j])
 		}
 	}
 }
@@ -199,19 +191,10 @@ func (l *loop) step(mask reg.Register, nt bool) {
 }
 
 func (l *loop) at(j int) operand.Mem {
-	return operand.Mem{Base: l.ptr[j], Index: l.i, Scale: l.k.streams[j].size()}
+	return operand.Mem{Base: l.ptr[j], Index: l.i, Scale: elemSize}
 }
 
 func (l *loop) load(j int, mask reg.Register) V {
-	if l.k.streams[j].half() {
-		d := l.YMM()
-		if mask == nil {
-			l.VMOVDQU16(l.at(j), d)
-		} else {
-			l.VMOVDQU16_Z(l.at(j), mask, d)
-		}
-		return d
-	}
 	d := l.ZMM()
 	if mask == nil {
 		l.VMOVUPS(l.at(j), d)
@@ -223,10 +206,6 @@ func (l *loop) load(j int, mask reg.Register) V {
 
 func (l *loop) store(j int, y V, mask reg.Register, nt bool) {
 	switch {
-	case l.k.streams[j].half() && mask == nil:
-		l.VMOVDQU16(y, l.at(j))
-	case l.k.streams[j].half():
-		l.VMOVDQU16(y, mask, l.at(j))
 	case mask != nil:
 		l.VMOVUPS(y, mask, l.at(j))
 	case nt:

@@ -35,7 +35,7 @@ func main() {
 	for _, k := range columnSums() {
 		g.columnLoop(k)
 	}
-	g.reductions()
+	g.sum()
 	g.softmaxes()
 	f, err := g.Result()
 	if err == nil {

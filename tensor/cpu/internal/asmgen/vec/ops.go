@@ -63,8 +63,7 @@ func elementwise() []kernel {
 	all = append(all, binaries()...)
 	all = append(all, channels()...)
 	all = append(all, optimizers()...)
-	all = append(all, resampling()...)
-	return append(all, halves()...)
+	return append(all, resampling()...)
 }
 
 func unaries() []kernel {
@@ -286,48 +285,5 @@ func resampling() []kernel {
 					return []V{g.blend(k, x[2], x[0]), g.blend(k, s[0], x[1])}
 				}
 			}},
-	}
-}
-
-// halves lists the conversions between 16 and 32 bits.
-func halves() []kernel {
-	short := func(s stream) stream { s.elem = "uint16"; return s }
-	widen := []stream{out("dst"), short(in("x"))}
-	narrow := []stream{short(out("dst")), in("x")}
-	return []kernel{
-		{name: "f16ToF32", doc: "dst = x, from binary16.", streams: widen,
-			prepare: loopless(func(g *gen, x []V) V {
-				d := g.ZMM()
-				g.VCVTPH2PS(x[0], d)
-				return d
-			})},
-		{name: "f32ToF16", doc: "dst = x, to binary16.", streams: narrow,
-			prepare: loopless(func(g *gen, x []V) V {
-				const nearestEven = 0
-				d := g.YMM()
-				g.VCVTPS2PH(operand.U8(nearestEven), x[0], d)
-				return d
-			})},
-		{name: "bf16ToF32", doc: "dst = x, from bfloat16.", streams: widen,
-			prepare: loopless(func(g *gen, x []V) V {
-				d := g.ZMM()
-				g.VPMOVZXWD(x[0], d)
-				g.VPSLLD(operand.U8(16), d, d)
-				return d
-			})},
-		{name: "f32ToBF16", doc: "dst = x, to bfloat16.", streams: narrow,
-			prepare: loopless(func(g *gen, x []V) V {
-				// b + 0x7fff + (the bit that will be last), or b made quiet where x is NaN.
-				odd, y := g.ZMM(), g.ZMM()
-				g.VPSRLD(operand.U8(16), x[0], odd)
-				g.VPANDD_BCST(g.bits(1), odd, odd)
-				g.VPADDD_BCST(g.bits(0x7fff), odd, odd)
-				g.VPADDD(odd, x[0], y)
-				y = g.blend(g.cmp(unordQ, x[0], x[0]), g.or(x[0], g.bits(0x400000)), y)
-				g.VPSRLD(operand.U8(16), y, y)
-				d := g.YMM()
-				g.VPMOVDW(y, d)
-				return d
-			})},
 	}
 }
