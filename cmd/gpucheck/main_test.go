@@ -16,6 +16,9 @@ import (
 // TestRehearsal runs every stage on the fake GPU with small shapes, as the program will be run on a
 // real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
 func TestRehearsal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("every stage on emulated kernels takes ten seconds")
+	}
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "gpucheck")
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {

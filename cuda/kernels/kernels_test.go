@@ -29,6 +29,9 @@ func sim(t testing.TB) *ksim.Sim {
 // TestConformance runs the suite that every backend has to pass on the emulated kernels. "Threads"
 // are seeds here: other orders of blocks and threads and another poison, the same bits.
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the whole contract under the emulator takes eleven seconds")
+	}
 	s := sim(t)
 	open := func(threads int) tensor.Backend { return ksim.NewBackend(s, uint64(threads)*1000) }
 	backendtest.Run(t, backendtest.Options{Open: open,
