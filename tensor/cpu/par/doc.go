@@ -8,6 +8,9 @@
 // on a shared machine a worker that spins for ever steals the core from whoever could finish the
 // work.
 //
+// Each thread begins with its own share of a region's tiles, the same part of the work in every
+// region, and so finds in its cache what it wrote before; a thread that is through helps the others.
+//
 // Non-goals: task graphs, priorities, cancellation, work stealing between nested loops. A Run
 // inside a Run is simply a loop.
 //
