@@ -42,8 +42,8 @@
 // # What follows a convolution
 //
 // A bias, a residual and a ReLU are applied before an output leaves the cache; see epilogue.go. The
-// bias enters with the sum, in the kernel; the rest is done in the registers of Winograd's last map,
-// or to a block of rows that has just been finished.
+// bias enters with the sum, in the kernel; the rest is done in the registers of Winograd's last
+// map, or to a block of rows that has just been finished.
 //
 // Non-goals: other layouts and types, transposed convolution as an operation of its own (it is
 // InputGrad), tuning at run time. Grouped convolution is right but not fast.

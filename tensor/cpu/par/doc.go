@@ -9,7 +9,8 @@
 // work.
 //
 // Each thread begins with its own share of a region's tiles, the same part of the work in every
-// region, and so finds in its cache what it wrote before; a thread that is through helps the others.
+// region, and so finds in its cache what it wrote before; a thread that is through helps the
+// others.
 //
 // Non-goals: task graphs, priorities, cancellation, work stealing between nested loops. A Run
 // inside a Run is simply a loop.
