@@ -135,14 +135,16 @@ func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
 			continue
 		}
 		in := n*q.inImage + i*q.rows.step*q.inRow + group*q.k
+		var next ahead
 		if first {
-			q.prefetch((r+1)/perImage, (r+1)%perImage)
+			next = q.ahead((r+1)/perImage, (r+1)%perImage)
 		}
 		out := n*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow + group*q.o + o0
 		for t, s := range q.spans {
 			g.Segs, g.Rows = segs[q.class[i]][t], s.n
 			g.AOff = in + s.from*q.cols.step*q.inPix
 			g.COff = out + (q.cols.start+s.from*q.cols.stride)*q.outPix
+			g.Ahead, g.AheadStep = next.take(steps(g.Segs))
 			micro.Mul(q.v, &g)
 		}
 	}
@@ -157,10 +159,11 @@ func (q *pass) finish(p0, p1, r0, r1 int) {
 	q.end.finish(q.out, r0*q.outRow+first, end-first, (r1-r0)*q.cols.count, q.outPix)
 }
 
-// prefetch asks for the input rows that output row i of image n is the first to use.
-func (q *pass) prefetch(n, i int) {
+// ahead lists the input rows that output row i of image n is the first to use.
+func (q *pass) ahead(n, i int) ahead {
+	var a ahead
 	if n >= q.n || len(q.rows.taps) == 0 {
-		return
+		return a
 	}
 	hi := i*q.rows.step + q.rows.taps[len(q.rows.taps)-1].off + 1
 	lo := max(0, hi-q.rows.step)
@@ -169,8 +172,9 @@ func (q *pass) prefetch(n, i int) {
 	}
 	hi = min(hi, q.rows.in)
 	if lo < hi {
-		micro.Prefetch(q.v, q.in[n*q.inImage+lo*q.inRow:], 0, 1, (hi-lo)*q.inRow)
+		a.add(q.in[n*q.inImage+lo*q.inRow:], q.inPix, 0, (hi-lo)*q.inRow/q.inPix, 0, q.inPix)
 	}
+	return a
 }
 
 // panelWidth is the row length of a packed panel with the given number of columns.

@@ -20,13 +20,13 @@ func (s Shape) WeightGrad(p *par.Pool, dw, x, dy []float32) {
 
 // Limits of the work of a weight gradient; see pass.go for the reasoning about cache.
 const (
-	gradBlockM = 5 * micro.MaxRows // rows of a block of dw, at most
-	gradBlockN = 2 * micro.MaxCols // columns, at most
-	gradPixels = 48 << 10          // floats of x and dy that a block reads between returns to it
-	gradParts  = 16                // parts of the sum over pixels, at most
-	gradItems  = 24                // blocks times parts, if the pixels suffice
-	partRows   = 4                 // output rows in a part, at least
-	gradSegs   = 256               // segments of a tile, at most: one for each row
+	gradBlockM = 19 * micro.MaxRows // rows of a block of dw, at most
+	gradBlockN = 4 * micro.MaxCols  // columns, at most
+	gradPixels = 64 << 10           // floats of x and dy that a block reads between returns to it
+	gradParts  = 16                 // parts of the sum over pixels, at most
+	gradItems  = 24                 // blocks times parts, if the pixels suffice
+	partRows   = 4                  // output rows in a part, at least
+	gradSegs   = 256                // segments of a tile, at most: one for each row
 )
 
 // A gradPlan is how a weight gradient is computed. Everything in it follows from the Shape.
@@ -43,7 +43,8 @@ type gradPlan struct {
 	partRows   int // output rows (over all images) in a part
 	blocksM    int
 	blocksN    int
-	stepRows   int // output rows summed at a time
+	stepRows   int  // output rows summed at a time
+	sparse     bool // x is read at few of its pixels: 1×1 filters with a stride
 }
 
 type weightKey struct{ Shape }
@@ -51,8 +52,9 @@ type weightKey struct{ Shape }
 func (s Shape) gradPlan() *gradPlan {
 	o, c := s.O/s.Groups, s.C/s.Groups
 	g := &gradPlan{m: o, n: c,
-		rows: forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH),
-		cols: forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW)}
+		rows:   forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH),
+		cols:   forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW),
+		sparse: s.KH*s.KW == 1 && s.StrideH*s.StrideW > 1}
 	if laneShare(o, c) > laneShare(c, o) {
 		g.exchanged, g.m, g.n = true, c, o
 	}
@@ -62,7 +64,14 @@ func (s Shape) gradPlan() *gradPlan {
 	g.parts = max(1, min(gradParts, ceil(gradItems, blocks), rows/partRows))
 	g.partRows = max(1, ceil(rows, g.parts))
 	g.parts = max(1, ceil(rows, g.partRows)) // none empty
-	perRow := s.OutW()*min(g.m, gradBlockM) + s.W*s.StrideH*min(g.n, gradBlockN)
+	dy, x := s.OutW(), s.W*s.StrideH         // pixels of a row
+	if g.sparse {
+		x = dy
+	}
+	if g.exchanged {
+		dy, x = x, dy
+	}
+	perRow := dy*min(g.m, gradBlockM) + x*min(g.n, gradBlockN)
 	g.stepRows = max(1, min(gradSegs, gradPixels/max(1, perRow)))
 	return g
 }
@@ -133,21 +142,21 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
 	tiles := ceil(mEnd-m0, micro.MaxRows)
-	calls := w.KH * w.KW * ceil(nEnd-n0, micro.MaxCols) * tiles
 	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
-		next := ahead{r0: r1, r1: min(last, r1+w.stepRows), of: calls}
+		next := w.ahead(group, r1, min(last, r1+w.stepRows), m0, mEnd, n0, nEnd)
 		for tap := range w.KH * w.KW {
 			g.Segs = w.appendSegs(segs, tap, r0, r1, g.StepA, g.StepB)
+			k := steps(g.Segs)
 			for n := n0; n < nEnd; n += micro.MaxCols {
 				g.Cols = min(micro.MaxCols, nEnd-n)
 				g.BOff = group*w.n + n
 				for i := range tiles {
-					w.prefetch(&next, group, m0, mEnd, n0, nEnd)
 					m := m0 + i*(mEnd-m0)/tiles
 					g.Rows = m0 + (i+1)*(mEnd-m0)/tiles - m
 					g.AOff = group*w.m + m
 					g.COff = groupC + m*rowC + tap*tapC + n
+					g.Ahead, g.AheadStep = next.take(k)
 					micro.Mul(w.v, &g)
 				}
 			}
@@ -156,28 +165,24 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 	}
 }
 
-// ahead says how far the fetching of output rows r0..r1-1, which come next, has got: it is done in
-// portions between the tiles, so that memory and arithmetic work at the same time.
-type ahead struct{ r0, r1, done, of int }
-
-// prefetch asks for the next portion of the pixels ahead, their channels in the block.
-func (w *weightGrad) prefetch(p *ahead, group, m0, m1, n0, n1 int) {
-	share := func(from, to int) (int, int) {
-		return from + p.done*(to-from)/p.of, from + (p.done+1)*(to-from)/p.of
-	}
+// ahead lists the pixels of output rows r0..r1-1, which come next: of each operand the channels in
+// the block.
+func (w *weightGrad) ahead(group, r0, r1, m0, m1, n0, n1 int) ahead {
 	if w.exchanged {
 		m0, m1, n0, n1 = n0, n1, m0, m1
 	}
 	outW := w.cols.count
-	a, b := share(p.r0*outW, p.r1*outW)
-	if a < b {
-		micro.Prefetch(w.v, w.dy[a*w.O+group*(w.O/w.Groups)+m0:], w.O, b-a, m1-m0)
+	var a ahead
+	a.add(w.dy, w.O, r0*outW, r1*outW, group*(w.O/w.Groups)+m0, m1-m0)
+	c0, c := group*(w.C/w.Groups)+n0, n1-n0
+	if !w.sparse {
+		a.add(w.x, w.C, w.firstInput(r0), w.firstInput(r1), c0, c)
+		return a
 	}
-	a, b = share(w.firstInput(p.r0), w.firstInput(p.r1))
-	if a < b {
-		micro.Prefetch(w.v, w.x[a*w.C+group*(w.C/w.Groups)+n0:], w.C, b-a, n1-n0)
+	for r := r0; r < r1; r++ {
+		micro.Prefetch(w.v, w.x[w.firstInput(r)*w.C+c0:], w.StrideW*w.C, outW, c)
 	}
-	p.done++
+	return a
 }
 
 // firstInput is the pixel of x that begins the rows which output row r begins with.

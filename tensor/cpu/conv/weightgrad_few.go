@@ -16,8 +16,8 @@ import (
 const fewChannels = 4
 
 // fewPixels is the number of floats of both operands that is used for all rows of taps before the
-// next: half a second-level cache would do, but what is ahead should arrive in small portions.
-const fewPixels = 16 << 10
+// next, a fifth of a second-level cache.
+const fewPixels = 48 << 10
 
 // fewTaps is one call: f is the operand with few channels, read as the input of the convolution
 // Shape, and g the other, read as the gradient of its output.
@@ -102,24 +102,31 @@ func (t Shape) unpackFew(dw, sum []float32, reversed bool) {
 	}
 }
 
-// part sums output rows first..last-1, counted over all images.
+// part sums output rows first..last-1, counted over all images: first the pixels with all taps
+// inside, then the columns at the borders, from the top of the part to its end.
 func (w *fewTaps) part(sum []float32, first, last int) {
 	clear(sum)
 	var room [gradSegs]micro.Seg
 	for r0 := first; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
+		var next ahead
+		next.add(w.g, w.O, r1*w.cols.count, min(last, r1+w.stepRows)*w.cols.count, 0, w.O)
 		for kh := range w.KH {
-			w.prefetch(r1, min(last, r1+w.stepRows), kh)
 			segs := w.inner(room[:0], kh, r0, r1)
-			w.multiply(sum, segs, kh, 0, w.KW, w.StrideW*w.C, w.O)
-			for j := 0; j < w.cols.count; j++ {
-				if j == w.lo && w.lo < w.hi {
-					j = w.hi - 1
-					continue
-				}
-				k0, k1 := w.tapsAt(j)
-				segs := w.column(room[:0], kh, j, r0, r1)
-				w.multiply(sum, segs, kh, k0, k1, w.StrideH*w.W*w.C, w.cols.count*w.O)
+			w.multiply(sum, segs, kh, 0, w.KW, w.StrideW*w.C, w.O, &next)
+		}
+	}
+	columnRows := gradSegs / 2 * w.rows.count // a segment for each image
+	for j := 0; j < w.cols.count; j++ {
+		if j == w.lo && w.lo < w.hi {
+			j = w.hi - 1
+			continue
+		}
+		k0, k1 := w.tapsAt(j)
+		for r0 := first; r0 < last; r0 += columnRows {
+			for kh := range w.KH {
+				segs := w.column(room[:0], kh, j, r0, min(last, r0+columnRows))
+				w.multiply(sum, segs, kh, k0, k1, w.StrideH*w.W*w.C, w.cols.count*w.O, &ahead{})
 			}
 		}
 	}
@@ -133,14 +140,15 @@ func (w *fewTaps) tapsAt(j int) (k0, k1 int) {
 }
 
 // multiply adds the products of taps k0..k1-1 of row kh.
-func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, stepG int) {
+func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, stepG int,
+	next *ahead) {
 	if len(segs) == 0 || k0 >= k1 {
 		return
 	}
 	g := micro.Args{A: w.f, B: w.g, C: sum, Segs: segs, StepA: stepF, StepB: stepG, Alpha: 1,
 		Beta: 1}
 	g.SetRows(1, w.O)
-	m := (k1 - k0) * w.C
+	m, k := (k1-k0)*w.C, steps(segs)
 	tiles := ceil(m, micro.MaxRows)
 	for o := 0; o < w.O; o += micro.MaxCols {
 		g.Cols = min(micro.MaxCols, w.O-o)
@@ -150,6 +158,7 @@ func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, s
 			g.Rows = (i+1)*m/tiles - r
 			g.AOff = k0*w.C + r
 			g.COff = (kh*w.m+k0*w.C+r)*w.O + o
+			g.Ahead, g.AheadStep = next.take(k)
 			micro.Mul(w.v, &g)
 		}
 	}
@@ -190,14 +199,4 @@ func (w *fewTaps) column(list []micro.Seg, kh, j, r0, r1 int) []micro.Seg {
 		r = image + w.rows.count
 	}
 	return list
-}
-
-// prefetch asks for the kh-th portion of output rows r0..r1-1 and of the input under them.
-func (w *fewTaps) prefetch(r0, r1, kh int) {
-	if r0 >= r1 {
-		return
-	}
-	from, to := r0*w.cols.count*w.O, r1*w.cols.count*w.O
-	a, b := from+kh*(to-from)/w.KH, from+(kh+1)*(to-from)/w.KH
-	micro.Prefetch(w.v, w.g[a:], 0, 1, b-a)
 }

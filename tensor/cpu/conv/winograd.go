@@ -46,8 +46,13 @@ const (
 	// the direct kernels are as fast, at 16 these take two thirds to all of their time, at 64 less
 	// than half.
 	winogradChannels = 16
-	// winogradTiles is the number of tiles over all images from which mapping the weights pays.
+	// winogradTiles is the number of tiles over all images from which mapping the weights pays,
+	// and manyTiles that from which it pays when the mapped weights, 36 numbers for each pair of
+	// channels, go out to memory: pairs of channels from largePairs on, twice as many tiles for
+	// four times as many pairs.
 	winogradTiles = 16
+	manyTiles     = 48
+	largePairs    = 256 * 256
 )
 
 // Winograd reports whether F(4×4, 3×3) applies and is faster than the direct kernel: a 3×3 filter
@@ -67,7 +72,19 @@ func (s Shape) Winograd(d Direction) bool {
 		k = min(s.C, s.O)
 	}
 	tiles := ceil(h, 4) * ceil(w, 4)
-	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= winogradTiles
+	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= s.tilesToPay(d)
+}
+
+// tilesToPay is the number of tiles from which mapping the weights pays. The gradient of the
+// weights maps them once, at its end.
+func (s Shape) tilesToPay(d Direction) int {
+	switch {
+	case d == DirWeightGrad || s.C*s.O < largePairs:
+		return winogradTiles
+	case s.C*s.O < 4*largePairs:
+		return manyTiles
+	}
+	return 2 * manyTiles
 }
 
 func (s Shape) winogradApplies() bool {

@@ -34,6 +34,7 @@ TEXT ·mul1x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -49,6 +50,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	ADDQ             BX, R8
 	DECQ             AX
@@ -121,6 +124,7 @@ TEXT ·mul1x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -137,6 +141,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -217,6 +223,7 @@ TEXT ·mul2x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -235,6 +242,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	ADDQ             BX, R8
@@ -250,6 +259,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	ADDQ             BX, R8
 	DECQ             AX
@@ -259,6 +270,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	ADDQ             BX, R8
 	DECQ             AX
@@ -340,6 +353,7 @@ TEXT ·mul2x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -359,6 +373,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -379,6 +395,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -391,6 +409,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -482,6 +502,7 @@ TEXT ·mul3x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -500,6 +521,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -516,6 +539,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	ADDQ             BX, R8
@@ -526,6 +551,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	ADDQ             BX, R8
@@ -619,6 +646,7 @@ TEXT ·mul3x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -638,6 +666,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -661,6 +691,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -676,6 +708,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -783,6 +817,7 @@ TEXT ·mul4x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -801,6 +836,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -818,6 +855,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -829,6 +868,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -934,6 +975,7 @@ TEXT ·mul4x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -953,6 +995,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -979,6 +1023,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -997,6 +1043,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1121,6 +1169,7 @@ TEXT ·mul5x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1142,6 +1191,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1161,6 +1212,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -1174,6 +1227,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1294,6 +1349,7 @@ TEXT ·mul5x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1316,6 +1372,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1346,6 +1404,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -1368,6 +1428,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1510,6 +1572,7 @@ TEXT ·mul6x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1531,6 +1594,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1551,6 +1616,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -1565,6 +1632,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1698,6 +1767,7 @@ TEXT ·mul6x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1720,6 +1790,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1753,6 +1825,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -1778,6 +1852,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1937,6 +2013,7 @@ TEXT ·mul7x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1958,6 +2035,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1979,6 +2058,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -1994,6 +2075,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2139,6 +2222,7 @@ TEXT ·mul7x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2161,6 +2245,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2197,6 +2283,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -2225,6 +2313,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2400,6 +2490,7 @@ TEXT ·mul8x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2421,6 +2512,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2443,6 +2536,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -2459,6 +2554,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2616,6 +2713,7 @@ TEXT ·mul8x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2638,6 +2736,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2677,6 +2777,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -2708,6 +2810,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2900,6 +3004,7 @@ TEXT ·mul9x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2922,6 +3027,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2946,6 +3053,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -2964,6 +3073,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -3136,6 +3247,7 @@ TEXT ·mul9x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -3159,6 +3271,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -3202,6 +3316,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -3237,6 +3353,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -3447,6 +3565,7 @@ TEXT ·mul10x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -3469,6 +3588,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -3494,6 +3615,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -3513,6 +3636,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -3698,6 +3823,7 @@ TEXT ·mul10x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -3721,6 +3847,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -3767,6 +3895,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -3805,6 +3935,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -4032,6 +4164,7 @@ TEXT ·mul11x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -4054,6 +4187,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4080,6 +4215,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -4100,6 +4237,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4297,6 +4436,7 @@ TEXT ·mul11x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -4320,6 +4460,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -4369,6 +4511,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -4410,6 +4554,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -4653,6 +4799,7 @@ TEXT ·mul12x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -4675,6 +4822,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4702,6 +4851,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -4723,6 +4874,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4932,6 +5085,7 @@ TEXT ·mul12x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -4955,6 +5109,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -5007,6 +5163,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -5051,6 +5209,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -5311,6 +5471,7 @@ TEXT ·mul13x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -5334,6 +5495,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -5363,6 +5526,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -5386,6 +5551,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -5610,6 +5777,7 @@ TEXT ·mul13x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -5634,6 +5802,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -5690,6 +5860,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -5738,6 +5910,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6016,6 +6190,7 @@ TEXT ·mul14x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -6039,6 +6214,8 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -6069,6 +6246,8 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -6093,6 +6272,8 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
+	PREFETCHT1       (R14)
+	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -6330,6 +6511,7 @@ TEXT ·mul14x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
+	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -6354,6 +6536,8 @@ all:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6413,6 +6597,8 @@ skipFirst:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -6464,6 +6650,8 @@ skipLast:
 	VMOVUPS.Z    (CX), K1, Z28
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         232(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1

@@ -1,5 +1,7 @@
 package micro
 
+import "unsafe"
+
 // The largest tile.
 const (
 	MaxRows = 14 // rows of a tile
@@ -75,7 +77,15 @@ type Args struct {
 
 	Alpha, Beta float32
 
-	mask uint32
+	mask      uint32
+	ahead     *float32 // of the next line to ask for
+	aheadStep int      // bytes
+
+	// Ahead is memory that will be read soon, which each step of the sum asks to be brought into
+	// the second-level cache: the line at its start, then one AheadStep floats on, and so on. It
+	// may end before that. None changes nothing but the time.
+	Ahead     []float32
+	AheadStep int
 }
 
 // SetRows spaces the rows of A and of C equally.
@@ -93,6 +103,10 @@ func Mul(v Variant, g *Args) {
 	}
 	if v == AVX512 {
 		g.mask = uint32(1<<g.Cols - 1)
+		g.ahead, g.aheadStep = unsafe.SliceData(g.C), 0
+		if len(g.Ahead) > 0 {
+			g.ahead, g.aheadStep = unsafe.SliceData(g.Ahead), 4*g.AheadStep
+		}
 		mulAVX512(g, (g.Cols+15)/16)
 		return
 	}

@@ -35,6 +35,9 @@ const (
 	argBeta   = 212
 	argMask   = 216
 
+	argAhead     = 224
+	argAheadStep = 232 // in bytes
+
 	segA    = 0
 	segB    = 8
 	segK    = 16
@@ -59,6 +62,7 @@ var (
 	rowC     = reg.R9
 	groupC   = reg.R10
 	group    = reg.R11
+	ahead    = reg.R14 // of the Go runtime only between Go functions
 	mask     = [2]reg.Physical{reg.K1, reg.K2}
 	zmm      = [32]reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
@@ -114,6 +118,7 @@ func kernel(c *build.Context, rows, vectors int) {
 	c.LEAQ(operand.Mem{Base: rowA, Index: rowA, Scale: 2}, rowA3)
 	floats(c, argStepA, stepA)
 	floats(c, argStepB, stepB)
+	c.MOVQ(mem(args, argAhead), ahead)
 
 	c.Label("segment")
 	beginSegment(c, rows)
@@ -163,7 +168,9 @@ func beginSegment(c *build.Context, rows int) {
 }
 
 // multiply is the inner loop for rows first..last-1. One vector of columns feeds the
-// multiplication from memory; with two, an element of A is loaded once for both.
+// multiplication from memory; with two, an element of A is loaded once for both. Each step also
+// asks for one cache line of what comes later: arithmetic and memory work side by side, where a
+// burst of such requests would fill the processor's queue and make it wait.
 func multiply(c *build.Context, label string, first, last, vectors int,
 	acc func(r, v int) reg.VecPhysical) {
 	c.Label(label)
@@ -171,6 +178,8 @@ func multiply(c *build.Context, label string, first, last, vectors int,
 		c.VMOVUPS_Z(mem(b, 64*v), mask[v], rowB[v])
 	}
 	c.ADDQ(stepB, b)
+	c.PREFETCHT1(mem(ahead, 0))
+	c.ADDQ(mem(args, argAheadStep), ahead)
 	for r := first; r < last; r++ {
 		if vectors == 1 {
 			c.VFMADD231PS_BCST(elementA(r), rowB[0], acc(r, 0))
