@@ -135,7 +135,7 @@ func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
 			continue
 		}
 		in := n*q.inImage + i*q.rows.step*q.inRow + group*q.k
-		var next ahead
+		var next micro.Lookahead
 		if first {
 			next = q.ahead((r+1)/perImage, (r+1)%perImage)
 		}
@@ -144,7 +144,7 @@ func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
 			g.Segs, g.Rows = segs[q.class[i]][t], s.n
 			g.AOff = in + s.from*q.cols.step*q.inPix
 			g.COff = out + (q.cols.start+s.from*q.cols.stride)*q.outPix
-			g.Ahead, g.AheadStep = next.take(steps(g.Segs))
+			g.Ahead, g.AheadStep = next.Take(steps(g.Segs))
 			micro.Mul(q.v, &g)
 		}
 	}
@@ -160,8 +160,8 @@ func (q *pass) finish(p0, p1, r0, r1 int) {
 }
 
 // ahead lists the input rows that output row i of image n is the first to use.
-func (q *pass) ahead(n, i int) ahead {
-	var a ahead
+func (q *pass) ahead(n, i int) micro.Lookahead {
+	var a micro.Lookahead
 	if n >= q.n || len(q.rows.taps) == 0 {
 		return a
 	}
@@ -172,9 +172,18 @@ func (q *pass) ahead(n, i int) ahead {
 	}
 	hi = min(hi, q.rows.in)
 	if lo < hi {
-		a.add(q.in[n*q.inImage+lo*q.inRow:], q.inPix, 0, (hi-lo)*q.inRow/q.inPix, 0, q.inPix)
+		a.Add(q.in[n*q.inImage+lo*q.inRow:], q.inRow, hi-lo, q.inRow)
 	}
 	return a
+}
+
+// steps is the length of a tile's sum.
+func steps(segs []micro.Seg) int {
+	n := 0
+	for _, s := range segs {
+		n += s.K
+	}
+	return n
 }
 
 // panelWidth is the row length of a packed panel with the given number of columns.

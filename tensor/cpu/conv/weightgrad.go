@@ -156,7 +156,7 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 					g.Rows = m0 + (i+1)*(mEnd-m0)/tiles - m
 					g.AOff = group*w.m + m
 					g.COff = groupC + m*rowC + tap*tapC + n
-					g.Ahead, g.AheadStep = next.take(k)
+					g.Ahead, g.AheadStep = next.Take(k)
 					micro.Mul(w.v, &g)
 				}
 			}
@@ -167,16 +167,20 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 
 // ahead lists the pixels of output rows r0..r1-1, which come next: of each operand the channels in
 // the block.
-func (w *weightGrad) ahead(group, r0, r1, m0, m1, n0, n1 int) ahead {
+func (w *weightGrad) ahead(group, r0, r1, m0, m1, n0, n1 int) micro.Lookahead {
 	if w.exchanged {
 		m0, m1, n0, n1 = n0, n1, m0, m1
 	}
 	outW := w.cols.count
-	var a ahead
-	a.add(w.dy, w.O, r0*outW, r1*outW, group*(w.O/w.Groups)+m0, m1-m0)
+	var a micro.Lookahead
+	if r0 >= r1 {
+		return a
+	}
+	a.Add(w.dy[r0*outW*w.O+group*(w.O/w.Groups)+m0:], w.O, (r1-r0)*outW, m1-m0)
 	c0, c := group*(w.C/w.Groups)+n0, n1-n0
 	if !w.sparse {
-		a.add(w.x, w.C, w.firstInput(r0), w.firstInput(r1), c0, c)
+		from, to := w.firstInput(r0), w.firstInput(r1)
+		a.Add(w.x[min(len(w.x), from*w.C+c0):], w.C, to-from, c)
 		return a
 	}
 	for r := r0; r < r1; r++ {

@@ -109,8 +109,8 @@ func (w *fewTaps) part(sum []float32, first, last int) {
 	var room [gradSegs]micro.Seg
 	for r0 := first; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
-		var next ahead
-		next.add(w.g, w.O, r1*w.cols.count, min(last, r1+w.stepRows)*w.cols.count, 0, w.O)
+		var next micro.Lookahead
+		next.Add(w.g[r1*w.cols.count*w.O:], w.O, (min(last, r1+w.stepRows)-r1)*w.cols.count, w.O)
 		for kh := range w.KH {
 			segs := w.inner(room[:0], kh, r0, r1)
 			w.multiply(sum, segs, kh, 0, w.KW, w.StrideW*w.C, w.O, &next)
@@ -126,7 +126,7 @@ func (w *fewTaps) part(sum []float32, first, last int) {
 		for r0 := first; r0 < last; r0 += columnRows {
 			for kh := range w.KH {
 				segs := w.column(room[:0], kh, j, r0, min(last, r0+columnRows))
-				w.multiply(sum, segs, kh, k0, k1, w.StrideH*w.W*w.C, w.cols.count*w.O, &ahead{})
+				w.multiply(sum, segs, kh, k0, k1, w.StrideH*w.W*w.C, w.cols.count*w.O, &micro.Lookahead{})
 			}
 		}
 	}
@@ -141,7 +141,7 @@ func (w *fewTaps) tapsAt(j int) (k0, k1 int) {
 
 // multiply adds the products of taps k0..k1-1 of row kh.
 func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, stepG int,
-	next *ahead) {
+	next *micro.Lookahead) {
 	if len(segs) == 0 || k0 >= k1 {
 		return
 	}
@@ -158,7 +158,7 @@ func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, s
 			g.Rows = (i+1)*m/tiles - r
 			g.AOff = k0*w.C + r
 			g.COff = (kh*w.m+k0*w.C+r)*w.O + o
-			g.Ahead, g.AheadStep = next.take(k)
+			g.Ahead, g.AheadStep = next.Take(k)
 			micro.Mul(w.v, &g)
 		}
 	}

@@ -17,7 +17,7 @@ const itemsPerThread = 6
 // smallFlops is the work below which a second thread does not pay: some microseconds.
 const smallFlops = 1 << 19
 
-// sharedLimit bounds the packed copy of B, in floats (64 MiB).
+// sharedLimit bounds the packed copies of A and of B, in floats (64 MiB each).
 const sharedLimit = 16 << 20
 
 // blocking is how one product is cut. Only kc affects the bits of the result, and it depends on k
@@ -26,13 +26,15 @@ type blocking struct {
 	kc       int
 	mc, nc   int
 	shared   bool // B is packed once, before the tiles, instead of by each tile
+	sharedA  bool // and so is A
 	packA    bool
 	packB    bool
 	aStride  int // row stride of a packed block of A
 	mi, ni   int // numbers of tiles
 	n0, n    int // the slab of columns
 	packed   []float32
-	scratchA int // floats a worker needs
+	packedA  []float32 // blocks of scratchA floats, those of a row of blocks one after the other
+	scratchA int       // floats that a block of A takes, and of B when each tile packs its own
 	scratchB int
 }
 
@@ -62,9 +64,13 @@ func (j *job) runSlab(n0, n int) {
 		t.packed = j.p.Borrow(roundUp(n, micro.MaxCols) * j.k)
 		j.packShared(&t)
 	}
+	if t.sharedA {
+		t.packedA = j.p.Borrow(t.mi * t.kBlocks(j.k) * t.scratchA)
+		j.packSharedA(&t)
+	}
 	j.p.Run(t.mi*t.ni, func(i int) {
 		var own []float32
-		if need := t.scratchA + t.scratchB; need > 0 {
+		if need := t.own(); need > 0 {
 			own = j.p.Borrow(need)
 			defer j.p.Return(own)
 		}
@@ -75,6 +81,20 @@ func (j *job) runSlab(n0, n int) {
 	if t.shared {
 		j.p.Return(t.packed)
 	}
+	if t.sharedA {
+		j.p.Return(t.packedA)
+	}
+}
+
+// kBlocks is the number of blocks of k.
+func (t *blocking) kBlocks(k int) int { return ceil(k, t.kc) }
+
+// own is the number of floats that a tile packs for itself.
+func (t *blocking) own() int {
+	if t.sharedA {
+		return t.scratchB
+	}
+	return t.scratchA + t.scratchB
 }
 
 // plan chooses the blocking of a slab.
@@ -107,6 +127,7 @@ func (j *job) plan(n0, n int) blocking {
 			t.scratchA = ceil(t.mc, micro.MaxRows) * packedRows * t.kc
 		}
 	}
+	t.sharedA = t.packA && t.ni > 1 && t.mi*t.kBlocks(j.k)*t.scratchA <= sharedLimit
 	if t.packB && !t.shared {
 		t.scratchB = t.kc * t.nc
 	}
@@ -151,27 +172,31 @@ func (j *job) tile(t *blocking, own []float32, m0, mc, c0, nc int) {
 	}
 }
 
-// operandA points the kernel at rows m0.. of A, in place or packed.
+// operandA points the kernel at rows m0.. of A, in place, packed before or packed here.
 func (j *job) operandA(t *blocking, g *micro.Args, own []float32, m0, mc, k0, kc int) {
 	switch {
-	case t.packA && j.transA:
-		for r := 0; r*micro.MaxRows < mc; r++ {
-			cols := min(micro.MaxRows, mc-r*micro.MaxRows)
-			micro.Pack(j.v, own[r*packedRows*t.kc:], packedRows,
-				j.a[k0*j.lda+m0+r*micro.MaxRows:], j.lda, kc, cols)
-		}
-		g.A, g.RowA, g.StepA = own, 1, packedRows
+	case t.sharedA:
+		g.A = t.packedA[t.blockA(m0, k0, j.k):]
 	case t.packA:
-		for r := range mc {
-			copy(own[r*t.aStride:][:kc], j.a[(m0+r)*j.lda+k0:])
-		}
-		g.A, g.RowA, g.StepA = own, t.aStride, 1
+		j.packBlockA(t, own, m0, mc, k0, kc)
+		g.A = own
 	case j.transA:
 		g.A, g.RowA, g.StepA = j.a[k0*j.lda+m0:], 1, j.lda
 	default:
 		g.A, g.RowA, g.StepA = j.a[m0*j.lda+k0:], j.lda, 1
 	}
+	if t.packA {
+		g.RowA, g.StepA = t.aStride, 1
+		if j.transA {
+			g.RowA, g.StepA = 1, packedRows
+		}
+	}
 	g.GroupA = 4 * g.RowA
+}
+
+// blockA is where the shared copy of the block of A at (m0, k0) begins.
+func (t *blocking) blockA(m0, k0, k int) int {
+	return (m0/t.mc*t.kBlocks(k) + k0/t.kc) * t.scratchA
 }
 
 // packedRows is the width of a packed panel of a transposed A: the rows of a tile, rounded up to a
@@ -186,7 +211,7 @@ func (j *job) operandB(t *blocking, g *micro.Args, own []float32, c0, nc, k0, kc
 	case t.shared:
 		g.B = t.packed[c0*j.k:]
 	default:
-		g.B = own[t.scratchA:]
+		g.B = own[t.own()-t.scratchB:]
 		for jr := 0; jr < nc; jr += micro.MaxCols {
 			j.packPanel(g.B[jr*kc:], t.n0+c0+jr, min(micro.MaxCols, nc-jr), k0, kc)
 		}
@@ -201,14 +226,14 @@ func (j *job) sweep(t *blocking, g *micro.Args, m0, mc, c0, nc, k0, kc int) {
 	}
 	tiles := ceil(mc, micro.MaxRows)
 	for jr := 0; jr < nc; jr += micro.MaxCols {
-		g.Cols = min(micro.MaxCols, nc-jr)
+		next := j.nextA(t, m0, k0, jr, nc)
+		if jr+micro.MaxCols < nc && kc > 0 {
+			off, step, cols := j.panelB(t, jr+micro.MaxCols, nc, rows, first)
+			next.Add(g.B[off:], step, kc, cols)
+		}
+		g.BOff, g.StepB, g.Cols = j.panelB(t, jr, nc, rows, first)
 		if g.Bias = nil; j.then.Bias != nil && k0 == 0 {
 			g.Bias = j.then.Bias[t.n0+c0+jr:][:g.Cols]
-		}
-		g.StepB, g.BOff = j.ldb, jr
-		if t.packB {
-			g.StepB = panelWidth(g.Cols)
-			g.BOff = jr*rows + first*g.StepB
 		}
 		for ir := range tiles {
 			r0, r1 := j.rowTile(t, mc, tiles, ir)
@@ -218,9 +243,30 @@ func (j *job) sweep(t *blocking, g *micro.Args, m0, mc, c0, nc, k0, kc int) {
 				g.AOff = r0 / micro.MaxRows * packedRows * t.kc
 			}
 			g.COff = (m0+r0)*j.ldc + t.n0 + c0 + jr
+			g.Ahead, g.AheadStep = next.Take(kc)
 			micro.Mul(j.v, g)
 		}
 	}
+}
+
+// panelB returns where the panel of columns jr.. of a tile's B begins, its step and its columns.
+// Packed panels have the given number of rows, of which this block begins at first.
+func (j *job) panelB(t *blocking, jr, nc, rows, first int) (off, step, cols int) {
+	cols = min(micro.MaxCols, nc-jr)
+	if !t.packB {
+		return jr, j.ldb, cols
+	}
+	step = panelWidth(cols)
+	return jr*rows + first*step, step, cols
+}
+
+// nextA lists the panel's share of the next block of A, if that lies packed.
+func (j *job) nextA(t *blocking, m0, k0, jr, nc int) (a micro.Lookahead) {
+	if t.sharedA && k0+t.kc < j.k {
+		share := t.scratchA / ceil(nc, micro.MaxCols)
+		a.Add(t.packedA[t.blockA(m0, k0+t.kc, j.k)+jr/micro.MaxCols*share:], share, 1, share)
+	}
+	return a
 }
 
 // rowTile divides mc rows evenly into tiles; packed panels of a transposed A have fixed places.
