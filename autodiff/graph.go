@@ -74,8 +74,9 @@ func (g *Graph) NoGrad(f func()) {
 func (g *Graph) Recording() bool { return g.recording }
 
 // Tidy runs f and, when its result needs no gradient, frees everything f allocated but the
-// result. Networks wrap each block in it, so that inference holds one block's activations.
-// A block whose result needs a gradient is left alone: its values serve the backward pass.
+// result, if there is one. Networks wrap each block in it, so that inference holds one block's
+// activations. A block whose result needs a gradient is left alone: its values serve the backward
+// pass.
 func (g *Graph) Tidy(f func() *Value) *Value {
 	outer := g.scope
 	inner := outer.Child()
@@ -85,9 +86,11 @@ func (g *Graph) Tidy(f func() *Value) *Value {
 		inner.Close()
 	}()
 	v := f()
-	if v.needGrad {
+	switch {
+	case v == nil:
+	case v.needGrad:
 		inner.KeepAll()
-	} else {
+	default:
 		inner.Keep(v.t)
 	}
 	return v

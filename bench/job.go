@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"afterimage/nn"
 	"afterimage/tensor"
 	"afterimage/tensor/cpu"
 )
@@ -66,6 +67,15 @@ func openers() map[string]opener {
 // scoped is a job whose memory is a scope's.
 func scoped(s *tensor.Scope, run func()) job {
 	return job{run: func() error { run(); return nil }, close: s.Close}
+}
+
+// inference is a job of forward passes, all with one nn.Inference.
+func inference(b *cpu.Backend, s *tensor.Scope, run func(*nn.Inference)) job {
+	i := nn.NewInference(b)
+	return job{run: func() error { run(i); return nil }, close: func() {
+		i.Close()
+		s.Close()
+	}}
 }
 
 // draw returns random numbers in (−1, 1) of the given shape; equal names give equal numbers.

@@ -3,7 +3,6 @@ package bench
 import (
 	"iter"
 
-	"afterimage/autodiff"
 	"afterimage/gan"
 	"afterimage/nn"
 	"afterimage/nn/data"
@@ -115,10 +114,8 @@ func openInference(b *cpu.Backend, s Spec) (job, error) {
 	scope := tensor.NewScope(b)
 	nn.Init(scope, m, seed)
 	x := draw(scope, "x", n, size, size, 3)
-	return scoped(scope, func() {
-		g := autodiff.NewGraph(b)
-		defer g.Close()
-		g.NoGrad(func() { m.Forward(nn.NewCtx(g, false), g.Const(x)) })
+	return inference(b, scope, func(i *nn.Inference) {
+		i.Pass(func(c *nn.Ctx) { m.Forward(c, c.Graph.Const(x)) })
 	}), nil
 }
 
@@ -129,10 +126,10 @@ func openPaint(b *cpu.Backend, s Spec) (job, error) {
 	nn.Init(scope, v.G, seed)
 	n := s.Args["n"]
 	cond, z := draw(scope, "cond", n, net.Cond), draw(scope, "z", n, net.ZDim)
-	return scoped(scope, func() {
+	return inference(b, scope, func(i *nn.Inference) {
 		inner := tensor.NewScope(b)
 		defer inner.Close()
-		v.Paint(inner, cond, z)
+		v.PaintWith(i, inner, cond, z)
 	}), nil
 }
 

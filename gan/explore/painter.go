@@ -57,18 +57,19 @@ func (c *classifier) Ask(m metrics.Images) Answer {
 	if d := c.model.FeatureDim(); d > 0 {
 		a.Features = newDense(m.N, d)
 	}
+	i := nn.NewInference(c.backend)
+	defer i.Close()
 	for lo := 0; lo < m.N; lo += batchSize {
 		part := m.Slice(lo, min(lo+batchSize, m.N))
-		g := autodiff.NewGraph(c.backend)
-		g.NoGrad(func() {
+		i.Pass(func(ctx *nn.Ctx) {
+			g := ctx.Graph
 			x := tensor.FromSlice(g.Scope(), part.Pix, part.N, part.H, part.W, part.C)
-			f, z := c.model.Features(nn.NewCtx(g, false), g.Const(x))
+			f, z := c.model.Features(ctx, g.Const(x))
 			if f != nil {
 				copyRows(a.Features, lo, tensor.ToHost[float32](f.Tensor()))
 			}
 			copyRows(a.Logits, lo, tensor.ToHost[float32](z.Tensor()))
 		})
-		g.Close()
 	}
 	return a
 }
@@ -92,6 +93,8 @@ func (p *inverter) Paint(a Answer, n Noise) metrics.Images {
 	defer s.Close()
 	key := tensor.NewKey(n.Seed, "explore/noise")
 	z, dim := tensor.ToHost[float32](p.v.Noise(s, key, uint32(n.Draw), rows)), p.v.Config.Net.ZDim
+	i := nn.NewInference(p.backend)
+	defer i.Close()
 	for lo := 0; lo < rows; lo += batchSize {
 		hi := min(lo+batchSize, rows)
 		g := autodiff.NewGraph(p.backend)
@@ -103,7 +106,7 @@ func (p *inverter) Paint(a Answer, n Noise) metrics.Images {
 			}
 			cond := p.v.Cond.Of(g, logits, features).Tensor()
 			noise := tensor.FromSlice(g.Scope(), z[lo*dim:hi*dim], hi-lo, dim)
-			pix = append(pix, tensor.ToHost[float32](p.v.Paint(g.Scope(), cond, noise))...)
+			pix = append(pix, tensor.ToHost[float32](p.v.PaintWith(i, g.Scope(), cond, noise))...)
 		})
 		g.Close()
 	}

@@ -277,12 +277,14 @@ func (t *Classifier) Accuracy(ds data.Dataset) (accuracy, crossEntropy float64) 
 func Score(
 	b tensor.Backend, m attack.Model, ds data.Dataset, batch int,
 ) (correct int, crossEntropy float64) {
+	i := nn.NewInference(b)
+	defer i.Close()
 	for _, d := range data.Eval(ds, batch, data.Unit) {
-		g := autodiff.NewGraph(b)
-		g.NoGrad(func() {
+		i.Pass(func(c *nn.Ctx) {
+			g := c.Graph
 			x := tensor.FromSlice(g.Scope(), d.X, d.Shape()...)
 			labels := tensor.FromSlice(g.Scope(), d.Labels, d.N())
-			logits := m.Forward(nn.NewCtx(g, false), g.Const(x))
+			logits := m.Forward(c, g.Const(x))
 			for _, v := range loss.EachCrossEntropy(logits, labels, 0).Tensor().Floats() {
 				crossEntropy += v
 			}
@@ -294,7 +296,6 @@ func Score(
 				}
 			}
 		})
-		g.Close()
 	}
 	return correct, crossEntropy
 }
