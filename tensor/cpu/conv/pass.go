@@ -144,7 +144,7 @@ func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
 			g.Segs, g.Rows = segs[q.class[i]][t], s.n
 			g.AOff = in + s.from*q.cols.step*q.inPix
 			g.COff = out + (q.cols.start+s.from*q.cols.stride)*q.outPix
-			g.Ahead, g.AheadStep = next.Take(steps(g.Segs))
+			g.Ahead, g.AheadStep = next.Take(g.Steps())
 			micro.Mul(q.v, &g)
 		}
 	}
@@ -175,15 +175,6 @@ func (q *pass) ahead(n, i int) micro.Lookahead {
 		a.Add(q.in[n*q.inImage+lo*q.inRow:], q.inRow, hi-lo, q.inRow)
 	}
 	return a
-}
-
-// steps is the length of a tile's sum.
-func steps(segs []micro.Seg) int {
-	n := 0
-	for _, s := range segs {
-		n += s.K
-	}
-	return n
 }
 
 // panelWidth is the row length of a packed panel with the given number of columns.

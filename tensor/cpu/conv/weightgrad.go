@@ -147,7 +147,7 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 		next := w.ahead(group, r1, min(last, r1+w.stepRows), m0, mEnd, n0, nEnd)
 		for tap := range w.KH * w.KW {
 			g.Segs = w.appendSegs(segs, tap, r0, r1, g.StepA, g.StepB)
-			k := steps(g.Segs)
+			k := g.Steps()
 			for n := n0; n < nEnd; n += micro.MaxCols {
 				g.Cols = min(micro.MaxCols, nEnd-n)
 				g.BOff = group*w.n + n

@@ -148,7 +148,7 @@ func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, s
 	g := micro.Args{A: w.f, B: w.g, C: sum, Segs: segs, StepA: stepF, StepB: stepG, Alpha: 1,
 		Beta: 1}
 	g.SetRows(1, w.O)
-	m, k := (k1-k0)*w.C, steps(segs)
+	m, k := (k1-k0)*w.C, g.Steps()
 	tiles := ceil(m, micro.MaxRows)
 	for o := 0; o < w.O; o += micro.MaxCols {
 		g.Cols = min(micro.MaxCols, w.O-o)

@@ -152,19 +152,27 @@ func (t *blocking) shrink(m, n, want int) {
 	}
 }
 
+// A step is one block of k of one tile of C: rows m0..m0+mc-1, columns c0..c0+nc-1 of the slab, and
+// what the kernel reads of B.
+type step struct {
+	m0, mc, c0, nc, k0, kc int
+	b                      []float32
+}
+
 // tile computes an mc×nc block of C, over all of k.
 func (j *job) tile(t *blocking, own []float32, m0, mc, c0, nc int) {
 	g := micro.Args{C: j.c, RowC: j.ldc, GroupC: 4 * j.ldc, Alpha: j.alpha, Beta: j.beta}
 	var seg [1]micro.Seg
 	for k0 := 0; k0 < max(1, j.k); k0 += t.kc {
-		kc := min(t.kc, j.k-k0)
-		if kc > 0 {
-			seg[0].K = kc
+		s := step{m0: m0, mc: mc, c0: c0, nc: nc, k0: k0, kc: min(t.kc, j.k-k0)}
+		if s.kc > 0 {
+			seg[0].K = s.kc
 			g.Segs = seg[:]
-			j.operandA(t, &g, own, m0, mc, k0, kc)
-			j.operandB(t, &g, own, c0, nc, k0, kc)
+			j.operandA(t, &g, own, &s)
+			s.b = j.operandB(t, own, &s)
+			g.B = s.b
 		}
-		j.sweep(t, &g, m0, mc, c0, nc, k0, kc)
+		j.sweep(t, &g, &s)
 		g.Beta = 1
 	}
 	if j.then.Block != nil {
@@ -173,17 +181,17 @@ func (j *job) tile(t *blocking, own []float32, m0, mc, c0, nc int) {
 }
 
 // operandA points the kernel at rows m0.. of A, in place, packed before or packed here.
-func (j *job) operandA(t *blocking, g *micro.Args, own []float32, m0, mc, k0, kc int) {
+func (j *job) operandA(t *blocking, g *micro.Args, own []float32, s *step) {
 	switch {
 	case t.sharedA:
-		g.A = t.packedA[t.blockA(m0, k0, j.k):]
+		g.A = t.packedA[t.blockA(s.m0, s.k0, j.k):]
 	case t.packA:
-		j.packBlockA(t, own, m0, mc, k0, kc)
+		j.packBlockA(t, own, s.m0, s.mc, s.k0, s.kc)
 		g.A = own
 	case j.transA:
-		g.A, g.RowA, g.StepA = j.a[k0*j.lda+m0:], 1, j.lda
+		g.A, g.RowA, g.StepA = j.a[s.k0*j.lda+s.m0:], 1, j.lda
 	default:
-		g.A, g.RowA, g.StepA = j.a[m0*j.lda+k0:], j.lda, 1
+		g.A, g.RowA, g.StepA = j.a[s.m0*j.lda+s.k0:], j.lda, 1
 	}
 	if t.packA {
 		g.RowA, g.StepA = t.aStride, 1
@@ -203,68 +211,70 @@ func (t *blocking) blockA(m0, k0, k int) int {
 // vector.
 const packedRows = 16
 
-// operandB points the kernel at columns c0.. of B, in place, packed before or packed here.
-func (j *job) operandB(t *blocking, g *micro.Args, own []float32, c0, nc, k0, kc int) {
+// operandB returns columns c0.. of B, in place, packed before or packed here.
+func (j *job) operandB(t *blocking, own []float32, s *step) []float32 {
 	switch {
 	case !t.packB:
-		g.B = j.b[k0*j.ldb+t.n0+c0:]
+		return j.b[s.k0*j.ldb+t.n0+s.c0:]
 	case t.shared:
-		g.B = t.packed[c0*j.k:]
-	default:
-		g.B = own[t.own()-t.scratchB:]
-		for jr := 0; jr < nc; jr += micro.MaxCols {
-			j.packPanel(g.B[jr*kc:], t.n0+c0+jr, min(micro.MaxCols, nc-jr), k0, kc)
-		}
+		return t.packed[s.c0*j.k:]
 	}
+	b := own[t.own()-t.scratchB:]
+	for jr := 0; jr < s.nc; jr += micro.MaxCols {
+		j.packPanel(b[jr*s.kc:], t.n0+s.c0+jr, min(micro.MaxCols, s.nc-jr), s.k0, s.kc)
+	}
+	return b
 }
 
 // sweep runs the two inner loops: panels of B, and tiles of rows for each.
-func (j *job) sweep(t *blocking, g *micro.Args, m0, mc, c0, nc, k0, kc int) {
-	rows, first := kc, 0 // of a packed panel: how many, and where this block begins
-	if t.shared {
-		rows, first = j.k, k0
-	}
-	tiles := ceil(mc, micro.MaxRows)
-	for jr := 0; jr < nc; jr += micro.MaxCols {
-		next := j.nextA(t, m0, k0, jr, nc)
-		if jr+micro.MaxCols < nc && kc > 0 {
-			off, step, cols := j.panelB(t, jr+micro.MaxCols, nc, rows, first)
-			next.Add(g.B[off:], step, kc, cols)
-		}
-		g.BOff, g.StepB, g.Cols = j.panelB(t, jr, nc, rows, first)
-		if g.Bias = nil; j.then.Bias != nil && k0 == 0 {
-			g.Bias = j.then.Bias[t.n0+c0+jr:][:g.Cols]
+func (j *job) sweep(t *blocking, g *micro.Args, s *step) {
+	tiles := ceil(s.mc, micro.MaxRows)
+	for jr := 0; jr < s.nc; jr += micro.MaxCols {
+		next := j.ahead(t, s, jr)
+		g.BOff, g.StepB, g.Cols = j.panelB(t, s, jr)
+		if g.Bias = nil; j.then.Bias != nil && s.k0 == 0 {
+			g.Bias = j.then.Bias[t.n0+s.c0+jr:][:g.Cols]
 		}
 		for ir := range tiles {
-			r0, r1 := j.rowTile(t, mc, tiles, ir)
+			r0, r1 := j.rowTile(t, s.mc, tiles, ir)
 			g.Rows = r1 - r0
 			g.AOff = r0 * g.RowA
 			if t.packA && j.transA {
 				g.AOff = r0 / micro.MaxRows * packedRows * t.kc
 			}
-			g.COff = (m0+r0)*j.ldc + t.n0 + c0 + jr
-			g.Ahead, g.AheadStep = next.Take(kc)
+			g.COff = (s.m0+r0)*j.ldc + t.n0 + s.c0 + jr
+			g.Ahead, g.AheadStep = next.Take(s.kc)
 			micro.Mul(j.v, g)
 		}
 	}
 }
 
-// panelB returns where the panel of columns jr.. of a tile's B begins, its step and its columns.
-// Packed panels have the given number of rows, of which this block begins at first.
-func (j *job) panelB(t *blocking, jr, nc, rows, first int) (off, step, cols int) {
-	cols = min(micro.MaxCols, nc-jr)
+// panelB returns where the panel of columns jr.. of a step's B begins, its step and its columns.
+func (j *job) panelB(t *blocking, s *step, jr int) (off, step, cols int) {
+	cols = min(micro.MaxCols, s.nc-jr)
 	if !t.packB {
 		return jr, j.ldb, cols
 	}
 	step = panelWidth(cols)
-	return jr*rows + first*step, step, cols
+	if t.shared { // panels have all of k
+		return jr*j.k + s.k0*step, step, cols
+	}
+	return jr * s.kc, step, cols
 }
 
-// nextA lists the panel's share of the next block of A, if that lies packed.
-func (j *job) nextA(t *blocking, m0, k0, jr, nc int) (a micro.Lookahead) {
-	if t.sharedA && k0+t.kc < j.k {
-		share := t.scratchA / ceil(nc, micro.MaxCols)
-		a.Add(t.packedA[t.blockA(m0, k0+t.kc, j.k)+jr/micro.MaxCols*share:], share, 1, share)
+// ahead lists what is needed after the panel at column jr: the next panel and, if A lies packed, a
+// share of its next block.
+func (j *job) ahead(t *blocking, s *step, jr int) (a micro.Lookahead) {
+	if s.kc == 0 {
+		return a
+	}
+	if t.sharedA && s.k0+t.kc < j.k {
+		share := t.scratchA / ceil(s.nc, micro.MaxCols)
+		a.Add(t.packedA[t.blockA(s.m0, s.k0+t.kc, j.k)+jr/micro.MaxCols*share:], share, 1, share)
+	}
+	if jr+micro.MaxCols < s.nc {
+		off, step, cols := j.panelB(t, s, jr+micro.MaxCols)
+		a.Add(s.b[off:], step, s.kc, cols)
 	}
 	return a
 }

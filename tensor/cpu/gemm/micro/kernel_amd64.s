@@ -34,7 +34,6 @@ TEXT ·mul1x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -50,8 +49,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	ADDQ             BX, R8
 	DECQ             AX
@@ -93,7 +90,7 @@ overwrite:
 	RET
 
 // func mul1x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul1x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -124,7 +121,9 @@ TEXT ·mul1x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -142,7 +141,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -223,7 +222,6 @@ TEXT ·mul2x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -242,8 +240,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	ADDQ             BX, R8
@@ -259,8 +255,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	ADDQ             BX, R8
 	DECQ             AX
@@ -270,8 +264,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	ADDQ             BX, R8
 	DECQ             AX
@@ -317,7 +309,7 @@ overwrite:
 	RET
 
 // func mul2x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul2x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -353,7 +345,9 @@ TEXT ·mul2x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -374,7 +368,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -396,7 +390,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -410,7 +404,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -502,7 +496,6 @@ TEXT ·mul3x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -521,8 +514,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -539,8 +530,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	ADDQ             BX, R8
@@ -551,8 +540,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	ADDQ             BX, R8
@@ -605,7 +592,7 @@ overwrite:
 	RET
 
 // func mul3x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul3x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -646,7 +633,9 @@ TEXT ·mul3x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -667,7 +656,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -692,7 +681,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -709,7 +698,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -817,7 +806,6 @@ TEXT ·mul4x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -836,8 +824,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -855,8 +841,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -868,8 +852,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -929,7 +911,7 @@ overwrite:
 	RET
 
 // func mul4x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul4x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -975,7 +957,9 @@ TEXT ·mul4x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -996,7 +980,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1024,7 +1008,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -1044,7 +1028,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1169,7 +1153,6 @@ TEXT ·mul5x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1191,8 +1174,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1212,8 +1193,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -1227,8 +1206,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1297,7 +1274,7 @@ overwrite:
 	RET
 
 // func mul5x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul5x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -1349,7 +1326,9 @@ TEXT ·mul5x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1373,7 +1352,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1405,7 +1384,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -1429,7 +1408,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1572,7 +1551,6 @@ TEXT ·mul6x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1594,8 +1572,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1616,8 +1592,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -1632,8 +1606,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -1710,7 +1682,7 @@ overwrite:
 	RET
 
 // func mul6x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul6x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -1767,7 +1739,9 @@ TEXT ·mul6x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -1791,7 +1765,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -1826,7 +1800,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -1853,7 +1827,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2013,7 +1987,6 @@ TEXT ·mul7x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2035,8 +2008,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2058,8 +2029,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -2075,8 +2044,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2160,7 +2127,7 @@ overwrite:
 	RET
 
 // func mul7x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul7x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -2222,7 +2189,9 @@ TEXT ·mul7x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2246,7 +2215,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2284,7 +2253,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -2314,7 +2283,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2490,7 +2459,6 @@ TEXT ·mul8x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2512,8 +2480,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2536,8 +2502,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -2554,8 +2518,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -2646,7 +2608,7 @@ overwrite:
 	RET
 
 // func mul8x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul8x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -2713,7 +2675,9 @@ TEXT ·mul8x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -2737,7 +2701,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -2778,7 +2742,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -2811,7 +2775,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -3004,7 +2968,6 @@ TEXT ·mul9x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -3027,8 +2990,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -3053,8 +3014,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -3073,8 +3032,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -3174,7 +3131,7 @@ overwrite:
 	RET
 
 // func mul9x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul9x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -3247,7 +3204,9 @@ TEXT ·mul9x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -3272,7 +3231,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -3317,7 +3276,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -3354,7 +3313,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -3565,7 +3524,6 @@ TEXT ·mul10x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -3588,8 +3546,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -3615,8 +3571,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -3636,8 +3590,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -3745,7 +3697,7 @@ overwrite:
 	RET
 
 // func mul10x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul10x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -3823,7 +3775,9 @@ TEXT ·mul10x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -3848,7 +3802,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -3896,7 +3850,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -3936,7 +3890,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -4164,7 +4118,6 @@ TEXT ·mul11x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -4187,8 +4140,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4215,8 +4166,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -4237,8 +4186,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4353,7 +4300,7 @@ overwrite:
 	RET
 
 // func mul11x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul11x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -4436,7 +4383,9 @@ TEXT ·mul11x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -4461,7 +4410,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -4512,7 +4461,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -4555,7 +4504,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -4799,7 +4748,6 @@ TEXT ·mul12x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -4822,8 +4770,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4851,8 +4797,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -4874,8 +4818,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -4997,7 +4939,7 @@ overwrite:
 	RET
 
 // func mul12x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul12x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -5085,7 +5027,9 @@ TEXT ·mul12x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -5110,7 +5054,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -5164,7 +5108,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -5210,7 +5154,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -5471,7 +5415,6 @@ TEXT ·mul13x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -5495,8 +5438,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -5526,8 +5467,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -5551,8 +5490,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -5683,7 +5620,7 @@ overwrite:
 	RET
 
 // func mul13x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul13x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -5777,7 +5714,9 @@ TEXT ·mul13x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -5803,7 +5742,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -5861,7 +5800,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -5911,7 +5850,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6190,7 +6129,6 @@ TEXT ·mul14x16(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -6214,8 +6152,6 @@ segment:
 all:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -6246,8 +6182,6 @@ next:
 skipFirst:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
 	VFMADD231PS.BCST (R8)(R13*1), Z28, Z3
@@ -6272,8 +6206,6 @@ skipFirst:
 skipLast:
 	VMOVUPS.Z        (CX), K1, Z28
 	ADDQ             R15, CX
-	PREFETCHT1       (R14)
-	ADDQ             232(DI), R14
 	VFMADD231PS.BCST (R8), Z28, Z0
 	VFMADD231PS.BCST (R8)(R12*1), Z28, Z1
 	VFMADD231PS.BCST (R8)(R12*2), Z28, Z2
@@ -6412,7 +6344,7 @@ overwrite:
 	RET
 
 // func mul14x32(tile *byte)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul14x32(SB), NOSPLIT, $0-8
 	MOVQ       tile+0(FP), DI
 	MOVL       216(DI), AX
@@ -6511,7 +6443,9 @@ TEXT ·mul14x32(SB), NOSPLIT, $0-8
 	SHLQ       $0x02, BX
 	MOVQ       168(DI), R15
 	SHLQ       $0x02, R15
-	MOVQ       224(DI), R14
+	MOVQ       232(DI), R14
+	TESTQ      R14, R14
+	CMOVQEQ    48(DI), R14
 
 segment:
 	MOVQ 120(DI), R8
@@ -6537,7 +6471,7 @@ all:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1
@@ -6598,7 +6532,7 @@ skipFirst:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8)(R12*1), Z31
 	VFMADD231PS  Z28, Z31, Z2
 	VFMADD231PS  Z29, Z31, Z3
@@ -6651,7 +6585,7 @@ skipLast:
 	VMOVUPS.Z    64(CX), K2, Z29
 	ADDQ         R15, CX
 	PREFETCHT1   (R14)
-	ADDQ         232(DI), R14
+	ADDQ         224(DI), R14
 	VBROADCASTSS (R8), Z30
 	VFMADD231PS  Z28, Z30, Z0
 	VFMADD231PS  Z29, Z30, Z1

@@ -1,7 +1,5 @@
 package micro
 
-import "unsafe"
-
 // The largest tile.
 const (
 	MaxRows = 14 // rows of a tile
@@ -78,12 +76,11 @@ type Args struct {
 	Alpha, Beta float32
 
 	mask      uint32
-	ahead     *float32 // of the next line to ask for
-	aheadStep int      // bytes
+	aheadStep int // bytes
 
 	// Ahead is memory that will be read soon, which each step of the sum asks to be brought into
 	// the second-level cache: the line at its start, then one AheadStep floats on, and so on. It
-	// may end before that. None changes nothing but the time.
+	// may end before that. With none, AheadStep is 0. It changes nothing but the time.
 	Ahead     []float32
 	AheadStep int
 }
@@ -103,14 +100,23 @@ func Mul(v Variant, g *Args) {
 	}
 	if v == AVX512 {
 		g.mask = uint32(1<<g.Cols - 1)
-		g.ahead, g.aheadStep = unsafe.SliceData(g.C), 0
-		if len(g.Ahead) > 0 {
-			g.ahead, g.aheadStep = unsafe.SliceData(g.Ahead), 4*g.AheadStep
+		g.aheadStep = 4 * g.AheadStep
+		if g.Cols <= 16 && len(g.Ahead) > 0 { // these kernels have no time for it
+			Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
 		}
 		mulAVX512(g, (g.Cols+15)/16)
 		return
 	}
 	mulGeneric(g)
+}
+
+// Steps is the length of the tile's sum, and the number of lines that it asks for Ahead.
+func (g *Args) Steps() int {
+	n := 0
+	for _, s := range g.Segs {
+		n += s.K
+	}
+	return n
 }
 
 // Pack copies rows of cols <= width floats, stride apart in src, to consecutive rows of width

@@ -35,8 +35,8 @@ const (
 	argBeta   = 212
 	argMask   = 216
 
-	argAhead     = 224
-	argAheadStep = 232 // in bytes
+	argAheadStep = 224 // in bytes
+	argAhead     = 232
 
 	segA    = 0
 	segB    = 8
@@ -118,7 +118,11 @@ func kernel(c *build.Context, rows, vectors int) {
 	c.LEAQ(operand.Mem{Base: rowA, Index: rowA, Scale: 2}, rowA3)
 	floats(c, argStepA, stepA)
 	floats(c, argStepB, stepB)
-	c.MOVQ(mem(args, argAhead), ahead)
+	if vectors > 1 {
+		c.MOVQ(mem(args, argAhead), ahead)
+		c.TESTQ(ahead, ahead)
+		c.CMOVQEQ(mem(args, argC), ahead) // nothing: the same line over and over
+	}
 
 	c.Label("segment")
 	beginSegment(c, rows)
@@ -168,9 +172,10 @@ func beginSegment(c *build.Context, rows int) {
 }
 
 // multiply is the inner loop for rows first..last-1. One vector of columns feeds the
-// multiplication from memory; with two, an element of A is loaded once for both. Each step also
-// asks for one cache line of what comes later: arithmetic and memory work side by side, where a
-// burst of such requests would fill the processor's queue and make it wait.
+// multiplication from memory, as fast as elements can be loaded; with two, an element of A is loaded
+// once for both, and there is room to ask for a cache line of what comes later: arithmetic and
+// memory work side by side, where a burst of such requests would fill the processor's queue and
+// make it wait.
 func multiply(c *build.Context, label string, first, last, vectors int,
 	acc func(r, v int) reg.VecPhysical) {
 	c.Label(label)
@@ -178,8 +183,10 @@ func multiply(c *build.Context, label string, first, last, vectors int,
 		c.VMOVUPS_Z(mem(b, 64*v), mask[v], rowB[v])
 	}
 	c.ADDQ(stepB, b)
-	c.PREFETCHT1(mem(ahead, 0))
-	c.ADDQ(mem(args, argAheadStep), ahead)
+	if vectors > 1 {
+		c.PREFETCHT1(mem(ahead, 0))
+		c.ADDQ(mem(args, argAheadStep), ahead)
+	}
 	for r := first; r < last; r++ {
 		if vectors == 1 {
 			c.VFMADD231PS_BCST(elementA(r), rowB[0], acc(r, 0))
