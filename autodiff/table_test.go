@@ -362,6 +362,26 @@ func convBiasActSamples() []sample {
 	return list
 }
 
+func resampledSamples() []sample {
+	w := []input{normal(1, 2, 3, 2, 2)}
+	flat := func(f func(value) value) fn {
+		return func(g graph, _ vals) value { return f(zeros(g, 3, 3, 2)) }
+	}
+	plain := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	strided, padded := plain, plain
+	strided.StrideW, padded.PadLeft = 2, 2
+	params := func(p tensor.ConvParams) fn {
+		return one(func(w value) value { ad.UpsampledParams(w, p); return w })
+	}
+	return []sample{
+		{name: "PooledFilter", f: one(ad.PooledFilter), in: w, bad: []fn{flat(ad.PooledFilter)}},
+		{name: "UpsampledFilter", f: one(ad.UpsampledFilter), in: w,
+			bad: []fn{flat(ad.UpsampledFilter)}},
+		{name: "UpsampledParams", f: params(plain), in: w,
+			bad: []fn{params(strided), params(padded)}},
+	}
+}
+
 func indexSamples() []sample {
 	a := []input{normal(1, 4, 3)}
 	pick := func(x value) value { return ad.Gather(x, idx(x.Graph(), 2, 0, 2)) }
@@ -517,7 +537,7 @@ func samples() []sample {
 	var list []sample
 	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(),
 		matMulSamples(), convSamples(), convBiasActSamples(),
-		indexSamples(), poolSamples(), softmaxSamples(), normSamples()} {
+		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples()} {
 		list = append(list, part...)
 	}
 	return list

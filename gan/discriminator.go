@@ -127,14 +127,13 @@ func (b *DBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	if b.preact {
 		h.Done()
 	}
-	y := b.Conv2.Forward(c, h1)
+	forward := b.Conv2.Forward
+	if b.Down {
+		forward = b.Conv2.ForwardPooled
+	}
+	y := forward(c, h1)
 	h1.Done()
 	skip := x
-	if b.Down {
-		full := y
-		y = autodiff.AvgPool(full, nn.Window(2, 2, 0))
-		full.Done()
-	}
 	if !b.join {
 		return y
 	}

@@ -160,11 +160,9 @@ func (b *GBlock) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward maps x [N H W In] under cond [N D] to [N 2H 2W Out].
 func (b *GBlock) Forward(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
-	h := b.Norm1.ForwardReLU(c, x, cond)
-	up := b.upsample(h)
-	h.Done()
-	h = b.Conv1.Forward(c, up)
-	up.Done()
+	h1 := b.Norm1.ForwardReLU(c, x, cond)
+	h := b.conv1(c, h1)
+	h1.Done()
 	h2 := b.Norm2.ForwardReLU(c, h, cond)
 	h.Done()
 	defer h2.Done()
@@ -174,6 +172,16 @@ func (b *GBlock) Forward(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
 	skip := b.skip(c, x)
 	defer skip.Done()
 	return b.Conv2.ForwardAct(c, h2, skip, false)
+}
+
+// conv1 doubles x and convolves it.
+func (b *GBlock) conv1(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
+	if !b.zero {
+		return b.Conv1.ForwardUpsampled(c, x)
+	}
+	up := b.upsample(x)
+	defer up.Done()
+	return b.Conv1.Forward(c, up)
 }
 
 // skip is the second way of x, 1×1 and doubled.
