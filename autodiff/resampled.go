@@ -37,7 +37,7 @@ func PooledFilter(w *Value) *Value {
 
 // UpsampledFilter returns the kernel [C KH+1 KW+1 O] for a kernel w [O KH KW C] with which
 //
-//	Conv2D(Upsample(x, 2), w, p) = Conv2DInputGrad(x, UpsampledFilter(w), OH, OW, UpsampledParams(w, p))
+//	Conv2D(Upsample(x, 2), w, p) = Conv2DInputGrad(x, UpsampledFilter(w), OH, OW, UpsampledParams(KH, KW, p))
 //
 // where OH×OW are the extents of the left side. Panics unless w has four axes.
 func UpsampledFilter(w *Value) *Value {
@@ -49,14 +49,13 @@ func UpsampledFilter(w *Value) *Value {
 	})
 }
 
-// UpsampledParams returns the attributes that go with UpsampledFilter(w). Panics unless strides,
-// dilations and groups of p are 1 and its paddings smaller than the kernel.
-func UpsampledParams(w *Value, p tensor.ConvParams) tensor.ConvParams {
-	kh, kw := w.Dim(1), w.Dim(2)
+// UpsampledParams returns the attributes that go with the UpsampledFilter of a kh×kw kernel. Panics
+// unless strides, dilations and groups of p are 1 and its paddings smaller than the kernel.
+func UpsampledParams(kh, kw int, p tensor.ConvParams) tensor.ConvParams {
 	if p.StrideH != 1 || p.StrideW != 1 || p.DilH != 1 || p.DilW != 1 || p.Groups != 1 ||
 		max(p.PadTop, p.PadBottom) >= kh || max(p.PadLeft, p.PadRight) >= kw {
 		misuse("UpsampledParams", fmt.Sprintf("expected strides, dilations and groups of 1 and "+
-			"paddings smaller than the kernel: %+v", p), "w", w)
+			"paddings smaller than the %d×%d kernel: %+v", kh, kw, p), "")
 	}
 	return tensor.ConvParams{StrideH: 2, StrideW: 2, DilH: 1, DilW: 1, Groups: 1,
 		PadTop: kh - 1 - p.PadTop, PadBottom: kh - 1 - p.PadBottom,

@@ -29,7 +29,7 @@ func TestResampledConvolutions(t *testing.T) {
 			x, w := draw(normal(1, 2, c.h, c.w, 3)), draw(normal(2, 4, c.kh, c.kw, 3))
 			want := ad.Conv2D(ad.Upsample(x, 2), w, p)
 			equals(t, "enlarged", ad.Conv2DInputGrad(x, ad.UpsampledFilter(w), want.Dim(1),
-				want.Dim(2), ad.UpsampledParams(w, p)), want)
+				want.Dim(2), ad.UpsampledParams(c.kh, c.kw, p)), want)
 			twice := p
 			twice.StrideH, twice.StrideW = 2, 2
 			equals(t, "halved", ad.Conv2D(x, ad.PooledFilter(w), twice),
@@ -49,5 +49,22 @@ func equals(t *testing.T, name string, got, want value) {
 		if d := math.Abs(v - w[i]); !(d <= bound) {
 			t.Fatalf("%s: element %d is %v, expected %v", name, i, v, w[i])
 		}
+	}
+}
+
+// TestUpsampledParams: what has no such form is refused.
+func TestUpsampledParams(t *testing.T) {
+	plain := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	strided, padded := plain, plain
+	strided.StrideW, padded.PadLeft = 2, 3
+	for _, p := range []tensor.ConvParams{strided, padded} {
+		func() {
+			defer func() {
+				if _, ok := recover().(*tensor.Error); !ok {
+					t.Errorf("%+v: expected a panic with *tensor.Error", p)
+				}
+			}()
+			ad.UpsampledParams(3, 3, p)
+		}()
 	}
 }

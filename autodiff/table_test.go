@@ -367,18 +367,10 @@ func resampledSamples() []sample {
 	flat := func(f func(value) value) fn {
 		return func(g graph, _ vals) value { return f(zeros(g, 3, 3, 2)) }
 	}
-	plain := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
-	strided, padded := plain, plain
-	strided.StrideW, padded.PadLeft = 2, 2
-	params := func(p tensor.ConvParams) fn {
-		return one(func(w value) value { ad.UpsampledParams(w, p); return w })
-	}
 	return []sample{
 		{name: "PooledFilter", f: one(ad.PooledFilter), in: w, bad: []fn{flat(ad.PooledFilter)}},
 		{name: "UpsampledFilter", f: one(ad.UpsampledFilter), in: w,
 			bad: []fn{flat(ad.UpsampledFilter)}},
-		{name: "UpsampledParams", f: params(plain), in: w,
-			bad: []fn{params(strided), params(padded)}},
 	}
 }
 

@@ -105,7 +105,12 @@ type joinedFilter struct {
 func (l *Conv2D) joined(c *Ctx, upsampled bool, make func(w *autodiff.Value) *autodiff.Value,
 ) *autodiff.Value {
 	return Derived(c, joinedFilter{l, upsampled, c.Graph.Recording()}, func() *autodiff.Value {
-		return c.hoist(make(effectiveWeight(c, l.Weight, l.Norm)))
+		if l.Norm == nil {
+			return c.hoist(make(c.Value(l.Weight)))
+		}
+		w := l.Norm.divided(c) // not Weight, which would be kept as well
+		defer w.Done()
+		return c.hoist(make(w))
 	})
 }
 
@@ -126,10 +131,10 @@ func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 		defer up.Done()
 		return l.Forward(c, up)
 	}
-	w := effectiveWeight(c, l.Weight, l.Norm)
-	oh, ow := l.Attr.Out(2*x.Dim(1), 2*x.Dim(2), w.Dim(1), w.Dim(2))
+	kh, kw := l.Weight.Shape[1], l.Weight.Shape[2]
+	oh, ow := l.Attr.Out(2*x.Dim(1), 2*x.Dim(2), kh, kw)
 	return l.addBias(c, autodiff.Conv2DInputGrad(x, l.joined(c, true, autodiff.UpsampledFilter),
-		oh, ow, autodiff.UpsampledParams(w, l.Attr)))
+		oh, ow, autodiff.UpsampledParams(kh, kw, l.Attr)))
 }
 
 // ForwardPooled returns the mean over windows of 2×2 pixels, stride 2, of the layer's answer to

@@ -54,14 +54,19 @@ type uv struct{ u, v *autodiff.Value }
 // Weight returns W̄ in W's shape.
 func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
 	return Derived(c, spectralWeight{s, c.Graph.Recording()}, func() *autodiff.Value {
-		w := c.Value(s.W)
-		sigma := s.sigma(c, w)
-		one := make([]int, len(s.W.Shape))
-		for i := range one {
-			one[i] = 1
-		}
-		return c.hoist(autodiff.Div(w, autodiff.Reshape(sigma, one...)))
+		return c.hoist(s.divided(c))
 	})
+}
+
+// divided returns W̄, computed anew.
+func (s *SpectralNorm) divided(c *Ctx) *autodiff.Value {
+	w := c.Value(s.W)
+	sigma := s.sigma(c, w)
+	one := make([]int, len(s.W.Shape))
+	for i := range one {
+		one[i] = 1
+	}
+	return autodiff.Div(w, autodiff.Reshape(sigma, one...))
 }
 
 // Sigma returns the estimate of the largest singular value, [1 1], for logs: its growth is the
