@@ -78,13 +78,27 @@ func (s *spy) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	s.Conv2DBiasAct(y, x, w, nil, nil, false, p)
 }
 
-// Conv2DBiasAct notes the shape: every layer's convolution comes here.
+// Conv2DBiasAct notes the shape: every layer's convolution comes here. What reads a filter of even
+// size with stride 2 is a 3×3 convolution joined with the mean behind it, and stands for that.
 func (s *spy) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
 	a, o := x.Shape(), w.Shape()
-	s.seen = append(s.seen, conv.Shape{N: a[0], H: a[1], W: a[2], C: a[3], O: o[0], KH: o[1],
-		KW: o[2], StrideH: p.StrideH, StrideW: p.StrideW, PadTop: p.PadTop, PadLeft: p.PadLeft,
-		PadBottom: p.PadBottom, PadRight: p.PadRight, DilH: p.DilH, DilW: p.DilW, Groups: p.Groups})
+	c := conv.Shape{N: a[0], H: a[1], W: a[2], C: a[3], O: o[0], KH: o[1], KW: o[2],
+		StrideH: p.StrideH, StrideW: p.StrideW, PadTop: p.PadTop, PadLeft: p.PadLeft,
+		PadBottom: p.PadBottom, PadRight: p.PadRight, DilH: p.DilH, DilW: p.DilW, Groups: p.Groups}
+	if c.KH%2 == 0 && c.StrideH == 2 {
+		c.KH, c.KW, c.StrideH, c.StrideW = c.KH-1, c.KW-1, 1, 1
+	}
+	s.seen = append(s.seen, c)
 	s.Fill(y, 0)
+}
+
+// Conv2DInputGrad notes the 3×3 convolution of an enlarged image that it stands for in a forward
+// pass: see autodiff.UpsampledFilter.
+func (s *spy) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
+	a, k := dx.Shape(), w.Shape()[1]-1
+	pad := k - 1 - p.PadTop
+	s.seen = append(s.seen, conv.Square(a[0], a[1], a[2], dy.Shape()[3], a[3], k, 1, pad))
+	s.Fill(dx, 0)
 }
 
 // A convCase is a shape with how often each network's forward pass has it.
