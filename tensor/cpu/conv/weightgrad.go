@@ -132,7 +132,7 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 	n0, nEnd := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
-	tiles := ceil(mEnd-m0, micro.MaxRows)
+	tiles := ceil(mEnd-m0, w.v.Rows())
 	calls := w.KH * w.KW * ceil(nEnd-n0, micro.MaxCols) * tiles
 	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)

@@ -199,7 +199,7 @@ func (j *job) sweep(t *blocking, g *micro.Args, m0, mc, c0, nc, k0, kc int) {
 	if t.shared {
 		rows, first = j.k, k0
 	}
-	tiles := ceil(mc, micro.MaxRows)
+	tiles := ceil(mc, j.tileRows(t))
 	for jr := 0; jr < nc; jr += micro.MaxCols {
 		g.Cols = min(micro.MaxCols, nc-jr)
 		if g.Bias = nil; j.then.Bias != nil && k0 == 0 {
@@ -221,6 +221,14 @@ func (j *job) sweep(t *blocking, g *micro.Args, m0, mc, c0, nc, k0, kc int) {
 			micro.Mul(j.v, g)
 		}
 	}
+}
+
+// tileRows is the most rows of a tile: a packed panel's of a transposed A, else the variant's.
+func (j *job) tileRows(t *blocking) int {
+	if t.packA && j.transA {
+		return micro.MaxRows
+	}
+	return j.v.Rows()
 }
 
 // rowTile divides mc rows evenly into tiles; packed panels of a transposed A have fixed places.

@@ -16,7 +16,9 @@
 // Pack and Transpose16 make such panels.
 //
 // The kernels are Go assembly written by a generator (tensor/cpu/internal/asmgen/gemm); Generic is
-// the same contract in plain Go, the specification and the fallback.
+// the same contract in plain Go, the specification and the fallback. AVX-512 keeps a whole tile of
+// 14×32 in its registers. AVX2 has a quarter of their room and computes a tile in parts of at most
+// 6×16, one column of parts after the other.
 //
 // Non-goals: blocking, threading, choosing tile shapes; callers do that.
 //

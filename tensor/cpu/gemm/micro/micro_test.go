@@ -12,6 +12,7 @@ import (
 func TestLayout(t *testing.T) {
 	var g Args
 	var s Seg
+	var p part
 	for _, f := range []struct {
 		name      string
 		got, want uintptr
@@ -28,6 +29,9 @@ func TestLayout(t *testing.T) {
 		{"Seg.A", unsafe.Offsetof(s.A), 0}, {"Seg.B", unsafe.Offsetof(s.B), 8},
 		{"Seg.K", unsafe.Offsetof(s.K), 16}, {"Seg.Skip", unsafe.Offsetof(s.Skip), 24},
 		{"Seg", unsafe.Sizeof(s), 32},
+		{"part.a", unsafe.Offsetof(p.a), 0}, {"part.b", unsafe.Offsetof(p.b), 8},
+		{"part.c", unsafe.Offsetof(p.c), 16}, {"part.bias", unsafe.Offsetof(p.bias), 24},
+		{"part.skips", unsafe.Offsetof(p.skips), 32}, {"part.lanes", unsafe.Offsetof(p.lanes), 40},
 	} {
 		if unsafe.Sizeof(uintptr(0)) == 8 && f.got != f.want {
 			t.Errorf("%s is at byte %d, the generator assumes %d", f.name, f.got, f.want)
