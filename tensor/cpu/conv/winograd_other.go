@@ -2,11 +2,16 @@
 
 package conv
 
-// Without the assembly no caller can hold the variant that leads here.
-func mapAVX512(mapKind, *float32, int, int, *float32, int, int, *float32, int) {
-	panic("conv: this build has no AVX-512 kernels")
+import "afterimage/tensor/cpu/gemm/micro"
+
+// Without the assembly no caller can hold a variant that leads here.
+const absent = "conv: this build has plain Go maps only"
+
+func mapAssembly(micro.Variant, mapKind, []float32, int, int, []float32, int, int, int, []float32) {
+	panic(absent)
 }
 
-func outputActAVX512(*float32, int, int, *float32, int, int, *float32, int, *float32, float32) {
-	panic("conv: this build has no AVX-512 kernels")
+func outputAct(micro.Variant, []float32, int, int, []float32, int, int, int, []float32, []float32,
+	float32) {
+	panic(absent)
 }
