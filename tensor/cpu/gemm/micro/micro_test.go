@@ -167,6 +167,40 @@ func TestMulReadsOnlyItsColumns(t *testing.T) {
 	}
 }
 
+// TestTilesAreIndependent: an element has the same bits alone as in a tile of any size, which takes
+// other kernels and other parts of them.
+func TestTilesAreIndependent(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, v := range Variants() {
+		for range 60 {
+			g := randomTile(rng, 1+rng.IntN(MaxRows), 1+rng.IntN(MaxCols))
+			for i := range g.Segs {
+				g.Segs[i].Skip = SkipNone // all that a tile of one row allows
+			}
+			before := append([]float32(nil), g.C...)
+			Mul(v, g)
+			all := append([]float32(nil), g.C...)
+			copy(g.C, before)
+			for r := range g.Rows {
+				for j := range g.Cols {
+					one := *g
+					one.Rows, one.Cols = 1, 1
+					one.AOff, one.BOff = g.AOff+g.rowOfA(r), g.BOff+j
+					one.COff = g.COff + g.rowOfC(r) + j
+					if g.Bias != nil {
+						one.Bias = g.Bias[j:]
+					}
+					Mul(v, &one)
+					if got, want := g.C[one.COff], all[one.COff]; got != want {
+						t.Fatalf("%v %dx%d: row %d col %d is %g alone, %g in the tile", v, g.Rows,
+							g.Cols, r, j, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestPacking(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, v := range Variants() {
