@@ -2,7 +2,8 @@
 
 package vec
 
-// The adapters in this file and the next turn an assembly loop over pointers into a function of slices.
+// The adapters in this file and in loops_amd64.go turn an assembly loop over pointers into a
+// function of slices.
 
 func fill(k func(dst *float32, v float32, rows, cols int, nt bool)) func([]float32, float32) {
 	return func(dst []float32, v float32) {

@@ -40,7 +40,8 @@ func avx2Table() table {
 	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX2), row4ReLU(bnBackwardReLUAVX2)
 	t.sum = sum(sumAVX2)
 	t.colSum = colSum(panelAVX2, colSum16AVX2, colSum16AheadAVX2, colSum1AVX2)
-	t.colMoments = colMoments(panelAVX2, colMoments16AVX2, colMoments16AheadAVX2, colMoments1AVX2)
+	t.colMoments = colMoments(panelAVX2, colMoments16AVX2, colMoments16AheadAVX2,
+		colMoments1AVX2)
 	t.colDot2 = colDot2(panelAVX2, colDot216AVX2, colDot216AheadAVX2, colDot21AVX2)
 	t.colDot2ReLU = colDot2ReLU(panelAVX2, colDot2ReLU16AVX2, colDot2ReLU16AheadAVX2,
 		colDot2ReLU1AVX2)

@@ -40,7 +40,8 @@ func avx512Table() table {
 	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX512), row4ReLU(bnBackwardReLUAVX512)
 	t.sum = sum(sumAVX512)
 	t.colSum = colSum(panelAVX512, colSum16AVX512, colSum16AheadAVX512, colSum1AVX512)
-	t.colMoments = colMoments(panelAVX512, colMoments16AVX512, colMoments16AheadAVX512, colMoments1AVX512)
+	t.colMoments = colMoments(panelAVX512, colMoments16AVX512, colMoments16AheadAVX512,
+		colMoments1AVX512)
 	t.colDot2 = colDot2(panelAVX512, colDot216AVX512, colDot216AheadAVX512, colDot21AVX512)
 	t.colDot2ReLU = colDot2ReLU(panelAVX512, colDot2ReLU16AVX512, colDot2ReLU16AheadAVX512,
 		colDot2ReLU1AVX512)

@@ -9,8 +9,8 @@ func (v Variant) runs() bool { return v == Generic || v == NEON }
 // rowsNEON is the most rows of a part.
 const rowsNEON = 6
 
-// mulNEON computes a tile in parts of up to 6×16; columns that are left over are taken by fours, then
-// one by one.
+// mulNEON computes a tile in parts of up to 6×16; columns that are left over are taken by fours,
+// then one by one.
 func mulNEON(g *Args) {
 	var p part
 	for j, cols := 0, 16; j < g.Cols; j += cols {
