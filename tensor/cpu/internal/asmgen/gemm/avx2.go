@@ -100,8 +100,8 @@ func (t *avx2Kernel) acc(r, v int) reg.VecPhysical { return ymm[r*t.vectors+v] }
 // partial says whether vector v has only some of its lanes.
 func (t *avx2Kernel) partial(v int) bool { return t.tail && v == t.vectors-1 }
 
-// emit adds the function. It is kernel.go's, for a part of a tile: where the part begins and whether
-// the tile's first and last row are in it comes in a second argument.
+// emit adds the function. It is kernel.go's, for a part of a tile: where the part begins and
+// whether the tile's first and last row are in it comes in a second argument.
 func (t *avx2Kernel) emit(name string, masks operand.Mem) {
 	t.Function(name)
 	t.Attributes(attr.NOSPLIT)

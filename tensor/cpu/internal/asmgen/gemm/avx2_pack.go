@@ -57,8 +57,8 @@ func copyRowsAVX2(c *build.Context, masks operand.Mem) {
 //
 //	func transpose8AVX2(dst *float32, rowDst int, src *float32, rowSrc int, rows, cols int)
 //
-// which writes dst[j][i] = src[i][j] for i in [0, 8), j in [0, cols), cols > 0, where rows i >= rows
-// count as zero and are not read; rows may be zero or less. Strides are in bytes. It is
+// which writes dst[j][i] = src[i][j] for i in [0, 8), j in [0, cols), cols > 0, where rows
+// i >= rows count as zero and are not read; rows may be zero or less. Strides are in bytes. It is
 // transpose16's interleaving with one round of lane shuffles.
 func transpose8AVX2(c *build.Context, masks operand.Mem) {
 	c.Function("transpose8AVX2")

@@ -167,7 +167,7 @@ func (l line) withAct() line {
 	return l
 }
 
-// signature is that of a map's function; lanes names the argument that says how many lanes take part.
+// signature is that of a map's function; lanes names the argument that says which lanes take part.
 func (l line) signature(lanes string, act bool) string {
 	s := "func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, " +
 		lanes + " int"

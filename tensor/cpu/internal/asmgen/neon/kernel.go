@@ -211,7 +211,8 @@ func (q kernel) store() {
 		at, first := row0+r, q.acc(r, 0)
 		switch q.cols {
 		case 16:
-			q.op("VST1 [V%d.S4, V%d.S4, V%d.S4, V%d.S4], (R%d)", first, first+1, first+2, first+3, at)
+			q.op("VST1 [V%d.S4, V%d.S4, V%d.S4, V%d.S4], (R%d)", first, first+1, first+2, first+3,
+				at)
 		case 4:
 			q.op("VST1 [V%d.S4], (R%d)", first, at)
 		default:

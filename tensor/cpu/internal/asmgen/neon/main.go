@@ -1,8 +1,8 @@
 // Command neon writes the arm64 assembly of package tensor/cpu/gemm/micro.
 //
 // It is run from the asmgen directory (go run ./neon) and finds the package from its own source
-// position. avo knows amd64 alone, so this prints the text itself. The kernels are those of the gemm
-// command's AVX2, for registers of four numbers: its comments hold here, too.
+// position. avo knows amd64 alone, so this prints the text itself. The kernels are those of the
+// gemm command's AVX2, for registers of four numbers: its comments hold here, too.
 package main
 
 import (

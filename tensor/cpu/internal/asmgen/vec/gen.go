@@ -14,9 +14,9 @@ import (
 // returns its result in a new virtual register and destroys no operand. The moves this takes
 // cost nothing at run time (register renaming).
 //
-// It writes for one of two instruction sets. AVX-512 has 16 lanes, mask registers and constants that
-// fill all lanes from one word; AVX2 has 8 lanes, masks that are vectors and constants as long as
-// a vector.
+// It writes for one of two instruction sets. AVX-512 has 16 lanes, mask registers and constants
+// that fill all lanes from one word; AVX2 has 8 lanes, masks that are vectors and constants as long
+// as a vector.
 type gen struct {
 	*build.Context
 	avx2   bool

@@ -5,8 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// M is a mask, one truth for each lane: a mask register, or for AVX2 a vector register with all bits
-// of a lane alike.
+// M is a mask, one truth for each lane: a mask register, or for AVX2 a vector register with all
+// bits of a lane alike.
 type M = reg.Register
 
 // cmp is the mask of the lanes where x∘y holds.
