@@ -89,12 +89,22 @@ func (l *lineMap) apply(v micro.Variant, dst []float32, rowDst, colDst int, src 
 	colSrc, lanes int, tmp []float32) {
 	last := (l.outN-1)*(rowDst+colDst) + lanes
 	dst, src = dst[:last], src[:(l.inN-1)*(rowSrc+colSrc)+lanes]
-	if v == micro.AVX512 || v == micro.AVX2 {
-		mapAssembly(v, l.kind, dst, 4*rowDst, 4*colDst, src, 4*rowSrc, 4*colSrc, lanes, tmp)
-		return
+	switch v {
+	case micro.AVX512:
+		mapAVX512(l.kind, &dst[0], 4*rowDst, 4*colDst, &src[0], 4*rowSrc, 4*colSrc, &tmp[0],
+			1<<lanes-1)
+	case micro.AVX2:
+		for c := 0; c < lanes; c += lanesAVX2 {
+			mapAVX2(l.kind, &dst[c], 4*rowDst, 4*colDst, &src[c], 4*rowSrc, 4*colSrc, &tmp[0],
+				min(lanesAVX2, lanes-c))
+		}
+	default:
+		l.applyGeneric(dst, rowDst, colDst, src, rowSrc, colSrc, lanes)
 	}
-	l.applyGeneric(dst, rowDst, colDst, src, rowSrc, colSrc, lanes)
 }
+
+// lanesAVX2 is how many channels an AVX2 map takes at a time.
+const lanesAVX2 = 8
 
 // applyGeneric is apply in plain Go.
 func (l *lineMap) applyGeneric(dst []float32, rowDst, colDst int, src []float32, rowSrc, colSrc,
@@ -135,11 +145,21 @@ func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst i
 	}
 	last := at + (l.outN-1)*(rowDst+colDst) + lanes
 	d, s := dst[at:last], src[:(l.inN-1)*(rowSrc+colSrc)+lanes]
-	var r []float32
-	if e.Res != nil {
-		r = e.Res[at:last]
+	res := func(c int) *float32 {
+		if e.Res == nil {
+			return nil
+		}
+		return &e.Res[at:last][c]
 	}
-	outputAct(v, d, 4*rowDst, 4*colDst, s, 4*rowSrc, 4*colSrc, lanes, tmp, r, e.floor())
+	if v == micro.AVX512 {
+		outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], 1<<lanes-1,
+			res(0), e.floor())
+		return
+	}
+	for c := 0; c < lanes; c += lanesAVX2 {
+		outputActAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0],
+			min(lanesAVX2, lanes-c), res(c), e.floor())
+	}
 }
 
 // mapTmp is the scratch memory of apply: six by six vectors.
