@@ -4,6 +4,7 @@
 #   make test      every test (under 5 minutes); AFTERIMAGE_DATA=DIR adds those on real data
 #   make quick     the fast tests (under 30 s)
 #   make test-kill kill a training run 20 times with -9 and compare every byte with an undisturbed one
+#   make test-arm64  the CPU backend's tests on arm64, emulated (needs qemu-aarch64, says so without)
 #   make fuzz      every reader of files on hostile bytes, FUZZTIME each; a find is kept in testdata
 #   make bench     kernels and training steps against the measured peak of this machine
 #   make compare PYTHON=FILE  the same beside PyTorch, row by row in turn (bench/README.md)
@@ -15,7 +16,7 @@ BIN := bin/afterimage
 DEMO := runs/demo
 FUZZTIME ?= 1m
 
-.PHONY: demo test quick test-kill fuzz bench compare generate size build clean
+.PHONY: demo test quick test-kill test-arm64 fuzz bench compare generate size build clean
 
 build:
 	@mkdir -p bin
@@ -33,6 +34,14 @@ quick:
 test-kill: build
 	$(GO) test ./cmd/afterimage -run TestKillAndResume -kills 20 -count=1 -v -timeout 60m
 
+# Minutes: an emulated instruction takes some dozen real ones. ARM64 names the packages.
+ARM64 ?= ./tensor/cpu/...
+test-arm64:
+	@if command -v qemu-aarch64 >/dev/null; \
+	then GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -exec qemu-aarch64 $(ARM64); \
+	else echo "SKIPPED: make test-arm64 needs qemu-aarch64 (Debian and Ubuntu: apt-get install qemu-user)"; \
+	fi
+
 fuzz:
 	@grep -rn '^func Fuzz' --include='*_test.go' . | sed 's|^\./\(.*\)/[^/]*:[0-9]*:func \(Fuzz[^(]*\).*|\1 \2|' | \
 	{ while read -r d f; do \
@@ -48,7 +57,7 @@ compare: build
 	$(BIN) bench compare --python $(PYTHON)
 
 generate:
-	cd tensor/cpu/internal/asmgen && $(GO) run ./gemm && $(GO) run ./vec
+	cd tensor/cpu/internal/asmgen && $(GO) run ./gemm && $(GO) run ./neon && $(GO) run ./vec
 
 size:
 	@for d in $$($(GO) list -f '{{.Dir}}' ./...); do \

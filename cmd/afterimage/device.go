@@ -85,8 +85,8 @@ func (e *env) openCPU() (*cpu.Backend, error) {
 		b.SetMemoryLimit(e.cli.Memory << 20)
 	}
 	if gemm.Kernel() == "generic" {
-		fmt.Fprintln(e.err, "note: no AVX-512 here (or built with purego): computing in plain Go, many "+
-			"times slower")
+		fmt.Fprintln(e.err, "note: neither AVX-512 nor AVX2 here (or built with purego): computing in "+
+			"plain Go, many times slower")
 	}
 	return b, nil
 }

@@ -141,7 +141,7 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 	n0, nEnd := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
-	tiles := ceil(mEnd-m0, micro.MaxRows)
+	tiles := ceil(mEnd-m0, w.v.Rows())
 	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
 		next := w.ahead(group, r1, min(last, r1+w.stepRows), m0, mEnd, n0, nEnd)

@@ -149,7 +149,7 @@ func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, s
 		Beta: 1}
 	g.SetRows(1, w.O)
 	m, k := (k1-k0)*w.C, g.Steps()
-	tiles := ceil(m, micro.MaxRows)
+	tiles := ceil(m, w.v.Rows())
 	for o := 0; o < w.O; o += micro.MaxCols {
 		g.Cols = min(micro.MaxCols, w.O-o)
 		g.BOff = o

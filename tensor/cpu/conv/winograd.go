@@ -272,7 +272,7 @@ func (q *winograd) multiply(v, m []float32, tiles, p0, p1 int) {
 	g := micro.Args{A: v, B: q.u, C: m, Segs: seg[:], StepA: 1, Alpha: 1}
 	rowM := (p1 - p0) * micro.MaxCols
 	g.SetRows(q.rowV, rowM)
-	parts := ceil(tiles, micro.MaxRows)
+	parts := ceil(tiles, q.v.Rows())
 	most, fewer := ceil(tiles, parts), parts*ceil(tiles, parts)-tiles // the last ones have one less
 	for xi := range positions {
 		for panel := p0; panel < p1; panel++ {

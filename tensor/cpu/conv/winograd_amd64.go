@@ -9,6 +9,12 @@ func outputActAVX512(dst *float32, rowDst, colDst int, src *float32, rowSrc, col
 	winogradOutputAct(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, mask, res, floor)
 }
 
+// outputActAVX2 likewise, with the number of lanes, at most lanesAVX2, for a mask.
+func outputActAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,
+	tmp *float32, lanes int, res *float32, floor float32) {
+	winogradOutputActAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes, res, floor)
+}
+
 // mapAVX512 calls the assembly of a map. Direct calls let the compiler see that no argument
 // escapes.
 func mapAVX512(kind mapKind, dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,
@@ -24,5 +30,22 @@ func mapAVX512(kind mapKind, dst *float32, rowDst, colDst int, src *float32, row
 		winogradGrad(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, mask)
 	case weightGradKind:
 		winogradWeightGrad(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, mask)
+	}
+}
+
+// mapAVX2 likewise, with the number of lanes, at most lanesAVX2, for a mask.
+func mapAVX2(kind mapKind, dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,
+	tmp *float32, lanes int) {
+	switch kind {
+	case inputKind:
+		winogradInputAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes)
+	case outputKind:
+		winogradOutputAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes)
+	case weightKind:
+		winogradWeightAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes)
+	case gradKind:
+		winogradGradAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes)
+	case weightGradKind:
+		winogradWeightGradAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes)
 	}
 }

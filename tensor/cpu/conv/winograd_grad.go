@@ -138,7 +138,7 @@ func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32) {
 		Beta: beta}
 	g.SetRows(1, b.rowV)
 	m, n := b.m1-b.m0, b.n1-b.n0
-	parts := ceil(m, micro.MaxRows)
+	parts := ceil(m, w.v.Rows())
 	most, fewer := ceil(m, parts), parts*ceil(m, parts)-m // the last ones have one less
 	for xi := range positions {
 		for c := 0; c < n; c += micro.MaxCols {

@@ -6,7 +6,7 @@ import "afterimage/tensor/cpu/gemm/micro"
 // Applied to the columns and then to the rows of a square it is the two-dimensional map L X Lᵀ.
 //
 // The plain Go functions below are the definition; the assembly does the same sixteen channels at
-// a time.
+// a time, or eight with AVX2.
 type lineMap struct {
 	kind      mapKind
 	inN, outN int
@@ -89,11 +89,26 @@ func (l *lineMap) apply(v micro.Variant, dst []float32, rowDst, colDst int, src 
 	colSrc, lanes int, tmp []float32) {
 	last := (l.outN-1)*(rowDst+colDst) + lanes
 	dst, src = dst[:last], src[:(l.inN-1)*(rowSrc+colSrc)+lanes]
-	if v == micro.AVX512 {
+	switch v {
+	case micro.AVX512:
 		mapAVX512(l.kind, &dst[0], 4*rowDst, 4*colDst, &src[0], 4*rowSrc, 4*colSrc, &tmp[0],
 			1<<lanes-1)
-		return
+	case micro.AVX2:
+		for c := 0; c < lanes; c += lanesAVX2 {
+			mapAVX2(l.kind, &dst[c], 4*rowDst, 4*colDst, &src[c], 4*rowSrc, 4*colSrc, &tmp[0],
+				min(lanesAVX2, lanes-c))
+		}
+	default:
+		l.applyGeneric(dst, rowDst, colDst, src, rowSrc, colSrc, lanes)
 	}
+}
+
+// lanesAVX2 is how many channels an AVX2 map takes at a time.
+const lanesAVX2 = 8
+
+// applyGeneric is apply in plain Go.
+func (l *lineMap) applyGeneric(dst []float32, rowDst, colDst int, src []float32, rowSrc, colSrc,
+	lanes int) {
 	var t [6][6]float32
 	for c := range lanes {
 		for j := range l.inN {
@@ -118,7 +133,7 @@ func (l *lineMap) apply(v micro.Variant, dst []float32, rowDst, colDst int, src 
 // applyThen is apply for outputs, to dst from element at on, and the epilogue but for the bias.
 func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst int, src []float32,
 	rowSrc, colSrc, lanes int, tmp []float32, e *Epilogue) {
-	if v != micro.AVX512 || !e.late() {
+	if v != micro.AVX512 && v != micro.AVX2 || !e.late() {
 		l.apply(v, dst[at:], rowDst, colDst, src, rowSrc, colSrc, lanes, tmp)
 		if !e.late() {
 			return
@@ -130,12 +145,21 @@ func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst i
 	}
 	last := at + (l.outN-1)*(rowDst+colDst) + lanes
 	d, s := dst[at:last], src[:(l.inN-1)*(rowSrc+colSrc)+lanes]
-	var res *float32
-	if e.Res != nil {
-		res = &e.Res[at:last][0]
+	res := func(c int) *float32 {
+		if e.Res == nil {
+			return nil
+		}
+		return &e.Res[at:last][c]
 	}
-	outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], 1<<lanes-1, res,
-		e.floor())
+	if v == micro.AVX512 {
+		outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], 1<<lanes-1,
+			res(0), e.floor())
+		return
+	}
+	for c := 0; c < lanes; c += lanesAVX2 {
+		outputActAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0],
+			min(lanesAVX2, lanes-c), res(c), e.floor())
+	}
 }
 
 // mapTmp is the scratch memory of apply: six by six vectors.

@@ -33,3 +33,33 @@ func winogradGrad(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc
 //
 //go:noescape
 func winogradWeightGrad(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int)
+
+// winogradInputAVX2 maps x of 6×6 pixels to Bᵀ x B.
+//
+//go:noescape
+func winogradInputAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int)
+
+// winogradOutputAVX2 maps m of 6×6 products to Aᵀ m A, 4×4 pixels.
+//
+//go:noescape
+func winogradOutputAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int)
+
+// winogradOutputActAVX2 maps m of 6×6 products to Aᵀ m A, 4×4 pixels, adds res unless it is nil, and takes the maximum with floor.
+//
+//go:noescape
+func winogradOutputActAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int, res *float32, floor float32)
+
+// winogradWeightAVX2 maps g of 3×3 taps to G g Gᵀ.
+//
+//go:noescape
+func winogradWeightAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int)
+
+// winogradGradAVX2 maps dy of 4×4 pixels to A dy Aᵀ.
+//
+//go:noescape
+func winogradGradAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int)
+
+// winogradWeightGradAVX2 maps du of 6×6 to Gᵀ du G, 3×3 taps.
+//
+//go:noescape
+func winogradWeightGradAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int)

@@ -52,6 +52,30 @@ func TestMapsAgree(t *testing.T) {
 	}
 }
 
+// TestOutputMapKeepsNaN: the ReLU of the output map's epilogue takes no NaN for a negative number.
+func TestOutputMapKeepsNaN(t *testing.T) {
+	const lanes, bad = 13, 11 // a whole vector and a tail of AVX2, the NaN in the tail
+	out, tmp := outputMap(), make([]float32, mapTmp)
+	src := make([]float32, positions*lanes)
+	for i := range src {
+		src[i] = -1
+	}
+	src[7*lanes+bad] = float32(math.NaN()) // position (1, 1) reaches every output
+	for _, v := range micro.Variants() {
+		for _, res := range [][]float32{nil, make([]float32, 16*lanes)} {
+			dst := make([]float32, 16*lanes)
+			out.applyThen(v, dst, 0, 4*lanes, lanes, src, 6*lanes, lanes, lanes, tmp,
+				&Epilogue{Res: res, ReLU: true})
+			for i, y := range dst {
+				if (y != y) != (i%lanes == bad) || y < 0 {
+					t.Fatalf("%v, residual %v: channel %d of pixel %d is %g", v, res != nil, i%lanes,
+						i/lanes, y)
+				}
+			}
+		}
+	}
+}
+
 // worst returns the largest error relative to the largest magnitude.
 func (r *reference) worst(got []float32) float64 {
 	w, mag := 0.0, 1e-30

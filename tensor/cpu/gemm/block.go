@@ -228,7 +228,7 @@ func (j *job) operandB(t *blocking, own []float32, s *step) []float32 {
 
 // sweep runs the two inner loops: panels of B, and tiles of rows for each.
 func (j *job) sweep(t *blocking, g *micro.Args, s *step) {
-	tiles := ceil(s.mc, micro.MaxRows)
+	tiles := ceil(s.mc, j.tileRows(t))
 	for jr := 0; jr < s.nc; jr += micro.MaxCols {
 		next := j.ahead(t, s, jr)
 		g.BOff, g.StepB, g.Cols = j.panelB(t, s, jr)
@@ -277,6 +277,14 @@ func (j *job) ahead(t *blocking, s *step, jr int) (a micro.Lookahead) {
 		a.Add(s.b[off:], step, s.kc, cols)
 	}
 	return a
+}
+
+// tileRows is the most rows of a tile: a packed panel's of a transposed A, else the variant's.
+func (j *job) tileRows(t *blocking) int {
+	if t.packA && j.transA {
+		return micro.MaxRows
+	}
+	return j.v.Rows()
 }
 
 // rowTile divides mc rows evenly into tiles; packed panels of a transposed A have fixed places.

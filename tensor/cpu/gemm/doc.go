@@ -15,6 +15,9 @@
 //	                                          KC steps, each 28 vector multiply-adds for two
 //	                                          vectors of B and fourteen elements of A
 //
+// These are AVX-512's numbers. AVX2 and NEON have less room in registers: their tiles are 12×32,
+// which the micro-kernel computes in parts of 6×16.
+//
 // Here the micro-kernel (package micro) takes any strides for A, so A is only copied when its rows
 // would compete for the same cache sets or would be a page apart. B is read as vectors and packed
 // into panels of 32 columns, unless so few rows use it that the copy would cost more than it saves.

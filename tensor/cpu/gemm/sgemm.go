@@ -57,7 +57,7 @@ func sgemm(v micro.Variant, p *par.Pool, transA, transB bool, m, n, k int, alpha
 	j.run()
 }
 
-// Kernel names the kernel variant that this machine runs: "avx512" or "generic".
+// Kernel names the kernel variant that this machine runs: "avx512", "avx2", "neon" or "generic".
 func Kernel() string { return micro.Best().String() }
 
 // A job is one product.

@@ -10,19 +10,29 @@ import (
 
 // best returns the fastest variant that this processor runs.
 func best() table {
-	if hasAVX512() {
+	switch {
+	case hasAVX512():
 		return avx512Table()
+	case hasAVX2():
+		return avx2Table()
 	}
 	return goTable()
 }
 
 // variants returns every variant that can run here, for the tests.
 func variants() []table {
-	if hasAVX512() {
-		return []table{goTable(), avx512Table()}
+	all := []table{goTable()}
+	if hasAVX2() {
+		all = append(all, avx2Table())
 	}
-	return []table{goTable()}
+	if hasAVX512() {
+		all = append(all, avx512Table())
+	}
+	return all
 }
+
+// hasAVX2 asks for AVX2 and for fused multiply-adds, a feature of its own.
+func hasAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
 
 // hasAVX512 asks for the parts that the assembly uses: those of every server processor since
 // Skylake and Zen 4.

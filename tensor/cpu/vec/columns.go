@@ -3,8 +3,8 @@ package vec
 import "math"
 
 // ColSum accumulates acc[c] += Σ_r x[r,c], for x [rows, C] with C = len(acc): the gradient of a
-// bias, and the mean. The Go variant adds rows in order in float64; AVX-512 adds 16 rows in
-// float32 before it adds the result to acc.
+// bias, and the mean. The Go variant adds rows in order in float64; the assembly adds 16
+// rows in float32 before it adds the result to acc.
 func ColSum(acc []float64, x []float32) {
 	wholeRows("ColSum", len(x), len(acc))
 	active.colSum(acc, x)

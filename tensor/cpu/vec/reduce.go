@@ -2,8 +2,8 @@ package vec
 
 import "math"
 
-// Sum returns Σ x[i]. The Go variant adds in float64 in index order; AVX-512 adds at most 16
-// values per lane in float32 before it moves the lane into float64.
+// Sum returns Σ x[i]. The Go variant adds in float64 in index order; the assembly adds at
+// most 16 values per lane in float32 before it moves the lane into float64.
 func Sum(x []float32) float64 { return active.sum(x) }
 
 // ArgMax returns the index of the largest x[i]: the first one if several are equal, the first

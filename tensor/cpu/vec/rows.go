@@ -63,7 +63,7 @@ func ScaleShiftAddReLU(dst, x, res, scale, shift []float32) {
 }
 
 // BNBackward computes dx[r,c] = a[c]·dy[r,c] + b[c]·(x[r,c] - mean[c]) + d[c], batch norm's input
-// gradient with the coefficients of BNCoefficients. The AVX-512 variant evaluates
+// gradient with the coefficients of BNCoefficients. The assembly evaluates
 // fma(a, dy, fma(b, x-mean, d)). Subtracting the mean first, instead of folding b·mean into d,
 // keeps the gradient free of cancellation where the mean is large.
 func BNBackward(dx, dy, x, mean, a, b, d []float32) {

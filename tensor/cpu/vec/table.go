@@ -76,8 +76,8 @@ func goTable() table {
 // active is the variant that the exported functions use, fixed before main runs.
 var active = best()
 
-// Variant names the variant in use: "avx512" or "go". It belongs in the record of a run, since
-// another variant gives other last bits.
+// Variant names the variant in use: "avx512", "avx2" or "go". It belongs in the record of a run,
+// since another variant gives other last bits.
 func Variant() string { return active.name }
 
 // sameLen panics unless every length equals n.

@@ -35,7 +35,7 @@ func Log(dst, x []float32) { sameLen("Log", len(dst), len(x)); active.log(dst, x
 func Tanh(dst, x []float32) { sameLen("Tanh", len(dst), len(x)); active.tanh(dst, x) }
 
 // Sigmoid computes dst[i] = 1/(1+e^-x[i]) within 3 ulp wherever that is a normal number;
-// below about -88 the AVX-512 variant gives 0.
+// below about -88 the assembly gives 0.
 func Sigmoid(dst, x []float32) { sameLen("Sigmoid", len(dst), len(x)); active.sigmoid(dst, x) }
 
 // Softplus computes dst[i] = max(x[i],0) + ln(1+e^-|x[i]|), which is ln(1+e^x) without

@@ -15,8 +15,11 @@
 // seldom needs packing. B is read in vectors of 16 or 32 columns, so its rows must be contiguous:
 // Pack and Transpose16 make such panels.
 //
-// The kernels are Go assembly written by a generator (tensor/cpu/internal/asmgen/gemm); Generic is
-// the same contract in plain Go, the specification and the fallback.
+// The kernels are Go assembly written by generators (tensor/cpu/internal/asmgen/gemm, for arm64
+// .../neon); Generic is the same contract in plain Go, the specification and the fallback. AVX-512
+// keeps a whole tile of 14×32 in its registers. AVX2 and NEON have a quarter of their room and
+// compute a tile in parts of at most 6×16, one column of parts after the other. NEON was tested
+// under emulation only, and has no packing of its own.
 //
 // Non-goals: blocking, threading, choosing tile shapes; callers do that.
 //
@@ -30,4 +33,4 @@
 // Comes from: packages gemm and conv. Goes to: the machine.
 package micro
 
-//go:generate sh -c "cd ../../internal/asmgen && go run ./gemm"
+//go:generate sh -c "cd ../../internal/asmgen && go run ./gemm && go run ./neon"

@@ -26,6 +26,9 @@ func (g *Args) active(s *Seg, r int) bool {
 // rowOfA is the offset of row r of A from the segment's start.
 func (g *Args) rowOfA(r int) int { return r/4*g.GroupA + r%4*g.RowA }
 
+// rowOfC is the offset of row r of C from COff.
+func (g *Args) rowOfC(r int) int { return r/4*g.GroupC + r%4*g.RowC }
+
 // genericElement computes one element of C.
 func genericElement(g *Args, r, j int) {
 	var sum float32
@@ -87,7 +90,7 @@ func (g *Args) storeGeneric(r, j int, sum float32) {
 	if len(g.Bias) > 0 {
 		sum += g.Bias[j]
 	}
-	c := &g.C[g.COff+r/4*g.GroupC+r%4*g.RowC+j]
+	c := &g.C[g.COff+g.rowOfC(r)+j]
 	if g.Beta != 0 {
 		sum += g.Beta * *c
 	}

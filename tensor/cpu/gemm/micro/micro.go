@@ -9,34 +9,47 @@ const (
 // A Variant is an implementation of the kernels.
 type Variant uint8
 
-// The variants. AVX512 exists on amd64 machines that have AVX-512 F, without the purego tag.
+// The variants, slowest first. All but Generic are Go assembly, absent with the tag purego.
 const (
 	Generic Variant = iota // plain Go
-	AVX512                 // 512-bit Go assembly
+	NEON                   // 128 bits: arm64
+	AVX2                   // 256 bits: amd64 with AVX2 and FMA
+	AVX512                 // 512 bits: amd64 with AVX-512 F
+
+	variants
 )
 
-// String returns "generic" or "avx512".
-func (v Variant) String() string {
-	if v == AVX512 {
-		return "avx512"
+// String returns "generic", "neon", "avx2" or "avx512".
+func (v Variant) String() string { return [variants]string{"generic", "neon", "avx2", "avx512"}[v] }
+
+// Rows is the most rows of a tile at which the variant is at its best, at most MaxRows. Any other
+// number gives the same bits.
+func (v Variant) Rows() int {
+	if v == AVX2 || v == NEON {
+		return 12 // two parts of six
 	}
-	return "generic"
+	return MaxRows
 }
 
 // Best returns the fastest variant that this machine can run.
 func Best() Variant {
-	if hasAVX512() {
-		return AVX512
+	for v := variants - 1; v > Generic; v-- {
+		if v.runs() {
+			return v
+		}
 	}
 	return Generic
 }
 
 // Variants returns every variant that this machine can run, for tests that force each.
 func Variants() []Variant {
-	if hasAVX512() {
-		return []Variant{Generic, AVX512}
+	var vs []Variant
+	for v := Generic; v < variants; v++ {
+		if v.runs() {
+			vs = append(vs, v)
+		}
 	}
-	return []Variant{Generic}
+	return vs
 }
 
 // A Seg is a run of K > 0 steps: A begins at Args.AOff+A and B at Args.BOff+B.
@@ -98,16 +111,21 @@ func Mul(v Variant, g *Args) {
 	if g.Rows < 1 || g.Rows > MaxRows || g.Cols < 1 || g.Cols > MaxCols {
 		panic("micro: Mul: tile out of range")
 	}
-	if v == AVX512 {
+	if len(g.Ahead) > 0 && (v != AVX512 || g.Cols <= 16) { // else between the steps
+		Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
+	}
+	switch v {
+	case AVX512:
 		g.mask = uint32(1<<g.Cols - 1)
 		g.aheadStep = 4 * g.AheadStep
-		if g.Cols <= 16 && len(g.Ahead) > 0 { // these kernels have no time for it
-			Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
-		}
 		mulAVX512(g, (g.Cols+15)/16)
-		return
+	case AVX2:
+		mulAVX2(g)
+	case NEON:
+		mulNEON(g)
+	default:
+		mulGeneric(g)
 	}
-	mulGeneric(g)
 }
 
 // Steps is the length of the tile's sum, and the number of lines that it asks for Ahead.
@@ -126,8 +144,12 @@ func Pack(v Variant, dst []float32, width int, src []float32, stride, rows, cols
 		return
 	}
 	dst, src = dst[:rows*width], src[:(rows-1)*stride+cols]
-	if v == AVX512 && cols > 0 {
+	switch {
+	case v == AVX512 && cols > 0:
 		packAVX512(dst, width, src, stride, rows, cols)
+		return
+	case v == AVX2 && cols > 0:
+		packAVX2(dst, width, src, stride, rows, cols)
 		return
 	}
 	for r := range rows {
@@ -146,8 +168,12 @@ func Transpose16(v Variant, dst []float32, rowDst int, src []float32, rowSrc, ro
 	if rows > 0 {
 		src = src[:(rows-1)*rowSrc+cols]
 	}
-	if v == AVX512 && rows > 0 {
+	switch {
+	case v == AVX512 && rows > 0:
 		transposeAVX512(dst, rowDst, src, rowSrc, rows, cols)
+		return
+	case v == AVX2 && rows > 0:
+		transposeAVX2(dst, rowDst, src, rowSrc, rows, cols)
 		return
 	}
 	for j := range cols {
@@ -163,21 +189,20 @@ func Transpose16(v Variant, dst []float32, rowDst int, src []float32, rowSrc, ro
 // cache. It computes nothing and may name memory beyond the end of src. The order in which a tile
 // kernel touches its input is too irregular for the processor to foresee; its caller knows.
 func Prefetch(v Variant, src []float32, stride, rows, cols int) {
-	if v == AVX512 && len(src) > 0 && rows > 0 && cols > 0 {
-		prefetchAVX512(src, stride, rows, cols)
+	if (v == AVX512 || v == AVX2) && len(src) > 0 && rows > 0 && cols > 0 {
+		prefetchLines(src, stride, rows, cols)
 	}
 }
 
 // PeakLoop performs about n multiply-adds in registers and returns the number of floating-point
 // operations done, two for each multiply-add.
 func PeakLoop(v Variant, n int) int {
-	if v == AVX512 {
-		rounds := n/peakRound + 1
-		peakAVX512(rounds)
-		return 2 * peakRound * rounds
+	if v == Generic {
+		return peakGeneric(n)
 	}
-	return peakGeneric(n)
+	// In one round of the assembly: registers times lanes.
+	round := [variants]int{NEON: 24 * 4, AVX2: 14 * 8, AVX512: 24 * 16}[v]
+	rounds := n/round + 1
+	peakLoop(v, rounds)
+	return 2 * round * rounds
 }
-
-// peakRound is the number of multiply-adds in one round of the assembly: 24 registers of 16.
-const peakRound = 24 * 16

@@ -4,8 +4,18 @@ package micro
 
 import "golang.org/x/sys/cpu"
 
-// hasAVX512 reports whether the processor and the operating system support AVX-512 F.
-func hasAVX512() bool { return cpu.X86.HasAVX512F }
+// runs reports whether the processor and the operating system support the variant.
+func (v Variant) runs() bool {
+	switch v {
+	case Generic:
+		return true
+	case AVX2:
+		return cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	case AVX512:
+		return cpu.X86.HasAVX512F
+	}
+	return false
+}
 
 //go:noescape
 func transpose16(dst *float32, rowDst int, src *float32, rowSrc int, rows, cols int)
@@ -21,7 +31,16 @@ func prefetchRows(src *float32, rowSrc int, rows, lines int)
 
 func fmaLoop(n int)
 
-func peakAVX512(rounds int) { fmaLoop(rounds) }
+// peakLoop does rounds of the multiply-adds that PeakLoop counts.
+func peakLoop(v Variant, rounds int) {
+	if v == AVX2 {
+		fmaLoopAVX2(rounds)
+		return
+	}
+	fmaLoop(rounds)
+}
+
+func mulNEON(*Args) { panic("micro: NEON is arm64's") }
 
 func packAVX512(dst []float32, width int, src []float32, stride, rows, cols int) {
 	mask := 1<<cols - 1
@@ -38,6 +57,6 @@ func transposeAVX512(dst []float32, rowDst int, src []float32, rowSrc, rows, col
 	}
 }
 
-func prefetchAVX512(src []float32, stride, rows, cols int) {
+func prefetchLines(src []float32, stride, rows, cols int) {
 	prefetchRows(&src[0], 4*stride, rows, (cols+15)/16)
 }

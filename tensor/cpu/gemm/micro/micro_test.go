@@ -12,6 +12,7 @@ import (
 func TestLayout(t *testing.T) {
 	var g Args
 	var s Seg
+	var p part
 	for _, f := range []struct {
 		name      string
 		got, want uintptr
@@ -29,6 +30,9 @@ func TestLayout(t *testing.T) {
 		{"Seg.A", unsafe.Offsetof(s.A), 0}, {"Seg.B", unsafe.Offsetof(s.B), 8},
 		{"Seg.K", unsafe.Offsetof(s.K), 16}, {"Seg.Skip", unsafe.Offsetof(s.Skip), 24},
 		{"Seg", unsafe.Sizeof(s), 32},
+		{"part.a", unsafe.Offsetof(p.a), 0}, {"part.b", unsafe.Offsetof(p.b), 8},
+		{"part.c", unsafe.Offsetof(p.c), 16}, {"part.bias", unsafe.Offsetof(p.bias), 24},
+		{"part.skips", unsafe.Offsetof(p.skips), 32}, {"part.lanes", unsafe.Offsetof(p.lanes), 40},
 	} {
 		if unsafe.Sizeof(uintptr(0)) == 8 && f.got != f.want {
 			t.Errorf("%s is at byte %d, the generator assumes %d", f.name, f.got, f.want)
@@ -159,6 +163,40 @@ func TestMulReadsOnlyItsColumns(t *testing.T) {
 			b[0] = nan
 			if Mul(v, g); g.C[0] == g.C[0] {
 				t.Fatalf("%v: NaN in B gave %g", v, g.C[0])
+			}
+		}
+	}
+}
+
+// TestTilesAreIndependent: an element has the same bits alone as in a tile of any size, which takes
+// other kernels and other parts of them.
+func TestTilesAreIndependent(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, v := range Variants() {
+		for range 60 {
+			g := randomTile(rng, 1+rng.IntN(MaxRows), 1+rng.IntN(MaxCols))
+			for i := range g.Segs {
+				g.Segs[i].Skip = SkipNone // all that a tile of one row allows
+			}
+			before := append([]float32(nil), g.C...)
+			Mul(v, g)
+			all := append([]float32(nil), g.C...)
+			copy(g.C, before)
+			for r := range g.Rows {
+				for j := range g.Cols {
+					one := *g
+					one.Rows, one.Cols = 1, 1
+					one.AOff, one.BOff = g.AOff+g.rowOfA(r), g.BOff+j
+					one.COff = g.COff + g.rowOfC(r) + j
+					if g.Bias != nil {
+						one.Bias = g.Bias[j:]
+					}
+					Mul(v, &one)
+					if got, want := g.C[one.COff], all[one.COff]; got != want {
+						t.Fatalf("%v %dx%d: row %d col %d is %g alone, %g in the tile", v, g.Rows,
+							g.Cols, r, j, got, want)
+					}
+				}
 			}
 		}
 	}

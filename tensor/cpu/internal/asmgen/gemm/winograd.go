@@ -21,12 +21,19 @@ type line struct {
 // winogradCode emits vector arithmetic in the order destination first.
 type winogradCode struct {
 	c      *build.Context
-	consts map[float32]reg.VecPhysical
+	consts map[float32]operand.Op // registers, or vectors in memory
 }
 
 func (w *winogradCode) add(d, a, b reg.VecPhysical) { w.c.VADDPS(b, a, d) }
 func (w *winogradCode) sub(d, a, b reg.VecPhysical) { w.c.VSUBPS(b, a, d) } // a - b
 func (w *winogradCode) move(d, a reg.VecPhysical)   { w.c.VMOVAPS(a, d) }
+func (w *winogradCode) zero(d reg.VecPhysical) {
+	if d.Size() == 32 { // AVX2
+		w.c.VXORPS(d, d, d)
+	} else {
+		w.c.VPXORD(d, d, d)
+	}
+}
 func (w *winogradCode) mul(d reg.VecPhysical, k float32, a reg.VecPhysical) {
 	w.c.VMULPS(w.consts[k], a, d)
 }
@@ -82,7 +89,7 @@ var lines = []line{
 			w.sub(s[1], g[1], s[0])
 			w.mul(u[2], 1./6, s[1])
 			w.add(s[1], g[1], s[0])
-			w.c.VPXORD(u[1], u[1], u[1])
+			w.zero(u[1])
 			w.fnma(u[1], 1./6, s[1])
 			w.mul(u[3], 1./24, g[0])
 			w.fma(u[3], 1./6, g[2])
@@ -160,15 +167,20 @@ func (l line) withAct() line {
 	return l
 }
 
+// signature is that of a map's function; lanes names the argument that says which lanes take part.
+func (l line) signature(lanes string, act bool) string {
+	s := "func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, " +
+		lanes + " int"
+	if act {
+		s += ", res *float32, floor float32"
+	}
+	return s + ")"
+}
+
 func winogradMap(c *build.Context, l line, act bool) {
 	c.Function(l.name)
 	c.Attributes(4) // NOSPLIT
-	signature := "func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, " +
-		"tmp *float32, mask int"
-	if act {
-		signature += ", res *float32, floor float32"
-	}
-	c.SignatureExpr(signature + ")")
+	c.SignatureExpr(l.signature("mask", act))
 	dst, rowDst, colDst, src, rowSrc, colSrc := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.R8, reg.R9
 	tmp, at := reg.R10, reg.RAX
 	c.Load(c.Param("dst"), dst)
@@ -180,7 +192,7 @@ func winogradMap(c *build.Context, l line, act bool) {
 	c.Load(c.Param("tmp"), tmp)
 	c.Load(c.Param("mask"), reg.RAX)
 	c.KMOVW(reg.EAX, reg.K1)
-	w := &winogradCode{c, map[float32]reg.VecPhysical{}}
+	w := &winogradCode{c, map[float32]operand.Op{}}
 	for i, k := range l.consts {
 		w.consts[k] = zmm[31-i]
 		c.MOVL(operand.U32(math.Float32bits(k)), reg.EAX)

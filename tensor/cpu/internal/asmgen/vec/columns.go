@@ -14,7 +14,7 @@ import (
 const groupRows = 16
 
 // panel is how many vectors of a row are taken before the next row: 4 make a row of 64 channels
-// one piece, and memory is read strictly in order.
+// (AVX2: 32) one piece, and memory is read strictly in order.
 const panel = 4
 
 // A columnSum adds up, per column, some functions of a few [rows, cols] matrices.
@@ -24,6 +24,7 @@ type columnSum struct {
 	accs    []string // float64 accumulators, one number per column
 	streams []string // the matrices
 	vectors []string // per-column operands
+	late    int      // how many of these, the last ones, finish alone uses
 	// row adds one row's elements x to the sums s, given the vectors v and a register of ones.
 	row func(g *gen, s, x, v []V, one V)
 	// finish turns the sums of a group into what is accumulated; nil leaves them.
@@ -55,10 +56,11 @@ func columnSums() []columnSum {
 				g.VFMADD231PS(u, u, s[1])
 			}},
 		{name: "colDot2", doc: "sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd.", accs: two,
-			streams: []string{"dy", "x"}, vectors: stats, row: dot2(false), finish: byRstd},
+			streams: []string{"dy", "x"}, vectors: stats, late: 1,
+			row: dot2(false), finish: byRstd},
 		{name: "colDot2ReLU", doc: "what colDot2 does, with dy where y > 0 and 0 elsewhere.",
-			accs: two, streams: []string{"dy", "x", "y"}, vectors: stats, row: dot2(true),
-			finish: byRstd},
+			accs: two, streams: []string{"dy", "x", "y"}, vectors: stats, late: 1,
+			row: dot2(true), finish: byRstd},
 	}
 }
 
@@ -88,23 +90,25 @@ type columnState struct {
 	*gen
 	k               columnSum
 	rows            int
-	acc, ptr, vec   []reg.GPVirtual
+	acc, ptr, per   []reg.GPVirtual
 	ahead           []reg.GPVirtual // where the next group is asked for; nil if it is not
 	i               reg.GPVirtual   // column, in elements
 	b1, b3          reg.GPVirtual   // 1 and 3 rows, in bytes
-	mask, low, high reg.OpmaskVirtual
+	mask, low, high M               // the tail's, and its halves for the accumulators
 	one             V
 }
 
 func (g *gen) columnGroups(k columnSum, name string, rows int, ahead bool) {
-	g.Function(name + suffix)
+	g.Function(name + g.suffix())
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
-	g.Doc(fmt.Sprintf("%s%s computes %s Groups of %d rows.", name, suffix, k.doc, rows))
+	g.Doc(fmt.Sprintf("%s%s computes %s Groups of %d rows.", name, g.suffix(), k.doc, rows))
 	g.SignatureExpr(k.signature())
 	l := g.newColumnState(k, rows)
 	l.rowOffsets()
-	l.masks()
+	if !g.avx2 {
+		l.masks()
+	}
 	if ahead {
 		for range l.ptr {
 			l.ahead = append(l.ahead, g.GP64())
@@ -119,8 +123,14 @@ func (g *gen) columnGroups(k columnSum, name string, rows int, ahead bool) {
 	g.XORQ(l.i, l.i)
 	l.loop("panel", panel)
 	l.loop("vector", 1)
-	g.KTESTW(l.mask, l.mask)
-	g.JZ(operand.LabelRef("next"))
+	if g.avx2 {
+		l.testRest()
+		g.JZ(operand.LabelRef("next"))
+		l.masks()
+	} else {
+		g.KTESTW(l.mask, l.mask)
+		g.JZ(operand.LabelRef("next"))
+	}
 	l.columns(1, true)
 	g.Label("next")
 	l.nextGroup()
@@ -140,7 +150,7 @@ func (g *gen) newColumnState(k columnSum, rows int) *columnState {
 		l.ptr = append(l.ptr, g.pointer(s))
 	}
 	for _, s := range k.vectors {
-		l.vec = append(l.vec, g.pointer(s))
+		l.per = append(l.per, g.pointer(s))
 	}
 	l.one = g.reg(g.c(1))
 	return l
@@ -150,12 +160,12 @@ func (g *gen) newColumnState(k columnSum, rows int) *columnState {
 func (l *columnState) loop(label string, n int) {
 	end := l.GP64()
 	l.Load(l.Param("cols"), end)
-	l.ANDQ(operand.I8(-16*n), end)
+	l.ANDQ(operand.I8(-l.lanes()*n), end)
 	l.CMPQ(l.i, end)
 	l.JGE(operand.LabelRef(label + "Done"))
 	l.Label(label)
 	l.columns(n, false)
-	l.ADDQ(operand.I8(16*n), l.i)
+	l.ADDQ(operand.I8(l.lanes()*n), l.i)
 	l.CMPQ(l.i, end)
 	l.JLT(operand.LabelRef(label))
 	l.Label(label + "Done")
@@ -171,22 +181,42 @@ func (l *columnState) rowOffsets() {
 	l.LEAQ(operand.Mem{Base: l.b1, Index: l.b1, Scale: 2}, l.b3)
 }
 
+// rest is the number of columns in the tail.
+func (l *columnState) rest() reg.GPVirtual {
+	n := l.pointer("cols")
+	l.ANDQ(operand.I8(l.lanes()-1), n)
+	return n
+}
+
+// testRest compares the number of columns in the tail with 0.
+func (l *columnState) testRest() {
+	n := l.rest()
+	l.TESTQ(n, n)
+}
+
 // masks sets the tail's mask, empty for whole vectors, and its two halves for the accumulators.
+// AVX2 keeps none through the loops and makes them where they are used.
 func (l *columnState) masks() {
-	rest := l.pointer("cols")
-	l.ANDQ(operand.I8(15), rest)
-	l.mask = l.tailMask(rest)
-	l.low, l.high = l.K(), l.K()
-	l.KMOVW(l.mask, l.low)
-	l.KSHIFTRW(operand.U8(8), l.mask, l.high)
+	l.mask = l.newTail(l.rest()).mask()
+	if l.avx2 {
+		low, high, upper := l.YMM(), l.YMM(), l.XMM()
+		mask := l.mask.(V)
+		l.VEXTRACTF128(operand.U8(1), mask, upper)
+		l.VPMOVSXDQ(mask.AsX(), low)
+		l.VPMOVSXDQ(upper, high)
+		l.low, l.high = low, high
+		return
+	}
+	low, high := l.K(), l.K()
+	l.KMOVW(l.mask, low)
+	l.KSHIFTRW(operand.U8(8), l.mask, high)
+	l.low, l.high = low, high
 }
 
 // nextGroup moves the streams, which the column loop has left one row further.
 func (l *columnState) nextGroup() {
 	for _, p := range l.ptr {
-		rest := l.GP64()
-		l.Load(l.Param("cols"), rest)
-		l.ANDQ(operand.I8(15), rest)
+		rest := l.rest()
 		l.LEAQ(operand.Mem{Base: p, Index: rest, Scale: 4}, p)
 		if l.rows > 1 { // 15 rows, after the one that the column loop has done
 			for range (l.rows - 1) / 3 {
@@ -211,23 +241,25 @@ func (l *columnState) rowAt(p reg.GPVirtual, r, disp int) operand.Mem {
 	return m
 }
 
+// load reads a vector of columns.
 func (l *columnState) load(m operand.Mem, masked bool) V {
-	d := l.ZMM()
 	if masked {
-		l.VMOVUPS_Z(m, l.mask, d)
-	} else {
-		l.VMOVUPS(m, d)
+		return l.loadMasked(m, l.mask)
 	}
-	return d
+	return l.loadMasked(m, nil)
+}
+
+// operand reads vector c of a per-column operand.
+func (l *columnState) operand(p reg.GPVirtual, c int, masked bool) V {
+	return l.load(operand.Mem{Base: p, Index: l.i, Scale: 4, Disp: l.bytes() * c}, masked)
 }
 
 // columns emits n vectors of columns over all rows of the group.
 func (l *columnState) columns(n int, masked bool) {
 	v, s := make([][]V, n), make([][]V, n)
 	for c := range n {
-		for _, p := range l.vec {
-			m := operand.Mem{Base: p, Index: l.i, Scale: 4, Disp: 64 * c}
-			v[c] = append(v[c], l.load(m, masked))
+		for _, p := range l.per[:len(l.per)-l.k.late] {
+			v[c] = append(v[c], l.operand(p, c, masked))
 		}
 		for range l.acc {
 			s[c] = append(s[c], l.zero())
@@ -243,9 +275,9 @@ func (l *columnState) columns(n int, masked bool) {
 			var x []V
 			for j, p := range l.ptr {
 				if l.ahead != nil && n == panel {
-					l.PREFETCHT1(operand.Mem{Base: l.ahead[j], Disp: 64 * (r*n + c)})
+					l.PREFETCHT1(operand.Mem{Base: l.ahead[j], Disp: l.bytes() * (r*n + c)})
 				}
-				x = append(x, l.load(l.rowAt(p, r%reach, 64*c), masked))
+				x = append(x, l.load(l.rowAt(p, r%reach, l.bytes()*c), masked))
 			}
 			l.k.row(l.gen, s[c], x, v[c], l.one)
 		}
@@ -263,41 +295,62 @@ func (l *columnState) nextColumns(n int, masked bool) {
 			l.SUBQ(l.b3, p)
 		}
 		if !masked {
-			l.ADDQ(operand.I32(64*n), p)
+			l.ADDQ(operand.I32(l.bytes()*n), p)
 		}
 	}
 	if n == panel {
 		for _, p := range l.ahead {
-			l.ADDQ(operand.I32(64*n*l.rows), p)
+			l.ADDQ(operand.I32(l.bytes()*n*l.rows), p)
 		}
 	}
 }
 
 // flush adds the sums of vector c of the columns to the accumulators.
 func (l *columnState) flush(c int, s, v []V, masked bool) {
+	for _, p := range l.per[len(l.per)-l.k.late:] {
+		v = append(v, l.operand(p, c, masked))
+	}
 	if l.k.finish != nil {
 		l.k.finish(l.gen, s, v)
 	}
 	for j, a := range l.acc {
-		upper := l.YMM()
-		m := operand.Mem{Base: a, Index: l.i, Scale: 8, Disp: 128 * c}
-		l.VEXTRACTF64X4(operand.U8(1), s[j], upper)
-		l.accumulate(m, s[j].AsY(), l.low, masked)
-		m.Disp += 64
+		m := operand.Mem{Base: a, Index: l.i, Scale: 8, Disp: 2 * l.bytes() * c}
+		lower, upper := l.halves(s[j])
+		l.accumulate(m, lower, l.low, masked)
+		m.Disp += l.bytes()
 		l.accumulate(m, upper, l.high, masked)
 	}
 }
 
-// accumulate adds 8 sums to 8 float64 numbers.
-func (l *columnState) accumulate(m operand.Mem, s reg.Register, k reg.OpmaskVirtual, masked bool) {
-	wide, old := l.ZMM(), l.ZMM()
+// halves returns the lower and the upper half of a register.
+func (g *gen) halves(x V) (lower, upper reg.Register) {
+	if g.avx2 {
+		u := g.XMM()
+		g.VEXTRACTF128(operand.U8(1), x, u)
+		return x.AsX(), u
+	}
+	u := g.YMM()
+	g.VEXTRACTF64X4(operand.U8(1), x, u)
+	return x.AsY(), u
+}
+
+// accumulate adds half a register of sums to as many float64 numbers.
+func (l *columnState) accumulate(m operand.Mem, s reg.Register, k M, masked bool) {
+	wide := l.vec()
 	l.VCVTPS2PD(s, wide)
-	if masked {
+	switch {
+	case !masked:
+		l.VADDPD(m, wide, wide)
+		l.VMOVUPD(wide, m)
+	case l.avx2:
+		old := l.vec()
+		l.VMASKMOVPD(m, k, old)
+		l.VADDPD(wide, old, old)
+		l.VMASKMOVPD(old, k, m)
+	default:
+		old := l.vec()
 		l.VMOVUPD_Z(m, k, old)
 		l.VADDPD(wide, old, old)
 		l.VMOVUPD(old, k, m)
-		return
 	}
-	l.VADDPD(m, wide, wide)
-	l.VMOVUPD(wide, m)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -12,18 +13,62 @@ import (
 // A gen adds to avo's context a way of writing arithmetic that reads like a formula: each method
 // returns its result in a new virtual register and destroys no operand. The moves this takes
 // cost nothing at run time (register renaming).
+//
+// It writes for one of two instruction sets. AVX-512 has 16 lanes, mask registers and constants
+// that fill all lanes from one word; AVX2 has 8 lanes, masks that are vectors and constants as long
+// as a vector.
 type gen struct {
 	*build.Context
-	consts map[uint32]operand.Mem // one read-only word per constant
+	avx2   bool
+	consts map[uint32]operand.Mem // read-only, a word each or for AVX2 a vector
+	table  operand.Mem            // AVX2: eight words of ones, eight of zeros
 }
 
-// V is a vector register, 16 lanes of float32 unless said otherwise.
+// newGen returns a gen without functions.
+func newGen(avx2 bool) *gen {
+	g := &gen{Context: build.NewContext(), avx2: avx2, consts: map[uint32]operand.Mem{}}
+	g.ConstraintExpr("amd64,!purego")
+	if avx2 {
+		g.table = g.constant("lanes", 0xffffffff, 0)
+	}
+	return g
+}
+
+// suffix ends the names of the assembly functions.
+func (g *gen) suffix() string {
+	if g.avx2 {
+		return "AVX2"
+	}
+	return "AVX512"
+}
+
+// lanes is how many float32 a register holds, and bytes how many bytes.
+func (g *gen) lanes() int {
+	if g.avx2 {
+		return 8
+	}
+	return 16
+}
+
+func (g *gen) bytes() int { return elemSize * g.lanes() }
+
+// V is a vector register, whole lanes of float32 unless said otherwise.
 type V = reg.VecVirtual
 
-// Rounding mode "nearest even, no exceptions" of VRNDSCALEPS, and comparison predicates.
+// vec returns a new vector register.
+func (g *gen) vec() V {
+	if g.avx2 {
+		return g.YMM()
+	}
+	return g.ZMM()
+}
+
+// Rounding mode "nearest even, no exceptions" of VRNDSCALEPS and VROUNDPS, and comparison
+// predicates.
 const (
 	nearest = 8
 	ltOQ    = 17
+	nltUQ   = 21
 	gtOQ    = 30
 	eqOQ    = 0
 	unordQ  = 3
@@ -31,17 +76,34 @@ const (
 	nleUQ   = 22
 )
 
-// bits returns the read-only word with the given bits, to be used with embedded broadcast.
+// bits returns the read-only word with the given bits, to be used with embedded broadcast, or for
+// AVX2 the vector of it.
 func (g *gen) bits(b uint32) operand.Mem {
 	m, ok := g.consts[b]
-	if !ok {
+	switch {
+	case ok:
+	case g.avx2:
+		m = g.constant(fmt.Sprintf("c%08x", b), b)
+	default:
 		m = g.ConstData(fmt.Sprintf("c%08x", b), operand.U32(b))
-		g.consts[b] = m
+	}
+	g.consts[b] = m
+	return m
+}
+
+// constant adds a read-only array of eight copies of each word.
+func (g *gen) constant(name string, words ...uint32) operand.Mem {
+	m := g.StaticGlobal(name)
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for _, w := range words {
+		for range 8 {
+			g.AppendDatum(operand.U32(w))
+		}
 	}
 	return m
 }
 
-// c returns the read-only word with the binary32 number nearest to f.
+// c returns what bits does for the binary32 number nearest to f.
 func (g *gen) c(f float64) operand.Mem { return g.bits(math.Float32bits(float32(f))) }
 
 // reg returns x itself if it is a register, else a register with x in all lanes.
@@ -49,19 +111,19 @@ func (g *gen) reg(x operand.Op) V {
 	if v, ok := x.(V); ok {
 		return v
 	}
-	d := g.ZMM()
+	d := g.vec()
 	g.VBROADCASTSS(x, d)
 	return d
 }
 
 func (g *gen) copy(x V) V {
-	d := g.ZMM()
+	d := g.vec()
 	g.VMOVAPS(x, d)
 	return d
 }
 
 func (g *gen) zero() V {
-	d := g.ZMM()
+	d := g.vec()
 	g.VXORPS(d, d, d)
 	return d
 }
@@ -70,9 +132,9 @@ type instr func(ops ...operand.Op)
 
 // op2 emits x∘y; y may be a constant in memory.
 func (g *gen) op2(plain, bcst instr, x, y operand.Op) V {
-	d := g.ZMM()
+	d := g.vec()
 	a := g.reg(x)
-	if _, ok := y.(operand.Mem); ok {
+	if g.broadcast(y) {
 		bcst(y, a, d)
 	} else {
 		plain(y, a, d)
@@ -80,20 +142,45 @@ func (g *gen) op2(plain, bcst instr, x, y operand.Op) V {
 	return d
 }
 
+// broadcast says whether an operand has to be broadcast by the instruction that uses it.
+func (g *gen) broadcast(x operand.Op) bool {
+	_, memory := x.(operand.Mem)
+	return memory && !g.avx2
+}
+
 func (g *gen) add(x, y operand.Op) V { return g.op2(g.VADDPS, g.VADDPS_BCST, x, y) }
 func (g *gen) sub(x, y operand.Op) V { return g.op2(g.VSUBPS, g.VSUBPS_BCST, x, y) }
 func (g *gen) mul(x, y operand.Op) V { return g.op2(g.VMULPS, g.VMULPS_BCST, x, y) }
 func (g *gen) div(x, y operand.Op) V { return g.op2(g.VDIVPS, g.VDIVPS_BCST, x, y) }
-func (g *gen) and(x, y operand.Op) V { return g.op2(g.VPANDD, g.VPANDD_BCST, x, y) }
-func (g *gen) xor(x, y operand.Op) V { return g.op2(g.VPXORD, g.VPXORD_BCST, x, y) }
-func (g *gen) or(x, y operand.Op) V  { return g.op2(g.VPORD, g.VPORD_BCST, x, y) }
+
+// and, xor and or work on bits.
+func (g *gen) and(x, y operand.Op) V {
+	if g.avx2 {
+		return g.op2(g.VANDPS, nil, x, y)
+	}
+	return g.op2(g.VPANDD, g.VPANDD_BCST, x, y)
+}
+
+func (g *gen) xor(x, y operand.Op) V {
+	if g.avx2 {
+		return g.op2(g.VXORPS, nil, x, y)
+	}
+	return g.op2(g.VPXORD, g.VPXORD_BCST, x, y)
+}
+
+func (g *gen) or(x, y operand.Op) V {
+	if g.avx2 {
+		return g.op2(g.VORPS, nil, x, y)
+	}
+	return g.op2(g.VPORD, g.VPORD_BCST, x, y)
+}
 
 // max is x > y ? x : y, so it is y if either is NaN; min likewise.
 func (g *gen) max(x, y operand.Op) V { return g.op2(g.VMAXPS, g.VMAXPS_BCST, x, y) }
 func (g *gen) min(x, y operand.Op) V { return g.op2(g.VMINPS, g.VMINPS_BCST, x, y) }
 
 func (g *gen) sqrt(x V) V {
-	d := g.ZMM()
+	d := g.vec()
 	g.VSQRTPS(x, d)
 	return d
 }
@@ -101,7 +188,7 @@ func (g *gen) sqrt(x V) V {
 // fma is x·y + z in one rounding; z may be a constant in memory.
 func (g *gen) fma(x, y V, z operand.Op) V {
 	d := g.copy(x)
-	if _, ok := z.(operand.Mem); ok {
+	if g.broadcast(z) {
 		g.VFMADD213PS_BCST(z, y, d)
 	} else {
 		g.VFMADD213PS(z, y, d)
@@ -112,7 +199,7 @@ func (g *gen) fma(x, y V, z operand.Op) V {
 // fmaTo is z + x·y in one rounding; y may be a constant in memory.
 func (g *gen) fmaTo(z, x V, y operand.Op) V {
 	d := g.copy(z)
-	if _, ok := y.(operand.Mem); ok {
+	if g.broadcast(y) {
 		g.VFMADD231PS_BCST(y, x, d)
 	} else {
 		g.VFMADD231PS(y, x, d)
@@ -123,7 +210,7 @@ func (g *gen) fmaTo(z, x V, y operand.Op) V {
 // fnmaTo is z - x·y in one rounding; y may be a constant in memory.
 func (g *gen) fnmaTo(z, x V, y operand.Op) V {
 	d := g.copy(z)
-	if _, ok := y.(operand.Mem); ok {
+	if g.broadcast(y) {
 		g.VFNMADD231PS_BCST(y, x, d)
 	} else {
 		g.VFNMADD231PS(y, x, d)
@@ -138,36 +225,6 @@ func (g *gen) poly(x V, c []float64) V {
 		p = g.fma(p, x, g.c(c[i]))
 	}
 	return p
-}
-
-// cmp is the mask of the lanes where x∘y holds.
-func (g *gen) cmp(pred uint8, x, y V) reg.OpmaskVirtual {
-	k := g.K()
-	g.VCMPPS(operand.U8(pred), y, x, k)
-	return k
-}
-
-// pick is x where k holds and 0 elsewhere.
-func (g *gen) pick(k reg.OpmaskVirtual, x V) V {
-	d := g.ZMM()
-	g.VMOVAPS_Z(x, k, d)
-	return d
-}
-
-// blend is x where k holds and y elsewhere.
-func (g *gen) blend(k reg.OpmaskVirtual, x, y V) V {
-	d := g.copy(y)
-	g.VMOVAPS(x, k, d)
-	return d
-}
-
-// tailMask loads the low n bits, n < 32, into a mask register.
-func (g *gen) tailMask(n reg.GPVirtual) reg.OpmaskVirtual {
-	ones, k := g.GP64(), g.K()
-	g.MOVQ(operand.I32(-1), ones)
-	g.BZHIQ(n, ones, ones)
-	g.KMOVW(ones.As32(), k)
-	return k
 }
 
 // pointer, integer and scalar load parameters; a scalar fills all lanes.
@@ -186,12 +243,12 @@ func (g *gen) argument(name string) operand.Mem {
 	return b.Addr
 }
 
-// split returns n rounded down to a multiple of 16 and the rest.
+// split returns n rounded down to whole vectors and the rest.
 func (g *gen) split(n reg.GPVirtual) (full, rest reg.GPVirtual) {
 	full, rest = g.GP64(), g.GP64()
 	g.MOVQ(n, full)
-	g.ANDQ(operand.I8(-16), full)
+	g.ANDQ(operand.I8(-g.lanes()), full)
 	g.MOVQ(n, rest)
-	g.ANDQ(operand.I8(15), rest)
+	g.ANDQ(operand.I8(g.lanes()-1), rest)
 	return full, rest
 }

@@ -44,9 +44,6 @@ type kernel struct {
 	prepare func(g *gen, s []V) func(x []V) []V
 }
 
-// suffix ends the names of the assembly functions.
-const suffix = "AVX512"
-
 func (k kernel) signature() string {
 	var b strings.Builder
 	b.WriteString("func(")
@@ -98,24 +95,19 @@ type loop struct {
 // rowLoop emits: for each row, whole vectors, then the rest under a mask. Non-temporal stores are
 // weakly ordered: a fence makes them visible to whoever is told of them next.
 func (g *gen) rowLoop(k kernel) {
-	g.Function(k.name + suffix)
+	g.Function(k.name + g.suffix())
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
-	g.Doc(k.name + suffix + " computes " + k.doc)
+	g.Doc(k.name + g.suffix() + " computes " + k.doc)
 	g.SignatureExpr(k.signature())
 	l := &loop{gen: g, k: k, i: g.GP64()}
 	for _, s := range k.streams {
 		l.ptr = append(l.ptr, g.pointer(s.name))
 	}
-	var scalars []V
-	for _, s := range k.scalars {
-		name, _, _ := strings.Cut(s, " ")
-		scalars = append(scalars, g.scalar(name))
-	}
-	l.body = k.prepare(g, scalars)
+	l.body = l.prepare()
 	rows, cols := g.pointer("rows"), g.pointer("cols")
 	full, rest := g.split(cols)
-	mask := g.tailMask(rest)
+	end := g.newTail(rest)
 
 	g.Label("row")
 	g.XORQ(l.i, l.i)
@@ -124,7 +116,7 @@ func (g *gen) rowLoop(k kernel) {
 	g.Label("tail")
 	g.TESTQ(rest, rest)
 	g.JZ(operand.LabelRef("next"))
-	l.step(mask, false)
+	l.step(end.mask(), false)
 	g.Label("next")
 	l.advance(cols)
 	g.DECQ(rows)
@@ -143,6 +135,28 @@ func (g *gen) rowLoop(k kernel) {
 	}
 }
 
+// keptScalars is how many scalars AVX2 keeps in its sixteen registers; more are read again in each
+// step.
+const keptScalars = 4
+
+// prepare returns what emits one step.
+func (l *loop) prepare() func(x []V) []V {
+	if !l.avx2 || len(l.k.scalars) <= keptScalars {
+		return l.k.prepare(l.gen, l.scalars())
+	}
+	return func(x []V) []V { return l.k.prepare(l.gen, l.scalars())(x) }
+}
+
+// scalars loads the kernel's scalars.
+func (l *loop) scalars() []V {
+	var s []V
+	for _, name := range l.k.scalars {
+		name, _, _ := strings.Cut(name, " ")
+		s = append(s, l.scalar(name))
+	}
+	return s
+}
+
 // onStream emits a test of the argument nt, if the kernel has one, and what depends on it.
 func (l *loop) onStream(then func()) {
 	if !l.k.streaming() {
@@ -159,7 +173,7 @@ func (l *loop) whole(label string, full reg.GPVirtual, nt bool) {
 	l.JGE(operand.LabelRef("tail"))
 	l.Label(label)
 	l.step(nil, nt)
-	l.ADDQ(operand.I8(16), l.i)
+	l.ADDQ(operand.I8(l.lanes()), l.i)
 	l.CMPQ(l.i, full)
 	l.JLT(operand.LabelRef(label))
 }
@@ -173,12 +187,12 @@ func (l *loop) advance(cols reg.GPVirtual) {
 	}
 }
 
-// step emits one vector of the loop: all 16 lanes if mask is nil.
-func (l *loop) step(mask reg.Register, nt bool) {
+// step emits one vector of the loop: all lanes if mask is nil.
+func (l *loop) step(mask M, nt bool) {
 	var x []V
 	for j, s := range l.k.streams {
 		if s.mode != write {
-			x = append(x, l.load(j, mask))
+			x = append(x, l.loadMasked(l.at(j), mask))
 		}
 	}
 	y := l.body(x)
@@ -194,23 +208,10 @@ func (l *loop) at(j int) operand.Mem {
 	return operand.Mem{Base: l.ptr[j], Index: l.i, Scale: elemSize}
 }
 
-func (l *loop) load(j int, mask reg.Register) V {
-	d := l.ZMM()
-	if mask == nil {
-		l.VMOVUPS(l.at(j), d)
-	} else {
-		l.VMOVUPS_Z(l.at(j), mask, d)
-	}
-	return d
-}
-
-func (l *loop) store(j int, y V, mask reg.Register, nt bool) {
-	switch {
-	case mask != nil:
-		l.VMOVUPS(y, mask, l.at(j))
-	case nt:
+func (l *loop) store(j int, y V, mask M, nt bool) {
+	if nt {
 		l.VMOVNTPS(y, l.at(j))
-	default:
-		l.VMOVUPS(y, l.at(j))
+		return
 	}
+	l.storeMasked(y, l.at(j), mask)
 }

@@ -1,11 +1,11 @@
-// Command vec writes the AVX-512 loops of package tensor/cpu/vec: vec_amd64.s and the Go
-// declarations stubs_amd64.go.
+// Command vec writes the AVX-512 loops of package tensor/cpu/vec, vec_amd64.s and the Go
+// declarations stubs_amd64.go, and the same for AVX2, avx2_vec_amd64.s and avx2_stubs_amd64.go.
 //
 // It is run from the asmgen directory (go run ./vec) and finds the package from its own source
 // position, so the working directory does not matter. The text of the generator is meant to be
 // read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
-// they all share, math.go the transcendental functions, and columns.go, reduce.go and softmax.go
-// the loops with a shape of their own.
+// they all share, math.go the transcendental functions, mask.go conditions and tails, and
+// columns.go, reduce.go and softmax.go the loops with a shape of their own.
 package main
 
 import (
@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 )
@@ -27,8 +25,12 @@ func main() {
 		log.Fatal("vec: no source position")
 	}
 	dir := filepath.Join(filepath.Dir(self), "..", "..", "..", "vec")
-	g := &gen{Context: build.NewContext(), consts: map[uint32]operand.Mem{}}
-	g.ConstraintExpr("amd64,!purego")
+	generate(dir, "", newGen(false))
+	generate(dir, "avx2_", newGen(true))
+}
+
+// generate makes every loop with g and writes them to prefix+vec_amd64.s and prefix+stubs_amd64.go.
+func generate(dir, prefix string, g *gen) {
 	for _, k := range elementwise() {
 		g.rowLoop(k)
 	}
@@ -52,7 +54,7 @@ func main() {
 	} {
 		text, err := p.Print(f)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), text, 0o644)
+			err = os.WriteFile(filepath.Join(dir, prefix+name), text, 0o644)
 		}
 		if err != nil {
 			log.Fatal(err)

@@ -16,6 +16,8 @@ var (
 
 const (
 	signBit = 0x80000000
+	infBits = 0x7f800000
+	nanBits = 0x7fc00000
 	log2e   = 1.4426950408889634
 	// ln 2 in two parts, the upper one rounded down so that the lower one is positive: infinite
 	// exponents then give infinities of one sign.
@@ -23,38 +25,110 @@ const (
 	ln2Lo = 5.7699990475328e-08
 )
 
-// exp is e^x: x = n·ln 2 + r, e^x = 2^n·(1 + r + r²P(r)). VSCALEFPS multiplies by 2^n with one
-// rounding, into the subnormal numbers too.
+// exp is e^x: x = n·ln 2 + r, e^x = 2^n·(1 + r + r²P(r)).
 func (g *gen) exp(x V) V {
 	// Beyond these the result is Inf or 0, and infinities would make r NaN. NaN passes.
 	x = g.min(g.reg(g.c(100)), x)
 	x = g.max(g.reg(g.c(-150)), x)
-	n := g.ZMM()
-	g.VRNDSCALEPS(operand.U8(nearest), g.mul(x, g.c(log2e)), n)
+	n := g.round(g.mul(x, g.c(log2e)))
 	r := g.fnmaTo(x, n, g.c(ln2Hi))
 	r = g.fnmaTo(r, n, g.c(ln2Lo))
 	p := g.fma(g.poly(r, expCoeffs), g.mul(r, r), r)
-	d := g.ZMM()
-	g.VSCALEFPS(n, g.add(p, g.c(1)), d)
+	return g.scale(g.add(p, g.c(1)), n)
+}
+
+// round is the integer nearest to x.
+func (g *gen) round(x V) V {
+	d := g.vec()
+	if g.avx2 {
+		g.VROUNDPS(operand.U8(nearest), x, d)
+	} else {
+		g.VRNDSCALEPS(operand.U8(nearest), x, d)
+	}
 	return d
 }
 
+// scale is x·2^n with one rounding, into the subnormal numbers too; n is an integer. VSCALEFPS does
+// it. AVX2 multiplies twice, for 2^n may lie beyond the numbers: by 2^⌊n/2⌋, which is exact for
+// -250 < n < 250 and x between 1/2 and 2, and by what remains. NaN stays NaN.
+func (g *gen) scale(x, n V) V {
+	if !g.avx2 {
+		d := g.vec()
+		g.VSCALEFPS(n, x, d)
+		return d
+	}
+	whole, half, rest := g.vec(), g.vec(), g.vec()
+	g.VCVTPS2DQ(n, whole)
+	g.VPSRAD(operand.U8(1), whole, half)
+	g.VPSUBD(half, whole, rest)
+	return g.mul(g.mul(x, g.exp2(half)), g.exp2(rest))
+}
+
+// exp2 is 2^n for 32-bit integers -127 < n < 128: AVX2.
+func (g *gen) exp2(n V) V {
+	d := g.vec()
+	g.VPADDD(g.bits(127), n, d)
+	g.VPSLLD(operand.U8(mantissaBits), d, d)
+	return d
+}
+
+// mantissaBits is the number of stored bits of a binary32 mantissa.
+const mantissaBits = 23
+
 // log is ln x: x = 2^e·m with m in [3/4, 3/2), f = m-1, ln x = e·ln 2 + f - f²/2 + f³P(f).
-// VGETMANTPS makes NaN of numbers below zero, VGETEXPPS -Inf of 0; both know subnormal numbers.
 func (g *gen) log(x V) V {
-	const interval34to32, nanIfNegative = 3, 2 << 2
-	m, e, em := g.ZMM(), g.ZMM(), g.ZMM()
-	g.VGETMANTPS(operand.U8(interval34to32|nanIfNegative), x, m)
-	g.VGETEXPPS(x, e)
-	g.VGETEXPPS(m, em) // -1 where VGETMANTPS halved the mantissa
-	e = g.sub(e, em)
+	m, e := g.parts(x)
 	f := g.sub(m, g.c(1))
 	f2 := g.mul(f, f)
 	t := g.mul(g.poly(f, logCoeffs), f) // f·P(f)
 	t = g.sub(t, g.c(0.5))              // -1/2 + f·P(f)
 	t = g.fma(t, f2, g.mul(e, g.c(ln2Lo)))
 	t = g.add(t, f)
-	return g.fmaTo(t, e, g.c(ln2Hi))
+	t = g.fmaTo(t, e, g.c(ln2Hi))
+	if g.avx2 {
+		t = g.logEnds(x, t)
+	}
+	return t
+}
+
+// parts is the mantissa m in [3/4, 3/2) and the exponent e of x = 2^e·m.
+func (g *gen) parts(x V) (m, e V) {
+	if g.avx2 {
+		return g.partsAVX2(x)
+	}
+	// VGETMANTPS makes NaN of numbers below zero, VGETEXPPS -Inf of 0; both know subnormal numbers.
+	const interval34to32, nanIfNegative = 3, 2 << 2
+	m, e = g.vec(), g.vec()
+	em := g.vec()
+	g.VGETMANTPS(operand.U8(interval34to32|nanIfNegative), x, m)
+	g.VGETEXPPS(x, e)
+	g.VGETEXPPS(m, em) // -1 where VGETMANTPS halved the mantissa
+	return m, g.sub(e, em)
+}
+
+// partsAVX2 is parts for positive numbers, by their bits: the distance from 3/4 has the exponent in
+// its upper bits. Subnormal numbers are made normal first.
+func (g *gen) partsAVX2(x V) (m, e V) {
+	const up = 24
+	small := g.cmp(ltOQ, x, g.reg(g.c(0x1p-126)))
+	e = g.pick(small, g.reg(g.c(-up)))
+	x = g.blend(small, g.mul(x, g.c(1<<up)), x)
+	n, shifted, number := g.vec(), g.vec(), g.vec()
+	g.VPSUBD(g.c(0.75), x, n)
+	g.VPSRAD(operand.U8(mantissaBits), n, n)
+	g.VPSLLD(operand.U8(mantissaBits), n, shifted)
+	m = g.vec()
+	g.VPSUBD(shifted, x, m)
+	g.VCVTDQ2PS(n, number)
+	return m, g.add(e, number)
+}
+
+// logEnds is the logarithm y of x but where x is not positive and finite: +Inf and NaN are their
+// own, 0 has -Inf, and below is NaN.
+func (g *gen) logEnds(x, y V) V {
+	y = g.blend(g.cmp(nltUQ, x, g.reg(g.bits(infBits))), x, y)
+	y = g.blend(g.cmp(eqOQ, x, g.zero()), g.reg(g.bits(signBit|infBits)), y)
+	return g.blend(g.cmp(ltOQ, x, g.zero()), g.reg(g.bits(nanBits)), y)
 }
 
 // tanh is x + x·zP(z), z = x², for |x| < 0.625 and ±(1 - 2/(e^2|x| + 1)) elsewhere.

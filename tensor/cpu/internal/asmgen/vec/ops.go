@@ -106,9 +106,7 @@ func scalars() []kernel {
 			prepare: func(g *gen, s []V) func(x []V) []V {
 				zero := g.zero()
 				return func(x []V) []V {
-					d := g.copy(x[0])
-					g.VMULPS(s[0], x[0], g.cmp(ltOQ, x[0], zero), d)
-					return []V{d}
+					return []V{g.mulWhere(g.cmp(ltOQ, x[0], zero), x[0], s[0])}
 				}
 			}},
 		{name: "clamp", doc: "dst = min(max(x, lo), hi).",
@@ -128,7 +126,7 @@ func scalars() []kernel {
 			streams: []stream{out("dst"), in("x")}, scalars: []string{"lo", "hi"},
 			prepare: withScalars(func(g *gen, x, s []V) V {
 				k := g.cmp(gtOQ, x[0], s[0])
-				g.KANDW(g.cmp(ltOQ, x[0], s[1]), k, k)
+				k = g.both(k, g.cmp(ltOQ, x[0], s[1]))
 				return g.pick(k, g.reg(g.c(1)))
 			})},
 		scalarOp("greaterScalar", "x > s ? 1 : 0", indicator(gtOQ)),
@@ -174,9 +172,7 @@ func binaries() []kernel {
 		kernel{name: "reluGradAdd", doc: "dx += y > 0 ? dy : 0.",
 			streams: []stream{inout("dx"), in("dy"), in("y")},
 			prepare: withZero(func(g *gen, x []V, zero V) V {
-				d := g.copy(x[0])
-				g.VADDPS(x[1], x[0], g.cmp(gtOQ, x[2], zero), d)
-				return d
+				return g.addWhere(g.cmp(gtOQ, x[2], zero), x[0], x[1])
 			})})
 }
 
@@ -206,8 +202,7 @@ func channels() []kernel {
 			streams: append([]stream{out("dx"), in("dy"), in("x"), in("y")}, mabd...),
 			prepare: withZero(func(g *gen, x []V, zero V) V {
 				t := g.fma(g.sub(x[1], x[3]), x[5], x[6])
-				g.VFMADD231PS(x[0], x[4], g.cmp(gtOQ, x[2], zero), t)
-				return t
+				return g.fmaWhere(g.cmp(gtOQ, x[2], zero), t, x[0], x[4])
 			})},
 	}
 }
@@ -281,7 +276,7 @@ func resampling() []kernel {
 				return func(x []V) []V {
 					// x is not ≤ best, which a NaN is not, and best is not NaN yet.
 					k := g.cmp(nleUQ, x[2], x[0])
-					g.KANDW(g.cmp(ordQ, x[0], x[0]), k, k)
+					k = g.both(k, g.cmp(ordQ, x[0], x[0]))
 					return []V{g.blend(k, x[2], x[0]), g.blend(k, s[0], x[1])}
 				}
 			}},

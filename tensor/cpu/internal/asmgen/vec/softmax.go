@@ -18,31 +18,28 @@ func (g *gen) softmaxes() {
 type softmaxState struct {
 	*gen
 	dst, x, i, full reg.GPVirtual
-	mask            reg.OpmaskVirtual
 }
 
 func (g *gen) softmax(name, doc string, log bool) {
-	g.Function(name + suffix)
+	g.Function(name + g.suffix())
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
-	g.Doc(name + suffix + " computes " + doc)
+	g.Doc(name + g.suffix() + " computes " + doc)
 	g.SignatureExpr("func(dst, x *float32, rows int, cols int)")
 	l := &softmaxState{gen: g, dst: g.pointer("dst"), x: g.pointer("x"), i: g.GP64()}
 	rows, cols := g.pointer("rows"), g.pointer("cols")
 	var rest reg.GPVirtual
 	l.full, rest = g.split(cols)
-	l.mask = g.tailMask(rest)
+	end := g.newTail(rest)
 
 	g.Label("row")
-	last := g.reg(g.bits(0xff800000)) // lanes beyond the row are -Inf: their exponential is 0
-	g.VMOVUPS(operand.Mem{Base: l.x, Index: l.full, Scale: 4}, l.mask, last)
+	last := l.rowEnd(end.mask())
 	m := g.copy(last)
 	l.each("max", func(at operand.Mem) { g.VMAXPS(m, l.load(at), m) })
 	g.horizontal(m, func(x, m V) { g.VMAXPS(m, x, m) })
 	last = g.sub(last, m)
 	e := g.exp(last)
-	s := g.zero()
-	g.VADDPS(e, s, l.mask, s)
+	s := g.pick(end.mask(), e)
 	l.each("sum", func(at operand.Mem) {
 		t := g.exp(g.sub(l.load(at), m))
 		g.VADDPS(t, s, s)
@@ -66,7 +63,7 @@ func (g *gen) softmax(name, doc string, log bool) {
 			g.VMOVUPS(finish(l.load(d)), d)
 		}
 	})
-	g.VMOVUPS(finish(e), l.mask, operand.Mem{Base: l.dst, Index: l.full, Scale: 4})
+	g.storeMasked(finish(e), operand.Mem{Base: l.dst, Index: l.full, Scale: 4}, end.mask())
 	g.LEAQ(operand.Mem{Base: l.x, Index: cols, Scale: 4}, l.x)
 	g.LEAQ(operand.Mem{Base: l.dst, Index: cols, Scale: 4}, l.dst)
 	g.DECQ(rows)
@@ -75,11 +72,19 @@ func (g *gen) softmax(name, doc string, log bool) {
 	g.RET()
 }
 
-func (l *softmaxState) load(at operand.Mem) V {
-	d := l.ZMM()
-	l.VMOVUPS(at, d)
-	return d
+// rowEnd reads the last, partial vector of a row. Lanes beyond the row are -Inf: their exponential
+// is 0.
+func (l *softmaxState) rowEnd(mask M) V {
+	last := l.reg(l.bits(signBit | infBits))
+	at := operand.Mem{Base: l.x, Index: l.full, Scale: 4}
+	if l.avx2 {
+		return l.blend(mask, l.loadMasked(at, mask), last)
+	}
+	l.VMOVUPS(at, mask, last)
+	return last
 }
+
+func (l *softmaxState) load(at operand.Mem) V { return l.loadMasked(at, nil) }
 
 // each emits a loop over the whole vectors of the row x.
 func (l *softmaxState) each(label string, body func(at operand.Mem)) {
@@ -88,7 +93,7 @@ func (l *softmaxState) each(label string, body func(at operand.Mem)) {
 	l.JGE(operand.LabelRef(label + "Done"))
 	l.Label(label)
 	body(operand.Mem{Base: l.x, Index: l.i, Scale: 4})
-	l.ADDQ(operand.I8(16), l.i)
+	l.ADDQ(operand.I8(l.lanes()), l.i)
 	l.CMPQ(l.i, l.full)
 	l.JLT(operand.LabelRef(label))
 	l.Label(label + "Done")

@@ -1,0 +1,145 @@
+//go:build amd64 && !purego
+
+package vec
+
+// The adapters in this file and in loops_amd64.go turn an assembly loop over pointers into a
+// function of slices.
+
+func fill(k func(dst *float32, v float32, rows, cols int, nt bool)) func([]float32, float32) {
+	return func(dst []float32, v float32) {
+		chunks(dst, true, func(lo, hi int, nt bool) { k(&dst[lo], v, 1, hi-lo, nt) })
+	}
+}
+
+func unary(k func(dst, x *float32, rows, cols int, nt bool)) func(dst, x []float32) {
+	return func(dst, x []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		chunks(dst, !same(dst, x), func(lo, hi int, nt bool) {
+			k(&dst[lo], &x[lo], 1, hi-lo, nt)
+		})
+	}
+}
+
+func scalar(k func(dst, x *float32, s float32, rows, cols int, nt bool)) func(
+	dst, x []float32, s float32) {
+	return func(dst, x []float32, s float32) {
+		if len(dst) == 0 {
+			return
+		}
+		chunks(dst, !same(dst, x), func(lo, hi int, nt bool) {
+			k(&dst[lo], &x[lo], s, 1, hi-lo, nt)
+		})
+	}
+}
+
+func scalar2(k func(dst, x *float32, a, b float32, rows, cols int, nt bool)) func(
+	dst, x []float32, a, b float32) {
+	return func(dst, x []float32, a, b float32) {
+		if len(dst) == 0 {
+			return
+		}
+		chunks(dst, !same(dst, x), func(lo, hi int, nt bool) {
+			k(&dst[lo], &x[lo], a, b, 1, hi-lo, nt)
+		})
+	}
+}
+
+func binary(k func(dst, x, y *float32, rows, cols int, nt bool)) func(dst, x, y []float32) {
+	return func(dst, x, y []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		chunks(dst, !same(dst, x) && !same(dst, y), func(lo, hi int, nt bool) {
+			k(&dst[lo], &x[lo], &y[lo], 1, hi-lo, nt)
+		})
+	}
+}
+
+func axpy(k func(y, x *float32, a float32, rows, cols int)) func([]float32, float32, []float32) {
+	return func(y []float32, a float32, x []float32) {
+		chunks(y, false, func(lo, hi int, _ bool) { k(&y[lo], &x[lo], a, 1, hi-lo) })
+	}
+}
+
+func accumulate(k func(dst, x, y *float32, rows, cols int)) func(dst, x, y []float32) {
+	return func(dst, x, y []float32) {
+		chunks(dst, false, func(lo, hi int, _ bool) { k(&dst[lo], &x[lo], &y[lo], 1, hi-lo) })
+	}
+}
+
+func row(k func(dst, x, v *float32, rows, cols int, nt bool)) func(dst, x, v []float32) {
+	return func(dst, x, v []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		c := len(v)
+		rowChunks(dst, c, !same(dst, x), func(lo, rows int, nt bool) {
+			k(&dst[lo], &x[lo], &v[0], rows, c, nt)
+		})
+	}
+}
+
+func row2(k func(dst, x, v, w *float32, rows, cols int, nt bool)) func(dst, x, v, w []float32) {
+	return func(dst, x, v, w []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		c := len(v)
+		rowChunks(dst, c, !same(dst, x), func(lo, rows int, nt bool) {
+			k(&dst[lo], &x[lo], &v[0], &w[0], rows, c, nt)
+		})
+	}
+}
+
+func row2Add(k func(dst, x, res, v, w *float32, rows, cols int, nt bool)) func(
+	dst, x, res, v, w []float32) {
+	return func(dst, x, res, v, w []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		c := len(v)
+		stream := !same(dst, x) && !same(dst, res)
+		rowChunks(dst, c, stream, func(lo, rows int, nt bool) {
+			k(&dst[lo], &x[lo], &res[lo], &v[0], &w[0], rows, c, nt)
+		})
+	}
+}
+
+func row4(k func(dx, dy, x, mean, a, b, d *float32, rows, cols int, nt bool)) func(
+	dx, dy, x, mean, a, b, d []float32) {
+	return func(dx, dy, x, mean, a, b, d []float32) {
+		if len(dx) == 0 {
+			return
+		}
+		c := len(a)
+		rowChunks(dx, c, !same(dx, dy) && !same(dx, x), func(lo, rows int, nt bool) {
+			k(&dx[lo], &dy[lo], &x[lo], &mean[0], &a[0], &b[0], &d[0], rows, c, nt)
+		})
+	}
+}
+
+func row4ReLU(k func(dx, dy, x, y, mean, a, b, d *float32, rows, cols int, nt bool)) func(
+	dx, dy, x, y, mean, a, b, d []float32) {
+	return func(dx, dy, x, y, mean, a, b, d []float32) {
+		if len(dx) == 0 {
+			return
+		}
+		c := len(a)
+		stream := !same(dx, dy) && !same(dx, x) && !same(dx, y)
+		rowChunks(dx, c, stream, func(lo, rows int, nt bool) {
+			k(&dx[lo], &dy[lo], &x[lo], &y[lo], &mean[0], &a[0], &b[0], &d[0], rows, c, nt)
+		})
+	}
+}
+
+func sum(k func(x *float32, n int) float64) func(x []float32) float64 {
+	return func(x []float32) float64 {
+		var s float64
+		for lo := 0; lo < len(x); lo += span {
+			s += k(&x[lo], min(span, len(x)-lo))
+		}
+		return s
+	}
+}

@@ -1,0 +1,170 @@
+//go:build amd64 && !purego
+
+package vec
+
+// The adapters of column sums take three loops: over groups of groupRows rows, over the same where
+// rows are longer than panel channels and are asked for ahead of use, and over single rows.
+
+// groupRows is the number of rows that are added in float32.
+const groupRows = 16
+
+// groups cuts the rows of n elements, c a row, into calls: whole groups of 16 rows, at most a span
+// of elements a call, then the rows left over, one by one.
+func groups(n, c int, sixteen, one func(lo, count int)) {
+	per := max(1, span/(groupRows*max(c, 1)))
+	lo, left := 0, n/max(c, 1)
+	for left >= groupRows {
+		count := min(per, left/groupRows)
+		sixteen(lo, count)
+		lo += count * groupRows * c
+		left -= count * groupRows
+	}
+	if left > 0 {
+		one(lo, left)
+	}
+}
+
+type colSumLoop = func(acc *float64, x *float32, groups, cols int)
+
+func colSum(panel int, short, long, one colSumLoop) func(acc []float64, x []float32) {
+	return func(acc []float64, x []float32) {
+		c := len(acc)
+		sixteen := short
+		if c > panel {
+			sixteen = long
+		}
+		groups(len(x), c, func(lo, n int) { sixteen(&acc[0], &x[lo], n, c) },
+			func(lo, n int) { one(&acc[0], &x[lo], n, c) })
+	}
+}
+
+type colMomentsLoop = func(s, t *float64, x, shift *float32, groups, cols int)
+
+func colMoments(panel int, short, long, one colMomentsLoop) func(s, t []float64,
+	x, shift []float32) {
+	return func(s, t []float64, x, shift []float32) {
+		c := len(s)
+		sixteen := short
+		if c > panel {
+			sixteen = long
+		}
+		groups(len(x), c, func(lo, n int) { sixteen(&s[0], &t[0], &x[lo], &shift[0], n, c) },
+			func(lo, n int) { one(&s[0], &t[0], &x[lo], &shift[0], n, c) })
+	}
+}
+
+type colDot2Loop = func(s, t *float64, dy, x, mean, rstd *float32, groups, cols int)
+
+func colDot2(panel int, short, long, one colDot2Loop) func(s, t []float64,
+	dy, x, mean, rstd []float32) {
+	return func(s, t []float64, dy, x, mean, rstd []float32) {
+		c := len(s)
+		sixteen := short
+		if c > panel {
+			sixteen = long
+		}
+		groups(len(x), c, func(lo, n int) {
+			sixteen(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], n, c)
+		}, func(lo, n int) {
+			one(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &rstd[0], n, c)
+		})
+	}
+}
+
+type colDot2ReLULoop = func(s, t *float64, dy, x, y, mean, rstd *float32, groups, cols int)
+
+func colDot2ReLU(panel int, short, long, one colDot2ReLULoop) func(s, t []float64,
+	dy, x, y, mean, rstd []float32) {
+	return func(s, t []float64, dy, x, y, mean, rstd []float32) {
+		c := len(s)
+		sixteen := short
+		if c > panel {
+			sixteen = long
+		}
+		groups(len(x), c, func(lo, n int) {
+			sixteen(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n, c)
+		}, func(lo, n int) {
+			one(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n, c)
+		})
+	}
+}
+
+func softmax(k func(dst, x *float32, rows, cols int)) func(dst, x []float32, c int) {
+	return func(dst, x []float32, c int) {
+		rowChunks(dst, c, false, func(lo, rows int, _ bool) { k(&dst[lo], &x[lo], rows, c) })
+	}
+}
+
+type sgdLoop = func(p, buf, grad *float32, lr, mu, wd float32, rows, cols int)
+
+func sgd(plain, nesterov sgdLoop) func(p, buf, g []float32, o SGDParams) {
+	return func(p, buf, g []float32, o SGDParams) {
+		k := plain
+		if o.Nesterov {
+			k = nesterov
+		}
+		chunks(p, false, func(lo, hi int, _ bool) {
+			k(&p[lo], &buf[lo], &g[lo], o.LR, o.Momentum, o.WeightDecay, 1, hi-lo)
+		})
+	}
+}
+
+func adam(k func(p, m, v, grad *float32, shrink, wd, b1, a1, b2, a2, step, rootScale, eps float32,
+	rows, cols int)) func(p, m, v, g []float32, o AdamParams) {
+	return func(p, m, v, g []float32, o AdamParams) {
+		s := o.scalars()
+		chunks(p, false, func(lo, hi int, _ bool) {
+			k(&p[lo], &m[lo], &v[lo], &g[lo], s.shrink, s.wd, s.b1, s.a1, s.b2, s.a2, s.step,
+				s.rootScale, s.eps, 1, hi-lo)
+		})
+	}
+}
+
+func ema(k func(avg, p *float32, rest float32, rows, cols int)) func(avg, p []float32,
+	decay float32) {
+	return func(avg, p []float32, decay float32) {
+		rest := float32(1 - float64(decay))
+		chunks(avg, false, func(lo, hi int, _ bool) { k(&avg[lo], &p[lo], rest, 1, hi-lo) })
+	}
+}
+
+type poolLoop = func(dst, t0, t1, b0, b1 *float32, scale float32, rows, cols int, nt bool)
+
+func pool2x2(k poolLoop) func(dst, top, bottom []float32, c int, scale float32) {
+	return func(dst, top, bottom []float32, c int, scale float32) {
+		rowChunks(dst, c, true, func(lo, rows int, nt bool) {
+			k(&dst[lo], &top[2*lo], &top[2*lo+c], &bottom[2*lo], &bottom[2*lo+c], scale, rows, c, nt)
+		})
+	}
+}
+
+func upsample2x2(k func(x, t0, t1, b0, b1 *float32, scale float32, rows, cols int)) func(
+	top, bottom, x []float32, c int, scale float32) {
+	return func(top, bottom, x []float32, c int, scale float32) {
+		rowChunks(x, c, false, func(lo, rows int, _ bool) {
+			k(&x[lo], &top[2*lo], &top[2*lo+c], &bottom[2*lo], &bottom[2*lo+c], scale, rows, c)
+		})
+	}
+}
+
+func selectOf(k func(dst, cond, x, y *float32, rows, cols int, nt bool)) func(
+	dst, cond, x, y []float32) {
+	return func(dst, cond, x, y []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		stream := !same(dst, cond) && !same(dst, x) && !same(dst, y)
+		chunks(dst, stream, func(lo, hi int, nt bool) {
+			k(&dst[lo], &cond[lo], &x[lo], &y[lo], 1, hi-lo, nt)
+		})
+	}
+}
+
+func maxIndex(k func(best *float32, idx *int32, x *float32, at int32, rows, cols int)) func(
+	best []float32, idx []int32, x []float32, at int32) {
+	return func(best []float32, idx []int32, x []float32, at int32) {
+		chunks(best, false, func(lo, hi int, _ bool) {
+			k(&best[lo], &idx[lo], &x[lo], at, 1, hi-lo)
+		})
+	}
+}
