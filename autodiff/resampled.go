@@ -37,9 +37,9 @@ func PooledFilter(w *Value) *Value {
 
 // UpsampledFilter returns the kernel [C KH+1 KW+1 O] for a kernel w [O KH KW C] with which
 //
-//	Conv2D(Upsample(x, 2), w, p) = Conv2DInputGrad(x, UpsampledFilter(w), OH, OW, UpsampledParams(KH, KW, p))
+//	Conv2D(Upsample(x, 2), w, p) = Conv2DInputGrad(x, UpsampledFilter(w), OH, OW, q)
 //
-// where OH×OW are the extents of the left side. Panics unless w has four axes.
+// where OH×OW are the extents of the left side and q is UpsampledParams(KH, KW, p). Panics unless w has four axes.
 func UpsampledFilter(w *Value) *Value {
 	return w.graph.compose(func() *Value {
 		v := widen("UpsampledFilter", w)
