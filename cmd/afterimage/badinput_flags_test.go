@@ -36,9 +36,14 @@ func badAttacks(r runs) (cases []badCase) {
 			[]string{name, "expected fgsm, pgd-K"}})
 	}
 	for flags, says := range map[string][]string{
-		"--norm l7":                            {"l7", "expected linf or l2"},
+		"--norm l7 --attack fgsm":              {"l7", "expected linf or l2"},
+		"--norm l2":                            {"--norm", "add --attack"},
+		"--eps 4":                              {"--eps", "add --attack"},
+		"--step-size 1":                        {"--step-size", "add --attack"},
+		"--mean 0.5,0.5,0.5 --std 1,1,1":       {"says all of itself", "leave out", "--mean"},
+		"--arch lenet5":                        {"says all of itself", "resnet8"},
 		"--norm l2 --attack pgd-1,square-3":    {"square-3", "--norm linf"},
-		"--norm l7 --dataset mnist --data x":   {"l7", "expected linf or l2"}, // before any work
+		"--norm l7 --attack fgsm --data x":     {"l7", "expected linf or l2"}, // before any work
 		"--attack pgd-y --weights nowhere.pth": {"pgd-y", "expected fgsm"},
 	} {
 		cases = append(cases, badCase{"evaluate " + flags,

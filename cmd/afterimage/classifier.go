@@ -115,7 +115,11 @@ func (f weightFlags) weights(
 	if err != nil {
 		return nil, "", err
 	}
-	if file.Metadata["arch"] != "" {
+	if arch := file.Metadata["arch"]; arch != "" {
+		if f.Mean != nil || f.Std != nil || f.InputSize != 0 || f.Arch != "" && f.Arch != arch {
+			return nil, "", fmt.Errorf("%s says all of itself, a %s of this program: leave out --arch, "+
+				"--mean, --std and --input-size", path, arch)
+		}
 		m, err := models.FromFile(s, file)
 		return m, "", err
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -29,8 +31,8 @@ type evaluateClassifierCmd struct {
 	Count    int      `help:"Use the first so many images; 0 uses all."`
 	Fit      string   `help:"How digits of another size than the network's are brought to it: pad, resize, or auto, which pads a little and resizes else." default:"auto" enum:"auto,pad,resize"`
 	Attack   []string `help:"Attacks: fgsm, pgd-K (K steps), pgd-KxR (R restarts), margin-KxR (PGD on the margin), square-Q (Q queries) (default: none, clean accuracy alone)." placeholder:"NAME"`
-	Norm     string   `help:"Norm of the attacks: linf or l2." default:"linf"`
-	Eps      float64  `help:"Radius in 1/255 for linf, in pixel units for l2." default:"8"`
+	Norm     string   `help:"Norm of the attacks: linf or l2 (default linf)." placeholder:"NORM"`
+	Eps      *float64 `help:"Radius in 1/255 for linf, in pixel units for l2 (default 8)." placeholder:"EPS"`
 	StepSize float64  `help:"Step of PGD in Eps's unit; 0: 2.5 Eps/steps." default:"0"`
 	Seed     uint64   `help:"Seed of the attacks' random starts." default:"1"`
 	Batch    int      `help:"Images at a time." default:"250"`
@@ -80,24 +82,39 @@ func (c *evaluateClassifierCmd) check() error {
 		return fmt.Errorf("--count %d must not be negative, --batch %d must be positive", c.Count,
 			c.Batch)
 	}
-	if !(c.Eps > 0) || !(c.StepSize >= 0) || math.IsInf(c.Eps+c.StepSize, 1) {
-		return fmt.Errorf("--eps %g must be positive, --step-size %g not negative", c.Eps, c.StepSize)
+	if len(c.Attack) == 0 && (c.Norm != "" || c.Eps != nil || c.StepSize != 0) {
+		return errors.New("--norm, --eps and --step-size are an attack's: add --attack pgd-20, say, " +
+			"or leave them out")
 	}
-	if c.Norm != "linf" && c.Norm != "l2" {
-		return fmt.Errorf("--norm %q: expected linf or l2", c.Norm)
+	if eps := c.radius(); !(eps > 0) || !(c.StepSize >= 0) || math.IsInf(eps+c.StepSize, 1) {
+		return fmt.Errorf("--eps %g must be positive, --step-size %g not negative", eps, c.StepSize)
+	}
+	if n := c.norm(); n != "linf" && n != "l2" {
+		return fmt.Errorf("--norm %q: expected linf or l2", n)
 	}
 	for _, name := range c.Attack {
 		queries, err := parseAttack(strings.TrimSpace(name), new(attack.Config))
 		if err != nil {
 			return err
 		}
-		if queries > 0 && c.Norm != "linf" {
+		if queries > 0 && c.norm() != "linf" {
 			return fmt.Errorf("--attack %s: Square is for --norm linf: leave it out, or measure it on "+
 				"its own", name)
 		}
 	}
 	return nil
 }
+
+// radius is the attacks' radius as given, 8 if it was not.
+func (c *evaluateClassifierCmd) radius() float64 {
+	if c.Eps == nil {
+		return 8
+	}
+	return *c.Eps
+}
+
+// norm is the attacks' norm, linf if none was given.
+func (c *evaluateClassifierCmd) norm() string { return cmp.Or(c.Norm, "linf") }
 
 // Run measures a classifier.
 func (c *evaluateClassifierCmd) Run(e *env) error {
@@ -199,17 +216,17 @@ func (r classifierResult) print(w io.Writer) {
 func (c *evaluateClassifierCmd) attack(
 	b tensor.Backend, m attack.Model, ds data.Dataset, name string,
 ) (attackResult, error) {
-	eps := c.Eps / 255
+	eps := c.radius() / 255
 	cfg := attack.Config{Steps: 1, Eps: eps, StepSize: c.StepSize / 255}
-	if c.Norm == "l2" {
-		eps = c.Eps
+	if c.norm() == "l2" {
+		eps = c.radius()
 		cfg.Norm, cfg.Eps, cfg.StepSize = attack.L2, eps, c.StepSize
 	}
 	queries, err := parseAttack(name, &cfg)
 	if err != nil {
 		return attackResult{}, err
 	}
-	res := attackResult{Name: name, Norm: c.Norm, Eps: eps, Seed: c.Seed}
+	res := attackResult{Name: name, Norm: c.norm(), Eps: eps, Seed: c.Seed}
 	if queries == 0 {
 		res.StepSize = cfg.Step()
 	}
