@@ -55,11 +55,7 @@ func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w []float32, e 
 		outImage: s.OutH() * s.OutW() * s.O, outRow: s.OutW() * s.O, outPix: s.O,
 		groups: s.Groups, k: k, o: s.O / s.Groups, end: e}
 	q.pack = func(dst []float32, width, group, o0, cols, tap int) {
-		src := w[((group*q.o+o0)*taps+tap)*k:]
-		for i := 0; i < width; i += 16 {
-			rows := max(0, min(16, cols-i))
-			micro.Transpose16(v, dst[i:], width, src[min(i*taps*k, len(src)):], taps*k, rows, k)
-		}
+		micro.TransposePanel(v, dst, width, w[((group*q.o+o0)*taps+tap)*k:], taps*k, cols, k)
 	}
 	run([]*pass{&q})
 }

@@ -112,11 +112,7 @@ func (s Shape) forwardWinograd(v micro.Variant, p *par.Pool, y, x, w []float32, 
 	q := winograd{v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H, inW: s.W, k: s.C,
 		outH: s.OutH(), outW: s.OutW(), o: s.O, padTop: s.PadTop, padLeft: s.PadLeft}
 	q.pack = func(dst []float32, width, o0, cols, tap int) {
-		src := w[(o0*9+tap)*s.C:]
-		for i := 0; i < width; i += 16 {
-			rows := max(0, min(16, cols-i))
-			micro.Transpose16(v, dst[i:], width, src[min(i*9*s.C, len(src)):], 9*s.C, rows, s.C)
-		}
+		micro.TransposePanel(v, dst, width, w[(o0*9+tap)*s.C:], 9*s.C, cols, s.C)
 	}
 	q.run()
 }

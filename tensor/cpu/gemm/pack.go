@@ -47,8 +47,5 @@ func (j *job) packPanel(dst []float32, n0, cols, k0, kc int) {
 		micro.Pack(j.v, dst, width, j.b[k0*j.ldb+n0:], j.ldb, kc, cols)
 		return
 	}
-	for i := 0; i < width; i += 16 {
-		rows := min(16, cols-i)
-		micro.Transpose16(j.v, dst[i:], width, j.b[(n0+i)*j.ldb+k0:], j.ldb, rows, kc)
-	}
+	micro.TransposePanel(j.v, dst, width, j.b[n0*j.ldb+k0:], j.ldb, cols, kc)
 }

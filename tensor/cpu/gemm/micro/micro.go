@@ -185,6 +185,24 @@ func Transpose16(v Variant, dst []float32, rowDst int, src []float32, rowSrc, ro
 	}
 }
 
+// TransposePanel makes a panel [cols][width] of width 16 or 32 from up to width rows, rowSrc apart
+// in src, as Transpose16 does: while it turns sixteen rows it asks for the next sixteen, of this
+// panel or the one behind it, because large weights come from memory and sixteen short rows side by
+// side are more than the processor foresees.
+func TransposePanel(v Variant, dst []float32, width int, src []float32, rowSrc, rows, cols int) {
+	const part = 64
+	for i := 0; i < width; i += 16 {
+		in := src[min(i*rowSrc, len(src)):]
+		next := src[min((i+16)*rowSrc, len(src)):]
+		for j := 0; j < cols; j += part {
+			n := min(part, cols-j)
+			Prefetch(v, next[min(j, len(next)):], rowSrc, 16, n)
+			Transpose16(v, dst[j*width+i:], width, in[min(j, len(in)):], rowSrc,
+				max(0, min(16, rows-i)), n)
+		}
+	}
+}
+
 // Prefetch asks for rows of cols floats, stride apart in src, to be brought into the second-level
 // cache. It computes nothing and may name memory beyond the end of src. The order in which a tile
 // kernel touches its input is too irregular for the processor to foresee; its caller knows.
