@@ -39,7 +39,8 @@ func PooledFilter(w *Value) *Value {
 //
 //	Conv2D(Upsample(x, 2), w, p) = Conv2DInputGrad(x, UpsampledFilter(w), OH, OW, q)
 //
-// where OH×OW are the extents of the left side and q is UpsampledParams(KH, KW, p). Panics unless w has four axes.
+// where OH×OW are the extents of the left side and q is UpsampledParams(KH, KW, p). Panics unless w
+// has four axes.
 func UpsampledFilter(w *Value) *Value {
 	return w.graph.compose(func() *Value {
 		v := widen("UpsampledFilter", w)
