@@ -116,6 +116,9 @@ func (j *job) plan(n0, n int) blocking {
 	// Rows of A a multiple of 4 KiB apart share one set of the first-level cache, whose eight lines
 	// are fewer than the rows of a tile; at 2 KiB two sets hold them, and a copy costs more.
 	t.packA = j.transA && n > micro.MaxCols || !j.transA && j.lda*4%4096 == 0 && j.m > 8
+	if j.v.Pairs() { // which packing makes
+		t.packA, t.packB = true, true
+	}
 	t.shared = t.packB && t.mi > 1
 	if t.packA {
 		t.aStride = t.kc + 16
@@ -127,7 +130,7 @@ func (j *job) plan(n0, n int) blocking {
 			t.scratchA = ceil(t.mc, micro.MaxRows) * packedRows * t.kc
 		}
 	}
-	t.sharedA = t.packA && t.ni > 1 && t.mi*t.kBlocks(j.k)*t.scratchA <= sharedLimit
+	t.sharedA = t.packA && t.ni > j.alone() && t.mi*t.kBlocks(j.k)*t.scratchA <= sharedLimit
 	if t.packB && !t.shared {
 		t.scratchB = t.kc * t.nc
 	}

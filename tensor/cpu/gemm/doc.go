@@ -28,6 +28,9 @@
 // with a small C and a long k, whose blocks would be too few to share, are the exception: k is cut
 // into slices by a rule that looks only at the shape, and the partial products are added in order.
 //
+// SBGEMM rounds A and B to bfloat16 and multiplies pairs of neighbours along k at once, in the same
+// five loops with half the length; both operands are packed then, because packing is what rounds.
+//
 // Non-goals: other types, complex numbers, triangular and symmetric forms, tuning at run time.
 //
 // Invariants:

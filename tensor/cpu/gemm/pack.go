@@ -27,6 +27,10 @@ func (j *job) packSharedA(t *blocking) {
 
 // packBlockA packs the block of op(A) at (m0, k0): its rows, or panels of a transposed A.
 func (j *job) packBlockA(t *blocking, dst []float32, m0, mc, k0, kc int) {
+	if j.v.Pairs() {
+		j.pairsOfA(t, dst, m0, mc, k0, kc)
+		return
+	}
 	if !j.transA {
 		for r := range mc {
 			copy(dst[r*t.aStride:][:kc], j.a[(m0+r)*j.lda+k0:])
@@ -42,6 +46,10 @@ func (j *job) packBlockA(t *blocking, dst []float32, m0, mc, k0, kc int) {
 
 // packPanel packs rows k0.. of columns n0..n0+cols-1 of op(B).
 func (j *job) packPanel(dst []float32, n0, cols, k0, kc int) {
+	if j.v.Pairs() {
+		j.pairsOfB(dst, n0, cols, k0, kc)
+		return
+	}
 	width := panelWidth(cols)
 	if !j.transB {
 		micro.Pack(j.v, dst, width, j.b[k0*j.ldb+n0:], j.ldb, kc, cols)

@@ -11,8 +11,13 @@ import (
 // two): a loop in registers on every thread at once, the best of five rounds of about 10 ms. It is
 // what a kernel's rate is divided by to give its fraction of peak. It takes about 50 ms and varies
 // with the clock and with other programs; measure it next to what it is compared with.
-func PeakFMA(p *par.Pool) float64 {
-	v := micro.Best()
+func PeakFMA(p *par.Pool) float64 { return peak(p, micro.Best()) }
+
+// PeakBF16 is PeakFMA of products in bfloat16, each of which counts two operations as well. It
+// panics if HasBF16 is false.
+func PeakBF16(p *par.Pool) float64 { return peak(p, bestBF16()) }
+
+func peak(p *par.Pool, v micro.Variant) float64 {
 	// One millisecond at a plausible rate is long enough for the clock and short enough to share.
 	calls, perCall := 10*p.Threads(), 50_000_000/2
 	if v == micro.Generic {

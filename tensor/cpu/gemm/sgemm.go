@@ -50,7 +50,11 @@ func sgemm(v micro.Variant, p *par.Pool, transA, transB bool, m, n, k int, alpha
 	if m == 0 || n == 0 {
 		return
 	}
-	if s := sliceCount(m, n, k); s > 1 {
+	j.depth = k
+	if v.Pairs() {
+		j.k = ceil(k, 2)
+	}
+	if s := sliceCount(m, n, j.k); s > 1 {
 		j.runSliced(s)
 		return
 	}
@@ -65,7 +69,8 @@ type job struct {
 	v              micro.Variant
 	p              *par.Pool
 	transA, transB bool
-	m, n, k        int
+	m, n, k        int // k in pairs, if the kernel multiplies these
+	depth          int // the length of the sum
 	alpha, beta    float32
 	a, b, c        []float32
 	lda, ldb, ldc  int

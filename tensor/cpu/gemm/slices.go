@@ -29,6 +29,10 @@ func (j *job) runSliced(s int) {
 		one := inner
 		one.k = k1 - k0
 		one.c = partial[i*size:][:size]
+		if j.v.Pairs() {
+			k0, k1 = 2*k0, min(j.depth, 2*k1)
+		}
+		one.depth = k1 - k0
 		startA, startB := k0, k0*j.ldb
 		if j.transA {
 			startA = k0 * j.lda
@@ -69,6 +73,6 @@ func (j *job) sumRow(partial []float32, size, s, r int) {
 		if j.then.Bias != nil {
 			g.Bias = j.then.Bias[c:][:g.Cols]
 		}
-		micro.Mul(j.v, &g)
+		micro.Mul(j.v.Float32(), &g)
 	}
 }

@@ -6,7 +6,7 @@ const cacheLine = 16
 // A Lookahead is a list of memory that will be needed soon, to be handed to kernels piece by piece
 // as Args.Ahead. The zero value is an empty list; what was added last is taken first.
 type Lookahead struct {
-	runs [2]lineRun
+	runs [4]lineRun
 	n    int
 }
 
@@ -18,7 +18,7 @@ type lineRun struct {
 	line, at             int // the next to be taken
 }
 
-// Add appends rows of cols floats, stride apart from the start of x; there is room for two calls.
+// Add appends rows of cols floats, stride apart from the start of x; there is room for four calls.
 func (a *Lookahead) Add(x []float32, stride, rows, cols int) {
 	if rows <= 0 || cols <= 0 {
 		return

@@ -21,12 +21,15 @@
 // compute a tile in parts of at most 6×16, one column of parts after the other. NEON was tested
 // under emulation only, and has no packing of its own.
 //
+// A second family multiplies pairs of bfloat16s with AVX512_BF16; see bf16.go.
+//
 // Non-goals: blocking, threading, choosing tile shapes; callers do that.
 //
 // Invariants:
 //
 //  1. Each element of C is one chain of multiply-adds in the order of the segments, started from
-//     zero: its bits depend neither on the tile it is computed in nor on its neighbours.
+//     zero: its bits depend neither on the tile it is computed in nor on its neighbours. Of a
+//     pair of bfloat16s the second is added first.
 //  2. C is not read when Beta is zero, and nothing outside its Rows×Cols elements is written.
 //  3. Columns at or beyond Cols are neither read in B nor written in C.
 //

@@ -19,8 +19,14 @@ const (
 	variants
 )
 
-// String returns "generic", "neon", "avx2" or "avx512".
-func (v Variant) String() string { return [variants]string{"generic", "neon", "avx2", "avx512"}[v] }
+// String returns "generic", "neon", "avx2" or "avx512", with " bf16" behind it where products are
+// in bfloat16.
+func (v Variant) String() string {
+	if v.Pairs() {
+		return v.Float32().String() + " bf16"
+	}
+	return [variants]string{"generic", "neon", "avx2", "avx512"}[v]
+}
 
 // Rows is the most rows of a tile at which the variant is at its best, at most MaxRows. Any other
 // number gives the same bits.
@@ -111,13 +117,19 @@ func Mul(v Variant, g *Args) {
 	if g.Rows < 1 || g.Rows > MaxRows || g.Cols < 1 || g.Cols > MaxCols {
 		panic("micro: Mul: tile out of range")
 	}
-	if len(g.Ahead) > 0 && (v != AVX512 || g.Cols <= 16) { // else between the steps
+	if len(g.Ahead) > 0 && (v.Float32() != AVX512 || g.Cols <= 16) { // else between the steps
 		Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
 	}
-	switch v {
-	case AVX512:
+	if v.Float32() == AVX512 {
 		g.mask = uint32(1<<g.Cols - 1)
 		g.aheadStep = 4 * g.AheadStep
+	}
+	switch v {
+	case AVX512BF16:
+		dotAVX512(g, (g.Cols+15)/16)
+	case GenericBF16:
+		dotGeneric(g)
+	case AVX512:
 		mulAVX512(g, (g.Cols+15)/16)
 	case AVX2:
 		mulAVX2(g)
@@ -145,7 +157,7 @@ func Pack(v Variant, dst []float32, width int, src []float32, stride, rows, cols
 	}
 	dst, src = dst[:rows*width], src[:(rows-1)*stride+cols]
 	switch {
-	case v == AVX512 && cols > 0:
+	case v.Float32() == AVX512 && cols > 0:
 		packAVX512(dst, width, src, stride, rows, cols)
 		return
 	case v == AVX2 && cols > 0:
@@ -169,7 +181,7 @@ func Transpose16(v Variant, dst []float32, rowDst int, src []float32, rowSrc, ro
 		src = src[:(rows-1)*rowSrc+cols]
 	}
 	switch {
-	case v == AVX512 && rows > 0:
+	case v.Float32() == AVX512 && rows > 0:
 		transposeAVX512(dst, rowDst, src, rowSrc, rows, cols)
 		return
 	case v == AVX2 && rows > 0:
@@ -207,7 +219,7 @@ func TransposePanel(v Variant, dst []float32, width int, src []float32, rowSrc, 
 // cache. It computes nothing and may name memory beyond the end of src. The order in which a tile
 // kernel touches its input is too irregular for the processor to foresee; its caller knows.
 func Prefetch(v Variant, src []float32, stride, rows, cols int) {
-	if (v == AVX512 || v == AVX2) && len(src) > 0 && rows > 0 && cols > 0 {
+	if (v.Float32() == AVX512 || v == AVX2) && len(src) > 0 && rows > 0 && cols > 0 {
 		prefetchLines(src, stride, rows, cols)
 	}
 }
@@ -215,6 +227,9 @@ func Prefetch(v Variant, src []float32, stride, rows, cols int) {
 // PeakLoop performs about n multiply-adds in registers and returns the number of floating-point
 // operations done, two for each multiply-add.
 func PeakLoop(v Variant, n int) int {
+	if v.Pairs() {
+		return peakPairs(v, n)
+	}
 	if v == Generic {
 		return peakGeneric(n)
 	}

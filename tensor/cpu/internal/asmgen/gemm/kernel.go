@@ -74,13 +74,38 @@ var (
 	bcast = zmm[30:32] // elements of A in all lanes, later alpha and beta
 )
 
-func kernelName(rows, vectors int) string { return fmt.Sprintf("mul%dx%d", rows, 16*vectors) }
+// A product is the instruction that multiplies an element of A with those of a row of B and adds
+// to the accumulators, acc += a*b, with a in all lanes of a register or in memory.
+type product struct {
+	prefix    string // of the kernels' names
+	registers func(c *build.Context, b, a, acc reg.VecPhysical)
+	broadcast func(c *build.Context, a operand.Mem, b, acc reg.VecPhysical)
+}
+
+var (
+	// floats32 multiplies float32s.
+	floats32 = product{"mul",
+		func(c *build.Context, b, a, acc reg.VecPhysical) { c.VFMADD231PS(b, a, acc) },
+		func(c *build.Context, a operand.Mem, b, acc reg.VecPhysical) {
+			c.VFMADD231PS_BCST(a, b, acc)
+		}}
+	// pairs multiplies pairs of bfloat16s and adds both products.
+	pairs = product{"dot", func(c *build.Context, b, a, acc reg.VecPhysical) {
+		vdpbf16ps.registers(c, b, a, acc)
+	}, func(c *build.Context, a operand.Mem, b, acc reg.VecPhysical) {
+		vdpbf16ps.broadcast(c, a, b, acc)
+	}}
+)
+
+func (p product) kernelName(rows, vectors int) string {
+	return fmt.Sprintf("%s%dx%d", p.prefix, rows, 16*vectors)
+}
 
 // kernels adds every tile shape.
-func kernels(c *build.Context) {
+func kernels(c *build.Context, p product) {
 	for rows := 1; rows <= maxRows; rows++ {
 		for v := 1; v <= maxVectors; v++ {
-			kernel(c, rows, v)
+			kernel(c, p, rows, v)
 		}
 	}
 }
@@ -92,8 +117,8 @@ func kernels(c *build.Context) {
 // with the whole accumulator tile in registers, and at the end C = alpha*acc + bias + beta*C.
 // A segment comes with the rows it leaves out (none, the first or the last: the pixels whose tap
 // falls into the padding at a border), so there are three copies of the inner loop.
-func kernel(c *build.Context, rows, vectors int) {
-	c.Function(kernelName(rows, vectors))
+func kernel(c *build.Context, p product, rows, vectors int) {
+	c.Function(p.kernelName(rows, vectors))
 	c.Attributes(4) // NOSPLIT
 	c.SignatureExpr("func(tile *byte)")
 	acc := func(r, v int) reg.VecPhysical { return zmm[r*vectors+v] }
@@ -134,16 +159,16 @@ func kernel(c *build.Context, rows, vectors int) {
 	} else {
 		c.MOVQ(mem(seg, segK), k)
 	}
-	multiply(c, "all", 0, rows, vectors, acc)
+	multiply(c, p, "all", 0, rows, vectors, acc)
 	c.Label("next")
 	c.ADDQ(operand.Imm(segSize), seg)
 	c.DECQ(segsLeft)
 	c.JNZ(operand.LabelRef("segment"))
 	c.JMP(operand.LabelRef("store"))
 	if rows > 1 {
-		multiply(c, "skipFirst", 1, rows, vectors, acc)
+		multiply(c, p, "skipFirst", 1, rows, vectors, acc)
 		c.JMP(operand.LabelRef("next"))
-		multiply(c, "skipLast", 0, rows-1, vectors, acc)
+		multiply(c, p, "skipLast", 0, rows-1, vectors, acc)
 		c.JMP(operand.LabelRef("next"))
 	}
 
@@ -176,7 +201,7 @@ func beginSegment(c *build.Context, rows int) {
 // once for both, and there is room to ask for a cache line of what comes later: arithmetic and
 // memory work side by side, where a burst of such requests would fill the processor's queue and
 // make it wait.
-func multiply(c *build.Context, label string, first, last, vectors int,
+func multiply(c *build.Context, p product, label string, first, last, vectors int,
 	acc func(r, v int) reg.VecPhysical) {
 	c.Label(label)
 	for v := range vectors {
@@ -189,13 +214,13 @@ func multiply(c *build.Context, label string, first, last, vectors int,
 	}
 	for r := first; r < last; r++ {
 		if vectors == 1 {
-			c.VFMADD231PS_BCST(elementA(r), rowB[0], acc(r, 0))
+			p.broadcast(c, elementA(r), rowB[0], acc(r, 0))
 			continue
 		}
 		t := bcast[r%2]
 		c.VBROADCASTSS(elementA(r), t)
 		for v := range vectors {
-			c.VFMADD231PS(rowB[v], t, acc(r, v))
+			p.registers(c, rowB[v], t, acc(r, v))
 		}
 	}
 	for g := 0; 4*g < last; g++ {

@@ -10,10 +10,13 @@ import (
 // throughput of any core there is (4 cycles, 2 a cycle).
 const peakChains = 24
 
-// peak adds func fmaLoop(n int): n > 0 rounds of peakChains multiply-adds of 16 floats, touching
+// peak adds func fmaLoop(n int).
+func peak(c *build.Context) { peakLoop(c, "fmaLoop", floats32) }
+
+// peakLoop adds func name(n int): n > 0 rounds of peakChains products of 16 lanes, touching
 // registers only: the rate no kernel can exceed.
-func peak(c *build.Context) {
-	c.Function("fmaLoop")
+func peakLoop(c *build.Context, name string, p product) {
+	c.Function(name)
 	c.Attributes(4) // NOSPLIT
 	c.SignatureExpr("func(n int)")
 	c.Load(c.Param("n"), reg.RCX)
@@ -22,7 +25,7 @@ func peak(c *build.Context) {
 	}
 	c.Label("round")
 	for i := range peakChains {
-		c.VFMADD231PS(zmm[30], zmm[31], zmm[i])
+		p.registers(c, zmm[30], zmm[31], zmm[i])
 	}
 	c.DECQ(reg.RCX)
 	c.JNZ(operand.LabelRef("round"))

@@ -1,0 +1,101 @@
+package gemm
+
+import (
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// SBGEMM is SGEMM with the elements of A and B rounded to bfloat16, and their products summed in
+// float32: twice the rate, and an error of
+//
+//	|got − exact| ≤ (2⁻⁷ + 2⁻¹⁶ + k·2⁻²⁴) · sum of |a||b|
+//
+// in each element of op(A)·op(B), where k is the length of the sum; see package micro. C, alpha and
+// beta stay float32. A and B are rounded while they are packed, A once for each block of columns
+// of C; nothing of that outlives the call.
+//
+// It panics as SGEMM does, and if HasBF16 is false. The name is the BLAS libraries'.
+func SBGEMM(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
+	b []float32, ldb int, beta float32, c []float32, ldc int) {
+	SBGEMMThen(p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, Epilogue{})
+}
+
+// SBGEMMThen is SBGEMM with an epilogue. It panics as SGEMMThen and SBGEMM do.
+func SBGEMMThen(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
+	b []float32, ldb int, beta float32, c []float32, ldc int, then Epilogue) {
+	sgemm(bestBF16(), p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, then)
+}
+
+// SBGEMMBatch is SGEMMBatch with A and B rounded to bfloat16; see SBGEMM. It panics as that does.
+func SBGEMMBatch(p *par.Pool, transA, transB bool, batch, m, n, k int, alpha float32,
+	a []float32, lda, strideA int, b []float32, ldb, strideB int, beta float32,
+	c []float32, ldc, strideC int) {
+	sgemmBatch(bestBF16(), p, transA, transB, batch, m, n, k, alpha, a, lda, strideA,
+		b, ldb, strideB, beta, c, ldc, strideC)
+}
+
+// Limits of the products that bfloat16 is used for; see BF16Pays.
+const (
+	bf16Columns = 16
+	bf16Sum     = 32
+)
+
+// BF16Pays reports whether SBGEMM is faster than SGEMM for n columns and sums of length k: from one
+// vector of columns on and sums that are worth the packing. The answer does not depend on the rows,
+// so that one has the same bits with however many it is computed.
+func BF16Pays(n, k int) bool { return n >= bf16Columns && k >= bf16Sum }
+
+// HasBF16 reports whether this machine multiplies in bfloat16: AVX512_BF16, in a build with
+// assembly.
+func HasBF16() bool {
+	_, ok := micro.BestBF16()
+	return ok
+}
+
+func bestBF16() micro.Variant {
+	v, ok := micro.BestBF16()
+	if !ok {
+		panic("gemm: SBGEMM: this machine or build has no AVX512_BF16: use SGEMM")
+	}
+	return v
+}
+
+// alone is the number of tiles of columns up to which each packs A for itself. Rounding in passing
+// costs less than a copy that goes through memory, twice as large on its way in as out.
+func (j *job) alone() int {
+	if j.v.Pairs() {
+		return 4
+	}
+	return 1
+}
+
+// pairsOfA packs rows m0.. of op(A), pairs k0.. of its columns.
+func (j *job) pairsOfA(t *blocking, dst []float32, m0, mc, k0, kc int) {
+	k0, depth := 2*k0, min(2*kc, j.depth-2*k0)
+	if !j.transA {
+		micro.RoundRows(j.v, dst, t.aStride, j.a[m0*j.lda+k0:], j.lda, mc, depth)
+		return
+	}
+	for r := 0; r*micro.MaxRows < mc; r++ {
+		cols := min(micro.MaxRows, mc-r*micro.MaxRows)
+		micro.PairRows(j.v, dst[r*packedRows*t.kc:], packedRows,
+			j.a[k0*j.lda+m0+r*micro.MaxRows:], j.lda, depth, cols)
+	}
+}
+
+// pairsOfB packs pairs k0.. of rows of columns n0..n0+cols-1 of op(B).
+func (j *job) pairsOfB(dst []float32, n0, cols, k0, kc int) {
+	width := panelWidth(cols)
+	k0, depth := 2*k0, min(2*kc, j.depth-2*k0)
+	if !j.transB {
+		micro.PairRows(j.v, dst, width, j.b[k0*j.ldb+n0:], j.ldb, depth, cols)
+		return
+	}
+	rounded := j.p.Borrow(16 * kc)
+	for i := 0; i < width; i += 16 {
+		rows := min(16, cols-i)
+		micro.RoundRows(j.v, rounded, kc, j.b[(n0+i)*j.ldb+k0:], j.ldb, rows, depth)
+		micro.Transpose16(j.v, dst[i:], width, rounded, kc, rows, kc)
+	}
+	j.p.Return(rounded)
+}
