@@ -15,6 +15,7 @@ type env struct {
 	scope   *tensor.Scope
 	dt      tensor.DType // of this backend's floating-point tensors
 	grid    tensor.DType // of the dtype under test: inputs are its values
+	bf16    bool         // of F32, only bfloat16s: see Options
 	oracle  bool
 	tape    *tape
 	drawn   int // inputs taken from tape so far
@@ -113,7 +114,11 @@ func spiked(g gen, at int, v float64) gen {
 
 // onGrid rounds v to the dtype under test.
 func (e *env) onGrid(v float64) float64 {
-	if e.grid == tensor.F32 {
+	switch {
+	case e.grid == tensor.F32 && e.bf16:
+		b := math.Float32bits(float32(v))
+		return float64(math.Float32frombits((b + 0x7fff + b>>16&1) &^ 0xffff)) // nearest even
+	case e.grid == tensor.F32:
 		return float64(float32(v))
 	}
 	return v

@@ -18,6 +18,10 @@ type Options struct {
 	// Families, if not empty, names the only kernel families to test, for a backend that computes
 	// some of them in another way: "matmul", "conv", ….
 	Families []string
+	// BF16 says that the backend rounds the operands of convolutions and matrix products to bfloat16:
+	// F32 inputs are then drawn from bfloat16's grid, on which that changes nothing, and the bounds
+	// are those of sums in F32.
+	BF16 bool
 	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 half of
 	// the suite is then skipped with this reason. go test -short skips it always.
 	NoF64 string
@@ -85,14 +89,21 @@ func (f *family) checkIn(name string, dt tensor.DType, c func(e *env)) {
 			t.Skip("short: F32 only")
 		}
 		tp := newTape()
-		want := f.s.play(t, "ref", newEnv(f.s.oracle, tensor.F64, dt, tp), c)
-		first := f.s.play(t, "1 thread", newEnv(f.s.one, dt, dt, tp), c)
+		want := f.s.play(t, "ref", f.s.env(f.s.oracle, tensor.F64, dt, tp), c)
+		first := f.s.play(t, "1 thread", f.s.env(f.s.one, dt, dt, tp), c)
 		compare(t, dt, first, want)
-		again := f.s.play(t, "second run", newEnv(f.s.one, dt, dt, tp), c)
+		again := f.s.play(t, "second run", f.s.env(f.s.one, dt, dt, tp), c)
 		sameBits(t, "second run", again, first)
-		many := f.s.play(t, "more threads", newEnv(f.s.many, dt, dt, tp), c)
+		many := f.s.play(t, "more threads", f.s.env(f.s.many, dt, dt, tp), c)
 		sameBits(t, "more threads", many, first)
 	})
+}
+
+// env is newEnv for this suite.
+func (s *suite) env(b *guarded, dt, grid tensor.DType, t *tape) *env {
+	e := newEnv(b, dt, grid, t)
+	e.bf16 = s.options.BF16
+	return e
 }
 
 // play runs a case on one backend and returns what it handed over. It reports panics, failed

@@ -12,6 +12,27 @@ func shapeOf(x, w tensor.Shape, p tensor.ConvParams) conv.Shape {
 		PadBottom: p.PadBottom, PadRight: p.PadRight, DilH: p.DilH, DilW: p.DilW, Groups: p.Groups}
 }
 
+// A form is a way to compute a direction of a convolution.
+type form uint8
+
+const (
+	direct form = iota
+	winograd
+	bf16
+)
+
+// form chooses by the shape alone, among what SetWinograd and SetPrecision allow.
+func (b *Backend) form(s conv.Shape, d conv.Direction) form {
+	few := b.winograd && s.Winograd(d)
+	switch {
+	case b.bf16 && s.BF16(d) && !(few && s.WinogradBeatsBF16(d)):
+		return bf16
+	case few:
+		return winograd
+	}
+	return direct
+}
+
 // Conv2D is the forward convolution; see tensor.Backend.
 func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	b.Conv2DBiasAct(y, x, w, nil, nil, false, p)
@@ -26,11 +47,14 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 	}
 	s := shapeOf(x.Shape(), w.Shape(), p)
 	e := conv.Epilogue{Bias: host(bias), Res: host(res), ReLU: relu}
-	if b.winograd && s.Winograd(conv.DirForward) {
+	switch b.form(s, conv.DirForward) {
+	case bf16:
+		s.ForwardBF16(b.pool, host(y), host(x), host(w), e)
+	case winograd:
 		s.ForwardWinograd(b.pool, host(y), host(x), host(w), e)
-		return
+	default:
+		s.Forward(b.pool, host(y), host(x), host(w), e)
 	}
-	s.Forward(b.pool, host(y), host(x), host(w), e)
 }
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.
@@ -40,11 +64,14 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 		return
 	}
 	s := shapeOf(dx.Shape(), w.Shape(), p)
-	if b.winograd && s.Winograd(conv.DirInputGrad) {
+	switch b.form(s, conv.DirInputGrad) {
+	case bf16:
+		s.InputGradBF16(b.pool, host(dx), host(dy), host(w))
+	case winograd:
 		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
-		return
+	default:
+		s.InputGrad(b.pool, host(dx), host(dy), host(w))
 	}
-	s.InputGrad(b.pool, host(dx), host(dy), host(w))
 }
 
 // Conv2DWeightGrad is the adjoint in w; see tensor.Backend.
@@ -54,9 +81,12 @@ func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams
 		return
 	}
 	s := shapeOf(x.Shape(), dw.Shape(), p)
-	if b.winograd && s.Winograd(conv.DirWeightGrad) {
+	switch b.form(s, conv.DirWeightGrad) {
+	case bf16:
+		s.WeightGradBF16(b.pool, host(dw), host(x), host(dy))
+	case winograd:
 		s.WeightGradWinograd(b.pool, host(dw), host(x), host(dy))
-		return
+	default:
+		s.WeightGrad(b.pool, host(dw), host(x), host(dy))
 	}
-	s.WeightGrad(b.pool, host(dw), host(x), host(dy))
 }

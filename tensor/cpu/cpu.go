@@ -1,7 +1,10 @@
 package cpu
 
 import (
+	"fmt"
+
 	"afterimage/tensor"
+	"afterimage/tensor/cpu/gemm"
 	"afterimage/tensor/cpu/par"
 	"afterimage/tensor/ref"
 )
@@ -16,6 +19,7 @@ type Backend struct {
 	pool     *par.Pool
 	mem      memory
 	winograd bool
+	bf16     bool
 }
 
 var _ tensor.Backend = (*Backend)(nil)
@@ -25,6 +29,14 @@ var _ tensor.Backend = (*Backend)(nil)
 func Open(threads int) *Backend {
 	return &Backend{Backend: ref.New(), pool: par.New(threads),
 		mem: memory{limit: defaultLimit()}, winograd: true}
+}
+
+// OpenLike returns a backend of its own with as many threads as b, which may be closed, and what
+// SetWinograd and SetPrecision chose for b.
+func OpenLike(b *Backend) *Backend {
+	own := Open(b.Threads())
+	own.winograd, own.bf16 = b.winograd, b.bf16
+	return own
 }
 
 // Close ends the backend's threads. Tensors stay readable.
@@ -45,6 +57,37 @@ func (b *Backend) SetWinograd(on bool) { b.winograd = on }
 
 // Winograd reports what SetWinograd chose.
 func (b *Backend) Winograd() bool { return b.winograd }
+
+// SetPrecision chooses how convolutions and matrix products multiply: tensor.F32, as after Open, or
+// tensor.BF16, which rounds both operands to bfloat16, nearest even, and sums the products in
+// float32, at twice the rate. A sum of n products is then off by at most
+//
+//	(2⁻⁷ + 2⁻¹⁶ + n·2⁻²⁴) · sum of |a||b|.
+//
+// Tensors stay F32, and with them weights, statistics, optimizers and every other kernel; F64 is
+// not affected. Layers with few or an odd number of channels, and products with few columns or a
+// short sum, stay in float32 (conv.Shape.BF16, gemm.BF16Pays); where Winograd's form is on and
+// faster, 3×3 convolutions take that, which is more precise. Runs that are to be compared bit by
+// bit must agree on it. Errors: another type; BF16 on a machine or in a build without AVX512_BF16.
+func (b *Backend) SetPrecision(d tensor.DType) error {
+	switch {
+	case d == tensor.BF16 && !gemm.HasBF16():
+		return fmt.Errorf("cpu: SetPrecision: bf16 needs a processor with AVX512_BF16, and a build " +
+			"with assembly (without -tags purego): use f32")
+	case d != tensor.F32 && d != tensor.BF16:
+		return fmt.Errorf("cpu: SetPrecision: %v: expected f32 or bf16", d)
+	}
+	b.bf16 = d == tensor.BF16
+	return nil
+}
+
+// Precision returns what SetPrecision chose.
+func (b *Backend) Precision() tensor.DType {
+	if b.bf16 {
+		return tensor.BF16
+	}
+	return tensor.F32
+}
 
 // Pool returns the worker pool, for benchmarks of single kernels.
 func (b *Backend) Pool() *par.Pool { return b.pool }

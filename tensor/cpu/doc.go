@@ -5,6 +5,9 @@
 // vec (element-wise, reduction, normalisation and optimizer loops). This package cuts work into
 // tiles, chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
 //
+// SetWinograd and SetPrecision choose other arithmetic for convolutions and matrix products, where
+// a table by shape says that it pays; nothing else depends on them.
+//
 // Non-goals: graphs, fusion across operations, timing-based choices.
 //
 // Invariants:

@@ -20,10 +20,14 @@ func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 		k = x.Dim(-2)
 	}
 	lda, ldb := x.Dim(-1), y.Dim(-1)
+	one, many := gemm.SGEMM, gemm.SGEMMBatch
+	if b.bf16 && gemm.BF16Pays(n, k) {
+		one, many = gemm.SBGEMM, gemm.SBGEMMBatch
+	}
 	if batch == 1 {
-		gemm.SGEMM(b.pool, p.TransA, p.TransB, m, n, k, 1, host(x), lda, host(y), ldb, 0, host(dst), n)
+		one(b.pool, p.TransA, p.TransB, m, n, k, 1, host(x), lda, host(y), ldb, 0, host(dst), n)
 		return
 	}
-	gemm.SGEMMBatch(b.pool, p.TransA, p.TransB, batch, m, n, k, 1, host(x), lda, m*k, host(y), ldb,
-		k*n, 0, host(dst), n, m*n)
+	many(b.pool, p.TransA, p.TransB, batch, m, n, k, 1, host(x), lda, m*k, host(y), ldb, k*n, 0,
+		host(dst), n, m*n)
 }

@@ -39,6 +39,11 @@
 // 3×3 filters of stride 1, most of the work of the networks here, have a second implementation by
 // Winograd's algorithm, in functions of their own because it rounds differently; see winograd.go.
 //
+// # Half the bits
+//
+// On processors with AVX512_BF16 all three directions have a form in bfloat16, for which the same
+// tiles read pairs of numbers; see bf16.go and bf16_weightgrad.go.
+//
 // # What follows a convolution
 //
 // A bias, a residual and a ReLU are applied before an output leaves the cache; see epilogue.go. The

@@ -80,6 +80,50 @@ func BenchmarkPoint(b *testing.B) {
 	}
 }
 
+// BenchmarkBF16 compares the direct form in float32, that in bfloat16 and Winograd's, in percent of
+// the float32 peak. Shape.BF16 and Shape.WinogradBeatsBF16 follow from it.
+func BenchmarkBF16(b *testing.B) {
+	half, ok := micro.BestBF16()
+	if !ok {
+		b.Skip("no AVX512_BF16 here")
+	}
+	v, p := micro.Best(), par.New(1)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, s := range []Shape{
+		Square(8, 32, 32, 16, 16, 3, 1, 1), Square(8, 16, 16, 32, 32, 3, 1, 1),
+		Square(8, 8, 8, 64, 64, 3, 1, 1), Square(8, 32, 32, 64, 64, 3, 1, 1),
+		Square(8, 16, 16, 128, 128, 3, 1, 1), Square(8, 8, 8, 256, 256, 3, 1, 1),
+		Square(8, 4, 4, 512, 512, 3, 1, 1), Square(8, 16, 16, 256, 256, 3, 1, 1),
+		Square(2, 56, 56, 64, 64, 3, 1, 1), Square(2, 14, 14, 256, 256, 3, 1, 1),
+		Square(8, 7, 7, 512, 512, 3, 1, 1),
+		Square(8, 32, 32, 16, 32, 3, 2, 1), Square(8, 32, 32, 64, 128, 3, 2, 1),
+		Square(2, 56, 56, 64, 256, 1, 1, 0), Square(2, 56, 56, 256, 64, 1, 1, 0),
+		Square(2, 28, 28, 512, 128, 1, 1, 0), Square(8, 7, 7, 2048, 512, 1, 1, 0),
+		Square(2, 56, 56, 256, 512, 1, 2, 0), Square(8, 32, 32, 8, 8, 3, 1, 1),
+	} {
+		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
+		y := random(rng, s.N*s.OutH()*s.OutW()*s.O)
+		for d, forms := range [][]form{
+			{{"float32", func() { s.forward(v, p, y, x, w, Epilogue{}) }},
+				{"bf16", func() { s.forwardBF16(half, p, y, x, w, Epilogue{}) }},
+				{"winograd", func() { s.forwardWinograd(v, p, y, x, w, Epilogue{}) }}},
+			{{"float32", func() { s.inputGrad(v, p, x, y, w) }},
+				{"bf16", func() { s.inputGradBF16(half, p, x, y, w) }},
+				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w) }}},
+			{{"float32", func() { s.weightGrad(v, p, w, x, y) }},
+				{"bf16", func() { s.weightGradBF16(half, p, w, x, y) }},
+				{"winograd", func() { s.weightGradWinograd(v, p, w, x, y) }}},
+		} {
+			if !s.winogradApplies() {
+				forms = forms[:2]
+			}
+			name := fmt.Sprintf("%s/%dx%d:%d_%dx%d_%d-%d", []string{"y", "dx", "dw"}[d], s.KH, s.KW,
+				s.StrideH, s.N, s.H, s.C, s.O)
+			b.Run(name, func(b *testing.B) { alternate(b, v, s.FLOPs(), forms) })
+		}
+	}
+}
+
 func alternate(b *testing.B, v micro.Variant, flops float64, forms []form) {
 	const peakSteps = 40_000_000 // under a millisecond
 	rates := make([][]float64, 1+len(forms))

@@ -95,7 +95,7 @@ func sweep(passes []*pass) {
 	itemPanels = ceil(panels, panelItems)
 	rowFlops *= itemPanels
 	itemRows := max(1, itemFlops/rowFlops)
-	if itemPanels*len(passes) > 1 {
+	if itemPanels*len(passes) > 1 || q.v.Pairs() {
 		itemRows = min(itemRows, max(1, itemInput/max(1, q.rows.step*q.inRow)))
 	}
 	if rowFlops*rows*panelItems <= minFlops {
@@ -107,22 +107,24 @@ func sweep(passes []*pass) {
 	q.p.Run(panelItems*rowItems, func(i int) {
 		r0, p0 := i%rowItems*itemRows, i/rowItems*itemPanels
 		r1, p1 := min(rows, r0+itemRows), min(panels, p0+itemPanels)
+		in := openWindow(passes, perImage, r0, r1)
 		for n, q := range passes {
 			for panel := p0; panel < p1; panel++ {
-				q.item(panel, perImage, r0, r1, n == 0 && panel == p0)
+				q.item(in, panel, perImage, r0, r1, n == 0 && panel == p0)
 			}
 			q.finish(p0, p1, r0, r1)
 		}
+		in.close(q)
 	})
 }
 
 // item computes one panel of output channels for output rows r0..r1-1, counted over all images
 // with perImage in each (some phases of an image of odd size have one row less, which is left out).
 // The first panel of an item finds its input in memory, and asks for the next row's in time.
-func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
+func (q *pass) item(win window, panel, perImage, r0, r1 int, first bool) {
 	group, o0, cols, at := q.panel(panel)
 	width := panelWidth(cols)
-	g := micro.Args{A: q.in, B: q.packed, C: q.out, BOff: at, StepA: 1, StepB: width, Cols: cols,
+	g := micro.Args{A: win.a, B: q.packed, C: q.out, BOff: at, StepA: 1, StepB: width, Cols: cols,
 		Alpha: 1}
 	g.SetRows(q.cols.step*q.inPix, q.cols.stride*q.outPix)
 	if q.end.Bias != nil {
@@ -134,10 +136,14 @@ func (q *pass) item(panel, perImage, r0, r1 int, first bool) {
 		if i >= q.rows.count {
 			continue
 		}
-		in := n*q.inImage + i*q.rows.step*q.inRow + group*q.k
+		in := n*q.inImage + i*q.rows.step*q.inRow + group*q.k - win.from
 		var next micro.Lookahead
-		if first {
-			next = q.ahead((r+1)/perImage, (r+1)%perImage)
+		if first && (width > 16 || !q.v.Pairs()) {
+			soon := r + 1
+			if q.v.Pairs() { // the item has its input, the next item's comes from memory
+				soon = r + r1 - r0
+			}
+			next = q.ahead(soon/perImage, soon%perImage)
 		}
 		out := n*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow + group*q.o + o0
 		for t, s := range q.spans {
@@ -172,7 +178,8 @@ func (q *pass) ahead(n, i int) micro.Lookahead {
 	}
 	hi = min(hi, q.rows.in)
 	if lo < hi {
-		a.Add(q.in[n*q.inImage+lo*q.inRow:], q.inRow, hi-lo, q.inRow)
+		row := q.inRow * q.v.Elements()
+		a.Add(q.in[(n*q.rows.in+lo)*row:], row, hi-lo, row)
 	}
 	return a
 }

@@ -21,11 +21,16 @@ func (s Shape) point(v micro.Variant) bool {
 // pointForward is Forward for a 1×1 filter of stride 1: pixels × channels times the transpose of
 // the weights.
 func (s Shape) pointForward(p *par.Pool, y, x, w []float32, e Epilogue) {
+	gemm.SGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, s.O, s.then(y, e))
+}
+
+// then is the epilogue of the product that is y.
+func (s Shape) then(y []float32, e Epilogue) gemm.Epilogue {
 	then := gemm.Epilogue{Bias: e.Bias}
 	if e.late() {
 		then.Block = func(i, rows, j, cols int) { e.finish(y, i*s.O+j, cols, rows, s.O) }
 	}
-	gemm.SGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, s.O, then)
+	return then
 }
 
 // pointInputGrad is InputGrad likewise.

@@ -237,7 +237,7 @@ func (w *weightGrad) finish(dw []float32, size int) {
 	}
 	const chunk = 4096
 	w.p.Run(ceil(size, chunk), func(i int) {
-		sumParts(w.v, total[i*chunk:min(size, (i+1)*chunk)], w.sum[i*chunk:], size, w.parts)
+		sumParts(w.v.Float32(), total[i*chunk:min(size, (i+1)*chunk)], w.sum[i*chunk:], size, w.parts)
 	})
 	if !w.exchanged {
 		return

@@ -1,0 +1,169 @@
+package conv
+
+import (
+	"afterimage/tensor/cpu/gemm/micro"
+	"afterimage/tensor/cpu/par"
+)
+
+// The gradient of the weights in bfloat16 sums over pairs of images: x and dy are read as if they
+// had half as many, whose elements are pairs. Such tensors are never made. A block of dw (see
+// weightgrad.go) needs only its own channels, and of those only the pixels of a step at a time:
+// these are rounded and paired right before they are used, into scratch memory in which a pixel is
+// pitch lanes from the next. That distance is all that distinguishes the lists of segments from
+// those in float32.
+
+// A pairedGrad is one call. The embedded weightGrad is that of half the images.
+type pairedGrad struct {
+	weightGrad
+	images int
+}
+
+// WeightGradBF16 is WeightGrad with x and dy rounded to bfloat16, for one group. It panics for
+// other shapes, if gemm.HasBF16 is false, and as WeightGrad does.
+func (s Shape) WeightGradBF16(p *par.Pool, dw, x, dy []float32) {
+	s.weightGradBF16(bestBF16("WeightGradBF16"), p, dw, x, dy)
+}
+
+func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
+	s.check("WeightGradBF16", x, dw, dy)
+	s.mustBF16("WeightGradBF16", DirWeightGrad)
+	if len(dy) == 0 {
+		clear(dw)
+		return
+	}
+	half := s
+	half.N = ceil(s.N, 2)
+	g := p.Memo(weightKey{half}, func() any { return half.gradPlan() }).(*gradPlan)
+	w := pairedGrad{weightGrad: weightGrad{Shape: half, gradPlan: g, v: v, p: p, x: x, dy: dy,
+		sum: dw}, images: s.N}
+	size := len(dw)
+	if g.parts > 1 || g.exchanged {
+		w.sum = p.Borrow(g.parts * size)
+	}
+	p.Run(g.parts*g.blocksM*g.blocksN, func(i int) {
+		part, b := i%g.parts, i/g.parts
+		w.block(part, b/g.blocksN, b%g.blocksN, w.sum[part*size:][:size])
+	})
+	if g.parts > 1 || g.exchanged {
+		w.finish(dw, size)
+		p.Return(w.sum)
+	}
+}
+
+// A side is the part of x or dy that a step reads: channels c0..c1-1 of pixels p0..p1-1, which are
+// counted over pairs of images.
+type side struct {
+	src              []float32
+	pixels, channels int // of an image
+	c0, c1           int
+	p0, p1           int
+	pitch            int // between pixels of the pairs
+}
+
+// block computes a block of rows and columns of one part for every tap.
+func (w *pairedGrad) block(part, bm, bn int, sum []float32) {
+	m0, m1 := bm*w.m/w.blocksM, (bm+1)*w.m/w.blocksM
+	n0, n1 := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
+	x := side{src: w.x, pixels: w.H * w.W, channels: w.C, c0: n0, c1: n1}
+	y := side{src: w.dy, pixels: w.rows.count * w.cols.count, channels: w.O, c0: m0, c1: m1}
+	if w.exchanged {
+		x.c0, x.c1, y.c0, y.c1 = m0, m1, n0, n1
+	}
+	x.pitch, y.pitch = oddLines(x.c1-x.c0), oddLines(y.c1-y.c0)
+	panels := w.weightGrad // for its lists of segments
+	panels.C, panels.O = x.pitch, y.pitch
+	last := min(w.N*w.rows.count, (part+1)*w.partRows)
+	rows := max(1, w.stepRows/2) // beside the pairs there are the numbers that they are made of
+	beta := float32(0)
+	for r0 := part * w.partRows; r0 < last; r0 += rows {
+		r1 := min(last, r0+rows)
+		next := w.ahead(x, y, r1, min(last, r1+rows))
+		x.p0, x.p1, y.p0, y.p1 = w.inputFrom(r0), w.inputTo(r1-1), r0*w.cols.count, r1*w.cols.count
+		w.step(&panels, sum, &x, &y, r0, r1, beta, &next)
+		beta = 1
+	}
+}
+
+// step adds output rows r0..r1-1 to the block, beta times what it holds.
+func (w *pairedGrad) step(panels *weightGrad, sum []float32, x, y *side, r0, r1 int, beta float32,
+	next *micro.Lookahead) {
+	sizeX, sizeY := (x.p1-x.p0)*x.pitch, (y.p1-y.p0)*y.pitch
+	pairs := w.p.Borrow(sizeX + sizeY)
+	w.pair(pairs[:sizeX], x)
+	w.pair(pairs[sizeX:], y)
+	a, b, stepA, stepB := y, x, y.pitch, w.StrideW*x.pitch
+	g := micro.Args{A: pairs[sizeX:], B: pairs[:sizeX], C: sum, Alpha: 1, Beta: beta}
+	rowC, tapC := w.KH*w.KW*w.n, w.n // of the result: [m][tap][n]
+	if w.exchanged {
+		a, b, stepA, stepB = x, y, w.StrideW*x.pitch, y.pitch
+		g.A, g.B = g.B, g.A
+		rowC, tapC = w.n, w.m*w.n // [tap][m][n]
+	}
+	g.StepA, g.StepB = stepA, stepB
+	g.SetRows(1, rowC)
+	m := a.c1 - a.c0
+	tiles := ceil(m, micro.MaxRows)
+	var room [gradSegs]micro.Seg
+	for tap := range w.KH * w.KW {
+		g.Segs = panels.appendSegs(room[:0], tap, r0, r1, stepA, stepB)
+		k := g.Steps()
+		for n := 0; n < b.c1-b.c0; n += micro.MaxCols {
+			g.Cols = min(micro.MaxCols, b.c1-b.c0-n)
+			g.BOff = n - b.p0*b.pitch
+			for i := range tiles {
+				m0 := i * m / tiles
+				g.Rows = (i+1)*m/tiles - m0
+				g.AOff = m0 - a.p0*a.pitch
+				g.COff = (a.c0+m0)*rowC + tap*tapC + b.c0 + n
+				g.Ahead, g.AheadStep = next.Take(k)
+				micro.Mul(w.v, &g)
+			}
+		}
+	}
+	w.p.Return(pairs)
+}
+
+// inputFrom and inputTo bound the input pixels under output row r, counted over pairs of images.
+func (w *pairedGrad) inputFrom(r int) int { return w.inputAt(r, w.rows.taps[0].off) }
+
+func (w *pairedGrad) inputTo(r int) int { return w.inputAt(r, w.rows.taps[w.KH-1].off+1) }
+
+func (w *pairedGrad) inputAt(r, off int) int {
+	n, i := r/w.rows.count, r%w.rows.count
+	return (n*w.H + max(0, min(w.H, i*w.StrideH+off))) * w.W
+}
+
+// pair rounds and pairs what a step reads.
+func (w *pairedGrad) pair(dst []float32, s *side) {
+	for at := s.p0; at < s.p1; {
+		pair := at / s.pixels
+		end := min(s.p1, (pair+1)*s.pixels)
+		first := s.src[(pair*s.pixels+at)*s.channels+s.c0:] // two images a pair
+		var second []float32
+		if 2*pair+1 < w.images {
+			second = first[s.pixels*s.channels:]
+		}
+		micro.Interleave(w.v, dst[(at-s.p0)*s.pitch:], s.pitch, first, second, s.channels, end-at,
+			s.c1-s.c0)
+		at = end
+	}
+}
+
+// ahead lists what the block will read of output rows r0..r1-1; of the few that lie in two pairs of
+// images, the first pair's.
+func (w *pairedGrad) ahead(x, y side, r0, r1 int) (a micro.Lookahead) {
+	if r0 < r1 {
+		w.addAhead(&a, x, w.inputFrom(r0), w.inputTo(r1-1))
+		w.addAhead(&a, y, r0*w.cols.count, r1*w.cols.count)
+	}
+	return a
+}
+
+func (w *pairedGrad) addAhead(a *micro.Lookahead, s side, from, to int) {
+	pair := from / s.pixels
+	to = min(to, (pair+1)*s.pixels)
+	for image := 2 * pair; image < min(w.images, 2*pair+2); image++ {
+		at := image*s.pixels + from - pair*s.pixels
+		a.Add(s.src[at*s.channels+s.c0:], s.channels, to-from, s.c1-s.c0)
+	}
+}
