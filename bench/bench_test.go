@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"afterimage/tensor/cpu"
+	"afterimage/tensor/cpu/gemm"
 )
 
 // BenchmarkStep runs the training steps, one a sub-benchmark, for profiles:
@@ -11,7 +12,7 @@ import (
 //	go test ./bench -run - -bench Step/step/resnet20-cifar-n128 -cpuprofile cpu.out
 func BenchmarkStep(bm *testing.B) {
 	for _, s := range steps() {
-		if s.Target != "" || s.Precision != "" {
+		if s.Target != "" || s.Precision != "" && !gemm.HasBF16() {
 			continue
 		}
 		bm.Run(s.Key, func(bm *testing.B) {

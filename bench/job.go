@@ -19,9 +19,15 @@ type job struct {
 // ErrUnsupported says that this program has no way of doing a measurement.
 var ErrUnsupported = errors.New("not supported")
 
-// open prepares a measurement on b.
+// open prepares a measurement on b, whose precision it changes if the row has one of its own.
 func open(b *cpu.Backend, s Spec) (job, error) {
-	if s.Precision != "" {
+	switch s.Precision {
+	case "":
+	case tensor.BF16.String():
+		if err := b.SetPrecision(tensor.BF16); err != nil {
+			return job{}, fmt.Errorf("bench: %s: %w: %w", s.Key, ErrUnsupported, err)
+		}
+	default:
 		return job{}, fmt.Errorf("bench: %s: precision %s: %w", s.Key, s.Precision, ErrUnsupported)
 	}
 	f := openers()[s.Kind]

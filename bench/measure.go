@@ -8,6 +8,7 @@ import (
 
 	"afterimage/tensor"
 	"afterimage/tensor/cpu"
+	"afterimage/tensor/cpu/gemm"
 )
 
 // Kernels measures single kernels and layers on b: matrix products, the three directions of every
@@ -19,14 +20,14 @@ func Kernels(b *cpu.Backend, o Options) ([]Row, error) {
 
 // Steps measures whole training steps through the program's own trainers, inference, the loader,
 // starting the program and its memory, on random images of a fixed seed. Each step runs on a
-// backend of its own with b's number of threads, so that its peak of tensor memory is its own.
+// backend of its own like b, so that its peak of tensor memory is its own. Rows in bfloat16 are
+// left out on machines without it.
 func Steps(b *cpu.Backend, o Options) ([]Row, error) {
 	return rows(NewCatalogue().Steps, o, func(s Spec) (Row, error) {
 		if s.Target != "" {
 			return fresh(s, o)
 		}
-		own := cpu.Open(b.Threads())
-		own.SetWinograd(b.Winograd())
+		own := cpu.OpenLike(b)
 		defer own.Close()
 		r, err := Measure(own, s, o)
 		r.PeakBytes = own.Memory().Peak
@@ -38,7 +39,8 @@ func Steps(b *cpu.Backend, o Options) ([]Row, error) {
 func rows(list []Spec, o Options, measure func(Spec) (Row, error)) ([]Row, error) {
 	var out []Row
 	for _, s := range list {
-		if !s.Matches(o.Only) || s.Precision != "" || s.Target != "" && o.Program == nil {
+		if !s.Matches(o.Only) || s.Precision != "" && !gemm.HasBF16() ||
+			s.Target != "" && o.Program == nil {
 			continue
 		}
 		r, err := measure(s)

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"afterimage/tensor"
 	"afterimage/tensor/cpu"
 	"afterimage/tensor/cpu/gemm"
 	"afterimage/tensor/cpu/gemm/micro"
@@ -75,14 +76,18 @@ func (b Bound) larger(c Bound) Bound {
 // peakSteps is the number of multiply-adds in one call of the peak loop: a few milliseconds.
 const peakSteps = 100_000_000
 
-// Peak measures the multiply-add peak of the backend's threads in GFLOP/s; it takes about 60 ms.
+// Peak measures the multiply-add peak of the backend's threads in GFLOP/s, of products in bfloat16
+// if b's precision is that; it takes about 60 ms.
 func Peak(b *cpu.Backend) Bound {
 	pool := b.Pool()
-	wall := gemm.PeakFMA(pool)
-	v, steps := micro.Best(), peakSteps
+	v, steps, peak := micro.Best(), peakSteps, gemm.PeakFMA
+	if half, ok := micro.BestBF16(); ok && b.Precision() == tensor.BF16 {
+		v, peak = half, gemm.PeakBF16
+	}
 	if v == micro.Generic {
 		steps = 1_000_000
 	}
+	wall := peak(pool)
 	done := make([]int, pool.Threads())
 	start := cpuSeconds()
 	pool.Run(len(done), func(i int) { done[i] = micro.PeakLoop(v, steps) })

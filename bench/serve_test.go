@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"afterimage/tensor/cpu"
+	"afterimage/tensor/cpu/gemm"
 )
 
 // serving returns a Peer that talks to Serve over pipes, and what Serve ended with.
@@ -39,11 +40,17 @@ func TestServe(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 	}
-	bf16 := spec("x")
-	bf16.Precision = "bf16"
+	half := shrunk(elementSpecs()[2])
+	half.Key, half.Precision = half.Key+"/bf16", "bf16"
+	_, err = p.Ask(Request{Op: "measure", Spec: &half, Bound: true})
+	if gemm.HasBF16() != (err == nil) || err != nil && !errors.Is(err, ErrUnsupported) {
+		t.Errorf("bf16, with the instruction there %v: %v", gemm.HasBF16(), err)
+	}
+	bf8 := spec("x")
+	bf8.Precision = "bf8"
 	unknown := spec("y")
 	unknown.Kind = "nothing"
-	for _, s := range []Spec{bf16, unknown} {
+	for _, s := range []Spec{bf8, unknown} {
 		if _, err := p.Ask(Request{Op: "measure", Spec: &s}); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%s: %v, expected that there is no way to do it", s.Key, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"afterimage/bench"
@@ -39,9 +40,7 @@ func (e *env) serveCommand(threads int) ([]string, error) {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
 	command := []string{self, "--threads", strconv.Itoa(threads)}
-	if !e.cli.Winograd {
-		command = append(command, "--no-winograd")
-	}
+	command = append(command, strings.Fields(e.arithmetic())...)
 	return append(command, "bench", "serve"), nil
 }
 
@@ -93,11 +92,7 @@ func (benchServeCmd) Run(e *env) error {
 	if err := json.Unmarshal(raw, &environment); err != nil {
 		return err
 	}
-	open := func() *cpu.Backend {
-		own := cpu.Open(b.Threads())
-		own.SetWinograd(e.cli.Winograd)
-		return own
-	}
+	open := func() *cpu.Backend { return cpu.OpenLike(b) }
 	return bench.Serve(open, os.Stdin, e.out, environment)
 }
 
@@ -128,7 +123,7 @@ Examples:
 
 // Run compares, first with the first number of threads.
 func (c *benchCompareCmd) Run(e *env) error {
-	only, err := c.check()
+	only, err := c.check(e)
 	if err != nil {
 		return err
 	}
@@ -157,7 +152,11 @@ func (c *benchCompareCmd) Run(e *env) error {
 }
 
 // check returns the rows that are asked for.
-func (c *benchCompareCmd) check() (*regexp.Regexp, error) {
+func (c *benchCompareCmd) check(e *env) (*regexp.Regexp, error) {
+	if e.cli.Precision != "f32" {
+		return nil, fmt.Errorf("--precision %s: a comparison measures it in rows of their own, against "+
+			"PyTorch's: leave it out, and give --only 'bf16$' for those alone", e.cli.Precision)
+	}
 	switch bad := slices.IndexFunc(c.Each, func(n int) bool { return n < 1 || n > 1024 }); {
 	case c.Rounds < 1:
 		return nil, fmt.Errorf("--rounds %d: expected 1 or more", c.Rounds)

@@ -45,6 +45,10 @@ func (e *env) open() (device, error) {
 
 // openGPU opens a GPU and starts telemetry where its program is at hand.
 func (e *env) openGPU(name string) (device, error) {
+	if e.cli.Precision != "f32" {
+		return nil, fmt.Errorf("--precision %s: only the CPU computes in it: give --device cpu, or "+
+			"leave --precision out", e.cli.Precision)
+	}
 	if err := e.checkMemory(); err != nil {
 		return nil, err
 	}
@@ -81,6 +85,12 @@ func (e *env) openCPU() (*cpu.Backend, error) {
 	}
 	b := cpu.Open(e.cli.Threads)
 	b.SetWinograd(e.cli.Winograd)
+	if e.cli.Precision == "bf16" {
+		if err := b.SetPrecision(tensor.BF16); err != nil {
+			b.Close()
+			return nil, fmt.Errorf("--precision bf16: %w", err)
+		}
+	}
 	if e.cli.Memory > 0 {
 		b.SetMemoryLimit(e.cli.Memory << 20)
 	}
@@ -126,6 +136,9 @@ func (e *env) describe(d device) environment {
 		now.Kernels = fmt.Sprintf("gemm %s, vec %s", gemm.Kernel(), vec.Variant())
 		if e.cli.Winograd { // another way of computing, with other last digits
 			now.Kernels += ", winograd"
+		}
+		if b.Precision() != tensor.F32 {
+			now.Kernels += ", " + b.Precision().String() + " products"
 		}
 	case *gpu:
 		info := b.Info()

@@ -46,6 +46,7 @@ type doctorReport struct {
 	Gemm       string          `json:"gemm_kernel"`
 	Vec        string          `json:"vector_kernel"`
 	PeakGFLOPs float64         `json:"peak_gflops"`
+	PeakBF16   float64         `json:"peak_bf16_gflops"` // 0 where --precision bf16 is not possible
 	CopyGBs    float64         `json:"copy_gb_per_s"`
 	Memory     memoryReport    `json:"memory"`
 	CUDA       cuda.Report     `json:"cuda"`
@@ -91,9 +92,12 @@ func (c *doctorCmd) Run(e *env) error {
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		CPU:      cpuName(), Cores: runtime.NumCPU(), Threads: b.Threads(), Features: features(),
 		Gemm: gemm.Kernel(), Vec: vec.Variant(),
-		PeakGFLOPs: bench.Peak(b).Wall, CopyGBs: bench.CopyRate(b, doctorCopyBytes).Wall,
+		PeakGFLOPs: gemm.PeakFMA(b.Pool()), CopyGBs: bench.CopyRate(b, doctorCopyBytes).Wall,
 		Memory: memoryReport{availableMemory(), b.Memory().Limit}, CUDA: cuda.Find(),
 		Data: dataReport{c.Data, dataSets(c.Data)}}
+	if gemm.HasBF16() {
+		r.PeakBF16 = gemm.PeakBF16(b.Pool())
+	}
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(r)
 	}
@@ -116,6 +120,11 @@ func (r doctorReport) print(out io.Writer) {
 	say("kernels", "matrix products and convolutions %s, vector loops %s", r.Gemm, r.Vec)
 	say("threads", "%d", r.Threads)
 	say("peak", "%.0f GFLOP/s of multiply-adds, measured just now", r.PeakGFLOPs)
+	if r.PeakBF16 > 0 {
+		say("bf16", "%.0f GFLOP/s of products in bf16, measured just now (--precision bf16)", r.PeakBF16)
+	} else {
+		say("bf16", "no AVX512_BF16 here (or built with purego): --precision bf16 is not possible")
+	}
 	say("copy", "%.1f GB/s, reading and writing, measured just now", r.CopyGBs)
 	say("memory", "%s, tensors may take %s", available(r.Memory.Available),
 		gigabytes(r.Memory.Limit))

@@ -36,8 +36,10 @@ type cli struct {
 	Device  string `help:"Where to compute." default:"auto" placeholder:"auto|cpu|cuda:N"`
 	Threads int    `help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
 
-	Winograd bool `help:"Compute 3×3 convolutions with fewer multiplications, which rounds differently." default:"true" negatable:""`
-	Memory   int  `help:"Memory for tensors in MB; 0 takes nine tenths of what is available." default:"0" placeholder:"MB"`
+	Winograd  bool   `help:"Compute 3×3 convolutions with fewer multiplications, which rounds differently." default:"true" negatable:""`
+	Precision string `help:"What convolutions and matrix products round their operands to: f32 or bf16. Tensors stay F32 and sums are made in F32." enum:"f32,bf16" default:"f32" placeholder:"f32|bf16"`
+
+	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available." default:"0" placeholder:"MB"`
 
 	Demo     demoCmd     `cmd:"" help:"Show what two small classifiers let through, then make the page again from scratch."`
 	Train    trainCmd    `cmd:"" help:"Train a classifier or an inverter."`

@@ -135,12 +135,15 @@ func (c *studyCmd) command(e *env) string {
 	return line + e.arithmetic()
 }
 
-// arithmetic returns the flag that chooses other last digits, as it was given.
-func (e *env) arithmetic() string {
-	if e.cli.Winograd {
-		return ""
+// arithmetic returns the flags that choose other last digits, as they were given.
+func (e *env) arithmetic() (flags string) {
+	if !e.cli.Winograd {
+		flags += " --no-winograd"
 	}
-	return " --no-winograd"
+	if e.cli.Precision != "f32" {
+		flags += " --precision " + e.cli.Precision
+	}
+	return flags
 }
 
 // portable returns a path as it was typed, or a placeholder for an absolute one.

@@ -38,7 +38,8 @@ func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
 // readRun reads the configuration of a run that is to be resumed. Settings on the command line are
 // refused: they would be ignored.
 func (e *env) readRun(dir, kind string, config any) error {
-	free := []string{"resume", "tensorboard", "device", "threads", "memory", "winograd"}
+	free := []string{"resume", "tensorboard", "device", "threads", "memory", "winograd",
+		"precision"}
 	for _, name := range e.given {
 		if !slices.Contains(free, name) {
 			return fmt.Errorf("--%s: a resumed run keeps the settings of its %s: leave it out, or start "+
