@@ -149,10 +149,19 @@ func (c *capture) applied(op Op, v *Value, saved tensors) {
 // A replay is a call of a Checkpoint's function to compute it again.
 type replay struct {
 	checkpoint
-	out   *Value  // of the first call
+	in    []*Value // of the first call
+	out   *Value
 	saved tensors // by its last op
 	ops   int     // applied so far
 	end   *Value  // stands for the last op's output
+}
+
+// read checks that f reads what it read the first time. A closure may have seen a variable change.
+func (r *replay) read(v *Value) {
+	if !v.replayed && !slices.Contains(r.in, v) {
+		misuse("Checkpoint", "computed again, f reads another value: does it use a variable that has "+
+			"been assigned to since?", "x", v)
+	}
 }
 
 // finish records the last op without computing it.
@@ -177,7 +186,7 @@ func (r *replay) finish(op Op, in []*Value, needGrad bool) *Value {
 
 // replay computes n's function again, recorded.
 func (g *Graph) replay(n *Node) *Value {
-	r := &replay{checkpoint: n.op.(checkpoint), out: n.out, saved: n.saved}
+	r := &replay{checkpoint: n.op.(checkpoint), in: n.in, out: n.out, saved: n.saved}
 	recording := g.recording
 	g.recording, g.again = true, r
 	defer func() { g.recording, g.again = recording, nil }()

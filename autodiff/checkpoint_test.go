@@ -253,6 +253,10 @@ func TestCheckpointMisuse(t *testing.T) {
 		y := g.Checkpoint(changing(ad.Exp, f))
 		refused(t, "the same every time", func() { ad.Grad(ad.Sum(y), in) })
 	}
+	h := ad.Scale(x, 2)
+	last := g.Checkpoint(func() value { return ad.Tanh(h) })
+	h = ad.Scale(x, 3)
+	refused(t, "another value", func() { ad.Grad(last, in) })
 	y := g.Checkpoint(func() value { return ad.Exp(ad.Neg(x)) })
 	near(t, "after all of that", ad.Grad(y, in)[0].Item(), -math.Exp(-0.3))
 	if g.Replaying() || !g.Recording() {

@@ -214,6 +214,9 @@ func (v *Value) live(op string) *tensor.Tensor {
 	if c := v.graph.inside; c != nil {
 		c.read(v)
 	}
+	if r := v.graph.again; r != nil {
+		r.read(v)
+	}
 	if v.t.Freed() {
 		panic(&tensor.Error{Op: op, Operands: []tensor.Operand{tensor.Describe("x", v.t)},
 			Reason: fmt.Sprintf("a value made by %s was freed: "+

@@ -145,15 +145,13 @@ func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) erro
 	defer g.Close()
 	params := t.optD.Targets()
 	c := nn.NewCtx(g, true, params)
-	c.Updates = nn.NewUpdates(t.backend)
+	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
 	defer c.Updates.Discard()
 
 	y := g.Const(cond)
-	var fake *autodiff.Value
-	// The generator's updates belong to its own step: this pass drops them.
-	g.NoGrad(func() { fake = t.G.Forward(nn.NewCtx(g, true), g.Const(z), y) })
+	both := autodiff.Concat(0, g.Const(x), g.Const(t.paint(g.Scope(), cond, z)))
 	n := x.Dim(0)
-	scores := t.D.Forward(c, autodiff.Concat(0, g.Const(x), fake), autodiff.Concat(0, y, y))
+	scores := t.D.Forward(c, both, autodiff.Concat(0, y, y))
 	real := autodiff.Slice(scores, []int{0}, []int{n}, []int{1})
 	painted := autodiff.Slice(scores, []int{n}, []int{2 * n}, []int{1})
 	total := loss.HingeDiscriminator(real.Keep(), painted.Keep())
@@ -170,6 +168,18 @@ func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) erro
 	return nil
 }
 
+// paint returns what the generator makes of cond and z in training, in s. Its updates belong to its
+// own step: this pass drops them.
+func (t *Trainer) paint(s *tensor.Scope, cond, z *tensor.Tensor) (images *tensor.Tensor) {
+	g := autodiff.NewGraph(t.backend)
+	defer g.Close()
+	g.NoGrad(func() {
+		fake := t.G.Forward(nn.NewCtx(g, true), g.Const(z), g.Const(cond))
+		images = clone(s, fake.Tensor())
+	})
+	return images
+}
+
 // generate makes the generator step. The discriminator's weights are constants: no gradient is
 // computed for them.
 func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
@@ -177,11 +187,12 @@ func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
 	defer g.Close()
 	params := t.optG.Targets()
 	c := nn.NewCtx(g, true, params)
-	c.Updates = nn.NewUpdates(t.backend)
+	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
 	defer c.Updates.Discard()
 
 	y := g.Const(cond)
 	judge := nn.NewCtx(g, true) // the discriminator's own updates belong to its steps
+	judge.Recompute = t.Config.Recompute
 	total := loss.HingeGenerator(t.D.Forward(judge, t.G.Forward(c, g.Const(z), y), y))
 	grads := autodiff.Grad(total, c.Values(params))
 	l.G = total.Item()
