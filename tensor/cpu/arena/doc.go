@@ -5,13 +5,15 @@
 // decide what that costs. Memory fresh from the system is paid for page by page, so blocks are
 // kept. Kept by size, they would add up to the sum over sizes of the most that each ever took; but
 // the backward pass frees large activations while it makes small gradients, so large blocks are cut
-// from larger ones and grow together again with their neighbours. And what is never touched costs
-// nothing, so a region is taken from the system in large pieces and given out from its beginning.
+// from larger ones and grow together again with their neighbours. And pages that are never touched
+// cost nothing, so the system is asked for one large region, which is given out from its beginning:
+// between two regions there would be a seam across which nothing grows together.
 //
 // Small blocks, of which there are many and which weigh little, are kept by size class, last in
 // first out, because the one given back last is the one still in cache.
 //
-// Non-goals: moving blocks, and giving memory back to the system before a limit asks for it.
+// Non-goals: moving blocks, and giving memory back to the system before a limit asks for it. The
+// limit is on what is in use; what lies free between comes on top.
 //
 // Invariants:
 //  1. Blocks in use never overlap; each begins at a cache line, large ones at a page's distance.
