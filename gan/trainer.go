@@ -228,6 +228,7 @@ const (
 // batch-norm statistics averaged over training conditions. The training is not disturbed.
 func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 	v := &Inverter{Config: t.Config, G: NewGenerator(t.Config.Net), Cond: t.Cond}
+	v.Config.Recompute = false // of the training, and of no consequence
 	t.ema.With(func() {
 		from := nn.List(t.G)
 		for i, p := range nn.List(v.G) {
