@@ -33,7 +33,7 @@ type Trainer struct {
 
 	backend    tensor.Backend
 	scope      *tensor.Scope
-	loader     *data.Loader
+	batches    *data.Feed
 	optG, optD *optim.Adam
 	ema        *optim.EMA
 	noise      tensor.Key
@@ -76,7 +76,7 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 		return nil, err
 	}
 	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
-		backend: b, scope: tensor.NewScope(b), loader: loader,
+		backend: b, scope: tensor.NewScope(b), batches: data.NewFeed(loader),
 		noise:     tensor.NewKey(c.Seed, "noise/train"),
 		collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
 	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond.State(),
@@ -89,8 +89,12 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 	return t, nil
 }
 
-// Close frees the networks and the optimizers' state, not the classifier.
-func (t *Trainer) Close() { t.scope.Close() }
+// Close frees the networks and the optimizers' state, not the classifier, and ends the drawing of
+// batches.
+func (t *Trainer) Close() {
+	t.batches.Close()
+	t.scope.Close()
+}
 
 // State lists everything that a checkpoint holds.
 func (t *Trainer) State() nn.Params {
@@ -107,14 +111,15 @@ type Losses struct {
 }
 
 // Step makes generator step i = 0, 1, …: d_steps discriminator steps, each on a fresh batch and
-// fresh noise, and a generator step on the last batch's conditions with fresh noise again.
+// fresh noise, and a generator step on the last batch's conditions with fresh noise again. The next
+// step's batches are drawn meanwhile.
 func (t *Trainer) Step(i int) (Losses, error) {
 	s := tensor.NewScope(t.backend)
 	defer s.Close()
 	var l Losses
 	var cond *tensor.Tensor
 	for k := range t.Config.DSteps {
-		batch := t.loader.Batch(i*t.Config.DSteps + k)
+		batch := t.batches.Batch(i*t.Config.DSteps + k)
 		x := tensor.FromSlice(s, batch.X, batch.Shape()...)
 		cond = t.condition(s, x)
 		if err := t.discriminate(i*t.Config.DSteps+k, x, cond, t.draw(s, i, k), &l); err != nil {
