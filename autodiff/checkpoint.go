@@ -23,8 +23,19 @@ import (
 // one tensor stays for each block, and besides the inside of the one block that the backward pass
 // is at; the price is a second forward pass, at most a third of a step's multiplications.
 //
-// Checkpoint is the second, but leaves the cut to the caller: its function is whatever is given to
-// it. Four properties make it safe to switch on.
+// Measured, growth of a program's memory over its start, and CPU time of ResNet-20's step:
+//
+//	                ResNet-20         ResNet-18    ResNet-50
+//	kept            220 MB, 130 ms    500 MB       1000 MB
+//	by the layer    167 MB, 134 ms    439 MB        879 MB
+//	by the block    106 MB, 160 ms    360 MB        621 MB
+//
+// Whoever asks for less memory has too little of it, and the block's cut saves two and a half times
+// as much: networks cut by the block (nn.Ctx.Block). Where the largest block is most of a network,
+// as the first one of a discriminator is, its inside is the peak either way.
+//
+// Checkpoint itself leaves the cut to the caller: its function is whatever is given to it. Four
+// properties make it safe to switch on.
 //
 //  1. It is a node that stands for the nodes of f. When the backward pass comes to it, f runs
 //     again, recorded this time, and the pass goes through the new nodes in the old one's place:
@@ -34,7 +45,8 @@ import (
 //  2. What the pass records under CreateGraph are ordinary nodes. Derivatives of higher order need
 //     nothing of their own.
 //  3. Inputs are found, not listed: whatever f reads that existed before, parameters that its
-//     closure knows included, counts as an input and stays alive until then.
+//     closure knows included, counts as an input and stays alive until then. Should the second call
+//     read anything else, Grad says so.
 //  4. The last op of f is not computed again. Its output exists, and what it saved is kept with
 //     the node. Cut directly behind a convolution, no convolution runs twice.
 //
@@ -65,7 +77,7 @@ func (g *Graph) Checkpoint(f func() *Value) *Value {
 		inner.Close()
 	}()
 	v := f()
-	if !v.inner {
+	if v == nil || !v.inner {
 		return v // made by nobody in there
 	}
 	inner.Keep(v.t)

@@ -79,7 +79,7 @@ func (g *Graph) Recording() bool { return g.recording }
 // Tidy runs f and, when its result needs no gradient, frees everything f allocated but the
 // result, if there is one. Networks wrap each block in it, so that inference holds one block's
 // activations. A block whose result needs a gradient is left alone: its values serve the backward
-// pass.
+// pass. Checkpoint does not leave it alone.
 func (g *Graph) Tidy(f func() *Value) *Value {
 	outer := g.scope
 	inner := outer.Child()

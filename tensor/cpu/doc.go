@@ -1,9 +1,9 @@
 // Package cpu computes on the host's cores: tensor.Backend with vector kernels, direct
 // convolution and a pool of worker threads.
 //
-// The leaves below it know slices only: arena (memory), par (threads), gemm (matrix product), conv (convolution),
-// vec (element-wise, reduction, normalisation and optimizer loops). This package cuts work into
-// tiles, chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
+// The leaves below it know slices only: arena (memory), par (threads), gemm (matrix product), conv
+// (convolution), vec (element-wise, reduction, normalisation and optimizer loops). This package cuts
+// work into tiles, chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
 //
 // Non-goals: graphs, fusion across operations, timing-based choices.
 //
