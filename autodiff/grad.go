@@ -48,6 +48,10 @@ func Grad(y *Value, xs []*Value, opts ...GradOption) []*Value {
 
 func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 	g := y.graph
+	if g.inside != nil {
+		misuse("Grad", "nothing is recorded yet inside a Checkpoint: take the gradient outside of it",
+			"y", y)
+	}
 	was := g.recording
 	g.recording = c.createGraph
 	defer func() { g.recording = was }()
@@ -101,17 +105,22 @@ type pass struct {
 	leads  map[*Value]bool // values that depend on a wanted one
 }
 
-// owns reports whether v was made by this pass, which may then free it. A VJP may return what is
-// not its own: dy, an input, an output.
-func (p *pass) owns(v *Value) bool { return v.id > p.first && !v.foreign }
+// owns reports whether v was made by this pass as a cotangent, which may then be freed. A VJP may
+// return what is not its own: dy, an input, an output.
+func (p *pass) owns(v *Value) bool { return v.id > p.first && !v.foreign && !v.replayed }
 
-// reachable returns every node y depends on that can depend on xs, last created first, and fills
-// p.leads.
+// reachable returns every node y depends on that can depend on xs, last created first.
 func (p *pass) reachable(y *Value, xs []*Value) []*Node {
 	oldest := p.first
 	for _, x := range xs {
 		oldest = min(oldest, x.id)
 	}
+	return p.nodes(y, oldest)
+}
+
+// nodes returns the nodes y depends on that are younger than oldest, last created first, and notes
+// in p.leads which of their outputs depend on a wanted value.
+func (p *pass) nodes(y *Value, oldest int) []*Node {
 	seen := map[*Value]bool{}
 	var nodes []*Node
 	stack := []*Value{y}
@@ -151,13 +160,18 @@ func (p *pass) step(n *Node) {
 			misuse("Grad", "an earlier Grad freed what this op saved; give it Retain",
 				n.op.Name(), n.out)
 		}
-		p.vjp(n, dy, need)
+		if _, ok := n.op.(checkpoint); ok {
+			p.unfold(n, dy)
+		} else {
+			p.vjp(n, dy, need)
+		}
 	}
-	if dy != nil && !p.wanted[n.out] {
+	if p.adj[n.out] != nil && !p.wanted[n.out] {
 		delete(p.adj, n.out)
 		p.drop(dy)
 	}
-	if p.free && onPath && !n.freed {
+	replayed := n.out.id > p.first // nobody else can ask for it again
+	if (p.free || replayed && !p.g.recording) && onPath && !n.freed {
 		n.release()
 		if !p.wanted[n.out] {
 			n.out.Done() // every consumer on the way to y has a higher id and is past
@@ -167,7 +181,7 @@ func (p *pass) step(n *Node) {
 
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
-	dxs := p.g.hide(func() []*Value { return n.op.VJP(n, dy, need) })
+	dxs := p.g.hide(func() []*Value { return n.op.(Op).VJP(n, dy, need) })
 	for i, dx := range dxs {
 		if dxs[i] = nil; !need[i] || dx == nil {
 			continue

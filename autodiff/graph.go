@@ -17,6 +17,8 @@ type Graph struct {
 	ops       int
 	private   int      // depth of nested calls of hide
 	made      []*Value // values made inside them
+	inside    *capture // of the Checkpoint whose function runs for the first time
+	again     *replay  // of the Checkpoint whose function is computed again
 }
 
 // NewGraph opens a graph that allocates on b.
@@ -70,13 +72,14 @@ func (g *Graph) NoGrad(f func()) {
 	f()
 }
 
-// Recording reports whether ops applied now are recorded.
+// Recording reports whether ops applied now are recorded, or will be when Checkpoint computes them
+// again.
 func (g *Graph) Recording() bool { return g.recording }
 
 // Tidy runs f and, when its result needs no gradient, frees everything f allocated but the
 // result, if there is one. Networks wrap each block in it, so that inference holds one block's
 // activations. A block whose result needs a gradient is left alone: its values serve the backward
-// pass.
+// pass. Checkpoint does not leave it alone.
 func (g *Graph) Tidy(f func() *Value) *Value {
 	outer := g.scope
 	inner := outer.Child()
@@ -130,7 +133,8 @@ func (g *Graph) compose(f func() *Value) *Value {
 
 func (g *Graph) newValue(t *tensor.Tensor, origin string) *Value {
 	g.values++
-	v := &Value{graph: g, t: t, id: g.values, origin: origin}
+	v := &Value{graph: g, t: t, id: g.values, origin: origin, inner: g.inside != nil,
+		replayed: g.again != nil}
 	if g.private > 0 {
 		g.made = append(g.made, v)
 	}
@@ -148,6 +152,9 @@ type Value struct {
 	foreign  bool // the tensor belongs to somebody else
 	kept     bool
 	done     bool
+	inner    bool // made by a Checkpoint's function: gone when it returns
+	depends  bool // such a value that would need a gradient if it were recorded
+	replayed bool // made by a Checkpoint's function when it was computed again
 	origin   string
 }
 
@@ -202,7 +209,14 @@ func (v *Value) release() {
 	}
 }
 
+// live returns the elements, on behalf of op: the one way to them.
 func (v *Value) live(op string) *tensor.Tensor {
+	if c := v.graph.inside; c != nil {
+		c.read(v)
+	}
+	if r := v.graph.again; r != nil {
+		r.read(v)
+	}
 	if v.t.Freed() {
 		panic(&tensor.Error{Op: op, Operands: []tensor.Operand{tensor.Describe("x", v.t)},
 			Reason: fmt.Sprintf("a value made by %s was freed: "+

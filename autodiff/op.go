@@ -26,6 +26,7 @@ type tensors = []*tensor.Tensor
 // Needs says what an op's VJP reads. Saved tensors are always kept.
 type Needs struct {
 	In      uint // bit i: the value of input i
+	All     bool // every input, however many
 	Out     bool // the output
 	Product bool // inputs 0 and 1 are factors: each is read only for the gradient of the other
 }
@@ -39,9 +40,15 @@ var (
 	needsFactors = Needs{Product: true}
 )
 
+// A recorded is what a node holds: an Op, or a checkpoint, which stands for several.
+type recorded interface {
+	Name() string
+	Needs() Needs
+}
+
 // A Node is one recorded application of an op.
 type Node struct {
-	op    Op
+	op    recorded
 	in    []*Value
 	out   *Value
 	saved []*tensor.Tensor
@@ -79,23 +86,34 @@ func apply(op Op, in ...*Value) *Value {
 			misuse(op.Name(), fmt.Sprintf("input %d belongs to another graph", i), "x0 x", in[0], v)
 		}
 		ts[i] = v.live(op.Name())
-		needGrad = needGrad || v.needGrad
+		needGrad = needGrad || v.needGrad || v.depends
 	}
 	g.ops++
-	record := needGrad && g.recording
-	s := g.scope
-	out, saved := op.Forward(s, ts)
+	if r := g.again; r != nil {
+		if r.ops++; r.ops == r.last {
+			return r.finish(op, in, needGrad && g.recording)
+		}
+	}
+	out, saved := op.Forward(g.scope, ts)
 	v := g.newValue(out, op.Name())
-	if !record {
+	switch {
+	case g.inside != nil:
+		v.depends = needGrad && g.recording
+		g.inside.applied(op, v, saved)
+	case needGrad && g.recording:
+		v.record(op, in, saved)
+	default:
 		for _, t := range saved {
 			t.Free()
 		}
-		return v
 	}
-	n := &Node{op: op, in: in, out: v, saved: saved}
-	v.node, v.needGrad = n, true
-	n.countUses(+1)
 	return v
+}
+
+// record puts v on the tape as op's output.
+func (v *Value) record(op Op, in []*Value, saved tensors) {
+	v.node, v.needGrad = &Node{op: op, in: in, out: v, saved: saved}, true
+	v.node.countUses(+1)
 }
 
 // applyConst runs an op whose derivative is zero wherever it exists: the result is a constant.
@@ -108,7 +126,7 @@ func applyConst(op Op, in ...*Value) (v *Value) {
 func (n *Node) countUses(d int) {
 	needs := n.op.Needs()
 	for i, v := range n.in {
-		if needs.In>>i&1 == 1 {
+		if needs.All || needs.In>>i&1 == 1 {
 			v.uses += d
 		}
 	}

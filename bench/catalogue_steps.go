@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"afterimage/gan"
@@ -25,6 +26,11 @@ func steps() []Spec {
 		s.Groups, s.Modes = []string{"steps bf16"}, []string{BF16CL}
 		all = append(all, s)
 	}
+	var recomputed []Spec
+	for _, s := range train {
+		recomputed = append(recomputed, recomputedSpec(s))
+	}
+	all = append(all, recomputed...)
 	all = append(all, slimSpec(16, 32))
 	all = append(all, growthSpecs()...)
 	inference := []Spec{inferenceSpec("resnet50", 1), inferenceSpec("resnet50", 8), paintSpec(64)}
@@ -33,7 +39,22 @@ func steps() []Spec {
 	for _, s := range append(train, inference...) {
 		all = append(all, memoryOf(s))
 	}
+	for i, s := range recomputed {
+		m := memoryOf(s)
+		m.Modes, m.Groups = train[i].Modes, []string{"memory recomputed"}
+		all = append(all, m)
+	}
 	return all
+}
+
+// recomputedSpec is a step that keeps only what goes into the blocks of its networks. It counts the
+// same work, so that its rate shows the price. The other program makes the plain step.
+func recomputedSpec(s Spec) Spec {
+	s.Key, s.Name = s.Key+"/recompute", s.Name+", recomputed"
+	s.Groups, s.Modes = []string{"steps recomputed"}, nil
+	s.Args = maps.Clone(s.Args)
+	s.Args["recompute"] = 1
+	return s
 }
 
 // classifierSpec is one step of train.Classifier, of adversarial training with an attack of so many

@@ -17,7 +17,7 @@ func openClassifier(b *cpu.Backend, s Spec) (job, error) {
 	n, size, classes := s.Args["n"], s.Args["h"], s.Args["classes"]
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: s.Arch, Dataset: "random",
 		Epochs: 1000, Batch: n, LR: 1e-3, Momentum: 0.9, WeightDecay: 5e-4, Schedule: "constant",
-		Seed: seed}
+		Seed: seed, Recompute: s.Args["recompute"] == 1}
 	if steps := s.Args["pgd"]; steps > 0 {
 		cfg.Attack = train.Adversary{Norm: "linf", Eps: 8.0 / 255, StepSize: 2.0 / 255, Steps: steps}
 	}
@@ -55,6 +55,7 @@ func newTrainer(b *cpu.Backend, s Spec) (t *gan.Trainer, close func(), err error
 	cfg := gan.DefaultInverter()
 	n := s.Args["n"]
 	cfg.Net, cfg.Batch, cfg.TrainImages, cfg.Seed = netOf(s), n, 64*n, seed
+	cfg.Recompute = s.Args["recompute"] == 1
 	m, err := models.New(slimClassifier, models.Options{Classes: s.Args["cond"]})
 	if err != nil {
 		return nil, nil, err

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"time"
 
@@ -69,14 +70,15 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 	if err := j.warm(warmUps); err != nil {
 		return Row{}, err
 	}
-	before := boundOf(b, s)
+	before, collected := boundOf(b, s), collecting()
 	t, err := j.times(minRuns, o.Seconds)
 	if err != nil {
 		return Row{}, err
 	}
+	collected = collecting() - collected
 	r := t.row(s, before.larger(boundOf(b, s)), b.Threads())
 	if s.Images > 0 && s.Unit == FLOPs {
-		r.MallocsPerRun = mallocs(j)
+		r.MallocsPerRun, r.GCFraction = mallocs(j), ratio(collected, t.cpu)
 	}
 	return r, nil
 }
@@ -171,6 +173,17 @@ func mallocs(j job) float64 {
 	}
 	runtime.ReadMemStats(&after)
 	return float64(after.Mallocs - before.Mallocs)
+}
+
+// collecting returns the CPU seconds that the garbage collector has taken, by the runtime's own
+// account, which is brought up to date at the end of each collection.
+func collecting() float64 {
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	metrics.Read(s)
+	if s[0].Value.Kind() != metrics.KindFloat64 {
+		return 0
+	}
+	return s[0].Value.Float64()
 }
 
 // fresh measures a row that takes a program of its own: see Fresh.

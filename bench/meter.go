@@ -53,6 +53,9 @@ type Row struct {
 	ImagesPerSecond float64 `json:"images_per_second,omitempty"`
 	PeakBytes       int     `json:"peak_bytes,omitempty"`      // of tensor memory, a step's only
 	MallocsPerRun   float64 `json:"mallocs_per_run,omitempty"` // Go heap objects, a step's only
+	// GCFraction is the garbage collector's share of the CPU seconds of all runs, a step's only: what
+	// collections that ended among them took.
+	GCFraction float64 `json:"gc_fraction,omitempty"`
 	// Growth and Total are the largest resident memory of a fresh program over the one after start,
 	// and all of it, in bytes.
 	Growth int `json:"growth,omitempty"`

@@ -13,7 +13,8 @@ func Header() string {
 
 // String returns the row as one line of a table: name, shape, median and spread of the times, rate,
 // the fraction of the bound measured beside it, the same fraction by CPU seconds, and for a
-// training step images a second, its peak of tensor memory and its Go heap objects.
+// training step images a second, its peak of tensor memory, its Go heap objects and the garbage
+// collector's share of its CPU seconds.
 func (r Row) String() string {
 	times, spread, byCPU := "", "", ""
 	if r.Median > 0 {
@@ -28,7 +29,7 @@ func (r Row) String() string {
 		rest = append(rest, fmt.Sprintf("%.0f MB", float64(r.PeakBytes)/1e6))
 	}
 	if r.MallocsPerRun > 0 {
-		rest = append(rest, fmt.Sprintf("%.0f mallocs", r.MallocsPerRun))
+		rest = append(rest, fmt.Sprintf("%.0f mallocs, GC %.2f %%", r.MallocsPerRun, 100*r.GCFraction))
 	}
 	if r.Total > 0 {
 		rest = append(rest, fmt.Sprintf("%.0f MB in all", float64(r.Total)/1e6))

@@ -63,16 +63,18 @@ func (d *Discriminator) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward scores images: x [N Size Size 3] and y [N Cond] to [N].
 func (d *Discriminator) Forward(c *nn.Ctx, x, y *autodiff.Value) *autodiff.Value {
-	h, size := x, d.Config.Size
+	h, size := autodiff.Reshape(x, x.Shape()...), d.Config.Size // the caller keeps x
 	for i, b := range d.Blocks {
-		h = c.Graph.Tidy(func() *autodiff.Value { return b.Forward(c, h) })
+		h = then(h, func(x *autodiff.Value) *autodiff.Value {
+			return c.Block(func() *autodiff.Value { return b.Forward(c, x) })
+		})
 		if d.Config.DDown[i] {
 			if size /= 2; size == d.Config.DAttention {
-				h = d.Attention.Forward(c, h)
+				h = then(h, func(x *autodiff.Value) *autodiff.Value { return d.Attention.Forward(c, x) })
 			}
 		}
 	}
-	h = autodiff.GlobalSumPool(autodiff.ReLU(h))
+	h = then(then(h, autodiff.ReLU), autodiff.GlobalSumPool)
 	score := autodiff.Reshape(d.Linear.Forward(c, h), h.Dim(0))
 	return autodiff.Add(score, autodiff.Sum(autodiff.Mul(d.Project.Forward(c, y), h), 1))
 }

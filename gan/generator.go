@@ -93,12 +93,33 @@ func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 			from := first + i*chunk
 			cond = autodiff.Concat(1, y, columns(z, from, from+chunk))
 		}
-		h = c.Graph.Tidy(func() *autodiff.Value { return b.Forward(c, h, cond) })
+		h = then(h, func(x *autodiff.Value) *autodiff.Value {
+			return c.Block(func() *autodiff.Value { return b.Forward(c, x, cond) })
+		})
 		if size *= 2; size == g.Config.GAttention {
-			h = g.Attention.Forward(c, h)
+			h = then(h, func(x *autodiff.Value) *autodiff.Value { return g.Attention.Forward(c, x) })
 		}
 	}
-	return autodiff.Tanh(g.Last.Forward(c, g.Norm.ForwardReLU(c, h, nil)))
+	return then(h, func(x *autodiff.Value) *autodiff.Value {
+		return c.Block(func() *autodiff.Value { return g.output(c, x) })
+	})
+}
+
+// output is the last layer, from x [N Size Size w] to the image.
+func (g *Generator) output(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
+	a := g.Norm.ForwardReLU(c, x, nil)
+	y := g.Last.Forward(c, a)
+	a.Done()
+	image := autodiff.Tanh(y)
+	y.Done()
+	return image
+}
+
+// then returns f(x) and gives up x.
+func then(x *autodiff.Value, f func(x *autodiff.Value) *autodiff.Value) *autodiff.Value {
+	y := f(x)
+	x.Done()
+	return y
 }
 
 // columns returns z[:, from:to].

@@ -37,6 +37,7 @@ type InverterConfig struct {
 	EMA         float64   `yaml:"ema"`
 	Flip        bool      `yaml:"flip"` // mirrored images come with their own logits
 	Seed        uint64    `yaml:"seed"`
+	Recompute   bool      `yaml:"recompute"` // activations inside blocks: less memory, the same result
 	SaveEvery   int       `yaml:"save_every"`
 	SampleEvery int       `yaml:"sample_every"`
 	Net         Config    `yaml:"net"`

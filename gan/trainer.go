@@ -33,7 +33,7 @@ type Trainer struct {
 
 	backend    tensor.Backend
 	scope      *tensor.Scope
-	loader     *data.Loader
+	batches    *data.Feed
 	optG, optD *optim.Adam
 	ema        *optim.EMA
 	noise      tensor.Key
@@ -76,7 +76,7 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 		return nil, err
 	}
 	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
-		backend: b, scope: tensor.NewScope(b), loader: loader,
+		backend: b, scope: tensor.NewScope(b), batches: data.NewFeed(loader),
 		noise:     tensor.NewKey(c.Seed, "noise/train"),
 		collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
 	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond.State(),
@@ -89,8 +89,12 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 	return t, nil
 }
 
-// Close frees the networks and the optimizers' state, not the classifier.
-func (t *Trainer) Close() { t.scope.Close() }
+// Close frees the networks and the optimizers' state, not the classifier, and ends the drawing of
+// batches.
+func (t *Trainer) Close() {
+	t.batches.Close()
+	t.scope.Close()
+}
 
 // State lists everything that a checkpoint holds.
 func (t *Trainer) State() nn.Params {
@@ -107,14 +111,15 @@ type Losses struct {
 }
 
 // Step makes generator step i = 0, 1, …: d_steps discriminator steps, each on a fresh batch and
-// fresh noise, and a generator step on the last batch's conditions with fresh noise again.
+// fresh noise, and a generator step on the last batch's conditions with fresh noise again. The next
+// step's batches are drawn meanwhile.
 func (t *Trainer) Step(i int) (Losses, error) {
 	s := tensor.NewScope(t.backend)
 	defer s.Close()
 	var l Losses
 	var cond *tensor.Tensor
 	for k := range t.Config.DSteps {
-		batch := t.loader.Batch(i*t.Config.DSteps + k)
+		batch := t.batches.Batch(i*t.Config.DSteps + k)
 		x := tensor.FromSlice(s, batch.X, batch.Shape()...)
 		cond = t.condition(s, x)
 		if err := t.discriminate(i*t.Config.DSteps+k, x, cond, t.draw(s, i, k), &l); err != nil {
@@ -145,15 +150,13 @@ func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) erro
 	defer g.Close()
 	params := t.optD.Targets()
 	c := nn.NewCtx(g, true, params)
-	c.Updates = nn.NewUpdates(t.backend)
+	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
 	defer c.Updates.Discard()
 
 	y := g.Const(cond)
-	var fake *autodiff.Value
-	// The generator's updates belong to its own step: this pass drops them.
-	g.NoGrad(func() { fake = t.G.Forward(nn.NewCtx(g, true), g.Const(z), y) })
+	both := autodiff.Concat(0, g.Const(x), g.Const(t.paint(g.Scope(), cond, z)))
 	n := x.Dim(0)
-	scores := t.D.Forward(c, autodiff.Concat(0, g.Const(x), fake), autodiff.Concat(0, y, y))
+	scores := t.D.Forward(c, both, autodiff.Concat(0, y, y))
 	real := autodiff.Slice(scores, []int{0}, []int{n}, []int{1})
 	painted := autodiff.Slice(scores, []int{n}, []int{2 * n}, []int{1})
 	total := loss.HingeDiscriminator(real.Keep(), painted.Keep())
@@ -170,6 +173,18 @@ func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) erro
 	return nil
 }
 
+// paint returns what the generator makes of cond and z in training, in s. Its updates belong to its
+// own step: this pass drops them.
+func (t *Trainer) paint(s *tensor.Scope, cond, z *tensor.Tensor) (images *tensor.Tensor) {
+	g := autodiff.NewGraph(t.backend)
+	defer g.Close()
+	g.NoGrad(func() {
+		fake := t.G.Forward(nn.NewCtx(g, true), g.Const(z), g.Const(cond))
+		images = clone(s, fake.Tensor())
+	})
+	return images
+}
+
 // generate makes the generator step. The discriminator's weights are constants: no gradient is
 // computed for them.
 func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
@@ -177,11 +192,12 @@ func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
 	defer g.Close()
 	params := t.optG.Targets()
 	c := nn.NewCtx(g, true, params)
-	c.Updates = nn.NewUpdates(t.backend)
+	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
 	defer c.Updates.Discard()
 
 	y := g.Const(cond)
 	judge := nn.NewCtx(g, true) // the discriminator's own updates belong to its steps
+	judge.Recompute = t.Config.Recompute
 	total := loss.HingeGenerator(t.D.Forward(judge, t.G.Forward(c, g.Const(z), y), y))
 	grads := autodiff.Grad(total, c.Values(params))
 	l.G = total.Item()
@@ -217,6 +233,7 @@ const (
 // batch-norm statistics averaged over training conditions. The training is not disturbed.
 func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 	v := &Inverter{Config: t.Config, G: NewGenerator(t.Config.Net), Cond: t.Cond}
+	v.Config.Recompute = false // of the training, and of no consequence
 	t.ema.With(func() {
 		from := nn.List(t.G)
 		for i, p := range nn.List(v.G) {

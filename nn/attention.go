@@ -57,7 +57,7 @@ func (a *SelfAttention) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 		full.Done()
 		return autodiff.Reshape(y, n, (h/2)*(w/2), y.Dim(3))
 	}
-	return c.Graph.Tidy(func() *autodiff.Value {
+	return c.Block(func() *autodiff.Value {
 		theta := autodiff.Reshape(a.Theta.Forward(c, x), n, h*w, ch/8)
 		phi, g := pooled(a.Phi), pooled(a.G)
 		scores := autodiff.MatMul(theta, phi, false, true)

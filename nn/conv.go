@@ -87,7 +87,10 @@ func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff
 	if l.Bias != nil {
 		bias = c.Value(l.Bias)
 	}
-	return autodiff.Conv2DBiasAct(x, effectiveWeight(c, l.Weight, l.Norm), bias, res, relu, l.Attr)
+	w := effectiveWeight(c, l.Weight, l.Norm)
+	y := autodiff.Conv2DBiasAct(x, w, bias, res, relu, l.Attr)
+	c.spent(w)
+	return y
 }
 
 // joinedPixels is the number of pixels at the lower resolution from which a convolution joined
@@ -101,17 +104,22 @@ type joinedFilter struct {
 	upsampled, recording bool
 }
 
-// joined returns a filter that make derives from the layer's weight.
+// joined returns a filter that make derives from the layer's weight. Hand it to spent afterwards.
 func (l *Conv2D) joined(c *Ctx, upsampled bool, make func(w *autodiff.Value) *autodiff.Value,
 ) *autodiff.Value {
-	return Derived(c, joinedFilter{l, upsampled, c.Graph.Recording()}, func() *autodiff.Value {
+	compute := func() *autodiff.Value {
 		if l.Norm == nil {
-			return c.hoist(make(c.Value(l.Weight)))
+			return make(c.Value(l.Weight))
 		}
 		w := l.Norm.divided(c) // not Weight, which would be kept as well
 		defer w.Done()
-		return c.hoist(make(w))
-	})
+		return make(w)
+	}
+	if !c.keeps() {
+		return compute()
+	}
+	return Derived(c, joinedFilter{l, upsampled, c.Graph.Recording()},
+		func() *autodiff.Value { return c.hoist(compute()) })
 }
 
 // joins reports whether the layer, on images whose lower resolution is h×w, is to be joined with
@@ -133,8 +141,10 @@ func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	}
 	kh, kw := l.Weight.Shape[1], l.Weight.Shape[2]
 	oh, ow := l.Attr.Out(2*x.Dim(1), 2*x.Dim(2), kh, kw)
-	return l.addBias(c, autodiff.Conv2DInputGrad(x, l.joined(c, true, autodiff.UpsampledFilter),
-		oh, ow, autodiff.UpsampledParams(kh, kw, l.Attr)))
+	w := l.joined(c, true, autodiff.UpsampledFilter)
+	defer c.spent(w)
+	return l.addBias(c, autodiff.Conv2DInputGrad(x, w, oh, ow,
+		autodiff.UpsampledParams(kh, kw, l.Attr)))
 }
 
 // ForwardPooled returns the mean over windows of 2×2 pixels, stride 2, of the layer's answer to
@@ -148,7 +158,9 @@ func (l *Conv2D) ForwardPooled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	}
 	p := l.Attr
 	p.StrideH, p.StrideW = 2, 2
-	return l.addBias(c, autodiff.Conv2D(x, l.joined(c, false, autodiff.PooledFilter), p))
+	w := l.joined(c, false, autodiff.PooledFilter)
+	defer c.spent(w)
+	return l.addBias(c, autodiff.Conv2D(x, w, p))
 }
 
 func (l *Conv2D) addBias(c *Ctx, y *autodiff.Value) *autodiff.Value {
@@ -196,7 +208,7 @@ func weightParams(weight, bias *Param, sn *SpectralNorm) Params {
 	return ps
 }
 
-// effectiveWeight returns the weight a layer multiplies with.
+// effectiveWeight returns the weight a layer multiplies with. Hand it to spent afterwards.
 func effectiveWeight(c *Ctx, weight *Param, sn *SpectralNorm) *autodiff.Value {
 	if sn == nil {
 		return c.Value(weight)

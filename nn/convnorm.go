@@ -32,26 +32,42 @@ func ConvNormReLU(c *Ctx, conv *Conv2D, bn *BatchNorm2D, x, res *autodiff.Value)
 	return y
 }
 
-// A convNormKey finds a pass's folded weight and bias in Derived.
+// A convNormKey finds an Inference's folded weight and bias in Derived.
 type convNormKey struct {
-	conv      *Conv2D
-	bn        *BatchNorm2D
-	recording bool
+	conv *Conv2D
+	bn   *BatchNorm2D
 }
 
 type weightBias struct{ weight, bias *autodiff.Value }
 
-// folded is the pass with bn's scale and shift inside the convolution.
+// folded is the pass with bn's scale and shift inside the convolution. Outside of an Inference w′ is
+// computed for the call and gone after its last use: kept for a pass, the weights would be there
+// twice.
 func (l *Conv2D) folded(c *Ctx, bn *BatchNorm2D, x, res *autodiff.Value,
 	relu bool) *autodiff.Value {
-	f := Derived(c, convNormKey{l, bn, c.Graph.Recording()}, func() weightBias {
-		scale, shift := bn.Fold(c)
-		each := autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1)
-		w := autodiff.Mul(effectiveWeight(c, l.Weight, l.Norm), each)
-		if l.Bias != nil {
-			shift = c.hoist(autodiff.Add(shift, autodiff.Mul(c.Value(l.Bias), scale)))
-		}
-		return weightBias{c.hoist(w), shift}
-	})
+	if c.lasting && !c.Graph.Recording() {
+		f := Derived(c, convNormKey{l, bn}, func() weightBias {
+			f := l.fold(c, bn)
+			if l.Bias != nil {
+				f.bias = c.hoist(f.bias)
+			}
+			return weightBias{c.hoist(f.weight), f.bias}
+		})
+		return autodiff.Conv2DBiasAct(x, f.weight, f.bias, res, relu, l.Attr)
+	}
+	f := l.fold(c, bn)
+	defer f.weight.Done()
 	return autodiff.Conv2DBiasAct(x, f.weight, f.bias, res, relu, l.Attr)
+}
+
+// fold computes w′ and b′.
+func (l *Conv2D) fold(c *Ctx, bn *BatchNorm2D) weightBias {
+	scale, shift := bn.Fold(c)
+	each := autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1)
+	w := effectiveWeight(c, l.Weight, l.Norm)
+	defer c.spent(w)
+	if l.Bias != nil {
+		shift = autodiff.Add(shift, autodiff.Mul(c.Value(l.Bias), scale))
+	}
+	return weightBias{autodiff.Mul(w, each), shift}
 }

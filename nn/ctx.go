@@ -21,9 +21,14 @@ type Ctx struct {
 	Updates *Updates       // where layers put new running statistics; nil: they are dropped
 	Step    *tensor.Tensor // I32 [1]: the step, for random layers; nil where there are none
 
+	// Recompute makes Block keep only what goes into a block and what comes out, and compute the rest
+	// again for the gradient. The results are the same, to the bit.
+	Recompute bool
+
 	// Standing, when not nil, makes normalisation layers use and collect batch statistics.
 	Standing *StandingStats
 
+	lasting bool          // several passes share what layers derive
 	scope   *tensor.Scope // the graph's outermost: what Derived keeps must outlive a Tidy
 	leaves  map[*Param]*autodiff.Value
 	learn   map[*Param]bool
@@ -53,11 +58,13 @@ func (c *Ctx) Value(p *Param) *autodiff.Value {
 			panic(&tensor.Error{Op: "Ctx.Value",
 				Reason: "a parameter has no values: call Init or load weights first"})
 		}
-		if c.learn[p] {
-			v = c.Graph.Leaf(p.T)
-		} else {
-			v = c.Graph.Const(p.T)
-		}
+		c.Graph.Outside(func() {
+			if c.learn[p] {
+				v = c.Graph.Leaf(p.T)
+			} else {
+				v = c.Graph.Const(p.T)
+			}
+		})
 		c.leaves[p] = v
 	}
 	return v
@@ -73,6 +80,18 @@ func (c *Ctx) Bind(p *Param, v *autodiff.Value) {
 			Reason:   fmt.Sprintf("expected shape %v and a parameter not used before", p.Shape)})
 	}
 	c.leaves[p] = v
+}
+
+// Block runs one block of a network. Where no gradient will be asked for it leaves only its result
+// behind (autodiff.Graph.Tidy), so that inference holds one block's activations; where one will be,
+// Recompute decides whether the block's inside is kept for it (autodiff.Graph.Checkpoint).
+//
+// f may run twice. It applies layers to values and writes nothing.
+func (c *Ctx) Block(f func() *autodiff.Value) *autodiff.Value {
+	if c.Recompute {
+		return c.Graph.Checkpoint(f)
+	}
+	return c.Graph.Tidy(f)
 }
 
 // Values returns the values of a list of parameters, for Grad.
@@ -91,9 +110,23 @@ func Derived[T any](c *Ctx, key any, make func() T) T {
 	if v, ok := c.derived[key]; ok {
 		return v.(T)
 	}
-	v := make()
+	var v T
+	c.Graph.Outside(func() { v = make() }) // of the block that happens to be the first to ask
 	c.derived[key] = v
 	return v
+}
+
+// keeps reports whether weights that layers compute from their parameters are kept for their next
+// call: in an Inference, and where a gradient may be asked for. In any other pass a network's weights
+// would be there twice for nothing.
+func (c *Ctx) keeps() bool { return c.lasting || c.Graph.Recording() }
+
+// spent gives up a weight that was computed for one call of a layer, unless it is kept. A parameter's
+// own values stay in any case.
+func (c *Ctx) spent(w *autodiff.Value) {
+	if !c.keeps() {
+		w.Done()
+	}
 }
 
 // hoist makes a constant outlive the Tidy it was computed in, by a copy. A value that needs a

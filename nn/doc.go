@@ -20,12 +20,15 @@
 // it: "I shall not use this again". Where a gradient will be asked for, the value stays until the
 // last recorded VJP that reads it has run, and Grad then frees it in passing, so memory falls
 // while the backward pass climbs back. Where none will, it is gone at once; and a block wrapped in
-// Graph.Tidy leaves only its result behind, so that inference holds one block's activations
-// however deep the network.
+// Ctx.Block leaves only its result behind, so that inference holds one block's activations however
+// deep the network. Where a gradient will be asked for and memory is short, Ctx.Recompute makes the
+// same of training: a block's inside is computed again when the backward pass gets there
+// (autodiff/checkpoint.go).
 //
 // One thing must outlive the block that computes it: what a pass derives from parameters once and
-// uses again, such as a spectrally normalised weight or the scale into which evaluation folds a
-// batch norm. Derived keeps it, and hoists a copy to the scope the pass began in.
+// uses again, such as a power iteration or the scale into which evaluation folds a batch norm.
+// Derived keeps it, and hoists a copy to the scope the pass began in. Whole weights are kept only
+// where they will be read again, by a gradient or by the next pass of an Inference.
 //
 // Nothing here is freed by being forgotten, and nothing is used after it was freed without a panic
 // that names the op that made it. Because every step gives back what it took, the next one gets the

@@ -18,7 +18,9 @@ type Inference struct {
 // NewInference opens an Inference on b.
 func NewInference(b tensor.Backend) *Inference {
 	g := autodiff.NewGraph(b)
-	return &Inference{g, NewCtx(g, false)}
+	c := NewCtx(g, false)
+	c.lasting = true
+	return &Inference{g, c}
 }
 
 // Pass calls f with the context for one or several forward passes on c.Graph, which records

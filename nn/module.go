@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 
 	"afterimage/tensor"
@@ -90,10 +91,34 @@ func Init(s *tensor.Scope, m Module, seed uint64) { InitDType(s, m, seed, tensor
 
 // InitDType is Init in another floating-point type; F64 serves gradient checks.
 func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
-	for name, p := range m.Params() {
-		rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+name), 0)
-		p.T = s.New(dt, p.Shape...)
-		p.T.SetFloats(p.Init.Values(rng, p.Shape))
+	params := List(m)
+	for _, p := range params {
+		p.Param.T = s.New(dt, p.Param.Shape...)
+	}
+	// Drawn on all processors: each parameter has a stream of its own. At most two for each are
+	// waiting to be written, so that the values of a large network are never all there at once.
+	drawn := make([]chan []float64, len(params))
+	for i := range drawn {
+		drawn[i] = make(chan []float64, 1)
+	}
+	next, ahead := 0, 2*runtime.GOMAXPROCS(0)
+	draw := func() {
+		if next == len(params) {
+			return
+		}
+		p, out := params[next], drawn[next]
+		next++
+		go func() {
+			rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+p.Name), 0)
+			out <- p.Param.Init.Values(rng, p.Param.Shape)
+		}()
+	}
+	for range ahead {
+		draw()
+	}
+	for i, p := range params {
+		p.Param.T.SetFloats(<-drawn[i])
+		draw()
 	}
 }
 

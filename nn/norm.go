@@ -116,6 +116,9 @@ func (c *Ctx) batchStatistics() bool { return c.Train || c.Standing != nil }
 
 // recordStats hands a batch's statistics to whoever collects them.
 func (c *Ctx) recordStats(mean, variance *Param, stats autodiff.BatchStats, momentum float64) {
+	if c.Graph.Replaying() {
+		return // they were recorded when the block ran first
+	}
 	if c.Standing != nil {
 		c.Standing.add(mean, stats.Mean)
 		c.Standing.add(variance, stats.Variance)

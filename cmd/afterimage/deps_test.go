@@ -17,7 +17,8 @@ import (
 const policy = `
 tensor              :
 tensor/ref          : tensor
-tensor/cpu/par      :
+tensor/cpu/arena    :
+tensor/cpu/par      : tensor/cpu/arena
 tensor/cpu/gemm     : tensor/cpu/par tensor/cpu/gemm/…
 tensor/cpu/gemm/…   : tensor/cpu/par tensor/cpu/gemm/…
 tensor/cpu/conv     : tensor/cpu/par tensor/cpu/gemm tensor/cpu/gemm/… tensor/cpu/vec

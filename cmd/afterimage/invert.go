@@ -57,8 +57,8 @@ func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 		gan.Condition(c.Condition), c.Raw, c.Dataset, c.Data
 	cfg.Steps, cfg.Batch, cfg.DSteps, cfg.LRG, cfg.LRD, cfg.Beta1, cfg.EMA = c.Steps, c.Batch,
 		c.DSteps, c.LRG, c.LRD, c.Beta1, c.EMA
-	cfg.Flip, cfg.Seed, cfg.TrainImages, cfg.SaveEvery, cfg.SampleEvery = !c.NoFlip, c.Seed,
-		c.TrainImages, c.SaveEvery, c.SampleEvery
+	cfg.Flip, cfg.Seed, cfg.TrainImages, cfg.Recompute, cfg.SaveEvery, cfg.SampleEvery = !c.NoFlip,
+		c.Seed, c.TrainImages, c.Recompute, c.SaveEvery, c.SampleEvery
 	switch c.Net {
 	case "slim":
 		cfg.Net = gan.Slim32(c.Ch, 0)
@@ -82,6 +82,9 @@ func (c *trainInverterCmd) Run(e *env) error {
 	if resume {
 		if err := e.readRun(dir, "inverter", &cfg); err != nil {
 			return err
+		}
+		if e.isGiven("recompute") {
+			cfg.Recompute = c.Recompute
 		}
 		// The run keeps its own copy: what was inverted cannot change between two starts.
 		flags = kept(gan.ClassifierFile(filepath.Join(dir, train.CheckpointDir)))

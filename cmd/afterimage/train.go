@@ -17,9 +17,10 @@ type trainCmd struct {
 
 // A runFlags says where a training writes.
 type runFlags struct {
-	Out    string `help:"Run directory to make (default runs/classifier-ARCH or runs/inverter-CONDITION)." default:"" placeholder:"DIR"`
-	Resume string `help:"Run directory to go on with; the settings are the run's own." default:"" placeholder:"DIR"`
-	Board  bool   `help:"Keep an event file in the run for TensorBoard (tensorboard --logdir RUN)." name:"tensorboard"`
+	Out       string `help:"Run directory to make (default runs/classifier-ARCH or runs/inverter-CONDITION)." default:"" placeholder:"DIR"`
+	Resume    string `help:"Run directory to go on with; the settings are the run's own." default:"" placeholder:"DIR"`
+	Recompute bool   `help:"Keep less for the gradient and compute blocks again: less memory, more time, the same result. A resumed run may change it." negatable:""`
+	Board     bool   `help:"Keep an event file in the run for TensorBoard (tensorboard --logdir RUN)." name:"tensorboard"`
 }
 
 // dir returns the run directory, and whether it is to be resumed.
@@ -38,8 +39,8 @@ func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
 // readRun reads the configuration of a run that is to be resumed. Settings on the command line are
 // refused: they would be ignored.
 func (e *env) readRun(dir, kind string, config any) error {
-	free := []string{"resume", "tensorboard", "device", "threads", "memory", "winograd",
-		"precision"}
+	free := []string{"resume", "recompute", "tensorboard", "device", "threads", "memory",
+		"winograd", "precision"}
 	for _, name := range e.given {
 		if !slices.Contains(free, name) {
 			return fmt.Errorf("--%s: a resumed run keeps the settings of its %s: leave it out, or start "+
@@ -145,7 +146,7 @@ func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 		TrainImages: c.TrainImages, ValImages: c.ValImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR,
 		Momentum: c.Momentum, WeightDecay: c.WeightDecay,
 		Nesterov: c.Nesterov, Schedule: c.Schedule, Smoothing: c.Smoothing, Seed: c.Seed,
-		SaveEvery: c.SaveEvery, Best: c.Best}
+		Recompute: c.Recompute, SaveEvery: c.SaveEvery, Best: c.Best}
 	cfg.Mean, cfg.Std = normalisation(c.Dataset)
 	if mean, _ := customary(c.Arch); mean == nil { // networks for grey digits take pixels as they are
 		cfg.Mean, cfg.Std = nil, nil
@@ -213,6 +214,9 @@ func (c *trainClassifierCmd) Run(e *env) error {
 	if resume {
 		if err := e.readRun(dir, "classifier", &cfg); err != nil {
 			return err
+		}
+		if e.isGiven("recompute") {
+			cfg.Recompute = c.Recompute
 		}
 	} else if err := c.checkAdversary(e); err != nil {
 		return err

@@ -140,13 +140,14 @@ func (l *Loader) augment(x []float32, pix []uint8, h, w, c, epoch, i int) {
 // Stream returns the batches from number start ≥ 0 on, without end: (step, batch). One goroutine
 // prepares up to Prefetch batches ahead; it ends when the loop does, however it ends. A batch may
 // be used until the next one is asked for. The iterator may be used again and starts afresh.
-// It panics with *tensor.Error if start is negative.
+// It panics with *tensor.Error if start is negative; a panic while a batch is drawn reaches the loop
+// in that batch's place.
 func (l *Loader) Stream(start int) iter.Seq2[int, *Batch] {
 	if start < 0 {
 		misuse("Loader.Stream", "start %d: expected 0 or more", start)
 	}
 	return func(yield func(int, *Batch) bool) {
-		ready := make(chan *Batch, l.cfg.Prefetch)
+		ready := make(chan drawn, l.cfg.Prefetch)
 		free := make(chan *Batch, l.cfg.Prefetch+1)
 		for range cap(free) {
 			free <- new(Batch)
@@ -156,17 +157,33 @@ func (l *Loader) Stream(start int) iter.Seq2[int, *Batch] {
 		wg.Go(func() { l.produce(start, ready, free, done) })
 		defer wg.Wait()
 		defer close(done)
-		for b := range ready {
-			if !yield(b.Step, b) {
+		for d := range ready {
+			if d.failure != nil {
+				panic(d.failure)
+			}
+			if !yield(d.batch.Step, d.batch) {
 				return
 			}
-			free <- b
+			free <- d.batch
 		}
 	}
 }
 
-// produce fills free batches in order and hands them over until done is closed.
-func (l *Loader) produce(start int, ready chan<- *Batch, free <-chan *Batch, done <-chan struct{}) {
+// A drawn is a batch, or what drawing it panicked with.
+type drawn struct {
+	batch   *Batch
+	failure any
+}
+
+// draw is Fill that hands a panic over.
+func (l *Loader) draw(b *Batch, step int) (d drawn) {
+	defer func() { d.failure = recover() }()
+	l.Fill(b, step)
+	return drawn{batch: b}
+}
+
+// produce fills free batches in order and hands them over until done is closed or one fails.
+func (l *Loader) produce(start int, ready chan<- drawn, free <-chan *Batch, done <-chan struct{}) {
 	for step := start; ; step++ {
 		var b *Batch
 		select {
@@ -174,10 +191,13 @@ func (l *Loader) produce(start int, ready chan<- *Batch, free <-chan *Batch, don
 		case <-done:
 			return
 		}
-		l.Fill(b, step)
+		d := l.draw(b, step)
 		select {
-		case ready <- b:
+		case ready <- d:
 		case <-done:
+			return
+		}
+		if d.failure != nil {
 			return
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"afterimage/tensor/ref"
 )
 
-// First and second derivatives of every residual block, in training and in evaluation mode, with
-// respect to its input and all its parameters.
+// First and second derivatives of every residual block, in training and in evaluation mode, kept and
+// recomputed, with respect to its input and all its parameters.
 func TestBlockDerivatives(t *testing.T) {
 	project := func(in, out, stride int) shortcut {
 		return &projection{conv(in, out, 1, stride, nil), nn.NewBatchNorm2D(out)}
@@ -28,13 +28,13 @@ func TestBlockDerivatives(t *testing.T) {
 			biased(4, 6, 1, 2, 0)},
 		"plain, identity": &plainBlock{biased(4, 4, 3, 1, 1), biased(4, 4, 3, 1, 1), nil},
 	} {
-		for _, train := range []bool{true, false} {
-			t.Run(name, func(t *testing.T) { checkBlock(t, b, train) })
+		for mode := range 4 {
+			t.Run(name, func(t *testing.T) { checkBlock(t, b, mode&1 == 0, mode&2 == 2) })
 		}
 	}
 }
 
-func checkBlock(t *testing.T, b block, train bool) {
+func checkBlock(t *testing.T, b block, train, recompute bool) {
 	s := tensor.NewScope(ref.New())
 	defer s.Close()
 	nn.InitDType(s, b, 5, tensor.F64)
@@ -45,6 +45,7 @@ func checkBlock(t *testing.T, b block, train bool) {
 	}
 	gradcheck.Check(t, func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
 		c := nn.NewCtx(g, train)
+		c.Recompute = recompute
 		for i, p := range params {
 			c.Bind(p.Param, in[1+i])
 		}

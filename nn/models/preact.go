@@ -46,7 +46,7 @@ func (b *preactBlock) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward applies the block.
 func (b *preactBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	return c.Graph.Tidy(func() *autodiff.Value {
+	return c.Block(func() *autodiff.Value {
 		a := b.bn1.ForwardReLU(c, x, nil)
 		res := x
 		if b.short != nil && b.raw {

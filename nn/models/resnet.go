@@ -58,7 +58,7 @@ func (r *resnet) Params() iter.Seq2[string, *nn.Param] {
 
 // features returns the pooled activations [N F] and the logits [N K].
 func (r *resnet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodiff.Value) {
-	h := c.Graph.Tidy(func() *autodiff.Value { return r.stem(c, x) })
+	h := c.Block(func() *autodiff.Value { return r.stem(c, x) })
 	for _, blocks := range r.stage {
 		for _, b := range blocks {
 			y := b.Forward(c, h)
@@ -140,7 +140,7 @@ func (b *basicBlock) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward applies the block.
 func (b *basicBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	return c.Graph.Tidy(func() *autodiff.Value {
+	return c.Block(func() *autodiff.Value {
 		h := nn.ConvNormReLU(c, b.conv1, b.bn1, x, nil)
 		return addShortcut(c, b.conv2, b.bn2, h, x, b.short)
 	})
@@ -188,7 +188,7 @@ func (b *bottleneck) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward applies the block.
 func (b *bottleneck) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	return c.Graph.Tidy(func() *autodiff.Value {
+	return c.Block(func() *autodiff.Value {
 		h := nn.ConvNormReLU(c, b.conv1, b.bn1, x, nil)
 		h2 := nn.ConvNormReLU(c, b.conv2, b.bn2, h, nil)
 		h.Done()

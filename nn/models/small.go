@@ -29,7 +29,7 @@ func (b *plainBlock) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward applies the block.
 func (b *plainBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	return c.Graph.Tidy(func() *autodiff.Value {
+	return c.Block(func() *autodiff.Value {
 		h := b.conv1.ForwardAct(c, x, nil, true)
 		res := x
 		if b.short != nil {

@@ -38,7 +38,7 @@ func (f *fire) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward applies the module.
 func (f *fire) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	return c.Graph.Tidy(func() *autodiff.Value {
+	return c.Block(func() *autodiff.Value {
 		s := f.squeeze.ForwardAct(c, x, nil, true)
 		e1, e3 := f.expand1.ForwardAct(c, s, nil, true), f.expand3.ForwardAct(c, s, nil, true)
 		s.Done()

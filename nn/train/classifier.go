@@ -41,6 +41,7 @@ type ClassifierConfig struct {
 	Seed       uint64    `yaml:"seed"`
 	Mean       []float64 `yaml:"mean,flow"` // of the normalisation inside the model
 	Std        []float64 `yaml:"std,flow"`
+	Recompute  bool      `yaml:"recompute"`  // activations inside blocks: less memory, the same result
 	SaveEvery  int       `yaml:"save_every"` // steps between checkpoints; 0: once an epoch
 	Best       int       `yaml:"best"`       // how many best checkpoints to keep
 }
@@ -250,7 +251,7 @@ func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
 	defer g.Close()
 	params := t.opt.Targets()
 	c := nn.NewCtx(g, true, params)
-	c.Updates = nn.NewUpdates(t.backend)
+	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
 	defer c.Updates.Discard()
 
 	logits := t.Model.Forward(c, g.Const(x))

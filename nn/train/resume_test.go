@@ -129,6 +129,50 @@ func TestResumeIsExact(t *testing.T) {
 	same(t, "resumed when done", filepath.Join(dir, "two threads"), whole)
 }
 
+// TestRecomputeIsExact: a run that recomputes now and then is the one that never does, to the byte.
+func TestRecomputeIsExact(t *testing.T) {
+	b := cpu.Open(2)
+	defer b.Close()
+	dir, cfg := t.TempDir(), tiny()
+	whole, mixed := filepath.Join(dir, "whole"), filepath.Join(dir, "mixed")
+	finish(t, b, whole, cfg, nil)
+	for n, err := 0, train.ErrStopped; errors.Is(err, train.ErrStopped); n++ {
+		now := cfg
+		now.Recompute = n%2 == 1 // the run's own configuration says no
+		err = start(t, b, mixed, now, func(s int) bool { return s%2 == 0 })
+		if err != nil && !errors.Is(err, train.ErrStopped) {
+			t.Fatal(err)
+		}
+	}
+	same(t, "recomputed in between", whole, mixed)
+}
+
+// TestRecomputeHoldsLess: of nine blocks the inside of one.
+func TestRecomputeHoldsLess(t *testing.T) {
+	peak := func(recompute bool) int {
+		b := cpu.Open(1)
+		defer b.Close()
+		cfg := tiny()
+		cfg.Arch, cfg.Attack.Steps, cfg.Recompute = "resnet20-cifar", 0, recompute
+		cfg.TrainImages, cfg.Batch = 32, 32
+		c, err := train.NewClassifier(b, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for i := range 2 {
+			if _, err := c.Step(i, c.Loader().Batch(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b.Memory().Peak
+	}
+	// Activations are 9/10 of the step's memory, and of each block's four tensors one is kept.
+	if kept, less := peak(false), peak(true); less > kept*6/10 {
+		t.Errorf("a step takes %d bytes, recomputed %d: expected at most 0.6 of it", kept, less)
+	}
+}
+
 // TestResumeIsExactOnRef is the same on the reference backend, and shows that Diff sees a
 // difference.
 func TestResumeIsExactOnRef(t *testing.T) {

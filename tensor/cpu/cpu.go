@@ -17,7 +17,6 @@ import (
 type Backend struct {
 	*ref.Backend
 	pool     *par.Pool
-	mem      memory
 	winograd bool
 	bf16     bool
 }
@@ -27,8 +26,9 @@ var _ tensor.Backend = (*Backend)(nil)
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run
 // at once. Results do not depend on the number.
 func Open(threads int) *Backend {
-	return &Backend{Backend: ref.New(), pool: par.New(threads),
-		mem: memory{limit: defaultLimit()}, winograd: true}
+	pool := par.New(threads)
+	pool.Arena().SetLimit(defaultLimit())
+	return &Backend{Backend: ref.New(), pool: pool, winograd: true}
 }
 
 // OpenLike returns a backend of its own with as many threads as b, which may be closed, and what
@@ -91,18 +91,6 @@ func (b *Backend) Precision() tensor.DType {
 
 // Pool returns the worker pool, for benchmarks of single kernels.
 func (b *Backend) Pool() *par.Pool { return b.pool }
-
-// Alloc returns a block from the pool of the block's size class.
-func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
-	buf, err := b.mem.alloc(bytes)
-	if err != nil {
-		return nil, err
-	}
-	return buf, nil
-}
-
-// Free gives a block back to its size class.
-func (b *Backend) Free(buf tensor.Buffer) { b.mem.release(buf.(*buffer)) }
 
 // Upload copies host bytes into a buffer.
 func (b *Backend) Upload(dst tensor.Buffer, src []byte) { copy(dst.(*buffer).mem, src) }

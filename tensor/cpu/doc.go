@@ -1,9 +1,9 @@
 // Package cpu computes on the host's cores: tensor.Backend with vector kernels, direct
 // convolution and a pool of worker threads.
 //
-// The leaves below it know slices only: par (threads), gemm (matrix product), conv (convolution),
-// vec (element-wise, reduction, normalisation and optimizer loops). This package cuts work into
-// tiles, chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
+// The leaves below it know slices only: arena (memory), par (threads), gemm (matrix product), conv
+// (convolution), vec (element-wise, reduction, normalisation and optimizer loops). This package cuts
+// work into tiles, chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
 //
 // SetWinograd and SetPrecision choose other arithmetic for convolutions and matrix products, where
 // a table by shape says that it pays; nothing else depends on them.
@@ -13,7 +13,7 @@
 // Invariants:
 //  1. Tiles and chunks are fixed by shapes; partial sums are added in index order. The same build
 //     on the same instruction set gives the same bytes for any number of threads.
-//  2. A steady training step takes its memory from size-class free lists, not from the Go heap.
+//  2. A steady training step takes its memory from the arena, not from the Go heap.
 //  3. Every method agrees with tensor/ref within the bounds of tensor/backendtest.
 //
 // Comes from: tensor (the contract), tensor/ref. Goes to: cmd/afterimage, which opens a backend

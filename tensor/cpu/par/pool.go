@@ -1,10 +1,13 @@
 package par
 
 import (
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"afterimage/tensor/cpu/arena"
 )
 
 // spinTime is how long an idle worker looks for the next region, and how long Run looks for the
@@ -37,6 +40,7 @@ type Pool struct {
 	exited  sync.WaitGroup
 	closed  atomic.Bool
 
+	arena   *arena.Arena
 	scratch scratch
 	memo    sync.Map
 }
@@ -66,7 +70,8 @@ func New(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads, lanes: make([]lane, threads), done: make(chan struct{}, 1)}
+	p := &Pool{threads: threads, lanes: make([]lane, threads), done: make(chan struct{}, 1),
+		arena: arena.New(math.MaxInt)}
 	for id := 1; id < threads; id++ {
 		w := &worker{id: id, wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)
@@ -75,6 +80,10 @@ func New(threads int) *Pool {
 	}
 	return p
 }
+
+// Arena returns the memory that large scratch buffers come from. It has no limit until somebody
+// sets one, and scratch buffers are not refused by it.
+func (p *Pool) Arena() *arena.Arena { return p.arena }
 
 // Threads returns the number of threads that a region may use, the caller's included: the range
 // of the worker index in RunWorker.

@@ -4,27 +4,38 @@ import (
 	"math/bits"
 	"sync"
 	"unsafe"
+
+	"afterimage/tensor/cpu/arena"
 )
 
 // lineFloats is a cache line in float32s: borrowed memory begins on one, so that a 64-byte vector
 // load never touches two.
 const lineFloats = 16
 
-// numClasses covers buffers up to 2^40 floats.
-const numClasses = 4*34 + 1
+// large is the number of floats from which on scratch memory is a block of the arena: what one call
+// of a kernel takes for itself, sums of a weight gradient, mapped weights. Below it is what tiles
+// take, thousands of times in a step, and find in the cache.
+const large = 1 << 20
+
+// numClasses covers buffers up to large.
+const numClasses = 4*(20-8) + 1
 
 // scratch keeps returned buffers by size class, last in first out, so that the buffer handed out
 // is the one most likely still in cache.
 type scratch struct {
 	mu   sync.Mutex
 	free [numClasses][][]float32
+	lent map[*float32]*arena.Block // of large ones, by their first element
 }
 
 // Borrow returns n float32s of undefined content, aligned to a cache line, from the pool's free
 // list; give them back with Return. In the steady state of a training step nothing is allocated.
-// Memory that is never returned is simply collected. Buffers stay with the pool until it is
-// unreachable: the sum over size classes of the largest simultaneous use.
+// Small buffers stay with the pool until it is unreachable: the sum over size classes of the
+// largest simultaneous use. Large ones share the pool's arena with tensors.
 func (p *Pool) Borrow(n int) []float32 {
+	if n > large {
+		return p.borrowLarge(n)
+	}
 	class := sizeClass(n)
 	s := &p.scratch
 	s.mu.Lock()
@@ -50,11 +61,42 @@ func (p *Pool) Return(b []float32) {
 	if cap(b) == 0 {
 		return
 	}
+	if cap(b) > large {
+		p.returnLarge(b)
+		return
+	}
 	class := sizeClass(cap(b))
 	s := &p.scratch
 	s.mu.Lock()
 	s.free[class] = append(s.free[class], b[:cap(b)])
 	s.mu.Unlock()
+}
+
+func (p *Pool) borrowLarge(n int) []float32 {
+	block := p.arena.Lend(4 * n)
+	mem := block.Bytes()
+	b := unsafe.Slice((*float32)(unsafe.Pointer(&mem[0])), len(mem)/4)
+	s := &p.scratch
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lent == nil {
+		s.lent = map[*float32]*arena.Block{}
+	}
+	s.lent[&b[0]] = block
+	return b[:n]
+}
+
+func (p *Pool) returnLarge(b []float32) {
+	s := &p.scratch
+	s.mu.Lock()
+	first := &b[:1][0]
+	block := s.lent[first]
+	delete(s.lent, first)
+	s.mu.Unlock()
+	if block == nil {
+		panic("par: Return of memory that is not borrowed, or not from its beginning")
+	}
+	p.arena.Give(block)
 }
 
 // sizeClass numbers the sizes 256·{4, 5, 6, 7}·2^e/4: at most a quarter of a buffer is unused.

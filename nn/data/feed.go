@@ -1,0 +1,40 @@
+package data
+
+import "iter"
+
+// A Feed gives a loader's batches by number and draws those that follow while the caller is at work
+// on the one it has. It is for a training step that knows its number and nothing else: batch i is a
+// pure function of i, so what was prepared for the wrong number is only lost time. A Feed belongs to
+// one goroutine.
+type Feed struct {
+	loader *Loader
+	next   func() (int, *Batch, bool)
+	stop   func()
+	at     int // number of the batch that next returns
+}
+
+// NewFeed returns a feed of l; Close it. Nothing is drawn before the first call of Batch.
+func NewFeed(l *Loader) *Feed { return &Feed{loader: l} }
+
+// Batch returns batch i ≥ 0, which may be used until the next call. It waits for nothing where i is
+// one more than in the call before and drawing is faster than the caller: at most
+// LoaderConfig.Prefetch batches are ready, and one more is being drawn. Any other i starts afresh
+// there. It panics where Loader.Batch would, whoever drew the batch.
+func (f *Feed) Batch(i int) *Batch {
+	if f.next == nil || i != f.at {
+		f.Close()
+		f.next, f.stop = iter.Pull2(f.loader.Stream(i))
+	}
+	f.at = -1 // should drawing panic, the next call starts afresh
+	_, b, _ := f.next()
+	f.at = i + 1
+	return b
+}
+
+// Close ends the drawing and waits for the batch being drawn. A Batch after it starts afresh.
+func (f *Feed) Close() {
+	if f.next != nil {
+		f.stop()
+		f.next, f.stop = nil, nil
+	}
+}

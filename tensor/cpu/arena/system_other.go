@@ -1,0 +1,12 @@
+//go:build !linux
+
+package arena
+
+// leastRegion is what the first region takes. Each further one doubles what there is, so that a
+// network of any size comes to a few regions, whose seams are few.
+const leastRegion = 4 << 20
+
+// system returns a region of at least size bytes, where there are total bytes already.
+func system(size, total, _ int) *region {
+	return &region{mem: aligned(max(size, total, leastRegion))}
+}
