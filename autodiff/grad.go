@@ -181,7 +181,10 @@ func (p *pass) step(n *Node) {
 
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
-	dxs := p.g.hide(func() []*Value { return n.op.(Op).VJP(n, dy, need) })
+	dxs := p.g.hide(func() []*Value {
+		defer p.lend(n, dy)()
+		return n.op.(Op).VJP(n, dy, need)
+	})
 	for i, dx := range dxs {
 		if dxs[i] = nil; !need[i] || dx == nil {
 			continue
@@ -203,6 +206,18 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 			p.drop(dx)
 		}
 	}
+}
+
+// lend lets n's VJP overwrite dy if nobody reads it afterwards, until the function it returns is
+// called.
+func (p *pass) lend(n *Node, dy *Value) (end func()) {
+	g := p.g
+	was := g.spare
+	g.spare = nil
+	if !g.recording && p.owns(dy) && p.held[dy] == 1 && !p.wanted[n.out] && dy.t.Exclusive() {
+		g.spare = dy
+	}
+	return func() { g.spare = was }
 }
 
 // accumulate adds dx to the cotangent of x, in place where nobody else can see it.

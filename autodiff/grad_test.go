@@ -196,6 +196,54 @@ func TestViews(t *testing.T) {
 	}
 }
 
+// TestMaskInPlace: a ReLU masks the cotangent where it lies, unless somebody will look at it: the
+// caller who gave it, who asks for it, another input that shares it, or a later pass.
+func TestMaskInPlace(t *testing.T) {
+	_, in := open(t, []input{gradcheck.Of([]int{3}, -1, 0, 2)})
+	x := in[0]
+	expect := func(what string, v value, want ...float64) {
+		t.Helper()
+		for i, w := range want {
+			near(t, what, v.Tensor().Floats()[i], w)
+		}
+	}
+	r := ad.ReLU(ad.Scale(x, 1))
+	u := ad.Scale(x.Detach(), 5)
+	expect("through one", ad.Grad(r, in, ad.WithCotangent(u), ad.Retain())[0], 0, 0, 10)
+	expect("the caller's cotangent", u, -5, 0, 10)
+	d := ad.Grad(ad.Sum(ad.Scale(r, 3)), []value{r, x}, ad.Retain())
+	expect("one that is asked for", d[0], 3, 3, 3)
+	expect("and what went through", d[1], 0, 0, 3)
+	a, b := ad.Scale(x, 2), ad.Scale(x, 4)
+	shared := ad.Grad(ad.Sum(ad.Scale(ad.Twin(ad.ReLU(a), b), 3)), []value{a, b})
+	expect("one half of a shared one", shared[0], 0, 0, 3)
+	expect("the other half", shared[1], 3, 3, 3)
+	w := ad.Scale(x, 6).Keep()
+	ad.Grad(ad.Inner(ad.ReLU(a), w), []value{a}) // w itself arrives
+	expect("a forward value that serves as a cotangent", w, -6, 0, 12)
+	flat := ad.ReLU(a)
+	sum := ad.Add(ad.Reshape(flat, 1, 3), ad.Reshape(b, 1, 3))
+	shared = ad.Grad(ad.Sum(ad.Scale(sum, 7)), []value{a, b})
+	expect("one view of a shared one", shared[0], 0, 0, 7)
+	expect("the other view", shared[1], 7, 7, 7)
+}
+
+// TestMaskInPlaceTakesNoMemory: of a chain of ReLUs the backward pass needs the outputs and one
+// cotangent.
+func TestMaskInPlaceTakesNoMemory(t *testing.T) {
+	const depth = 10
+	m, _, x, used := metered(t)
+	h := x
+	for range depth {
+		h = ad.ReLU(h)
+	}
+	y := ad.Sum(h)
+	expectUnits(t, "after the forward pass", used(), depth)
+	m.peak = 0
+	ad.Grad(y, []value{x})[0].Done()
+	expectUnits(t, "at the peak of the backward pass", float64(m.peak)/unit-1, depth+1)
+}
+
 func TestCompositeVJP(t *testing.T) {
 	f := func(in []value) value { return ad.Tanh(ad.Mul(in[0], ad.Exp(in[1]))) }
 	through := func(_ graph, in vals) value { return ad.Composite(f, in[0], in[1]) }

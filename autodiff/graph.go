@@ -17,6 +17,7 @@ type Graph struct {
 	ops       int
 	private   int      // depth of nested calls of hide
 	made      []*Value // values made inside them
+	spare     *Value   // the cotangent that the VJP at work may overwrite
 	inside    *capture // of the Checkpoint whose function runs for the first time
 	again     *replay  // of the Checkpoint whose function is computed again
 }

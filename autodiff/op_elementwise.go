@@ -316,8 +316,13 @@ func Equal(x, y *Value) *Value {
 }
 
 // reluMask computes y > 0 ? dy : 0, the gradient through a ReLU with output y. It is linear in dy
-// and, wherever it has a derivative in y, constant in y.
+// and, wherever it has a derivative in y, constant in y. In a VJP whose cotangent nobody else will
+// read, it is that cotangent, masked in place.
 func reluMask(dy, y *Value) *Value {
+	if g := dy.graph; g.spare == dy {
+		g.Backend().Binary(tensor.ReLUMask, dy.t, dy.t, y.live("reluMask"))
+		return dy
+	}
 	return binary{"reluMask", tensor.ReLUMask, needsIn1, dBinary{
 		func(n *Node, d *Value) *Value { return reluMask(d, n.In(1)) }, nil,
 	}}.of(dy, y)
