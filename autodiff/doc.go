@@ -12,8 +12,8 @@
 //  1. A VJP is exact and differentiable. What is treated as constant in it (the sign of a ReLU's
 //     output, the winner of a maximum) is constant wherever the derivative exists.
 //  2. A backward pass frees or overwrites only what it made itself, a Checkpoint's inside included,
-//     and values that no recorded VJP wants any more. A value is released in a defined place or by Close; using a freed one panics
-//     with the name of the op that made it.
+//     and values that no recorded VJP wants any more. A value is released in a defined place or by
+//     Close; using a freed one panics with the name of the op that made it.
 //  3. The order of every summation is the order of creation: same program, same bytes.
 //
 // Misuse panics with *tensor.Error; a public boundary above turns it into an error with tensor.Try.

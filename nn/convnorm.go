@@ -40,8 +40,8 @@ type convNormKey struct {
 
 type weightBias struct{ weight, bias *autodiff.Value }
 
-// folded is the pass with bn's scale and shift inside the convolution. Outside of an Inference w′ is
-// computed for the call and gone after its last use: kept for a pass, the weights would be there
+// folded is the pass with bn's scale and shift inside the convolution. Outside of an Inference w′
+// is computed for the call and gone after its last use: kept for a pass, the weights would be there
 // twice.
 func (l *Conv2D) folded(c *Ctx, bn *BatchNorm2D, x, res *autodiff.Value,
 	relu bool) *autodiff.Value {

@@ -117,12 +117,12 @@ func Derived[T any](c *Ctx, key any, make func() T) T {
 }
 
 // keeps reports whether weights that layers compute from their parameters are kept for their next
-// call: in an Inference, and where a gradient may be asked for. In any other pass a network's weights
-// would be there twice for nothing.
+// call: in an Inference, and where a gradient may be asked for. In any other pass a network's
+// weights would be there twice for nothing.
 func (c *Ctx) keeps() bool { return c.lasting || c.Graph.Recording() }
 
-// spent gives up a weight that was computed for one call of a layer, unless it is kept. A parameter's
-// own values stay in any case.
+// spent gives up a weight that was computed for one call of a layer, unless it is kept. A
+// parameter's own values stay in any case.
 func (c *Ctx) spent(w *autodiff.Value) {
 	if !c.keeps() {
 		w.Done()

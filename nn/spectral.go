@@ -51,8 +51,8 @@ type spectralWeight struct {
 // uv holds the singular vector estimates, u [1 out] and v [1 rest].
 type uv struct{ u, v *autodiff.Value }
 
-// Weight returns W̄ in W's shape: one and the same for all calls in an Inference and in a pass where
-// a gradient may be asked for, else a new one for each call, whose owner is the caller.
+// Weight returns W̄ in W's shape: one and the same for all calls in an Inference and in a pass
+// where a gradient may be asked for, else a new one for each call, whose owner is the caller.
 func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
 	if !c.keeps() {
 		return s.divided(c)

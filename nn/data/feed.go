@@ -4,8 +4,8 @@ import "iter"
 
 // A Feed gives a loader's batches by number and draws those that follow while the caller is at work
 // on the one it has. It is for a training step that knows its number and nothing else: batch i is a
-// pure function of i, so what was prepared for the wrong number is only lost time. A Feed belongs to
-// one goroutine.
+// pure function of i, so what was prepared for the wrong number is only lost time. A Feed belongs
+// to one goroutine.
 type Feed struct {
 	loader *Loader
 	next   func() (int, *Batch, bool)

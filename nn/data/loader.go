@@ -140,8 +140,8 @@ func (l *Loader) augment(x []float32, pix []uint8, h, w, c, epoch, i int) {
 // Stream returns the batches from number start ≥ 0 on, without end: (step, batch). One goroutine
 // prepares up to Prefetch batches ahead; it ends when the loop does, however it ends. A batch may
 // be used until the next one is asked for. The iterator may be used again and starts afresh.
-// It panics with *tensor.Error if start is negative; a panic while a batch is drawn reaches the loop
-// in that batch's place.
+// It panics with *tensor.Error if start is negative; a panic while a batch is drawn reaches the
+// loop in that batch's place.
 func (l *Loader) Stream(start int) iter.Seq2[int, *Batch] {
 	if start < 0 {
 		misuse("Loader.Stream", "start %d: expected 0 or more", start)

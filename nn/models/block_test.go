@@ -10,8 +10,8 @@ import (
 	"afterimage/tensor/ref"
 )
 
-// First and second derivatives of every residual block, in training and in evaluation mode, kept and
-// recomputed, with respect to its input and all its parameters.
+// First and second derivatives of every residual block, in training and in evaluation mode, kept
+// and recomputed, with respect to its input and all its parameters.
 func TestBlockDerivatives(t *testing.T) {
 	project := func(in, out, stride int) shortcut {
 		return &projection{conv(in, out, 1, stride, nil), nn.NewBatchNorm2D(out)}

@@ -2,8 +2,9 @@
 // convolution and a pool of worker threads.
 //
 // The leaves below it know slices only: arena (memory), par (threads), gemm (matrix product), conv
-// (convolution), vec (element-wise, reduction, normalisation and optimizer loops). This package cuts
-// work into tiles, chooses the leaf, and leaves F64, integers and rare patterns to the reference it embeds.
+// (convolution), vec (element-wise, reduction, normalisation and optimizer loops). This package
+// cuts work into tiles, chooses the leaf, and leaves F64, integers and rare patterns to the
+// reference it embeds.
 //
 // SetWinograd and SetPrecision choose other arithmetic for convolutions and matrix products, where
 // a table by shape says that it pays; nothing else depends on them.

@@ -50,7 +50,7 @@ type region struct {
 
 // A heap is the regions of large blocks of one kind.
 type heap struct {
-	free    []*Block // by size, those of equal size by address
+	free    []*Block // by address
 	regions []*region
 	taken   int // regions so far
 }
@@ -164,7 +164,8 @@ func blockSize(n int) int {
 	return (n + page - 1) / page * page
 }
 
-// kept returns a free block that fits: a small one of the class, or the smallest large one.
+// kept returns a free block that fits: a small one of the class, or the first large one. (The smallest
+// large one is no better a choice: it leaves smaller pieces, which nothing fits.)
 func (a *Arena) kept(size int) *Block {
 	if size < big {
 		class := sizeClass(size)
@@ -178,8 +179,8 @@ func (a *Arena) kept(size int) *Block {
 		return b
 	}
 	h := a.heapOf(size)
-	i, _ := slices.BinarySearchFunc(h.free, size, func(b *Block, n int) int { return len(b.mem) - n })
-	if i == len(h.free) {
+	i := slices.IndexFunc(h.free, func(b *Block) bool { return len(b.mem) >= size })
+	if i < 0 {
 		return nil
 	}
 	b := h.free[i]
@@ -315,10 +316,10 @@ func (a *Arena) handle() *Block {
 	return b
 }
 
-// before orders the free large blocks. Their order is a function of the blocks in use alone, so
-// that a step finds what the one before it found.
+// before orders the free large blocks of a heap by address. Which they are and how they are ordered
+// is a function of the blocks in use alone, so that a step finds what the one before it found.
 func before(b, c *Block) int {
-	return cmp.Or(len(b.mem)-len(c.mem), b.region.id-c.region.id, b.at-c.at)
+	return cmp.Or(b.region.id-c.region.id, b.at-c.at)
 }
 
 func (h *heap) list(b *Block) {

@@ -22,6 +22,7 @@
 //     its outputs gets the same bits for any number of threads.
 //  3. A panic in a tile reaches the caller of Run with its original value.
 //
-// Comes from: tensor/cpu, which opens one Pool for each backend; arena, where its large buffers lie. Goes to: gemm, conv and vec,
-// which cut their work into tiles, and borrow their scratch memory here.
+// Comes from: tensor/cpu, which opens one Pool for each backend; arena, where large buffers lie.
+// Goes to: gemm, conv and vec, which cut their work into tiles, and borrow their scratch memory
+// here.
 package par
