@@ -138,6 +138,9 @@ func (c *Ctx) hoist(v *autodiff.Value) *autodiff.Value {
 	t := c.scope.Like(v.Tensor())
 	t.Assign(v.Tensor())
 	v.Done()
+	if b, ok := t.Backend().(tensor.ConstantKeeper); ok && c.lasting {
+		b.KeepConstant(t)
+	}
 	return c.Graph.Const(t)
 }
 

@@ -129,6 +129,13 @@ type Backend interface {
 	Lerp(dst, src []*Tensor, decay *Tensor)
 }
 
+// A ConstantKeeper is a Backend that can keep what it derives from the contents of a tensor, packed
+// weights for example, from one kernel to the next.
+type ConstantKeeper interface {
+	// KeepConstant says that nothing writes to t until it is freed. It changes no result.
+	KeepConstant(t *Tensor)
+}
+
 // UnaryOp is an opcode of Backend.Unary.
 type UnaryOp uint8
 

@@ -46,7 +46,7 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 		return
 	}
 	s := shapeOf(x.Shape(), w.Shape(), p)
-	e := conv.Epilogue{Bias: host(bias), Res: host(res), ReLU: relu}
+	e := conv.Epilogue{Bias: host(bias), Res: host(res), ReLU: relu, Kept: kept(w)}
 	switch b.form(s, conv.DirForward) {
 	case bf16:
 		s.ForwardBF16(b.pool, host(y), host(x), host(w), e)

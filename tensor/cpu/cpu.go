@@ -21,7 +21,10 @@ type Backend struct {
 	bf16     bool
 }
 
-var _ tensor.Backend = (*Backend)(nil)
+var (
+	_ tensor.Backend        = (*Backend)(nil)
+	_ tensor.ConstantKeeper = (*Backend)(nil)
+)
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run
 // at once. Results do not depend on the number.

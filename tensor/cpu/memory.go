@@ -9,12 +9,14 @@ import (
 
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/arena"
+	"afterimage/tensor/cpu/par"
 )
 
 // A buffer is one block of host memory, a cache line aligned.
 type buffer struct {
 	mem   []byte       // as long as was asked for
 	block *arena.Block // nil once freed
+	kept  *par.Kept    // what kernels derive from contents that stay; nil if they may change
 }
 
 // Bytes returns the size that was asked for.
@@ -29,8 +31,15 @@ func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cpu: %w: use a smaller batch or a smaller network", err)
 	}
-	return &buffer{block.Bytes()[:bytes:bytes], block}, nil
+	return &buffer{mem: block.Bytes()[:bytes:bytes], block: block}, nil
 }
+
+// KeepConstant lets convolutions keep packed forms of the weights t until t is freed; see
+// tensor.ConstantKeeper.
+func (b *Backend) KeepConstant(t *tensor.Tensor) { t.Buffer().(*buffer).kept = &par.Kept{} }
+
+// kept is where forms of t's contents stay, nil if these may change.
+func kept(t *tensor.Tensor) *par.Kept { return t.Buffer().(*buffer).kept }
 
 // Free gives a block back to the arena.
 func (b *Backend) Free(buf tensor.Buffer) {
@@ -38,8 +47,9 @@ func (b *Backend) Free(buf tensor.Buffer) {
 	if f.block == nil {
 		panic(&tensor.Error{Op: "Free", Reason: "a buffer was freed twice"})
 	}
+	f.kept.Drop(b.pool)
 	b.pool.Arena().Give(f.block)
-	f.block = nil
+	f.block, f.kept = nil, nil
 }
 
 // Usage is a backend's memory at one moment, in bytes: of tensors, and of kernels' large scratch

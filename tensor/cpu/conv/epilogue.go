@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"afterimage/tensor/cpu/par"
 	"afterimage/tensor/cpu/vec"
 )
 
@@ -11,11 +12,16 @@ import (
 //
 //	y = act(y + Bias + Res),  act = ReLU if ReLU is set, else the identity,
 //
-// where passes of their own would read and write y again. The zero value does nothing.
+// where passes of their own would read and write y again, and what stays of the call. The zero
+// value does nothing.
 type Epilogue struct {
 	Bias []float32 // [O], or nil
 	Res  []float32 // as long as y, or nil; it must not overlap y
 	ReLU bool
+
+	// Kept is where packed and mapped forms of w stay for calls with the same w; nil to make them
+	// anew in each.
+	Kept *par.Kept
 }
 
 // late reports whether something is left to do when the bias has been added.

@@ -41,13 +41,23 @@ func run(passes []*pass) {
 		q.panelsPerGroup = ceil(q.o, micro.MaxCols)
 		lastWidth := panelWidth(q.o - (q.panelsPerGroup-1)*micro.MaxCols)
 		q.groupSize = q.taps() * q.k * ((q.panelsPerGroup-1)*micro.MaxCols + lastWidth)
-		q.packed = q.p.Borrow(q.groups * q.groupSize)
-		q.packAll()
+		var filled bool
+		q.packed, filled = q.end.Kept.Get(q.p, panelsKey{q.v, q.taps(), q.k, q.o},
+			q.groups*q.groupSize)
+		if !filled {
+			q.packAll()
+		}
 	}
 	sweep(passes)
 	for _, q := range passes {
-		q.p.Return(q.packed)
+		q.end.Kept.Done(q.p, q.packed)
 	}
+}
+
+// A panelsKey finds the packed panels of a forward pass.
+type panelsKey struct {
+	v          micro.Variant
+	taps, k, o int
 }
 
 // taps is the number of taps of the pass.

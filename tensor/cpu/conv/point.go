@@ -26,7 +26,7 @@ func (s Shape) pointForward(p *par.Pool, y, x, w []float32, e Epilogue) {
 
 // then is the epilogue of the product that is y.
 func (s Shape) then(y []float32, e Epilogue) gemm.Epilogue {
-	then := gemm.Epilogue{Bias: e.Bias}
+	then := gemm.Epilogue{Bias: e.Bias, Kept: e.Kept}
 	if e.late() {
 		then.Block = func(i, rows, j, cols int) { e.finish(y, i*s.O+j, cols, rows, s.O) }
 	}

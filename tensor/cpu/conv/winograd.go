@@ -179,13 +179,22 @@ func (q *winograd) run() {
 	q.planeV = oddLines(q.block * q.rowV)
 	q.planeM = oddLines(q.block * q.panelGroup * micro.MaxCols)
 
-	q.u = q.p.Borrow(positions * q.k * panels * micro.MaxCols)
-	q.transformWeights(panels)
+	var filled bool
+	q.u, filled = q.end.Kept.Get(q.p, mappedKey{q.v, q.k, q.o}, positions*q.k*panels*micro.MaxCols)
+	if !filled {
+		q.transformWeights(panels)
+	}
 	q.p.Run(blocks*groups, func(i int) {
 		t0, p0 := i%blocks*q.block, i/blocks*q.panelGroup
 		q.item(t0, min(tiles, t0+q.block), p0, min(panels, p0+q.panelGroup))
 	})
-	q.p.Return(q.u)
+	q.end.Kept.Done(q.p, q.u)
+}
+
+// A mappedKey finds the mapped weights of a forward convolution.
+type mappedKey struct {
+	v    micro.Variant
+	k, o int
 }
 
 // paddedRow is a row stride for k channels at which tiles do not compete for cache sets.

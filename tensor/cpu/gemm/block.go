@@ -61,8 +61,12 @@ func (j *job) run() {
 func (j *job) runSlab(n0, n int) {
 	t := j.plan(n0, n)
 	if t.shared {
-		t.packed = j.p.Borrow(roundUp(n, micro.MaxCols) * j.k)
-		j.packShared(&t)
+		var filled bool
+		t.packed, filled = j.then.Kept.Get(j.p, panelsKey{j.v, n0, n, j.k},
+			roundUp(n, micro.MaxCols)*j.k)
+		if !filled {
+			j.packShared(&t)
+		}
 	}
 	if t.sharedA {
 		t.packedA = j.p.Borrow(t.mi * t.kBlocks(j.k) * t.scratchA)
@@ -79,11 +83,17 @@ func (j *job) runSlab(n0, n int) {
 		j.tile(&t, own, m0, min(t.mc, j.m-m0), c0, min(t.nc, t.n-c0))
 	})
 	if t.shared {
-		j.p.Return(t.packed)
+		j.then.Kept.Done(j.p, t.packed)
 	}
 	if t.sharedA {
 		j.p.Return(t.packedA)
 	}
+}
+
+// A panelsKey finds the packed panels of a slab of B.
+type panelsKey struct {
+	v        micro.Variant
+	n0, n, k int
 }
 
 // kBlocks is the number of blocks of k.
@@ -119,7 +129,7 @@ func (j *job) plan(n0, n int) blocking {
 	if j.v.Pairs() { // which packing makes
 		t.packA, t.packB = true, true
 	}
-	t.shared = t.packB && t.mi > 1
+	t.shared = t.packB && (t.mi > 1 || j.then.Kept != nil)
 	if t.packA {
 		t.aStride = t.kc + 16
 		if t.aStride*4%1024 == 0 {

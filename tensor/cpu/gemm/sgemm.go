@@ -24,14 +24,17 @@ func SGEMM(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []flo
 	sgemm(micro.Best(), p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, Epilogue{})
 }
 
-// An Epilogue is what SGEMMThen does to the product before it leaves the cache. The zero value does
-// nothing.
+// An Epilogue is what SGEMMThen does to the product before it leaves the cache, and with B after it.
+// The zero value does nothing.
 type Epilogue struct {
 	// Bias [n] is added to every row; nil for none.
 	Bias []float32
 	// Block is told of every block of C, rows i..i+rows-1 and columns j..j+cols-1, when it is
 	// finished and in the cache, from several threads; nil for nothing. Blocks cover C once.
 	Block func(i, rows, j, cols int)
+	// Kept is where the packed form of B stays for calls with the same B, n and k; nil to pack it
+	// anew in each.
+	Kept *par.Kept
 }
 
 // SGEMMThen is SGEMM with an epilogue. It panics as SGEMM does, and if the bias is not nil and has
