@@ -36,10 +36,20 @@ func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
 
 // KeepConstant lets convolutions keep packed forms of the weights t until t is freed; see
 // tensor.ConstantKeeper.
-func (b *Backend) KeepConstant(t *tensor.Tensor) { t.Buffer().(*buffer).kept = &par.Kept{} }
+func (b *Backend) KeepConstant(t *tensor.Tensor) {
+	if f, ok := t.Buffer().(*buffer); ok {
+		f.kept = &par.Kept{}
+	}
+}
 
-// kept is where forms of t's contents stay, nil if these may change.
-func kept(t *tensor.Tensor) *par.Kept { return t.Buffer().(*buffer).kept }
+// kept is where forms of t's contents stay, nil if these may change. (A test may have wrapped the
+// buffer.)
+func kept(t *tensor.Tensor) *par.Kept {
+	if f, ok := t.Buffer().(*buffer); ok {
+		return f.kept
+	}
+	return nil
+}
 
 // Free gives a block back to the arena.
 func (b *Backend) Free(buf tensor.Buffer) {

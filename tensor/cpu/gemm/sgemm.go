@@ -24,8 +24,8 @@ func SGEMM(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []flo
 	sgemm(micro.Best(), p, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, Epilogue{})
 }
 
-// An Epilogue is what SGEMMThen does to the product before it leaves the cache, and with B after it.
-// The zero value does nothing.
+// An Epilogue is what SGEMMThen does to the product before it leaves the cache, and what stays of
+// B. The zero value does nothing.
 type Epilogue struct {
 	// Bias [n] is added to every row; nil for none.
 	Bias []float32
