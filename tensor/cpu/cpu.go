@@ -70,8 +70,9 @@ func (b *Backend) Winograd() bool { return b.winograd }
 // Tensors stay F32, and with them weights, statistics, optimizers and every other kernel; F64 is
 // not affected. Layers with few or an odd number of channels, and products with few columns or a
 // short sum, stay in float32 (conv.Shape.BF16, gemm.BF16Pays); where Winograd's form is on and
-// faster, 3×3 convolutions take that, which is more precise. Runs that are to be compared bit by
-// bit must agree on it. Errors: another type; BF16 on a machine or in a build without AVX512_BF16.
+// faster, 3×3 convolutions take that, which is more precise: with few images, for which it is not,
+// a layer may round more. Runs that are to be compared bit by bit must agree on it. Errors: another
+// type; BF16 on a machine or in a build without AVX512_BF16.
 func (b *Backend) SetPrecision(d tensor.DType) error {
 	switch {
 	case d == tensor.BF16 && !gemm.HasBF16():

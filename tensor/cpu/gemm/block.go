@@ -285,6 +285,9 @@ func (j *job) ahead(t *blocking, s *step, jr int) (a micro.Lookahead) {
 		share := t.scratchA / ceil(s.nc, micro.MaxCols)
 		a.Add(t.packedA[t.blockA(s.m0, s.k0+t.kc, j.k)+jr/micro.MaxCols*share:], share, 1, share)
 	}
+	if j.v.Pairs() && !t.sharedA {
+		j.aheadOfPairs(&a, t, s, jr)
+	}
 	if jr+micro.MaxCols < s.nc {
 		off, step, cols := j.panelB(t, s, jr+micro.MaxCols)
 		a.Add(s.b[off:], step, s.kc, cols)

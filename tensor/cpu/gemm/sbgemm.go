@@ -69,6 +69,23 @@ func (j *job) alone() int {
 	return 1
 }
 
+// pairsAhead is the number of floats of a block of A up to which the next one is asked for while
+// this one, rounded, is in use: both fit the second-level cache beside the panels of B.
+const pairsAhead = 48 << 10
+
+// aheadOfPairs adds a share of the rows that the next tile will round to what is needed soon: one
+// for each panel of columns.
+func (j *job) aheadOfPairs(a *micro.Lookahead, t *blocking, s *step, jr int) {
+	m0, depth := s.m0+t.mc, min(2*s.kc, j.depth-2*s.k0)
+	rows := min(t.mc, j.m-m0)
+	if j.transA || rows <= 0 || rows*depth > pairsAhead {
+		return
+	}
+	panels, i := ceil(s.nc, micro.MaxCols), jr/micro.MaxCols
+	from, to := i*rows/panels, (i+1)*rows/panels
+	a.Add(j.a[(m0+from)*j.lda+2*s.k0:], j.lda, to-from, depth)
+}
+
 // pairsOfA packs rows m0.. of op(A), pairs k0.. of its columns.
 func (j *job) pairsOfA(t *blocking, dst []float32, m0, mc, k0, kc int) {
 	k0, depth := 2*k0, min(2*kc, j.depth-2*k0)

@@ -199,6 +199,16 @@ func TestDotIsTheInstruction(t *testing.T) {
 	}
 }
 
+// TestPeakPairs: the loop that measures the peak does about what it is asked for, in full products.
+func TestPeakPairs(t *testing.T) {
+	for _, v := range VariantsBF16() {
+		if flops := PeakLoop(v, 1000); flops < 2000 || flops > 4000 || flops%4 != 0 {
+			t.Errorf("%v: %d operations for 1000 products", v, flops)
+		}
+	}
+}
+
+// BenchmarkDot compares the peaks of float32 and of bfloat16.
 func BenchmarkDot(b *testing.B) {
 	v, ok := BestBF16()
 	if !ok {
