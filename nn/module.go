@@ -95,13 +95,13 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 	for _, p := range params {
 		p.Param.T = s.New(dt, p.Param.Shape...)
 	}
-	// Drawn on all processors: each parameter has a stream of its own. At most two for each are
-	// waiting to be written, so that the values of a large network are never all there at once.
+	// Drawn on all processors: each parameter has a stream of its own. At most one for each is
+	// drawn ahead, so that the values of a large network are never all there at once.
 	drawn := make([]chan []float64, len(params))
 	for i := range drawn {
 		drawn[i] = make(chan []float64, 1)
 	}
-	next, ahead := 0, 2*runtime.GOMAXPROCS(0)
+	next, ahead := 0, runtime.GOMAXPROCS(0)
 	draw := func() {
 		if next == len(params) {
 			return

@@ -164,8 +164,8 @@ func blockSize(n int) int {
 	return (n + page - 1) / page * page
 }
 
-// kept returns a free block that fits: a small one of the class, or the first large one. (The smallest
-// large one is no better a choice: it leaves smaller pieces, which nothing fits.)
+// kept returns a free block that fits: a small one of the class, or the first large one. The
+// smallest large one would leave smaller pieces, which nothing fits.
 func (a *Arena) kept(size int) *Block {
 	if size < big {
 		class := sizeClass(size)
