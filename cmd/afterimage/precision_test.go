@@ -1,6 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,6 +45,23 @@ func TestPrecision(t *testing.T) {
 	if line := e.arithmetic(); line != " --no-winograd --precision bf16" {
 		t.Errorf("a command is repeated with %q", line)
 	}
+}
+
+// TestNoPrecision hides AVX-512 from the program: one line says what bf16 needs.
+func TestNoPrecision(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: building the program takes seconds")
+	}
+	c := exec.Command(binary(t), "doctor", "--precision", "bf16")
+	c.Env = append(os.Environ(), "GODEBUG=cpu.avx512f=off")
+	var out, errOut bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errOut
+	var exit *exec.ExitError
+	if err := c.Run(); !errors.As(err, &exit) || exit.ExitCode() != exitUsage {
+		t.Errorf("%v, expected exit code %d", err, exitUsage)
+	}
+	checkMessage(t, badCase{"hidden", nil, []string{"--precision bf16", "AVX512_BF16", "use f32"}},
+		out.String(), errOut.String())
 }
 
 // TestPrecisionRefused: other names, and a comparison, which has rows of its own for bf16.
