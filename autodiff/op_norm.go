@@ -37,7 +37,8 @@ import (
 // in any case, and so the pre-activation is never stored.
 
 // BatchStats are the statistics of one training-mode batch normalisation, for running averages. The
-// tensors belong to the graph's scope at the time of the call: copy what must outlive it.
+// tensors belong to the graph's scope at the time of the call: copy what must outlive it. While a
+// Checkpoint is computed again they may be nil: the first call gave them.
 type BatchStats struct {
 	Mean     *tensor.Tensor // [C]
 	Variance *tensor.Tensor // [C], biased: divided by Count

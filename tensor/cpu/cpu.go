@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"runtime"
 
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/gemm"
@@ -100,7 +101,10 @@ func (b *Backend) Pool() *par.Pool { return b.pool }
 func (b *Backend) Upload(dst tensor.Buffer, src []byte) { copy(dst.(*buffer).mem, src) }
 
 // Download copies a buffer to host bytes.
-func (b *Backend) Download(dst []byte, src tensor.Buffer) { copy(dst, src.(*buffer).mem) }
+func (b *Backend) Download(dst []byte, src tensor.Buffer) {
+	copy(dst, src.(*buffer).mem)
+	runtime.KeepAlive(src) // of a closed backend, nothing else may hold the memory
+}
 
 // Sync returns nil: kernels have run when their call returns.
 func (b *Backend) Sync() error { return nil }

@@ -46,6 +46,8 @@ type region struct {
 	mem  []byte
 	top  int
 	last *Block // the one that ends at top
+
+	mapped bool // not the Go heap's, and not to be released yet
 }
 
 // A heap is the regions of large blocks of one kind.
@@ -154,6 +156,20 @@ func (a *Arena) heapOf(size int) *heap {
 		return &a.heaps[1]
 	}
 	return &a.heaps[0]
+}
+
+// Close lets the system have regions back, each when no block refers to it any more; blocks in use
+// stay as they are. Until then the memory is the process's, whoever still refers to the arena: a
+// kernel at work knows slices only, which the collector does not follow out of its heap.
+// Closing twice is harmless.
+func (a *Arena) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.heaps {
+		for _, r := range a.heaps[i].regions {
+			r.release()
+		}
+	}
 }
 
 // blockSize rounds a size up to one that blocks have.
@@ -332,8 +348,8 @@ func (h *heap) unlist(b *Block) {
 	h.free = slices.Delete(h.free, i, i+1)
 }
 
-// trim gives everything that is not in use at all to the garbage collector: small blocks, and
-// regions without a block in use.
+// trim gives up everything that is not in use at all: small blocks, and regions without a block in
+// use.
 func (a *Arena) trim() {
 	for i, list := range a.small {
 		for _, b := range list {
@@ -348,6 +364,9 @@ func (a *Arena) trim() {
 			if idle && r.top > 0 {
 				h.unlist(r.last)
 				a.use.Cached -= r.top
+			}
+			if idle {
+				r.release()
 			}
 			return idle
 		})

@@ -12,8 +12,8 @@
 // Small blocks, of which there are many and which weigh little, are kept by size class, last in
 // first out, because the one given back last is the one still in cache.
 //
-// Non-goals: moving blocks, and giving memory back to the system before a limit asks for it. The
-// limit is on what is in use; what lies free between comes on top.
+// Non-goals: moving blocks, and giving memory back to the system before a limit or Close asks for
+// it. The limit is on what is in use; what lies free between comes on top.
 //
 // Invariants:
 //  1. Blocks in use never overlap; each begins at a cache line, large ones at a page's distance.

@@ -12,9 +12,8 @@ const mostReserved = 64 << 30
 // system returns a region of at least size bytes, if possible of as many as the limit allows: pages
 // cost nothing until they are touched, and without seams between regions any two blocks that lie
 // side by side can become one. The memory is not the Go heap's, whose collector would take it for a
-// reason to let as much garbage gather; it goes back to the system when no block refers to the
-// region any more. Where address space is limited (ulimit -v, strict overcommit) it comes from the
-// Go heap.
+// reason to let as much garbage gather. Where address space is limited (ulimit -v, strict
+// overcommit) it comes from the Go heap.
 func system(size, _, limit int) *region {
 	for n := max(size, min(limit, mostReserved)); n >= size; n /= 2 {
 		mem, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE,
@@ -23,9 +22,15 @@ func system(size, _, limit int) *region {
 			continue
 		}
 		_ = syscall.Madvise(mem, syscall.MADV_HUGEPAGE) // fewer faults and table walks, or nothing
-		r := &region{mem: mem}
-		runtime.AddCleanup(r, func(mem []byte) { _ = syscall.Munmap(mem) }, mem)
-		return r
+		return &region{mem: mem, mapped: true}
 	}
 	return &region{mem: aligned(size)}
+}
+
+// release gives the region back to the system when no block refers to it any more.
+func (r *region) release() {
+	if r.mapped {
+		r.mapped = false
+		runtime.AddCleanup(r, func(mem []byte) { _ = syscall.Munmap(mem) }, r.mem)
+	}
 }

@@ -10,3 +10,6 @@ const leastRegion = 4 << 20
 func system(size, total, _ int) *region {
 	return &region{mem: aligned(max(size, total, leastRegion))}
 }
+
+// release has nothing to do: the collector takes what nobody refers to.
+func (r *region) release() {}

@@ -89,8 +89,8 @@ func (p *Pool) Arena() *arena.Arena { return p.arena }
 // of the worker index in RunWorker.
 func (p *Pool) Threads() int { return p.threads }
 
-// Close ends the workers and waits for them. It must not be called during a Run. A Run after
-// Close still works, on the calling goroutine alone. Closing twice is allowed.
+// Close ends the workers, waits for them, and closes the arena. It must not be called during a Run.
+// A Run after Close still works, on the calling goroutine alone. Closing twice is allowed.
 func (p *Pool) Close() {
 	if p.closed.Swap(true) {
 		return
@@ -98,6 +98,7 @@ func (p *Pool) Close() {
 	p.epoch.Add(1)
 	p.wakeAll()
 	p.exited.Wait()
+	p.arena.Close()
 }
 
 // Run calls f(i) once for every i in [0, n), on any threads and in any order, and returns when all
