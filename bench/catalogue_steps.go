@@ -47,10 +47,13 @@ func steps() []Spec {
 	return all
 }
 
+// recomputeSuffix ends the key of a step that recomputes.
+const recomputeSuffix = "/recompute"
+
 // recomputedSpec is a step that keeps only what goes into the blocks of its networks. It counts the
 // same work, so that its rate shows the price. The other program makes the plain step.
 func recomputedSpec(s Spec) Spec {
-	s.Key, s.Name = s.Key+"/recompute", s.Name+", recomputed"
+	s.Key, s.Name = s.Key+recomputeSuffix, s.Name+", recomputed"
 	s.Groups, s.Modes = []string{"steps recomputed"}, nil
 	s.Args = maps.Clone(s.Args)
 	s.Args["recompute"] = 1

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -225,14 +226,19 @@ func (r *Comparison) note(who string, err error) (ok bool, fatal error) {
 func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	c.ours.drop()
 	c.theirs.drop()
-	step, err := NewCatalogue().Find(s.Target)
+	all, plain := NewCatalogue(), strings.TrimSuffix(s.Target, recomputeSuffix)
+	step, err := all.Find(s.Target)
+	if err != nil {
+		return err
+	}
+	other, err := all.Find(plain) // what the other program makes
 	if err != nil {
 		return err
 	}
 	modes, rounds := c.modes(s), c.o.Rounds
 	if s.Kind == "memory" {
 		rounds = 1 // it does not move from run to run
-		best := c.best[s.Target]
+		best := c.best[plain]
 		modes = slices.DeleteFunc(slices.Clone(modes), func(m string) bool {
 			return m != best && m != EagerCL // the fastest way, and the one that is usually smallest
 		})
@@ -242,11 +248,11 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	}
 	for range rounds {
 		for _, m := range append([]string{""}, modes...) {
-			start, who := c.theirs.start, m
+			start, who, spec := c.theirs.start, m, other
 			if m == "" {
-				start, who = c.ours.start, "this program"
+				start, who, spec = c.ours.start, "this program", step
 			}
-			f, err := StartFresh(start, step, m)
+			f, err := StartFresh(start, spec, m)
 			ok, err := r.note(who, err)
 			if err != nil {
 				return err
