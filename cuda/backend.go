@@ -18,8 +18,15 @@ type Options struct {
 	Isolate bool
 	// Own leaves cuDNN and cuBLASLt alone: our own kernels compute everything.
 	Own bool
-	// TF32 lets matrix products and convolutions of F32 by NVIDIA's libraries round their operands to
-	// 10 bits of mantissa, which is many times faster and errs by 1e-3 instead of 1e-7.
+	// Precision is what the operands of matrix products and convolutions of F32 tensors are rounded
+	// to: F32, also the zero value, leaves them as they are; BF16 (8 bits of mantissa) multiplies on
+	// the tensor cores. Tensors stay F32 and so do the sums: weights, statistics and the optimizer
+	// never see bfloat16. A sum of k products x·w errs by at most (2⁻⁷ + k·2⁻²³)·Σ|x·w|: each operand
+	// by 2⁻⁸ of itself, each addition by 2⁻²³ of what is added so far.
+	Precision tensor.DType
+	// TF32 lets NVIDIA's libraries round the operands of F32 products to 10 bits of mantissa on the
+	// way in, which is many times faster and errs by 1e-3 instead of 1e-7. Our own kernels do not: a
+	// product that the libraries refuse stays F32.
 	TF32 bool
 	// Cache is the folder of compiled kernels; "" takes afterimage/cubin in the user's cache folder.
 	Cache string
@@ -29,6 +36,7 @@ type Options struct {
 //
 // It may be used from several goroutines; calls take effect in the order in which they are made.
 type Backend struct {
+	kernels.Methods
 	name   string
 	device int
 	info   Device
@@ -46,7 +54,7 @@ type Backend struct {
 	graph   *Graph        // that is being recorded
 	lt      *products     // nil without cuBLASLt
 	dnn     *convolutions // nil without cuDNN
-	tf32    bool
+	mode    arithmetic
 	closed  bool
 }
 
@@ -61,6 +69,10 @@ var (
 // Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
 func Open(name string, o Options) (*Backend, error) {
 	device, err := ParseName(name)
+	if err != nil {
+		return nil, err
+	}
+	mode, err := o.arithmetic()
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +91,11 @@ func Open(name string, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
 	}
-	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx}
+	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx,
+		mode: mode}
+	b.Methods = kernels.NewMethods(b.run, func(buf tensor.Buffer) uint64 {
+		return buf.(*buffer).address
+	})
 	if err := b.start(o); err != nil {
 		ctx.Release()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
@@ -102,10 +118,9 @@ func (b *Backend) start(o Options) error {
 	b.mem = memory{ctx: b.ctx, stream: x.stream, limit: o.Memory, isolate: o.Isolate,
 		settle: b.settle}
 	b.mem.current = &b.mem.main
-	b.tf32 = o.TF32
 	if !o.Own {
 		b.openProducts()
-		b.openConvolutions()
+		b.openConvolutions(o)
 	}
 	b.mem.async = !o.Isolate && b.info.pools && b.ctx.KeepPool() == nil
 	return nil
@@ -182,10 +197,7 @@ func (b *Backend) Kernels() string {
 	if b.dnn != nil {
 		s += ", cuDNN " + api.Found(driver.CuDNN).Version
 	}
-	if b.tf32 {
-		s += ", TF32"
-	}
-	return s
+	return s + b.mode.String()
 }
 
 // Memory returns the present usage.

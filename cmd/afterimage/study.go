@@ -143,6 +143,9 @@ func (e *env) arithmetic() (flags string) {
 	if e.cli.Precision != "f32" {
 		flags += " --precision " + e.cli.Precision
 	}
+	if e.cli.TF32 {
+		flags += " --tf32"
+	}
 	return flags
 }
 

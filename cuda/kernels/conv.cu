@@ -292,26 +292,27 @@ template <typename T> struct Epilogue {
     }
 };
 
-template <typename T, typename P> DEVICE void conv_forward(const conv_args &a) {
+// T is the operands' type, U the result's: T, or float beside bfloat16 operands.
+template <typename T, typename U, typename P> DEVICE void conv_forward(const conv_args &a) {
     Geo g = geo_of(a, blockIdx.z);
     i32 pixels = a.n * a.oh * a.ow;
     Taps<T> x = {g, pixels, a.vec_c != 0};
     Filters<T> w = {g, a.vec_c != 0};
     i64 o0 = (i64)g.group * g.og;
-    Epilogue<T> y = {{(T *)a.y + o0, a.o, pixels, g.og, a.vec_o != 0},
-                     a.bias ? (const Acc<T> *)a.bias + o0 : 0,
-                     a.res ? (const T *)a.res + o0 : 0,
+    Epilogue<U> y = {{(U *)a.y + o0, a.o, pixels, g.og, a.vec_o != 0},
+                     a.bias ? (const Acc<U> *)a.bias + o0 : 0,
+                     a.res ? (const U *)a.res + o0 : 0,
                      a.relu != 0,
                      g.og};
     P::template run<T>(x, w, y, 0, g.k_row);
 }
 
-template <typename T, typename P> DEVICE void conv_input_grad(const conv_args &a) {
+template <typename T, typename U, typename P> DEVICE void conv_input_grad(const conv_args &a) {
     Geo g = geo_of(a, blockIdx.z);
     i32 pixels = a.n * a.h * a.wd, k = a.kh * a.kw * g.og;
     Covers<T> dy = {g, pixels, k, a.vec_o != 0};
     FiltersT<T> w = {g, k, a.vec_c != 0};
-    Output<T> dx = {(T *)a.x + (i64)g.group * g.cg, a.c, pixels, g.cg, a.vec_c != 0};
+    Output<U> dx = {(U *)a.x + (i64)g.group * g.cg, a.c, pixels, g.cg, a.vec_c != 0};
     P::template run<T>(dy, w, dx, 0, k);
 }
 
@@ -330,7 +331,7 @@ template <typename T> struct WeightOutput {
     }
 };
 
-template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &a) {
+template <typename T, typename U, typename P> DEVICE void conv_weight_grad(const conv_args &a) {
     int group = blockIdx.z % a.groups, chunk = blockIdx.z / a.groups;
     Geo g = geo_of(a, group);
     i32 pixels = a.n * a.oh * a.ow, from = chunk * a.chunk;
@@ -338,9 +339,9 @@ template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &
     OutGrads<T> dy = {g, to, a.vec_o != 0};
     TapsT<T> x = {g, to, a.vec_c != 0};
     i64 at = ((i64)chunk * a.o + (i64)group * g.og) * g.k_row;
-    WeightOutput<T> dw = {
-        {(T *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
-        {(Acc<T> *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
+    WeightOutput<U> dw = {
+        {(U *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
+        {(Acc<U> *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
         a.chunks > 1,
         g.k_row,
     };
@@ -348,51 +349,69 @@ template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &
 }
 
 extern "C" __global__ __launch_bounds__(256) void conv_forward_f32(conv_args a) {
-    conv_forward<float, Simt<64, 64>>(a);
+    conv_forward<float, float, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_wide_f32(conv_args a) {
-    conv_forward<float, Simt<128, 128>>(a);
+    conv_forward<float, float, Simt<128, 128>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_f64(conv_args a) {
-    conv_forward<double, Simt<64, 64>>(a);
+    conv_forward<double, double, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_bf16(conv_args a) {
-    conv_forward<bf16, Mma<64, 64>>(a);
+    conv_forward<bf16, bf16, Mma<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_wide_bf16(conv_args a) {
-    conv_forward<bf16, Mma<128, 128>>(a);
+    conv_forward<bf16, bf16, Mma<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_forward_mixed(conv_args a) {
+    conv_forward<bf16, float, Mma<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_forward_wide_mixed(conv_args a) {
+    conv_forward<bf16, float, Mma<128, 128>>(a);
 }
 
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_f32(conv_args a) {
-    conv_input_grad<float, Simt<64, 64>>(a);
+    conv_input_grad<float, float, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_wide_f32(conv_args a) {
-    conv_input_grad<float, Simt<128, 128>>(a);
+    conv_input_grad<float, float, Simt<128, 128>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_f64(conv_args a) {
-    conv_input_grad<double, Simt<64, 64>>(a);
+    conv_input_grad<double, double, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_bf16(conv_args a) {
-    conv_input_grad<bf16, Mma<64, 64>>(a);
+    conv_input_grad<bf16, bf16, Mma<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_wide_bf16(conv_args a) {
-    conv_input_grad<bf16, Mma<128, 128>>(a);
+    conv_input_grad<bf16, bf16, Mma<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_input_grad_mixed(conv_args a) {
+    conv_input_grad<bf16, float, Mma<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_input_grad_wide_mixed(conv_args a) {
+    conv_input_grad<bf16, float, Mma<128, 128>>(a);
 }
 
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_f32(conv_args a) {
-    conv_weight_grad<float, Simt<64, 64>>(a);
+    conv_weight_grad<float, float, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_wide_f32(conv_args a) {
-    conv_weight_grad<float, Simt<128, 128>>(a);
+    conv_weight_grad<float, float, Simt<128, 128>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_f64(conv_args a) {
-    conv_weight_grad<double, Simt<64, 64>>(a);
+    conv_weight_grad<double, double, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_bf16(conv_args a) {
-    conv_weight_grad<bf16, Mma<64, 64>>(a);
+    conv_weight_grad<bf16, bf16, Mma<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_wide_bf16(conv_args a) {
-    conv_weight_grad<bf16, Mma<128, 128>>(a);
+    conv_weight_grad<bf16, bf16, Mma<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_mixed(conv_args a) {
+    conv_weight_grad<bf16, float, Mma<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_wide_mixed(conv_args a) {
+    conv_weight_grad<bf16, float, Mma<128, 128>>(a);
 }
 
 // ---- dst = Σ over chunks, in order
