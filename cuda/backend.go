@@ -60,11 +60,9 @@ type Backend struct {
 
 var _ tensor.Backend = (*Backend)(nil)
 
-var (
-	errRecording = errors.New("not possible while a step is recorded: inside a step nothing is read " +
-		"back, waited for or uploaded")
-	errStage = fmt.Errorf("cuda: Stage: more than %d bytes at a time", StageLimit)
-)
+// errRecording is what a recording fails with that does more than launch kernels.
+var errRecording = errors.New("not possible while work is recorded: inside it nothing is read back, " +
+	"waited for or uploaded")
 
 // Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
 func Open(name string, o Options) (*Backend, error) {
@@ -137,6 +135,9 @@ func (b *Backend) Close() {
 	b.closed = true
 	b.settle()
 	b.closeLibraries()
+	if b.mem.recordings > 0 {
+		b.mem.drop(b.mem.recorded)
+	}
 	b.mem.drop(&b.mem.main)
 	b.closeRing()
 	b.mods.close()
@@ -228,18 +229,6 @@ func (b *Backend) Upload(dst tensor.Buffer, src []byte) {
 		b.batch.CopyIn(to, address, n)
 		src, to = src[n:], to+uint64(n)
 	}
-}
-
-// Send copies the staged bytes into a buffer of that size. The Staged is spent.
-func (s *Staged) Send(dst tensor.Buffer) {
-	s.b.mu.Lock()
-	defer s.b.mu.Unlock()
-	if s.b.graph != nil {
-		s.b.graph.fail("Send")
-		return
-	}
-	s.b.command("")
-	s.b.batch.CopyIn(dst.(*buffer).address, s.address, len(s.mem))
 }
 
 // Download copies a buffer to host bytes of the same size, after everything before it. If the

@@ -114,6 +114,13 @@ func (e *env) keepPlans(g *gpu, path string) error {
 	return err
 }
 
+// noteCalls says why a GPU that could replay recorded steps does not; it costs time alone.
+func (e *env) noteCalls(replayed bool, err error) {
+	if !replayed && err != nil {
+		fmt.Fprintf(e.err, "note: steps are made call by call, which is slower: %v\n", err)
+	}
+}
+
 // attempt makes a training in r and closes r. A new run that asked for what cannot be, such as more
 // memory than there is, leaves nothing behind.
 func attempt(r *train.Run, resume bool, f func() error) (err error) {
@@ -281,6 +288,7 @@ func (e *env) trainClassifier(
 			}
 		}, stopped)
 	})
+	e.noteCalls(t.Replayed())
 	if err != nil {
 		return val, fmt.Errorf("%s: %w", dir, err)
 	}
