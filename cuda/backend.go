@@ -82,9 +82,6 @@ func Open(name string, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := compiler(api); err != nil {
-		return nil, fmt.Errorf("cuda:%d: %w", device, err)
-	}
 	ctx, err := api.Retain(device)
 	if err != nil {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
@@ -190,7 +187,7 @@ func (b *Backend) Free(buf tensor.Buffer) {
 // Kernels names what computes, for the record of a run: another name may mean other last digits.
 func (b *Backend) Kernels() string {
 	api := b.ctx.API()
-	s := fmt.Sprintf("cuda %s, NVRTC %s, driver %s", b.mods.arch, api.Found(driver.NVRTC).Version,
+	s := fmt.Sprintf("cuda %s, %s, driver %s", b.mods.arch, b.mods.from(),
 		api.Found(driver.CUDA).Version)
 	if b.lt != nil {
 		s += ", cuBLASLt " + api.Found(driver.CuBLASLt).Version

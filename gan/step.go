@@ -29,7 +29,7 @@ func (t *Trainer) Step(i int) (Losses, error) {
 	for k := range t.Config.DSteps {
 		t.intake.Feed(t.batches.Batch(i*t.Config.DSteps + k))
 		t.intake.Count(t.passNumber(i, k))
-		err := t.discriminate(&t.moveD[k], i*t.Config.DSteps+k, func(s *tensor.Scope) (x, cond,
+		err := t.discriminate(&t.moveD[k], nil, i*t.Config.DSteps+k, func(s *tensor.Scope) (x, cond,
 			z *tensor.Tensor) {
 			t.cond.Assign(t.condition(s, t.intake.X))
 			return t.intake.X, t.cond, t.draw(s, t.intake.Step)
@@ -39,7 +39,7 @@ func (t *Trainer) Step(i int) (Losses, error) {
 		}
 	}
 	t.intake.Count(t.passNumber(i, t.Config.DSteps))
-	err := t.generate(&t.moveG, i, func(s *tensor.Scope) (x, cond, z *tensor.Tensor) {
+	err := t.generate(&t.moveG, nil, i, func(s *tensor.Scope) (x, cond, z *tensor.Tensor) {
 		return nil, t.cond, t.draw(s, t.intake.Step)
 	}, &l)
 	return l, err
@@ -63,8 +63,9 @@ func (t *Trainer) draw(s *tensor.Scope, step *tensor.Tensor) *tensor.Tensor {
 }
 
 // discriminate makes the i-th discriminator step: real and painted images pass in one batch.
-func (t *Trainer) discriminate(m *train.Move, i int, in given, l *Losses) error {
-	got := m.Measure(t.backend, nil, t.optD.Targets(), func(p *train.Pass) {
+// key holds what of the host's goes into in.
+func (t *Trainer) discriminate(m *train.Move, key any, i int, in given, l *Losses) error {
+	got := m.Measure(t.backend, key, t.optD.Targets(), func(p *train.Pass) {
 		x, cond, z := in(p.Scope())
 		p.Ctx.Recompute = t.Config.Recompute
 		g := p.Graph
@@ -103,8 +104,8 @@ func (t *Trainer) paint(s *tensor.Scope, cond, z *tensor.Tensor) (images *tensor
 
 // generate makes the generator step. The discriminator's weights are constants: no gradient is
 // computed for them.
-func (t *Trainer) generate(m *train.Move, i int, in given, l *Losses) error {
-	got := m.Measure(t.backend, nil, t.optG.Targets(), func(p *train.Pass) {
+func (t *Trainer) generate(m *train.Move, key any, i int, in given, l *Losses) error {
+	got := m.Measure(t.backend, key, t.optG.Targets(), func(p *train.Pass) {
 		_, cond, z := in(p.Scope())
 		p.Ctx.Recompute = t.Config.Recompute
 		y := p.Graph.Const(cond)
@@ -137,26 +138,24 @@ func mean(v []float64) float64 {
 
 // DiscriminatorStep makes the discriminator's half of step i = 0, 1, … alone, on real images
 // x [N Size Size 3] in [−1, 1] and their conditions [N Cond]: what a benchmark measures. N is
-// Config.Batch.
+// Config.Batch. Steps on the same tensors can be replayed; their contents may change.
 func (t *Trainer) DiscriminatorStep(i int, x, cond *tensor.Tensor) (Losses, error) {
 	var l Losses
 	t.intake.Count(t.passNumber(i, 0))
-	var m train.Move
-	defer m.Close()
-	err := t.discriminate(&m, i, func(s *tensor.Scope) (_, _, z *tensor.Tensor) {
+	given := [2]*tensor.Tensor{x, cond}
+	err := t.discriminate(&t.moveD[0], given, i, func(s *tensor.Scope) (_, _, z *tensor.Tensor) {
 		return x, cond, t.draw(s, t.intake.Step)
 	}, &l)
 	return l, err
 }
 
 // GeneratorStep makes the generator's half of step i = 0, 1, … alone, under conditions [N Cond],
-// the average of its weights included. N is Config.Batch.
+// the average of its weights included. N is Config.Batch. Steps on the same tensor can be replayed;
+// its contents may change.
 func (t *Trainer) GeneratorStep(i int, cond *tensor.Tensor) (Losses, error) {
 	var l Losses
 	t.intake.Count(t.passNumber(i, t.Config.DSteps))
-	var m train.Move
-	defer m.Close()
-	err := t.generate(&m, i, func(s *tensor.Scope) (_, _, z *tensor.Tensor) {
+	err := t.generate(&t.moveG, cond, i, func(s *tensor.Scope) (_, _, z *tensor.Tensor) {
 		return nil, cond, t.draw(s, t.intake.Step)
 	}, &l)
 	return l, err

@@ -78,25 +78,43 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
-		backend: b, scope: tensor.NewScope(b),
-		noise:     tensor.NewKey(c.Seed, "noise/train"),
+	t := newTrainer(b, c, cond.State())
+	t.Set, t.Cond = set, cond
+	t.batches = data.NewFeedInto(loader, t.intake.Batch)
+	return t, nil
+}
+
+// NewPlayers returns a trainer without data and classifier, for measuring: DiscriminatorStep and
+// GeneratorStep, which are given images and conditions [N Config.Net.Cond], are all that works.
+// Errors: a configuration that does not fit.
+func NewPlayers(b tensor.Backend, c InverterConfig) (*Trainer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return newTrainer(b, c, nil), nil
+}
+
+// newTrainer draws both networks from the seed and makes what their steps work with. cond is the
+// state of the conditions, to be initialised with them.
+func newTrainer(b tensor.Backend, c InverterConfig, cond nn.Params) *Trainer {
+	t := &Trainer{Config: c, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
+		backend: b, scope: tensor.NewScope(b), noise: tensor.NewKey(c.Seed, "noise/train"),
 		collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
-	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond.State(),
+	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond,
 		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
 	nn.Init(t.scope, all, c.Seed)
 	adam := optim.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.AdamEps}
 	t.optG = optim.NewAdam(t.scope, nn.Trainable(t.G), adam)
 	t.optD = optim.NewAdam(t.scope, nn.Trainable(t.D), adam)
 	t.ema = optim.NewEMA(t.scope, t.G, optim.EMAConfig{Decay: c.EMA, WarmUp: true})
-	t.prepare(loader, size, channels)
-	return t, nil
+	t.prepare()
+	return t
 }
 
 // prepare makes what steps work with: the same tensors for every step, as recorded ones need them.
-func (t *Trainer) prepare(loader *data.Loader, size, channels int) {
-	t.intake = train.NewIntake(t.scope, t.Config.Batch, size, size, channels)
-	t.batches = data.NewFeedInto(loader, t.intake.Batch)
+func (t *Trainer) prepare() {
+	size := t.Config.Net.Size
+	t.intake = train.NewIntake(t.scope, t.Config.Batch, size, size, 3)
 	t.cond = t.scope.New(tensor.F32, t.Config.Batch, t.Config.Net.Cond)
 	t.moveG = *train.NewMove(t.backend)
 	for range t.Config.DSteps {
@@ -110,7 +128,9 @@ func (t *Trainer) Replayed() (bool, error) { return t.moveG.Replayed() }
 // Close frees the networks and the optimizers' state, not the classifier, and ends the drawing of
 // batches.
 func (t *Trainer) Close() {
-	t.batches.Close()
+	if t.batches != nil {
+		t.batches.Close()
+	}
 	for i := range t.moveD {
 		t.moveD[i].Close()
 	}

@@ -198,6 +198,43 @@ func normCase(l *lab, dt tensor.DType, s []int, bySample bool) {
 	}
 }
 
+// TestNormUpsample wants the fused pass to give what NormApply and Upsample give one after the
+// other, the very bits, and the mask of the small image.
+func TestNormUpsample(t *testing.T) {
+	l := newLab(t)
+	for _, dt := range []tensor.DType{bf, tensor.F32, tensor.F64} {
+		pt := dt
+		if dt == bf {
+			pt = tensor.F32
+		}
+		for _, s := range [][]int{{2, 3, 5, 16}, {3, 2, 2, 7}, {1, 1, 1, 1}, {2, 0, 3, 8}} {
+			for i, k := range []int{2, 1, 3} {
+				pc := []int{s[0], s[3]}
+				if i == 1 {
+					pc = pc[1:]
+				}
+				x, _ := l.normal(dt, s...)
+				scale, _ := l.normal(pt, pc...)
+				shift, _ := l.normal(pt, pc...)
+				n := tensor.Shape(s).Size()
+				small, bits := l.out(dt, s...), l.out(tensor.U8, (n+7)/8)
+				mask, y := l.out(tensor.U8, (n+7)/8), l.out(dt, s[0], k*s[1], k*s[2], s[3])
+				want := l.out(dt, y.Shape...)
+				relu := k != 3
+				l.enc.NormApplyMask(small, bits, x, scale, shift, kernels.Array{}, relu)
+				l.enc.Upsample(want, small, k)
+				l.enc.NormUpsample(y, mask, x, scale, shift, relu, k)
+				if fmt.Sprint(l.floats(y)) != fmt.Sprint(l.floats(want)) {
+					t.Errorf("%v %v, factor %d: differs from NormApply and Upsample", dt, s, k)
+				}
+				if fmt.Sprint(l.floats(mask)) != fmt.Sprint(l.floats(bits)) {
+					t.Errorf("%v %v, factor %d: another mask", dt, s, k)
+				}
+			}
+		}
+	}
+}
+
 // float64s gives the reference the numbers of an array.
 func (l *lab) float64s(a kernels.Array) *tensor.Tensor {
 	return tensor.FromSlice(l.scope, l.floats(a), a.Shape...)

@@ -105,23 +105,7 @@ template <typename T> DEVICE const T *filter_at(const Geo &g, i32 o, i32 k) {
     return (const T *)g.a.w + ((i64)g.group * g.og + o) * g.k_row + k;
 }
 
-// loaded returns *p, or zero without an element.
-template <typename T> DEVICE T loaded(const T *p) { return p ? *p : narrow<T>(0.0f); }
-
-template <typename T> DEVICE Pack<T, PACK<T>> loaded_pack(const T *p) {
-    if (p) {
-        return load_pack<PACK<T>>(p);
-    }
-    Pack<T, PACK<T>> z;
-    UNROLL
-    for (int e = 0; e < PACK<T>; e++) {
-        z.v[e] = narrow<T>(0.0f);
-    }
-    return z;
-}
-
-// ---- the operands. at(row, k) is one element; get reads a pack at once where vec says that its
-// elements are neighbours in memory.
+// ---- the operands
 
 template <typename T> struct Taps { // forward A: rows are output pixels, k = (u, v, c)
     static const bool k_fast = true;
@@ -130,19 +114,8 @@ template <typename T> struct Taps { // forward A: rows are output pixels, k = (u
     i32 pixels;
     bool vec;
     DEVICE Slot slot(i32 row) const { return pixel_of(row, g.a.oh, g.a.ow); }
-    DEVICE const T *at(Slot p, i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &p, i32 row, i32 k) const {
         return row < pixels && k < g.k_row ? input_at<T>(g, p, tap_of(k, g.a.kw, g.cg)) : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &p, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(p, row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(p, row, k + e));
-        }
-        return q;
     }
 };
 
@@ -152,19 +125,8 @@ template <typename T> struct Filters { // forward B: rows are output channels, k
     Geo g;
     bool vec;
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE const T *at(i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
         return row < g.og && k < g.k_row ? filter_at<T>(g, row, k) : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(row, k + e));
-        }
-        return q;
     }
 };
 
@@ -175,19 +137,8 @@ template <typename T> struct Covers { // input grad A: rows are input pixels, k 
     i32 pixels, k_end;
     bool vec;
     DEVICE Slot slot(i32 row) const { return pixel_of(row, g.a.h, g.a.wd); }
-    DEVICE const T *at(Slot p, i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &p, i32 row, i32 k) const {
         return row < pixels && k < k_end ? output_at<T>(g, p, tap_of(k, g.a.kw, g.og)) : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &p, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(p, row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(p, row, k + e));
-        }
-        return q;
     }
 };
 
@@ -198,23 +149,12 @@ template <typename T> struct FiltersT { // input grad B: rows are input channels
     i32 k_end;
     bool vec;
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE const T *at(i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
         if (row >= g.cg || k >= k_end) {
             return 0;
         }
         Tap t = tap_of(k, g.a.kw, g.og);
         return filter_at<T>(g, t.ch, (t.u * g.a.kw + t.v) * g.cg + row);
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(row + e, k));
-        }
-        return q;
     }
 };
 
@@ -225,21 +165,10 @@ template <typename T> struct OutGrads { // weight grad A: rows are output channe
     i32 k_end;
     bool vec;
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE const T *at(i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
         return row < g.og && k < k_end
                    ? (const T *)g.a.y + (i64)k * g.a.o + (i64)g.group * g.og + row
                    : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(row + e, k));
-        }
-        return q;
     }
 };
 
@@ -250,21 +179,10 @@ template <typename T> struct TapsT { // weight grad B: rows are (u, v, c), k = o
     i32 k_end;
     bool vec;
     DEVICE Slot slot(i32 row) const { return tap_of(row, g.a.kw, g.cg); }
-    DEVICE const T *at(Slot t, i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &t, i32 row, i32 k) const {
         return row < g.k_row && k < k_end
                    ? input_at<T>(g, pixel_of(k, g.a.oh, g.a.ow), t)
                    : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &t, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(t, row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(slot(row + e), row + e, k));
-        }
-        return q;
     }
 };
 

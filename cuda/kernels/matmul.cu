@@ -27,18 +27,7 @@ template <typename T> struct KFast {
     bool vec;
 
     DEVICE Slot slot(i32 row) const { return row < rows ? base + (i64)row * ld : (const T *)0; }
-    DEVICE Pack<T, PACK<T>> get(Slot s, i32, i32 k) const {
-        const int V = PACK<T>;
-        if (s && vec && k + V <= k_end) {
-            return load_pack<V>(s + k);
-        }
-        Pack<T, V> p;
-        UNROLL
-        for (int e = 0; e < V; e++) {
-            p.v[e] = s && k + e < k_end ? s[k + e] : narrow<T>(0.0f);
-        }
-        return p;
-    }
+    DEVICE const T *at(const Slot &s, i32, i32 k) const { return s && k < k_end ? s + k : 0; }
 };
 
 // RowFast is an operand whose columns lie along the row: element (row, k) at k·ld + row.
@@ -50,17 +39,8 @@ template <typename T> struct RowFast {
     bool vec;
 
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE Pack<T, PACK<T>> get(Slot, i32 row, i32 k) const {
-        const int V = PACK<T>;
-        if (vec && k < k_end && row + V <= rows) {
-            return load_pack<V>(base + (i64)k * ld + row);
-        }
-        Pack<T, V> p;
-        UNROLL
-        for (int e = 0; e < V; e++) {
-            p.v[e] = k < k_end && row + e < rows ? base[(i64)k * ld + row + e] : narrow<T>(0.0f);
-        }
-        return p;
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
+        return row < rows && k < k_end ? base + (i64)k * ld + row : 0;
     }
 };
 
