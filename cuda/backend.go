@@ -61,8 +61,8 @@ type Backend struct {
 var _ tensor.Backend = (*Backend)(nil)
 
 // errRecording is what a recording fails with that does more than launch kernels.
-var errRecording = errors.New("not possible while work is recorded: inside it nothing is read back, " +
-	"waited for or uploaded")
+var errRecording = errors.New("not possible while work is recorded: inside it nothing is read " +
+	"back, waited for or uploaded")
 
 // Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
 func Open(name string, o Options) (*Backend, error) {

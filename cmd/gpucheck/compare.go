@@ -105,8 +105,8 @@ func compare(before, now []line, out, errOut io.Writer) {
 			fmt.Fprintf(errOut, "%6.2f× %s\n", r, k)
 		}
 	}
-	fmt.Fprintf(errOut, "%d speeds compared with the last run, %d changed by more than %g %%\n", common,
-		len(changed), 100*noise)
+	fmt.Fprintf(errOut, "%d speeds compared with the last run, %d changed by more than %g %%\n",
+		common, len(changed), 100*noise)
 	json.NewEncoder(out).Encode(line{Stage: "compare", Name: "last", OK: common > 0,
 		Values: map[string]any{"compared": common, "changed": changed}})
 }

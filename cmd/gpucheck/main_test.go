@@ -53,8 +53,8 @@ func TestRehearsal(t *testing.T) {
 	if err := os.WriteFile(last, []byte(earlier), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	monitor := "#!/bin/sh\necho '{\"devices\":[{\"uuid\":\"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f\"," +
-		"\"energy_joules\":5}]}'\n"
+	monitor := "#!/bin/sh\necho '{\"devices\":[{\"uuid\":" +
+		"\"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f\",\"energy_joules\":5}]}'\n"
 	if err := os.WriteFile(filepath.Join(dir, "gpumon"), []byte(monitor), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,12 @@ import (
 type stepCase struct {
 	name  string
 	batch int
-	start func(b tensor.Backend, batch int, tiny bool) (step func(i int) error, close func(), err error)
+	start starter
 }
+
+// A starter prepares a training on b: step makes step i, done frees it.
+type starter func(b tensor.Backend, batch int, tiny bool) (step func(i int) error, done func(),
+	err error)
 
 // steps times whole training steps of ResNet-50 and of BigGAN, call by call and replayed, with the
 // joules that an image takes where gpumon tells.
@@ -137,7 +141,7 @@ func resnetSteps(b tensor.Backend, batch int, tiny bool) (func(i int) error, fun
 
 // playerSteps makes a discriminator step and a generator step of a network on images and conditions
 // drawn on the device: what an image of a batch takes.
-func playerSteps(net gan.Config) func(tensor.Backend, int, bool) (func(i int) error, func(), error) {
+func playerSteps(net gan.Config) starter {
 	return func(b tensor.Backend, batch int, _ bool) (func(i int) error, func(), error) {
 		cfg := gan.DefaultInverter()
 		cfg.Net, cfg.Batch, cfg.DSteps, cfg.LRD, cfg.LRG = net, batch, 1, 1e-6, 1e-6

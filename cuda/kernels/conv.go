@@ -90,10 +90,11 @@ func (e *Encoder) Conv2DWeightGrad(dw, x, dy Array, p tensor.ConvParams) {
 		a.W = e.Scratch(chunks * dw.size() * accSize(dw))
 	}
 	grid := [3]uint32{uint32(tiles), 1, uint32(p.Groups * chunks)}
-	emit(e, "conv_weight_grad"+infix+productSuffix("Conv2D", x, dw), a, grid, [3]uint32{block, 1, 1}, 0)
+	emit(e, "conv_weight_grad"+infix+productSuffix("Conv2D", x, dw), a, grid,
+		[3]uint32{block, 1, 1}, 0)
 	if chunks > 1 {
-		stride(e, "conv_join"+suffix("Conv2D", dw), convJoinArgs{Dst: dw.Ptr, Parts: a.W, N: int64(dw.size()),
-			Chunks: int32(chunks)}, dw.size())
+		stride(e, "conv_join"+suffix("Conv2D", dw), convJoinArgs{Dst: dw.Ptr, Parts: a.W,
+			N: int64(dw.size()), Chunks: int32(chunks)}, dw.size())
 	}
 }
 
