@@ -14,11 +14,14 @@ import (
 )
 
 // agreement trains a classifier and an inverter for 20 steps on the card and on the CPU and
-// compares every loss.
+// compares every loss; before that, products in bf16 with the CPU's in F64.
 func agreement(c *check) error {
 	n := 20
 	if c.tiny {
 		n = 1
+	}
+	if err := c.bf16(); err != nil {
+		return err
 	}
 	for _, o := range arithmetics() {
 		if o.TF32 || o.Precision == tensor.BF16 {
