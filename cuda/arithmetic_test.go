@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"afterimage/tensor"
+	"afterimage/tensor/backendtest"
 	"afterimage/tensor/ref"
 )
 
@@ -24,6 +25,18 @@ func inBF16(t *testing.T, libraries bool) *Backend {
 		t.Fatalf("libraries %v: %s", libraries, b.Kernels())
 	}
 	return b
+}
+
+// TestConformanceBF16 runs the conformance suite's products in bf16, on operands that are
+// bfloat16s, so that rounding them changes nothing: sizes, strides, NaN and Inf.
+func TestConformanceBF16(t *testing.T) {
+	for name, libraries := range map[string]bool{"own": false, "libraries": true} {
+		t.Run(name, func(t *testing.T) {
+			backendtest.Run(t, backendtest.Options{Families: []string{"matmul", "conv"}, BF16: true,
+				PaddingMultiplied: paddingMultiplied, NoF64: "F64 products do not round",
+				Open: func(int) tensor.Backend { return inBF16(t, libraries) }})
+		})
+	}
 }
 
 // A pair is one tensor on two backends: F32 on the device, and F64 on the reference as it is and

@@ -42,7 +42,7 @@ func numbers(state nn.Params) (all []float64) {
 func TestReplayClassifier(t *testing.T) {
 	for name, change := range map[string]func(*train.ClassifierConfig, *Options){
 		"robust": func(*train.ClassifierConfig, *Options) {},
-		"ramp":   func(c *train.ClassifierConfig, _ *Options) { c.Attack.Ramp = 0.5 },
+		"ramp":   func(c *train.ClassifierConfig, _ *Options) { c.Attack.Ramp, c.Recompute = 0.5, true },
 		"bf16": func(c *train.ClassifierConfig, o *Options) {
 			c.Attack, o.Precision = train.Adversary{}, tensor.BF16
 		},

@@ -9,9 +9,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"afterimage/cuda/cudatest"
 )
+
+// TestBudget wants all stages together to take no more than ten minutes.
+func TestBudget(t *testing.T) {
+	sum := time.Duration(0)
+	for _, s := range stages {
+		sum += s.budget
+	}
+	if sum > 10*time.Minute {
+		t.Errorf("the stages may take %v together", sum)
+	}
+}
 
 // TestRehearsal runs every stage on the fake GPU with small shapes, as the program will be run on a
 // real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
