@@ -21,14 +21,15 @@ type Options struct {
 	// Precision is what the operands of matrix products and convolutions of F32 tensors are rounded
 	// to: F32, also the zero value, leaves them as they are; BF16 (8 bits of mantissa) multiplies on
 	// the tensor cores. Tensors stay F32 and so do the sums: weights, statistics and the optimizer
-	// never see bfloat16. A sum of k products x·w errs by at most (2⁻⁷ + k·2⁻²³)·Σ|x·w|: each operand
-	// by 2⁻⁸ of itself, each addition by 2⁻²³ of what is added so far.
+	// never see bfloat16. A sum of k products x·w errs by at most (2⁻⁷ + 2⁻¹⁶ + k·2⁻²³)·Σ|x·w|: each
+	// operand by 2⁻⁸ of itself, each addition by 2⁻²³ of what is added so far.
 	Precision tensor.DType
 	// TF32 lets NVIDIA's libraries round the operands of F32 products to 10 bits of mantissa on the
 	// way in, which is many times faster and errs by 1e-3 instead of 1e-7. Our own kernels do not: a
 	// product that the libraries refuse stays F32.
 	TF32 bool
-	// Cache is the folder of compiled kernels; "" takes afterimage/cubin in the user's cache folder.
+	// Cache is the folder of compiled kernels and of chosen plans; "" takes afterimage/cubin in the
+	// user's cache folder.
 	Cache string
 }
 

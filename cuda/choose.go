@@ -41,6 +41,9 @@ func (b *Backend) choose(s convSpec, operands []uint64) *convPlan {
 		found = b.listOffers(s, kept, known, limit)
 		return nil
 	})
+	if b.x.err() != nil {
+		return nil // and nothing is to be kept of it
+	}
 	if known && len(found) == 0 { // the library answers otherwise than it did
 		b.dnn.book.forget(s)
 		return b.choose(s, operands)
@@ -57,7 +60,7 @@ func (b *Backend) choose(s convSpec, operands []uint64) *convPlan {
 			best, picked = p.choice, i
 		}
 	}
-	if b.graph == nil && !known {
+	if b.graph == nil && !known && b.x.err() == nil {
 		if err := b.dnn.book.put(s, best); err != nil {
 			b.x.stick(err)
 		}

@@ -67,8 +67,9 @@ func (k *planBook) get(s convSpec) (choice, bool) {
 
 func (k *planBook) forget(s convSpec) { delete(k.all, s.String()) }
 
-// put keeps a choice. The error is the run's file alone: without it a run cannot be resumed to the
-// same bytes.
+// put keeps a choice; that nothing serves it keeps in the run alone, where it decides last digits:
+// the cause may be gone tomorrow. The error is the run's file alone: without it a run cannot be
+// resumed to the same bytes.
 func (k *planBook) put(s convSpec, c choice) error {
 	k.all[s.String()] = c
 	if k.file != "" {
@@ -80,6 +81,7 @@ func (k *planBook) put(s convSpec, c choice) error {
 				}
 			}
 		}
+		maps.DeleteFunc(was.Convolutions, func(_ string, c choice) bool { return c.Mode == none().Mode })
 		_ = os.MkdirAll(filepath.Dir(k.file), 0o755) // a cache: the write below fails then, too
 		_ = writePlans(k.file, was)
 	}

@@ -133,6 +133,13 @@ func TestPlansChanged(t *testing.T) {
 	if _, c := convolveOnce(t, t.TempDir(), run); c != none() {
 		t.Errorf("our own kernel was not kept: %+v", c)
 	}
+	cache := t.TempDir()
+	book := openPlanBook("card", cache)
+	book.put(convSpec{dir: forward}, none())
+	book.put(convSpec{dir: inputGrad}, choice{Mode: heurModeA, Place: 1})
+	if again := openPlanBook("card", cache).all; len(again) != 1 {
+		t.Errorf("the cache keeps %v: want the choice alone that a plan serves", again)
+	}
 }
 
 // TestPlanFiles wants a damaged file refused by name, one of another card named, and a run without

@@ -180,7 +180,8 @@ func (e *env) study(
 				warned = e.warnOtherKernels("study", path, last, now)
 			}
 		},
-		Facts: e.facts(b), Command: command, Note: func(st study.Stage) {
+		Opened: func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) },
+		Facts:  e.facts(b), Command: command, Note: func(st study.Stage) {
 			if bar != nil {
 				bar.close()
 				bar = nil

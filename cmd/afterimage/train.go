@@ -64,17 +64,18 @@ func begin[C any](
 	e *env, b device, dir string, config C, resume bool, files ...func(*train.Run) error,
 ) (*train.Run, error) {
 	r, err := openRun(e, b, dir, config, resume, files...)
-	g, ok := b.(*gpu)
-	if err != nil || !ok {
-		return r, err
+	if err != nil {
+		return nil, err
 	}
-	if err := e.keepPlans(g, r.Path(train.PlansFile)); err != nil {
+	if err := e.keepPlans(b, r.Path(train.PlansFile)); err != nil {
 		if !resume {
 			return nil, errors.Join(err, r.Abandon())
 		}
 		return nil, errors.Join(err, r.Close())
 	}
-	g.telemetry.keep(r.Path(train.TelemetryFile)) // a run that cannot keep a log goes on without
+	if g, ok := b.(*gpu); ok {
+		g.telemetry.keep(r.Path(train.TelemetryFile)) // a run that cannot keep a log goes on without
+	}
 	return r, nil
 }
 
@@ -104,8 +105,13 @@ func openRun[C any](
 	return r, nil
 }
 
-// keepPlans makes a GPU compute a run's convolutions with the plans that the run keeps.
-func (e *env) keepPlans(g *gpu, path string) error {
+// keepPlans makes a GPU compute a run's convolutions with the plans that the run keeps. Other
+// devices have no choice among plans.
+func (e *env) keepPlans(b device, path string) error {
+	g, ok := b.(*gpu)
+	if !ok {
+		return nil
+	}
 	foreign, err := g.KeepPlans(path)
 	if err == nil && foreign != "" {
 		fmt.Fprintf(e.err, "warning: %s holds the plans of %s: they are chosen afresh here, and last "+

@@ -40,8 +40,8 @@ type trial struct {
 	run       func(on tensor.Backend, out, a, b *tensor.Tensor)
 }
 
-// trials cover every kernel of the bf16 products: narrow tiles and wide ones, which take a result of
-// 128 of them, transpositions, the three convolutions, channels that are no multiple of eight.
+// trials cover every kernel of the bf16 products: narrow tiles and wide ones, which take a result
+// of 128 of them, transpositions, the three convolutions, channels that are no multiple of eight.
 func trials(tiny bool) (all []trial) {
 	m := 300
 	if tiny {
