@@ -114,6 +114,9 @@ func TestBF16Products(t *testing.T) {
 			bf16Conv(t, b, exact, d, r, rng, [3]int{2, 16, 8}, padded)
 			bf16Conv(t, b, exact, d, r, rng, [3]int{3, 3, 5}, plain)
 			bf16Conv(t, b, exact, d, r, rng, [3]int{1, 6, 4}, grouped)
+			if by, own := b.ConvolutionsBy(); (by > 0) != libraries || own != 0 {
+				t.Errorf("%d convolutions by cuDNN, %d for lack of a plan by our kernels", by, own)
+			}
 			if err := b.Sync(); err != nil {
 				t.Error(err)
 			}

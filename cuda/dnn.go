@@ -143,6 +143,24 @@ const (
 	idY = 'y'
 )
 
+// ConvolutionsBy returns how many different convolutions so far were computed by plans of cuDNN and
+// how many by our own kernels, since the library had none that serves; both are 0 without cuDNN.
+func (b *Backend) ConvolutionsBy() (library, own int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dnn == nil {
+		return 0, 0
+	}
+	for _, p := range b.dnn.plans {
+		if p != nil {
+			library++
+		} else {
+			own++
+		}
+	}
+	return library, own
+}
+
 // close gives the plans back.
 func (c *convolutions) close(ctx *driver.Context) {
 	for _, p := range c.plans {

@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -222,6 +223,40 @@ func TestReplayInverter(t *testing.T) {
 	}
 	if err := b.Sync(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestReplayDiverged feeds a replayed step NaN and wants what a step call by call says, and the
+// parameters as they were: the host looks before the second half is replayed.
+func TestReplayDiverged(t *testing.T) {
+	cfg := robust()
+	cfg.Attack = train.Adversary{}
+	b := open(t, Options{})
+	diverge := func(b tensor.Backend) string {
+		c, err := train.NewClassifier(b, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for i := range 2 {
+			if _, err := c.Step(i, c.Loader().Batch(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := numbers(nn.Prefixed("model", c.Model))
+		bad := c.Loader().Batch(2)
+		bad.X[7] = float32(math.NaN())
+		_, err = c.Step(2, bad)
+		if !errors.Is(err, train.ErrDiverged) {
+			t.Fatalf("got %v", err)
+		}
+		if !slices.Equal(numbers(nn.Prefixed("model", c.Model)), before) {
+			t.Error("the parameters changed although the step went wrong")
+		}
+		return err.Error()
+	}
+	if want, got := diverge(callByCall{b}), diverge(b); got != want {
+		t.Errorf("replayed: %q, call by call: %q", got, want)
 	}
 }
 

@@ -90,6 +90,9 @@ func convolutions(c *check) error {
 				return err
 			}
 		}
+		library, own := b.ConvolutionsBy()
+		c.say(line{Stage: "convolutions", Name: o.name + ", who computed", OK: true,
+			Values: map[string]any{"by_cudnn": library, "by_own_for_lack_of_a_plan": own}})
 		b.Close()
 	}
 	return nil
