@@ -8,6 +8,8 @@
 #   make fuzz      every reader of files on hostile bytes, FUZZTIME each; a find is kept in testdata
 #   make bench     kernels and training steps against the measured peak of this machine
 #   make compare PYTHON=FILE  the same beside PyTorch, row by row in turn (bench/README.md)
+#   make ptx VENV=DIR  the kernels' PTX and their registers, with the pinned compiler of
+#                  cuda/kernels/requirements-nvrtc.txt in that virtual environment (see nvrtc.py there)
 #   make generate  regenerate the assembly (needs the Go module proxy for the generator alone)
 #   make size      lines of code by package
 
@@ -16,7 +18,7 @@ BIN := bin/afterimage
 DEMO := runs/demo
 FUZZTIME ?= 1m
 
-.PHONY: demo test quick test-kill test-arm64 fuzz bench compare generate size build clean
+.PHONY: demo test quick test-kill test-arm64 fuzz bench compare ptx generate size build clean
 
 build:
 	@mkdir -p bin
@@ -55,6 +57,9 @@ bench: build
 
 compare: build
 	$(BIN) bench compare --python $(PYTHON)
+
+ptx:
+	AFTERIMAGE_NVRTC_VENV=$(VENV) $(GO) test ./cuda/kernels -run 'TestNVRTC|TestPTX$$' -update -timeout 30m
 
 generate:
 	cd tensor/cpu/internal/asmgen && $(GO) run ./gemm && $(GO) run ./neon && $(GO) run ./vec

@@ -18,10 +18,18 @@ type Options struct {
 	Isolate bool
 	// Own leaves cuDNN and cuBLASLt alone: our own kernels compute everything.
 	Own bool
-	// TF32 lets matrix products and convolutions of F32 by NVIDIA's libraries round their operands to
-	// 10 bits of mantissa, which is many times faster and errs by 1e-3 instead of 1e-7.
+	// Precision is what the operands of matrix products and convolutions of F32 tensors are rounded
+	// to: F32, also the zero value, leaves them as they are; BF16 (8 bits of mantissa) multiplies on
+	// the tensor cores. Tensors stay F32 and so do the sums: weights, statistics and the optimizer
+	// never see bfloat16. A sum of k products x·w errs by at most (2⁻⁷ + 2⁻¹⁶ + k·2⁻²³)·Σ|x·w|: each
+	// operand by 2⁻⁸ of itself, each addition by 2⁻²³ of what is added so far.
+	Precision tensor.DType
+	// TF32 lets NVIDIA's libraries round the operands of F32 products to 10 bits of mantissa on the
+	// way in, which is many times faster and errs by 1e-3 instead of 1e-7. Our own kernels do not: a
+	// product that the libraries refuse stays F32.
 	TF32 bool
-	// Cache is the folder of compiled kernels; "" takes afterimage/cubin in the user's cache folder.
+	// Cache is the folder of compiled kernels and of chosen plans; "" takes afterimage/cubin in the
+	// user's cache folder.
 	Cache string
 }
 
@@ -29,6 +37,7 @@ type Options struct {
 //
 // It may be used from several goroutines; calls take effect in the order in which they are made.
 type Backend struct {
+	kernels.Methods
 	name   string
 	device int
 	info   Device
@@ -46,21 +55,23 @@ type Backend struct {
 	graph   *Graph        // that is being recorded
 	lt      *products     // nil without cuBLASLt
 	dnn     *convolutions // nil without cuDNN
-	tf32    bool
+	mode    arithmetic
 	closed  bool
 }
 
 var _ tensor.Backend = (*Backend)(nil)
 
-var (
-	errRecording = errors.New("not possible while a step is recorded: inside a step nothing is read " +
-		"back, waited for or uploaded")
-	errStage = fmt.Errorf("cuda: Stage: more than %d bytes at a time", StageLimit)
-)
+// errRecording is what a recording fails with that does more than launch kernels.
+var errRecording = errors.New("not possible while work is recorded: inside it nothing is read " +
+	"back, waited for or uploaded")
 
 // Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
 func Open(name string, o Options) (*Backend, error) {
 	device, err := ParseName(name)
+	if err != nil {
+		return nil, err
+	}
+	mode, err := o.arithmetic()
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +83,15 @@ func Open(name string, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := compiler(api); err != nil {
-		return nil, fmt.Errorf("cuda:%d: %w", device, err)
-	}
 	ctx, err := api.Retain(device)
 	if err != nil {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
 	}
-	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx}
+	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx,
+		mode: mode}
+	b.Methods = kernels.NewMethods(b.run, func(buf tensor.Buffer) uint64 {
+		return buf.(*buffer).address
+	})
 	if err := b.start(o); err != nil {
 		ctx.Release()
 		return nil, fmt.Errorf("%s: %w", b.name, err)
@@ -102,10 +114,9 @@ func (b *Backend) start(o Options) error {
 	b.mem = memory{ctx: b.ctx, stream: x.stream, limit: o.Memory, isolate: o.Isolate,
 		settle: b.settle}
 	b.mem.current = &b.mem.main
-	b.tf32 = o.TF32
 	if !o.Own {
 		b.openProducts()
-		b.openConvolutions()
+		b.openConvolutions(o)
 	}
 	b.mem.async = !o.Isolate && b.info.pools && b.ctx.KeepPool() == nil
 	return nil
@@ -122,6 +133,9 @@ func (b *Backend) Close() {
 	b.closed = true
 	b.settle()
 	b.closeLibraries()
+	if b.mem.recordings > 0 {
+		b.mem.drop(b.mem.recorded)
+	}
 	b.mem.drop(&b.mem.main)
 	b.closeRing()
 	b.mods.close()
@@ -174,7 +188,7 @@ func (b *Backend) Free(buf tensor.Buffer) {
 // Kernels names what computes, for the record of a run: another name may mean other last digits.
 func (b *Backend) Kernels() string {
 	api := b.ctx.API()
-	s := fmt.Sprintf("cuda %s, NVRTC %s, driver %s", b.mods.arch, api.Found(driver.NVRTC).Version,
+	s := fmt.Sprintf("cuda %s, %s, driver %s", b.mods.arch, b.mods.from(),
 		api.Found(driver.CUDA).Version)
 	if b.lt != nil {
 		s += ", cuBLASLt " + api.Found(driver.CuBLASLt).Version
@@ -182,10 +196,7 @@ func (b *Backend) Kernels() string {
 	if b.dnn != nil {
 		s += ", cuDNN " + api.Found(driver.CuDNN).Version
 	}
-	if b.tf32 {
-		s += ", TF32"
-	}
-	return s
+	return s + b.mode.String()
 }
 
 // Memory returns the present usage.
@@ -216,18 +227,6 @@ func (b *Backend) Upload(dst tensor.Buffer, src []byte) {
 		b.batch.CopyIn(to, address, n)
 		src, to = src[n:], to+uint64(n)
 	}
-}
-
-// Send copies the staged bytes into a buffer of that size. The Staged is spent.
-func (s *Staged) Send(dst tensor.Buffer) {
-	s.b.mu.Lock()
-	defer s.b.mu.Unlock()
-	if s.b.graph != nil {
-		s.b.graph.fail("Send")
-		return
-	}
-	s.b.command("")
-	s.b.batch.CopyIn(dst.(*buffer).address, s.address, len(s.mem))
 }
 
 // Download copies a buffer to host bytes of the same size, after everything before it. If the

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -53,15 +55,27 @@ func (c cache) put(key string, image []byte) {
 	if c.dir == "" || os.MkdirAll(c.dir, 0o755) != nil {
 		return
 	}
-	f, err := os.CreateTemp(c.dir, "new-*")
+	sum := sha256.Sum256(image)
+	_ = replaceFile(c.path(key), sum[:], image)
+}
+
+// replaceFile writes a file of the given parts, whole or not at all.
+func replaceFile(path string, parts ...[]byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "new-*")
 	if err != nil {
-		return
+		return fmt.Errorf("cuda: %w", err)
 	}
 	defer os.Remove(f.Name()) // gone already if it was renamed
-	sum := sha256.Sum256(image)
-	_, err1 := f.Write(sum[:])
-	_, err2 := f.Write(image)
-	if f.Close() == nil && err1 == nil && err2 == nil {
-		os.Rename(f.Name(), c.path(key))
+	for _, p := range parts {
+		if err == nil {
+			_, err = f.Write(p)
+		}
 	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	return nil
 }

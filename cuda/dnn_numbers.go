@@ -63,10 +63,12 @@ const (
 	attrTensorDims      = 902  // CUDNN_ATTR_TENSOR_DIMENSIONS
 	attrTensorStrides   = 903  // CUDNN_ATTR_TENSOR_STRIDES
 	attrTensorID        = 906  // CUDNN_ATTR_TENSOR_UNIQUE_ID
+	attrEngineNumber    = 1301 // CUDNN_ATTR_ENGINE_GLOBAL_INDEX
 	attrEngineNotes     = 1303 // CUDNN_ATTR_ENGINE_NUMERICAL_NOTE
 
 	dataFloat        = 0 // CUDNN_DATA_FLOAT
 	dataDouble       = 1 // CUDNN_DATA_DOUBLE
+	dataBFloat16     = 9 // CUDNN_DATA_BFLOAT16
 	crossCorrelation = 1 // CUDNN_CROSS_CORRELATION
 	heurModeFallback = 2 // CUDNN_HEUR_MODE_FALLBACK
 	heurModeA        = 3 // CUDNN_HEUR_MODE_A

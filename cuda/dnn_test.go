@@ -55,6 +55,7 @@ func TestConvolutionPlans(t *testing.T) {
 	y := s.New(tensor.F32, 1, 4, 4, 5)
 	p := tensor.ConvParams{StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1,
 		DilH: 1, DilW: 1, Groups: 1}
+	b.Conv2D(y, x, w, p) // chooses the plan
 	g, err := b.Record(func() { b.Conv2D(y, x, w, p) })
 	if err != nil {
 		t.Fatal(err)
@@ -87,17 +88,18 @@ func TestDescriptors(t *testing.T) {
 	p := tensor.ConvParams{StrideH: 2, StrideW: 1, PadTop: 2, PadBottom: 1, PadRight: 3, DilH: 1,
 		DilW: 2, Groups: 2}
 	for _, dir := range []direction{forward, inputGrad, weightGrad} {
-		for _, double := range []bool{false, true} {
-			s := convSpec{dir, double, [4]int{2, 9, 10, 6}, [4]int{8, 3, 3, 3}, [4]int{}, p}
+		for _, dt := range [][2]tensor.DType{{tensor.F32, tensor.F32}, {tensor.F64, tensor.F64},
+			{tensor.BF16, tensor.F32}} {
+			s := convSpec{dir, dt[0], dt[1], [4]int{2, 9, 10, 6}, [4]int{8, 3, 3, 3}, [4]int{}, p}
 			oh, ow := p.Out(9, 10, 3, 3)
 			s.y = [4]int{2, oh, ow, 8}
 			g := &describing{ctx: b.ctx}
 			if g.operation(s); g.err != nil {
-				t.Errorf("%v, double %v: %v", dir, double, g.err)
+				t.Errorf("%v, %v: %v", dir, dt, g.err)
 			}
 			s.y[1]++ // does not fit: the library must notice, or it has not looked
 			if g.operation(s); g.err == nil {
-				t.Errorf("%v, double %v: a wrong shape was accepted", dir, double)
+				t.Errorf("%v, %v: a wrong shape was accepted", dir, dt)
 			}
 			g.close()
 		}

@@ -9,15 +9,34 @@
 // can be handed out again at once. A failure on the device sticks: Sync returns it, Download and
 // Alloc panic with it, everything else does nothing from then on.
 //
-// Record turns a whole training step into one CUDA graph. What changes from step to step must lie
-// in device tensors that are written between replays.
+// Record turns work into one CUDA graph (tensor.Recorder): the trainers of nn/train and gan record
+// their second step and replay it from then on. What changes from step to step must lie in device
+// tensors that are written between replays. Recordings have memory of their own, which they share.
+// Stage hands out pinned memory that a loader fills and the device fetches from (tensor.Stager).
 //
-// Non-goals: several devices at once, choosing algorithms while running, telemetry (cmd/gpumon).
+// Products, that is convolutions and matrix products, are computed in F32, with operands rounded to
+// TF32 by NVIDIA's libraries, or with operands rounded to bfloat16 by a kernel in front
+// (Options.Precision); everything else is F32. The bits of a ReLU that kernels could keep instead
+// of its output (kernels.NormApplyMask) are not used: NormBackward is given the output, which the
+// next convolution's weight gradient needs anyway, and a mask kept beside it from one call of the
+// contract to another would be state that no tensor shows.
+//
+// Which of cuDNN's plans a convolution gets is decided once for a card and a version of cuDNN: the
+// heuristics' first offers that add in a fixed order are timed, and the fastest is kept in the
+// user's cache folder and, by KeepPlans, in the run, which is computed with it to its end. cuDNN
+// makes F32 results of bfloat16 operands, or our own tensor-core kernel does: results are never
+// rounded to bfloat16 on the way.
+//
+// Kernels are compiled for the card by NVRTC. Without it the driver translates PTX that is part of
+// the program, each file when a kernel of it is first launched.
+//
+// Non-goals: several devices at once, telemetry (cmd/gpumon), copies beside computation (there is
+// one stream).
 //
 // Invariants:
 //  1. Every launch happens on the device's own thread, in the order of the calls.
-//  2. Results depend on operands alone: kernels and algorithms are fixed by shapes, sums have a
-//     fixed order, no atomic touches a float.
+//  2. Results depend on operands and on the plans that a run keeps: our kernels and algorithms are
+//     fixed by shapes, sums have a fixed order, no atomic touches a float.
 //  3. Memory of Go is never given to the device: copies go through pinned memory.
 //
 // Comes from: tensor, cuda/kernels, cuda/driver. Goes to: cmd, which opens a backend and passes it

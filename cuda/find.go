@@ -60,7 +60,11 @@ func Find() Report {
 	}
 	var r Report
 	for _, l := range []driver.Library{driver.CUDA, driver.NVRTC, driver.CuDNN, driver.CuBLASLt} {
-		r.Libraries = append(r.Libraries, api.Found(l).String())
+		line := api.Found(l).String()
+		if l == driver.NVRTC && api.Found(l).Err != nil {
+			line += "; the driver translates this program's PTX instead, once for a card"
+		}
+		r.Libraries = append(r.Libraries, line)
 	}
 	n, err := api.Devices()
 	if err != nil {
@@ -77,9 +81,6 @@ func Find() Report {
 		} else if r.Problem == "" {
 			r.Problem = err.Error()
 		}
-	}
-	if err := compiler(api); err != nil && usable > 0 {
-		usable, r.Problem = 0, err.Error()
 	}
 	if usable > 0 {
 		r.Problem = ""

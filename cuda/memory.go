@@ -45,8 +45,8 @@ func classBytes(class int) int {
 // classes covers every size an int can hold.
 const classes = 4 * 56
 
-// A pool keeps freed blocks, the last one on top. The backend has one; each recorded step has its
-// own, so that nothing else writes to its memory between replays.
+// A pool keeps freed blocks, the last one on top. The backend has two: one for calls and one that
+// recordings share, so that nothing else writes to their memory between replays.
 type pool struct {
 	free  [classes][]uint64
 	arena uint64 // what is left of the arena
@@ -67,7 +67,13 @@ type memory struct {
 	ctx     *driver.Context
 	stream  uint64
 	main    pool
-	current *pool
+	current *pool // main, or recorded while work is recorded
+
+	// recorded is the recordings' pool, a new one whenever there was none: what is freed late goes
+	// back to the old one, which nobody asks.
+	recorded   *pool
+	recordings int // that use it; with the last one it is dropped
+
 	async   bool // the driver has a stream-ordered pool
 	isolate bool // every block its own allocation of the exact size, never used again
 	used    int  // bytes in live buffers
@@ -151,7 +157,7 @@ func (m *memory) own(p *pool, o owned) {
 	m.peak = max(m.peak, m.held)
 }
 
-// ask makes one allocation. A recorded step's memory never comes from the stream-ordered pool,
+// ask makes one allocation. The memory of recordings never comes from the stream-ordered pool,
 // since an allocation there would become part of the graph.
 func (m *memory) ask(p *pool, size, class int) (a uint64, async bool, err error) {
 	if m.overLimit(size) {
@@ -271,11 +277,4 @@ func (m *memory) drop(p *pool) {
 		}
 	}
 	*p = pool{}
-}
-
-// use makes allocations come from p; it returns the pool before.
-func (m *memory) use(p *pool) *pool {
-	was := m.current
-	m.current = p
-	return was
 }

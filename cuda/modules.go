@@ -93,37 +93,32 @@ func (m *modules) find(entry string) (*function, error) {
 	return &function{h, defaultShared}, nil
 }
 
-// compiler says why kernels cannot be compiled, or nil.
-func compiler(api *driver.API) error {
-	c := api.Found(driver.NVRTC)
-	if c.Err == nil {
-		return nil
-	}
-	return fmt.Errorf("kernels cannot be compiled: %v: install CUDA's run-time compiler (libnvrtc, "+
-		"for example the Python package nvidia-cuda-nvrtc) or set %s to its file", c,
-		driver.NVRTC.Variable())
-}
-
-// image returns the compiled text of a stem, from the cache or from NVRTC.
+// image returns the kernels of a stem in a form that the driver loads: compiled for the card, or
+// without a compiler the PTX that is part of this program, which the driver translates.
 func (m *modules) image(stem string) ([]byte, error) {
-	api := m.ctx.API()
-	if err := compiler(api); err != nil {
-		return nil, err
+	if m.ctx.API().Found(driver.NVRTC).Err != nil {
+		return kernels.PTX(stem)
 	}
 	image, err := m.compile(stem, m.arch, false)
 	var e *driver.Error
 	if errors.As(err, &e) && e.Library == driver.NVRTC && e.Code == nvrtcInvalidOption {
-		return m.compile(stem, portable, true) // a compiler older than the card: the driver finishes
+		return m.compile(stem, kernels.PTXArch, true) // a compiler older than the card
 	}
 	return image, err
+}
+
+// from says what the kernels come from, for the record of a run.
+func (m *modules) from() string {
+	c := m.ctx.API().Found(driver.NVRTC)
+	if c.Err != nil {
+		return "PTX for " + kernels.PTXArch
+	}
+	return "NVRTC " + c.Version
 }
 
 // nvrtcInvalidOption is what NVRTC answers to an architecture it does not know
 // (NVRTC_ERROR_INVALID_OPTION of nvrtc.h).
 const nvrtcInvalidOption = 5
-
-// portable is the virtual architecture of PTX that every usable card's driver can translate.
-const portable = "compute_80"
 
 // compile compiles a text to a cubin or to PTX, or finds it in the cache. No fast-math: kernels
 // promise IEEE arithmetic.
@@ -146,9 +141,15 @@ func (m *modules) explain(stem string, err error) error {
 	switch driver.Code(err) {
 	case driver.InvalidImage, driver.NoBinary, driver.InvalidPTX, driver.UnsupportedPTX:
 		api := m.ctx.API()
+		if api.Found(driver.NVRTC).Err != nil {
+			return fmt.Errorf("%s.cu, this program's PTX, does not load: %w: install CUDA's run-time "+
+				"compiler (libnvrtc, for example the Python package nvidia-cuda-nvrtc) or set %s to its "+
+				"file", stem, err, driver.NVRTC.Variable())
+		}
 		return fmt.Errorf("%s.cu, compiled for %s by %v, does not load: %w: a compiler newer than the "+
-			"driver makes such; point %s at one of CUDA %s or older", stem, m.arch,
-			api.Found(driver.NVRTC), err, driver.NVRTC.Variable(), api.Found(driver.CUDA).Version)
+			"driver makes such; point %s at one of CUDA %s or older, or set it to none for this "+
+			"program's PTX", stem, m.arch, api.Found(driver.NVRTC), err, driver.NVRTC.Variable(),
+			api.Found(driver.CUDA).Version)
 	}
 	return fmt.Errorf("%s.cu: %w", stem, err)
 }

@@ -76,6 +76,28 @@ func TestCompilerFails(t *testing.T) {
 	}
 }
 
+// TestPTX opens the device without a compiler: the kernels come from this program's PTX, and the
+// record says so. A driver that does not take it gives one line with what to do.
+func TestPTX(t *testing.T) {
+	t.Setenv("AFTERIMAGE_NVRTC", "none")
+	b := open(t, Options{})
+	s := tensor.NewScope(b)
+	defer s.Close()
+	if x := s.Full(tensor.F32, 2, 5); x.Floats()[4] != 2 {
+		t.Error("wrong value")
+	}
+	if !strings.Contains(b.Kernels(), "PTX for compute_80") {
+		t.Errorf("the record says %s", b.Kernels())
+	}
+	if err := b.CompileAll(); err != nil {
+		t.Error(err)
+	}
+	t.Setenv("FAKECUDA_VERSION", "12000") // the oldest that serves
+	if err := open(t, Options{}).CompileAll(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestArchitecture names the targets.
 func TestArchitecture(t *testing.T) {
 	for want, v := range map[string][2]int{"sm_80": {8, 0}, "sm_89": {8, 9}, "sm_90a": {9, 0},

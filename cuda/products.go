@@ -24,28 +24,42 @@ func (b *Backend) openProducts() {
 	}
 }
 
-// MatMul computes dst = op(x)·op(y), batch by batch.
+// MatMul computes dst = op(x)·op(y), batch by batch, in the backend's arithmetic.
 func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	b.run(func(e *kernels.Encoder) {
-		if !b.product(dst, x, y, p) {
-			e.MatMul(arr(dst), arr(x), arr(y), p)
+		d, l, r := arr(dst), b.operand(e, x), b.operand(e, y)
+		if !b.product(d, l, r, p) {
+			e.MatMul(d, l, r, p)
 		}
 	})
 }
 
-// product reports whether cuBLASLt takes the product over.
-func (b *Backend) product(dst, x, y *tensor.Tensor, p tensor.MatMulParams) bool {
-	s := driver.ProductSpec{M: dst.Dim(-2), N: dst.Dim(-1), K: x.Dim(-1), Batch: 1,
-		TransA: p.TransA, TransB: p.TransB, Double: dst.DType() == tensor.F64, TF32: b.tf32,
-		Workspace: productWorkspace}
-	if p.TransA {
-		s.K = x.Dim(-2)
+// kind names the arithmetic of a product with such operands.
+func (m arithmetic) kind(operand tensor.DType) driver.ProductKind {
+	switch {
+	case operand == tensor.F64:
+		return driver.ProductF64
+	case operand == tensor.BF16:
+		return driver.ProductBF16
+	case m == tf32:
+		return driver.ProductTF32
 	}
-	if dst.Rank() == 3 {
-		s.Batch = dst.Dim(0)
+	return driver.ProductF32
+}
+
+// product reports whether cuBLASLt takes the product over.
+func (b *Backend) product(dst, x, y kernels.Array, p tensor.MatMulParams) bool {
+	last := len(dst.Shape) - 1
+	s := driver.ProductSpec{M: dst.Shape[last-1], N: dst.Shape[last], K: x.Shape[last], Batch: 1,
+		TransA: p.TransA, TransB: p.TransB, Kind: b.mode.kind(x.DType), Workspace: productWorkspace}
+	if p.TransA {
+		s.K = x.Shape[last-1]
+	}
+	if last == 2 {
+		s.Batch = dst.Shape[0]
 	}
 	if b.lt == nil || b.x.err() != nil || s.M*s.N*s.K*s.Batch == 0 ||
-		dst.DType() != tensor.F32 && dst.DType() != tensor.F64 {
+		dst.DType != tensor.F32 && dst.DType != tensor.F64 {
 		return false
 	}
 	plan, known := b.lt.plans[s]
@@ -61,7 +75,7 @@ func (b *Backend) product(dst, x, y *tensor.Tensor, p tensor.MatMulParams) bool 
 		workspace = b.takeScratch(plan.Workspace)
 	}
 	b.command("cublasLtMatmul")
-	b.batch.Product(plan, arr(x).Ptr, arr(y).Ptr, arr(dst).Ptr, workspace)
+	b.batch.Product(plan, x.Ptr, y.Ptr, dst.Ptr, workspace)
 	return true
 }
 

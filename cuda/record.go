@@ -6,71 +6,63 @@ import (
 	"afterimage/tensor"
 )
 
-// A Graph is a recorded step: one launch runs all of it. What the step allocates stays reserved for
-// it; a tensor that the step leaves behind is overwritten by the next Replay.
+// A Graph is recorded work: one launch runs all of it. It is a tensor.Recording.
 type Graph struct {
-	b     *Backend
-	pool  *pool
-	exec  uint64
-	nodes int
-	fault string // what the step did that cannot be recorded
+	b      *Backend
+	exec   uint64
+	nodes  int
+	fault  string // what the work did that cannot be recorded
+	closed bool
 }
 
-// Record runs step once, which compiles its kernels and finds its memory, then calls it again and
-// records what it launches instead of running it. So step's effect has happened once when Record
-// returns. Everything that changes from one step to the next must lie in device tensors made before
-// Record; write them between replays. Inside step nothing may be uploaded, read back or waited
-// for: Record then returns an error, and the step has run once all the same.
-func (b *Backend) Record(step func()) (*Graph, error) {
-	g := &Graph{b: b, pool: &pool{}}
-	b.mu.Lock()
-	was := b.mem.use(g.pool)
-	b.mu.Unlock()
-	defer func() {
-		b.mu.Lock()
-		b.mem.use(was)
-		b.graph = nil
-		b.mu.Unlock()
-	}()
-	if err := tensor.Try(step); err != nil {
-		return nil, b.abandon(g, err)
-	}
+var (
+	_ tensor.Recorder  = (*Backend)(nil)
+	_ tensor.Recording = (*Graph)(nil)
+)
+
+// Record calls f once and records what it launches instead of running it; see tensor.Recorder for
+// what f must keep to. What f allocates comes from memory that all recordings share and nothing
+// else uses, in the order of a stack: work that is replayed in the order in which it was recorded
+// takes no more than the same work call by call.
+func (b *Backend) Record(f func()) (tensor.Recording, error) {
+	g := &Graph{b: b}
 	if err := b.beginRecording(g); err != nil {
-		return nil, b.abandon(g, err)
+		return nil, fmt.Errorf("cuda: Record: %w", err)
 	}
-	stepErr := tensor.Try(step)
-	if err := b.endRecording(g); err != nil {
-		return nil, b.abandon(g, err)
+	failure := tensor.Try(f)
+	if err := b.endRecording(g); err != nil && failure == nil {
+		failure = err
 	}
-	switch {
-	case g.fault != "":
-		return nil, b.abandon(g, fmt.Errorf("%s: %w", g.fault, errRecording))
-	case stepErr != nil:
-		return nil, b.abandon(g, stepErr)
+	if g.fault != "" { // comes first: what failed later may follow from it
+		failure = fmt.Errorf("%s: %w", g.fault, errRecording)
+	}
+	if failure != nil {
+		g.Close()
+		return nil, fmt.Errorf("cuda: Record: %w", failure)
 	}
 	return g, nil
 }
 
-// abandon frees a graph that did not come to be.
-func (b *Backend) abandon(g *Graph, err error) error {
-	b.mu.Lock()
-	b.graph = nil
-	b.mu.Unlock()
-	g.Close()
-	return fmt.Errorf("cuda: Record: %w", err)
-}
-
+// beginRecording makes allocations come from the recordings' memory, for which it makes room: what
+// the same work left in the main pool when it ran call by call is not needed twice.
 func (b *Backend) beginRecording(g *Graph) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.settle(); err != nil {
 		return err
 	}
-	err := b.x.do(func() error { return b.ctx.BeginCapture(b.x.stream) })
-	if err == nil {
-		b.graph = g
+	if b.mem.recordings == 0 {
+		b.mem.trim()
+		b.mem.recorded = &pool{}
 	}
-	return err
+	err := b.x.do(func() error { return b.ctx.BeginCapture(b.x.stream) })
+	if err != nil {
+		return err
+	}
+	b.graph = g
+	b.mem.recordings++
+	b.mem.current = b.mem.recorded
+	return nil
 }
 
 // endRecording makes the recorded launches executable.
@@ -79,6 +71,7 @@ func (b *Backend) endRecording(g *Graph) error {
 	defer b.mu.Unlock()
 	b.flush()
 	b.graph = nil
+	b.mem.current = &b.mem.main
 	return b.x.do(func() error {
 		raw, err := b.ctx.EndCapture(b.x.stream)
 		if err != nil {
@@ -103,31 +96,36 @@ func (g *Graph) fail(what string) {
 // Nodes returns how many launches and copies the graph holds.
 func (g *Graph) Nodes() int { return g.nodes }
 
-// Replay runs the step again, after everything before it.
+// Replay runs the work, after everything before it.
 func (g *Graph) Replay() {
 	g.b.mu.Lock()
 	defer g.b.mu.Unlock()
+	if g.closed {
+		panic(&tensor.Error{Op: "Replay", Reason: "the recording is closed"})
+	}
 	g.b.command("graph")
 	g.b.batch.Graph(g.exec)
 	g.b.flush() // it is long: start it now
 }
 
-// Close waits for the device and gives the graph and its memory back. Tensors that the step left
-// behind are gone with it.
+// Close waits for the device and gives the graph back, and the recordings' memory with the last
+// one. Tensors that the work left behind are gone with it.
 func (g *Graph) Close() error {
 	b := g.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if g.pool == nil || b.closed {
+	if g.closed || b.closed {
 		return nil
 	}
+	g.closed = true
 	err := b.settle()
 	if g.exec != 0 {
 		if e := b.x.do(func() error { return b.ctx.DestroyExec(g.exec) }); err == nil {
 			err = e
 		}
 	}
-	b.mem.drop(g.pool)
-	g.pool = nil
+	if b.mem.recordings--; b.mem.recordings == 0 {
+		b.mem.drop(b.mem.recorded)
+	}
 	return err
 }

@@ -1,6 +1,12 @@
 package cuda
 
-import "afterimage/cuda/driver"
+import (
+	"errors"
+	"fmt"
+
+	"afterimage/cuda/driver"
+	"afterimage/tensor"
+)
 
 // Uploads go through a ring of pinned blocks. A copy into the ring returns at once; the block is
 // used again when the event behind its last copy has happened.
@@ -78,30 +84,48 @@ func (b *Backend) closeRing() {
 	}
 }
 
-// A Staged is pinned memory that a loader fills itself, which saves the copy that Upload makes.
-type Staged struct {
-	b       *Backend
-	mem     []byte
-	address uint64
+// staged is pinned memory in somebody else's hands.
+type staged struct {
+	b   *Backend
+	mem driver.Pinned
 }
 
-// Stage returns n bytes of pinned memory, at most StageLimit. Fill them and Send them before the
-// next call of the backend that stages or uploads.
-func (b *Backend) Stage(n int) (*Staged, error) {
+var _ tensor.Stager = (*Backend)(nil)
+
+// Stage returns pinned memory for a loader to fill, which saves the copy that Upload makes.
+func (b *Backend) Stage(bytes int) (tensor.Staged, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n > StageLimit {
-		return nil, errStage
-	}
-	mem, address, err := b.place(n)
+	mem, err := b.ctx.HostAlloc(max(bytes, 1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: Stage: %w", b.name, err)
 	}
-	return &Staged{b, mem[:n:n], address}, nil
+	mem.Size = bytes
+	return &staged{b, mem}, nil
 }
 
-// Bytes returns the memory to fill.
-func (s *Staged) Bytes() []byte { return s.mem }
+// Bytes returns the memory.
+func (s *staged) Bytes() []byte { return s.mem.Bytes() }
 
-// StageLimit is the most that Stage hands out at a time.
-const StageLimit = stageBytes
+// Send queues the copy into a buffer of that size.
+func (s *staged) Send(dst tensor.Buffer) {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if s.b.graph != nil {
+		s.b.graph.fail("Send")
+		return
+	}
+	s.b.command("")
+	s.b.batch.CopyIn(dst.(*buffer).address, s.mem.Address, s.mem.Size)
+}
+
+// Close waits for the device and gives the memory back.
+func (s *staged) Close() error {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if s.b.closed {
+		return nil
+	}
+	err := s.b.settle()
+	return errors.Join(err, s.b.ctx.HostFree(s.mem))
+}

@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"afterimage/tensor"
@@ -58,26 +59,34 @@ func TestLargeTransfer(t *testing.T) {
 	b.Free(buf)
 }
 
-// TestStage fills pinned memory directly.
+// TestStage lets a loader fill pinned memory again and again, each time after a read has shown the
+// copy to be done.
 func TestStage(t *testing.T) {
 	b := open(t, Options{})
 	s := tensor.NewScope(b)
 	defer s.Close()
-	for i := range 10 {
-		st, err := b.Stage(stageBytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mem := st.Bytes()
-		mem[0], mem[len(mem)-1] = byte(i), byte(i+1)
-		x := s.New(tensor.U8, stageBytes)
-		st.Send(x.Buffer())
-		if got := tensor.ToHost[uint8](x); got[0] != byte(i) || got[stageBytes-1] != byte(i+1) {
-			t.Fatalf("round %d: %d %d", i, got[0], got[stageBytes-1])
-		}
-		x.Free()
+	const n = stageBytes + 12 // more than the ring's blocks hold
+	st, err := b.Stage(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := b.Stage(StageLimit + 1); err == nil {
-		t.Error("more than the limit was staged")
+	x := s.New(tensor.U8, n)
+	for i := range 4 {
+		mem := st.Bytes()
+		mem[0], mem[n-1] = byte(i), byte(i+1)
+		st.Send(x.Buffer())
+		if got := tensor.ToHost[uint8](x); got[0] != byte(i) || got[n-1] != byte(i+1) {
+			t.Fatalf("round %d: %d %d", i, got[0], got[n-1])
+		}
+	}
+	if f := tensor.StagedFloats(st); len(f) != n/4 {
+		t.Errorf("%d floats in %d bytes", len(f), n)
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Record(func() { st.Send(x.Buffer()) }); err == nil ||
+		!strings.Contains(err.Error(), "Send") {
+		t.Errorf("a copy from staged memory was recorded: %v", err)
 	}
 }

@@ -101,6 +101,41 @@ func TestTrainClassifier(t *testing.T) {
 	})
 }
 
+// TestTrainBF16 trains in bf16 and wants losses near those in F32 on the CPU, but not equal: what
+// rounding each operand by 2⁻⁸ makes of a loss after a few layers, with room.
+func TestTrainBF16(t *testing.T) {
+	const tolerance = 2e-2
+	host, device := cpu.Open(1), open(t, Options{Precision: tensor.BF16})
+	defer host.Close()
+	losses := func(b tensor.Backend) (all []float64) {
+		c, err := train.NewClassifier(b, robust())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for i := range 4 {
+			l, err := c.Step(i, c.Loader().Batch(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, l)
+		}
+		return all
+	}
+	want, got := losses(host), losses(device)
+	same := 0
+	for i, w := range want {
+		if d := math.Abs(got[i] - w); !(d <= tolerance*(1+math.Abs(w))) {
+			t.Errorf("step %d: loss %.6g, in F32 %.6g", i, got[i], w)
+		} else if d < 1e-5 {
+			same++
+		}
+	}
+	if same == len(want) {
+		t.Error("nothing was rounded")
+	}
+}
+
 // TestTrainInverter trains a small BigGAN that inverts a classifier: spectral norm, conditional
 // batch norm, hinge losses, two optimizers, the average of weights.
 func TestTrainInverter(t *testing.T) {

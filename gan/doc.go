@@ -9,7 +9,8 @@
 // this file, marks every choice as stated in the paper, inferred, or ours.
 //
 // Read config.go (the switches), classifier.go (what Φ must be), condition.go (what is asked of
-// it), generator.go and discriminator.go (G and D), trainer.go (one step is a page), inverter.go
+// it), generator.go and discriminator.go (G and D), step.go (the method, one page), trainer.go
+// (what is around it), inverter.go
 // (what is left at the end), export.go (how it leaves).
 //
 // Non-goals: classifiers and their training (nn/models, nn/train), measuring reconstructions

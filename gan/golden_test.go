@@ -8,6 +8,7 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/loss"
 	"afterimage/nn/optim"
+	"afterimage/nn/train"
 	"afterimage/tensor"
 )
 
@@ -73,11 +74,12 @@ func goldenSteps(r *golden.Run, steps, n int) (d, g []float64) {
 		x, cond := goldenBatch(r, s, step, n)
 		var l Losses
 		noise := goldenDraw(r, s, tensor.Normal, "noise", 2*step, n, z)
-		if err := tr.discriminate(step, x, cond, noise, &l); err != nil {
+		given := func(*tensor.Scope) (_, _, _ *tensor.Tensor) { return x, cond, noise }
+		if err := tr.discriminate(new(train.Move), nil, step, given, &l); err != nil {
 			r.T.Fatal(err)
 		}
 		noise = goldenDraw(r, s, tensor.Normal, "noise", 2*step+1, n, z)
-		if err := tr.generate(step, cond, noise, &l); err != nil {
+		if err := tr.generate(new(train.Move), nil, step, given, &l); err != nil {
 			r.T.Fatal(err)
 		}
 		d, g = append(d, l.D), append(g, l.G)

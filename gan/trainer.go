@@ -9,7 +9,6 @@ import (
 	"afterimage/gan/report"
 	"afterimage/nn"
 	"afterimage/nn/data"
-	"afterimage/nn/loss"
 	"afterimage/nn/optim"
 	"afterimage/nn/train"
 	"afterimage/tensor"
@@ -34,6 +33,10 @@ type Trainer struct {
 	backend    tensor.Backend
 	scope      *tensor.Scope
 	batches    *data.Feed
+	intake     *train.Intake
+	cond       *tensor.Tensor // of the last batch, [N Cond]
+	moveD      []train.Move   // of each discriminator step
+	moveG      train.Move
 	optG, optD *optim.Adam
 	ema        *optim.EMA
 	noise      tensor.Key
@@ -75,24 +78,64 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Config: c, Set: set, Cond: cond, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
-		backend: b, scope: tensor.NewScope(b), batches: data.NewFeed(loader),
-		noise:     tensor.NewKey(c.Seed, "noise/train"),
+	t := newTrainer(b, c, cond.State())
+	t.Set, t.Cond = set, cond
+	t.batches = data.NewFeedInto(loader, t.intake.Batch)
+	return t, nil
+}
+
+// NewPlayers returns a trainer without data and classifier, for measuring: DiscriminatorStep and
+// GeneratorStep, which are given images and conditions [N Config.Net.Cond], are all that works.
+// Errors: a configuration that does not fit.
+func NewPlayers(b tensor.Backend, c InverterConfig) (*Trainer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return newTrainer(b, c, nil), nil
+}
+
+// newTrainer draws both networks from the seed and makes what their steps work with. cond is the
+// state of the conditions, to be initialised with them.
+func newTrainer(b tensor.Backend, c InverterConfig, cond nn.Params) *Trainer {
+	t := &Trainer{Config: c, G: NewGenerator(c.Net), D: NewDiscriminator(c.Net),
+		backend: b, scope: tensor.NewScope(b), noise: tensor.NewKey(c.Seed, "noise/train"),
 		collapsed: &nn.Param{Shape: tensor.Shape{1}, Init: nn.Constant(0), Buffer: true}}
-	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond.State(),
+	all := nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D), cond,
 		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
 	nn.Init(t.scope, all, c.Seed)
 	adam := optim.AdamConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.AdamEps}
 	t.optG = optim.NewAdam(t.scope, nn.Trainable(t.G), adam)
 	t.optD = optim.NewAdam(t.scope, nn.Trainable(t.D), adam)
 	t.ema = optim.NewEMA(t.scope, t.G, optim.EMAConfig{Decay: c.EMA, WarmUp: true})
-	return t, nil
+	t.prepare()
+	return t
 }
+
+// prepare makes what steps work with: the same tensors for every step, as recorded ones need them.
+func (t *Trainer) prepare() {
+	size := t.Config.Net.Size
+	t.intake = train.NewIntake(t.scope, t.Config.Batch, size, size, 3)
+	t.cond = t.scope.New(tensor.F32, t.Config.Batch, t.Config.Net.Cond)
+	t.moveG = *train.NewMove(t.backend)
+	for range t.Config.DSteps {
+		t.moveD = append(t.moveD, *train.NewMove(t.backend))
+	}
+}
+
+// Replayed reports whether the device replays recorded steps, and if it could but does not, why.
+func (t *Trainer) Replayed() (bool, error) { return t.moveG.Replayed() }
 
 // Close frees the networks and the optimizers' state, not the classifier, and ends the drawing of
 // batches.
 func (t *Trainer) Close() {
-	t.batches.Close()
+	if t.batches != nil {
+		t.batches.Close()
+	}
+	for i := range t.moveD {
+		t.moveD[i].Close()
+	}
+	t.moveG.Close()
+	t.intake.Close()
 	t.scope.Close()
 }
 
@@ -102,123 +145,6 @@ func (t *Trainer) State() nn.Params {
 		nn.Prefixed("optimizer.g", t.optG), nn.Prefixed("optimizer.d", t.optD),
 		nn.Prefixed("average", t.ema), t.Cond.State(),
 		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
-}
-
-// Losses are what one step measured.
-type Losses struct {
-	D, G       float64 // hinge losses
-	Real, Fake float64 // mean scores: D(x, y) and D(G(z, y), y)
-}
-
-// Step makes generator step i = 0, 1, …: d_steps discriminator steps, each on a fresh batch and
-// fresh noise, and a generator step on the last batch's conditions with fresh noise again. The next
-// step's batches are drawn meanwhile.
-func (t *Trainer) Step(i int) (Losses, error) {
-	s := tensor.NewScope(t.backend)
-	defer s.Close()
-	var l Losses
-	var cond *tensor.Tensor
-	for k := range t.Config.DSteps {
-		batch := t.batches.Batch(i*t.Config.DSteps + k)
-		x := tensor.FromSlice(s, batch.X, batch.Shape()...)
-		cond = t.condition(s, x)
-		if err := t.discriminate(i*t.Config.DSteps+k, x, cond, t.draw(s, i, k), &l); err != nil {
-			return l, err
-		}
-	}
-	return l, t.generate(i, cond, t.draw(s, i, t.Config.DSteps), &l)
-}
-
-// condition asks the classifier about x in [−1, 1].
-func (t *Trainer) condition(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
-	unit := s.Like(x)
-	t.backend.Unary(tensor.Affine, tensor.Attr{A: 0.5, B: 0.5}, unit, x)
-	return t.Cond.Ask(s, unit).Cond
-}
-
-// draw returns the noise of the k-th network pass of step i.
-func (t *Trainer) draw(s *tensor.Scope, i, k int) *tensor.Tensor {
-	z := s.New(tensor.F32, t.Config.Batch, t.Config.Net.ZDim)
-	step := tensor.FromSlice(s, []int32{int32(i*(t.Config.DSteps+1) + k)}, 1)
-	t.backend.Random(tensor.Normal, t.noise, z, step)
-	return z
-}
-
-// discriminate makes the i-th discriminator step: real and painted images pass in one batch.
-func (t *Trainer) discriminate(i int, x, cond, z *tensor.Tensor, l *Losses) error {
-	g := autodiff.NewGraph(t.backend)
-	defer g.Close()
-	params := t.optD.Targets()
-	c := nn.NewCtx(g, true, params)
-	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
-	defer c.Updates.Discard()
-
-	y := g.Const(cond)
-	both := autodiff.Concat(0, g.Const(x), g.Const(t.paint(g.Scope(), cond, z)))
-	n := x.Dim(0)
-	scores := t.D.Forward(c, both, autodiff.Concat(0, y, y))
-	real := autodiff.Slice(scores, []int{0}, []int{n}, []int{1})
-	painted := autodiff.Slice(scores, []int{n}, []int{2 * n}, []int{1})
-	total := loss.HingeDiscriminator(real.Keep(), painted.Keep())
-	grads := autodiff.Grad(total, c.Values(params))
-	l.D, l.Real, l.Fake = total.Item(), mean(real), mean(painted)
-	// The hinge may hide a score that is not finite; its mean does not.
-	if err := train.Finite(i/t.Config.DSteps+1, l.D+l.Real+l.Fake, params, grads,
-		nn.Prefixed("generator", t.G)...); err != nil {
-		return fmt.Errorf("gan: discriminator: %w", err)
-	}
-	t.optD.Begin(i+1, t.Config.LRD)
-	t.optD.Update(grads)
-	c.Updates.Apply()
-	return nil
-}
-
-// paint returns what the generator makes of cond and z in training, in s. Its updates belong to its
-// own step: this pass drops them.
-func (t *Trainer) paint(s *tensor.Scope, cond, z *tensor.Tensor) (images *tensor.Tensor) {
-	g := autodiff.NewGraph(t.backend)
-	defer g.Close()
-	g.NoGrad(func() {
-		fake := t.G.Forward(nn.NewCtx(g, true), g.Const(z), g.Const(cond))
-		images = clone(s, fake.Tensor())
-	})
-	return images
-}
-
-// generate makes the generator step. The discriminator's weights are constants: no gradient is
-// computed for them.
-func (t *Trainer) generate(i int, cond, z *tensor.Tensor, l *Losses) error {
-	g := autodiff.NewGraph(t.backend)
-	defer g.Close()
-	params := t.optG.Targets()
-	c := nn.NewCtx(g, true, params)
-	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
-	defer c.Updates.Discard()
-
-	y := g.Const(cond)
-	judge := nn.NewCtx(g, true) // the discriminator's own updates belong to its steps
-	judge.Recompute = t.Config.Recompute
-	total := loss.HingeGenerator(t.D.Forward(judge, t.G.Forward(c, g.Const(z), y), y))
-	grads := autodiff.Grad(total, c.Values(params))
-	l.G = total.Item()
-	if err := train.Finite(i+1, l.G, params, grads,
-		nn.Prefixed("discriminator", t.D)...); err != nil {
-		return fmt.Errorf("gan: generator: %w", err)
-	}
-	t.optG.Begin(i+1, t.Config.LRG)
-	t.optG.Update(grads)
-	c.Updates.Apply()
-	t.ema.Begin(i + 1)
-	t.ema.Update()
-	return nil
-}
-
-func mean(v *autodiff.Value) float64 {
-	sum := 0.0
-	for _, x := range v.Tensor().Floats() {
-		sum += x
-	}
-	return sum / float64(max(1, v.Shape().Size()))
 }
 
 // The finished inverter and its checks on the way.

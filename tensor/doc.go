@@ -2,6 +2,9 @@
 // types, the Tensor handle, the Backend contract, scopes that own memory, and counter-based
 // random numbers.
 //
+// What some devices can do and others cannot, recording work and fetching from the host's memory,
+// is an interface of its own (Recorder, Stager), which a user asks a backend for.
+//
 // Non-goals: gradients (package autodiff), kernels (tensor/ref, tensor/cpu, cuda), strided views.
 //
 // Invariants:

@@ -133,7 +133,7 @@ func TestDevices(t *testing.T) {
 	}{
 		{"FAKECUDA_VERSION=11080", "cuda:0", exitUsage, []string{"CUDA 11.8", "too old"}},
 		{"FAKECUDA_DEVICES=0", "cuda:0", exitUsage, []string{"CUDA_ERROR_NO_DEVICE"}},
-		{"AFTERIMAGE_NVRTC=none", "cuda", exitUsage, []string{"cannot be compiled"}},
+		{"AFTERIMAGE_NVRTC=none", "cuda", exitOK, []string{"trained 2 steps"}},
 		{"X=", "cuda:1", exitUsage, []string{"no such GPU"}},
 		{"FAKECUDA_LOSE_AFTER=9", "cuda:0", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS", "cuda:0"}},
 		{"FAKECUDA_LOSE_AFTER=100", "auto", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS"}},
@@ -149,6 +149,46 @@ func TestDevices(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestArithmetic trains on the fake GPU with its cuDNN in bf16: the run says so and keeps the
+// plans, and a resumption without the flag is warned about. Flags that a device does not know, or
+// that contradict each other, end in one line.
+func TestArithmetic(t *testing.T) {
+	f, err := cudatest.Build(t.TempDir())
+	if errors.Is(err, cudatest.ErrPlatform) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	gpu := append(f.Env, "AFTERIMAGE_CUDNN="+f.DNN)
+	run := filepath.Join(t.TempDir(), "run")
+	code, out := program(t, gpu, emulated("--out", run, "--device", "cuda:0", "--precision",
+		"bf16")...)
+	environment, _ := os.ReadFile(filepath.Join(run, train.EnvironmentFile))
+	plans, _ := os.ReadFile(filepath.Join(run, train.PlansFile))
+	if code != exitOK || strings.Contains(out, "call by call") ||
+		!strings.Contains(string(environment), "bf16 products") ||
+		!strings.Contains(string(plans), "forward bf16 to f32") {
+		t.Errorf("exit %d: %s\n%s\n%s", code, out, environment, plans)
+	}
+	code, out = program(t, gpu, "train", "classifier", "--resume", run, "--device", "cuda:0")
+	if code != exitOK || !strings.Contains(out, "bf16 products") ||
+		!strings.Contains(out, train.PlansFile+" holds the plans of") {
+		t.Errorf("resumed in f32, exit %d: %s", code, out)
+	}
+	for _, c := range []struct{ flags, says string }{
+		{"--device cpu --tf32", "--device cuda:0"},
+		{"--device cuda:0 --tf32 --precision bf16", "choose one"},
+		{"--device cuda:0 --precision f16", "f32"},
+	} {
+		args := emulated(append(strings.Fields(c.flags), "--out", run+"x")...)
+		code, out := program(t, gpu, args...)
+		if code != exitUsage || !strings.Contains(out, c.says) {
+			t.Errorf("%s: exit %d, want %q: %s", c.flags, code, c.says, out)
+		}
 	}
 }
 

@@ -45,14 +45,14 @@ func (e *env) open() (device, error) {
 
 // openGPU opens a GPU and starts telemetry where its program is at hand.
 func (e *env) openGPU(name string) (device, error) {
-	if e.cli.Precision != "f32" {
-		return nil, fmt.Errorf("--precision %s: only the CPU computes in it: give --device cpu, or "+
-			"leave --precision out", e.cli.Precision)
-	}
 	if err := e.checkMemory(); err != nil {
 		return nil, err
 	}
-	b, err := cuda.Open(name, cuda.Options{Memory: e.cli.Memory << 20})
+	o := cuda.Options{Memory: e.cli.Memory << 20, TF32: e.cli.TF32}
+	if e.cli.Precision == "bf16" {
+		o.Precision = tensor.BF16
+	}
+	b, err := cuda.Open(name, o)
 	if err != nil {
 		return nil, fmt.Errorf("--device %s: %w; --device cpu computes without a GPU", e.cli.Device, err)
 	}
@@ -82,6 +82,10 @@ func (e *env) openCPU() (*cpu.Backend, error) {
 	}
 	if err := e.checkMemory(); err != nil {
 		return nil, err
+	}
+	if e.cli.TF32 {
+		return nil, fmt.Errorf("--tf32 is for NVIDIA GPUs, and this computes on the CPU: leave it out, " +
+			"or name a GPU with --device cuda:0")
 	}
 	b := cpu.Open(e.cli.Threads)
 	b.SetWinograd(e.cli.Winograd)

@@ -129,7 +129,9 @@ func (e *env) trainInverter(
 	}
 	bar := newProgress(e.err, "train inverter", cfg.Steps)
 	defer bar.close()
-	if err := attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) }); err != nil {
+	err = attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) })
+	e.noteCalls(t.Replayed())
+	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	page, err := runPage(dir)

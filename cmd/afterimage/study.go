@@ -143,6 +143,9 @@ func (e *env) arithmetic() (flags string) {
 	if e.cli.Precision != "f32" {
 		flags += " --precision " + e.cli.Precision
 	}
+	if e.cli.TF32 {
+		flags += " --tf32"
+	}
 	return flags
 }
 
@@ -177,7 +180,8 @@ func (e *env) study(
 				warned = e.warnOtherKernels("study", path, last, now)
 			}
 		},
-		Facts: e.facts(b), Command: command, Note: func(st study.Stage) {
+		Opened: func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) },
+		Facts:  e.facts(b), Command: command, Note: func(st study.Stage) {
 			if bar != nil {
 				bar.close()
 				bar = nil

@@ -40,7 +40,7 @@ func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
 // refused: they would be ignored.
 func (e *env) readRun(dir, kind string, config any) error {
 	free := []string{"resume", "recompute", "tensorboard", "device", "threads", "memory",
-		"winograd", "precision"}
+		"winograd", "precision", "tf32"}
 	for _, name := range e.given {
 		if !slices.Contains(free, name) {
 			return fmt.Errorf("--%s: a resumed run keeps the settings of its %s: leave it out, or start "+
@@ -59,18 +59,31 @@ func (e *env) readRun(dir, kind string, config any) error {
 }
 
 // begin makes a run directory, or opens one again and warns if what it is computed with has
-// changed.
+// changed. What a GPU has to tell of a run goes into it from now on.
 func begin[C any](
+	e *env, b device, dir string, config C, resume bool, files ...func(*train.Run) error,
+) (*train.Run, error) {
+	r, err := openRun(e, b, dir, config, resume, files...)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.keepPlans(b, r.Path(train.PlansFile)); err != nil {
+		if !resume {
+			return nil, errors.Join(err, r.Abandon())
+		}
+		return nil, errors.Join(err, r.Close())
+	}
+	if g, ok := b.(*gpu); ok {
+		g.telemetry.keep(r.Path(train.TelemetryFile)) // a run that cannot keep a log goes on without
+	}
+	return r, nil
+}
+
+// openRun makes a run directory or opens one again.
+func openRun[C any](
 	e *env, b device, dir string, config C, resume bool, files ...func(*train.Run) error,
 ) (r *train.Run, err error) {
 	now := e.describe(b)
-	if g, ok := b.(*gpu); ok {
-		defer func() { // a run that cannot keep a log goes on without
-			if r != nil {
-				g.telemetry.keep(r.Path(train.TelemetryFile))
-			}
-		}()
-	}
 	if !resume {
 		r, err := train.Create(dir, config, now, files...)
 		if err == nil && e.board {
@@ -90,6 +103,28 @@ func begin[C any](
 	}
 	e.warnOtherKernels("run", r.Path(train.EnvironmentFile), last, now)
 	return r, nil
+}
+
+// keepPlans makes a GPU compute a run's convolutions with the plans that the run keeps. Other
+// devices have no choice among plans.
+func (e *env) keepPlans(b device, path string) error {
+	g, ok := b.(*gpu)
+	if !ok {
+		return nil
+	}
+	foreign, err := g.KeepPlans(path)
+	if err == nil && foreign != "" {
+		fmt.Fprintf(e.err, "warning: %s holds the plans of %s: they are chosen afresh here, and last "+
+			"digits will differ from an undisturbed run's\n", path, foreign)
+	}
+	return err
+}
+
+// noteCalls says why a GPU that could replay recorded steps does not; it costs time alone.
+func (e *env) noteCalls(replayed bool, err error) {
+	if !replayed && err != nil {
+		fmt.Fprintf(e.err, "note: steps are made call by call, which is slower: %v\n", err)
+	}
 }
 
 // attempt makes a training in r and closes r. A new run that asked for what cannot be, such as more
@@ -259,6 +294,7 @@ func (e *env) trainClassifier(
 			}
 		}, stopped)
 	})
+	e.noteCalls(t.Replayed())
 	if err != nil {
 		return val, fmt.Errorf("%s: %w", dir, err)
 	}

@@ -3,12 +3,17 @@
 // there is one. Stages are processes of their own, each with a budget, so that none takes another
 // down.
 //
-//	gpucheck [-only report,compile,…] [-tiny] [-device cuda:0]
+//	gpucheck [-only report,compile,…] [-last FILE] [-pytorch DIR] [-tiny] [-device cuda:0]
 //
-// -tiny shrinks every shape, for the rehearsal on a fake GPU. The exit code is 1 if a check failed.
+// Standard output is kept under bench/results/gpu; -last names the file of an earlier run, with
+// which every speed is compared at the end. -pytorch names this repository's bench/pytorch, whose
+// networks the script of the stage pytorch takes. gpumon beside the program, or on PATH, tells the
+// joules. -tiny shrinks every shape, for the rehearsal on a fake GPU. The exit code is 1 if a check
+// failed; being slower than last time is none.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,22 +39,23 @@ type stage struct {
 // stages in the order of what must be known first. The budgets add up to ten minutes. Compilation
 // fills the cache for all stages after it; its budget is what two busy cores would need.
 var stages = []stage{
-	{"report", 20 * time.Second, report},
-	{"compile", 150 * time.Second, compile},
-	{"conformance", 100 * time.Second, conformance},
+	{"report", 15 * time.Second, report},
+	{"compile", 110 * time.Second, compile},
+	{"conformance", 80 * time.Second, conformance},
 	{"convolutions", 80 * time.Second, convolutions},
-	{"ceilings", 30 * time.Second, ceilings},
-	{"agreement", 60 * time.Second, agreement},
-	{"steps", 70 * time.Second, steps},
-	{"pytorch", 90 * time.Second, pytorch},
+	{"ceilings", 25 * time.Second, ceilings},
+	{"agreement", 55 * time.Second, agreement},
+	{"steps", 120 * time.Second, steps},
+	{"pytorch", 115 * time.Second, pytorch},
 }
 
 // A check is what a stage works with.
 type check struct {
-	device string
-	tiny   bool
-	out    *json.Encoder
-	failed bool
+	device  string
+	tiny    bool
+	pytorch string // the folder of PyTorch's networks
+	out     *json.Encoder
+	failed  bool
 }
 
 // A line is one result. What a stage measures stands in Values.
@@ -66,13 +72,31 @@ func main() {
 	only := flag.String("only", "", "stages to run, separated by commas; all if empty")
 	inside := flag.String("stage", "", "run one stage in this process (used by gpucheck itself)")
 	flag.StringVar(&c.device, "device", "cuda:0", "the GPU")
+	last := flag.String("last", "", "results of an earlier run, to compare with")
+	flag.StringVar(&c.pytorch, "pytorch", "bench/pytorch", "the folder of PyTorch's networks")
 	flag.BoolVar(&c.tiny, "tiny", false, "small shapes, for a rehearsal")
 	flag.Parse()
 	ok := false
 	if *inside != "" {
 		ok = c.inside(*inside)
 	} else {
-		ok = runAll(*only, os.Args[1:], os.Stdout, os.Stderr)
+		var before []line
+		if *last != "" {
+			var err error
+			if before, err = readResults(*last); err != nil { // before ten minutes are spent
+				fmt.Fprintln(os.Stderr, "gpucheck:", err)
+				os.Exit(2)
+			}
+		}
+		var results bytes.Buffer
+		ok = runAll(*only, os.Args[1:], io.MultiWriter(os.Stdout, &results), os.Stderr)
+		if before != nil {
+			now, err := parseResults(&results)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "gpucheck:", err)
+			}
+			compare(before, now, os.Stdout, os.Stderr)
+		}
 	}
 	if !ok {
 		os.Exit(1)

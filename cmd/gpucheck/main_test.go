@@ -9,9 +9,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"afterimage/cuda/cudatest"
 )
+
+// TestBudget wants all stages together to take no more than ten minutes.
+func TestBudget(t *testing.T) {
+	sum := time.Duration(0)
+	for _, s := range stages {
+		sum += s.budget
+	}
+	if sum > 10*time.Minute {
+		t.Errorf("the stages may take %v together", sum)
+	}
+}
 
 // TestRehearsal runs every stage on the fake GPU with small shapes, as the program will be run on a
 // real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
@@ -48,7 +60,17 @@ func TestRehearsal(t *testing.T) {
 		}
 		return byStage, cmd.ProcessState.ExitCode()
 	}
-	got, code := run(f.Env, "-tiny")
+	last := filepath.Join(dir, "last.jsonl")
+	earlier := `{"stage":"ceilings","name":"own","ok":true,"values":{"product_tflops":1e-9}}` + "\n"
+	if err := os.WriteFile(last, []byte(earlier), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	monitor := "#!/bin/sh\necho '{\"devices\":[{\"uuid\":" +
+		"\"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f\",\"energy_joules\":5}]}'\n"
+	if err := os.WriteFile(filepath.Join(dir, "gpumon"), []byte(monitor), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, code := run(f.Env, "-tiny", "-last", last, "-pytorch", "../../bench/pytorch")
 	if code != 0 {
 		t.Errorf("exit %d", code)
 	}
@@ -61,6 +83,17 @@ func TestRehearsal(t *testing.T) {
 				t.Errorf("%s: %s: %s", s.name, l.Name, l.Error)
 			}
 		}
+	}
+	for _, l := range got["steps"] {
+		for _, v := range []string{"eager_images_per_s", "replayed_images_per_s",
+			"replayed_joules_per_image"} {
+			if _, ok := l.Values[v]; !ok && l.Name != "done" {
+				t.Errorf("the step of %s has no %s", l.Name, v)
+			}
+		}
+	}
+	if l := got["compare"]; len(l) != 1 || l[0].Values["compared"] != 1.0 {
+		t.Errorf("compared with the last run: %+v", l)
 	}
 	got, code = run([]string{"AFTERIMAGE_LIBCUDA=none"}, "-tiny", "-only", "compile")
 	if l := got["compile"]; code != 1 || len(l) != 2 || l[0].OK || l[0].Error == "" || l[1].OK {

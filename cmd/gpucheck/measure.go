@@ -8,16 +8,33 @@ import (
 	"afterimage/tensor"
 )
 
+// An arithmetic is a way to multiply that is measured by itself.
+type arithmetic struct {
+	name string
+	cuda.Options
+}
+
+// arithmetics lists them: our kernels alone and NVIDIA's libraries, in every precision of each.
+func arithmetics() []arithmetic {
+	return []arithmetic{{"own", cuda.Options{Own: true}},
+		{"own bf16", cuda.Options{Own: true, Precision: tensor.BF16}},
+		{"libraries", cuda.Options{}}, {"libraries TF32", cuda.Options{TF32: true}},
+		{"libraries bf16", cuda.Options{Precision: tensor.BF16}}}
+}
+
 // timed returns the seconds that one call of f takes, in the median of several runs that each last
 // long enough for the clock and wait for the device once.
-func timed(b *cuda.Backend, f func()) (float64, error) {
+func (c *check) timed(b *cuda.Backend, f func()) (float64, error) {
 	f() // compiles, plans, allocates
 	if err := b.Sync(); err != nil {
 		return 0, err
 	}
-	calls := 1
+	calls, want, long := 1, 5, 0.02
+	if c.tiny {
+		want, long = 1, 0
+	}
 	var runs []float64
-	for len(runs) < 5 {
+	for len(runs) < want {
 		begin := time.Now()
 		for range calls {
 			f()
@@ -26,7 +43,6 @@ func timed(b *cuda.Backend, f func()) (float64, error) {
 			return 0, err
 		}
 		took := time.Since(begin).Seconds()
-		const long = 0.02
 		if took < long && calls < 1<<12 && len(runs) == 0 {
 			calls *= 4
 			continue
@@ -37,7 +53,7 @@ func timed(b *cuda.Backend, f func()) (float64, error) {
 }
 
 func median(v []float64) float64 {
-	for i := range v { // five numbers: insertion sorts them
+	for i := range v { // few numbers: insertion sorts them
 		for j := i; j > 0 && v[j] < v[j-1]; j-- {
 			v[j], v[j-1] = v[j-1], v[j]
 		}
@@ -62,13 +78,9 @@ func convShapes(tiny bool) []convShape {
 		{32, 64, 384, 192, 3, 1}, {32, 128, 96, 96, 3, 1}}
 }
 
-// convolutions times each shape in three directions: our kernels, cuDNN in F32, cuDNN with TF32.
+// convolutions times each shape in three directions and every arithmetic.
 func convolutions(c *check) error {
-	for _, o := range []struct {
-		name string
-		cuda.Options
-	}{{"own", cuda.Options{Own: true}}, {"libraries", cuda.Options{}},
-		{"libraries TF32", cuda.Options{TF32: true}}} {
+	for _, o := range arithmetics() {
 		b, err := c.open(o.Options)
 		if err != nil {
 			return err
@@ -78,6 +90,9 @@ func convolutions(c *check) error {
 				return err
 			}
 		}
+		library, own := b.ConvolutionsBy()
+		c.say(line{Stage: "convolutions", Name: o.name + ", who computed", OK: true,
+			Values: map[string]any{"by_cudnn": library, "by_own_for_lack_of_a_plan": own}})
 		b.Close()
 	}
 	return nil
@@ -104,7 +119,7 @@ func (c *check) convolution(b *cuda.Backend, engine string, s convShape) error {
 		{"input_grad", func() { b.Conv2DInputGrad(dx, y, w, p) }},
 		{"weight_grad", func() { b.Conv2DWeightGrad(dw, x, y, p) }},
 	} {
-		seconds, err := timed(b, d.run)
+		seconds, err := c.timed(b, d.run)
 		if err != nil {
 			return err
 		}
@@ -128,23 +143,19 @@ func ceilings(c *check) error {
 	if c.tiny {
 		side, floats = 32, 1<<12
 	}
-	for _, o := range []struct {
-		name string
-		cuda.Options
-	}{{"own", cuda.Options{Own: true}}, {"libraries", cuda.Options{}},
-		{"libraries TF32", cuda.Options{TF32: true}}} {
+	for _, o := range arithmetics() {
 		b, err := c.open(o.Options)
 		if err != nil {
 			return err
 		}
 		s := tensor.NewScope(b)
 		x, y, z := random(s, "x", side, side), random(s, "y", side, side), s.New(tensor.F32, side, side)
-		product, err := timed(b, func() { b.MatMul(z, x, y, tensor.MatMulParams{}) })
+		product, err := c.timed(b, func() { b.MatMul(z, x, y, tensor.MatMulParams{}) })
 		if err != nil {
 			return err
 		}
 		from, to := s.Full(tensor.F32, 1, floats), s.New(tensor.F32, floats)
-		copied, err := timed(b, func() { b.Cast(to, from) })
+		copied, err := c.timed(b, func() { b.Cast(to, from) })
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -109,9 +110,14 @@ func (c *check) suites(own bool) []testing.InternalTest {
 	return tests
 }
 
+// script is PyTorch doing the same.
+//
+//go:embed pytorch.py
+var script string
+
 // pytorch runs the same steps in PyTorch, where Python has it; its script prints lines like ours.
 func pytorch(c *check) error {
-	args := []string{"-"}
+	args := []string{"-", "--networks", c.pytorch, "--gpumon", gpumon()}
 	if c.tiny {
 		args = append(args, "tiny")
 	}

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"unsafe"
 )
 
@@ -29,7 +30,7 @@ const textSize = 4096
 type API struct {
 	handle C.uintptr_t
 	found  [4]Found
-	opened [4]bool
+	opened [4]sync.Once
 	major  int // the driver's CUDA version
 	env    func(string) string
 }
@@ -65,10 +66,7 @@ func explainInit(err error) error {
 
 // Load opens a library if that has not been tried before. It returns why it cannot be used.
 func (a *API) Load(l Library) error {
-	if !a.opened[l] {
-		a.opened[l] = true
-		a.found[l] = a.open(l)
-	}
+	a.opened[l].Do(func() { a.found[l] = a.open(l) })
 	return a.found[l].Err
 }
 

@@ -128,6 +128,17 @@ func (b *Batch) Product(p *ProductPlan, x, y, dst, workspace uint64) {
 	b.add(cmdLt, append(w, p.out[4:12]...)...)
 }
 
+// A ProductKind says in which types a product is computed.
+type ProductKind int
+
+// The kinds of products.
+const (
+	ProductF32  ProductKind = iota // F32 throughout
+	ProductTF32                    // F32 in memory; the operands are rounded to TF32 on the way in
+	ProductBF16                    // BF16 operands, F32 sums and result
+	ProductF64                     // F64 throughout
+)
+
 // A ProductPlan is what cuBLASLt chose for one shape of product.
 type ProductPlan struct {
 	Handle    uint64
@@ -141,7 +152,6 @@ type ProductPlan struct {
 type ProductSpec struct {
 	M, N, K, Batch int
 	TransA, TransB bool
-	Double         bool // F64 instead of F32
-	TF32           bool // F32 may be rounded to TF32 on the way in
-	Workspace      int  // bytes that may be used
+	Kind           ProductKind
+	Workspace      int // bytes that may be used
 }

@@ -23,8 +23,6 @@ enum {
   CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2,
   CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE = 4,
   CUBLAS_STATUS_NOT_SUPPORTED = 15,
-  CUDA_R_64F = 1,
-  CUDA_R_32F = 0,
 };
 
 static int current(ai_api *a, uintptr_t context) {
@@ -143,10 +141,10 @@ int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t
   ai_api *a = (ai_api *)api;
   int64_t m = spec[0], n = spec[1], k = spec[2];
   int32_t batch = (int32_t)spec[3], ta = (int32_t)spec[4], tb = (int32_t)spec[5];
-  int type = (int)spec[6], scale = type == CUDA_R_64F ? CUDA_R_64F : CUDA_R_32F;
+  int type = (int)spec[6], result = (int)spec[7]; // sums are scaled in the result's type
   int code = current(a, context);
   if (code == 0) {
-    code = a->lt.cublasLtMatmulDescCreate((void **)&out[0], (int)spec[7], scale);
+    code = a->lt.cublasLtMatmulDescCreate((void **)&out[0], (int)spec[8], result);
   }
   if (code == 0) {
     code = a->lt.cublasLtMatmulDescSetAttribute((void *)out[0], CUBLASLT_MATMUL_DESC_TRANSA, &tb,
@@ -163,9 +161,9 @@ int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t
     code = layout(a, (void **)&out[2], type, tb ? n : k, tb ? k : n, batch);
   }
   if (code == 0) {
-    code = layout(a, (void **)&out[3], type, m, n, batch);
+    code = layout(a, (void **)&out[3], result, m, n, batch);
   }
-  return code != 0 ? code : choose(a, (cublasLtHandle_t)handle, (uint64_t)spec[8], out);
+  return code != 0 ? code : choose(a, (cublasLtHandle_t)handle, (uint64_t)spec[9], out);
 }
 
 // ai_lt_execute runs a product. Words: handle, description, layouts of a b c, a, b, c,

@@ -51,15 +51,14 @@ func (c *Context) library(l Library, name string, call C.int, in ...uint64) (uin
 
 // PlanProduct asks cuBLASLt for an algorithm that adds in a fixed order.
 func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error) {
-	const f32, f64 = 0, 1                                // CUDA_R_32F, CUDA_R_64F
+	const f32, f64, bf16 = 0, 1, 14                      // CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
 	const compute32, compute64, computeTF32 = 68, 70, 77 // CUBLAS_COMPUTE_*
-	dt, compute := f32, compute32
-	switch {
-	case s.Double:
-		dt, compute = f64, compute64
-	case s.TF32:
-		compute = computeTF32
-	}
+	types := [...]struct{ operand, result, compute int64 }{
+		ProductF32:  {f32, f32, compute32},
+		ProductTF32: {f32, f32, computeTF32},
+		ProductBF16: {bf16, f32, compute32},
+		ProductF64:  {f64, f64, compute64},
+	}[s.Kind]
 	flag := func(b bool) int64 {
 		if b {
 			return 1
@@ -67,8 +66,8 @@ func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error
 		return 0
 	}
 	spec := [...]int64{int64(s.M), int64(s.N), int64(s.K), int64(s.Batch), flag(s.TransA),
-		flag(s.TransB), int64(dt), int64(compute), int64(s.Workspace)}
-	p := &ProductPlan{Handle: handle, Double: s.Double}
+		flag(s.TransB), types.operand, types.result, types.compute, int64(s.Workspace)}
+	p := &ProductPlan{Handle: handle, Double: s.Kind == ProductF64}
 	code := C.ai_lt_plan(c.api.handle, C.uintptr_t(c.handle), C.uintptr_t(handle),
 		(*C.int64_t)(&spec[0]), (*C.uint64_t)(&p.out[0]))
 	if code != 0 {

@@ -121,7 +121,7 @@ int ai_dnn_get(uintptr_t api, uintptr_t context, uintptr_t desc, int name, int t
                int64_t *got, void *values);
 
 // ai_lt_plan makes the description and layouts of a row-major product and asks for an algorithm.
-// spec: m, n, k, batch, transA, transB, data type, compute type, workspace bytes.
+// spec: m, n, k, batch, transA, transB, types of operands, result and computation, workspace bytes.
 // out: description, layouts A B C, 8 words of algorithm, workspace bytes.
 int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t *spec,
                uint64_t *out);

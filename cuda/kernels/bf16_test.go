@@ -63,10 +63,13 @@ func TestBF16Elementwise(t *testing.T) {
 var matmulSizes = [][3]int{{1, 1, 1}, {17, 5, 9}, {64, 64, 32}, {65, 130, 40}, {130, 72, 33},
 	{7, 200, 0}}
 
+// products are the dtypes of operands and results that products have wide tiles for.
+var products = [][2]tensor.DType{{bf, bf}, {bf, tensor.F32}, {tensor.F32, tensor.F32}}
+
 // TestMatMulTiles multiplies in every dtype, with narrow and wide tiles and every transposition.
 func TestMatMulTiles(t *testing.T) {
 	l := newLab(t)
-	for _, dt := range []tensor.DType{bf, tensor.F32} {
+	for _, dt := range products {
 		for _, wide := range []bool{false, true} {
 			kernels.SetWide(&l.enc, wide)
 			for i, s := range matmulSizes {
@@ -78,7 +81,7 @@ func TestMatMulTiles(t *testing.T) {
 	}
 }
 
-func matmulCase(l *lab, dt tensor.DType, s [3]int, ta, tb bool, batch int) {
+func matmulCase(l *lab, dt [2]tensor.DType, s [3]int, ta, tb bool, batch int) {
 	m, n, k := s[0], s[1], s[2]
 	as, bs := []int{batch, m, k}, []int{batch, k, n}
 	if ta {
@@ -87,9 +90,9 @@ func matmulCase(l *lab, dt tensor.DType, s [3]int, ta, tb bool, batch int) {
 	if tb {
 		bs = []int{batch, n, k}
 	}
-	a, ra := l.normal(dt, as...)
-	b, rb := l.normal(dt, bs...)
-	d, r := l.out(dt, batch, m, n), l.zeros(batch, m, n)
+	a, ra := l.normal(dt[0], as...)
+	b, rb := l.normal(dt[0], bs...)
+	d, r := l.out(dt[1], batch, m, n), l.zeros(batch, m, n)
 	p := tensor.MatMulParams{TransA: ta, TransB: tb}
 	l.enc.MatMul(d, a, b, p)
 	l.ref.MatMul(r, ra, rb, p)
@@ -104,7 +107,7 @@ func TestConvTiles(t *testing.T) {
 	same.PadTop, same.PadLeft, same.PadBottom, same.PadRight = 1, 1, 1, 1
 	strided.StrideH, strided.StrideW, strided.PadTop, strided.PadRight = 2, 3, 1, 2
 	grouped.Groups, grouped.DilH, grouped.PadBottom = 2, 2, 3
-	for _, dt := range []tensor.DType{bf, tensor.F32} {
+	for _, dt := range products {
 		for _, wide := range []bool{false, true} {
 			kernels.SetWide(&l.enc, wide)
 			convCase(l, dt, [3]int{2, 9, 9}, 16, 24, 3, same)
@@ -115,12 +118,12 @@ func TestConvTiles(t *testing.T) {
 	}
 }
 
-func convCase(l *lab, dt tensor.DType, nhw [3]int, c, o, k int, p tensor.ConvParams) {
+func convCase(l *lab, dt [2]tensor.DType, nhw [3]int, c, o, k int, p tensor.ConvParams) {
 	oh, ow := p.Out(nhw[1], nhw[2], k, k)
-	x, rx := l.normal(dt, nhw[0], nhw[1], nhw[2], c)
-	w, rw := l.normal(dt, o, k, k, c/p.Groups)
-	dy, rdy := l.normal(dt, nhw[0], oh, ow, o)
-	y, dx, dw := l.out(dt, dy.Shape...), l.out(dt, x.Shape...), l.out(dt, w.Shape...)
+	x, rx := l.normal(dt[0], nhw[0], nhw[1], nhw[2], c)
+	w, rw := l.normal(dt[0], o, k, k, c/p.Groups)
+	dy, rdy := l.normal(dt[0], nhw[0], oh, ow, o)
+	y, dx, dw := l.out(dt[1], dy.Shape...), l.out(dt[1], x.Shape...), l.out(dt[1], w.Shape...)
 	ry, rdx, rdw := l.zeros(dy.Shape...), l.zeros(x.Shape...), l.zeros(w.Shape...)
 	l.enc.Conv2D(y, x, w, p)
 	l.ref.Conv2D(ry, rx, rw, p)
@@ -191,6 +194,43 @@ func normCase(l *lab, dt tensor.DType, s []int, bySample bool) {
 		l.near(fmt.Sprintf("%s gradient %d", name, i), a[i], want[i].Floats(), 4*scale[i])
 		if fmt.Sprint(l.floats(a[i])) != fmt.Sprint(l.floats(b[i])) {
 			l.t.Errorf("%s: gradient %d from the mask differs from that from y", name, i)
+		}
+	}
+}
+
+// TestNormUpsample wants the fused pass to give what NormApply and Upsample give one after the
+// other, the very bits, and the mask of the small image.
+func TestNormUpsample(t *testing.T) {
+	l := newLab(t)
+	for _, dt := range []tensor.DType{bf, tensor.F32, tensor.F64} {
+		pt := dt
+		if dt == bf {
+			pt = tensor.F32
+		}
+		for _, s := range [][]int{{2, 3, 5, 16}, {3, 2, 2, 7}, {1, 1, 1, 1}, {2, 0, 3, 8}} {
+			for i, k := range []int{2, 1, 3} {
+				pc := []int{s[0], s[3]}
+				if i == 1 {
+					pc = pc[1:]
+				}
+				x, _ := l.normal(dt, s...)
+				scale, _ := l.normal(pt, pc...)
+				shift, _ := l.normal(pt, pc...)
+				n := tensor.Shape(s).Size()
+				small, bits := l.out(dt, s...), l.out(tensor.U8, (n+7)/8)
+				mask, y := l.out(tensor.U8, (n+7)/8), l.out(dt, s[0], k*s[1], k*s[2], s[3])
+				want := l.out(dt, y.Shape...)
+				relu := k != 3
+				l.enc.NormApplyMask(small, bits, x, scale, shift, kernels.Array{}, relu)
+				l.enc.Upsample(want, small, k)
+				l.enc.NormUpsample(y, mask, x, scale, shift, relu, k)
+				if fmt.Sprint(l.floats(y)) != fmt.Sprint(l.floats(want)) {
+					t.Errorf("%v %v, factor %d: differs from NormApply and Upsample", dt, s, k)
+				}
+				if fmt.Sprint(l.floats(mask)) != fmt.Sprint(l.floats(bits)) {
+					t.Errorf("%v %v, factor %d: another mask", dt, s, k)
+				}
+			}
 		}
 	}
 }

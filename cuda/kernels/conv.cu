@@ -105,23 +105,7 @@ template <typename T> DEVICE const T *filter_at(const Geo &g, i32 o, i32 k) {
     return (const T *)g.a.w + ((i64)g.group * g.og + o) * g.k_row + k;
 }
 
-// loaded returns *p, or zero without an element.
-template <typename T> DEVICE T loaded(const T *p) { return p ? *p : narrow<T>(0.0f); }
-
-template <typename T> DEVICE Pack<T, PACK<T>> loaded_pack(const T *p) {
-    if (p) {
-        return load_pack<PACK<T>>(p);
-    }
-    Pack<T, PACK<T>> z;
-    UNROLL
-    for (int e = 0; e < PACK<T>; e++) {
-        z.v[e] = narrow<T>(0.0f);
-    }
-    return z;
-}
-
-// ---- the operands. at(row, k) is one element; get reads a pack at once where vec says that its
-// elements are neighbours in memory.
+// ---- the operands
 
 template <typename T> struct Taps { // forward A: rows are output pixels, k = (u, v, c)
     static const bool k_fast = true;
@@ -130,19 +114,8 @@ template <typename T> struct Taps { // forward A: rows are output pixels, k = (u
     i32 pixels;
     bool vec;
     DEVICE Slot slot(i32 row) const { return pixel_of(row, g.a.oh, g.a.ow); }
-    DEVICE const T *at(Slot p, i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &p, i32 row, i32 k) const {
         return row < pixels && k < g.k_row ? input_at<T>(g, p, tap_of(k, g.a.kw, g.cg)) : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &p, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(p, row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(p, row, k + e));
-        }
-        return q;
     }
 };
 
@@ -152,19 +125,8 @@ template <typename T> struct Filters { // forward B: rows are output channels, k
     Geo g;
     bool vec;
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE const T *at(i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
         return row < g.og && k < g.k_row ? filter_at<T>(g, row, k) : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(row, k + e));
-        }
-        return q;
     }
 };
 
@@ -175,19 +137,8 @@ template <typename T> struct Covers { // input grad A: rows are input pixels, k 
     i32 pixels, k_end;
     bool vec;
     DEVICE Slot slot(i32 row) const { return pixel_of(row, g.a.h, g.a.wd); }
-    DEVICE const T *at(Slot p, i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &p, i32 row, i32 k) const {
         return row < pixels && k < k_end ? output_at<T>(g, p, tap_of(k, g.a.kw, g.og)) : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &p, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(p, row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(p, row, k + e));
-        }
-        return q;
     }
 };
 
@@ -198,23 +149,12 @@ template <typename T> struct FiltersT { // input grad B: rows are input channels
     i32 k_end;
     bool vec;
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE const T *at(i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
         if (row >= g.cg || k >= k_end) {
             return 0;
         }
         Tap t = tap_of(k, g.a.kw, g.og);
         return filter_at<T>(g, t.ch, (t.u * g.a.kw + t.v) * g.cg + row);
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(row + e, k));
-        }
-        return q;
     }
 };
 
@@ -225,21 +165,10 @@ template <typename T> struct OutGrads { // weight grad A: rows are output channe
     i32 k_end;
     bool vec;
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE const T *at(i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
         return row < g.og && k < k_end
                    ? (const T *)g.a.y + (i64)k * g.a.o + (i64)g.group * g.og + row
                    : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(row + e, k));
-        }
-        return q;
     }
 };
 
@@ -250,21 +179,10 @@ template <typename T> struct TapsT { // weight grad B: rows are (u, v, c), k = o
     i32 k_end;
     bool vec;
     DEVICE Slot slot(i32 row) const { return tap_of(row, g.a.kw, g.cg); }
-    DEVICE const T *at(Slot t, i32 row, i32 k) const {
+    DEVICE const T *at(const Slot &t, i32 row, i32 k) const {
         return row < g.k_row && k < k_end
                    ? input_at<T>(g, pixel_of(k, g.a.oh, g.a.ow), t)
                    : 0;
-    }
-    DEVICE Pack<T, PACK<T>> get(const Slot &t, i32 row, i32 k) const {
-        if (vec) {
-            return loaded_pack(at(t, row, k));
-        }
-        Pack<T, PACK<T>> q;
-        UNROLL
-        for (int e = 0; e < PACK<T>; e++) {
-            q.v[e] = loaded(at(slot(row + e), row + e, k));
-        }
-        return q;
     }
 };
 
@@ -292,26 +210,27 @@ template <typename T> struct Epilogue {
     }
 };
 
-template <typename T, typename P> DEVICE void conv_forward(const conv_args &a) {
+// T is the operands' type, U the result's: T, or float beside bfloat16 operands.
+template <typename T, typename U, typename P> DEVICE void conv_forward(const conv_args &a) {
     Geo g = geo_of(a, blockIdx.z);
     i32 pixels = a.n * a.oh * a.ow;
     Taps<T> x = {g, pixels, a.vec_c != 0};
     Filters<T> w = {g, a.vec_c != 0};
     i64 o0 = (i64)g.group * g.og;
-    Epilogue<T> y = {{(T *)a.y + o0, a.o, pixels, g.og, a.vec_o != 0},
-                     a.bias ? (const Acc<T> *)a.bias + o0 : 0,
-                     a.res ? (const T *)a.res + o0 : 0,
+    Epilogue<U> y = {{(U *)a.y + o0, a.o, pixels, g.og, a.vec_o != 0},
+                     a.bias ? (const Acc<U> *)a.bias + o0 : 0,
+                     a.res ? (const U *)a.res + o0 : 0,
                      a.relu != 0,
                      g.og};
     P::template run<T>(x, w, y, 0, g.k_row);
 }
 
-template <typename T, typename P> DEVICE void conv_input_grad(const conv_args &a) {
+template <typename T, typename U, typename P> DEVICE void conv_input_grad(const conv_args &a) {
     Geo g = geo_of(a, blockIdx.z);
     i32 pixels = a.n * a.h * a.wd, k = a.kh * a.kw * g.og;
     Covers<T> dy = {g, pixels, k, a.vec_o != 0};
     FiltersT<T> w = {g, k, a.vec_c != 0};
-    Output<T> dx = {(T *)a.x + (i64)g.group * g.cg, a.c, pixels, g.cg, a.vec_c != 0};
+    Output<U> dx = {(U *)a.x + (i64)g.group * g.cg, a.c, pixels, g.cg, a.vec_c != 0};
     P::template run<T>(dy, w, dx, 0, k);
 }
 
@@ -330,7 +249,7 @@ template <typename T> struct WeightOutput {
     }
 };
 
-template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &a) {
+template <typename T, typename U, typename P> DEVICE void conv_weight_grad(const conv_args &a) {
     int group = blockIdx.z % a.groups, chunk = blockIdx.z / a.groups;
     Geo g = geo_of(a, group);
     i32 pixels = a.n * a.oh * a.ow, from = chunk * a.chunk;
@@ -338,9 +257,9 @@ template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &
     OutGrads<T> dy = {g, to, a.vec_o != 0};
     TapsT<T> x = {g, to, a.vec_c != 0};
     i64 at = ((i64)chunk * a.o + (i64)group * g.og) * g.k_row;
-    WeightOutput<T> dw = {
-        {(T *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
-        {(Acc<T> *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
+    WeightOutput<U> dw = {
+        {(U *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
+        {(Acc<U> *)a.w + at, g.k_row, g.og, g.k_row, a.vec_c != 0},
         a.chunks > 1,
         g.k_row,
     };
@@ -348,51 +267,69 @@ template <typename T, typename P> DEVICE void conv_weight_grad(const conv_args &
 }
 
 extern "C" __global__ __launch_bounds__(256) void conv_forward_f32(conv_args a) {
-    conv_forward<float, Simt<64, 64>>(a);
+    conv_forward<float, float, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_wide_f32(conv_args a) {
-    conv_forward<float, Simt<128, 128>>(a);
+    conv_forward<float, float, Simt<128, 128>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_f64(conv_args a) {
-    conv_forward<double, Simt<64, 64>>(a);
+    conv_forward<double, double, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_bf16(conv_args a) {
-    conv_forward<bf16, Mma<64, 64>>(a);
+    conv_forward<bf16, bf16, Mma<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_forward_wide_bf16(conv_args a) {
-    conv_forward<bf16, Mma<128, 128>>(a);
+    conv_forward<bf16, bf16, Mma<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_forward_mixed(conv_args a) {
+    conv_forward<bf16, float, Mma<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_forward_wide_mixed(conv_args a) {
+    conv_forward<bf16, float, Mma<128, 128>>(a);
 }
 
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_f32(conv_args a) {
-    conv_input_grad<float, Simt<64, 64>>(a);
+    conv_input_grad<float, float, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_wide_f32(conv_args a) {
-    conv_input_grad<float, Simt<128, 128>>(a);
+    conv_input_grad<float, float, Simt<128, 128>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_f64(conv_args a) {
-    conv_input_grad<double, Simt<64, 64>>(a);
+    conv_input_grad<double, double, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_bf16(conv_args a) {
-    conv_input_grad<bf16, Mma<64, 64>>(a);
+    conv_input_grad<bf16, bf16, Mma<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_input_grad_wide_bf16(conv_args a) {
-    conv_input_grad<bf16, Mma<128, 128>>(a);
+    conv_input_grad<bf16, bf16, Mma<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_input_grad_mixed(conv_args a) {
+    conv_input_grad<bf16, float, Mma<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_input_grad_wide_mixed(conv_args a) {
+    conv_input_grad<bf16, float, Mma<128, 128>>(a);
 }
 
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_f32(conv_args a) {
-    conv_weight_grad<float, Simt<64, 64>>(a);
+    conv_weight_grad<float, float, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_wide_f32(conv_args a) {
-    conv_weight_grad<float, Simt<128, 128>>(a);
+    conv_weight_grad<float, float, Simt<128, 128>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_f64(conv_args a) {
-    conv_weight_grad<double, Simt<64, 64>>(a);
+    conv_weight_grad<double, double, Simt<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_bf16(conv_args a) {
-    conv_weight_grad<bf16, Mma<64, 64>>(a);
+    conv_weight_grad<bf16, bf16, Mma<64, 64>>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_wide_bf16(conv_args a) {
-    conv_weight_grad<bf16, Mma<128, 128>>(a);
+    conv_weight_grad<bf16, bf16, Mma<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_mixed(conv_args a) {
+    conv_weight_grad<bf16, float, Mma<64, 64>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_wide_mixed(conv_args a) {
+    conv_weight_grad<bf16, float, Mma<128, 128>>(a);
 }
 
 // ---- dst = Σ over chunks, in order

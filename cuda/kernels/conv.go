@@ -43,7 +43,8 @@ func newConv(x, w, y Array, p tensor.ConvParams) convArgs {
 // maxExtent keeps 32-bit indices of rows and of k, rounded up to a tile, from overflowing.
 const maxExtent = 1<<31 - 1024
 
-// Conv2D computes y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c].
+// Conv2D computes y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c]. In all three directions
+// the result of BF16 operands is BF16 or, of sums that are not rounded once more, F32.
 func (e *Encoder) Conv2D(y, x, w Array, p tensor.ConvParams) {
 	e.Conv2DBiasAct(y, x, w, Array{}, Array{}, false, p)
 }
@@ -53,23 +54,24 @@ func (e *Encoder) Conv2D(y, x, w Array, p tensor.ConvParams) {
 func (e *Encoder) Conv2DBiasAct(y, x, w, bias, res Array, relu bool, p tensor.ConvParams) {
 	a := newConv(x, w, y, p)
 	a.Bias, a.Res, a.Relu = bias.Ptr, res.Ptr, b32(relu)
-	e.conv("conv_forward", y, a, y.size()/max(y.dim(3), 1), y.dim(3)/p.Groups)
+	e.conv("conv_forward", x, y, a, y.size()/max(y.dim(3), 1), y.dim(3)/p.Groups)
 }
 
 // Conv2DInputGrad computes dx, the adjoint of Conv2D in x applied to dy.
 func (e *Encoder) Conv2DInputGrad(dx, dy, w Array, p tensor.ConvParams) {
-	e.conv("conv_input_grad", dx, newConv(dx, w, dy, p), dx.size()/max(dx.dim(3), 1),
+	e.conv("conv_input_grad", dy, dx, newConv(dx, w, dy, p), dx.size()/max(dx.dim(3), 1),
 		dx.dim(3)/p.Groups)
 }
 
-// conv launches a direction whose result has m rows and n columns in each group.
-func (e *Encoder) conv(entry string, out Array, a convArgs, m, n int) {
+// conv launches a direction from operands like in to out, which has m rows and n columns in each
+// group.
+func (e *Encoder) conv(entry string, in, out Array, a convArgs, m, n int) {
 	if out.size() == 0 {
 		return
 	}
 	infix, tiles := e.tiled(out, m, n, int(a.Groups))
 	grid := [3]uint32{uint32(tiles), 1, uint32(a.Groups)}
-	emit(e, entry+infix+suffix("Conv2D", out), a, grid, [3]uint32{block, 1, 1}, 0)
+	emit(e, entry+infix+productSuffix("Conv2D", in, out), a, grid, [3]uint32{block, 1, 1}, 0)
 }
 
 // Conv2DWeightGrad computes dw, the adjoint of Conv2D in w applied to dy.
@@ -84,15 +86,15 @@ func (e *Encoder) Conv2DWeightGrad(dw, x, dy Array, p tensor.ConvParams) {
 	chunks, length := split(pixels, tiles*p.Groups, wantedChunks, leastPixels)
 	chunks = max(chunks, 1)
 	a.Chunk, a.Chunks = int32(length), int32(chunks)
-	entry := suffix("Conv2D", dw)
 	if chunks > 1 {
 		a.W = e.Scratch(chunks * dw.size() * accSize(dw))
 	}
 	grid := [3]uint32{uint32(tiles), 1, uint32(p.Groups * chunks)}
-	emit(e, "conv_weight_grad"+infix+entry, a, grid, [3]uint32{block, 1, 1}, 0)
+	emit(e, "conv_weight_grad"+infix+productSuffix("Conv2D", x, dw), a, grid,
+		[3]uint32{block, 1, 1}, 0)
 	if chunks > 1 {
-		stride(e, "conv_join"+entry, convJoinArgs{Dst: dw.Ptr, Parts: a.W, N: int64(dw.size()),
-			Chunks: int32(chunks)}, dw.size())
+		stride(e, "conv_join"+suffix("Conv2D", dw), convJoinArgs{Dst: dw.Ptr, Parts: a.W,
+			N: int64(dw.size()), Chunks: int32(chunks)}, dw.size())
 	}
 }
 

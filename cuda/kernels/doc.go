@@ -7,6 +7,9 @@
 // same text as host C++. An entry point takes one struct by value: name_args in the .cu, nameArgs
 // beside the plan that fills it.
 //
+// Methods are the contract's methods over an Encoder, for a backend to embed. PTX holds all kernels
+// once more, translated, for machines without a compiler.
+//
 // Non-goals: a driver, memory, compilation, choosing between these kernels and a vendor's library.
 //
 // Invariants:
@@ -20,8 +23,8 @@
 // To add a kernel: write its argument struct and entry points in the .cu and, in the .go of the
 // same stem, the struct's mirror and the plan; name the mirror in export_test.go. TestLayout then
 // compares the two structs, the emulator runs what a test encodes (backendtest for the contract,
-// beyond_test.go for the rest), and TestNVRTC compiles it for the cards and asks for its line in
-// REGISTERS.md.
+// beyond_test.go for the rest). Then make ptx compiles it for the cards, writes its line in
+// REGISTERS.md and its PTX: TestPTXCurrent fails until that is done.
 //
 // Comes from: tensor, whose contract it plans for. Goes to: package cuda, which compiles and
 // launches.

@@ -5,6 +5,12 @@ import "reflect"
 // SetWide makes an encoder choose wide tiles whatever the shape.
 func SetWide(e *Encoder, wide bool) { e.wide = wide }
 
+// PTXSource and PTXVersion begin the embedded PTX of a stem.
+var (
+	PTXSource  = ptxSource
+	PTXVersion = ptxVersion
+)
+
 // Mirrors are the argument structs by their C++ names.
 var Mirrors = map[string]reflect.Type{
 	"fill_args":               reflect.TypeFor[fillArgs](),
@@ -28,6 +34,7 @@ var Mirrors = map[string]reflect.Type{
 	"norm_stats_args":         reflect.TypeFor[normStatsArgs](),
 	"norm_finish_args":        reflect.TypeFor[normFinishArgs](),
 	"norm_apply_args":         reflect.TypeFor[normApplyArgs](),
+	"norm_upsample_args":      reflect.TypeFor[normUpsampleArgs](),
 	"norm_backward_args":      reflect.TypeFor[normBackwardArgs](),
 	"norm_backward_join_args": reflect.TypeFor[normBackwardJoinArgs](),
 	"pool_args":               reflect.TypeFor[poolArgs](),

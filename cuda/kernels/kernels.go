@@ -168,6 +168,26 @@ func suffix(op string, t Array) string {
 	panic(badDType(op, t))
 }
 
+// productSuffix names matrix products and convolutions by the dtypes of operands and result: one
+// dtype, or "mixed" for F32 sums of BF16 products.
+func productSuffix(op string, in, out Array) string {
+	switch {
+	case in.DType == out.DType:
+		return suffix(op, out)
+	case in.DType == tensor.BF16 && out.DType == tensor.F32:
+		return "_mixed"
+	}
+	panic(badDType(op, in, out))
+}
+
+// Rounded returns x's values rounded to BF16, in scratch memory: the operands of products in mixed
+// precision.
+func (e *Encoder) Rounded(x Array) Array {
+	r := Array{Ptr: e.Scratch(x.size() * tensor.BF16.Size()), DType: tensor.BF16, Shape: x.Shape}
+	e.Cast(r, x)
+	return r
+}
+
 // widthSuffix names kernels that only move elements, by their size.
 func widthSuffix(op string, t Array) string {
 	switch t.DType.Size() {

@@ -1,7 +1,8 @@
 // matmul.cu: MatMul, dst[b] = op(a[b])·op(b[b]), op an optional transposition.
 //
 // What      C[m, n] = Σ_k A[m, k]·B[k, n] for each matrix of a batch. float and double on the
-//           ordinary units; bfloat16 on the tensor cores with float sums.
+//           ordinary units; bfloat16 on the tensor cores with float sums, which are rounded to
+//           bfloat16 or (entries named _mixed) stored as they are.
 // Threads   A block of 256 computes a tile of C, see tile.h; blockIdx.x counts tiles, z
 //           matrices. A transposed operand is the same memory with the fast axis swapped, so
 //           that all four cases read whole lines.
@@ -26,18 +27,7 @@ template <typename T> struct KFast {
     bool vec;
 
     DEVICE Slot slot(i32 row) const { return row < rows ? base + (i64)row * ld : (const T *)0; }
-    DEVICE Pack<T, PACK<T>> get(Slot s, i32, i32 k) const {
-        const int V = PACK<T>;
-        if (s && vec && k + V <= k_end) {
-            return load_pack<V>(s + k);
-        }
-        Pack<T, V> p;
-        UNROLL
-        for (int e = 0; e < V; e++) {
-            p.v[e] = s && k + e < k_end ? s[k + e] : narrow<T>(0.0f);
-        }
-        return p;
-    }
+    DEVICE const T *at(const Slot &s, i32, i32 k) const { return s && k < k_end ? s + k : 0; }
 };
 
 // RowFast is an operand whose columns lie along the row: element (row, k) at k·ld + row.
@@ -49,17 +39,8 @@ template <typename T> struct RowFast {
     bool vec;
 
     DEVICE Slot slot(i32) const { return Slot(); }
-    DEVICE Pack<T, PACK<T>> get(Slot, i32 row, i32 k) const {
-        const int V = PACK<T>;
-        if (vec && k < k_end && row + V <= rows) {
-            return load_pack<V>(base + (i64)k * ld + row);
-        }
-        Pack<T, V> p;
-        UNROLL
-        for (int e = 0; e < V; e++) {
-            p.v[e] = k < k_end && row + e < rows ? base[(i64)k * ld + row + e] : narrow<T>(0.0f);
-        }
-        return p;
+    DEVICE const T *at(const Slot &, i32 row, i32 k) const {
+        return row < rows && k < k_end ? base + (i64)k * ld + row : 0;
     }
 };
 
@@ -72,12 +53,14 @@ template <typename A, typename B> struct PickOf<false, A, B> {
 };
 template <bool C, typename A, typename B> using Pick = typename PickOf<C, A, B>::type;
 
+// T is the operands' type, U the result's: T, or float beside bfloat16 operands.
 // TA takes a as [k m], TB takes b as [n k]. Each case is a kernel of its own: together in one they
 // would need more registers than a thread has.
-template <typename T, typename P, bool TA, bool TB> DEVICE void matmul(const matmul_args &p) {
+template <typename T, typename U, typename P, bool TA, bool TB>
+DEVICE void matmul(const matmul_args &p) {
     for (i64 z = blockIdx.z; z < p.batch; z += gridDim.z) {
         const T *a = (const T *)p.a + z * p.stride_a, *b = (const T *)p.b + z * p.stride_b;
-        Output<T> out = {(T *)p.dst + z * p.stride_dst, p.n, p.m, p.n, p.vec_dst != 0};
+        Output<U> out = {(U *)p.dst + z * p.stride_dst, p.n, p.m, p.n, p.vec_dst != 0};
         Pick<TA, RowFast<T>, KFast<T>> left = {a, TA ? p.m : p.k, p.m, p.k, p.vec_a != 0};
         Pick<TB, KFast<T>, RowFast<T>> right = {b, TB ? p.k : p.n, p.n, p.k, p.vec_b != 0};
         P::template run<T>(left, right, out, 0, p.k);
@@ -85,62 +68,86 @@ template <typename T, typename P, bool TA, bool TB> DEVICE void matmul(const mat
 }
 
 extern "C" __global__ __launch_bounds__(256) void matmul_nn_f32(matmul_args a) {
-    matmul<float, Simt<64, 64>, false, false>(a);
+    matmul<float, float, Simt<64, 64>, false, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_nt_f32(matmul_args a) {
-    matmul<float, Simt<64, 64>, false, true>(a);
+    matmul<float, float, Simt<64, 64>, false, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_tn_f32(matmul_args a) {
-    matmul<float, Simt<64, 64>, true, false>(a);
+    matmul<float, float, Simt<64, 64>, true, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_tt_f32(matmul_args a) {
-    matmul<float, Simt<64, 64>, true, true>(a);
+    matmul<float, float, Simt<64, 64>, true, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_nn_f32(matmul_args a) {
-    matmul<float, Simt<128, 128>, false, false>(a);
+    matmul<float, float, Simt<128, 128>, false, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_nt_f32(matmul_args a) {
-    matmul<float, Simt<128, 128>, false, true>(a);
+    matmul<float, float, Simt<128, 128>, false, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_tn_f32(matmul_args a) {
-    matmul<float, Simt<128, 128>, true, false>(a);
+    matmul<float, float, Simt<128, 128>, true, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_tt_f32(matmul_args a) {
-    matmul<float, Simt<128, 128>, true, true>(a);
+    matmul<float, float, Simt<128, 128>, true, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_nn_f64(matmul_args a) {
-    matmul<double, Simt<64, 64>, false, false>(a);
+    matmul<double, double, Simt<64, 64>, false, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_nt_f64(matmul_args a) {
-    matmul<double, Simt<64, 64>, false, true>(a);
+    matmul<double, double, Simt<64, 64>, false, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_tn_f64(matmul_args a) {
-    matmul<double, Simt<64, 64>, true, false>(a);
+    matmul<double, double, Simt<64, 64>, true, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_tt_f64(matmul_args a) {
-    matmul<double, Simt<64, 64>, true, true>(a);
+    matmul<double, double, Simt<64, 64>, true, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_nn_bf16(matmul_args a) {
-    matmul<bf16, Mma<64, 64>, false, false>(a);
+    matmul<bf16, bf16, Mma<64, 64>, false, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_nt_bf16(matmul_args a) {
-    matmul<bf16, Mma<64, 64>, false, true>(a);
+    matmul<bf16, bf16, Mma<64, 64>, false, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_tn_bf16(matmul_args a) {
-    matmul<bf16, Mma<64, 64>, true, false>(a);
+    matmul<bf16, bf16, Mma<64, 64>, true, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_tt_bf16(matmul_args a) {
-    matmul<bf16, Mma<64, 64>, true, true>(a);
+    matmul<bf16, bf16, Mma<64, 64>, true, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_nn_bf16(matmul_args a) {
-    matmul<bf16, Mma<128, 128>, false, false>(a);
+    matmul<bf16, bf16, Mma<128, 128>, false, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_nt_bf16(matmul_args a) {
-    matmul<bf16, Mma<128, 128>, false, true>(a);
+    matmul<bf16, bf16, Mma<128, 128>, false, true>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_tn_bf16(matmul_args a) {
-    matmul<bf16, Mma<128, 128>, true, false>(a);
+    matmul<bf16, bf16, Mma<128, 128>, true, false>(a);
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_tt_bf16(matmul_args a) {
-    matmul<bf16, Mma<128, 128>, true, true>(a);
+    matmul<bf16, bf16, Mma<128, 128>, true, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_nn_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<64, 64>, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_nt_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<64, 64>, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_tn_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<64, 64>, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_tt_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<64, 64>, true, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_nn_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<128, 128>, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_nt_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<128, 128>, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_tn_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<128, 128>, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_wide_tt_mixed(matmul_args a) {
+    matmul<bf16, float, Mma<128, 128>, true, true>(a);
 }

@@ -34,6 +34,7 @@ func vec(t Array, ld int) int32 {
 }
 
 // MatMul computes dst[b] = op(a[b])·op(b[b]) for rank-3 operands, or rank-2 without the batch axis.
+// The result of BF16 operands is BF16 or, of sums that are not rounded once more, F32.
 func (e *Encoder) MatMul(dst, a, b Array, p tensor.MatMulParams) {
 	if dst.size() == 0 {
 		return
@@ -53,7 +54,7 @@ func (e *Encoder) MatMul(dst, a, b Array, p tensor.MatMulParams) {
 	infix, tiles := e.tiled(dst, m, n, batch)
 	grid := [3]uint32{uint32(tiles), 1, uint32(min(batch, maxGridZ))}
 	entry := "matmul" + infix + "_" + transposed(p.TransA) + transposed(p.TransB)
-	emit(e, entry+suffix("MatMul", dst), args, grid, [3]uint32{block, 1, 1}, 0)
+	emit(e, entry+productSuffix("MatMul", a, dst), args, grid, [3]uint32{block, 1, 1}, 0)
 }
 
 // transposed is BLAS's letter for an operand.

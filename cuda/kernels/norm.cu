@@ -244,6 +244,66 @@ extern "C" __global__ void norm_apply_f32(norm_apply_args a) { norm_apply<float,
 extern "C" __global__ void norm_apply_f64(norm_apply_args a) { norm_apply<double, double>(a); }
 extern "C" __global__ void norm_apply_bf16(norm_apply_args a) { norm_apply<bf16, float>(a); }
 
+// ---- y = act(x·scale + shift), every pixel repeated k×k times: what a generator's block does
+// between a normalisation and its convolution. The small image is neither written nor read again:
+// x once, y once, instead of x, twice the small image, and y.
+
+struct norm_upsample_args {
+    u64 y, x, scale, shift, mask;  // mask, of the small image, may be 0
+    i64 n, each;                   // elements of x, of a sample of x
+    i32 c, w, k;                   // channels, width of x, factor
+    i32 relu;
+    i32 scale_by_sample, shift_by_sample;
+    i32 vec, pad; // as in norm_apply_args
+};
+ARGS_SIZE(norm_upsample_args, 88);
+
+template <typename T, typename P> DEVICE void norm_upsample(const norm_upsample_args &a) {
+    typedef Acc<T> A;
+    i64 groups = (a.n + GROUP - 1) / GROUP, large_row = (i64)a.w * a.k * a.c;
+    bool vec = a.vec != 0;
+    for (i64 i = global_thread(); i < groups; i += global_threads()) {
+        i64 e = i * GROUP;
+        Eight<A> v = load8((const T *)a.x, e, a.n, vec);
+        Eight<A> s = per_channel8((const P *)a.scale, e, a.n, a.c, a.each, a.scale_by_sample, vec);
+        Eight<A> b = per_channel8((const P *)a.shift, e, a.n, a.c, a.each, a.shift_by_sample, vec);
+        u32 bits = 0;
+        for (int q = 0; q < GROUP; q++) {
+            A y = fma_of(v.v[q], s.v[q], b.v[q]);
+            v.v[q] = a.relu ? larger(y, (A)0) : y;
+            bits |= (u32)(v.v[q] > 0) << q;
+        }
+        if (a.mask) {
+            ((u8 *)a.mask)[i] = (u8)(a.n - e < GROUP ? bits & ((1u << (a.n - e)) - 1) : bits);
+        }
+        // Eight neighbours lie in one pixel where vec says so; else each finds its own.
+        for (int q = 0; q < GROUP && e + q < a.n; q += vec ? GROUP : 1) {
+            i64 pixel = quotient(e + q, a.c), row = quotient(pixel, a.w);
+            i64 at = row * a.k * large_row + (pixel - row * a.w) * a.k * a.c + (e + q - pixel * a.c);
+            for (i32 u = 0; u < a.k; u++) {
+                for (i32 w = 0; w < a.k; w++) {
+                    i64 to = at + u * large_row + (i64)w * a.c;
+                    if (vec) {
+                        store8((T *)a.y, to, 0, true, v);
+                    } else {
+                        ((T *)a.y)[to] = narrow<T>(v.v[q]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+extern "C" __global__ void norm_upsample_f32(norm_upsample_args a) {
+    norm_upsample<float, float>(a);
+}
+extern "C" __global__ void norm_upsample_f64(norm_upsample_args a) {
+    norm_upsample<double, double>(a);
+}
+extern "C" __global__ void norm_upsample_bf16(norm_upsample_args a) {
+    norm_upsample<bf16, float>(a);
+}
+
 // ---- backward. A segment is what shares a row of gamma: everything, or one sample.
 
 struct norm_backward_args {

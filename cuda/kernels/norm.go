@@ -21,6 +21,15 @@ type normApplyArgs struct {
 	Vec, Pad                      int32
 }
 
+type normUpsampleArgs struct {
+	Y, X, Scale, Shift, Mask     uint64
+	N, Each                      int64
+	C, W, K                      int32
+	Relu                         int32
+	ScaleBySample, ShiftBySample int32
+	Vec, Pad                     int32
+}
+
 type normBackwardArgs struct {
 	Dx, Dres          uint64
 	Dy, X, Y, Mask    uint64
@@ -95,6 +104,22 @@ func (e *Encoder) NormApplyMask(y, mask, x, scale, shift, res Array, relu bool) 
 		ScaleBySample: b32(len(scale.Shape) == 2), ShiftBySample: b32(len(shift.Shape) == 2),
 		Vec: eightVec(c, y, x, scale, shift, res)}
 	stride(e, "norm_apply"+suffix("NormApply", y), a, ceilDiv(n, eight))
+}
+
+// NormUpsample computes y = Upsample(act(x·scale + shift), k) in one pass, act = ReLU if relu else
+// identity: x [N H W C], y [N kH kW C], scale and shift [C] or [N C]. Unless mask is absent it also
+// writes the bits of NormApplyMask for the small image, from which NormBackwardMask finds the ReLU
+// that the small image would have shown. Beside BF16 activations scale and shift are F32.
+func (e *Encoder) NormUpsample(y, mask, x, scale, shift Array, relu bool, k int) {
+	n, c := x.size(), x.dim(-1)
+	if n == 0 {
+		return
+	}
+	a := normUpsampleArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr, Mask: mask.Ptr,
+		N: int64(n), Each: int64(rowSize(x)), C: int32(c), W: int32(x.dim(2)), K: int32(k),
+		Relu: b32(relu), ScaleBySample: b32(len(scale.Shape) == 2),
+		ShiftBySample: b32(len(shift.Shape) == 2), Vec: eightVec(c, y, x, scale, shift)}
+	stride(e, "norm_upsample"+suffix("NormUpsample", y), a, ceilDiv(n, eight))
 }
 
 // eight is how many neighbours a thread of norm.cu's element-wise parts owns (GROUP).

@@ -2,9 +2,10 @@
 
     python nvrtc.py FOLDER ARCH...
 
-For every FOLDER/STEM.cu and every ARCH (sm_80, sm_90a) it makes STEM.ARCH.cubin with NVRTC, which
-is what the program does on a machine with a GPU. NVRTC's own ptxas says how many registers each
-kernel takes and how many bytes it spills. Output: one JSON object a line,
+For every FOLDER/STEM.cu and every ARCH it makes STEM.ARCH.cubin (sm_80, sm_90a) or STEM.ARCH.ptx
+(compute_80) with NVRTC; the former is what the program does on a machine with a GPU. NVRTC's own
+ptxas says how many registers each kernel takes and how many bytes it spills. Output: one JSON object
+a line,
 
     {"stem": …, "arch": …, "kernel": …, "registers": …, "spill": …, "shared": …, "stack": …}
 
@@ -37,11 +38,21 @@ def open_nvrtc():
     return ctypes.CDLL(os.path.join(lib, "libnvrtc.so.13"))
 
 
+def virtual(arch):
+    """Whether an architecture is PTX's, which a driver translates for the card."""
+    return arch.startswith("compute_")
+
+
 def compile_text(nvrtc, name, text, arch):
-    """Returns (cubin, log); exits with NVRTC's log on an error."""
+    """Returns (cubin or PTX, log); exits with NVRTC's log on an error."""
     prog, size = ctypes.c_void_p(), ctypes.c_size_t()
     nvrtc.nvrtcCreateProgram(ctypes.byref(prog), text, name.encode(), 0, None, None)
-    options = [o.encode() for o in OPTIONS + ["--gpu-architecture=" + arch, "--ptxas-options=-v"]]
+    options = OPTIONS + ["--gpu-architecture=" + arch]
+    if virtual(arch):
+        kind = "PTX"
+    else:
+        kind, options = "CUBIN", options + ["--ptxas-options=-v"]
+    options = [o.encode() for o in options]
     status = nvrtc.nvrtcCompileProgram(prog, len(options),
                                        (ctypes.c_char_p * len(options))(*options))
     nvrtc.nvrtcGetProgramLogSize(prog, ctypes.byref(size))
@@ -50,11 +61,11 @@ def compile_text(nvrtc, name, text, arch):
     log = log.value.decode()
     if status != 0:
         raise SystemExit(f"{name} for {arch}: NVRTC status {status}\n{log}")
-    nvrtc.nvrtcGetCUBINSize(prog, ctypes.byref(size))
-    cubin = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetCUBIN(prog, cubin)
+    getattr(nvrtc, f"nvrtcGet{kind}Size")(prog, ctypes.byref(size))
+    image = ctypes.create_string_buffer(size.value)
+    getattr(nvrtc, "nvrtcGet" + kind)(prog, image)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(prog))
-    return cubin.raw, log
+    return image.value if virtual(arch) else image.raw, log
 
 
 def properties(log):
@@ -73,9 +84,9 @@ def compile_file(job):
     path, arch = job
     nvrtc, stem = open_nvrtc(), os.path.basename(path)[:-3]
     with open(path, "rb") as f:
-        cubin, log = compile_text(nvrtc, stem + ".cu", f.read(), arch)
-    with open(f"{path[:-3]}.{arch}.cubin", "wb") as f:
-        f.write(cubin)
+        image, log = compile_text(nvrtc, stem + ".cu", f.read(), arch)
+    with open(f"{path[:-3]}.{arch}.{'ptx' if virtual(arch) else 'cubin'}", "wb") as f:
+        f.write(image)
     rows = [json.dumps({"stem": stem, "arch": arch, **row}) for row in properties(log)]
     warnings = [line for line in log.splitlines() if "warning" in line]
     return rows, warnings

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	updateRegisters = flag.Bool("update", false, "rewrite REGISTERS.md from what ptxas says")
+	updateRegisters = flag.Bool("update", false, "rewrite REGISTERS.md and ptx/")
 	onlyStem        = flag.String("stem", "", "compile this stem alone")
 )
 
@@ -93,9 +93,24 @@ func rowKey(line string) (string, bool) {
 	return strings.TrimPrefix(f[0], "| ") + " | " + f[1], true
 }
 
-// compileAll runs nvrtc.py over all texts.
-func compileAll(t *testing.T, venv string) []property {
-	dir := t.TempDir()
+// compileAll compiles all texts for all architectures and returns what ptxas says.
+func compileAll(t *testing.T, venv string) (all []property) {
+	out := nvrtc(t, venv, t.TempDir(), architectures...)
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var p property
+		if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
+			t.Fatalf("nvrtc.py said %q: %v", lines.Text(), err)
+		}
+		if p.Kernel != "" {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// nvrtc runs nvrtc.py over all texts, which it writes into dir, and returns what it says.
+func nvrtc(t *testing.T, venv, dir string, architectures ...string) *bytes.Buffer {
+	t.Helper()
 	for _, s := range kernels.Stems() {
 		if *onlyStem != "" && s != *onlyStem {
 			continue
@@ -111,17 +126,7 @@ func compileAll(t *testing.T, venv string) []property {
 	if err := c.Run(); err != nil {
 		t.Fatalf("nvrtc.py: %v\n%s", err, failure.String())
 	}
-	var all []property
-	for lines := bufio.NewScanner(&out); lines.Scan(); {
-		var p property
-		if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
-			t.Fatalf("nvrtc.py said %q: %v", lines.Text(), err)
-		}
-		if p.Kernel != "" {
-			all = append(all, p)
-		}
-	}
-	return all
+	return &out
 }
 
 // registerRows makes a line of the table for each kernel, by "file | kernel".

@@ -7,16 +7,20 @@
 //
 // An Operand of element type T has
 //
-//     static const bool k_fast        whether memory runs along k (else along the row: m or n)
-//     Slot slot(i32 row)              what can be computed once for a row
-//     Pack<T, V> get(slot, row, k)    V = 16/sizeof(T) neighbours along the fast axis: elements
-//                                     (row, k…k+V−1) or (row…row+V−1, k); zero outside
+//     static const bool k_fast       whether memory runs along k (else along the row: m or n)
+//     Slot slot(i32 row)             what can be computed once for a row
+//     const T *at(slot, row, k)      where element (row, k) lies, null where it is zero: outside
+//     bool vec                       whether V = 16/sizeof(T) elements along the fast axis, from a
+//                                    multiple of V on, are neighbours in memory or all outside
 //
-// so that a thread's loads are 16 bytes wide and a warp's are of whole lines.
+// so that a thread's loads are 16 bytes wide and a warp's are of whole lines wherever vec is true.
 //
 // product_simt multiplies on the ordinary units (float, double): each thread keeps TM×TN sums, so
 // that an element fetched from shared memory serves TM or TN multiplications. product_mma
-// multiplies bfloat16 on the tensor cores and sums in float; see port.h for the fragments.
+// multiplies bfloat16 on the tensor cores and sums in float; see port.h for the fragments. Its
+// shared memory holds rows along k, as do the operands that are k_fast: those go there by
+// asynchronous copies, through no register, while the tile before is multiplied. The others are
+// transposed on the way, through registers.
 //
 // Sums run in order of k. Bytes moved: A once for each of the N/BN tile columns, B once for each of
 // the M/BM tile rows, most of it from the second-level cache.
@@ -57,6 +61,25 @@ template <typename T> struct Output {
     }
 };
 
+// fetched returns V neighbours along an operand's fast axis: elements (row, k…k+V−1) or
+// (row…row+V−1, k); zero outside.
+template <typename T, typename Op>
+DEVICE Pack<T, PACK<T>> fetched(const Op &op, const typename Op::Slot &slot, i32 row, i32 k) {
+    Pack<T, PACK<T>> q = {};
+    if (op.vec) {
+        const T *p = op.at(slot, row, k);
+        return p ? load_pack<PACK<T>>(p) : q;
+    }
+    UNROLL
+    for (int e = 0; e < PACK<T>; e++) {
+        const T *p = Op::k_fast ? op.at(slot, row, k + e) : op.at(op.slot(row + e), row + e, k);
+        if (p) {
+            q.v[e] = *p;
+        }
+    }
+    return q;
+}
+
 // Stage is one thread's share of fetching a tile of B_ rows by BK: PASSES packs.
 template <typename T, typename Op, int B_, int BK> struct Stage {
     static const int V = PACK<T>;
@@ -83,7 +106,7 @@ template <typename T, typename Op, int B_, int BK> struct Stage {
     DEVICE void fetch(const Op &op, i32 row0, i32 k0) {
         UNROLL
         for (int p = 0; p < PASSES; p++) {
-            packs[p] = op.get(slots[p], row0 + row(p), k0 + col(p));
+            packs[p] = fetched<T>(op, slots[p], row0 + row(p), k0 + col(p));
         }
     }
     // put_k writes S[k][row]: a row of S is one k.
@@ -96,8 +119,30 @@ template <typename T, typename Op, int B_, int BK> struct Stage {
             }
         }
     }
-    // put_row writes S[row][k].
-    template <int LD> DEVICE void put_row(T (*S)[LD]) const {
+    // direct reports whether packs can be copied to S[row][k] as they are.
+    static DEVICE bool direct(const Op &op) { return Op::k_fast && op.vec; }
+
+    // start_row begins to write S[row][k]: by asynchronous copies, or by loads into registers that
+    // finish_row stores. S must not be read any more.
+    template <int LD> DEVICE void start_row(const Op &op, i32 row0, i32 k0, T (*S)[LD]) {
+        if (!direct(op)) {
+            fetch(op, row0, k0);
+            return;
+        }
+        UNROLL
+        for (int p = 0; p < PASSES; p++) {
+            T *to = &S[row(p)][col(p)];
+            if (const T *from = op.at(slots[p], row0 + row(p), k0 + col(p))) {
+                copy_async16(to, from);
+            } else {
+                store_pack<V>(to, Pack<T, V>());
+            }
+        }
+    }
+    template <int LD> DEVICE void finish_row(const Op &op, T (*S)[LD]) const {
+        if (direct(op)) {
+            return;
+        }
         UNROLL
         for (int p = 0; p < PASSES; p++) {
             if constexpr (Op::k_fast) {
@@ -218,17 +263,20 @@ DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i32 m0, i32 
     fb.prepare(b, n0);
     int now = 0;
     if (k_from < k_to) {
-        fa.fetch(a, m0, k_from);
-        fb.fetch(b, n0, k_from);
-        fa.put_row(As[0]);
-        fb.put_row(Bs[0]);
+        fa.start_row(a, m0, k_from, As[0]);
+        fb.start_row(b, n0, k_from, Bs[0]);
+        copy_commit();
+        fa.finish_row(a, As[0]);
+        fb.finish_row(b, Bs[0]);
+        copy_wait<0>();
     }
     __syncthreads();
     for (i32 k0 = k_from; k0 < k_to; k0 += BK) {
         bool more = k0 + BK < k_to;
-        if (more) {
-            fa.fetch(a, m0, k0 + BK);
-            fb.fetch(b, n0, k0 + BK);
+        if (more) { // under way while we multiply
+            fa.start_row(a, m0, k0 + BK, As[now ^ 1]);
+            fb.start_row(b, n0, k0 + BK, Bs[now ^ 1]);
+            copy_commit();
         }
         UNROLL_BY(1) // two copies' fragments would not fit the registers
         for (int k = 0; k < BK; k += 16) {
@@ -257,8 +305,9 @@ DEVICE void product_mma(const OpA &a, const OpB &b, const Out &out, i32 m0, i32 
         }
         now ^= 1;
         if (more) {
-            fa.put_row(As[now]);
-            fb.put_row(Bs[now]);
+            fa.finish_row(a, As[now]);
+            fb.finish_row(b, Bs[now]);
+            copy_wait<0>();
         }
         __syncthreads();
     }

@@ -36,9 +36,21 @@ func (r *runner) former() error {
 	return nil
 }
 
-// begin opens the run directory of a training, new or to be gone on with; the run notes where it
-// goes on.
+// begin opens the run directory of a training and tells who wants to know.
 func (r *runner) begin(dir string, config, stored any) (*train.Run, error) {
+	run, err := r.open(dir, config, stored)
+	if err != nil || r.o.Opened == nil {
+		return run, err
+	}
+	if err := r.o.Opened(run); err != nil {
+		return nil, errors.Join(err, run.Close())
+	}
+	return run, nil
+}
+
+// open opens the run directory of a training, new or to be gone on with; the run notes where it
+// goes on.
+func (r *runner) open(dir string, config, stored any) (*train.Run, error) {
 	if _, err := os.Stat(filepath.Join(dir, train.ConfigFile)); err != nil {
 		run, err := train.Create(dir, config, r.o.Environment)
 		if err == nil && r.o.TensorBoard {

@@ -32,7 +32,10 @@ type Options struct {
 
 	// Former is told the last environment record of every training that is there already, before
 	// anything is computed; may be nil.
-	Former  func(path string, last json.RawMessage)
+	Former func(path string, last json.RawMessage)
+	// Opened is told every training's directory before its first step; may be nil. An error ends the
+	// study.
+	Opened  func(r *train.Run) error
 	Note    func(stage Stage)                    // told when a stage begins; may be nil
 	Remark  func(text string)                    // told what is left out and why; may be nil
 	Observe func(stage string, p train.Progress) // told about every training step; may be nil

@@ -8,13 +8,19 @@ import "iter"
 // to one goroutine.
 type Feed struct {
 	loader *Loader
+	empty  func() *Batch
+	made   []*Batch // used again by a fresh start
 	next   func() (int, *Batch, bool)
 	stop   func()
 	at     int // number of the batch that next returns
 }
 
 // NewFeed returns a feed of l; Close it. Nothing is drawn before the first call of Batch.
-func NewFeed(l *Loader) *Feed { return &Feed{loader: l} }
+func NewFeed(l *Loader) *Feed { return NewFeedInto(l, func() *Batch { return new(Batch) }) }
+
+// NewFeedInto is NewFeed into batches that empty makes, LoaderConfig.Prefetch+1 of them, for images
+// in memory that is not Go's.
+func NewFeedInto(l *Loader, empty func() *Batch) *Feed { return &Feed{loader: l, empty: empty} }
 
 // Batch returns batch i ≥ 0, which may be used until the next call. It waits for nothing where i is
 // one more than in the call before and drawing is faster than the caller: at most
@@ -23,12 +29,24 @@ func NewFeed(l *Loader) *Feed { return &Feed{loader: l} }
 func (f *Feed) Batch(i int) *Batch {
 	if f.next == nil || i != f.at {
 		f.Close()
-		f.next, f.stop = iter.Pull2(f.loader.Stream(i))
+		f.next, f.stop = iter.Pull2(f.loader.StreamInto(i, f.again()))
 	}
 	f.at = -1 // should drawing panic, the next call starts afresh
 	_, b, _ := f.next()
 	f.at = i + 1
 	return b
+}
+
+// again returns a function that hands out the batches made so far, then new ones.
+func (f *Feed) again() func() *Batch {
+	k := 0
+	return func() *Batch {
+		if k == len(f.made) {
+			f.made = append(f.made, f.empty())
+		}
+		k++
+		return f.made[k-1]
+	}
 }
 
 // Close ends the drawing and waits for the batch being drawn. A Batch after it starts afresh.

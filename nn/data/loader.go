@@ -143,6 +143,11 @@ func (l *Loader) augment(x []float32, pix []uint8, h, w, c, epoch, i int) {
 // It panics with *tensor.Error if start is negative; a panic while a batch is drawn reaches the
 // loop in that batch's place.
 func (l *Loader) Stream(start int) iter.Seq2[int, *Batch] {
+	return l.StreamInto(start, func() *Batch { return new(Batch) })
+}
+
+// StreamInto is Stream into batches that empty makes, for images in memory that is not Go's.
+func (l *Loader) StreamInto(start int, empty func() *Batch) iter.Seq2[int, *Batch] {
 	if start < 0 {
 		misuse("Loader.Stream", "start %d: expected 0 or more", start)
 	}
@@ -150,7 +155,7 @@ func (l *Loader) Stream(start int) iter.Seq2[int, *Batch] {
 		ready := make(chan drawn, l.cfg.Prefetch)
 		free := make(chan *Batch, l.cfg.Prefetch+1)
 		for range cap(free) {
-			free <- new(Batch)
+			free <- empty()
 		}
 		done := make(chan struct{})
 		var wg sync.WaitGroup

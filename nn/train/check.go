@@ -23,14 +23,10 @@ var ErrStopped = errors.New("stopped as asked")
 // last checkpoint is intact.
 var ErrDiverged = errors.New("the training went wrong")
 
-// Finite returns an error if the loss or the squared norm of all gradients together is NaN or
-// infinite: an update would spoil the parameters, and the next loss would be blamed. It names the
-// step, counted from 1, and the first tensor at fault: among params, whose gradients grads are in
-// order, then among others, which the loss depends on too, then among the gradients.
-func Finite(
-	step int, loss float64, params nn.Params, grads []*autodiff.Value, others ...nn.Named,
+// checkFinite is Move.Check on gradients grads of params, whose squared norm is norm.
+func checkFinite(
+	step int, loss, norm float64, params nn.Params, grads []*autodiff.Value, others []nn.Named,
 ) error {
-	norm := squaredNorm(grads)
 	if finite(loss) && finite(norm) {
 		return nil
 	}
@@ -56,17 +52,11 @@ func Finite(
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// squaredNorm returns the sum of the squares of all gradients, added up on the device and read back
-// once. A NaN or an infinity anywhere makes it one, and so does what would overflow Adam's second
-// moment.
-func squaredNorm(grads []*autodiff.Value) float64 {
-	if len(grads) == 0 {
-		return 0
-	}
-	b := grads[0].Tensor().Backend()
-	s := tensor.NewScope(b)
-	defer s.Close()
-	total := s.Zeros(grads[0].DType(), 1)
+// squaredNorm returns the sum of the squares of all gradients, one element in s, added up on the
+// device. A NaN or an infinity anywhere makes it one, and so does what would overflow Adam's second
+// moment. There must be a gradient.
+func squaredNorm(s *tensor.Scope, grads []*autodiff.Value) *tensor.Tensor {
+	b, total := s.Backend(), s.Zeros(grads[0].DType(), 1)
 	for _, g := range grads {
 		inner, x := s.Child(), g.Tensor()
 		x = inner.Reshape(x, x.Size())
@@ -76,7 +66,7 @@ func squaredNorm(grads []*autodiff.Value) float64 {
 		b.Binary(tensor.Add, total, total, sum)
 		inner.Close()
 	}
-	return total.Item()
+	return total
 }
 
 // Explain adds to the error of a training that went wrong what of the run is left; other errors it

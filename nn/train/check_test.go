@@ -11,9 +11,9 @@ import (
 	"afterimage/tensor/cpu"
 )
 
-// TestFiniteSeesGradients: a finite loss with a gradient that overflows is an error that names the
+// TestCheckSeesGradients: a finite loss with a gradient that overflows is an error that names the
 // gradient, before an update spoils the parameters.
-func TestFiniteSeesGradients(t *testing.T) {
+func TestCheckSeesGradients(t *testing.T) {
 	b := cpu.Open(1)
 	defer b.Close()
 	for _, c := range []struct {
@@ -32,15 +32,17 @@ func TestFiniteSeesGradients(t *testing.T) {
 			return autodiff.Add(autodiff.Sum(a), autodiff.Sum(autodiff.Sqrt(x)))
 		}, nil},
 	} {
-		g := autodiff.NewGraph(b)
-		first, second := tensor.FromSlice(g.Scope(), []float32{1}, 1),
-			tensor.FromSlice(g.Scope(), []float32{1, float32(c.at), 1, 1}, 2, 2)
-		params := nn.Params{{Name: "first", Param: &nn.Param{T: first}},
-			{Name: "second", Param: &nn.Param{T: second}}}
-		leaves := []*autodiff.Value{g.Leaf(first), g.Leaf(second)}
-		l := c.loss(leaves[0], leaves[1])
-		grads := autodiff.Grad(l, leaves)
-		err := train.Finite(3, l.Item(), params, grads)
+		s := tensor.NewScope(b)
+		first, second := tensor.FromSlice(s, []float32{1}, 1),
+			tensor.FromSlice(s, []float32{1, float32(c.at), 1, 1}, 2, 2)
+		params := nn.Params{{Name: "first", Param: &nn.Param{T: first, Shape: first.Shape()}},
+			{Name: "second", Param: &nn.Param{T: second, Shape: second.Shape()}}}
+		var m train.Move
+		got := m.Measure(b, nil, params, func(p *train.Pass) {
+			v := p.Ctx.Values(params)
+			p.Minimise(c.loss(v[0], v[1]))
+		})
+		err := m.Check(3, got[0], got[1])
 		if c.want == nil {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -50,6 +52,7 @@ func TestFiniteSeesGradients(t *testing.T) {
 		} else {
 			wantError(t, c.name, err, c.want...)
 		}
-		g.Close()
+		m.Close()
+		s.Close()
 	}
 }

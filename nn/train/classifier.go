@@ -2,10 +2,10 @@ package train
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"strings"
 
-	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/nn/attack"
 	"afterimage/nn/data"
@@ -151,6 +151,8 @@ type Classifier struct {
 	backend  tensor.Backend
 	scope    *tensor.Scope // as long as the training: weights and optimizer
 	loader   *data.Loader
+	intake   *Intake
+	move     *Move
 	opt      *optim.SGD
 	lr       optim.Schedule
 	total    int
@@ -193,7 +195,7 @@ func NewClassifierOn(b tensor.Backend, c ClassifierConfig, set *data.Set) (*Clas
 		return nil, fmt.Errorf("train: %s has %d training images, too few to hold some out: a data set "+
 			"without held-out images of its own needs 10 or more", c.Dataset, set.Train.Len())
 	}
-	size, _, channels := set.Size()
+	size, width, channels := set.Size()
 	m, err := models.New(c.Arch, models.Options{Classes: len(set.Classes()), InputSize: size,
 		Channels: channels, Mean: c.Mean, Std: c.Std})
 	if err != nil {
@@ -205,7 +207,7 @@ func NewClassifierOn(b tensor.Backend, c ClassifierConfig, set *data.Set) (*Clas
 		return nil, err
 	}
 	t := &Classifier{Config: c, Model: m, Set: set, backend: b, scope: tensor.NewScope(b),
-		loader: loader, attacker: tensor.NewKey(c.Seed, "attack/train")}
+		loader: loader, move: NewMove(b), attacker: tensor.NewKey(c.Seed, "attack/train")}
 	steps := c.Epochs * float64(loader.BatchesPerEpoch())
 	if steps > mostSteps {
 		return nil, fmt.Errorf("train: config: epochs is %g: that is %g steps, expected at most %d",
@@ -216,13 +218,27 @@ func NewClassifierOn(b tensor.Backend, c ClassifierConfig, set *data.Set) (*Clas
 		return nil, err
 	}
 	nn.Init(t.scope, m, c.Seed)
+	t.intake = NewIntake(t.scope, c.Batch, size, width, channels)
 	t.opt = optim.NewSGD(t.scope, nn.Trainable(m),
 		optim.SGDConfig{Momentum: c.Momentum, Nesterov: c.Nesterov, WeightDecay: c.WeightDecay})
 	return t, nil
 }
 
 // Close frees the weights and the optimizer's state.
-func (t *Classifier) Close() { t.scope.Close() }
+func (t *Classifier) Close() {
+	t.move.Close()
+	t.intake.Close()
+	t.scope.Close()
+}
+
+// Replayed reports whether the device replays recorded steps, and if it could but does not, why.
+func (t *Classifier) Replayed() (bool, error) { return t.move.Replayed() }
+
+// Batches returns the training batches from number start on, each in memory that the device can
+// fetch from. One may be used until the next is asked for.
+func (t *Classifier) Batches(start int) iter.Seq2[int, *data.Batch] {
+	return t.loader.StreamInto(start, t.intake.Batch)
+}
 
 // Loader returns the training batches.
 func (t *Classifier) Loader() *data.Loader { return t.loader }
@@ -238,32 +254,24 @@ func (t *Classifier) State() nn.Params {
 // Step makes training step i = 0, 1, … on its batch and returns the loss. It is the whole
 // algorithm: attack in evaluation mode, forward, gradient, update.
 func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
-	s := tensor.NewScope(t.backend)
-	defer s.Close()
-	x := tensor.FromSlice(s, batch.X, batch.Shape()...)
-	labels := tensor.FromSlice(s, batch.Labels, batch.N())
-	if t.Config.Attack.Steps > 0 {
-		step := tensor.FromSlice(s, []int32{int32(i)}, 1)
-		cfg := t.Config.Attack.Config(float64(i+1) / float64(t.total))
-		x = attack.PGD(s, t.Model, x, labels, cfg, t.attacker, step)
-	}
-	g := autodiff.NewGraph(t.backend)
-	defer g.Close()
-	params := t.opt.Targets()
-	c := nn.NewCtx(g, true, params)
-	c.Updates, c.Recompute = nn.NewUpdates(t.backend), t.Config.Recompute
-	defer c.Updates.Discard()
-
-	logits := t.Model.Forward(c, g.Const(x))
-	l := loss.CrossEntropy(logits, labels, t.Config.Smoothing)
-	grads := autodiff.Grad(l, c.Values(params))
-	value := l.Item()
-	if err := Finite(i+1, value, params, grads); err != nil {
+	t.intake.Feed(batch)
+	t.intake.Count(i)
+	x, labels := t.intake.X, t.intake.Labels
+	cfg := t.Config.Attack.Config(float64(i+1) / float64(t.total))
+	got := t.move.Measure(t.backend, cfg, t.opt.Targets(), func(p *Pass) {
+		p.Ctx.Recompute = t.Config.Recompute
+		if cfg.Steps > 0 {
+			x = attack.PGD(p.Scope(), t.Model, x, labels, cfg, t.attacker, t.intake.Step)
+		}
+		logits := t.Model.Forward(p.Ctx, p.Graph.Const(x))
+		p.Minimise(loss.CrossEntropy(logits, labels, t.Config.Smoothing))
+	})
+	value, norm := got[0], got[1]
+	if err := t.move.Check(i+1, value, norm); err != nil {
 		return value, err
 	}
 	t.opt.Begin(i+1, t.lr(i))
-	t.opt.Update(grads)
-	c.Updates.Apply()
+	t.move.Update(func(p *Pass) { t.opt.Update(p.Gradients()) })
 	return value, nil
 }
 
@@ -325,7 +333,7 @@ func (t *Classifier) Run(r *Run, observe func(Progress), stopped func() bool) er
 	if every == 0 {
 		every = perEpoch
 	}
-	for i, batch := range t.loader.Stream(first) {
+	for i, batch := range t.Batches(first) {
 		value, err := t.Step(i, batch)
 		if err != nil {
 			return r.Explain(err)

@@ -16,6 +16,11 @@
 // every start, as a line of environment.jsonl. The number of threads changes nothing; another
 // instruction set changes the last bits from then on, and whoever resumes is warned (Run.Continue).
 //
+// A step is made of moves (Move), one an optimizer, each in two halves with the host's check in
+// between; an Intake brings batches to the device. They are where a device that can record a step
+// and replay it, or fetch batches from the host's memory by itself, is made use of: the bytes are
+// the same.
+//
 // A run may keep an event file for TensorBoard (Run.TensorBoard): it says what the log and the
 // sample sheets say and is brought to their state at every start.
 //

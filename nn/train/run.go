@@ -29,6 +29,7 @@ const (
 	EnvironmentFile = "environment.jsonl" // a line for every start
 	MetricsFile     = "metrics.jsonl"
 	TelemetryFile   = "telemetry.jsonl" // of a GPU, where something tells
+	PlansFile       = "plans.json"      // how a GPU computes each convolution
 	CheckpointDir   = "checkpoints"
 	LatestFile      = "latest.safetensors"
 	FinalFile       = "final.safetensors" // the trained network alone, written at the end
@@ -142,7 +143,7 @@ func (r *Run) Abandon() error {
 	}
 	err := errors.Join(r.metrics.Close(), r.closeEvents())
 	for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile, EventsFile,
-		TelemetryFile, incompleteFile, CheckpointDir, SampleDir} {
+		TelemetryFile, PlansFile, incompleteFile, CheckpointDir, SampleDir} {
 		err = errors.Join(err, os.RemoveAll(r.Path(name)))
 	}
 	_ = os.Remove(r.Dir) // not if the caller put something there

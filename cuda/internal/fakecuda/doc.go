@@ -2,7 +2,7 @@
 // sources in csrc, compiled by the test with gcc. Device memory is host memory; a launch runs the
 // kernel's host emulation (cuda/internal/ksim); work waits in its stream until something waits
 // for it; captures record and replay. Environment variables inject failures (fake_driver.c lists
-// them).
+// them, fake_cudnn.c those that make its engines differ).
 //
 // Non-goals: speed, concurrency, the memory model, everything that only a card can show.
 //

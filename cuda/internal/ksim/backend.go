@@ -14,6 +14,7 @@ import (
 // are device memory to the suite: their ends lie at inaccessible pages, which sees reads as well as
 // writes.
 type Backend struct {
+	kernels.Methods
 	sim  *Sim
 	name string
 	enc  kernels.Encoder
@@ -35,10 +36,14 @@ type buffer struct {
 // Bytes returns the size that was asked for.
 func (b *buffer) Bytes() int { return len(b.mem) }
 
+// address returns where a buffer lies.
+func address(b tensor.Buffer) uint64 { return b.(*buffer).addr }
+
 // NewBackend returns a backend on s whose launches take the seeds seed+1, seed+2, ….
 func NewBackend(s *Sim, seed uint64) *Backend {
 	b := &Backend{sim: s, seed: seed, name: fmt.Sprintf("ksim:%d", seed)}
 	b.enc = kernels.Encoder{Emit: b.emit, Scratch: b.newScratch}
+	b.Methods = kernels.NewMethods(b.run, address)
 	return b
 }
 
@@ -71,25 +76,6 @@ func (b *Backend) run(encode func(e *kernels.Encoder)) {
 		b.scratch = nil
 	}()
 	encode(&b.enc)
-}
-
-// arr describes a tensor to the encoder; nil is absent.
-func arr(t *tensor.Tensor) kernels.Array {
-	if t == nil {
-		return kernels.Array{}
-	}
-	return kernels.Array{Ptr: t.Buffer().(*buffer).addr, DType: t.DType(), Shape: t.Shape()}
-}
-
-func arrs(ts []*tensor.Tensor) []kernels.Array {
-	if ts == nil {
-		return nil
-	}
-	as := make([]kernels.Array, len(ts))
-	for i, t := range ts {
-		as[i] = arr(t)
-	}
-	return as
 }
 
 // Name returns "ksim:" and the seed.

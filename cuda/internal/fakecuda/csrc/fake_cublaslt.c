@@ -1,6 +1,6 @@
 // cuBLASLt's products without a GPU: descriptions and layouts are kept as the documentation states
-// them (columns lie together, sizes in elements), and a product is computed in double. It checks
-// what a caller tells the library, not the library.
+// them (columns lie together, sizes in elements; F32, F64, or BF16 with results in F32), and a
+// product is computed in double. It checks what a caller tells the library, not the library.
 
 #include "fake_queue.h"
 
@@ -64,7 +64,7 @@ EXPORT int cublasLtMatmulDescSetAttribute(struct desc *d, int name, const void *
 
 EXPORT int cublasLtMatrixLayoutCreate(struct layout **l, int type, uint64_t rows, uint64_t cols,
                                       int64_t ld) {
-  if ((type != 0 && type != 1) || ld < (int64_t)rows || rows == 0 || cols == 0) {
+  if ((type != 0 && type != 1 && type != 14) || ld < (int64_t)rows || rows == 0 || cols == 0) {
     return INVALID;
   }
   *l = calloc(1, sizeof **l);
@@ -112,7 +112,8 @@ static int fits(const struct desc *d, const struct layout *a, const struct layou
   uint64_t m = d->op[0] ? a->cols : a->rows, k = d->op[0] ? a->rows : a->cols;
   uint64_t k2 = d->op[1] ? b->cols : b->rows, n = d->op[1] ? b->rows : b->cols;
   return k == k2 && c->rows == m && c->cols == n && a->batch == b->batch && b->batch == c->batch &&
-         a->type == b->type && b->type == c->type && (a->type == 1) == (d->compute == 70);
+         a->type == b->type && c->type == (a->type == 14 ? 0 : a->type) &&
+         (a->type == 1) == (d->compute == 70) && (a->type == 0 || d->compute != 77);
 }
 
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout *a,
@@ -134,6 +135,12 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout
 }
 
 static double load(const char *p, int type, int64_t i) {
+  if (type == 14) { // bfloat16: the upper half of a float
+    uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+  }
   return type == 1 ? ((const double *)p)[i] : ((const float *)p)[i];
 }
 

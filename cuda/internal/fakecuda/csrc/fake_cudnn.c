@@ -1,13 +1,15 @@
 // cuDNN's backend descriptors without a GPU: attributes are checked, when a descriptor is
 // finalized, against the types and counts that the documentation states, and a plan of one
 // convolution is computed by plain loops over the strides it was told. It checks what a caller
-// tells the library, not the library.
+// tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow; with
+// FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2.
 
 #include "fake_queue.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OK = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000, EXECUTION_FAILED = 5000 };
 enum { MAX_ATTRS = 16, MAX_BYTES = 64 };
@@ -142,7 +144,6 @@ static int number(const struct desc *d, int name) {
 static int consistent(const struct desc *op) {
   struct operands o = operands_of(op);
   int64_t x[4], w[4], y[4], dil[2], stride[2], post[2], pre[2];
-  int type = number(o.x, 901);
   ints(o.x, 902, x);
   ints(o.w, 902, w);
   ints(o.y, 902, y);
@@ -156,18 +157,24 @@ static int consistent(const struct desc *op) {
       return 0;
     }
   }
+  // BF16 operands make F32 results, others their own type, which is also that of the sums.
+  const struct desc *t[3] = {o.x, o.w, o.y};
+  int result = op->kind == 10 ? 2 : op->kind == 12 ? 0 : 1;
+  int operand = number(t[(result + 1) % 3], 901), sums = number(t[result], 901);
+  if (number(t[(result + 2) % 3], 901) != operand || sums != (operand == 9 ? 0 : operand)) {
+    return 0;
+  }
   int alpha = op->kind == 10 ? 700 : op->kind == 12 ? 706 : 712;
   const struct attr *one = find(op, alpha), *zero = find(op, alpha + 1);
-  int scale = type == 1 ? 5 : 4; // double or float
+  int scale = sums == 1 ? 5 : 4; // double or float
   double dv;
   float fv;
   memcpy(&dv, one ? one->data : "", one ? 8 : 0);
   memcpy(&fv, one ? one->data : "", one ? 4 : 0);
   return one && zero && one->type == scale && zero->type == scale &&
-         (type == 1 ? dv == 1 : fv == 1) && memcmp(zero->data, "\0\0\0\0\0\0\0\0", 8) == 0 &&
+         (sums == 1 ? dv == 1 : fv == 1) && memcmp(zero->data, "\0\0\0\0\0\0\0\0", 8) == 0 &&
          x[0] == y[0] && y[1] == w[0] && w[1] > 0 && x[1] % w[1] == 0 &&
-         w[0] % (x[1] / w[1]) == 0 && number(o.w, 901) == type && number(o.y, 901) == type &&
-         number(o.conv, 100) == type && number(o.conv, 101) == 1;
+         w[0] % (x[1] / w[1]) == 0 && number(o.conv, 100) == sums && number(o.conv, 101) == 1;
 }
 
 EXPORT int cudnnBackendFinalize(struct desc *d) {
@@ -190,13 +197,14 @@ EXPORT int cudnnBackendFinalize(struct desc *d) {
       return refuse(NOT_SUPPORTED, "no plan from engine", config->engine);
     }
     d->graph = config->graph;
+    d->engine = config->engine;
   }
   d->final = 1;
   return OK;
 }
 
-// Three engines are offered: 0 adds in any order, 1 builds no plan, 2 serves.
-enum { ENGINES = 3 };
+// Four engines are offered: 0 adds in any order, 1 builds no plan, 2 and 3 serve.
+enum { ENGINES = 4, FIRST_NUMBER = 1000 };
 
 EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t n, int64_t *got,
                                     void *values) {
@@ -219,6 +227,11 @@ EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t 
     *got = 1;
     return OK;
   }
+  if (d->kind == 2 && name == 1301 && type == 3 && n == 1) { // the engine's number
+    *(int64_t *)values = FIRST_NUMBER + d->engine;
+    *got = 1;
+    return OK;
+  }
   if (d->kind == 2 && name == 1303 && type == 11) { // numerical notes
     if (d->engine == 0) {
       *(int *)values = 4; // in any order
@@ -235,12 +248,18 @@ EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t 
 }
 
 struct work {
-  int kind, type;
+  int kind, types[3], engine; // types of x, w, y
   int64_t x[4], w[4], y[4], sx[4], sw[4], sy[4], dil[2], stride[2], pre[2];
   char *px, *pw, *py;
 };
 
 static double load(const char *p, int type, int64_t i) {
+  if (type == 9) { // bfloat16: the upper half of a float
+    uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+  }
   return type == 1 ? ((const double *)p)[i] : ((const float *)p)[i];
 }
 static void store(char *p, int type, int64_t i, double v) {
@@ -253,6 +272,12 @@ static void store(char *p, int type, int64_t i, double v) {
 
 static int64_t at(const int64_t s[4], int64_t a, int64_t b, int64_t c, int64_t d) {
   return a * s[0] + b * s[1] + c * s[2] + d * s[3];
+}
+
+// wanted reports whether an environment variable is that number.
+static int wanted(const char *variable, int number) {
+  const char *v = getenv(variable);
+  return v != NULL && atoi(v) == number;
 }
 
 // The three directions share one walk over (n, o, i, j, c, u, v); sums are kept in double.
@@ -278,18 +303,23 @@ static int convolve(const void *args) {
               for (int64_t c = 0; c < cg; c++) {
                 int64_t ix = at(k->sx, n, o / og * cg + c, r, s), iw = at(k->sw, o, c, u, v);
                 if (k->kind == 10) {
-                  acc[iy] += load(k->px, k->type, ix) * load(k->pw, k->type, iw);
+                  acc[iy] += load(k->px, k->types[0], ix) * load(k->pw, k->types[1], iw);
                 } else if (k->kind == 12) {
-                  acc[ix] += load(k->py, k->type, iy) * load(k->pw, k->type, iw);
+                  acc[ix] += load(k->py, k->types[2], iy) * load(k->pw, k->types[1], iw);
                 } else {
-                  acc[iw] += load(k->px, k->type, ix) * load(k->py, k->type, iy);
+                  acc[iw] += load(k->px, k->types[0], ix) * load(k->py, k->types[2], iy);
                 }
               }
             }
+  int type = k->types[k->kind == 10 ? 2 : k->kind == 12 ? 0 : 1];
   for (int64_t i = 0; i < size; i++) {
-    store(out, k->type, i, acc[i]);
+    store(out, type, i, wanted("FAKECUDNN_DIGITS", 1) && k->engine == 3 ? acc[i] * (1 + 0x1p-23)
+                                                                         : acc[i]);
   }
   free(acc);
+  if (wanted("FAKECUDNN_SLOW", k->engine)) {
+    usleep(10000);
+  }
   return 0;
 }
 
@@ -306,7 +336,7 @@ EXPORT int cudnnBackendExecute(struct handle *h, struct desc *plan, struct desc 
   }
   struct desc *op = child(plan->graph, 801);
   struct operands o = operands_of(op);
-  struct work k = {.kind = op->kind, .type = number(o.x, 901)};
+  struct work k = {.kind = op->kind, .engine = plan->engine};
   ints(o.conv, 102, k.dil);
   ints(o.conv, 103, k.stride);
   ints(o.conv, 105, k.pre);
@@ -319,6 +349,7 @@ EXPORT int cudnnBackendExecute(struct handle *h, struct desc *plan, struct desc 
     ints(t[i], 902, dims[i]);
     ints(t[i], 903, strides[i]);
     ints(t[i], 906, &id);
+    k.types[i] = number(t[i], 901);
     for (int j = 0; j < 3; j++) {
       if (ids[j] == id) {
         memcpy(data[i], find(pack, 1001)->data + 8 * j, 8);

@@ -80,7 +80,15 @@ EXPORT int cuModuleLoadDataEx(struct module **m, const void *image, unsigned n, 
     return fake_leave(CAPTURE_UNSUPPORTED);
   }
   const char *text = image;
-  if (strncmp(text, magic, sizeof magic - 1) != 0) {
+  // PTX begins with comments; its version must be one that the driver knows: FAKECUDA_VERSION less
+  // 4000, as CUDA 12.0 takes PTX 8.0.
+  const char *version = strncmp(text, "//", 2) == 0 ? strstr(text, "\n.version ") : NULL;
+  int major = 0, minor = 0;
+  if (version != NULL && sscanf(version, "\n.version %d.%d", &major, &minor) == 2 &&
+      major * 1000 + minor * 10 > fake_number("FAKECUDA_VERSION", 13000) - 4000) {
+    return fake_leave(UNSUPPORTED_PTX);
+  }
+  if (version == NULL && strncmp(text, magic, sizeof magic - 1) != 0) {
     for (unsigned i = 0; i < n; i++) {
       if (options[i] == 5) { // the log
         snprintf(values[i], 64, "not an image of the fake compiler");
@@ -114,7 +122,10 @@ EXPORT int cuModuleGetFunction(struct fake_function **f, struct module *m, const
   if (code != SUCCESS) {
     return code;
   }
-  if (fake_args(name) == 0) {
+  char entry[96];
+  snprintf(entry, sizeof entry, ".entry %s(", name);
+  if (fake_args(name) == 0 ||
+      (strncmp(m->text, magic, sizeof magic - 1) != 0 && strstr(m->text, entry) == NULL)) {
     return fake_leave(NOT_FOUND);
   }
   *f = calloc(1, sizeof **f);

@@ -1,0 +1,57 @@
+package cuda
+
+import (
+	"fmt"
+
+	"afterimage/cuda/kernels"
+	"afterimage/tensor"
+)
+
+// An arithmetic is the way in which products of F32 tensors are computed: matrix products and
+// convolutions, everything else is F32 throughout. Products of F64 tensors know one way.
+type arithmetic int
+
+const (
+	exact arithmetic = iota // IEEE F32
+	tf32                    // NVIDIA's libraries round operands to TF32
+	bf16                    // operands are rounded to BF16 by a kernel of ours in front
+)
+
+// arithmetic returns what the options ask for.
+func (o Options) arithmetic() (arithmetic, error) {
+	switch o.Precision {
+	case tensor.Invalid, tensor.F32:
+		if o.TF32 {
+			return tf32, nil
+		}
+		return exact, nil
+	case tensor.BF16:
+		if o.TF32 {
+			return 0, fmt.Errorf("cuda: Open: TF32 rounds F32 operands, and with precision bf16 there " +
+				"are none: choose one of the two")
+		}
+		return bf16, nil
+	}
+	return 0, fmt.Errorf("cuda: Open: precision %v: expected f32 or bf16", o.Precision)
+}
+
+// String returns what a run's record says beside the kernels' names: "" for plain F32.
+func (m arithmetic) String() string { return [...]string{"", ", TF32", ", bf16 products"}[m] }
+
+// arr describes a tensor to the planner; nil is absent.
+func arr(t *tensor.Tensor) kernels.Array {
+	if t == nil {
+		return kernels.Array{}
+	}
+	return kernels.Array{Ptr: t.Buffer().(*buffer).address, DType: t.DType(), Shape: t.Shape()}
+}
+
+// operand describes an operand of a product in the backend's arithmetic: in bf16 an F32 tensor is
+// rounded into scratch memory first. The rounded copy lives for this call alone: kept for the next,
+// it would be state that no tensor shows.
+func (b *Backend) operand(e *kernels.Encoder, t *tensor.Tensor) kernels.Array {
+	if b.mode == bf16 && t.DType() == tensor.F32 {
+		return e.Rounded(arr(t))
+	}
+	return arr(t)
+}

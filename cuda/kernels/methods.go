@@ -1,0 +1,214 @@
+package kernels
+
+import "afterimage/tensor"
+
+// Methods are the kernel methods of tensor.Backend, which states the contract of each: every one
+// hands its operands to an Encoder. A backend that runs these kernels embeds them, which leaves it
+// with memory, copies and waiting, and overrides what it does in a way of its own.
+type Methods struct {
+	run     func(encode func(e *Encoder))
+	address func(tensor.Buffer) uint64
+}
+
+// NewMethods returns the methods of a backend: run calls encode with the backend's encoder and
+// sees its launches through, address says where a buffer lies in device memory.
+func NewMethods(
+	run func(encode func(e *Encoder)), address func(tensor.Buffer) uint64,
+) Methods {
+	return Methods{run, address}
+}
+
+// array describes a tensor to the planner; nil is absent.
+func (m Methods) array(t *tensor.Tensor) Array {
+	if t == nil {
+		return Array{}
+	}
+	return Array{Ptr: m.address(t.Buffer()), DType: t.DType(), Shape: t.Shape()}
+}
+
+func (m Methods) arrays(ts []*tensor.Tensor) []Array {
+	if ts == nil {
+		return nil
+	}
+	as := make([]Array, len(ts))
+	for i, t := range ts {
+		as[i] = m.array(t)
+	}
+	return as
+}
+
+// Fill sets every element to v.
+func (m Methods) Fill(dst *tensor.Tensor, v float64) {
+	m.run(func(e *Encoder) { e.Fill(m.array(dst), v) })
+}
+
+// Cast converts element-wise.
+func (m Methods) Cast(dst, x *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Cast(m.array(dst), m.array(x)) })
+}
+
+// Unary computes dst = op(x) element-wise.
+func (m Methods) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Unary(op, p, m.array(dst), m.array(x)) })
+}
+
+// Binary computes dst = op(x, y) with broadcasting.
+func (m Methods) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Binary(op, m.array(dst), m.array(x), m.array(y)) })
+}
+
+// Select computes dst = cond ≠ 0 ? x : y.
+func (m Methods) Select(dst, cond, x, y *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Select(m.array(dst), m.array(cond), m.array(x), m.array(y)) })
+}
+
+// Reduce reduces over axes.
+func (m Methods) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) {
+	m.run(func(e *Encoder) { e.Reduce(op, m.array(dst), m.array(x), axes) })
+}
+
+// ArgMax finds the first largest element along the last axis.
+func (m Methods) ArgMax(dst, x *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.ArgMax(m.array(dst), m.array(x)) })
+}
+
+// Softmax computes softmax, or its logarithm, along the last axis.
+func (m Methods) Softmax(log bool, dst, x *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Softmax(log, m.array(dst), m.array(x)) })
+}
+
+// MatMul computes dst = op(x)·op(y), batch by batch.
+func (m Methods) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
+	m.run(func(e *Encoder) { e.MatMul(m.array(dst), m.array(x), m.array(y), p) })
+}
+
+// Conv2D computes a cross-correlation, x [N H W C] with w [O KH KW C/groups].
+func (m Methods) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
+	m.run(func(e *Encoder) { e.Conv2D(m.array(y), m.array(x), m.array(w), p) })
+}
+
+// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res).
+func (m Methods) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
+	m.run(func(e *Encoder) {
+		e.Conv2DBiasAct(m.array(y), m.array(x), m.array(w), m.array(bias), m.array(res), relu, p)
+	})
+}
+
+// Conv2DInputGrad is the adjoint of Conv2D in x.
+func (m Methods) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
+	m.run(func(e *Encoder) { e.Conv2DInputGrad(m.array(dx), m.array(dy), m.array(w), p) })
+}
+
+// Conv2DWeightGrad is the adjoint of Conv2D in w.
+func (m Methods) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
+	m.run(func(e *Encoder) { e.Conv2DWeightGrad(m.array(dw), m.array(x), m.array(dy), p) })
+}
+
+// Permute reorders axes.
+func (m Methods) Permute(dst, x *tensor.Tensor, perm []int) {
+	m.run(func(e *Encoder) { e.Permute(m.array(dst), m.array(x), perm) })
+}
+
+// CopyRegion copies a strided box.
+func (m Methods) CopyRegion(dst, x *tensor.Tensor, r tensor.Region) {
+	m.run(func(e *Encoder) { e.CopyRegion(m.array(dst), m.array(x), r) })
+}
+
+// Gather copies rows by index.
+func (m Methods) Gather(dst, x, idx *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Gather(m.array(dst), m.array(x), m.array(idx)) })
+}
+
+// ScatterAdd adds rows by index, in their order.
+func (m Methods) ScatterAdd(dst, x, idx *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.ScatterAdd(m.array(dst), m.array(x), m.array(idx)) })
+}
+
+// OneHot writes rows of an identity matrix.
+func (m Methods) OneHot(dst, idx *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.OneHot(m.array(dst), m.array(idx)) })
+}
+
+// MaxPool takes the maximum over windows and where it stood.
+func (m Methods) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
+	m.run(func(e *Encoder) { e.MaxPool(m.array(y), m.array(idx), m.array(x), p) })
+}
+
+// PoolGather reads the positions that MaxPool found.
+func (m Methods) PoolGather(y, x, idx *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.PoolGather(m.array(y), m.array(x), m.array(idx)) })
+}
+
+// PoolScatter is the adjoint of PoolGather.
+func (m Methods) PoolScatter(dx, dy, idx *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.PoolScatter(m.array(dx), m.array(dy), m.array(idx)) })
+}
+
+// AvgPool averages over windows.
+func (m Methods) AvgPool(y, x *tensor.Tensor, p tensor.PoolParams) {
+	m.run(func(e *Encoder) { e.AvgPool(m.array(y), m.array(x), p) })
+}
+
+// AvgPoolGrad is the adjoint of AvgPool.
+func (m Methods) AvgPoolGrad(dx, dy *tensor.Tensor, p tensor.PoolParams) {
+	m.run(func(e *Encoder) { e.AvgPoolGrad(m.array(dx), m.array(dy), p) })
+}
+
+// Upsample repeats every pixel k×k times.
+func (m Methods) Upsample(y, x *tensor.Tensor, k int) {
+	m.run(func(e *Encoder) { e.Upsample(m.array(y), m.array(x), k) })
+}
+
+// UpsampleGrad is the adjoint of Upsample.
+func (m Methods) UpsampleGrad(dx, dy *tensor.Tensor, k int) {
+	m.run(func(e *Encoder) { e.UpsampleGrad(m.array(dx), m.array(dy), k) })
+}
+
+// NormStats computes mean, variance and rstd of every channel.
+func (m Methods) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) {
+	m.run(func(e *Encoder) {
+		e.NormStats(m.array(mean), m.array(variance), m.array(rstd), m.array(x), eps)
+	})
+}
+
+// NormApply computes y = act(x·scale + shift + res).
+func (m Methods) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
+	m.run(func(e *Encoder) {
+		e.NormApply(m.array(y), m.array(x), m.array(scale), m.array(shift), m.array(res), relu)
+	})
+}
+
+// NormBackward computes the gradients of batch normalisation.
+func (m Methods) NormBackward(
+	dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor,
+) {
+	m.run(func(e *Encoder) {
+		e.NormBackward(m.array(dx), m.array(dgamma), m.array(dbeta), m.array(dres), m.array(dy),
+			m.array(x), m.array(y), m.array(mean), m.array(rstd), m.array(gamma))
+	})
+}
+
+// Random fills dst with numbers of a stream, the same as on the CPU.
+func (m Methods) Random(d tensor.Dist, key tensor.Key, dst, step *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Random(d, key, m.array(dst), m.array(step)) })
+}
+
+// SGD updates every parameter in place.
+func (m Methods) SGD(p tensor.SGDParams, params, grads, buf []*tensor.Tensor, lr *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.SGD(p, m.arrays(params), m.arrays(grads), m.arrays(buf), m.array(lr)) })
+}
+
+// Adam updates every parameter in place.
+func (m Methods) Adam(p tensor.AdamParams, params, grads, m1, m2 []*tensor.Tensor,
+	lr, step *tensor.Tensor,
+) {
+	m.run(func(e *Encoder) {
+		e.Adam(p, m.arrays(params), m.arrays(grads), m.arrays(m1), m.arrays(m2), m.array(lr),
+			m.array(step))
+	})
+}
+
+// Lerp moves every dst toward src in place.
+func (m Methods) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.Lerp(m.arrays(dst), m.arrays(src), m.array(decay)) })
+}

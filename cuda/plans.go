@@ -1,0 +1,209 @@
+package cuda
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"afterimage/cuda/driver"
+)
+
+// A planBook keeps which of cuDNN's plans every convolution was given, in two places: in the user's
+// cache folder, so that a shape is timed once for a card and a version of the library, and in a
+// run, so that a run which is resumed rounds as before. The run's choices win.
+type planBook struct {
+	card string            // what the choices hold for
+	all  map[string]choice // by convSpec.String
+	file string            // in the cache folder; "" without one
+	run  string            // in a run; "" outside
+}
+
+// plans is the content of a file of choices.
+type plans struct {
+	Card         string            `json:"card"`
+	Convolutions map[string]choice `json:"convolutions"`
+}
+
+// card names what the heuristics' answers and the timings depend on.
+func (b *Backend) card() string {
+	return fmt.Sprintf("%s, compute capability %d.%d, %d multiprocessors, cuDNN %s%s", b.info.Name,
+		b.info.Major, b.info.Minor, b.info.Multiprocessors,
+		b.ctx.API().Found(driver.CuDNN).Version, b.mode)
+}
+
+// openPlanBook reads the card's choices from the cache folder beside that of compiled kernels.
+func openPlanBook(card, kernels string) *planBook {
+	k := &planBook{card: card, all: map[string]choice{}}
+	if kernels == "" {
+		return k
+	}
+	k.file = filepath.Join(kernels, "plans-"+cacheKey(card)+".json")
+	if p, err := readPlans(k.file); err == nil && p.Card == card { // only a cache
+		k.all = p.Convolutions
+	}
+	return k
+}
+
+// String names a convolution in a file of choices.
+func (s convSpec) String() string {
+	dir := [...]string{forward: "forward", inputGrad: "input gradient",
+		weightGrad: "weight gradient"}[s.dir]
+	return fmt.Sprintf("%s %v to %v x%v w%v y%v stride %d %d pad %d %d %d %d dilation %d %d groups %d",
+		dir, s.operand, s.result, s.x, s.w, s.y, s.p.StrideH, s.p.StrideW, s.p.PadTop, s.p.PadLeft,
+		s.p.PadBottom, s.p.PadRight, s.p.DilH, s.p.DilW, s.p.Groups)
+}
+
+func (k *planBook) get(s convSpec) (choice, bool) {
+	c, ok := k.all[s.String()]
+	return c, ok
+}
+
+func (k *planBook) forget(s convSpec) { delete(k.all, s.String()) }
+
+// put keeps a choice; that nothing serves it keeps in the run alone, where it decides last digits:
+// the cause may be gone tomorrow. The error is the run's file alone: without it a run cannot be
+// resumed to the same bytes.
+func (k *planBook) put(s convSpec, c choice) error {
+	k.all[s.String()] = c
+	if k.file != "" {
+		was := plans{k.card, maps.Clone(k.all)}
+		if p, err := readPlans(k.file); err == nil && p.Card == k.card { // another process's
+			for name, c := range p.Convolutions {
+				if _, ours := was.Convolutions[name]; !ours {
+					was.Convolutions[name] = c
+				}
+			}
+		}
+		maps.DeleteFunc(was.Convolutions, func(_ string, c choice) bool { return c.Mode == none().Mode })
+		_ = os.MkdirAll(filepath.Dir(k.file), 0o755) // a cache: the write below fails then, too
+		_ = writePlans(k.file, was)
+	}
+	return k.keep()
+}
+
+// keep writes the choices into the run.
+func (k *planBook) keep() error {
+	if k.run == "" {
+		return nil
+	}
+	return writePlans(k.run, plans{k.card, k.all})
+}
+
+// KeepPlans makes the file at path, in a run, the place where the choices among cuDNN's plans are
+// kept from now on. What the file holds already is used instead of the machine's own cache, so that
+// a resumed run computes with the plans it began with; plans in use that differ are given up. If
+// the file's choices are for another card or version of cuDNN they cannot be used: foreign then
+// says which. Without cuDNN nothing happens. Errors: a file that cannot be read, is damaged, or
+// cannot be written.
+func (b *Backend) KeepPlans(path string) (foreign string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dnn == nil {
+		return "", nil
+	}
+	book := b.dnn.book
+	p, err := readPlans(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return "", err
+	case p.Card != book.card:
+		foreign = p.Card
+	default:
+		maps.Copy(book.all, p.Convolutions)
+		b.giveUpOthers()
+	}
+	book.run = path
+	return foreign, book.keep()
+}
+
+// giveUpOthers closes plans in use that are not the book's choice.
+func (b *Backend) giveUpOthers() {
+	if b.settle() != nil { // a device that has failed says so elsewhere
+		return
+	}
+	b.x.do(func() error {
+		for s, p := range b.dnn.plans {
+			c, known := b.dnn.book.get(s)
+			if p != nil && known && (c.Mode != p.choice.Mode || c.Place != p.choice.Place) ||
+				p == nil && known && c.Mode != none().Mode {
+				p.close(b.ctx)
+				delete(b.dnn.plans, s)
+			}
+		}
+		return nil
+	})
+}
+
+// A file of choices begins with a line "sha256 HEX" of what follows, which is JSON.
+const planMagic = "sha256 "
+
+// mostPlans bounds a file's size: thousands of times what a network's convolutions take.
+const mostPlans = 64 << 20
+
+// readPlans reads a file of choices. The error names the file, and what to do about a damaged one.
+func readPlans(path string) (plans, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > mostPlans {
+		return plans{}, fmt.Errorf("cuda: %s has %d bytes: no file of convolution plans is that long",
+			path, info.Size())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return plans{}, fmt.Errorf("cuda: plans: %w", err)
+	}
+	p, err := parsePlans(raw)
+	if err != nil {
+		return plans{}, fmt.Errorf("cuda: %s: %w: remove it to choose plans afresh, which may change "+
+			"last digits", path, err)
+	}
+	return p, nil
+}
+
+// parsePlans checks and decodes the bytes of a file of choices.
+func parsePlans(raw []byte) (plans, error) {
+	line, text, found := bytes.Cut(raw, []byte("\n"))
+	sum := sha256.Sum256(text)
+	if !found || string(line) != planMagic+hex.EncodeToString(sum[:]) {
+		return plans{}, errors.New("its checksum does not fit: expected a first line \"sha256 …\" of " +
+			"the rest")
+	}
+	var p plans
+	if err := json.Unmarshal(text, &p); err != nil {
+		return plans{}, fmt.Errorf("no file of convolution plans: %w", err)
+	}
+	for name, c := range p.Convolutions {
+		if c.Mode != none().Mode && c.Mode != heurModeA && c.Mode != heurModeFallback ||
+			c.Place < 0 || c.Place >= mostConfigs {
+			return plans{}, fmt.Errorf("convolution %q: mode %d, place %d: expected mode %d, %d or %d "+
+				"and a place from 0 to %d", name, c.Mode, c.Place, none().Mode, heurModeA,
+				heurModeFallback, mostConfigs-1)
+		}
+	}
+	if p.Convolutions == nil {
+		p.Convolutions = map[string]choice{}
+	}
+	return p, nil
+}
+
+// writePlans writes a file of choices, whole or not at all.
+func writePlans(path string, p plans) error {
+	text, err := json.MarshalIndent(p, "", " ")
+	if err != nil {
+		return fmt.Errorf("cuda: plans: %w", err)
+	}
+	return replaceFile(path, sealed(append(text, '\n')))
+}
+
+// sealed puts the line with its checksum before a text.
+func sealed(text []byte) []byte {
+	sum := sha256.Sum256(text)
+	return append([]byte(planMagic+hex.EncodeToString(sum[:])+"\n"), text...)
+}

@@ -1,0 +1,201 @@
+//go:build linux && amd64 && cgo
+
+package cuda
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"afterimage/tensor"
+)
+
+// convolveOnce opens the fake device, computes one convolution and returns its bytes and its
+// choice. run is where a run keeps plans, "" for none.
+func convolveOnce(t *testing.T, cache, run string) ([]float32, choice) {
+	t.Helper()
+	t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
+	b := open(t, Options{Cache: cache})
+	defer b.Close()
+	if run != "" {
+		if foreign, err := b.KeepPlans(run); err != nil || foreign != "" {
+			t.Fatalf("KeepPlans: %q, %v", foreign, err)
+		}
+	}
+	s := tensor.NewScope(b)
+	defer s.Close()
+	x, w := s.New(tensor.F32, 1, 4, 4, 3), s.New(tensor.F32, 5, 3, 3, 3)
+	step := s.Zeros(tensor.I32, 1)
+	b.Random(tensor.Normal, tensor.NewKey(1, "x"), x, step)
+	b.Random(tensor.Normal, tensor.NewKey(1, "w"), w, step)
+	y := s.New(tensor.F32, 1, 2, 2, 5)
+	b.Conv2D(y, x, w, tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1})
+	out := tensor.ToHost[float32](y)
+	if err := b.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.dnn.book.all) != 1 {
+		t.Fatalf("the book has %d choices for one convolution", len(b.dnn.book.all))
+	}
+	for _, c := range b.dnn.book.all {
+		return out, c
+	}
+	panic("not reached")
+}
+
+// TestPlanChoice wants the faster of two engines that serve, once timed the same one again although
+// it has become the slow one, and a run's choice before that of the cache.
+func TestPlanChoice(t *testing.T) {
+	t.Setenv("FAKECUDNN_DIGITS", "1") // the engines' results differ, so that the plan shows
+	cache, fresh, run := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "plans.json")
+	t.Setenv("FAKECUDNN_SLOW", "2")
+	third, c := convolveOnce(t, cache, run)
+	if c.Engine != 1003 || c.Place != 3 || c.Micros <= 0 {
+		t.Errorf("with a slow engine 2: %+v", c)
+	}
+	t.Setenv("FAKECUDNN_SLOW", "3")
+	if again, c := convolveOnce(t, cache, ""); c.Engine != 1003 || !same(again, third) {
+		t.Errorf("the cache's choice was not taken: %+v", c)
+	}
+	second, c := convolveOnce(t, fresh, "")
+	if c.Engine != 1002 || same(second, third) {
+		t.Errorf("with a slow engine 3: %+v", c)
+	}
+	if again, c := convolveOnce(t, fresh, run); c.Engine != 1003 || !same(again, third) {
+		t.Errorf("the run's choice was not taken before the cache's: %+v", c)
+	}
+}
+
+func same(a, b []float32) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+// TestPlansGivenUp wants plans that are in use already to make room for those of a run that is
+// opened later.
+func TestPlansGivenUp(t *testing.T) {
+	t.Setenv("FAKECUDNN_SLOW", "2")
+	run := filepath.Join(t.TempDir(), "plans.json")
+	convolveOnce(t, t.TempDir(), run)
+	t.Setenv("FAKECUDNN_SLOW", "3")
+	b := openWithDNN(t)
+	s := tensor.NewScope(b)
+	defer s.Close()
+	x, w := s.Full(tensor.F32, 1, 1, 4, 4, 3), s.Full(tensor.F32, 1, 5, 3, 3, 3)
+	y := s.New(tensor.F32, 1, 2, 2, 5)
+	p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	used := func() (engine int64) {
+		b.Conv2D(y, x, w, p)
+		for _, plan := range b.dnn.plans {
+			engine = plan.choice.Engine
+		}
+		return engine
+	}
+	before := used()
+	if _, err := b.KeepPlans(run); err != nil {
+		t.Fatal(err)
+	}
+	if after := used(); before != 1002 || after != 1003 {
+		t.Errorf("engine %d before, %d after; want 1002 and 1003", before, after)
+	}
+}
+
+// TestPlansChanged wants a kept choice that names another engine than stands there now to be made
+// anew, and one that none serves to stay so.
+func TestPlansChanged(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "plans.json")
+	want, _ := convolveOnce(t, t.TempDir(), run)
+	edit := func(f func(*choice)) {
+		p, err := readPlans(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range p.Convolutions {
+			f(&c)
+			p.Convolutions[name] = c
+		}
+		if err := writePlans(run, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(func(c *choice) { c.Engine = 77 })
+	if got, c := convolveOnce(t, t.TempDir(), run); c.Engine == 77 || !same(got, want) {
+		t.Errorf("an engine that is not there: %+v", c)
+	}
+	edit(func(c *choice) { *c = none() })
+	if _, c := convolveOnce(t, t.TempDir(), run); c != none() {
+		t.Errorf("our own kernel was not kept: %+v", c)
+	}
+	cache := t.TempDir()
+	book := openPlanBook("card", cache)
+	book.put(convSpec{dir: forward}, none())
+	book.put(convSpec{dir: inputGrad}, choice{Mode: heurModeA, Place: 1})
+	if again := openPlanBook("card", cache).all; len(again) != 1 {
+		t.Errorf("the cache keeps %v: want the choice alone that a plan serves", again)
+	}
+}
+
+// TestPlanFiles wants a damaged file refused by name, one of another card named, and a run without
+// room for its plans to say so.
+func TestPlanFiles(t *testing.T) {
+	b := openWithDNN(t)
+	path := filepath.Join(t.TempDir(), "plans.json")
+	good := plans{b.dnn.book.card, map[string]choice{"x": {Mode: heurModeA, Place: 2}}}
+	if err := writePlans(path, good); err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := os.ReadFile(path)
+	for name, text := range map[string][]byte{"cut": raw[:len(raw)-5], "empty": nil,
+		"changed": bytes.Replace(raw, []byte("place"), []byte("plaXe"), 1)} {
+		os.WriteFile(path, text, 0o666)
+		if _, err := b.KeepPlans(path); err == nil || !strings.Contains(err.Error(), path) ||
+			!strings.Contains(err.Error(), "checksum") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	good.Card = "another card"
+	if err := writePlans(path, good); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := b.KeepPlans(path)
+	p, rerr := readPlans(path)
+	if err != nil || rerr != nil || foreign != "another card" || p.Card != b.dnn.book.card ||
+		!maps.Equal(p.Convolutions, b.dnn.book.all) {
+		t.Errorf("%q, %v, %v: %+v", foreign, err, rerr, p)
+	}
+	if _, err := b.KeepPlans("/nowhere/plans.json"); err == nil {
+		t.Error("a folder that is not there was written to")
+	}
+}
+
+// FuzzPlans feeds the reader of plan files hostile bytes, with and without a fitting checksum.
+func FuzzPlans(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "p")
+	if err := writePlans(path, plans{"card", map[string]choice{"x": none()}}); err != nil {
+		f.Fatal(err)
+	}
+	raw, _ := os.ReadFile(path)
+	f.Add(raw, false)
+	f.Add([]byte(`{"convolutions":{"x":{"mode":3,"place":99}}}`), true)
+	f.Fuzz(func(t *testing.T, raw []byte, seal bool) {
+		if seal {
+			raw = sealed(raw)
+		}
+		p, err := parsePlans(raw)
+		if err != nil {
+			return
+		}
+		for name, c := range p.Convolutions {
+			if c.Place < 0 || c.Place >= mostConfigs {
+				t.Errorf("%q: %+v was accepted", name, c)
+			}
+		}
+	})
+}

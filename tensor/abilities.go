@@ -1,0 +1,60 @@
+package tensor
+
+import "unsafe"
+
+// A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:
+// ask with a type assertion.
+type Recorder interface {
+	Backend
+	// Record calls f once and records what it launches instead of running it. Run the same work
+	// call by call before, so that its kernels are compiled and its choices are made. Everything
+	// that is to change from one replay to the next must lie in tensors made before Record. Inside
+	// f nothing may be uploaded, read back or waited for.
+	//
+	// Recordings share the memory in which they work. Replay them in the order in which they were
+	// recorded; a tensor that one leaves behind serves the next ones and the host until the first
+	// is replayed again, as long as it is not freed.
+	//
+	// The error says why f's work cannot be recorded; nothing of it has run.
+	Record(f func()) (Recording, error)
+}
+
+// A Recording is recorded work.
+type Recording interface {
+	// Replay runs the work, after everything before it.
+	Replay()
+	// Nodes returns how many launches and copies the recording holds.
+	Nodes() int
+	// Close waits for the device and gives the recording back, and, with the last one, the memory
+	// that recordings share. Tensors that the work left behind are gone with it.
+	Close() error
+}
+
+// A Stager is a Backend whose device fetches data from the host's memory by itself, out of memory
+// that the backend hands out. A backend need not be one: ask with a type assertion.
+type Stager interface {
+	Backend
+	// Stage returns bytes of such memory, or an error if there is not enough. Close it before the
+	// backend.
+	Stage(bytes int) (Staged, error)
+}
+
+// Staged is host memory that a device fetches from.
+type Staged interface {
+	// Bytes returns the memory. It is not Go's: keep no slice of it beyond Close.
+	Bytes() []byte
+	// Send copies all of it into a buffer of the same size, after everything before. It returns at
+	// once: change the memory again only when something later has been read back or waited for.
+	Send(dst Buffer)
+	// Close waits for the device and gives the memory back.
+	Close() error
+}
+
+// StagedFloats returns staged memory as the F32 numbers that it can hold.
+func StagedFloats(s Staged) []float32 {
+	b := s.Bytes()
+	if len(b) < 4 {
+		return nil
+	}
+	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), len(b)/4)
+}
