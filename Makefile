@@ -48,7 +48,7 @@ fuzz:
 	@grep -rn '^func Fuzz' --include='*_test.go' . | sed 's|^\./\(.*\)/[^/]*:[0-9]*:func \(Fuzz[^(]*\).*|\1 \2|' | \
 	{ while read -r d f; do \
 	  echo "== $$d $$f"; \
-	  $(GO) test ./$$d -run - -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || failed=1; \
+	  $(GO) test ./$$d -run - -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || failed=1; \
 	done; exit $${failed:-0}; }
 
 bench: build

@@ -152,7 +152,10 @@ func TestImageHeaderLies(t *testing.T) {
 // outside the folder, and in it nothing but the files that are wanted.
 func FuzzUnpack(f *testing.F) {
 	want := map[string]string{"data_batch_1.bin": "", "test_batch.bin": ""}
-	f.Add(untarred(f, smallCIFAR()...))
+	// A few bytes each: in large inputs the fuzzer's time goes into making them smaller.
+	f.Add(untarred(f, member{name: "cifar/data_batch_1.bin", raw: []byte("0123456")},
+		member{name: "cifar/readme.html", raw: []byte("x")},
+		member{name: "cifar/test_batch.bin", raw: []byte("89")}))
 	f.Add(untarred(f, member{name: "../data_batch_1.bin", raw: []byte("x")}))
 	f.Add(untarred(f, member{name: "/tmp/test_batch.bin", raw: []byte("x")}))
 	f.Add(untarred(f, member{name: "a/data_batch_1.bin", raw: nil, kind: '2'}))
