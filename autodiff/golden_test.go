@@ -187,6 +187,24 @@ func TestGoldenTransposedConv(t *testing.T) {
 		transposed("groups", 3, 5, 2, 1, 1, 2), transposed("dilation", 6, 9, 3, 2, 2, 1)})
 }
 
+// TestGoldenResampledConv holds convolutions joined with the resampling beside them against the two
+// steps.
+func TestGoldenResampledConv(t *testing.T) {
+	var cases []goldenCase
+	for name, k := range map[string]int{"3": 3, "5": 5} {
+		p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1,
+			PadTop: k / 2, PadLeft: k / 2, PadBottom: k / 2, PadRight: k / 2}
+		twice := p
+		twice.StrideH, twice.StrideW = 2, 2
+		cases = append(cases, golden2(name+" enlarged", func(x, w value) value {
+			return ad.Conv2DInputGrad(x, ad.UpsampledFilter(w), 6, 8, ad.UpsampledParams(k, k, p))
+		}), golden2(name+" halved", func(x, w value) value {
+			return ad.Conv2D(x, ad.PooledFilter(w), twice)
+		}))
+	}
+	runGolden(t, "conv_resampled", golden.Default, cases)
+}
+
 func TestGoldenPool(t *testing.T) {
 	square := func(k, s, p int, ceil bool) tensor.PoolParams {
 		return tensor.PoolParams{KH: k, KW: k, StrideH: s, StrideW: s, PadTop: p, PadLeft: p,

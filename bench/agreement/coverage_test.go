@@ -34,6 +34,7 @@ func subjects() []subject {
 		{"nn", "nn", regexp.MustCompile(`^\*[A-Z]|Func$|\*autodiff\.Value`), map[string]string{
 			"Flatten": "a reshape; the goldens of nn/attack use it",
 			"AvgPool": "autodiff.AvgPool", "MaxPool": "autodiff.MaxPool",
+			"NewInference":    "passes of layers that have goldens, bit by bit: inference_test.go",
 			"NewSpectralNorm": "what Spectral of a layer makes; its file has goldens of two layers"}},
 	}
 }

@@ -126,6 +126,14 @@ def conv():
                                                           output_padding=out, dilation=dil, groups=groups)),
                g.normal(2, 2, 3, 4), g.normal(4, 3, 3, 6 // groups))
     total += g.save()
+    g = Golden("autodiff/testdata/conv_resampled.safetensors")
+    for name, k in (("3", 3), ("5", 5)):
+        up = lambda x: F.interpolate(nchw(x), scale_factor=2, mode="nearest")
+        g.case(f"{name} enlarged", lambda x, w: nhwc(F.conv2d(up(x), oihw(w), padding=k // 2)),
+               g.normal(2, 3, 4, 3), g.normal(4, k, k, 3))
+        g.case(f"{name} halved", lambda x, w: nhwc(F.avg_pool2d(F.conv2d(nchw(x), oihw(w), padding=k // 2), 2)),
+               g.normal(2, 5, 6, 3), g.normal(4, k, k, 3))
+    total += g.save()
     g = Golden("autodiff/testdata/conv_fused.safetensors")
     for name, bias, res, relu in (("bias", True, False, False), ("bias relu", True, False, True),
                                   ("res", False, True, False), ("bias res relu", True, True, True)):
