@@ -51,7 +51,7 @@ func (l *Linear) Params() iter.Seq2[string, *Param] {
 // Forward applies the layer to x [N In]. Panics if x has another shape.
 func (l *Linear) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	w := effectiveWeight(c, l.Weight, l.Norm)
-	defer c.spent(w)
+	defer c.spent(w, l.Weight)
 	if l.Bias == nil {
 		return autodiff.MatMul(x, w, false, true)
 	}
