@@ -95,16 +95,16 @@ func (a *Arena) SetLimit(bytes int) {
 func (a *Arena) Take(n int) (*Block, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if left := a.use.Limit - a.use.InUse; n > left || blockSize(n) > left {
+		return nil, fmt.Errorf("needs %.1f MB more, %.1f MB are in use and %.1f MB is the limit",
+			mb(n), mb(a.use.InUse), mb(a.use.Limit))
+	}
 	size := blockSize(n)
 	if b := a.kept(size); b != nil {
 		return b, nil
 	}
-	if u := a.use; u.InUse+u.Cached+size > u.Limit {
+	if u := a.use; size > u.Limit-u.InUse-u.Cached {
 		a.trim()
-	}
-	if u := a.use; u.InUse+size > u.Limit {
-		return nil, fmt.Errorf("needs %.1f MB more, %.1f MB are in use and %.1f MB is the limit",
-			mb(n), mb(u.InUse), mb(u.Limit))
 	}
 	return a.fresh(size), nil
 }

@@ -155,6 +155,9 @@ func TestLimit(t *testing.T) {
 		t.Errorf("beyond the limit: %v", err)
 	}
 	a.Give(a.Lend(6 << 20)) // scratch memory is not refused
+	if _, err := a.Take(6 << 20); err == nil {
+		t.Error("memory that was lent once lets a tensor pass the limit")
+	}
 	a.Give(b)
 	c, err := a.Take(9 << 20)
 	if err != nil {
