@@ -301,7 +301,7 @@ func (a *Arena) join(b, c *Block) {
 	} else {
 		b.region.last = b
 	}
-	*c = Block{}
+	*c = Block{free: true} // should it be given back once more
 	a.spare = append(a.spare, c)
 }
 
@@ -313,6 +313,7 @@ func (a *Arena) handle() *Block {
 	}
 	b := a.spare[k-1]
 	a.spare = a.spare[:k-1]
+	b.free = false
 	return b
 }
 
