@@ -75,6 +75,9 @@ func (g *Graph) Checkpoint(f func() *Value) *Value {
 	defer func() {
 		g.inside, g.scope = nil, c.scope
 		inner.Close()
+		for _, v := range c.done {
+			v.release()
+		}
 	}()
 	v := f()
 	if v == nil || !v.inner {
@@ -135,7 +138,8 @@ type capture struct {
 	scope *tensor.Scope // of what is computed outside
 	in    []*Value      // what f has read that existed before
 	seen  map[*Value]bool
-	ops   int // applied so far; op, last and saved are the last one, its output, what it saved
+	done  []*Value // of those that existed before, what f declared Done
+	ops   int      // applied so far; op, last and saved are the last one, its output, what it saved
 	op    Op
 	last  *Value
 	saved tensors

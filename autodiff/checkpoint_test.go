@@ -221,6 +221,14 @@ func TestCheckpointCorners(t *testing.T) {
 	held := g.Checkpoint(func() value { return ad.Mul(ad.Exp(h), ad.Square(h.Detach())) })
 	h.Done()
 	near(t, "of an input its owner is done with", ad.Grad(held, in)[0].Item(), math.Exp(0.3)*0.09)
+	k := ad.Scale(x, 1)
+	given := g.Checkpoint(func() value {
+		y := ad.Exp(ad.Square(k))
+		k.Done()
+		return ad.Scale(y, 2)
+	})
+	near(t, "of an input that f is done with", ad.Grad(given, in)[0].Item(), 1.2*math.Exp(0.09))
+	refused(t, "was freed", func() { ad.Neg(k) })
 	unread := g.Checkpoint(func() value { // its last op is not its result's
 		y := ad.Exp(x)
 		ad.Square(x)

@@ -205,6 +205,10 @@ func (v *Value) Detach() *Value {
 
 // release frees the elements if nobody can want them any more.
 func (v *Value) release() {
+	if c := v.graph.inside; c != nil && !v.inner { // uses does not count what f reads yet
+		c.done = append(c.done, v)
+		return
+	}
 	if v.uses == 0 && v.done && !v.kept && !v.foreign {
 		v.t.Free()
 	}

@@ -89,7 +89,7 @@ func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff
 	}
 	w := effectiveWeight(c, l.Weight, l.Norm)
 	y := autodiff.Conv2DBiasAct(x, w, bias, res, relu, l.Attr)
-	c.spent(w)
+	c.spent(w, l.Weight)
 	return y
 }
 
@@ -142,7 +142,7 @@ func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	kh, kw := l.Weight.Shape[1], l.Weight.Shape[2]
 	oh, ow := l.Attr.Out(2*x.Dim(1), 2*x.Dim(2), kh, kw)
 	w := l.joined(c, true, autodiff.UpsampledFilter)
-	defer c.spent(w)
+	defer c.spent(w, l.Weight)
 	return l.addBias(c, autodiff.Conv2DInputGrad(x, w, oh, ow,
 		autodiff.UpsampledParams(kh, kw, l.Attr)))
 }
@@ -159,7 +159,7 @@ func (l *Conv2D) ForwardPooled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	p := l.Attr
 	p.StrideH, p.StrideW = 2, 2
 	w := l.joined(c, false, autodiff.PooledFilter)
-	defer c.spent(w)
+	defer c.spent(w, l.Weight)
 	return l.addBias(c, autodiff.Conv2D(x, w, p))
 }
 

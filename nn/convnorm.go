@@ -65,7 +65,7 @@ func (l *Conv2D) fold(c *Ctx, bn *BatchNorm2D) weightBias {
 	scale, shift := bn.Fold(c)
 	each := autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1)
 	w := effectiveWeight(c, l.Weight, l.Norm)
-	defer c.spent(w)
+	defer c.spent(w, l.Weight)
 	if l.Bias != nil {
 		shift = autodiff.Add(shift, autodiff.Mul(c.Value(l.Bias), scale))
 	}

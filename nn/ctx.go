@@ -121,10 +121,10 @@ func Derived[T any](c *Ctx, key any, make func() T) T {
 // weights would be there twice for nothing.
 func (c *Ctx) keeps() bool { return c.lasting || c.Graph.Recording() }
 
-// spent gives up a weight that was computed for one call of a layer, unless it is kept. A
-// parameter's own values stay in any case.
-func (c *Ctx) spent(w *autodiff.Value) {
-	if !c.keeps() {
+// spent gives up a weight that was computed from p for one call of a layer, unless it is kept. The
+// value of p itself, which Bind may have given, stays in any case.
+func (c *Ctx) spent(w *autodiff.Value, p *Param) {
+	if !c.keeps() && w != c.leaves[p] {
 		w.Done()
 	}
 }

@@ -51,7 +51,7 @@ func (l *Linear) Params() iter.Seq2[string, *Param] {
 // Forward applies the layer to x [N In]. Panics if x has another shape.
 func (l *Linear) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	w := effectiveWeight(c, l.Weight, l.Norm)
-	defer c.spent(w)
+	defer c.spent(w, l.Weight)
 	if l.Bias == nil {
 		return autodiff.MatMul(x, w, false, true)
 	}
@@ -99,11 +99,15 @@ func (e *Embedding) Params() iter.Seq2[string, *Param] {
 
 // Lookup returns the rows of the labels idx, I32 [N] with values in [0, Classes): [N Dim].
 func (e *Embedding) Lookup(c *Ctx, idx *tensor.Tensor) *autodiff.Value {
-	return autodiff.Gather(effectiveWeight(c, e.Weight, e.Norm), idx)
+	w := effectiveWeight(c, e.Weight, e.Norm)
+	defer c.spent(w, e.Weight)
+	return autodiff.Gather(w, idx)
 }
 
 // Mix returns v·W for weights v [N Classes]: [N Dim]. For one-hot rows it equals Lookup; for
 // logits it is the dense form in which a vector takes a label's place.
 func (e *Embedding) Mix(c *Ctx, v *autodiff.Value) *autodiff.Value {
-	return autodiff.MatMul(v, effectiveWeight(c, e.Weight, e.Norm), false, false)
+	w := effectiveWeight(c, e.Weight, e.Norm)
+	defer c.spent(w, e.Weight)
+	return autodiff.MatMul(v, w, false, false)
 }

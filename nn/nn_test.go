@@ -300,6 +300,24 @@ func TestDerivedValuesOutliveTidy(t *testing.T) {
 	}
 }
 
+// TestBoundWeightsStay: a value given to Bind is the caller's, however often layers use it.
+func TestBoundWeightsStay(t *testing.T) {
+	e := newEnv(t)
+	conv := nn.NewConv2D(nn.ConvConfig{In: 2, Out: 3, Kernel: 3, Pad: 1})
+	lin := nn.NewLinear(nn.LinearConfig{In: 2, Out: 3})
+	nn.InitDType(e.s, nn.Sequential{conv, lin}, 1, tensor.F64)
+	e.g.NoGrad(func() {
+		c := nn.NewCtx(e.g, false)
+		for _, p := range []*nn.Param{conv.Weight, lin.Weight} {
+			c.Bind(p, autodiff.Scale(e.g.Const(p.T), 2))
+		}
+		for range 2 { // panics if the first use freed them
+			conv.Forward(c, e.g.Zeros(tensor.F64, 1, 4, 4, 2))
+			lin.Forward(c, e.g.Zeros(tensor.F64, 1, 2))
+		}
+	})
+}
+
 // With γ = 0 the block is the identity; with γ = 1 it is what the formula says for one pixel pair.
 func TestSelfAttention(t *testing.T) {
 	e := newEnv(t)

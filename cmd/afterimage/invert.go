@@ -12,6 +12,7 @@ import (
 	"afterimage/gan"
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
+	"afterimage/nn"
 	"afterimage/nn/data"
 	"afterimage/nn/train"
 	"afterimage/tensor"
@@ -191,8 +192,10 @@ func (c *invertCmd) Run(e *env) error {
 		return err
 	}
 	classes := classNames(v)
+	passes := nn.NewInference(b)
+	defer passes.Close()
 	for i, p := range photos {
-		if err := c.invert(e, v, b, p, i, classes); err != nil {
+		if err := c.invert(e, v, b, passes, p, i, classes); err != nil {
 			return err
 		}
 	}
@@ -290,7 +293,7 @@ func drawName(path string, k int) string { return fmt.Sprintf("%s-%02d.png", ste
 func stem(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
 
 func (c *invertCmd) invert(
-	e *env, v *gan.Inverter, b tensor.Backend, p photo, i int, classes []string,
+	e *env, v *gan.Inverter, b tensor.Backend, passes *nn.Inference, p photo, i int, classes []string,
 ) error {
 	path, size := p.path, v.Config.Net.Size
 	original := metrics.FromBytes(1, size, size, 3, p.pix).In(metrics.Unit)
@@ -303,7 +306,8 @@ func (c *invertCmd) invert(
 		b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1},
 			SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{1, d}})
 	}
-	painted := v.Paint(s, cond, v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws))
+	z := v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws)
+	painted := v.PaintWith(passes, s, cond, z)
 	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric,
 		tensor.ToHost[float32](painted)))
 	row := report.SheetRow{Images: append(report.Pictures(original), draws...)}

@@ -36,10 +36,11 @@ func Open(threads int) *Backend {
 }
 
 // OpenLike returns a backend of its own with as many threads as b, which may be closed, and what
-// SetWinograd and SetPrecision chose for b.
+// SetWinograd, SetPrecision and SetMemoryLimit chose for b.
 func OpenLike(b *Backend) *Backend {
 	own := Open(b.Threads())
 	own.winograd, own.bf16 = b.winograd, b.bf16
+	own.SetMemoryLimit(b.Memory().Limit)
 	return own
 }
 

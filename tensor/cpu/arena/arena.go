@@ -97,16 +97,16 @@ func (a *Arena) SetLimit(bytes int) {
 func (a *Arena) Take(n int) (*Block, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if left := a.use.Limit - a.use.InUse; n > left || blockSize(n) > left {
+		return nil, fmt.Errorf("needs %.1f MB more, %.1f MB are in use and %.1f MB is the limit",
+			mb(n), mb(a.use.InUse), mb(a.use.Limit))
+	}
 	size := blockSize(n)
 	if b := a.kept(size); b != nil {
 		return b, nil
 	}
-	if u := a.use; u.InUse+u.Cached+size > u.Limit {
+	if u := a.use; size > u.Limit-u.InUse-u.Cached {
 		a.trim()
-	}
-	if u := a.use; u.InUse+size > u.Limit {
-		return nil, fmt.Errorf("needs %.1f MB more, %.1f MB are in use and %.1f MB is the limit",
-			mb(n), mb(u.InUse), mb(u.Limit))
 	}
 	return a.fresh(size), nil
 }
@@ -317,7 +317,7 @@ func (a *Arena) join(b, c *Block) {
 	} else {
 		b.region.last = b
 	}
-	*c = Block{}
+	*c = Block{free: true} // should it be given back once more
 	a.spare = append(a.spare, c)
 }
 
@@ -329,6 +329,7 @@ func (a *Arena) handle() *Block {
 	}
 	b := a.spare[k-1]
 	a.spare = a.spare[:k-1]
+	b.free = false
 	return b
 }
 

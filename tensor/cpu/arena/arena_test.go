@@ -155,6 +155,9 @@ func TestLimit(t *testing.T) {
 		t.Errorf("beyond the limit: %v", err)
 	}
 	a.Give(a.Lend(6 << 20)) // scratch memory is not refused
+	if _, err := a.Take(6 << 20); err == nil {
+		t.Error("memory that was lent once lets a tensor pass the limit")
+	}
 	a.Give(b)
 	c, err := a.Take(9 << 20)
 	if err != nil {
@@ -168,12 +171,28 @@ func TestLimit(t *testing.T) {
 		t.Error("within the raised limit:", err)
 	}
 	a.Give(c)
-	defer func() {
-		if recover() == nil {
-			t.Error("a block was given back twice")
+}
+
+// TestGivenTwice: alone, and after a block has grown together with its neighbour.
+func TestGivenTwice(t *testing.T) {
+	a := New(math.MaxInt)
+	for _, n := range []int{1, big} {
+		below, above := a.Lend(n), a.Lend(n)
+		for _, b := range []*Block{above, below} {
+			a.Give(b)
 		}
-	}()
-	a.Give(c)
+		for _, b := range []*Block{above, below} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("a block of %d bytes was given back twice", n)
+					}
+				}()
+				a.Give(b)
+			}()
+		}
+	}
+	check(t, a, nil)
 }
 
 func TestSizeClasses(t *testing.T) {

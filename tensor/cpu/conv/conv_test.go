@@ -233,6 +233,9 @@ func TestListedShapes(t *testing.T) {
 			PadLeft: 4, PadBottom: 4, PadRight: 4, DilH: 4, DilW: 3, Groups: 1},
 		{N: 1, H: 1, W: 2, C: 3, O: 4, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadTop: 3,
 			PadLeft: 3, PadBottom: 3, PadRight: 3, DilH: 1, DilW: 1, Groups: 1},
+		// The last output row lies in the padding, and is asked for ahead in two blocks of channels.
+		{N: 1, H: 3, W: 246, C: 140, O: 130, KH: 1, KW: 1, StrideH: 2, StrideW: 2, PadBottom: 2,
+			DilH: 1, DilW: 1, Groups: 1},
 	}
 	for _, s := range shapes {
 		checkShape(t, rng, ps, s)

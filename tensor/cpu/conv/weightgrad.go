@@ -184,7 +184,8 @@ func (w *weightGrad) ahead(group, r0, r1, m0, m1, n0, n1 int) micro.Lookahead {
 		return a
 	}
 	for r := r0; r < r1; r++ {
-		micro.Prefetch(w.v, w.x[w.firstInput(r)*w.C+c0:], w.StrideW*w.C, outW, c)
+		from := min(len(w.x), w.firstInput(r)*w.C+c0) // the end for a row of padding
+		micro.Prefetch(w.v, w.x[from:], w.StrideW*w.C, outW, c)
 	}
 	return a
 }

@@ -11,8 +11,8 @@ import (
 //	|got − exact| ≤ (2⁻⁷ + 2⁻¹⁶ + k·2⁻²⁴) · sum of |a||b|
 //
 // in each element of op(A)·op(B), where k is the length of the sum; see package micro. C, alpha and
-// beta stay float32. A and B are rounded while they are packed, A once for each block of columns
-// of C; nothing of that outlives the call.
+// beta stay float32. A and B are rounded while they are packed, A once for all blocks of columns of
+// C or, where these are few, by each; nothing of that outlives the call but what Epilogue.Kept has.
 //
 // It panics as SGEMM does, and if HasBF16 is false. The name is the BLAS libraries'.
 func SBGEMM(p *par.Pool, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
@@ -41,8 +41,8 @@ const (
 )
 
 // BF16Pays reports whether SBGEMM is faster than SGEMM for n columns and sums of length k: from one
-// vector of columns on and sums that are worth the packing. The answer does not depend on the rows,
-// so that one has the same bits with however many it is computed.
+// vector of columns on and sums that are worth the packing. The answer does not depend on the rows:
+// a batch of another size has no other precision.
 func BF16Pays(n, k int) bool { return n >= bf16Columns && k >= bf16Sum }
 
 // HasBF16 reports whether this machine multiplies in bfloat16: AVX512_BF16, in a build with

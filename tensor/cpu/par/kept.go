@@ -1,13 +1,23 @@
 package par
 
-import "sync"
+import (
+	"sync"
+
+	"afterimage/tensor/cpu/arena"
+)
 
 // Kept is scratch memory with contents that stay valid from call to call: what kernels derive from
-// an operand that does not change. Its owner drops it with the operand. All methods allow nil,
-// which keeps nothing.
+// an operand that does not change. Its owner drops it with the operand. All of it comes from the
+// pool's arena, where it counts as in use and goes back to tensors. All methods allow nil, which
+// keeps nothing.
 type Kept struct {
 	mu    sync.Mutex
-	slots map[any][]float32
+	slots map[any]slot
+}
+
+type slot struct {
+	floats []float32
+	block  *arena.Block
 }
 
 // Get returns the n floats that were filled under the key, or else new ones to be filled, undefined
@@ -18,14 +28,15 @@ func (k *Kept) Get(p *Pool, key any, n int) (b []float32, filled bool) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if b, filled = k.slots[key]; filled {
-		return b, true
+	if s, ok := k.slots[key]; ok {
+		return s.floats, true
 	}
-	b = p.Borrow(n)
+	block := p.arena.Lend(4 * n)
+	b = floats(block)[:n]
 	if k.slots == nil {
-		k.slots = map[any][]float32{}
+		k.slots = map[any]slot{}
 	}
-	k.slots[key] = b
+	k.slots[key] = slot{b, block}
 	return b, false
 }
 
@@ -41,8 +52,8 @@ func (k *Kept) Drop(p *Pool) {
 	if k == nil {
 		return
 	}
-	for _, b := range k.slots {
-		p.Return(b)
+	for _, s := range k.slots {
+		p.arena.Give(s.block)
 	}
 	k.slots = nil
 }

@@ -74,8 +74,7 @@ func (p *Pool) Return(b []float32) {
 
 func (p *Pool) borrowLarge(n int) []float32 {
 	block := p.arena.Lend(4 * n)
-	mem := block.Bytes()
-	b := unsafe.Slice((*float32)(unsafe.Pointer(&mem[0])), len(mem)/4)
+	b := floats(block)
 	s := &p.scratch
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,6 +83,12 @@ func (p *Pool) borrowLarge(n int) []float32 {
 	}
 	s.lent[&b[0]] = block
 	return b[:n]
+}
+
+// floats returns all of a block's memory.
+func floats(b *arena.Block) []float32 {
+	mem := b.Bytes()
+	return unsafe.Slice((*float32)(unsafe.Pointer(&mem[0])), len(mem)/4)
 }
 
 func (p *Pool) returnLarge(b []float32) {
