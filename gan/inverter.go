@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/train"
@@ -108,13 +109,17 @@ func (v *Inverter) Noise(s *tensor.Scope, key tensor.Key, step uint32, n int) *t
 // Paint returns images [n Size Size 3] in [−1, 1], in s, from conditions [n Dim] and noise
 // [n ZDim].
 func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor {
-	i := nn.NewInference(s.Backend())
-	defer i.Close()
-	return v.PaintWith(i, s, cond, z)
+	g := autodiff.NewGraph(s.Backend())
+	defer g.Close()
+	var out *tensor.Tensor
+	g.NoGrad(func() {
+		out = clone(s, v.G.Forward(nn.NewCtx(g, false), g.Const(z), g.Const(cond)).Tensor())
+	})
+	return out
 }
 
 // PaintWith is Paint with an Inference that lasts: from the second call on spectral norms are not
-// computed again.
+// computed again, for twice the memory of the weights and more.
 func (v *Inverter) PaintWith(i *nn.Inference, s *tensor.Scope, cond, z *tensor.Tensor,
 ) *tensor.Tensor {
 	var out *tensor.Tensor

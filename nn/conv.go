@@ -150,8 +150,8 @@ func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 // ForwardPooled returns the mean over windows of 2×2 pixels, stride 2, of the layer's answer to
 // x [N H W In], where it pays without making that answer (autodiff.PooledFilter).
 func (l *Conv2D) ForwardPooled(c *Ctx, x *autodiff.Value) *autodiff.Value {
-	if oh, ow := l.Attr.Out(x.Dim(1), x.Dim(2), l.Weight.Shape[1], l.Weight.Shape[2]); !l.joins(
-		oh/2, ow/2) {
+	oh, ow := l.Attr.Out(x.Dim(1), x.Dim(2), l.Weight.Shape[1], l.Weight.Shape[2])
+	if !l.joins(oh/2, ow/2) {
 		y := l.Forward(c, x)
 		defer y.Done()
 		return autodiff.AvgPool(y, Window(2, 2, 0))

@@ -1,6 +1,9 @@
 package data
 
-import "iter"
+import (
+	"iter"
+	"math"
+)
 
 // A Feed gives a loader's batches by number and draws those that follow while the caller is at work
 // on the one it has. It is for a training step that knows its number and nothing else: batch i is a
@@ -14,6 +17,9 @@ type Feed struct {
 	stop   func()
 	at     int // number of the batch that next returns
 }
+
+// neverAsked is not the number of a batch.
+const neverAsked = math.MinInt
 
 // NewFeed returns a feed of l; Close it. Nothing is drawn before the first call of Batch.
 func NewFeed(l *Loader) *Feed { return NewFeedInto(l, func() *Batch { return new(Batch) }) }
@@ -31,7 +37,7 @@ func (f *Feed) Batch(i int) *Batch {
 		f.Close()
 		f.next, f.stop = iter.Pull2(f.loader.StreamInto(i, f.again()))
 	}
-	f.at = -1 // should drawing panic, the next call starts afresh
+	f.at = neverAsked // should drawing panic, the next call starts afresh
 	_, b, _ := f.next()
 	f.at = i + 1
 	return b

@@ -1,17 +1,13 @@
 package par
 
-import (
-	"sync"
-
-	"afterimage/tensor/cpu/arena"
-)
+import "afterimage/tensor/cpu/arena"
 
 // Kept is scratch memory with contents that stay valid from call to call: what kernels derive from
-// an operand that does not change. Its owner drops it with the operand. All of it comes from the
-// pool's arena, where it counts as in use and goes back to tensors. All methods allow nil, which
-// keeps nothing.
+// an operand that does not change, prepacked weights for example. Its owner drops it with the
+// operand. All of it comes from the pool's arena, where it counts as in use and goes back to
+// tensors. All methods allow nil, which keeps nothing. A Kept belongs to one goroutine, as the
+// backend does whose kernels use it.
 type Kept struct {
-	mu    sync.Mutex
 	slots map[any]slot
 }
 
@@ -26,8 +22,6 @@ func (k *Kept) Get(p *Pool, key any, n int) (b []float32, filled bool) {
 	if k == nil {
 		return p.Borrow(n), false
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if s, ok := k.slots[key]; ok {
 		return s.floats, true
 	}
