@@ -12,7 +12,8 @@ import (
 	"afterimage/tensor/backendtest"
 )
 
-// openWithDNN opens the fake device with the fake cuDNN; cache is the folder of plans, "" a new one.
+// openWithDNN opens the fake device with the fake cuDNN; cache is the folder of plans, "" a new
+// one.
 func openWithDNN(t *testing.T, cache string) *Backend {
 	t.Helper()
 	t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
