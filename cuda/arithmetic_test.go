@@ -12,14 +12,15 @@ import (
 	"afterimage/tensor/ref"
 )
 
-// inBF16 opens the fake device with bf16 products, through the fake libraries or our own kernels.
-func inBF16(t *testing.T, libraries bool) *Backend {
+// inBF16 opens the fake device with bf16 products, through the fake libraries or our own kernels;
+// cache is the folder of plans, "" a new one.
+func inBF16(t *testing.T, libraries bool, cache string) *Backend {
 	t.Helper()
 	if libraries {
 		t.Setenv("AFTERIMAGE_CUBLASLT", fake.Lt)
 		t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
 	}
-	b := open(t, Options{Precision: tensor.BF16})
+	b := open(t, Options{Precision: tensor.BF16, Cache: cache})
 	if (b.lt != nil) != libraries || (b.dnn != nil) != libraries ||
 		!strings.HasSuffix(b.Kernels(), ", bf16 products") {
 		t.Fatalf("libraries %v: %s", libraries, b.Kernels())
@@ -30,11 +31,15 @@ func inBF16(t *testing.T, libraries bool) *Backend {
 // TestConformanceBF16 runs the conformance suite's products in bf16, on operands that are
 // bfloat16s, so that rounding them changes nothing: sizes, strides, NaN and Inf.
 func TestConformanceBF16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: TestBF16Products multiplies a few shapes")
+	}
 	for name, libraries := range map[string]bool{"own": false, "libraries": true} {
 		t.Run(name, func(t *testing.T) {
+			cache := t.TempDir()
 			backendtest.Run(t, backendtest.Options{Families: []string{"matmul", "conv"}, BF16: true,
 				PaddingMultiplied: paddingMultiplied, NoF64: "F64 products do not round",
-				Open: func(int) tensor.Backend { return inBF16(t, libraries) }})
+				Open: func(int) tensor.Backend { return inBF16(t, libraries, cache) }})
 		})
 	}
 }
@@ -98,7 +103,7 @@ func agrees(t *testing.T, what string, k int, got *tensor.Tensor, f func(y, a, b
 func TestBF16Products(t *testing.T) {
 	for name, libraries := range map[string]bool{"own": false, "libraries": true} {
 		t.Run(name, func(t *testing.T) {
-			b, exact := inBF16(t, libraries), ref.New()
+			b, exact := inBF16(t, libraries, ""), ref.New()
 			d, r := tensor.NewScope(b), tensor.NewScope(exact)
 			defer d.Close()
 			defer r.Close()
@@ -170,7 +175,7 @@ func bf16Conv(t *testing.T, b *Backend, exact *ref.Backend, d, r *tensor.Scope, 
 func TestBF16Epilogue(t *testing.T) {
 	for name, libraries := range map[string]bool{"own": false, "libraries": true} {
 		t.Run(name, func(t *testing.T) {
-			b := inBF16(t, libraries)
+			b := inBF16(t, libraries, "")
 			s := tensor.NewScope(b)
 			defer s.Close()
 			x, w := s.Full(tensor.F32, 1, 1, 4, 4, 8), s.Full(tensor.F32, 1, 8, 1, 1, 8)

@@ -59,9 +59,10 @@ func (c cache) put(key string, image []byte) {
 	_ = replaceFile(c.path(key), sum[:], image)
 }
 
-// replaceFile writes a file of the given parts, whole or not at all.
+// replaceFile writes a file of the given parts, whole or not at all. Killed while it writes it
+// leaves a file named .NAME.….tmp, which in a run is removed when the run is opened again.
 func replaceFile(path string, parts ...[]byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return fmt.Errorf("cuda: %w", err)
 	}

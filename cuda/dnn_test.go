@@ -12,11 +12,12 @@ import (
 	"afterimage/tensor/backendtest"
 )
 
-// openWithDNN opens the fake device with the fake cuDNN.
-func openWithDNN(t *testing.T) *Backend {
+// openWithDNN opens the fake device with the fake cuDNN; cache is the folder of plans, "" a new
+// one.
+func openWithDNN(t *testing.T, cache string) *Backend {
 	t.Helper()
 	t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
-	b := open(t, Options{})
+	b := open(t, Options{Cache: cache})
 	if b.dnn == nil || !strings.Contains(b.Kernels(), "cuDNN 9.13.0") {
 		t.Fatalf("cuDNN was not taken: %s", b.Kernels())
 	}
@@ -27,10 +28,10 @@ func openWithDNN(t *testing.T) *Backend {
 // strides, paddings, dilations, groups, three directions. The library behind it is a fake that does
 // what the documentation says.
 func TestConvolutions(t *testing.T) {
-	taken := 0
+	taken, cache := 0, t.TempDir() // a shape is timed once
 	backendtest.Run(t, backendtest.Options{Families: []string{"conv"},
 		Open: func(int) tensor.Backend {
-			b := openWithDNN(t)
+			b := openWithDNN(t, cache)
 			t.Cleanup(func() {
 				for s, p := range b.dnn.plans {
 					if p == nil {
@@ -48,7 +49,7 @@ func TestConvolutions(t *testing.T) {
 
 // TestConvolutionPlans wants a shape planned once and recorded steps to replay through cuDNN.
 func TestConvolutionPlans(t *testing.T) {
-	b := openWithDNN(t)
+	b := openWithDNN(t, "")
 	s := tensor.NewScope(b)
 	defer s.Close()
 	x, w := s.Full(tensor.F32, 1, 1, 4, 4, 3), s.Full(tensor.F32, 2, 5, 3, 3, 3)

@@ -85,7 +85,7 @@ func TestPlansGivenUp(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "plans.json")
 	convolveOnce(t, t.TempDir(), run)
 	t.Setenv("FAKECUDNN_SLOW", "3")
-	b := openWithDNN(t)
+	b := openWithDNN(t, "")
 	s := tensor.NewScope(b)
 	defer s.Close()
 	x, w := s.Full(tensor.F32, 1, 1, 4, 4, 3), s.Full(tensor.F32, 1, 5, 3, 3, 3)
@@ -145,7 +145,7 @@ func TestPlansChanged(t *testing.T) {
 // TestPlanFiles wants a damaged file refused by name, one of another card named, and a run without
 // room for its plans to say so.
 func TestPlanFiles(t *testing.T) {
-	b := openWithDNN(t)
+	b := openWithDNN(t, "")
 	path := filepath.Join(t.TempDir(), "plans.json")
 	good := plans{b.dnn.book.card, map[string]choice{"x": {Mode: heurModeA, Place: 2}}}
 	if err := writePlans(path, good); err != nil {

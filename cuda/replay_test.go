@@ -41,6 +41,9 @@ func numbers(state nn.Params) (all []float64) {
 // memory, and wants every loss and every byte of the state alike; also in bf16, and when the
 // adversary grows, which only its last steps can be replayed for.
 func TestReplayClassifier(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: three trainings under the emulator, twice each")
+	}
 	for name, change := range map[string]func(*train.ClassifierConfig, *Options){
 		"robust": func(*train.ClassifierConfig, *Options) {},
 		"ramp":   func(c *train.ClassifierConfig, _ *Options) { c.Attack.Ramp, c.Recompute = 0.5, true },
@@ -94,6 +97,9 @@ func TestReplayClassifier(t *testing.T) {
 // TestReplayResume stops a recorded training and goes on with it on a device opened afresh, and
 // wants the checkpoint of an undisturbed training call by call.
 func TestReplayResume(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: two trainings under the emulator")
+	}
 	cfg := robust()
 	dir := t.TempDir()
 	run := func(b tensor.Backend, name string, resume bool, stopAt int) error {

@@ -14,7 +14,7 @@ import (
 	"afterimage/nn/train"
 )
 
-// fakeGPU points the program at a fake driver. It returns the environment to add.
+// fakeGPU points the program at a fake driver and a fake cuDNN. It returns the environment to add.
 func fakeGPU(t *testing.T) []string {
 	t.Helper()
 	f, err := cudatest.Build(t.TempDir())
@@ -24,7 +24,7 @@ func fakeGPU(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f.Env
+	return append(f.Env, "AFTERIMAGE_CUDNN="+f.DNN)
 }
 
 // program runs the built program with additions to the environment.
@@ -156,14 +156,7 @@ func TestDevices(t *testing.T) {
 // plans, and a resumption without the flag is warned about. Flags that a device does not know, or
 // that contradict each other, end in one line.
 func TestArithmetic(t *testing.T) {
-	f, err := cudatest.Build(t.TempDir())
-	if errors.Is(err, cudatest.ErrPlatform) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	gpu := append(f.Env, "AFTERIMAGE_CUDNN="+f.DNN)
+	gpu := fakeGPU(t)
 	run := filepath.Join(t.TempDir(), "run")
 	code, out := program(t, gpu, emulated("--out", run, "--device", "cuda:0", "--precision",
 		"bf16")...)

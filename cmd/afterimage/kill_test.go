@@ -36,6 +36,18 @@ func TestKillAndResume(t *testing.T) {
 	t.Run("classifier", func(t *testing.T) {
 		killAndResume(t, filepath.Join(dir, "classifier"), classifier)
 	})
+	t.Run("classifier on a GPU", func(t *testing.T) { // recorded steps, plans kept in the run
+		for _, v := range fakeGPU(t) {
+			name, value, _ := strings.Cut(v, "=")
+			t.Setenv(name, value)
+		}
+		killAndResume(t, filepath.Join(dir, "gpu"), strings.Fields("train classifier --arch lenet5 "+
+			"--train-images 8 --val-images 2 --batch 2 --epochs 2 --best 1 --save-every 1"))
+		plans, err := os.ReadFile(filepath.Join(dir, "gpu", "killed-0", train.PlansFile))
+		if err != nil || !bytes.Contains(plans, []byte("forward")) {
+			t.Errorf("the run keeps no plans: %v, %s", err, plans)
+		}
+	})
 	source := filepath.Join(dir, "classifier", "whole")
 	t.Run("inverter", func(t *testing.T) {
 		killAndResume(t, filepath.Join(dir, "inverter"),
