@@ -93,11 +93,6 @@ func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff
 	return y
 }
 
-// joinedPixels is the number of pixels at the lower resolution from which a convolution joined
-// with the resampling beside it is faster than Winograd's form of it alone: measured with 16 to 256
-// channels; on 4×4 pixels the gradient of the weights takes three times as long.
-const joinedPixels = 64
-
 // A joinedFilter key finds a pass's filter in Derived.
 type joinedFilter struct {
 	l                    *Conv2D
@@ -124,9 +119,12 @@ func (l *Conv2D) joined(c *Ctx, upsampled bool, make func(w *autodiff.Value) *au
 
 // joins reports whether the layer, on images whose lower resolution is h×w, is to be joined with
 // the resampling.
-func (l *Conv2D) joins(h, w int) bool {
+func (l *Conv2D) joins(c *Ctx, h, w int) bool {
 	s, p := l.Weight.Shape, l.Attr
-	return h*w >= joinedPixels && min(s[1], s[2]) > 1 && max(p.StrideH, p.StrideW) == 1 &&
+	if b, ok := c.Graph.Backend().(tensor.Resampler); ok && !b.JoinsResampling(h, w, s[3], s[0]) {
+		return false
+	}
+	return min(s[1], s[2]) > 1 && max(p.StrideH, p.StrideW) == 1 &&
 		max(p.DilH, p.DilW, p.Groups) == 1 && max(p.PadTop, p.PadBottom) < s[1] &&
 		max(p.PadLeft, p.PadRight) < s[2]
 }
@@ -134,7 +132,7 @@ func (l *Conv2D) joins(h, w int) bool {
 // ForwardUpsampled returns the layer's answer to x [N H W In] enlarged twice by nearest neighbours,
 // where it pays without making the enlarged image (autodiff.UpsampledFilter).
 func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {
-	if !l.joins(x.Dim(1), x.Dim(2)) {
+	if !l.joins(c, x.Dim(1), x.Dim(2)) {
 		up := autodiff.Upsample(x, 2)
 		defer up.Done()
 		return l.Forward(c, up)
@@ -151,7 +149,7 @@ func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 // x [N H W In], where it pays without making that answer (autodiff.PooledFilter).
 func (l *Conv2D) ForwardPooled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	oh, ow := l.Attr.Out(x.Dim(1), x.Dim(2), l.Weight.Shape[1], l.Weight.Shape[2])
-	if !l.joins(oh/2, ow/2) {
+	if !l.joins(c, oh/2, ow/2) {
 		y := l.Forward(c, x)
 		defer y.Done()
 		return autodiff.AvgPool(y, Window(2, 2, 0))

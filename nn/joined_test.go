@@ -7,13 +7,14 @@ import (
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/tensor"
-	"afterimage/tensor/ref"
+	"afterimage/tensor/cpu"
 )
 
 // TestJoinedConvolutions: on both sides of the size where the joined form begins, a convolution of
 // an enlarged or halved image equals the two steps, bias and spectral norm included.
 func TestJoinedConvolutions(t *testing.T) {
-	b := ref.New()
+	b := cpu.Open(1)
+	defer b.Close()
 	s := tensor.NewScope(b)
 	defer s.Close()
 	conv := nn.NewConv2D(nn.ConvConfig{In: 2, Out: 3, Kernel: 3, Pad: 1, Spectral: true})

@@ -2,6 +2,17 @@ package tensor
 
 import "unsafe"
 
+// A Resampler is a Backend that knows when a convolution with the resampling beside it is faster as
+// two kernels than joined into one (autodiff.UpsampledFilter, PooledFilter). One that is not is
+// taken to gain from it always.
+type Resampler interface {
+	Backend
+	// JoinsResampling reports whether a convolution from in to out channels, on h×w pixels at the
+	// lower resolution, is faster joined. It depends on these and on settings of the backend that
+	// change how it rounds, on nothing else.
+	JoinsResampling(h, w, in, out int) bool
+}
+
 // A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:
 // ask with a type assertion.
 type Recorder interface {

@@ -33,6 +33,20 @@ func (b *Backend) form(s conv.Shape, d conv.Direction) form {
 	return direct
 }
 
+// Limits for joining convolutions with resampling, by measurement of 3×3 filters against Winograd's
+// form with the pass that enlarges or averages: on 4×4 pixels the gradient of the weights takes
+// three times as long, and Winograd's form gains with the channels, which the joined one does not.
+const (
+	joinedPixels   = 64
+	joinedChannels = 96
+)
+
+// JoinsResampling is true from 8×8 pixels on, where Winograd's form is used up to 96 channels; see
+// tensor.Resampler.
+func (b *Backend) JoinsResampling(h, w, in, out int) bool {
+	return h*w >= joinedPixels && (!b.winograd || b.bf16 || max(in, out) <= joinedChannels)
+}
+
 // Conv2D is the forward convolution; see tensor.Backend.
 func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	b.Conv2DBiasAct(y, x, w, nil, nil, false, p)

@@ -25,6 +25,7 @@ type Backend struct {
 var (
 	_ tensor.Backend        = (*Backend)(nil)
 	_ tensor.ConstantKeeper = (*Backend)(nil)
+	_ tensor.Resampler      = (*Backend)(nil)
 )
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run
