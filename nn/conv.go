@@ -117,14 +117,20 @@ func (l *Conv2D) joined(c *Ctx, upsampled bool, make func(w *autodiff.Value) *au
 		func() *autodiff.Value { return c.hoist(compute()) })
 }
 
+// joinedPixels is the number of pixels at the lower resolution from which layers are joined with
+// the resampling where the backend has no opinion: on a CPU it pays from there on in all
+// directions.
+const joinedPixels = 64
+
 // joins reports whether the layer, on images whose lower resolution is h×w, is to be joined with
 // the resampling.
 func (l *Conv2D) joins(c *Ctx, h, w int) bool {
 	s, p := l.Weight.Shape, l.Attr
-	if b, ok := c.Graph.Backend().(tensor.Resampler); ok && !b.JoinsResampling(h, w, s[3], s[0]) {
-		return false
+	pays := h*w >= joinedPixels
+	if b, ok := c.Graph.Backend().(tensor.Resampler); ok {
+		pays = b.JoinsResampling(h, w, s[3], s[0])
 	}
-	return min(s[1], s[2]) > 1 && max(p.StrideH, p.StrideW) == 1 &&
+	return pays && min(s[1], s[2]) > 1 && max(p.StrideH, p.StrideW) == 1 &&
 		max(p.DilH, p.DilW, p.Groups) == 1 && max(p.PadTop, p.PadBottom) < s[1] &&
 		max(p.PadLeft, p.PadRight) < s[2]
 }

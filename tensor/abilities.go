@@ -4,7 +4,7 @@ import "unsafe"
 
 // A Resampler is a Backend that knows when a convolution with the resampling beside it is faster as
 // two kernels than joined into one (autodiff.UpsampledFilter, PooledFilter). One that is not is
-// taken to gain from it always.
+// taken to gain from 8×8 pixels on.
 type Resampler interface {
 	Backend
 	// JoinsResampling reports whether a convolution from in to out channels, on h×w pixels at the

@@ -29,6 +29,7 @@ var poolCases = []poolCase{
 	{1, 8, 8, 6, tensor.PoolParams{KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1,
 		PadBottom: 1, PadRight: 1, CeilMode: true}},
 	{1, 5, 5, 4, tensor.PoolParams{KH: 2, KW: 2, StrideH: 3, StrideW: 3, CeilMode: true}},
+	{3, 7, 5, 37, tensor.PoolParams{KH: 7, KW: 5, StrideH: 1, StrideW: 2}}, // the whole image
 	{2, 7, 6, 5, tensor.PoolParams{KH: 3, KW: 2, StrideH: 1, StrideW: 2, PadTop: 2, PadLeft: 0,
 		PadBottom: 1, PadRight: 1}},
 	{0, 4, 4, 3, window(2, 2, 0)}, {1, 1, 1, 3, window(2, 2, 0)}, {1, 4, 4, 0, window(2, 2, 0)},

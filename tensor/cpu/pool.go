@@ -14,13 +14,24 @@ func halving(p tensor.PoolParams, h, w int) bool {
 		p.PadTop == 0 && p.PadLeft == 0 && p.PadBottom == 0 && p.PadRight == 0
 }
 
+// whole reports whether the only window of p is an h×w image.
+func whole(p tensor.PoolParams, h, w int) bool {
+	return p.KH == h && p.KW == w && p.PadTop == 0 && p.PadLeft == 0 && p.PadBottom == 0 &&
+		p.PadRight == 0
+}
+
 // AvgPool averages windows; see tensor.Backend.
 func (b *Backend) AvgPool(y, x *tensor.Tensor, p tensor.PoolParams) {
-	if !f32(y, x) || x.Size() == 0 || !halving(p, x.Dim(1), x.Dim(2)) {
+	switch h, w := x.Dim(1), x.Dim(2); {
+	case !f32(y, x) || x.Size() == 0:
 		b.Backend.AvgPool(y, x, p)
-		return
+	case halving(p, h, w):
+		b.pool2(y, x, 0.25)
+	case whole(p, h, w):
+		b.Reduce(tensor.Mean, y, x, []int{1, 2})
+	default:
+		b.Backend.AvgPool(y, x, p)
 	}
-	b.pool2(y, x, 0.25)
 }
 
 // AvgPoolGrad is AvgPool's adjoint; see tensor.Backend.
