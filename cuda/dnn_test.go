@@ -28,6 +28,9 @@ func openWithDNN(t *testing.T, cache string) *Backend {
 // strides, paddings, dilations, groups, three directions. The library behind it is a fake that does
 // what the documentation says.
 func TestConvolutions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: six seconds of emulated convolutions")
+	}
 	taken, cache := 0, t.TempDir() // a shape is timed once
 	backendtest.Run(t, backendtest.Options{Families: []string{"conv"},
 		Open: func(int) tensor.Backend {

@@ -219,6 +219,9 @@ func (p *stepper) step() {
 // TestRecordTraining replays a recorded training step and wants the very bits of the same steps
 // made call by call, losses and weights.
 func TestRecordTraining(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: seconds under the emulator")
+	}
 	b := open(t, Options{})
 	eager, recorded := newStepper(t, b), newStepper(t, b)
 	defer eager.scope.Close()

@@ -235,6 +235,9 @@ func TestReplayInverter(t *testing.T) {
 // TestReplayDiverged feeds a replayed step NaN and wants what a step call by call says, and the
 // parameters as they were: the host looks before the second half is replayed.
 func TestReplayDiverged(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: seconds under the emulator")
+	}
 	cfg := robust()
 	cfg.Attack = train.Adversary{}
 	b := open(t, Options{})
@@ -269,6 +272,9 @@ func TestReplayDiverged(t *testing.T) {
 // TestReplayRefused wants a training on a driver that cannot record to go on call by call, and to
 // say why.
 func TestReplayRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: seconds under the emulator")
+	}
 	t.Setenv("AFTERIMAGE_LIBCUDA", fake.Old)
 	b := open(t, Options{})
 	c, err := train.NewClassifier(b, robust())

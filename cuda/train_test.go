@@ -104,6 +104,9 @@ func TestTrainClassifier(t *testing.T) {
 // TestTrainBF16 trains in bf16 and wants losses near those in F32 on the CPU, but not equal: what
 // rounding each operand by 2⁻⁸ makes of a loss after a few layers, with room.
 func TestTrainBF16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: seconds under the emulator")
+	}
 	const tolerance = 2e-2
 	host, device := cpu.Open(1), open(t, Options{Precision: tensor.BF16})
 	defer host.Close()

@@ -117,6 +117,9 @@ func TestInverterResumeIsExact(t *testing.T) {
 // TestInverterRecomputeIsExact: a run that recomputes now and then is the one that never does, to
 // the byte, for networks with attention, with a condition that all blocks share, and the slim ones.
 func TestInverterRecomputeIsExact(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: two trainings take seconds")
+	}
 	b := cpu.Open(2)
 	defer b.Close()
 	for name, net := range map[string]gan.Config{"slim": gan.Slim32(2, 0),

@@ -42,6 +42,9 @@ func program(t *testing.T, env []string, args ...string) (code int, out string) 
 // TestStartsWithoutDriver starts the program with no NVIDIA driver under lazy and immediate
 // binding, and without cgo: it computes on the CPU and says why in doctor.
 func TestStartsWithoutDriver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: builds the program twice")
+	}
 	plain := filepath.Join(t.TempDir(), "afterimage")
 	build := exec.Command("go", "build", "-o", plain, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -156,6 +159,9 @@ func TestDevices(t *testing.T) {
 // plans, and a resumption without the flag is warned about. Flags that a device does not know, or
 // that contradict each other, end in one line.
 func TestArithmetic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: starts the program many times")
+	}
 	gpu := fakeGPU(t)
 	run := filepath.Join(t.TempDir(), "run")
 	code, out := program(t, gpu, emulated("--out", run, "--device", "cuda:0", "--precision",
@@ -188,6 +194,9 @@ func TestArithmetic(t *testing.T) {
 // TestTelemetry trains on the fake GPU with programs named gpumon in several states of health:
 // whatever becomes of them, the training ends well; a healthy one is summed up and logged.
 func TestTelemetry(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: builds two programs")
+	}
 	gpu := fakeGPU(t)
 	const line = `{"time":%d,"devices":[{"uuid":"GPU-other","power_watts":9},` +
 		`{"uuid":"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f","utilisation":0.5,` +

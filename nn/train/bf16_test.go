@@ -28,6 +28,9 @@ func halfPrecision(t *testing.T, threads int) *cpu.Backend {
 // amount within a fifth (rounding by 2⁻⁸ is small beside the noise of batches of 16),
 // and not to the same number.
 func TestBF16Learns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: two trainings")
+	}
 	half := halfPrecision(t, 2)
 	single := cpu.Open(2)
 	defer single.Close()

@@ -82,6 +82,9 @@ func checkBF16(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 
 // TestBF16 covers the layers that take this form and every edge that pairs can have.
 func TestBF16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: two seconds of shapes; tensor/cpu has the conformance suite")
+	}
 	rng := rand.New(rand.NewPCG(41, 41))
 	ps := pools(t)
 	for _, s := range []Shape{
