@@ -33,7 +33,7 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 	}
 	half := s
 	half.N = ceil(s.N, 2)
-	g := p.Memo(weightKey{half}, func() any { return half.gradPlan() }).(*gradPlan)
+	g := p.Memo(weightKey{half, false}, func() any { return half.gradPlan(false) }).(*gradPlan)
 	w := pairedGrad{weightGrad: weightGrad{Shape: half, gradPlan: g, v: v, p: p, x: x, dy: dy,
 		sum: dw}, images: s.N}
 	size := len(dw)

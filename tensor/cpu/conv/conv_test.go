@@ -225,6 +225,7 @@ func TestListedShapes(t *testing.T) {
 		Square(0, 4, 4, 3, 3, 3, 1, 1), // no images
 		Square(1, 5, 5, 3, 4, 3, 4, 0), // pixels that nothing sees
 		Square(40, 8, 8, 16, 16, 3, 1, 1),
+		Square(1, 6, 6, 45, 46, 7, 2, 3), // weights' gradient by rows of taps
 		{N: 2, H: 11, W: 13, C: 12, O: 8, KH: 3, KW: 5, StrideH: 2, StrideW: 3, PadTop: 2,
 			PadLeft: 1, PadBottom: 0, PadRight: 3, DilH: 2, DilW: 1, Groups: 4},
 		{N: 2, H: 9, W: 9, C: 6, O: 6, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadTop: 1,
@@ -298,7 +299,7 @@ func TestNonFinite(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
 		for _, s := range []Shape{
-			Square(2, 9, 9, 5, 20, 3, 1, 1), Square(2, 9, 9, 5, 20, 3, 2, 1),
+			Square(2, 9, 9, 17, 20, 3, 1, 1), Square(2, 9, 9, 5, 20, 3, 2, 1),
 			Square(2, 26, 26, 3, 20, 3, 2, 1), Square(2, 13, 13, 20, 3, 3, 1, 1), // few channels
 		} {
 			nx, nw := s.N*s.H*s.W*s.C, s.O*9*s.C

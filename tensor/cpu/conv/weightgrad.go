@@ -18,11 +18,17 @@ func (s Shape) WeightGrad(p *par.Pool, dw, x, dy []float32) {
 	s.weightGrad(micro.Best(), p, dw, x, dy)
 }
 
-// Limits of the work of a weight gradient; see pass.go for the reasoning about cache.
+// Limits of the work of a weight gradient; see pass.go for the reasoning about cache. Every tile of
+// dw is read and written once in each step through the pixels, which costs about as much as ten
+// pixels, so steps are made long enough for that not to matter.
 const (
-	gradBlockM = 19 * micro.MaxRows // rows of a block of dw, at most
+	gradBlockM = 10 * micro.MaxRows // rows of a block of dw, at most
+	pointRows  = 19 * micro.MaxRows // the same for a single tap, which uses its pixels only once
 	gradBlockN = 4 * micro.MaxCols  // columns, at most
-	gradPixels = 64 << 10           // floats of x and dy that a block reads between returns to it
+	gradTaps   = 96 << 10           // floats of a block with all taps, at most, else a row of taps
+	gradPixels = 64 << 10           // floats of x and dy that a block reads between returns to it,
+	gradMore   = 96 << 10           // or this, where fewer would be less than
+	gradDepth  = 256                // pixels
 	gradParts  = 16                 // parts of the sum over pixels, at most
 	gradItems  = 24                 // blocks times parts, if the pixels suffice
 	partRows   = 4                  // output rows in a part, at least
@@ -43,37 +49,64 @@ type gradPlan struct {
 	partRows   int // output rows (over all images) in a part
 	blocksM    int
 	blocksN    int
+	tapRows    int  // blocks of a row of taps each, KH, or 1 block of all taps
 	stepRows   int  // output rows summed at a time
 	sparse     bool // x is read at few of its pixels: 1×1 filters with a stride
 }
 
-type weightKey struct{ Shape }
+// A weightKey finds the plan of a weight gradient that may split its taps, or that does not.
+type weightKey struct {
+	Shape
+	split bool
+}
 
-func (s Shape) gradPlan() *gradPlan {
+// gradPlan plans for blocks that may have a single row of taps if split is set. Parts cost memory
+// traffic, a whole dw each, so large weights are rather cut by their taps; what reads its pixels
+// through copies of its own, like bf16_weightgrad.go, would make these again for each block.
+func (s Shape) gradPlan(split bool) *gradPlan {
 	o, c := s.O/s.Groups, s.C/s.Groups
-	g := &gradPlan{m: o, n: c,
+	g := &gradPlan{m: o, n: c, tapRows: 1,
 		rows:   forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH),
 		cols:   forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW),
 		sparse: s.KH*s.KW == 1 && s.StrideH*s.StrideW > 1}
 	if laneShare(o, c) > laneShare(c, o) {
 		g.exchanged, g.m, g.n = true, c, o
 	}
-	g.blocksM, g.blocksN = ceil(g.m, gradBlockM), ceil(g.n, gradBlockN)
+	blockM := pointRows
+	if split && s.KH*s.KW > 1 {
+		blockM = gradBlockM
+		if s.KH*s.KW*min(g.m, blockM)*min(g.n, gradBlockN) > gradTaps {
+			g.tapRows = s.KH
+		}
+	}
+	g.blocksM, g.blocksN = ceil(g.m, blockM), ceil(g.n, gradBlockN)
 	rows := s.N * s.OutH()
-	blocks := s.Groups * g.blocksM * g.blocksN
+	blocks := s.Groups * g.blocksM * g.blocksN * g.tapRows
 	g.parts = max(1, min(gradParts, ceil(gradItems, blocks), rows/partRows))
 	g.partRows = max(1, ceil(rows, g.parts))
 	g.parts = max(1, ceil(rows, g.partRows)) // none empty
-	dy, x := s.OutW(), s.W*s.StrideH         // pixels of a row
-	if g.sparse {
+	g.stepRows = s.gradStep(g, min(g.m, blockM), min(g.n, gradBlockN))
+	return g
+}
+
+// gradStep is the number of output rows that blocks of m rows and n columns sum at a time, the same
+// for all steps of a part but the last.
+func (s Shape) gradStep(g *gradPlan, m, n int) int {
+	outW := s.OutW()
+	dy, x := outW, s.W*s.StrideH // pixels of a row
+	switch {
+	case g.sparse:
 		x = dy
+	case g.tapRows > 1:
+		x = s.W
 	}
 	if g.exchanged {
 		dy, x = x, dy
 	}
-	perRow := dy*min(g.m, gradBlockM) + x*min(g.n, gradBlockN)
-	g.stepRows = max(1, min(gradSegs, gradPixels/max(1, perRow)))
-	return g
+	perRow := max(1, dy*m+x*n)
+	rows := max(gradPixels/perRow, min(gradMore/perRow, ceil(gradDepth, max(1, outW))))
+	rows = max(1, min(gradSegs, rows))
+	return ceil(g.partRows, ceil(g.partRows, rows))
 }
 
 // laneShare is the share of the arithmetic units that a tile with so many columns and rows uses.
@@ -99,16 +132,16 @@ func (s Shape) weightGrad(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
 
 // weightGradDirect is WeightGrad tap by tap, for any shape with pixels.
 func (s Shape) weightGradDirect(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
-	g := p.Memo(weightKey{s}, func() any { return s.gradPlan() }).(*gradPlan)
+	g := p.Memo(weightKey{s, true}, func() any { return s.gradPlan(true) }).(*gradPlan)
 	w := weightGrad{Shape: s, gradPlan: g, v: v, p: p, x: x, dy: dy, sum: dw}
 	size := len(dw)
 	if g.parts > 1 || g.exchanged {
 		w.sum = p.Borrow(g.parts * size)
 	}
-	p.Run(g.parts*s.Groups*g.blocksM*g.blocksN, func(i int) {
-		part := i % g.parts
-		i /= g.parts
-		w.block(part, i/(g.blocksM*g.blocksN), i/g.blocksN%g.blocksM, i%g.blocksN, size)
+	p.Run(g.parts*s.Groups*g.blocksM*g.blocksN*g.tapRows, func(i int) {
+		part, row := i%g.parts, i/g.parts%g.tapRows
+		i /= g.parts * g.tapRows
+		w.block(part, i/(g.blocksM*g.blocksN), i/g.blocksN%g.blocksM, i%g.blocksN, row, size)
 	})
 	if g.parts > 1 || g.exchanged {
 		w.finish(dw, size)
@@ -126,8 +159,8 @@ type weightGrad struct {
 	sum   []float32 // parts copies of dw, in its order or exchanged
 }
 
-// block computes, for one part of the pixels, a block of rows and columns for every tap.
-func (w *weightGrad) block(part, group, bm, bn, size int) {
+// block computes, for one part of the pixels, a block of rows and columns, for a row of taps or all.
+func (w *weightGrad) block(part, group, bm, bn, tapRow, size int) {
 	var room [gradSegs]micro.Seg
 	segs := room[:0]
 	g := micro.Args{A: w.dy, B: w.x, C: w.sum, StepA: w.O, StepB: w.StrideW * w.C, Alpha: 1}
@@ -142,10 +175,11 @@ func (w *weightGrad) block(part, group, bm, bn, size int) {
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
 	tiles := ceil(mEnd-m0, w.v.Rows())
+	taps := w.KH * w.KW / w.tapRows
 	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
 		next := w.ahead(group, r1, min(last, r1+w.stepRows), m0, mEnd, n0, nEnd)
-		for tap := range w.KH * w.KW {
+		for tap := tapRow * taps; tap < (tapRow+1)*taps; tap++ {
 			g.Segs = w.appendSegs(segs, tap, r0, r1, g.StepA, g.StepB)
 			k := g.Steps()
 			for n := n0; n < nEnd; n += micro.MaxCols {

@@ -10,10 +10,16 @@ import (
 // filter's row lie side by side: KW·C consecutive numbers, nine for 3×3 filters. With these as
 // rows a tile computes a row of taps at once and reads the other operand once for them. At the left
 // and right border some of the taps lie outside; these few columns of pixels are products of their
-// own, with fewer rows, that step from row to row of the image.
+// own, with fewer rows, that step from row to row of the image. Up to sixteen channels gain from
+// this too where the other operand has twice as many: by the other form they would be columns, one
+// vector, and every element of the other operand would be read for sixteen products only.
 
-// fewChannels is the number of channels up to which this form is used.
-const fewChannels = 4
+// Channels on the few side up to which this form is used: always, and beside at least twice as many
+// on the other side.
+const (
+	fewChannels = 4
+	fewRows     = 16
+)
 
 // fewPixels is the number of floats of both operands that is used for all rows of taps before the
 // next, a fifth of a second-level cache.
@@ -40,7 +46,7 @@ func (s Shape) few() (t Shape, reversed, ok bool) {
 	if s.Groups != 1 || s.DilW != 1 || s.KW < 2 {
 		return s, false, false
 	}
-	if s.C <= fewChannels && s.O > s.C {
+	if s.C <= fewChannels && s.O > s.C || s.C <= fewRows && s.O >= 2*s.C {
 		return s, false, true
 	}
 	if s.O > fewChannels || s.StrideH != 1 || s.StrideW != 1 || s.DilH != 1 ||
