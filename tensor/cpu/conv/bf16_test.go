@@ -95,6 +95,7 @@ func TestBF16(t *testing.T) {
 		Square(2, 7, 7, 17, 6, 1, 1, 0), Square(2, 7, 7, 18, 5, 3, 1, 1), // one side odd
 		Square(1, 1, 1, 2, 34, 3, 1, 1), Square(2, 2, 2, 16, 16, 3, 1, 1),
 		Square(2, 3, 3, 1, 1, 3, 1, 1), Square(1, 30, 30, 4, 2, 4, 2, 1),
+		Square(16, 4, 4, 18, 34, 3, 1, 1), Square(17, 8, 8, 4, 6, 3, 2, 1), // tiles of images
 		Square(1, 6, 6, 2, 4, 6, 1, 0), Square(1, 2, 2, 4, 4, 3, 1, 0), // no output
 		Square(0, 4, 4, 4, 4, 3, 1, 1), // no images
 		Square(1, 5, 5, 2, 4, 3, 4, 0), // pixels that nothing sees

@@ -138,6 +138,34 @@ func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 			})
 		}
 		checkPlanar(t, v, ps, s, x, w, dy, bias, ry, rx)
+		checkStacked(t, v, ps, s, x, w, dy, bias)
+	}
+}
+
+// checkStacked holds tiles of images to tiles of a row, to the bit, wherever they can be used.
+func checkStacked(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, dy,
+	bias []float32) {
+	t.Helper()
+	for _, p := range ps {
+		what := fmt.Sprintf("tiles of images: %v, %d threads, %+v", v, p.Threads(), s)
+		for _, d := range []struct {
+			size   int
+			passes func(out []float32) []*pass
+		}{
+			{len(dy), func(y []float32) []*pass {
+				return []*pass{s.forwardPass(v, p, y, x, w, Epilogue{Bias: bias, Res: dy, ReLU: true})}
+			}},
+			{len(x), func(dx []float32) []*pass { return s.inputGradPasses(v, p, dx, dy, w) }},
+		} {
+			if !stackable(d.passes(make([]float32, d.size))) {
+				continue
+			}
+			want := guarded(t, what, d.size, func(out []float32) { runBy(sweep, d.passes(out)) })
+			got := guarded(t, what, d.size, func(out []float32) { runBy(sweepStacked, d.passes(out)) })
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s: bits differ from tiles of a row", what)
+			}
+		}
 	}
 }
 
@@ -225,6 +253,8 @@ func TestListedShapes(t *testing.T) {
 		Square(0, 4, 4, 3, 3, 3, 1, 1), // no images
 		Square(1, 5, 5, 3, 4, 3, 4, 0), // pixels that nothing sees
 		Square(40, 8, 8, 16, 16, 3, 1, 1),
+		Square(16, 4, 4, 17, 33, 3, 1, 1), Square(29, 7, 7, 5, 34, 3, 2, 1), // tiles of images
+		Square(30, 5, 5, 9, 40, 1, 2, 0),
 		Square(1, 6, 6, 45, 46, 7, 2, 3), // weights' gradient by rows of taps
 		{N: 2, H: 11, W: 13, C: 12, O: 8, KH: 3, KW: 5, StrideH: 2, StrideW: 3, PadTop: 2,
 			PadLeft: 1, PadBottom: 0, PadRight: 3, DilH: 2, DilW: 1, Groups: 4},

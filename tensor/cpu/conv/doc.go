@@ -21,6 +21,9 @@
 // last pixel of a tile. Tiles are cut so that nothing else is needed. On 4×4 images 31 % of the
 // taps of a 3×3 filter lie outside, and that share of the work disappears.
 //
+// Where rows are narrow, six pixels or less, and images many, the rows of a tile are images instead
+// of pixels, the same one of each, with nothing left out; see stack.go.
+//
 // # The three directions
 //
 // The gradient with respect to the input is the same loop with the roles of x and y exchanged and

@@ -41,8 +41,12 @@ func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilog
 	s.forwardDirect(v, p, y, x, w, e)
 }
 
-// forwardDirect is Forward by the tile kernel in place, for any shape.
+// forwardDirect is Forward by the tile kernel, for any shape.
 func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
+	run([]*pass{s.forwardPass(v, p, y, x, w, e)})
+}
+
+func (s Shape) forwardPass(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) *pass {
 	k, taps := s.C/s.Groups, s.KH*s.KW
 	key := s
 	key.N = 0 // the table is the same for any batch
@@ -50,14 +54,14 @@ func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w []float32, e 
 		return newTable(forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH),
 			forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW), s.W*s.C, s.C, k)
 	}).(*table)
-	q := pass{v: v, p: p, table: t, in: x, out: y, n: s.N,
+	q := &pass{v: v, p: p, table: t, in: x, out: y, n: s.N,
 		inImage: s.H * s.W * s.C, inRow: s.W * s.C, inPix: s.C,
 		outImage: s.OutH() * s.OutW() * s.O, outRow: s.OutW() * s.O, outPix: s.O,
 		groups: s.Groups, k: k, o: s.O / s.Groups, end: e}
 	q.pack = func(dst []float32, width, group, o0, cols, tap int) {
 		micro.TransposePanel(v, dst, width, w[((group*q.o+o0)*taps+tap)*k:], taps*k, cols, k)
 	}
-	run([]*pass{&q})
+	return q
 }
 
 // InputGrad computes the gradient of a convolution with respect to its input, the adjoint of
@@ -85,15 +89,19 @@ func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	s.inputGradDirect(v, p, dx, dy, w)
 }
 
-// inputGradDirect is InputGrad by the tile kernel in place, for any shape.
+// inputGradDirect is InputGrad by the tile kernel, for any shape.
 func (s Shape) inputGradDirect(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
+	run(s.inputGradPasses(v, p, dx, dy, w))
+}
+
+func (s Shape) inputGradPasses(v micro.Variant, p *par.Pool, dx, dy, w []float32) []*pass {
 	passes := make([]*pass, 0, s.StrideH*s.StrideW)
 	for i := range s.StrideH {
 		for j := range s.StrideW {
 			passes = append(passes, s.inputGradPhase(v, p, dx, dy, w, i, j))
 		}
 	}
-	run(passes)
+	return passes
 }
 
 // inputGradPhase is the pass over the pixels of dx whose padded position is (i, j) modulo the

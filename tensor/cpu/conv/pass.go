@@ -35,8 +35,17 @@ const (
 
 // run computes passes that share their input and their channels: the one of a forward convolution,
 // or the phases of an input gradient, side by side so that what one has brought into the cache
-// serves the others. It packs the weights and sweeps the output.
+// serves the others. It packs the weights and sweeps the output, by rows or by images.
 func run(passes []*pass) {
+	if stacks(passes) {
+		runBy(sweepStacked, passes)
+		return
+	}
+	runBy(sweep, passes)
+}
+
+// runBy is run with a given sweep.
+func runBy(sweep func([]*pass), passes []*pass) {
 	for _, q := range passes {
 		q.panelsPerGroup = ceil(q.o, micro.MaxCols)
 		lastWidth := panelWidth(q.o - (q.panelsPerGroup-1)*micro.MaxCols)

@@ -133,6 +133,10 @@ type table struct {
 	spans      []span
 	class      []int
 	segs       [2][][][]micro.Seg // [width/32][class][span]
+
+	// Of tiles whose rows are images; see stack.go.
+	colClass []int
+	stack    [2][][][]micro.Seg // [width/32][class][column's class]
 }
 
 // newTable builds the table for inputs with the given strides (of a row and of a pixel, in
@@ -153,6 +157,9 @@ func newTable(rows, cols axis, inRow, inPix, k int) *table {
 				t.segs[w][c] = append(t.segs[w][c], list)
 			}
 		}
+	}
+	if cols.count <= stackWidth {
+		t.addStack(classes, k)
 	}
 	return t
 }
