@@ -46,21 +46,15 @@ const (
 	// the direct kernels are as fast, at 16 these take two thirds to all of their time, at 64 less
 	// than half.
 	winogradChannels = 16
-	// winogradTiles is the number of tiles over all images from which mapping the weights pays,
-	// and manyTiles that from which it pays when the mapped weights, 36 numbers for each pair of
-	// channels, go out to memory: pairs of channels from largePairs on, twice as many tiles for
-	// four times as many pairs.
+	// winogradTiles is the number of tiles over all images from which mapping the weights pays.
 	winogradTiles = 16
-	manyTiles     = 48
-	largePairs    = 256 * 256
 )
 
 // Winograd reports whether F(4×4, 3×3) applies and is faster than the direct kernel: a 3×3 filter
 // with stride 1, no dilation, one group and at most two pixels of padding; at least 16 channels to
 // sum over (for the gradient of the weights, on both sides); an output that fills its 4×4 tiles
-// well enough, and at least 16 tiles in the batch, more where the mapped weights are large
-// (tilesToPay); and more than four channels to produce. The answer depends on nothing but the
-// shape.
+// well enough, and at least 16 tiles in the batch; and more than four channels to produce. The
+// answer depends on nothing but the shape.
 func (s Shape) Winograd(d Direction) bool {
 	if !s.winogradApplies() || d != DirWeightGrad && s.planar(d) {
 		return false
@@ -73,19 +67,7 @@ func (s Shape) Winograd(d Direction) bool {
 		k = min(s.C, s.O)
 	}
 	tiles := ceil(h, 4) * ceil(w, 4)
-	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= s.tilesToPay(d)
-}
-
-// tilesToPay is the number of tiles from which mapping the weights pays. The gradient of the
-// weights maps them once, at its end.
-func (s Shape) tilesToPay(d Direction) int {
-	switch {
-	case d == DirWeightGrad || s.C*s.O < largePairs:
-		return winogradTiles
-	case s.C*s.O < 4*largePairs:
-		return manyTiles
-	}
-	return 2 * manyTiles
+	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= winogradTiles
 }
 
 func (s Shape) winogradApplies() bool {
@@ -110,12 +92,19 @@ func (s Shape) forwardWinograd(v micro.Variant, p *par.Pool, y, x, w []float32, 
 	s.check("ForwardWinograd", x, w, y)
 	s.mustWinograd("ForwardWinograd")
 	e.check("ForwardWinograd", s.O, len(y))
-	q := winograd{v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H, inW: s.W, k: s.C,
+	q := s.winogradForward(v, p, y, x, w, e)
+	q.run()
+}
+
+// winogradForward describes a forward call.
+func (s Shape) winogradForward(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue,
+) *winograd {
+	q := &winograd{v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H, inW: s.W, k: s.C,
 		outH: s.OutH(), outW: s.OutW(), o: s.O, padTop: s.PadTop, padLeft: s.PadLeft}
 	q.pack = func(dst []float32, width, o0, cols, tap int) {
 		micro.TransposePanel(v, dst, width, w[(o0*9+tap)*s.C:], 9*s.C, cols, s.C)
 	}
-	q.run()
+	return q
 }
 
 // InputGradWinograd is InputGrad by Winograd's algorithm; see ForwardWinograd.
@@ -144,11 +133,13 @@ type winograd struct {
 	outH, outW, o     int
 	padTop, padLeft   int
 	pack              func(dst []float32, width, o0, cols, tap int)
-	u                 []float32 // transformed weights, [panel][position][k][width]
+	u                 []float32 // of fused items: mapped weights, [panel][position][k][width]
 	tilesH, tilesW    int
 	block, panelGroup int // tiles and panels of an item
 	rowV              int // stride between tiles of a transformed input
 	planeV, planeM    int // strides between positions
+	rowM              int // stride between tiles of products
+	planeU            int // stride between positions of a panel's weights
 }
 
 // Limits of an item, found by measurement on a second-level cache of 1 MiB.
@@ -160,15 +151,28 @@ const (
 )
 
 func (q *winograd) run() {
-	q.tilesH, q.tilesW = ceil(q.outH, 4), ceil(q.outW, 4)
-	tiles := q.n * q.tilesH * q.tilesW
-	if tiles == 0 {
-		return
+	switch tiles, panels := q.extents(); {
+	case tiles == 0:
+	case q.panelsFirst(tiles, panels):
+		q.byPanels(tiles, panels)
+	default:
+		q.fused(tiles, panels)
 	}
-	panels := ceil(q.o, micro.MaxCols)
+}
+
+// extents returns the number of tiles over all images and of panels, and sets what follows from the
+// shape alone. An odd number of cache lines between positions spreads them over the cache's sets.
+func (q *winograd) extents() (tiles, panels int) {
+	q.tilesH, q.tilesW = ceil(q.outH, 4), ceil(q.outW, 4)
+	q.rowV = paddedRow(q.k)
+	q.planeU = oddLines(q.k * panelWidth(q.o))
+	return q.n * q.tilesH * q.tilesW, ceil(q.o, micro.MaxCols)
+}
+
+// fused computes items of tiles and panels, each from the image to the image.
+func (q *winograd) fused(tiles, panels int) {
 	q.panelGroup = ceil(panels, ceil(panels, winogradPanels))
 	groups := ceil(panels, q.panelGroup)
-	q.rowV = paddedRow(q.k)
 	perTile := positions * (q.rowV + q.panelGroup*micro.MaxCols)
 	q.block = max(winogradMinBlock, min(winogradMaxBlock, winogradFloats/perTile))
 	if threads := q.p.Threads(); threads > 1 {
@@ -176,12 +180,11 @@ func (q *winograd) run() {
 	}
 	blocks := ceil(tiles, q.block)
 	q.block = ceil(tiles, blocks)
-	// An odd number of cache lines between positions spreads them over the cache's sets.
-	q.planeV = oddLines(q.block * q.rowV)
-	q.planeM = oddLines(q.block * q.panelGroup * micro.MaxCols)
+	q.rowM = q.panelGroup * micro.MaxCols
+	q.planeV, q.planeM = oddLines(q.block*q.rowV), oddLines(q.block*q.rowM)
 
 	var filled bool
-	q.u, filled = q.end.Kept.Get(q.p, mappedKey{q.v, q.k, q.o}, positions*q.k*panels*micro.MaxCols)
+	q.u, filled = q.end.Kept.Get(q.p, mappedKey{q.v, q.k, q.o}, panels*positions*q.planeU)
 	if !filled {
 		q.transformWeights(panels)
 	}
@@ -222,22 +225,30 @@ func (q *winograd) transformWeights(panels int) {
 	const rows = 64 // channels in a piece
 	pieces := ceil(q.k, rows)
 	g := q.p.Borrow(9 * q.k * panels * micro.MaxCols)
+	q.packTaps(g, panels)
+	q.p.Run(panels*pieces, func(i int) {
+		o0, _, width := q.panel(i / pieces)
+		k0 := i % pieces * rows
+		q.mapPanel(q.u[i/pieces*positions*q.planeU:], g[9*o0*q.k:], width, k0, min(q.k, k0+rows))
+	})
+	q.p.Return(g)
+}
+
+// packTaps fills g [panel][tap][k][width].
+func (q *winograd) packTaps(g []float32, panels int) {
 	q.p.Run(panels*9, func(i int) {
 		o0, cols, width := q.panel(i / 9)
 		q.pack(g[(o0*9+i%9*width)*q.k:], width, o0, cols, i%9)
 	})
-	m := weightMap()
-	q.p.Run(panels*pieces, func(i int) {
-		var tmp [mapTmp]float32
-		o0, _, width := q.panel(i / pieces)
-		k0 := i % pieces * rows
-		plane := q.k * width
-		for at := k0 * width; at < min(q.k, k0+rows)*width; at += 16 {
-			m.apply(q.v, q.u[positions*o0*q.k+at:], 6*plane, plane, g[9*o0*q.k+at:], 3*plane, plane,
-				16, tmp[:])
-		}
-	})
-	q.p.Return(g)
+}
+
+// mapPanel maps channels k0..k1-1 of one panel, g [tap][k][width], to u [position][k][width].
+func (q *winograd) mapPanel(u, g []float32, width, k0, k1 int) {
+	var tmp [mapTmp]float32
+	m, plane := weightMap(), q.k*width
+	for at := k0 * width; at < k1*width; at += 16 {
+		m.apply(q.v, u[at:], 6*q.planeU, q.planeU, g[at:], 3*plane, plane, 16, tmp[:])
+	}
 }
 
 // item computes tiles t0..t1-1, counted over all images, of panels p0..p1-1.
@@ -247,6 +258,13 @@ func (q *winograd) item(t0, t1, p0, p1 int) {
 	v, rest := scratch[:positions*q.planeV], scratch[positions*q.planeV:]
 	m, rest := rest[:positions*q.planeM], rest[positions*q.planeM:]
 	tmp, patch := rest[:mapTmp], rest[mapTmp:]
+	q.inputs(v, tmp, patch, t0, t1)
+	q.multiply(q.u[p0*positions*q.planeU:], v, m, t1-t0, p0, p1)
+	q.outputs(m, tmp, t0, t1, p0, p1)
+}
+
+// inputs maps the patches of tiles t0..t1-1 to v [position][tile][k]; patch is scratch memory.
+func (q *winograd) inputs(v, tmp, patch []float32, t0, t1 int) {
 	f := patcher{h: q.inH, w: q.inW, c: q.k, c1: q.k, x: q.in, size: 6, patch: patch}
 	in := inputMap()
 	for t := t0; t < t1; t++ {
@@ -258,8 +276,6 @@ func (q *winograd) item(t0, t1, p0, p1 int) {
 				min(16, q.k-c), tmp)
 		}
 	}
-	q.multiply(v, m, t1-t0, p0, p1)
-	q.outputs(m, tmp, t0, t1, p0, p1)
 }
 
 // tileAt returns the image and the place in its grid of tiles of tile t.
@@ -272,19 +288,19 @@ func tileAt(t, tilesH, tilesW int) (n, ty, tx int) {
 // everywhere, so that a bias added to this product reaches all sixteen outputs.
 const biasPosition = 6 + 1
 
-// multiply forms the 36 products of tiles × channels times channels × outputs.
-func (q *winograd) multiply(v, m []float32, tiles, p0, p1 int) {
+// multiply forms the 36 products of tiles × channels times channels × outputs; u begins with panel
+// p0.
+func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
 	seg := [1]micro.Seg{{K: q.k}}
-	g := micro.Args{A: v, B: q.u, C: m, Segs: seg[:], StepA: 1, Alpha: 1}
-	rowM := (p1 - p0) * micro.MaxCols
-	g.SetRows(q.rowV, rowM)
+	g := micro.Args{A: v, B: u, C: m, Segs: seg[:], StepA: 1, Alpha: 1}
+	g.SetRows(q.rowV, q.rowM)
 	parts := ceil(tiles, q.v.Rows())
 	most, fewer := ceil(tiles, parts), parts*ceil(tiles, parts)-tiles // the last ones have one less
 	for xi := range positions {
 		for panel := p0; panel < p1; panel++ {
 			o0, cols, width := q.panel(panel)
 			g.StepB, g.Cols = width, cols
-			g.BOff = (positions*o0 + xi*width) * q.k
+			g.BOff = ((panel-p0)*positions + xi) * q.planeU
 			g.Bias = nil
 			if q.end.Bias != nil && xi == biasPosition {
 				g.Bias = q.end.Bias[o0:][:cols]
@@ -297,7 +313,7 @@ func (q *winograd) multiply(v, m []float32, tiles, p0, p1 int) {
 				}
 				micro.Mul(q.v, &g)
 				g.AOff += g.Rows * q.rowV
-				g.COff += g.Rows * rowM
+				g.COff += g.Rows * q.rowM
 			}
 		}
 	}
@@ -306,7 +322,6 @@ func (q *winograd) multiply(v, m []float32, tiles, p0, p1 int) {
 // outputs interpolates and writes the pixels that exist, with what the epilogue does to them.
 func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 	out := outputMap()
-	rowM := (p1 - p0) * micro.MaxCols
 	var square [16 * 16]float32
 	for t := t0; t < t1; t++ {
 		n, ty, tx := tileAt(t, q.tilesH, q.tilesW)
@@ -320,7 +335,7 @@ func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 		}
 		for c := p0 * micro.MaxCols; c < min(q.o, p1*micro.MaxCols); c += 16 {
 			lanes := min(16, q.o-c)
-			src := m[(t-t0)*rowM+c-p0*micro.MaxCols:]
+			src := m[(t-t0)*q.rowM+c-p0*micro.MaxCols:]
 			if rows == 4 && cols == 4 {
 				out.applyThen(q.v, q.out, at+c, q.outW*q.o, q.o, src, 6*q.planeM, q.planeM, lanes, tmp,
 					&q.end)
