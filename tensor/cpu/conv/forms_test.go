@@ -124,6 +124,73 @@ func BenchmarkBF16(b *testing.B) {
 	}
 }
 
+// BenchmarkWinograd compares the direct form with Winograd's, its weights mapped as a whole and on
+// the way, on two threads, which share the memory that the mapped weights go through. Shape.Winograd
+// and winograd.fewer follow from it.
+func BenchmarkWinograd(b *testing.B) {
+	v, p := micro.Best(), par.New(2)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, s := range []Shape{
+		Square(64, 4, 4, 512, 512, 3, 1, 1), Square(8, 7, 7, 512, 512, 3, 1, 1),
+		Square(1, 7, 7, 512, 512, 3, 1, 1), Square(8, 4, 4, 512, 512, 3, 1, 1),
+		Square(64, 8, 8, 512, 512, 3, 1, 1), Square(96, 8, 8, 384, 384, 3, 1, 1),
+		Square(1, 14, 14, 256, 256, 3, 1, 1), Square(8, 14, 14, 256, 256, 3, 1, 1),
+		Square(64, 8, 8, 256, 256, 3, 1, 1), Square(128, 8, 8, 256, 256, 3, 1, 1),
+		Square(1, 28, 28, 128, 128, 3, 1, 1), Square(64, 8, 8, 128, 128, 3, 1, 1),
+		Square(8, 28, 28, 128, 128, 3, 1, 1), Square(32, 8, 8, 64, 64, 3, 1, 1),
+		Square(64, 8, 8, 64, 64, 3, 1, 1), Square(8, 4, 4, 32, 32, 3, 1, 1),
+		Square(8, 8, 8, 32, 32, 3, 1, 1), Square(32, 8, 8, 32, 32, 3, 1, 1),
+		Square(4, 8, 8, 16, 16, 3, 1, 1), Square(16, 4, 4, 32, 512, 3, 1, 1),
+	} {
+		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
+		y := random(rng, s.N*s.OutH()*s.OutW()*s.O)
+		name := fmt.Sprintf("%dx%d_%d-%d", s.N, s.H, s.C, s.O)
+		forward := func() *winograd { return s.winogradForward(v, p, y, x, w, Epilogue{}) }
+		inputGrad := func() *winograd { return s.winogradInputGrad(v, p, x, y, w) }
+		whole := func(q *winograd) { q.runWhole(q.grid()) }
+		few := func(q *winograd) { q.runFew(q.grid()) }
+		for d, forms := range [][]form{
+			{{"direct", func() { s.forwardDirect(v, p, y, x, w, Epilogue{}) }},
+				{"whole", func() { whole(forward()) }}, {"few", func() { few(forward()) }}},
+			{{"direct", func() { s.inputGradDirect(v, p, x, y, w) }},
+				{"whole", func() { whole(inputGrad()) }}, {"few", func() { few(inputGrad()) }}},
+		} {
+			b.Run([]string{"y/", "dx/"}[d]+name, func(b *testing.B) { alternate(b, v, s.FLOPs(), forms) })
+		}
+	}
+}
+
+// BenchmarkStacked compares tiles of a row's pixels with tiles of images; stacks follows from it.
+func BenchmarkStacked(b *testing.B) {
+	v, p := micro.Best(), par.New(2)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, s := range []Shape{
+		Square(64, 7, 7, 512, 512, 3, 1, 1), Square(64, 6, 6, 256, 256, 3, 1, 1),
+		Square(64, 5, 5, 256, 256, 3, 1, 1), Square(64, 4, 4, 512, 512, 3, 1, 1),
+		Square(8, 4, 4, 512, 512, 3, 1, 1), Square(8, 5, 5, 512, 512, 3, 1, 1),
+		Square(4, 2, 2, 512, 512, 3, 1, 1), Square(64, 4, 4, 64, 64, 3, 1, 1),
+		Square(64, 8, 8, 256, 512, 3, 2, 1), Square(64, 8, 8, 64, 128, 3, 2, 1),
+		Square(64, 8, 8, 256, 512, 1, 2, 0), Square(64, 8, 8, 32, 64, 1, 2, 0),
+		Square(128, 4, 4, 64, 20, 3, 1, 1),
+	} {
+		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
+		y := random(rng, s.N*s.OutH()*s.OutW()*s.O)
+		for d, passes := range [][]*pass{{s.forwardPass(v, p, y, x, w, Epilogue{})},
+			s.inputGradPasses(v, p, x, y, w)} {
+			if !stackable(passes) {
+				continue
+			}
+			name := fmt.Sprintf("%s/%dx%d:%d_%dx%d_%d-%d", []string{"y", "dx"}[d], s.KH, s.KW,
+				s.StrideH, s.N, s.H, s.C, s.O)
+			b.Run(name, func(b *testing.B) {
+				alternate(b, v, s.FLOPs(), []form{
+					{"rows", func() { runBy(sweep, passes) }},
+					{"images", func() { runBy(sweepStacked, passes) }}})
+			})
+		}
+	}
+}
+
 func alternate(b *testing.B, v micro.Variant, flops float64, forms []form) {
 	const peakSteps = 40_000_000 // under a millisecond
 	rates := make([][]float64, 1+len(forms))

@@ -46,15 +46,17 @@ const (
 	// the direct kernels are as fast, at 16 these take two thirds to all of their time, at 64 less
 	// than half.
 	winogradChannels = 16
-	// winogradTiles is the number of tiles over all images from which mapping the weights pays.
+	// winogradTiles is the number of tiles over all images from which mapping the weights pays, and
+	// fewestTiles that from which it pays where they are mapped on the way (winograd_few.go).
 	winogradTiles = 16
+	fewestTiles   = 8
 )
 
 // Winograd reports whether F(4×4, 3×3) applies and is faster than the direct kernel: a 3×3 filter
 // with stride 1, no dilation, one group and at most two pixels of padding; at least 16 channels to
 // sum over (for the gradient of the weights, on both sides); an output that fills its 4×4 tiles
-// well enough, and at least 16 tiles in the batch; and more than four channels to produce. The
-// answer depends on nothing but the shape.
+// well enough, and at least 16 tiles in the batch, or 8 where both sides have 32 channels; and more
+// than four channels to produce. The answer depends on nothing but the shape.
 func (s Shape) Winograd(d Direction) bool {
 	if !s.winogradApplies() || d != DirWeightGrad && s.planar(d) {
 		return false
@@ -66,8 +68,12 @@ func (s Shape) Winograd(d Direction) bool {
 	case DirWeightGrad:
 		k = min(s.C, s.O)
 	}
+	least := winogradTiles
+	if d != DirWeightGrad && min(s.C, s.O) >= fewLeast {
+		least = fewestTiles
+	}
 	tiles := ceil(h, 4) * ceil(w, 4)
-	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= winogradTiles
+	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= least
 }
 
 func (s Shape) winogradApplies() bool {
@@ -92,17 +98,15 @@ func (s Shape) forwardWinograd(v micro.Variant, p *par.Pool, y, x, w []float32, 
 	s.check("ForwardWinograd", x, w, y)
 	s.mustWinograd("ForwardWinograd")
 	e.check("ForwardWinograd", s.O, len(y))
-	q := s.winogradForward(v, p, y, x, w, e)
-	q.run()
+	s.winogradForward(v, p, y, x, w, e).run()
 }
 
-// winogradForward describes a forward call.
-func (s Shape) winogradForward(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue,
-) *winograd {
+func (s Shape) winogradForward(v micro.Variant, p *par.Pool, y, x, w []float32,
+	e Epilogue) *winograd {
 	q := &winograd{v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H, inW: s.W, k: s.C,
 		outH: s.OutH(), outW: s.OutW(), o: s.O, padTop: s.PadTop, padLeft: s.PadLeft}
-	q.pack = func(dst []float32, width, o0, cols, tap int) {
-		micro.TransposePanel(v, dst, width, w[(o0*9+tap)*s.C:], 9*s.C, cols, s.C)
+	q.pack = func(dst []float32, width, o0, cols, tap, k0, k1 int) {
+		micro.TransposePanel(v, dst, width, w[(o0*9+tap)*s.C+k0:], 9*s.C, cols, k1-k0)
 	}
 	return q
 }
@@ -115,12 +119,16 @@ func (s Shape) InputGradWinograd(p *par.Pool, dx, dy, w []float32) {
 func (s Shape) inputGradWinograd(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	s.check("InputGradWinograd", dx, w, dy)
 	s.mustWinograd("InputGradWinograd")
-	q := winograd{v: v, p: p, in: dy, out: dx, n: s.N, inH: s.OutH(), inW: s.OutW(), k: s.O,
+	s.winogradInputGrad(v, p, dx, dy, w).run()
+}
+
+func (s Shape) winogradInputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) *winograd {
+	q := &winograd{v: v, p: p, in: dy, out: dx, n: s.N, inH: s.OutH(), inW: s.OutW(), k: s.O,
 		outH: s.H, outW: s.W, o: s.C, padTop: 2 - s.PadTop, padLeft: 2 - s.PadLeft}
-	q.pack = func(dst []float32, width, c0, cols, tap int) {
-		micro.Pack(v, dst, width, w[(8-tap)*s.C+c0:], 9*s.C, s.O, cols)
+	q.pack = func(dst []float32, width, c0, cols, tap, k0, k1 int) {
+		micro.Pack(v, dst, width, w[(9*k0+8-tap)*s.C+c0:], 9*s.C, k1-k0, cols)
 	}
-	q.run()
+	return q
 }
 
 // winograd is one forward or input-gradient call.
@@ -132,8 +140,8 @@ type winograd struct {
 	n, inH, inW, k    int
 	outH, outW, o     int
 	padTop, padLeft   int
-	pack              func(dst []float32, width, o0, cols, tap int)
-	u                 []float32 // of fused items: mapped weights, [panel][position][k][width]
+	pack              func(dst []float32, width, o0, cols, tap, k0, k1 int)
+	u                 []float32 // mapped weights as a whole, [panel][position][k][width]
 	tilesH, tilesW    int
 	block, panelGroup int // tiles and panels of an item
 	rowV              int // stride between tiles of a transformed input
@@ -151,26 +159,27 @@ const (
 )
 
 func (q *winograd) run() {
-	switch tiles, panels := q.extents(); {
+	switch tiles := q.grid(); {
 	case tiles == 0:
-	case q.panelsFirst(tiles, panels):
-		q.byPanels(tiles, panels)
+	case q.fewer(tiles):
+		q.runFew(tiles)
 	default:
-		q.fused(tiles, panels)
+		q.runWhole(tiles)
 	}
 }
 
-// extents returns the number of tiles over all images and of panels, and sets what follows from the
-// shape alone. An odd number of cache lines between positions spreads them over the cache's sets.
-func (q *winograd) extents() (tiles, panels int) {
+// grid cuts the images into tiles and returns the number of all of them.
+func (q *winograd) grid() int {
 	q.tilesH, q.tilesW = ceil(q.outH, 4), ceil(q.outW, 4)
-	q.rowV = paddedRow(q.k)
-	q.planeU = oddLines(q.k * panelWidth(q.o))
-	return q.n * q.tilesH * q.tilesW, ceil(q.o, micro.MaxCols)
+	return q.n * q.tilesH * q.tilesW
 }
 
-// fused computes items of tiles and panels, each from the image to the image.
-func (q *winograd) fused(tiles, panels int) {
+// runWhole maps all weights, and then computes items of tiles and panels, each from the image to
+// the image. An odd number of cache lines between positions spreads them over the cache's sets.
+func (q *winograd) runWhole(tiles int) {
+	panels := ceil(q.o, micro.MaxCols)
+	q.rowV = paddedRow(q.k)
+	q.planeU = oddLines(q.k * panelWidth(q.o))
 	q.panelGroup = ceil(panels, ceil(panels, winogradPanels))
 	groups := ceil(panels, q.panelGroup)
 	perTile := positions * (q.rowV + q.panelGroup*micro.MaxCols)
@@ -238,7 +247,7 @@ func (q *winograd) transformWeights(panels int) {
 func (q *winograd) packTaps(g []float32, panels int) {
 	q.p.Run(panels*9, func(i int) {
 		o0, cols, width := q.panel(i / 9)
-		q.pack(g[(o0*9+i%9*width)*q.k:], width, o0, cols, i%9)
+		q.pack(g[(o0*9+i%9*width)*q.k:], width, o0, cols, i%9, 0, q.k)
 	})
 }
 

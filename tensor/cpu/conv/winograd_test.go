@@ -98,6 +98,7 @@ func TestWinograd(t *testing.T) {
 		Square(1, 32, 32, 16, 24, 3, 1, 1), Square(1, 7, 7, 8, 70, 3, 1, 1),
 		Square(5, 12, 12, 40, 8, 3, 1, 0), Square(1, 15, 15, 64, 64, 3, 1, 2),
 		Square(1, 8, 8, 256, 24, 3, 1, 1), Square(0, 8, 8, 16, 16, 3, 1, 1), odd,
+		Square(1, 6, 6, fewDepth+16, 33, 3, 1, 1), // weights mapped on the way, in two blocks
 	} {
 		checkWinograd(t, rng, s)
 	}
@@ -149,6 +150,90 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 	}
 }
 
+// TestWinogradFew holds weights mapped on the way to weights mapped as a whole: to the bit where the
+// sum is one block of channels, for any number of threads in any case.
+func TestWinogradFew(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	ps := pools(t)
+	for _, s := range []Shape{
+		Square(3, 4, 4, fewDepth, 33, 3, 1, 1), Square(2, 7, 9, 5, 100, 3, 1, 0),
+		Square(80, 4, 4, 7, 40, 3, 1, 1), // more tiles than an item takes
+		Square(1, 6, 6, fewDepth+16, 48, 3, 1, 1), Square(1, 5, 8, 2*fewDepth+1, 32, 3, 1, 2),
+	} {
+		nx, ny := s.N*s.H*s.W*s.C, s.N*s.OutH()*s.OutW()*s.O
+		x, w, dy, bias := random(rng, nx), random(rng, 9*s.O*s.C), random(rng, ny), random(rng, s.O)
+		for _, v := range micro.Variants() {
+			for d, c := range []struct {
+				n, sum int
+				call   func(p *par.Pool, out []float32) *winograd
+			}{
+				{ny, s.C, func(p *par.Pool, y []float32) *winograd {
+					e := Epilogue{Bias: bias, Res: dy, ReLU: true}
+					return s.winogradForward(v, p, y, x, w, e)
+				}},
+				{nx, s.O, func(p *par.Pool, dx []float32) *winograd {
+					return s.winogradInputGrad(v, p, dx, dy, w)
+				}},
+			} {
+				what := fmt.Sprintf("direction %d: %v, %+v", d, v, s)
+				whole := guarded(t, what, c.n, func(out []float32) {
+					q := c.call(ps[0], out)
+					q.runWhole(q.grid())
+				})
+				var first []float32
+				for _, p := range ps {
+					few := guarded(t, what, c.n, func(out []float32) {
+						q := c.call(p, out)
+						q.runFew(q.grid())
+					})
+					if first == nil {
+						first = few
+						checkNear(t, what, few, whole, c.sum)
+					}
+					if !slices.Equal(few, first) {
+						t.Fatalf("%s: bits differ between 1 and %d threads", what, p.Threads())
+					}
+					if d == 0 {
+						checkFewKept(t, what, p, func(out []float32) *winograd { return c.call(p, out) }, first)
+					}
+				}
+			}
+		}
+	}
+}
+
+// checkFewKept: filters that are packed and kept, give the same bits.
+func checkFewKept(t *testing.T, what string, p *par.Pool, call func([]float32) *winograd,
+	want []float32) {
+	t.Helper()
+	var kept par.Kept
+	defer kept.Drop(p)
+	for range 2 {
+		got := guarded(t, what, len(want), func(out []float32) {
+			q := call(out)
+			q.end.Kept = &kept
+			q.runFew(q.grid())
+		})
+		if !slices.Equal(got, want) {
+			t.Fatalf("%s: bits differ with packed filters that are kept", what)
+		}
+	}
+}
+
+// checkNear compares two sums over channels of numbers up to 1, each Winograd's.
+func checkNear(t *testing.T, what string, got, want []float32, channels int) {
+	t.Helper()
+	bound := winogradTolerance * 9 * float64(channels)
+	if channels <= fewDepth {
+		bound = 0
+	}
+	for i := range got {
+		if math.Abs(float64(got[i])-float64(want[i])) > bound || got[i] != got[i] {
+			t.Fatalf("%s: element %d is %g, with whole weights %g", what, i, got[i], want[i])
+		}
+	}
+}
+
 // TestWinogradPays states which layers of the networks here take this path.
 func TestWinogradPays(t *testing.T) {
 	for _, c := range []struct {
@@ -157,8 +242,11 @@ func TestWinogradPays(t *testing.T) {
 	}{
 		{Square(1, 32, 32, 64, 64, 3, 1, 1), [3]bool{true, true, true}},
 		{Square(64, 4, 4, 256, 256, 3, 1, 1), [3]bool{true, true, true}},
-		{Square(64, 4, 4, 512, 512, 3, 1, 1), [3]bool{true, true, true}}, // by panels
+		{Square(64, 4, 4, 512, 512, 3, 1, 1), [3]bool{true, true, true}}, // large weights
+		{Square(8, 7, 7, 512, 512, 3, 1, 1), [3]bool{true, true, true}},
 		{Square(1, 16, 16, 256, 256, 3, 1, 1), [3]bool{true, true, true}},
+		{Square(8, 4, 4, 64, 64, 3, 1, 1), [3]bool{true, true, false}}, // few tiles
+		{Square(15, 4, 4, 16, 64, 3, 1, 1), [3]bool{}},
 		{Square(1, 32, 32, 3, 64, 3, 1, 1), [3]bool{false, false, false}}, // the first layer
 		{Square(1, 32, 32, 64, 3, 3, 1, 1), [3]bool{false, false, false}}, // the last of a generator
 		{Square(1, 8, 8, 64, 64, 3, 1, 1), [3]bool{}},                     // few tiles
