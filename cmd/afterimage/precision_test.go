@@ -49,9 +49,6 @@ func TestPrecision(t *testing.T) {
 
 // TestNoPrecision hides AVX-512 from the program: one line says what bf16 needs.
 func TestNoPrecision(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: building the program takes seconds")
-	}
 	c := exec.Command(binary(t), "doctor", "--precision", "bf16")
 	c.Env = append(os.Environ(), "GODEBUG=cpu.avx512f=off")
 	var out, errOut bytes.Buffer
