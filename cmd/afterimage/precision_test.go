@@ -61,6 +61,20 @@ func TestNoPrecision(t *testing.T) {
 		out.String(), errOut.String())
 }
 
+// TestPlainGo: every processor that computes anything in plain Go is told so.
+func TestPlainGo(t *testing.T) {
+	for _, c := range []struct{ products, loops, says string }{
+		{"avx512", "avx512", ""}, {"avx2", "avx2", ""},
+		{"neon", "go", "all else is computed in plain Go"},
+		{"generic", "go", "many times slower"},
+	} {
+		note := plainGo(c.products, c.loops)
+		if !strings.Contains(note, c.says) || (note == "") != (c.says == "") {
+			t.Errorf("products %s, loops %s: %q, expected %q", c.products, c.loops, note, c.says)
+		}
+	}
+}
+
 // TestPrecisionRefused: other names, and a comparison, which has rows of its own for bf16.
 func TestPrecisionRefused(t *testing.T) {
 	for _, c := range []badCase{
