@@ -131,7 +131,7 @@ func (e *env) shippedPage(b device, path, command string) error {
 	}
 	page, res, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene",
 		Dataset: "scenes", Open: shipped.Open, Inverters: shipped.Names(), Names: names,
-		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: e.facts(b),
+		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: facts(e.describe(b)),
 		Command: command})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,8 +181,9 @@ func (e *env) study(
 				warned = e.warnOtherKernels("study", path, last, now)
 			}
 		},
-		Opened: func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) },
-		Facts:  e.facts(b), Command: command, Note: func(st study.Stage) {
+		Opened:  func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) },
+		Facts:   func(trained []json.RawMessage) []report.Fact { return studyFacts(now, trained) },
+		Command: command, Note: func(st study.Stage) {
 			if bar != nil {
 				bar.close()
 				bar = nil
@@ -214,15 +216,64 @@ func (e *env) study(
 	return res, err
 }
 
-// facts describes the machine and the program for a report.
-func (e *env) facts(b device) []report.Fact {
-	d := e.describe(b)
-	where := report.Fact{Name: "Threads", Value: fmt.Sprint(d.Threads)}
-	if d.Device != nil {
-		where = report.Fact{Name: "Device", Value: d.Device.Name}
+// studyFacts describes for a report what computed a study's trainings, as their starts recorded it.
+// Whoever writes the page again may be another program on another machine, and is named beside them
+// if so; it is all there is where nothing was trained.
+func studyFacts(now environment, trained []json.RawMessage) []report.Fact {
+	var all []environment
+	for _, raw := range trained {
+		var e environment
+		if json.Unmarshal(raw, &e) == nil { // a line cut short by a crash is no record
+			all = append(all, e)
+		}
 	}
-	return []report.Fact{{Name: "Processor", Value: d.CPU}, where,
-		{Name: "Kernels", Value: d.Kernels},
-		{Name: "Program", Value: "afterimage " + d.Revision},
-		{Name: "Go", Value: d.Go + " " + d.Platform}}
+	if len(all) == 0 {
+		return facts(now)
+	}
+	out := facts(all...)
+	ours := func(e environment) bool { return e.build() == now.build() }
+	if !slices.ContainsFunc(all, ours) {
+		out = append(out, report.Fact{Name: "Page written by", Value: now.build()})
+	}
+	return out
 }
+
+// facts describes machines and programs for a report: of each property the values, in the order in
+// which they first appear.
+func facts(all ...environment) (out []report.Fact) {
+	for _, f := range []struct {
+		name  string
+		value func(e environment) string
+	}{
+		{"Processor", func(e environment) string { return e.CPU }},
+		{"Device", func(e environment) string {
+			if e.Device == nil {
+				return ""
+			}
+			return e.Device.Name
+		}},
+		{"Threads", func(e environment) string {
+			if e.Device != nil {
+				return ""
+			}
+			return fmt.Sprint(e.Threads)
+		}},
+		{"Kernels", func(e environment) string { return e.Kernels }},
+		{"Program", environment.build},
+		{"Go", func(e environment) string { return e.Go + " " + e.Platform }},
+	} {
+		var values []string
+		for _, e := range all {
+			if v := f.value(e); v != "" && !slices.Contains(values, v) {
+				values = append(values, v)
+			}
+		}
+		if len(values) > 0 {
+			out = append(out, report.Fact{Name: f.name, Value: strings.Join(values, "; ")})
+		}
+	}
+	return out
+}
+
+// build names the program that an environment's record was made by.
+func (e environment) build() string { return "afterimage " + e.Revision }

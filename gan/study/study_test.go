@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -209,6 +210,13 @@ func TestContinuationIsRecorded(t *testing.T) {
 		if err := run.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	r := &runner{o: Options{Dir: dir, Facts: func(all []json.RawMessage) []report.Fact {
+		return []report.Fact{{Name: fmt.Sprint(len(all)), Value: string(all[0]) + string(all[1])}}
+	}}}
+	if f, err := r.facts(); err != nil || len(f) != 1 || f[0].Name != "2" ||
+		f[0].Value != `"first""second"` {
+		t.Errorf("the page says %v: %v", f, err)
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "classifier-x", train.EnvironmentFile))
 	if err != nil || string(raw) != "\"first\"\n\"second\"\n" {
