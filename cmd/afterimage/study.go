@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"afterimage/gan/report"
 	"afterimage/gan/study"
@@ -107,7 +106,7 @@ func listStudies(e *env, asJSON bool) error {
 		return json.NewEncoder(e.out).Encode(list)
 	}
 	for _, l := range list {
-		cost := seconds(l.BudgetSeconds) + " on two cores"
+		cost := report.Duration(l.BudgetSeconds) + " on two cores"
 		if l.DescribeOnly {
 			cost = "described only"
 		}
@@ -158,15 +157,6 @@ func portable(path, placeholder string) string {
 	return path
 }
 
-// seconds returns a duration for people; long ones in days.
-func seconds(s float64) string {
-	const day = 24 * 3600
-	if s >= 2*day {
-		return fmt.Sprintf("%.0f days", s/day)
-	}
-	return (time.Duration(s) * time.Second).String()
-}
-
 // study runs a study with progress on the error stream.
 func (e *env) study(
 	b device, s *study.Spec, dir, dataDir, command string,
@@ -188,11 +178,14 @@ func (e *env) study(
 				bar.close()
 				bar = nil
 			}
-			state := "about " + seconds(st.Budget)
-			if st.Done {
-				state = "done"
+			state := ""
+			switch {
+			case st.Done:
+				state = " (done)"
+			case st.Budget > 0:
+				state = " (about " + report.Duration(st.Budget) + ")"
 			}
-			fmt.Fprintf(e.err, "[%d/%d] %s (%s)\n", st.Number, st.Of, st.Name, state)
+			fmt.Fprintf(e.err, "[%d/%d] %s%s\n", st.Number, st.Of, st.Name, state)
 		},
 		Remark: func(text string) {
 			if e.isGiven("data") { // else nobody asked for what lies there

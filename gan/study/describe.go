@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"afterimage/gan"
+	"afterimage/gan/report"
 	"afterimage/nn"
 	"afterimage/nn/models"
 )
@@ -190,7 +191,7 @@ func (d *Description) Write(w io.Writer) error {
 	for _, c := range d.Classifiers {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Arch, thousands(c.Parameters),
 			si(float64(c.MACs), ""),
-			training(c.FLOPs), si(c.Memory, "B"), seconds(c.Budget))
+			training(c.FLOPs), si(c.Memory, "B"), report.Duration(c.Budget))
 	}
 	fmt.Fprintf(t, "\ninverter\tG parameters\tD "+
 		"parameters\tFLOP/step\tbatch\tsteps\ttraining\tweights and optimizer\tactivations, "+
@@ -199,10 +200,10 @@ func (d *Description) Write(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", i.Name, thousands(i.GParameters),
 			thousands(i.DParameters), si(i.StepFLOPs, ""),
 			i.Batch, thousands(i.Steps), si(i.TotalFLOPs, "FLOP"), si(i.WeightBytes, "B"),
-			si(i.ActiveBytes, "B"), seconds(i.Budget))
+			si(i.ActiveBytes, "B"), report.Duration(i.Budget))
 	}
 	if d.Seconds > 0 {
-		fmt.Fprintf(t, "\nall stages together, on two cores: about %s\n", seconds(d.Seconds))
+		fmt.Fprintf(t, "\nall stages together, on two cores: about %s\n", report.Duration(d.Seconds))
 	}
 	return t.Flush()
 }
@@ -212,21 +213,6 @@ func training(flops float64) string {
 		return "weights given"
 	}
 	return si(flops, "FLOP")
-}
-
-// seconds returns a duration for people: –, 90 s, 60 min, 2.5 h, 17.1 days.
-func seconds(v float64) string {
-	switch {
-	case v == 0:
-		return "–"
-	case v < 120:
-		return fmt.Sprintf("%.0f s", v)
-	case v < 2*3600:
-		return fmt.Sprintf("%.0f min", v/60)
-	case v < 48*3600:
-		return fmt.Sprintf("%.1f h", v/3600)
-	}
-	return fmt.Sprintf("%.1f days", v/86400)
 }
 
 // si formats v with a decimal prefix: 1.04 P.

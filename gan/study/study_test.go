@@ -491,9 +491,7 @@ func TestDescribeRefusesAnotherSize(t *testing.T) {
 
 func TestNumbersForPeople(t *testing.T) {
 	for _, c := range [][2]string{{thousands(70433988), "70,433,988"}, {thousands(12), "12"},
-		{si(1.04e15, "FLOP"), "1.04 PFLOP"},
-		{seconds(0), "–"}, {seconds(90), "90 s"}, {seconds(3600), "60 min"}, {seconds(9000),
-			"2.5 h"}, {seconds(216000), "2.5 days"}} {
+		{si(1.04e15, "FLOP"), "1.04 PFLOP"}} {
 		if c[0] != c[1] {
 			t.Errorf("got %q, want %q", c[0], c[1])
 		}
