@@ -54,7 +54,7 @@ func (c *studyCmd) Run(e *env) error {
 		return err
 	}
 	if c.Describe {
-		return describeStudy(e, s, c.JSON)
+		return describeStudy(e, s, c.Data, c.JSON)
 	}
 	dir := c.Out
 	if dir == "" {

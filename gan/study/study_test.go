@@ -302,7 +302,7 @@ func TestPresets(t *testing.T) {
 		if s.Name != name {
 			t.Errorf("preset %s calls itself %s", name, s.Name)
 		}
-		d, err := s.Describe()
+		d, err := s.Describe("")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -484,7 +484,7 @@ func TestDescribeRefusesAnotherSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Dataset = "mnist"
-	if _, err := s.Describe(); err == nil || !strings.Contains(err.Error(), "of mnist have 28") {
+	if _, err := s.Describe(""); err == nil || !strings.Contains(err.Error(), "of mnist have 28") {
 		t.Errorf("got %v", err)
 	}
 }
