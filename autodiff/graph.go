@@ -7,6 +7,34 @@ import (
 	"afterimage/tensor"
 )
 
+// The modes of a graph
+//
+// A differentiable function is the same wherever it is called; what becomes of its result is not.
+// Five modes say it. Each is set for as long as one function runs and put back when that returns,
+// also when it panics, so that what a graph does can be read off the calls on the stack:
+//
+//	mode       set by                              while it is set
+//	recording  NewGraph; not in NoGrad, nor in     An op of which a gradient could be asked makes
+//	           Grad without CreateGraph, but       a Node, and its inputs stay until that Node's
+//	           again in compositeVJP and while     VJP has run. In a VJP: what it returns must
+//	           replaying                           itself be differentiable (Node.HigherOrder).
+//	hiding     compose, for composite functions;   Values are listed as they are made (made), and
+//	           Grad, around each VJP; replaying.   all but the results are Done when it ends.
+//	           It nests: private counts how deep
+//	lending    Grad, around a VJP whose            That VJP may write its result over the
+//	           cotangent nobody reads afterwards   cotangent (spare), as reluMask does.
+//	capturing  Checkpoint, while its function      Nothing is recorded. What the function reads of
+//	           runs for the first time             older values is listed (inside), and none of
+//	                                               these is freed before it ends.
+//	replaying  Grad, while a Checkpoint's          Ops are recorded. What the function reads must
+//	           function runs again                 have been read the first time (again), and its
+//	                                               last op's result is taken from then.
+//
+// They go together freely but for three rules. Grad is refused while capturing: there is no record
+// to walk, so lending and capturing never meet. A Checkpoint inside another, in either of its two
+// runs, or where nothing is recorded, is Tidy. Outside ends capturing and hiding for its function,
+// whose values are to live as long as those before the Checkpoint.
+
 // A Graph is the tape of one computation: a training step, one PGD iteration, one evaluation
 // batch. It owns a scope; Close frees all that was computed in it. A Graph belongs to one
 // goroutine.
@@ -15,11 +43,11 @@ type Graph struct {
 	recording bool
 	values    int
 	ops       int
-	private   int      // depth of nested calls of hide
+	private   int      // hiding: depth of nested calls of hide
 	made      []*Value // values made inside them
-	spare     *Value   // the cotangent that the VJP at work may overwrite
-	inside    *capture // of the Checkpoint whose function runs for the first time
-	again     *replay  // of the Checkpoint whose function is computed again
+	spare     *Value   // lending: the cotangent that the VJP at work may overwrite
+	inside    *capture // capturing: of the Checkpoint whose function runs for the first time
+	again     *replay  // replaying: of the Checkpoint whose function is computed again
 }
 
 // NewGraph opens a graph that allocates on b.

@@ -2,6 +2,7 @@ package nn_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"afterimage/nn"
@@ -100,5 +101,29 @@ func TestInitDependsOnNameOnly(t *testing.T) {
 	nn.Init(e.s, nn.Sequential{b, nn.NewLinear(nn.LinearConfig{In: 2, Out: 9})}, 5)
 	if maxDiff(a.Weight.T.Floats(), b.Weight.T.Floats()) != 0 {
 		t.Error("a later layer changed an earlier one's values")
+	}
+}
+
+// A broken initialiser panics with a message of its own.
+type broken string
+
+func (b broken) Values(*tensor.RNG, tensor.Shape) []float64 {
+	panic(&tensor.Error{Op: "broken", Reason: string(b)})
+}
+
+// TestInitPanicsAtTheCaller: values are drawn on other goroutines, where a panic would end the
+// program; of several the first parameter's is the one that comes back.
+func TestInitPanicsAtTheCaller(t *testing.T) {
+	e := newEnv(t)
+	var ps nn.Params
+	for _, init := range []nn.Initializer{nn.Constant(3), broken("first"), broken("second")} {
+		ps = append(ps, nn.Named{Name: "p", Param: &nn.Param{Shape: tensor.Shape{2}, Init: init}})
+	}
+	err := tensor.Try(func() { nn.Init(e.s, ps, 1) })
+	if err == nil || !strings.Contains(err.Error(), "first") {
+		t.Errorf("error %v, expected the first initialiser's", err)
+	}
+	if v := ps[0].Param.T.Floats(); v[0] != 3 {
+		t.Errorf("the parameter before it holds %v", v)
 	}
 }

@@ -86,7 +86,7 @@ func Count(m Module) int {
 
 // Init gives every parameter of m memory in s and its initial value. The random numbers of a
 // parameter depend on seed and the parameter's name alone, so that adding a layer changes no other
-// layer.
+// layer. Panics with what an initialiser panics with, the first one's in the order of parameters.
 func Init(s *tensor.Scope, m Module, seed uint64) { InitDType(s, m, seed, tensor.F32) }
 
 // InitDType is Init in another floating-point type; F64 serves gradient checks.
@@ -97,9 +97,13 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 	}
 	// Drawn on all processors: each parameter has a stream of its own. At most one for each is
 	// drawn ahead, so that the values of a large network are never all there at once.
-	drawn := make([]chan []float64, len(params))
+	type values struct {
+		v       []float64
+		failure any // what the initialiser panicked with: on its own goroutine nobody could catch it
+	}
+	drawn := make([]chan values, len(params))
 	for i := range drawn {
-		drawn[i] = make(chan []float64, 1)
+		drawn[i] = make(chan values, 1)
 	}
 	next, ahead := 0, runtime.GOMAXPROCS(0)
 	draw := func() {
@@ -109,15 +113,24 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 		p, out := params[next], drawn[next]
 		next++
 		go func() {
+			var d values
+			defer func() {
+				d.failure = recover()
+				out <- d
+			}()
 			rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+p.Name), 0)
-			out <- p.Param.Init.Values(rng, p.Param.Shape)
+			d.v = p.Param.Init.Values(rng, p.Param.Shape)
 		}()
 	}
 	for range ahead {
 		draw()
 	}
 	for i, p := range params {
-		p.Param.T.SetFloats(<-drawn[i])
+		d := <-drawn[i]
+		if d.failure != nil {
+			panic(d.failure)
+		}
+		p.Param.T.SetFloats(d.v)
 		draw()
 	}
 }

@@ -15,7 +15,7 @@ import (
 // the rows, the files, and that a second call has nothing left to do.
 func TestBenchCompare(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the program")
+		t.Skip("short: compares for seconds")
 	}
 	self, dir := binary(t), t.TempDir()
 	python := filepath.Join(dir, "python")

@@ -53,7 +53,7 @@ func kept(file string) classifierFlags {
 
 // load reads the classifier into s. A file of another program does not say all of how it is to be
 // fed: what was assumed is the second result, one line to be printed. set is what the classifier is
-// to be used with.
+// to be used with; nil if it is not known.
 func (f classifierFlags) load(
 	s *tensor.Scope, set *data.Set,
 ) (m gan.Classifier, note string, err error) {
@@ -61,10 +61,14 @@ func (f classifierFlags) load(
 	if err != nil {
 		return nil, "", err
 	}
+	classes := 0
+	if set != nil {
+		classes = len(set.Classes())
+	}
 	if gan.IsONNX(path) {
 		m, note, err = f.imported(s, path, set)
 	} else {
-		m, note, err = f.weights(s, path, len(set.Classes()))
+		m, note, err = f.weights(s, path, classes)
 		if f.BGR || f.InputScale != 1 || f.Layout != "auto" {
 			err = fmt.Errorf("%s: --bgr, --input-scale and --layout are for ONNX files: leave them "+
 				"out; --mean and --std change the normalisation", path)
@@ -76,9 +80,9 @@ func (f classifierFlags) load(
 	if err := sound(path, m); err != nil {
 		return nil, "", err
 	}
-	if n := len(set.Classes()); n > 0 && m.Classes() != n {
+	if classes > 0 && m.Classes() != classes {
 		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was "+
-			"trained on", path, m.Classes(), n)
+			"trained on", path, m.Classes(), classes)
 	}
 	return m, note, nil
 }
@@ -206,8 +210,11 @@ func (f foreignFlags) imported(
 // guess returns how an ONNX file that says nothing of it is likely to be fed, and why its
 // normalisation is the likely one.
 func (f foreignFlags) guess(m *onnx.Model, set *data.Set) (o onnx.ClassifierOptions, why string) {
-	size, _, _ := set.Size()
-	o.InputSize = size // where the file leaves it open
+	name := ""
+	if set != nil {
+		name = set.Name
+		o.InputSize, _, _ = set.Size() // where the file leaves it open
+	}
 	image := func(channels int) bool { return channels == 1 || channels == 3 }
 	channels := 0
 	if ins := m.Inputs(); len(ins) == 1 && len(ins[0].Shape) == 4 {
@@ -223,16 +230,16 @@ func (f foreignFlags) guess(m *onnx.Model, set *data.Set) (o onnx.ClassifierOpti
 	case channels == 1:
 		return o, "customary for one channel"
 	}
-	switch set.Name {
+	switch name {
 	case "cifar-10": // the verification competition's, of which most of its ONNX files are
 		o.Mean, o.Std = customary("resnet2b")
 	case "cifar-100":
-		o.Mean, o.Std = normalisation(set.Name)
+		o.Mean, o.Std = normalisation(name)
 	default:
 		o.Mean, o.Std = customary("")
 		return o, "customary for ImageNet's images"
 	}
-	return o, "customary for " + set.Name
+	return o, "customary for " + name
 }
 
 // describeONNX says in a line how an imported network is fed.

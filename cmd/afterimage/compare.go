@@ -17,8 +17,9 @@ type compareCmd struct {
 	A string `arg:"" help:"An image (PNG or JPEG) or a folder of images." placeholder:"A"`
 	B string `arg:"" help:"Another image, or a folder of images: those of the same names are compared one by one." placeholder:"B"`
 	lpipsFlags
-	Features string `help:"Network whose features folders are compared in as sets: a classifier of this program (a run or a file), shipped:NAME, or lpips, the backbone of LPIPS (default: lpips where its weights are named)." placeholder:"NETWORK"`
-	JSON     bool   `help:"Print the result as JSON." name:"json"`
+	Features     string       `help:"Network whose features folders are compared in as sets: a classifier (a run directory, a file of weights, or an ONNX file), shipped:NAME, or lpips, the backbone of LPIPS (default: lpips where its weights are named)." placeholder:"NETWORK"`
+	FeaturesFile foreignFlags `embed:"" prefix:"features-"`
+	JSON         bool         `help:"Print the result as JSON." name:"json"`
 }
 
 // An lpipsFlags names the weights of LPIPS.
@@ -61,6 +62,7 @@ Examples:
   afterimage compare original.png reconstruction.png
   afterimage compare originals reconstructions --lpips-weights ~/data --json
   afterimage compare real painted --features runs/standard
+  afterimage compare real painted --features mine.onnx --features-input-scale 255
   afterimage compare photographs generated --lpips-weights ~/data --features lpips`
 }
 
@@ -160,7 +162,7 @@ func (c *compareCmd) withNetworks(e *env, r *comparison, work []picturePair) err
 		}
 		r.LPIPS = metric.Net().Title()
 	}
-	embed, err := c.embedder(s, metric)
+	embed, err := c.embedder(e, s, metric)
 	if err != nil {
 		return err
 	}

@@ -10,12 +10,11 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"afterimage/gan"
 	"afterimage/gan/explore"
 	"afterimage/gan/metrics"
 	"afterimage/gan/metrics/lpips"
 	"afterimage/gan/shipped"
-	"afterimage/nn/checkpoint"
-	"afterimage/nn/models"
 	"afterimage/tensor"
 )
 
@@ -33,7 +32,9 @@ type embedder struct {
 
 // embedder returns the network of --features, or nil if there is none: LPIPS's backbone where its
 // weights are named and nothing else is.
-func (c *compareCmd) embedder(s *tensor.Scope, metric *lpips.Metric) (*embedder, error) {
+func (c *compareCmd) embedder(
+	e *env, s *tensor.Scope, metric *lpips.Metric,
+) (*embedder, error) {
 	if c.Features == "" && metric == nil {
 		return nil, nil
 	}
@@ -51,49 +52,50 @@ func (c *compareCmd) embedder(s *tensor.Scope, metric *lpips.Metric) (*embedder,
 			rows: metric.Features, space: fmt.Sprintf("LPIPS's %s backbone %s, means of the last tap",
 				metric.Net(), id)}, err
 	}
-	var net explore.Network
-	e := &embedder{}
-	name, isShipped := strings.CutPrefix(c.Features, shipped.Prefix)
-	if isShipped {
+	if name, ok := strings.CutPrefix(c.Features, shipped.Prefix); ok {
 		v, err := shipped.Open(s, name)
 		if err != nil {
 			return nil, fmt.Errorf("--features: %w", err)
 		}
-		net, e.side = explore.FromClassifier(s.Backend(), v.Cond.Model), v.Cond.Model.InputSize()
-		e.space = fmt.Sprintf("the shipped classifier %s, penultimate layer", name)
-	} else {
-		m, id, err := ownClassifier(s, c.Features)
-		if err != nil {
-			return nil, fmt.Errorf("--features: %w", err)
-		}
-		net, e.side = explore.FromClassifier(s.Backend(), m), m.InputSize()
-		e.space = fmt.Sprintf("%s %s, penultimate layer", m.Arch(), id)
+		return penultimate(s, v.Cond.Model, "the shipped classifier "+name), nil
 	}
-	e.rows = func(m metrics.Images) *mat.Dense { return net.Ask(m).Features }
-	return e, nil
+	return c.classifier(e, s)
 }
 
-// ownClassifier reads a classifier of this program, a run or a file, with its fingerprint.
-func ownClassifier(s *tensor.Scope, path string) (m *models.Classifier, id string, err error) {
-	if isDir(path) {
-		if path, err = bestCheckpoint(path); err != nil {
-			return nil, "", err
-		}
-	}
-	file, err := checkpoint.Open(path)
+// classifier returns the network of --features that is a classifier of a file or a run.
+func (c *compareCmd) classifier(e *env, s *tensor.Scope) (*embedder, error) {
+	f := classifierFlags{c.Features, c.FeaturesFile}
+	m, note, err := f.load(s, nil)
 	if err != nil {
-		return nil, "", err
+		return nil, mended{"--features: " + renamed("features", err.Error()), err}
 	}
-	if m, err = models.FromFile(s, file); err != nil {
-		return nil, "", fmt.Errorf("%w; give a run or a classifier file of this program, or %s", err,
-			backboneSpace)
+	switch {
+	case m.Channels() != 3:
+		return nil, fmt.Errorf("--features %s takes %d channels: expected a network of colour images: "+
+			"give another", c.Features, m.Channels())
+	case m.FeatureDim() == 0:
+		return nil, fmt.Errorf("--features %s: it has no features to compare in: its logits are not "+
+			"made by a linear layer from one vector an image; give another network", c.Features)
 	}
-	if m.Channels() != 3 {
-		return nil, "", fmt.Errorf("%s takes %d channels: expected a network of colour images", path,
-			m.Channels())
+	file, err := f.file()
+	if err != nil {
+		return nil, err
 	}
-	id, err = fingerprint(path)
-	return m, id, err
+	id, err := fingerprint(file)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		fmt.Fprintln(e.err, renamed("features", note))
+	}
+	return penultimate(s, m, m.Arch()+" "+id), nil
+}
+
+// penultimate describes images by what a classifier's last linear layer reads.
+func penultimate(s *tensor.Scope, m gan.Classifier, name string) *embedder {
+	net := explore.FromClassifier(s.Backend(), m)
+	return &embedder{space: name + ", penultimate layer", side: m.InputSize(),
+		rows: func(m metrics.Images) *mat.Dense { return net.Ask(m).Features }}
 }
 
 // fingerprint returns the first eight hexadecimal digits of a file's SHA-256: spaces of two

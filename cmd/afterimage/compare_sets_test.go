@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +70,28 @@ func TestCompareSetsOfFolders(t *testing.T) {
 	text = mustCall(t, "compare", a, a)
 	if !strings.Contains(text, "as sets: not measured: --features") {
 		t.Errorf("nothing says how to compare sets:\n%s", text)
+	}
+}
+
+// A network's features are the same from an ONNX file. What such a file does not say is guessed,
+// printed, and changed by flags.
+func TestCompareSetsONNX(t *testing.T) {
+	a, b := folders(t, 4, 4, 32)
+	own, inside, bare := sameNetwork(t, t.TempDir())
+	want, got := setsOf(t, a, b, "--features", own), setsOf(t, a, b, "--features", inside)
+	if math.Abs(got.Frechet-want.Frechet) > 1e-3*want.Frechet || got.Dim != want.Dim {
+		t.Errorf("from ONNX %+v, from weights %+v", got, want)
+	}
+	compare := func(more ...string) (code int, errOut string) {
+		code, _, errOut = call(append([]string{"compare", a, b, "--features", bare}, more...)...)
+		return code, errOut
+	}
+	if code, errOut := compare(); code != exitOK || !strings.Contains(errOut, "--features-mean") {
+		t.Errorf("exit code %d, %q: want what was assumed", code, errOut)
+	}
+	if code, errOut := compare("--features-mean", "0.5,0.5,0.5"); code != exitUsage ||
+		!strings.Contains(errOut, "--features-std") {
+		t.Errorf("exit code %d, %q: want the flag that is missing", code, errOut)
 	}
 }
 

@@ -27,7 +27,7 @@ func fakeGPU(t *testing.T) []string {
 	return append(f.Env, "AFTERIMAGE_CUDNN="+f.DNN)
 }
 
-// program runs the built program with additions to the environment.
+// program runs the program with additions to the environment.
 func program(t *testing.T, env []string, args ...string) (code int, out string) {
 	t.Helper()
 	cmd := exec.Command(binary(t), args...)
@@ -43,7 +43,7 @@ func program(t *testing.T, env []string, args ...string) (code int, out string) 
 // binding, and without cgo: it computes on the CPU and says why in doctor.
 func TestStartsWithoutDriver(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short: builds the program twice")
+		t.Skip("short: builds the program")
 	}
 	plain := filepath.Join(t.TempDir(), "afterimage")
 	build := exec.Command("go", "build", "-o", plain, ".")
@@ -81,8 +81,9 @@ func TestStartsWithoutDriver(t *testing.T) {
 	}
 }
 
-// TestLinksNothingOfNVIDIA reads the program's dynamic section: it needs the C library alone, and
-// leaves no function of CUDA's or NVML's for the dynamic linker to find.
+// TestLinksNothingOfNVIDIA reads the dynamic section of this test, which holds the program and
+// more: it needs the C library alone, and leaves no function of CUDA's or NVML's for the dynamic
+// linker to find.
 func TestLinksNothingOfNVIDIA(t *testing.T) {
 	f, err := elf.Open(binary(t))
 	if err != nil {

@@ -83,10 +83,10 @@ func (c *demoCmd) Run(e *env) error {
 	}
 	defer b.Close()
 	fmt.Fprintf(e.out, "1. The shipped weights: a page within about %s on an idle machine.\n",
-		seconds(shippedBudget))
+		report.Duration(shippedBudget))
 	if !c.Shipped {
 		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two idle cores.\n",
-			seconds(s.Budget()))
+			report.Duration(s.Budget()))
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (e *env) shippedPage(b device, path, command string) error {
 	}
 	page, res, err := study.Shipped(b, study.Shipment{Title: "What ten logits keep of a drawn scene",
 		Dataset: "scenes", Open: shipped.Open, Inverters: shipped.Names(), Names: names,
-		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: e.facts(b),
+		Compare: [2]string{"robust-logits", "standard-logits"}, Seed: 1, Facts: facts(e.describe(b)),
 		Command: command})
 	if err != nil {
 		return err

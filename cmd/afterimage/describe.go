@@ -7,8 +7,8 @@ import (
 )
 
 // describeStudy states what a study would take, from the shapes alone.
-func describeStudy(e *env, s *study.Spec, asJSON bool) error {
-	d, err := s.Describe()
+func describeStudy(e *env, s *study.Spec, folder string, asJSON bool) error {
+	d, err := s.Describe(folder)
 	if err != nil {
 		return err
 	}

@@ -98,11 +98,24 @@ func (e *env) openCPU() (*cpu.Backend, error) {
 	if e.cli.Memory > 0 {
 		b.SetMemoryLimit(e.cli.Memory << 20)
 	}
-	if gemm.Kernel() == "generic" {
-		fmt.Fprintln(e.err, "note: neither AVX-512 nor AVX2 here (or built with purego): computing in "+
-			"plain Go, many times slower")
+	if note := plainGo(gemm.Kernel(), vec.Variant()); note != "" {
+		fmt.Fprintln(e.err, "note: "+note)
 	}
 	return b, nil
+}
+
+// plainGo says what is computed without vector instructions, of matrix products with convolutions
+// and of everything else, given the kernels of each; "" if nothing is.
+func plainGo(products, loops string) string {
+	switch {
+	case products == "generic":
+		return "neither AVX-512 nor AVX2 here (or built with purego): computing in plain Go, many " +
+			"times slower"
+	case loops == "go":
+		return "matrix products and direct convolutions use " + products + ", all else is computed in " +
+			"plain Go, slower"
+	}
+	return ""
 }
 
 func (e *env) checkMemory() error {

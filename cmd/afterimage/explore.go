@@ -50,7 +50,7 @@ func (f inverterFlags) open(
 	}
 	m, note, err := classifierFlags{f.Independent, f.IndependentFile}.load(s, set)
 	if err != nil {
-		return nil, nil, nil, mended{"--independent: " + independentFlags(err.Error()), err}
+		return nil, nil, nil, mended{"--independent: " + renamed("independent", err.Error()), err}
 	}
 	if m.FeatureDim() == 0 {
 		return nil, nil, nil, fmt.Errorf("--independent %s: it has no features to judge by: its logits "+
@@ -63,7 +63,7 @@ func (f inverterFlags) open(
 			m.Channels(), set.Name, size, channels)
 	}
 	if note != "" {
-		fmt.Fprintln(e.err, "independent network:", independentFlags(note))
+		fmt.Fprintln(e.err, "independent network:", renamed("independent", note))
 	}
 	return v, set, explore.FromClassifier(b, m), nil
 }
@@ -71,10 +71,10 @@ func (f inverterFlags) open(
 // foreignFlag matches the names of foreignFlags in a message.
 var foreignFlag = regexp.MustCompile(`--(arch|mean|std|input-size|input-scale|bgr|layout)\b`)
 
-// independentFlags gives the flags in a message about a classifier the names they have for the
-// independent one.
-func independentFlags(text string) string {
-	return foreignFlag.ReplaceAllString(text, "--independent-$1")
+// renamed gives the flags in a message about a classifier the names they have where they begin with
+// a prefix of their own.
+func renamed(prefix, text string) string {
+	return foreignFlag.ReplaceAllString(text, "--"+prefix+"-$1")
 }
 
 type evaluateInverterCmd struct {

@@ -49,9 +49,6 @@ func TestPrecision(t *testing.T) {
 
 // TestNoPrecision hides AVX-512 from the program: one line says what bf16 needs.
 func TestNoPrecision(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: building the program takes seconds")
-	}
 	c := exec.Command(binary(t), "doctor", "--precision", "bf16")
 	c.Env = append(os.Environ(), "GODEBUG=cpu.avx512f=off")
 	var out, errOut bytes.Buffer
@@ -62,6 +59,20 @@ func TestNoPrecision(t *testing.T) {
 	}
 	checkMessage(t, badCase{"hidden", nil, []string{"--precision bf16", "AVX512_BF16", "use f32"}},
 		out.String(), errOut.String())
+}
+
+// TestPlainGo: every processor that computes anything in plain Go is told so.
+func TestPlainGo(t *testing.T) {
+	for _, c := range []struct{ products, loops, says string }{
+		{"avx512", "avx512", ""}, {"avx2", "avx2", ""},
+		{"neon", "go", "all else is computed in plain Go"},
+		{"generic", "go", "many times slower"},
+	} {
+		note := plainGo(c.products, c.loops)
+		if !strings.Contains(note, c.says) || (note == "") != (c.says == "") {
+			t.Errorf("products %s, loops %s: %q, expected %q", c.products, c.loops, note, c.says)
+		}
+	}
 }
 
 // TestPrecisionRefused: other names, and a comparison, which has rows of its own for bf16.

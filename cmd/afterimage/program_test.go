@@ -6,45 +6,30 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
-// builtProgram builds the program that a user runs, once for all tests that kill or interrupt it.
-var builtProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "afterimage-program")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "afterimage")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return path, fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// programWanted says that a test has asked for the program, so that it must be removed.
-var programWanted atomic.Bool
+// asProgram, in the environment of this test, makes it the program that it tests: what it starts of
+// itself parses its command line, catches signals and dies as the built program does, and no test
+// waits for a build.
+const asProgram = "AFTERIMAGE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if programWanted.Load() {
-		if path, err := builtProgram(); err == nil {
-			os.RemoveAll(filepath.Dir(path))
-		}
+	if os.Getenv(asProgram) != "" {
+		main()
 	}
-	os.Exit(code)
+	if err := os.Setenv(asProgram, "1"); err != nil { // for the children
+		panic(err)
+	}
+	os.Exit(m.Run())
 }
 
-// binary returns the path of the built program.
+// binary returns the path of a program that a test starts, signals and kills as a user would.
 func binary(t *testing.T) string {
 	t.Helper()
-	programWanted.Store(true)
-	path, err := builtProgram()
+	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}

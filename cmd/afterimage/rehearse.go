@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"afterimage/gan/report"
 	"afterimage/gan/study"
 	"afterimage/nn/data"
 	"afterimage/nn/train"
@@ -117,18 +118,10 @@ func (r *rehearsal) text() string {
 		}
 		trainings = max(trainings, st.PeakBytes)
 		fmt.Fprintf(&b, "%-32s %7d MB %9.0f ms %9d %12s\n", st.Name, st.PeakBytes/1e6,
-			1e3*st.StepSeconds, st.Steps, about(st.StepSeconds*float64(st.Steps)))
+			1e3*st.StepSeconds, st.Steps, report.Duration(st.StepSeconds*float64(st.Steps)))
 	}
 	fmt.Fprintf(&b, "%-32s %7d MB\n", "measurements, cut short", others/1e6)
-	fmt.Fprintf(&b, "%-32s %7d MB %35s\n", "all trainings", trainings/1e6, about(r.Trainings))
+	fmt.Fprintf(&b, "%-32s %7d MB %35s\n", "all trainings", trainings/1e6,
+		report.Duration(r.Trainings))
 	return b.String()
-}
-
-// about returns a duration for people, to the minute from an hour on.
-func about(s float64) string {
-	unit := time.Second
-	if s >= 3600 {
-		unit = time.Minute
-	}
-	return strings.TrimSuffix(seconds(time.Duration(s*1e9).Round(unit).Seconds()), "0s")
 }

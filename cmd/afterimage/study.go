@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"afterimage/gan/report"
 	"afterimage/gan/study"
@@ -54,7 +54,7 @@ func (c *studyCmd) Run(e *env) error {
 		return err
 	}
 	if c.Describe {
-		return describeStudy(e, s, c.JSON)
+		return describeStudy(e, s, c.Data, c.JSON)
 	}
 	dir := c.Out
 	if dir == "" {
@@ -106,7 +106,7 @@ func listStudies(e *env, asJSON bool) error {
 		return json.NewEncoder(e.out).Encode(list)
 	}
 	for _, l := range list {
-		cost := seconds(l.BudgetSeconds) + " on two cores"
+		cost := report.Duration(l.BudgetSeconds) + " on two cores"
 		if l.DescribeOnly {
 			cost = "described only"
 		}
@@ -157,15 +157,6 @@ func portable(path, placeholder string) string {
 	return path
 }
 
-// seconds returns a duration for people; long ones in days.
-func seconds(s float64) string {
-	const day = 24 * 3600
-	if s >= 2*day {
-		return fmt.Sprintf("%.0f days", s/day)
-	}
-	return (time.Duration(s) * time.Second).String()
-}
-
 // study runs a study with progress on the error stream.
 func (e *env) study(
 	b device, s *study.Spec, dir, dataDir, command string,
@@ -180,17 +171,21 @@ func (e *env) study(
 				warned = e.warnOtherKernels("study", path, last, now)
 			}
 		},
-		Opened: func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) },
-		Facts:  e.facts(b), Command: command, Note: func(st study.Stage) {
+		Opened:  func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) },
+		Facts:   func(trained []json.RawMessage) []report.Fact { return studyFacts(now, trained) },
+		Command: command, Note: func(st study.Stage) {
 			if bar != nil {
 				bar.close()
 				bar = nil
 			}
-			state := "about " + seconds(st.Budget)
-			if st.Done {
-				state = "done"
+			state := ""
+			switch {
+			case st.Done:
+				state = " (done)"
+			case st.Budget > 0:
+				state = " (about " + report.Duration(st.Budget) + ")"
 			}
-			fmt.Fprintf(e.err, "[%d/%d] %s (%s)\n", st.Number, st.Of, st.Name, state)
+			fmt.Fprintf(e.err, "[%d/%d] %s%s\n", st.Number, st.Of, st.Name, state)
 		},
 		Remark: func(text string) {
 			if e.isGiven("data") { // else nobody asked for what lies there
@@ -214,15 +209,64 @@ func (e *env) study(
 	return res, err
 }
 
-// facts describes the machine and the program for a report.
-func (e *env) facts(b device) []report.Fact {
-	d := e.describe(b)
-	where := report.Fact{Name: "Threads", Value: fmt.Sprint(d.Threads)}
-	if d.Device != nil {
-		where = report.Fact{Name: "Device", Value: d.Device.Name}
+// studyFacts describes for a report what computed a study's trainings, as their starts recorded it.
+// Whoever writes the page again may be another program on another machine, and is named beside them
+// if so; it is all there is where nothing was trained.
+func studyFacts(now environment, trained []json.RawMessage) []report.Fact {
+	var all []environment
+	for _, raw := range trained {
+		var e environment
+		if json.Unmarshal(raw, &e) == nil { // a line cut short by a crash is no record
+			all = append(all, e)
+		}
 	}
-	return []report.Fact{{Name: "Processor", Value: d.CPU}, where,
-		{Name: "Kernels", Value: d.Kernels},
-		{Name: "Program", Value: "afterimage " + d.Revision},
-		{Name: "Go", Value: d.Go + " " + d.Platform}}
+	if len(all) == 0 {
+		return facts(now)
+	}
+	out := facts(all...)
+	ours := func(e environment) bool { return e.build() == now.build() }
+	if !slices.ContainsFunc(all, ours) {
+		out = append(out, report.Fact{Name: "Page written by", Value: now.build()})
+	}
+	return out
 }
+
+// facts describes machines and programs for a report: of each property the values, in the order in
+// which they first appear.
+func facts(all ...environment) (out []report.Fact) {
+	for _, f := range []struct {
+		name  string
+		value func(e environment) string
+	}{
+		{"Processor", func(e environment) string { return e.CPU }},
+		{"Device", func(e environment) string {
+			if e.Device == nil {
+				return ""
+			}
+			return e.Device.Name
+		}},
+		{"Threads", func(e environment) string {
+			if e.Device != nil {
+				return ""
+			}
+			return fmt.Sprint(e.Threads)
+		}},
+		{"Kernels", func(e environment) string { return e.Kernels }},
+		{"Program", environment.build},
+		{"Go", func(e environment) string { return e.Go + " " + e.Platform }},
+	} {
+		var values []string
+		for _, e := range all {
+			if v := f.value(e); v != "" && !slices.Contains(values, v) {
+				values = append(values, v)
+			}
+		}
+		if len(values) > 0 {
+			out = append(out, report.Fact{Name: f.name, Value: strings.Join(values, "; ")})
+		}
+	}
+	return out
+}
+
+// build names the program that an environment's record was made by.
+func (e environment) build() string { return "afterimage " + e.Revision }

@@ -172,7 +172,7 @@ func TestMatchingIsByClassAndConfidence(t *testing.T) {
 // Features that are the 8×8 means themselves explain everything, the label the class's quarter
 // alone.
 func TestProbeOfKnownCodes(t *testing.T) {
-	ds := fakeSet(t, 600)
+	ds := fakeSet(t, 300)
 	test := fakeSet(t, 60)
 	r := run(t, "probe", Subject{Network: seer{}, Test: test, Train: ds})
 	label, features := stat(t, r, "R², label").Estimate.Value, stat(t, r,

@@ -72,6 +72,9 @@ func TestR2(t *testing.T) {
 }
 
 func TestProbeFindsNonlinearCode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: three fits of 2500 rows; TestFactorRegressor makes one")
+	}
 	const n = 3000
 	x := randomRows(n, 3, "code")
 	y := mat.NewDense(n, 2, nil)

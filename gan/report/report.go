@@ -79,6 +79,22 @@ func Est(e metrics.Estimate, unit string) Cell {
 // Text returns a cell of plain text.
 func Text(s string) Cell { return Cell{Value: s} }
 
+// Duration returns a number of seconds as people say it, to two or three digits: –, 90 s, 60 min,
+// 2.5 h, 17.1 days.
+func Duration(seconds float64) string {
+	switch {
+	case seconds == 0:
+		return "–"
+	case seconds < 120:
+		return fmt.Sprintf("%.0f s", seconds)
+	case seconds < 2*3600:
+		return fmt.Sprintf("%.0f min", seconds/60)
+	case seconds < 48*3600:
+		return fmt.Sprintf("%.1f h", seconds/3600)
+	}
+	return fmt.Sprintf("%.1f days", seconds/86400)
+}
+
 // Stress returns the cell marked as the best of its kind.
 func (c Cell) Stress() Cell {
 	c.Best = true

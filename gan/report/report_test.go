@@ -258,3 +258,12 @@ func TestWriteFile(t *testing.T) {
 		t.Error("no error for a directory that does not exist")
 	}
 }
+
+func TestDuration(t *testing.T) {
+	for seconds, want := range map[float64]string{0: "–", 90: "90 s", 3600: "60 min", 9000: "2.5 h",
+		216000: "2.5 days"} {
+		if got := Duration(seconds); got != want {
+			t.Errorf("%v s: got %q, want %q", seconds, got, want)
+		}
+	}
+}

@@ -1,14 +1,18 @@
 package study
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"text/tabwriter"
 
 	"afterimage/gan"
+	"afterimage/gan/report"
 	"afterimage/nn"
 	"afterimage/nn/models"
+	"afterimage/nn/onnx"
 )
 
 // A Description states what a study would take, from the shapes alone: nothing is allocated.
@@ -26,7 +30,7 @@ type ClassifierDescription struct {
 	Name       string  `json:"name"`
 	Arch       string  `json:"arch"`
 	Parameters int     `json:"parameters"`
-	MACs       int     `json:"macs_per_image"`
+	MACs       int     `json:"macs_per_image,omitempty"` // 0: not known, of an ONNX file
 	FLOPs      float64 `json:"training_flops"`
 	Memory     float64 `json:"weight_bytes"` // weights, gradients, momentum, F32
 	Budget     float64 `json:"budget_seconds"`
@@ -48,13 +52,15 @@ type InverterDescription struct {
 	Budget       float64 `json:"budget_seconds"`
 }
 
-// Describe constructs every network of the study and states parameters, FLOPs and memory.
+// Describe constructs every network of the study and states parameters, FLOPs and memory. ONNX
+// files are looked for in folder, Options.Data of Run; one that is not there is an error only where
+// an inverter takes its features.
 //
 // FLOPs count 2 for a multiply-accumulate of convolutions and linear layers: 6·MACs an image for
 // forward and backward, 4·MACs where only the input's gradient is wanted (attacks; the
 // discriminator in a generator step). Activation memory is an estimate: the tensors that the blocks
 // keep for the backward pass.
-func (s *Spec) Describe() (*Description, error) {
+func (s *Spec) Describe(folder string) (*Description, error) {
 	d := &Description{Study: s.Name, Dataset: s.Dataset, Seconds: s.Budget()}
 	images, classes, size := s.TrainImages, s.Classes, s.Size
 	if known, ok := knownSets()[s.Dataset]; ok {
@@ -65,7 +71,7 @@ func (s *Spec) Describe() (*Description, error) {
 	}
 	networks := map[string]counted{}
 	for _, c := range s.Classifiers {
-		m, err := count(c, classes, size)
+		m, err := count(c, classes, size, folder)
 		if err != nil {
 			return nil, fmt.Errorf("study: %s: %w", c.Name, err)
 		}
@@ -80,8 +86,8 @@ func (s *Spec) Describe() (*Description, error) {
 		cond := classes
 		if i.Condition == gan.Features {
 			if cond = m.features; cond == 0 {
-				return nil, fmt.Errorf("study: %s: the width of the features of an ONNX file is not "+
-					"known before the file is read", i.Name())
+				return nil, fmt.Errorf("study: %s: the width of the features of %s is not known: %s",
+					i.Name(), m.arch, m.why)
 			}
 		}
 		cfg, err := s.Inverter(i, cond, "")
@@ -100,22 +106,40 @@ func (s *Spec) Describe() (*Description, error) {
 	return d, nil
 }
 
-// A counted classifier is what is known of it without weights; of an ONNX file nothing is.
+// A counted classifier is what is known of it without computing anything.
 type counted struct {
 	arch                       string
 	parameters, macs, features int
+	why                        string // it has no features
 }
 
-func count(c ClassifierSpec, classes, size int) (counted, error) {
+func count(c ClassifierSpec, classes, size int, folder string) (counted, error) {
 	if c.imported() {
-		return counted{arch: filepath.Base(c.Weights)}, nil
+		return countONNX(c, folder)
 	}
 	m, err := models.New(c.Arch, models.Options{Classes: classes, InputSize: size, Mean: c.Mean,
 		Std: c.Std})
 	if err != nil {
 		return counted{}, err
 	}
-	return counted{c.Arch, nn.Count(m), m.MACs(), m.FeatureDim()}, nil
+	return counted{arch: c.Arch, parameters: nn.Count(m), macs: m.MACs(), features: m.FeatureDim(),
+		why: "it has none"}, nil
+}
+
+// countONNX reads what an ONNX file says of its size. Its MACs would take a run.
+func countONNX(c ClassifierSpec, folder string) (counted, error) {
+	n := counted{arch: filepath.Base(c.Weights)}
+	m, err := onnx.Open(filepath.Join(folder, c.Weights))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		n.why = err.Error()
+		return n, nil
+	case err != nil:
+		return n, err
+	}
+	n.parameters, n.features = m.Parameters(), m.FeatureDim()
+	n.why = "its logits are not made by a linear layer with its weight in the file"
+	return n, nil
 }
 
 func describeInverter(i InverterSpec, c gan.InverterConfig, classifier int) InverterDescription {
@@ -184,13 +208,21 @@ func knownSets() map[string]knownSet {
 // Write prints the description as text.
 func (d *Description) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	unknown := false // some MACs
 	fmt.Fprintf(t, "study %s on %s\n\n", d.Study, d.Dataset)
 	fmt.Fprintf(t, "classifier\tarchitecture\tparameters\tMACs/image\ttraining\tweights and "+
 		"optimizer\tbudget\n")
 	for _, c := range d.Classifiers {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Arch, thousands(c.Parameters),
-			si(float64(c.MACs), ""),
-			training(c.FLOPs), si(c.Memory, "B"), seconds(c.Budget))
+		parameters, macs, memory := thousands(c.Parameters), si(float64(c.MACs), ""),
+			si(c.Memory, "B")
+		if c.Parameters == 0 {
+			parameters, memory = "–", "–"
+		}
+		if c.MACs == 0 {
+			macs, unknown = "–", true
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Arch, parameters, macs,
+			training(c.FLOPs), memory, report.Duration(c.Budget))
 	}
 	fmt.Fprintf(t, "\ninverter\tG parameters\tD "+
 		"parameters\tFLOP/step\tbatch\tsteps\ttraining\tweights and optimizer\tactivations, "+
@@ -199,10 +231,14 @@ func (d *Description) Write(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", i.Name, thousands(i.GParameters),
 			thousands(i.DParameters), si(i.StepFLOPs, ""),
 			i.Batch, thousands(i.Steps), si(i.TotalFLOPs, "FLOP"), si(i.WeightBytes, "B"),
-			si(i.ActiveBytes, "B"), seconds(i.Budget))
+			si(i.ActiveBytes, "B"), report.Duration(i.Budget))
+	}
+	if unknown {
+		fmt.Fprintf(t, "\nMACs of an ONNX file are not known: the work of its inverters is stated "+
+			"without it\n")
 	}
 	if d.Seconds > 0 {
-		fmt.Fprintf(t, "\nall stages together, on two cores: about %s\n", seconds(d.Seconds))
+		fmt.Fprintf(t, "\nall stages together, on two cores: about %s\n", report.Duration(d.Seconds))
 	}
 	return t.Flush()
 }
@@ -212,21 +248,6 @@ func training(flops float64) string {
 		return "weights given"
 	}
 	return si(flops, "FLOP")
-}
-
-// seconds returns a duration for people: –, 90 s, 60 min, 2.5 h, 17.1 days.
-func seconds(v float64) string {
-	switch {
-	case v == 0:
-		return "–"
-	case v < 120:
-		return fmt.Sprintf("%.0f s", v)
-	case v < 2*3600:
-		return fmt.Sprintf("%.0f min", v/60)
-	case v < 48*3600:
-		return fmt.Sprintf("%.1f h", v/3600)
-	}
-	return fmt.Sprintf("%.1f days", v/86400)
 }
 
 // si formats v with a decimal prefix: 1.04 P.

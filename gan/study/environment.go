@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"afterimage/gan/report"
 	"afterimage/nn/train"
 )
 
@@ -16,6 +17,24 @@ func (r *runner) former() error {
 	if r.o.Former == nil {
 		return nil
 	}
+	return r.environments(func(path string, starts []json.RawMessage) {
+		r.o.Former(path, starts[len(starts)-1])
+	})
+}
+
+// facts returns what o.Facts says of the trainings' starts.
+func (r *runner) facts() (facts []report.Fact, err error) {
+	if r.o.Facts == nil {
+		return nil, nil
+	}
+	var all []json.RawMessage
+	err = r.environments(func(_ string, starts []json.RawMessage) { all = append(all, starts...) })
+	return r.o.Facts(all), err
+}
+
+// environments calls f with the records of every training that has any, one for each start, in the
+// order of their paths.
+func (r *runner) environments(f func(path string, starts []json.RawMessage)) error {
 	paths, err := filepath.Glob(r.path("*", train.EnvironmentFile)) // sorted
 	if err != nil {
 		return err
@@ -28,9 +47,14 @@ func (r *runner) former() error {
 		if err != nil {
 			return err
 		}
-		text := bytes.TrimSpace(raw)
-		if last := text[bytes.LastIndexByte(text, '\n')+1:]; len(last) > 0 {
-			r.o.Former(path, json.RawMessage(last))
+		var starts []json.RawMessage
+		for line := range bytes.Lines(raw) {
+			if line = bytes.TrimSpace(line); len(line) > 0 {
+				starts = append(starts, line)
+			}
+		}
+		if len(starts) > 0 {
+			f(path, starts)
 		}
 	}
 	return nil

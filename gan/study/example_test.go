@@ -12,7 +12,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	d, err := spec.Describe()
+	d, err := spec.Describe("")
 	if err != nil {
 		panic(err)
 	}

@@ -150,7 +150,10 @@ func (r *runner) finish() (*Result, error) {
 	if err := report.WritePNG(r.path(SheetFile), lead.Draw()); err != nil {
 		return nil, err
 	}
-	p := &page{Result: res, facts: r.o.Facts, command: r.o.Command}
+	p := &page{Result: res, command: r.o.Command}
+	if p.facts, err = r.facts(); err != nil {
+		return nil, err
+	}
 	if p.curves, err = r.curves(); err != nil {
 		return nil, err
 	}

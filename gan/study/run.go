@@ -26,9 +26,12 @@ type Options struct {
 	Dir         string // of the study; made if need be
 	Data        string // folder of the data sets
 	Environment any    // recorded with every training
-	Facts       []report.Fact
 	Command     string // that repeats the study, for the page
 	TensorBoard bool   // trainings keep an event file
+
+	// Facts makes of the environments that the study's trainings recorded, start by start, what the
+	// page says of program and machine; may be nil.
+	Facts func(trained []json.RawMessage) []report.Fact
 
 	// Former is told the last environment record of every training that is there already, before
 	// anything is computed; may be nil.

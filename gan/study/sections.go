@@ -225,7 +225,7 @@ func (p *page) repeat() report.Section {
 	t := report.Table{Title: "What it cost", Columns: []string{"Expected on two cores", "Spent",
 		"CPU time", "Peak memory"}}
 	wall, cpu, expected, peak := 0.0, 0.0, 0.0, int64(0)
-	seconds := func(v float64) report.Cell {
+	exact := func(v float64) report.Cell {
 		return report.Text((time.Duration(v*10) * time.Second / 10).Round(time.Second).String())
 	}
 	memory := func(bytes int64) report.Cell {
@@ -235,13 +235,13 @@ func (p *page) repeat() report.Section {
 		return report.Text(fmt.Sprintf("%d MB", bytes/1e6))
 	}
 	for _, st := range p.Stages {
-		t.Rows = append(t.Rows, report.Row{Name: st.Name, Cells: []report.Cell{seconds(st.Budget),
-			seconds(st.Seconds), seconds(st.CPUSeconds), memory(st.PeakBytes)}})
+		t.Rows = append(t.Rows, report.Row{Name: st.Name, Cells: []report.Cell{exact(st.Budget),
+			exact(st.Seconds), exact(st.CPUSeconds), memory(st.PeakBytes)}})
 		wall, cpu, expected = wall+st.Seconds, cpu+st.CPUSeconds, expected+st.Budget
 		peak = max(peak, st.PeakBytes)
 	}
-	t.Rows = append(t.Rows, report.Row{Name: "together", Cells: []report.Cell{seconds(expected),
-		seconds(wall), seconds(cpu), memory(peak)}})
+	t.Rows = append(t.Rows, report.Row{Name: "together", Cells: []report.Cell{exact(expected),
+		exact(wall), exact(cpu), memory(peak)}})
 	s.Tables = append(s.Tables, t)
 	return s
 }

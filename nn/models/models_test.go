@@ -12,6 +12,7 @@ import (
 	"afterimage/nn/nntest"
 	"afterimage/nn/optim"
 	"afterimage/tensor"
+	"afterimage/tensor/cpu"
 	"afterimage/tensor/ref"
 )
 
@@ -162,7 +163,8 @@ func randomImages(s *tensor.Scope, n int, m *models.Classifier) *tensor.Tensor {
 
 // A tiny network learns 16 random images by heart: layers, losses and SGD work together.
 func TestTinyResNetOverfits(t *testing.T) {
-	b := ref.New()
+	b := cpu.Open(1)
+	defer b.Close()
 	s := tensor.NewScope(b)
 	defer s.Close()
 	m := build(t, "resnet8", models.Options{Classes: 4, InputSize: 8,

@@ -84,47 +84,52 @@ func TestClassifierFeatures(t *testing.T) {
 		name  string
 		build func(s *sketch) string
 		want  int
+		read  int // what the file says without a run
 	}{
 		{"Gemm", func(s *sketch) string {
 			pooled(s).node("Flatten", "f", []string{"p"})
 			s.node("Gemm", "y", []string{"f", s.floats("w", []int{5, 3}, normals("w", 15)...)},
 				attrI("transB", 1))
 			return "y"
-		}, 3},
+		}, 3, 3},
 		{"MatMul of a permuted weight and a bias", func(s *sketch) string {
 			pooled(s).node("Flatten", "f", []string{"p"})
 			s.node("Transpose", "t", []string{s.floats("w", []int{5, 3}, normals("w", 15)...)})
 			s.node("MatMul", "m", []string{"f", "t"})
 			s.node("Add", "y", []string{s.floats("b", []int{5}, 1, 2, 3, 4, 5), "m"})
 			return "y"
-		}, 3},
+		}, 3, 0},
 		{"a convolution of one pixel", func(s *sketch) string {
 			pooled(s).node("Conv", "c", []string{"p", s.floats("w", []int{5, 3, 1, 1},
 				normals("w", 15)...)})
 			s.node("Flatten", "y", []string{"c"})
 			return "y"
-		}, 3},
+		}, 3, 3},
 		{"a convolution of the image", func(s *sketch) string {
 			s.node("Conv", "c", []string{"x0", s.floats("w", []int{5, 3, 4, 4},
 				normals("w", 240)...)})
 			s.node("Flatten", "y", []string{"c"})
 			return "y"
-		}, 0},
+		}, 0, 0},
 		{"a mean behind the last layer", func(s *sketch) string {
 			s.node("Conv", "c", []string{"x0", s.floats("w", []int{5, 3, 1, 1},
 				normals("w", 15)...)})
 			s.node("GlobalAveragePool", "q", []string{"c"}).node("Flatten", "y", []string{"q"})
 			return "y"
-		}, 0},
+		}, 0, 0},
 		{"a product of two activations", func(s *sketch) string {
 			pooled(s).node("Flatten", "f", []string{"p"})
 			s.node("Mul", "y", []string{"f", "f"})
 			return "y"
-		}, 0},
+		}, 0, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newSketch(17, []int{-1, 3, 4, 4})
-			checkFeatures(t, s.model(t, tc.build(s)), tc.want)
+			m := s.model(t, tc.build(s))
+			if n := m.FeatureDim(); n != tc.read {
+				t.Errorf("the file says %d features, expected %d", n, tc.read)
+			}
+			checkFeatures(t, m, tc.want)
 		})
 	}
 }

@@ -29,11 +29,10 @@ func (c *Classifier) head(m *Model) (*Model, error) {
 	}
 	g, p := *m.proto.graph, *m.proto
 	g.outputs = []valueInfo{{name: c.output, elem: Float, kind: 1}}
-	if c.penult = t.penultimate(c.output); c.penult != "" && c.penult != c.input &&
-		c.penult != c.output {
+	if n := t.linear(c.output); n != nil && n.in[0] != "" && n.in[0] != c.input &&
+		n.in[0] != c.output {
+		c.penult = n.in[0]
 		g.outputs = append(g.outputs, valueInfo{name: c.penult, elem: Float, kind: 1})
-	} else {
-		c.penult = ""
 	}
 	p.graph = &g
 	return &Model{file: m.file, data: m.data, proto: &p}, nil
@@ -78,15 +77,15 @@ func (t tracer) constant(name string) bool {
 	return false
 }
 
-// penultimate returns the operand of the linear layer that makes the logits, behind nothing but a
-// bias and changes of shape, or "" if something else makes them. A 1×1 convolution is such a layer
-// if its operand turns out to have one pixel.
-func (t tracer) penultimate(logits string) string {
+// linear returns the linear layer that makes the logits, behind nothing but a bias and changes of
+// shape, or nil if something else makes them: its operand in[0] are the features. A 1×1 convolution
+// is such a layer if its operand turns out to have one pixel.
+func (t tracer) linear(logits string) *nodeProto {
 	name := logits
 	for range farthest {
 		n := t.made[name]
 		if n == nil || len(n.in) == 0 {
-			return ""
+			return nil
 		}
 		switch n.op {
 		case "Identity", "Reshape", "Flatten", "Squeeze", "Dropout", "Cast":
@@ -98,18 +97,18 @@ func (t tracer) penultimate(logits string) string {
 			case len(n.in) == 2 && t.constant(n.in[0]):
 				name = n.in[1]
 			default:
-				return ""
+				return nil
 			}
 		case "Gemm", "MatMul", "Conv":
 			if len(n.in) < 2 || !t.constant(n.in[1]) || n.op == "Gemm" && n.flag("transA") {
-				return ""
+				return nil
 			}
-			return n.in[0]
+			return n
 		default:
-			return ""
+			return nil
 		}
 	}
-	return ""
+	return nil
 }
 
 // flag reports whether an integer attribute is set.

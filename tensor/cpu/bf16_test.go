@@ -28,15 +28,16 @@ func openBF16(t *testing.T, threads int) *Backend {
 // TestConformanceBF16 holds convolutions and matrix products of operands that are bfloat16s to
 // tensor/ref within the bounds of sums in float32, with Winograd's form beside and without it.
 func TestConformanceBF16(t *testing.T) {
-	for name, winograd := range map[string]bool{"winograd": true, "direct": false} {
+	for name, families := range map[string][]string{"winograd": {"conv"},
+		"direct": {"matmul", "conv"}} {
 		t.Run(name, func(t *testing.T) {
 			backendtest.Run(t, backendtest.Options{
 				Open: func(threads int) tensor.Backend {
 					b := openBF16(t, threads)
-					b.SetWinograd(winograd)
+					b.SetWinograd(name == "winograd")
 					return b
 				},
-				Families: []string{"matmul", "conv"}, BF16: true,
+				Families: families, BF16: true,
 				NoF64: "it is not affected, and TestConformance tests it"})
 		})
 	}
