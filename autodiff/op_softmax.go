@@ -62,7 +62,39 @@ func CrossEntropy(logits, target *Value) *Value {
 	if logits.Rank() != 2 || !target.Shape().Equal(logits.Shape()) {
 		misuse("CrossEntropy", "expected logits and target [N K]", "logits target", logits, target)
 	}
-	return logits.graph.compose(func() *Value {
-		return Neg(Sum(Mul(target, LogSoftmax(logits)), 1))
+	if _, ok := logits.graph.Backend().(tensor.LossFuser); ok {
+		return apply(crossEntropyOp{}, logits, target)
+	}
+	return crossEntropy([]*Value{logits, target})
+}
+
+// crossEntropy is the definition.
+func crossEntropy(in []*Value) *Value {
+	return in[0].graph.compose(func() *Value {
+		return Neg(Sum(Mul(in[1], LogSoftmax(in[0])), 1))
 	})
+}
+
+// crossEntropyOp is the kernel, which saves the log-softmax. The target's gradient and gradients of
+// gradients are the definition's.
+type crossEntropyOp struct{}
+
+func (crossEntropyOp) Name() string { return "CrossEntropy" }
+func (crossEntropyOp) Needs() Needs { return Needs{All: true} }
+
+func (crossEntropyOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	loss, logp := s.New(in[0].DType(), in[0].Dim(0)), s.Like(in[0])
+	s.Backend().(tensor.LossFuser).CrossEntropy(loss, logp, in[0], in[1])
+	return loss, tensors{logp}
+}
+
+func (o crossEntropyOp) VJP(n *Node, dy *Value, need []bool) []*Value {
+	if n.HigherOrder() || need[1] {
+		return compositeVJP(n.in, dy, need, crossEntropy)
+	}
+	g := n.Graph()
+	dx := g.newValue(g.scope.New(dy.DType(), n.In(0).Shape()...), o.Name())
+	g.Backend().(tensor.LossFuser).CrossEntropyGrad(dx.t, dy.Tensor(), n.Saved(0).Tensor(),
+		n.In(1).Tensor())
+	return []*Value{dx, nil}
 }

@@ -13,6 +13,18 @@ type Resampler interface {
 	JoinsResampling(h, w, in, out int) bool
 }
 
+// A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
+// passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
+type LossFuser interface {
+	Backend
+	// CrossEntropy writes logp = log softmax(logits) along rows and
+	// loss[n] = −Σₖ target[n,k]·logp[n,k]; logits, target, logp [N K], loss [N].
+	CrossEntropy(loss, logp, logits, target *Tensor)
+	// CrossEntropyGrad writes the gradient for the logits,
+	// dx[n,k] = dy[n]·(exp(logp[n,k])·Σⱼ target[n,j] − target[n,k]); dx, logp, target [N K], dy [N].
+	CrossEntropyGrad(dx, dy, logp, target *Tensor)
+}
+
 // A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:
 // ask with a type assertion.
 type Recorder interface {

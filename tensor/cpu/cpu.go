@@ -26,6 +26,7 @@ var (
 	_ tensor.Backend        = (*Backend)(nil)
 	_ tensor.ConstantKeeper = (*Backend)(nil)
 	_ tensor.Resampler      = (*Backend)(nil)
+	_ tensor.LossFuser      = (*Backend)(nil)
 )
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run

@@ -85,47 +85,67 @@ func (b *Backend) repeat2(y, x *tensor.Tensor, scale float32) {
 
 // MaxPool takes window maxima; see tensor.Backend.
 func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
-	if !f32(y, x) || x.Size() == 0 {
+	if !f32(y, x) || x.Size() == 0 || y.Size() == 0 {
 		b.Backend.MaxPool(y, idx, x, p)
 		return
 	}
-	d, s, at := host(y), host(x), tensor.Host[int32](idx)
-	h, w, c, oh, ow := x.Dim(1), x.Dim(2), x.Dim(3), y.Dim(1), y.Dim(2)
-	b.split(y.Dim(0)*oh, 1, func(lo, hi int) {
+	m := maxPool{p: p, y: host(y), x: host(x), idx: tensor.Host[int32](idx), h: x.Dim(1), w: x.Dim(2),
+		c: x.Dim(3), oh: y.Dim(1), ow: y.Dim(2)}
+	b.split(y.Dim(0)*m.oh, max(1, chunk/4/(m.ow*m.c)), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
-			n, i := r/oh, r%oh
-			img := s[n*h*w*c : (n+1)*h*w*c]
-			for j := range ow {
-				o := (r*ow + j) * c
-				maxWindow(d[o:o+c], at[o:o+c], img, h, w, c, i*p.StrideH-p.PadTop, j*p.StrideW-p.PadLeft, p.KH,
-					p.KW)
-			}
+			m.row(r)
 		}
 	})
 }
 
-// maxWindow finds, for each channel, the maximum of the kh×kw window whose corner is (top, left).
-// The first pixel begins the comparison, so that a window of −Inf has a winner too.
-func maxWindow(y []float32, at []int32, x []float32, h, w, c, top, left, kh, kw int) {
-	u0, u1 := max(top, 0), min(top+kh, h)
-	v0, v1 := max(left, 0), min(left+kw, w)
-	if u0 >= u1 || v0 >= v1 { // padding alone: the reference's answer
-		vec.Fill(y, float32(math.Inf(-1)))
-		clear(at)
+// A maxPool is one call of MaxPool.
+type maxPool struct {
+	p               tensor.PoolParams
+	y, x            []float32
+	idx             []int32
+	h, w, c, oh, ow int
+}
+
+// row computes row r of the outputs, counted over all images: the windows that lie inside the image
+// from left to right in one call, those cut off on either side one by one.
+func (m maxPool) row(r int) {
+	p := m.p
+	image, i := r/m.oh, r%m.oh
+	x := m.x[image*m.h*m.w*m.c:][:m.h*m.w*m.c]
+	top := i*p.StrideH - p.PadTop
+	u0, u1 := max(top, 0), min(top+p.KH, m.h)
+	inside := min(m.ow, (p.PadLeft+p.StrideW-1)/p.StrideW) // first window that begins in the image
+	end := max(inside, min(m.ow, (m.w+p.PadLeft-p.KW)/p.StrideW+1))
+	if m.w+p.PadLeft < p.KW {
+		end = inside
+	}
+	for j := range inside {
+		m.windows(x, r, j, 1, u0, u1)
+	}
+	m.windows(x, r, inside, end-inside, u0, u1)
+	for j := end; j < m.ow; j++ {
+		m.windows(x, r, j, 1, u0, u1)
+	}
+}
+
+// windows computes count windows of image rows u0..u1-1 from output j of row r on, of which several
+// lie inside the image. Padding alone gets the reference's answer.
+func (m maxPool) windows(x []float32, r, j, count, u0, u1 int) {
+	if count == 0 {
 		return
 	}
-	first := u0*w + v0
-	copy(y, x[first*c:(first+1)*c])
-	for k := range at {
-		at[k] = int32(first)
+	left := j*m.p.StrideW - m.p.PadLeft
+	v0, v1 := max(left, 0), min(left+m.p.KW, m.w)
+	o := (r*m.ow + j) * m.c
+	y, idx := m.y[o:][:count*m.c], m.idx[o:][:count*m.c]
+	if u0 >= u1 || v0 >= v1 {
+		vec.Fill(y, float32(math.Inf(-1)))
+		clear(idx)
+		return
 	}
-	for u := u0; u < u1; u++ {
-		for v := v0; v < v1; v++ {
-			if pos := u*w + v; pos != first {
-				vec.MaxIndex(y, at, x[pos*c:(pos+1)*c], int32(pos))
-			}
-		}
-	}
+	first := u0*m.w + v0
+	vec.MaxWindows(y, idx, x[first*m.c:], vec.Windows{C: m.c, Count: count, KH: u1 - u0, KW: v1 - v0,
+		Pitch: m.w, Step: m.p.StrideW, First: int32(first)})
 }
 
 // PoolGather reads winners; see tensor.Backend.
@@ -154,12 +174,8 @@ func (b *Backend) PoolScatter(dx, dy, idx *tensor.Tensor) {
 	d, g, at := host(dx), host(dy), tensor.Host[int32](idx)
 	b.pool.Run(dx.Dim(0), func(n int) {
 		c, per, img := dx.Dim(3), len(g)/dx.Dim(0), len(d)/dx.Dim(0)
-		clear(d[n*img : (n+1)*img])
 		dx := d[n*img : (n+1)*img]
-		for i := n * per; i < (n+1)*per; i += c {
-			for k, pos := range at[i : i+c] {
-				dx[int(pos)*c+k] += g[i+k]
-			}
-		}
+		clear(dx)
+		vec.ScatterAdd(dx, g[n*per:(n+1)*per], at[n*per:(n+1)*per], c)
 	})
 }

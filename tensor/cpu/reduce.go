@@ -32,9 +32,11 @@ func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) 
 	default:
 		parts := b.columns(outer, red, inner, 1,
 			func(acc []float64, lo, hi int) { vec.ColSum(acc, s[lo:hi]) })
-		for i, v := range parts.sums {
-			y[i] = float32(scale * v)
-		}
+		b.split(len(y), chunk/4, func(lo, hi int) {
+			for i, v := range parts.sums[lo:hi] {
+				y[lo+i] = float32(scale * v)
+			}
+		})
 		parts.done()
 	}
 }
@@ -90,41 +92,39 @@ type partials struct {
 
 func (p partials) done() { p.b.giveBack(p.sums) }
 
+// columnRows is how many rows the vector loops of column sums add in float32 before they go to the
+// float64 accumulators: single rows left over take several times as long.
+const columnRows = 16
+
 // columns computes sums over rows with f, which adds the elements [lo, hi) of x, whole rows of one
-// outer index, to an accumulator of width·inner numbers. Rows are cut into chunks fixed by the
-// shape, each summed on its own, and chunks are added in order: the same bits for any
-// number of threads.
+// outer index, to an accumulator of width·inner numbers. Rows are cut into chunks that depend on
+// their number and length alone, each summed on its own, and chunks are added in order: the same
+// bits for any number of threads.
 func (b *Backend) columns(
 	outer, rows, inner, width int, f func(acc []float64, lo, hi int),
 ) partials {
 	const maxChunks = 64 // bounds the scratch; 64 tiles keep any number of cores of one socket busy
-	w := width * inner
-	grain := max(1, chunk/inner, (rows+maxChunks-1)/maxChunks)
-	per := max(1, (rows+grain-1)/grain)
-	all := b.doubles(outer * per * w)
-	clear(all)
+	grain := max(columnRows, chunk/inner, (rows+maxChunks-1)/maxChunks)
+	grain = (grain + columnRows - 1) / columnRows * columnRows
+	per := max(1, (rows+grain/2)/grain) // the last chunk is up to half a grain longer or shorter
+	w, n := width*inner, outer*width*inner
+	all := b.doubles(per * n) // [chunk, outer, width·inner]
 	b.pool.Run(outer*per, func(i int) {
 		o, t := i/per, i%per
-		lo, hi := o*rows+t*grain, o*rows+min((t+1)*grain, rows)
-		f(all[i*w:(i+1)*w], lo*inner, hi*inner)
-	})
-	for o := range outer {
-		acc := all[o*w : (o+1)*w]
-		for t := range per {
-			part := all[(o*per+t)*w : (o*per+t+1)*w]
-			if o == 0 && t == 0 {
-				continue
-			}
-			if t == 0 {
-				copy(acc, part)
-				continue
-			}
-			for c, v := range part {
-				acc[c] += v
-			}
+		hi := rows
+		if t < per-1 {
+			hi = (t + 1) * grain
 		}
-	}
-	return partials{all[:outer*w], b}
+		acc := all[t*n+o*w:][:w]
+		clear(acc)
+		f(acc, (o*rows+t*grain)*inner, (o*rows+hi)*inner)
+	})
+	b.split(n, chunk/2, func(lo, hi int) {
+		for t := 1; t < per; t++ {
+			vec.AddDoubles(all[lo:hi], all[t*n+lo:t*n+hi])
+		}
+	})
+	return partials{all[:n], b}
 }
 
 // doubles borrows n float64s from the pool's scratch.

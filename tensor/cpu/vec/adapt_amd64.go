@@ -63,6 +63,18 @@ func axpy(k func(y, x *float32, a float32, rows, cols int)) func([]float32, floa
 	}
 }
 
+func axpby(k func(dst, x, y *float32, a, b float32, rows, cols int, nt bool)) func(dst []float32,
+	a float32, x []float32, b float32, y []float32) {
+	return func(dst []float32, a float32, x []float32, b float32, y []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		chunks(dst, !same(dst, x) && !same(dst, y), func(lo, hi int, nt bool) {
+			k(&dst[lo], &x[lo], &y[lo], a, b, 1, hi-lo, nt)
+		})
+	}
+}
+
 func accumulate(k func(dst, x, y *float32, rows, cols int)) func(dst, x, y []float32) {
 	return func(dst, x, y []float32) {
 		chunks(dst, false, func(lo, hi int, _ bool) { k(&dst[lo], &x[lo], &y[lo], 1, hi-lo) })
@@ -141,5 +153,26 @@ func sum(k func(x *float32, n int) float64) func(x []float32) float64 {
 			s += k(&x[lo], min(span, len(x)-lo))
 		}
 		return s
+	}
+}
+
+func dot(k func(x, y *float32, n int) float64) func(x, y []float32) float64 {
+	return func(x, y []float32) float64 {
+		var s float64
+		for lo := 0; lo < len(x); lo += span {
+			s += k(&x[lo], &y[lo], min(span, len(x)-lo))
+		}
+		return s
+	}
+}
+
+// addDoubles adds whole vectors of the given number of lanes in assembly and the rest in Go.
+func addDoubles(lanes int, k func(acc, x *float64, n int)) func(acc, x []float64) {
+	return func(acc, x []float64) {
+		whole := len(x) - len(x)%lanes
+		if whole > 0 {
+			k(&acc[0], &x[0], whole)
+		}
+		addDoublesGo(acc[whole:], x[whole:])
 	}
 }

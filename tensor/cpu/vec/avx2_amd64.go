@@ -28,24 +28,29 @@ func avx2Table() table {
 	t.inRange, t.greaterScalar = scalar2(inRangeAVX2), scalar(greaterScalarAVX2)
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX2), binary(greaterAVX2),
 		binary(equalAVX2)
-	t.selectOf, t.maxIndex = selectOf(selectOfAVX2), maxIndex(maxIndexAVX2)
+	t.selectOf, t.maxWindows = selectOf(selectOfAVX2), maxWindows(maxWindowsAVX2)
+	t.scatterAdd = scatterAdd(scatterAddAVX2)
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX2), accumulate(reluGradAddAVX2)
-	t.axpy = axpy(axpyAVX2)
+	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)
 	t.addRow, t.subRow, t.mulRow, t.divRow = row(addRowAVX2), row(subRowAVX2),
 		row(mulRowAVX2), row(divRowAVX2)
 	t.scaleShift, t.scaleShiftReLU = row2(scaleShiftAVX2), row2(scaleShiftReLUAVX2)
 	t.scaleShiftAdd, t.scaleShiftAddReLU = row2Add(scaleShiftAddAVX2),
 		row2Add(scaleShiftAddReLUAVX2)
 	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX2), row4ReLU(bnBackwardReLUAVX2)
-	t.sum = sum(sumAVX2)
+	t.sum, t.dot = sum(sumAVX2), dot(dotAVX2)
+	t.addDoubles = addDoubles(4, addDoublesAVX2)
 	t.colSum = colSum(panelAVX2, colSum16AVX2, colSum16AheadAVX2, colSum1AVX2)
+	t.colSumWeighted = colSumWeighted(panelAVX2, colSumWeighted16AVX2, colSumWeighted16AheadAVX2,
+		colSumWeighted1AVX2)
 	t.colMoments = colMoments(panelAVX2, colMoments16AVX2, colMoments16AheadAVX2,
 		colMoments1AVX2)
 	t.colDot2 = colDot2(panelAVX2, colDot216AVX2, colDot216AheadAVX2, colDot21AVX2)
 	t.colDot2ReLU = colDot2ReLU(panelAVX2, colDot2ReLU16AVX2, colDot2ReLU16AheadAVX2,
 		colDot2ReLU1AVX2)
 	t.softmax, t.logSoftmax = softmax(softmaxAVX2), softmax(logSoftmaxAVX2)
+	t.crossEntropyGrad = crossEntropyGrad(crossEntropyGradAVX2)
 	t.sgd, t.adam, t.ema = sgd(sgdAVX2, sgdNesterovAVX2), adam(adamAVX2), ema(emaAVX2)
 	t.pool2x2, t.upsample2x2 = pool2x2(pool2x2AVX2), upsample2x2(upsample2x2AVX2)
 	return t

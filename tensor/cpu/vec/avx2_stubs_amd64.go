@@ -219,6 +219,16 @@ func mulAddToAVX2(dst *float32, x *float32, y *float32, rows int, cols int)
 //go:noescape
 func axpyAVX2(y *float32, x *float32, a float32, rows int, cols int)
 
+// axpbyAVX2 computes dst = a·x + b·y.
+//
+//go:noescape
+func axpbyAVX2(dst *float32, x *float32, y *float32, a float32, b float32, rows int, cols int, nt bool)
+
+// crossEntropyGradAVX2 computes dst = (e^logp·total - t)·dy.
+//
+//go:noescape
+func crossEntropyGradAVX2(dst *float32, logp *float32, t *float32, total float32, dy float32, rows int, cols int, nt bool)
+
 // reluGradAVX2 computes dx = y > 0 ? dy : 0.
 //
 //go:noescape
@@ -289,11 +299,6 @@ func pool2x2AVX2(dst *float32, t0 *float32, t1 *float32, b0 *float32, b1 *float3
 //go:noescape
 func upsample2x2AVX2(x *float32, t0 *float32, t1 *float32, b0 *float32, b1 *float32, scale float32, rows int, cols int)
 
-// maxIndexAVX2 computes the running maximum of a window, with its position.
-//
-//go:noescape
-func maxIndexAVX2(best *float32, idx *int32, x *float32, at int32, rows int, cols int)
-
 // colSum16AVX2 computes acc += Σ x. Groups of 16 rows.
 //
 //go:noescape
@@ -308,6 +313,21 @@ func colSum16AheadAVX2(acc *float64, x *float32, groups int, cols int)
 //
 //go:noescape
 func colSum1AVX2(acc *float64, x *float32, groups int, cols int)
+
+// colSumWeighted16AVX2 computes acc[c] += Σ weight[r]·x[r,c]. Groups of 16 rows.
+//
+//go:noescape
+func colSumWeighted16AVX2(acc *float64, x *float32, weight *float32, groups int, cols int)
+
+// colSumWeighted16AheadAVX2 computes acc[c] += Σ weight[r]·x[r,c]. Groups of 16 rows.
+//
+//go:noescape
+func colSumWeighted16AheadAVX2(acc *float64, x *float32, weight *float32, groups int, cols int)
+
+// colSumWeighted1AVX2 computes acc[c] += Σ weight[r]·x[r,c]. Groups of 1 rows.
+//
+//go:noescape
+func colSumWeighted1AVX2(acc *float64, x *float32, weight *float32, groups int, cols int)
 
 // colMoments16AVX2 computes sum += Σ (x - shift), sumSq += Σ (x - shift)². Groups of 16 rows.
 //
@@ -359,6 +379,16 @@ func colDot2ReLU1AVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float3
 //go:noescape
 func sumAVX2(x *float32, n int) float64
 
+// dotAVX2 returns Σ x·y.
+//
+//go:noescape
+func dotAVX2(x *float32, y *float32, n int) float64
+
+// addDoublesAVX2 computes acc += x for whole vectors of float64.
+//
+//go:noescape
+func addDoublesAVX2(acc *float64, x *float64, n int)
+
 // softmaxAVX2 computes the softmax of each row.
 //
 //go:noescape
@@ -368,3 +398,13 @@ func softmaxAVX2(dst *float32, x *float32, rows int, cols int)
 //
 //go:noescape
 func logSoftmaxAVX2(dst *float32, x *float32, rows int, cols int)
+
+// maxWindowsAVX2 computes the maxima of windows of kh×kw pixels and their positions.
+//
+//go:noescape
+func maxWindowsAVX2(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
+
+// scatterAddAVX2 adds dy's pixels at the positions idx, and returns how many it had left.
+//
+//go:noescape
+func scatterAddAVX2(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int

@@ -35,12 +35,13 @@ TEXT ·negAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -77,8 +78,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -112,12 +114,13 @@ TEXT ·absAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -154,8 +157,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -189,12 +193,13 @@ TEXT ·sqrtAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -231,8 +236,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -256,12 +262,13 @@ TEXT ·rsqrtAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -302,8 +309,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -339,12 +347,13 @@ TEXT ·squareAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -381,8 +390,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -406,12 +416,13 @@ TEXT ·recipAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -450,8 +461,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -476,12 +488,13 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -580,8 +593,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -746,12 +760,13 @@ TEXT ·logAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -882,8 +897,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -1114,12 +1130,13 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -1268,8 +1285,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -1419,12 +1437,13 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -1531,8 +1550,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -1591,12 +1611,13 @@ TEXT ·softplusAVX2(SB), NOSPLIT, $0-33
 	ANDQ $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -1809,8 +1830,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -1923,12 +1945,13 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-33
 	ANDQ   $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -1965,8 +1988,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -1991,12 +2015,13 @@ TEXT ·stepAVX2(SB), NOSPLIT, $0-33
 	ANDQ   $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -2037,8 +2062,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -2065,12 +2091,13 @@ TEXT ·signAVX2(SB), NOSPLIT, $0-33
 	ANDQ   $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -2117,8 +2144,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -2157,12 +2185,13 @@ TEXT ·fillAVX2(SB), NOSPLIT, $0-33
 	ANDQ         $+7, DI
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R8
-	TESTB R8, R8
-	JNZ   stream
-	CMPQ  AX, SI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R8
+	TESTB   R8, R8
+	JNZ     stream
+	CMPQ    AX, SI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS Y0, (CX)(AX*4)
@@ -2194,8 +2223,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, SI
-	JGE  tail
+	CMPQ    AX, SI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVNTPS Y0, (CX)(AX*4)
@@ -2219,12 +2249,13 @@ TEXT ·leakyReLUAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (DX)(AX*4), Y2
@@ -2265,8 +2296,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS   (DX)(AX*4), Y2
@@ -2294,12 +2326,13 @@ TEXT ·clampAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y2
@@ -2338,8 +2371,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y2
@@ -2366,12 +2400,13 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Y2
@@ -2410,8 +2445,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Y2
@@ -2437,12 +2473,13 @@ TEXT ·addScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -2479,8 +2516,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -2505,12 +2543,13 @@ TEXT ·mulScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -2547,8 +2586,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -2573,12 +2613,13 @@ TEXT ·rsubScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -2615,8 +2656,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -2641,12 +2683,13 @@ TEXT ·divScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -2683,8 +2726,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -2709,12 +2753,13 @@ TEXT ·rdivScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -2751,8 +2796,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -2778,12 +2824,13 @@ TEXT ·inRangeAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y2
@@ -2828,8 +2875,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y2
@@ -2858,12 +2906,13 @@ TEXT ·greaterScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -2904,8 +2953,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -2932,12 +2982,13 @@ TEXT ·equalScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -2978,8 +3029,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y1
@@ -3006,12 +3058,13 @@ TEXT ·maxScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (DX)(AX*4), Y1
@@ -3052,8 +3105,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS   (DX)(AX*4), Y1
@@ -3080,12 +3134,13 @@ TEXT ·minScalarAVX2(SB), NOSPLIT, $0-41
 	ANDQ         $+7, R8
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (DX)(AX*4), Y1
@@ -3126,8 +3181,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS   (DX)(AX*4), Y1
@@ -3154,12 +3210,13 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3199,8 +3256,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3226,12 +3284,13 @@ TEXT ·addRowAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3270,8 +3329,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3297,12 +3357,13 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3342,8 +3403,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3369,12 +3431,13 @@ TEXT ·subRowAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3413,8 +3476,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3440,12 +3504,13 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3485,8 +3550,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3512,12 +3578,13 @@ TEXT ·mulRowAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3556,8 +3623,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3583,12 +3651,13 @@ TEXT ·divAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3628,8 +3697,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3655,12 +3725,13 @@ TEXT ·divRowAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y0
@@ -3699,8 +3770,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y0
@@ -3726,12 +3798,13 @@ TEXT ·maxAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (DX)(AX*4), Y0
@@ -3775,8 +3848,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS   (DX)(AX*4), Y0
@@ -3804,12 +3878,13 @@ TEXT ·minAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (DX)(AX*4), Y0
@@ -3853,8 +3928,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS   (DX)(AX*4), Y0
@@ -3882,12 +3958,13 @@ TEXT ·greaterAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -3931,8 +4008,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -3960,12 +4038,13 @@ TEXT ·equalAVX2(SB), NOSPLIT, $0-41
 	ANDQ $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -4009,8 +4088,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Y0
@@ -4040,12 +4120,13 @@ TEXT ·selectOfAVX2(SB), NOSPLIT, $0-49
 	ANDQ   $+7, R10
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+48(FP), R11
-	TESTB R11, R11
-	JNZ   stream
-	CMPQ  AX, R9
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R11
+	TESTB   R11, R11
+	JNZ     stream
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (DX)(AX*4), Y1
@@ -4090,8 +4171,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R9
-	JGE  tail
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS   (DX)(AX*4), Y1
@@ -4119,9 +4201,10 @@ TEXT ·mulAddToAVX2(SB), NOSPLIT, $0-40
 	ANDQ $+7, R9
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (CX)(AX*4), Y0
@@ -4172,9 +4255,10 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-40
 	ANDQ         $+7, R8
 
 row:
-	XORQ AX, AX
-	CMPQ AX, DI
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (CX)(AX*4), Y1
@@ -4208,6 +4292,266 @@ next:
 	VZEROUPPER
 	RET
 
+// func axpbyAVX2(dst *float32, x *float32, y *float32, a float32, b float32, rows int, cols int, nt bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·axpbyAVX2(SB), NOSPLIT, $0-49
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
+	MOVQ         rows+32(FP), SI
+	MOVQ         cols+40(FP), DI
+	MOVQ         DI, R8
+	ANDQ         $-8, R8
+	MOVQ         DI, R9
+	ANDQ         $+7, R9
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS     (DX)(AX*4), Y2
+	VMOVUPS     (BX)(AX*4), Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, (CX)(AX*4)
+	ADDQ        $+8, AX
+	CMPQ        AX, R8
+	JLT         loop
+
+tail:
+	TESTQ       R9, R9
+	JZ          next
+	LEAQ        lanes<>+32(SB), R10
+	MOVQ        R9, R11
+	SHLQ        $0x02, R11
+	SUBQ        R11, R10
+	VMOVUPS     (R10), Y2
+	VMASKMOVPS  (DX)(AX*4), Y2, Y3
+	VMASKMOVPS  (BX)(AX*4), Y2, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVAPS     Y4, Y4
+	VFMADD231PS Y0, Y3, Y4
+	VMASKMOVPS  Y4, Y2, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(DI*4), CX
+	LEAQ  (DX)(DI*4), DX
+	LEAQ  (BX)(DI*4), BX
+	DECQ  SI
+	JNZ   row
+	MOVB  nt+48(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS     (DX)(AX*4), Y2
+	VMOVUPS     (BX)(AX*4), Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVNTPS    Y3, (CX)(AX*4)
+	ADDQ        $+8, AX
+	CMPQ        AX, R8
+	JLT         streamLoop
+	JMP         tail
+
+// func crossEntropyGradAVX2(dst *float32, logp *float32, t *float32, total float32, dy float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·crossEntropyGradAVX2(SB), NOSPLIT, $0-49
+	MOVQ         dst+0(FP), CX
+	MOVQ         logp+8(FP), DX
+	MOVQ         t+16(FP), BX
+	VBROADCASTSS total+24(FP), Y0
+	VBROADCASTSS dy+28(FP), Y1
+	MOVQ         rows+32(FP), SI
+	MOVQ         cols+40(FP), DI
+	MOVQ         DI, R8
+	ANDQ         $-8, R8
+	MOVQ         DI, R9
+	ANDQ         $+7, R9
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y2
+	VMOVUPS      (BX)(AX*4), Y3
+	VBROADCASTSS c42c80000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VBROADCASTSS cc3160000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       c3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3f317217<>+0(SB), Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3377d1cf<>+0(SB), Y4, Y2
+	VBROADCASTSS c3ab51227<>+0(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3c091cea<>+0(SB), Y2, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3d2aac79<>+0(SB), Y2, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y2, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3efffffe<>+0(SB), Y2, Y5
+	VMULPS       Y2, Y2, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y2, Y6, Y5
+	VADDPS       c3f800000<>+0(SB), Y5, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, R8
+	JLT          loop
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	LEAQ         lanes<>+32(SB), R10
+	MOVQ         R9, R11
+	SHLQ         $0x02, R11
+	SUBQ         R11, R10
+	VMOVUPS      (R10), Y2
+	VMASKMOVPS   (DX)(AX*4), Y2, Y3
+	VMASKMOVPS   (BX)(AX*4), Y2, Y4
+	VBROADCASTSS c42c80000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VBROADCASTSS cc3160000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       c3fb8aa3b<>+0(SB), Y3, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS c3f317217<>+0(SB), Y5, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS c3377d1cf<>+0(SB), Y5, Y3
+	VBROADCASTSS c3ab51227<>+0(SB), Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  c3c091cea<>+0(SB), Y3, Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  c3d2aac79<>+0(SB), Y3, Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y6
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y3, Y7, Y6
+	VADDPS       c3f800000<>+0(SB), Y6, Y3
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       c0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMASKMOVPS   Y3, Y2, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(DI*4), CX
+	LEAQ  (DX)(DI*4), DX
+	LEAQ  (BX)(DI*4), BX
+	DECQ  SI
+	JNZ   row
+	MOVB  nt+48(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Y2
+	VMOVUPS      (BX)(AX*4), Y3
+	VBROADCASTSS c42c80000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VBROADCASTSS cc3160000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       c3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3f317217<>+0(SB), Y4, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3377d1cf<>+0(SB), Y4, Y2
+	VBROADCASTSS c3ab51227<>+0(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3c091cea<>+0(SB), Y2, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3d2aac79<>+0(SB), Y2, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y2, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3efffffe<>+0(SB), Y2, Y5
+	VMULPS       Y2, Y2, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y2, Y6, Y5
+	VADDPS       c3f800000<>+0(SB), Y5, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVNTPS     Y2, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, R8
+	JLT          streamLoop
+	JMP          tail
+
 // func reluGradAVX2(dx *float32, dy *float32, y *float32, rows int, cols int, nt bool)
 // Requires: AVX, MMX+
 TEXT ·reluGradAVX2(SB), NOSPLIT, $0-41
@@ -4223,12 +4567,13 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-41
 	ANDQ   $+7, R9
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -4270,8 +4615,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -4299,9 +4645,10 @@ TEXT ·reluGradAddAVX2(SB), NOSPLIT, $0-40
 	ANDQ   $+7, R9
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (CX)(AX*4), Y1
@@ -4355,12 +4702,13 @@ TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-49
 	ANDQ $+7, R10
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+48(FP), R11
-	TESTB R11, R11
-	JNZ   stream
-	CMPQ  AX, R9
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R11
+	TESTB   R11, R11
+	JNZ     stream
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Y0
@@ -4403,8 +4751,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R9
-	JGE  tail
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Y0
@@ -4434,12 +4783,13 @@ TEXT ·scaleShiftReLUAVX2(SB), NOSPLIT, $0-49
 	ANDQ   $+7, R10
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+48(FP), R11
-	TESTB R11, R11
-	JNZ   stream
-	CMPQ  AX, R9
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R11
+	TESTB   R11, R11
+	JNZ     stream
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Y1
@@ -4484,8 +4834,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R9
-	JGE  tail
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Y1
@@ -4516,12 +4867,13 @@ TEXT ·scaleShiftAddAVX2(SB), NOSPLIT, $0-57
 	ANDQ $+7, R11
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+56(FP), R12
-	TESTB R12, R12
-	JNZ   stream
-	CMPQ  AX, R10
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+56(FP), R12
+	TESTB   R12, R12
+	JNZ     stream
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Y0
@@ -4569,8 +4921,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R10
-	JGE  tail
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Y0
@@ -4603,12 +4956,13 @@ TEXT ·scaleShiftAddReLUAVX2(SB), NOSPLIT, $0-57
 	ANDQ   $+7, R11
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+56(FP), R12
-	TESTB R12, R12
-	JNZ   stream
-	CMPQ  AX, R10
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+56(FP), R12
+	TESTB   R12, R12
+	JNZ     stream
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Y1
@@ -4658,8 +5012,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R10
-	JGE  tail
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Y1
@@ -4694,12 +5049,13 @@ TEXT ·bnBackwardAVX2(SB), NOSPLIT, $0-73
 	ANDQ $+7, R13
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+72(FP), R14
-	TESTB R14, R14
-	JNZ   stream
-	CMPQ  AX, R12
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+72(FP), R14
+	TESTB   R14, R14
+	JNZ     stream
+	CMPQ    AX, R12
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Y0
@@ -4755,8 +5111,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R12
-	JGE  tail
+	CMPQ    AX, R12
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Y0
@@ -4796,12 +5153,13 @@ TEXT ·bnBackwardReLUAVX2(SB), NOSPLIT, $8-81
 	ANDQ   $+7, R14
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+80(FP), R15
-	TESTB R15, R15
-	JNZ   stream
-	CMPQ  AX, R13
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+80(FP), R15
+	TESTB   R15, R15
+	JNZ     stream
+	CMPQ    AX, R13
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Y1
@@ -4864,8 +5222,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R13
-	JGE  tail
+	CMPQ    AX, R13
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Y1
@@ -4905,9 +5264,10 @@ TEXT ·sgdAVX2(SB), NOSPLIT, $0-56
 	ANDQ         $+7, R9
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (CX)(AX*4), Y3
@@ -4971,9 +5331,10 @@ TEXT ·sgdNesterovAVX2(SB), NOSPLIT, $0-56
 	ANDQ         $+7, R9
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (CX)(AX*4), Y3
@@ -5039,9 +5400,10 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-88
 	ANDQ $+7, R10
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R9
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (CX)(AX*4), Y0
@@ -5145,9 +5507,10 @@ TEXT ·emaAVX2(SB), NOSPLIT, $0-40
 	ANDQ         $+7, R8
 
 row:
-	XORQ AX, AX
-	CMPQ AX, DI
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (CX)(AX*4), Y1
@@ -5200,12 +5563,13 @@ TEXT ·pool2x2AVX2(SB), NOSPLIT, $0-65
 	ANDQ         $+7, R11
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+64(FP), R12
-	TESTB R12, R12
-	JNZ   stream
-	CMPQ  AX, R10
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+64(FP), R12
+	TESTB   R12, R12
+	JNZ     stream
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Y1
@@ -5261,8 +5625,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R10
-	JGE  tail
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Y1
@@ -5296,9 +5661,10 @@ TEXT ·upsample2x2AVX2(SB), NOSPLIT, $0-64
 	ANDQ         $+7, R11
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R10
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (CX)(AX*4), Y1
@@ -5341,68 +5707,6 @@ next:
 	VZEROUPPER
 	RET
 
-// func maxIndexAVX2(best *float32, idx *int32, x *float32, at int32, rows int, cols int)
-// Requires: AVX
-TEXT ·maxIndexAVX2(SB), NOSPLIT, $0-48
-	MOVQ         best+0(FP), CX
-	MOVQ         idx+8(FP), DX
-	MOVQ         x+16(FP), BX
-	VBROADCASTSS at+24(FP), Y0
-	MOVQ         rows+32(FP), SI
-	MOVQ         cols+40(FP), DI
-	MOVQ         DI, R8
-	ANDQ         $-8, R8
-	MOVQ         DI, R9
-	ANDQ         $+7, R9
-
-row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
-
-loop:
-	VMOVUPS   (CX)(AX*4), Y1
-	VMOVUPS   (DX)(AX*4), Y2
-	VMOVUPS   (BX)(AX*4), Y3
-	VCMPPS    $0x16, Y1, Y3, Y4
-	VCMPPS    $0x07, Y1, Y1, Y5
-	VANDPS    Y5, Y4, Y4
-	VBLENDVPS Y4, Y3, Y1, Y1
-	VBLENDVPS Y4, Y0, Y2, Y2
-	VMOVUPS   Y1, (CX)(AX*4)
-	VMOVUPS   Y2, (DX)(AX*4)
-	ADDQ      $+8, AX
-	CMPQ      AX, R8
-	JLT       loop
-
-tail:
-	TESTQ      R9, R9
-	JZ         next
-	LEAQ       lanes<>+32(SB), R10
-	MOVQ       R9, R11
-	SHLQ       $0x02, R11
-	SUBQ       R11, R10
-	VMOVUPS    (R10), Y1
-	VMASKMOVPS (CX)(AX*4), Y1, Y2
-	VMASKMOVPS (DX)(AX*4), Y1, Y3
-	VMASKMOVPS (BX)(AX*4), Y1, Y4
-	VCMPPS     $0x16, Y2, Y4, Y5
-	VCMPPS     $0x07, Y2, Y2, Y6
-	VANDPS     Y6, Y5, Y5
-	VBLENDVPS  Y5, Y4, Y2, Y2
-	VBLENDVPS  Y5, Y0, Y3, Y3
-	VMASKMOVPS Y2, Y1, (CX)(AX*4)
-	VMASKMOVPS Y3, Y1, (DX)(AX*4)
-
-next:
-	LEAQ (CX)(DI*4), CX
-	LEAQ (DX)(DI*4), DX
-	LEAQ (BX)(DI*4), BX
-	DECQ SI
-	JNZ  row
-	VZEROUPPER
-	RET
-
 // func colSum16AVX2(acc *float64, x *float32, groups int, cols int)
 // Requires: AVX, AVX2
 TEXT ·colSum16AVX2(SB), NOSPLIT, $0-32
@@ -5414,11 +5718,12 @@ TEXT ·colSum16AVX2(SB), NOSPLIT, $0-32
 	LEAQ         (BX)(BX*2), SI
 
 group:
-	XORQ AX, AX
-	MOVQ cols+24(FP), DI
-	ANDQ $-32, DI
-	CMPQ AX, DI
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+24(FP), DI
+	ANDQ    $-32, DI
+	CMPQ    AX, DI
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VXORPS       Y0, Y0, Y0
@@ -5594,10 +5899,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+24(FP), DI
-	ANDQ $-8, DI
-	CMPQ AX, DI
-	JGE  vectorDone
+	MOVQ    cols+24(FP), DI
+	ANDQ    $-8, DI
+	CMPQ    AX, DI
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VXORPS       Y0, Y0, Y0
@@ -5741,13 +6047,14 @@ TEXT ·colSum16AheadAVX2(SB), NOSPLIT, $0-32
 	LEAQ         (BX)(BX*2), SI
 
 group:
-	LEAQ (DX)(BX*8), DI
-	LEAQ (DI)(BX*8), DI
-	XORQ AX, AX
-	MOVQ cols+24(FP), R8
-	ANDQ $-32, R8
-	CMPQ AX, R8
-	JGE  panelDone
+	LEAQ    (DX)(BX*8), DI
+	LEAQ    (DI)(BX*8), DI
+	XORQ    AX, AX
+	MOVQ    cols+24(FP), R8
+	ANDQ    $-32, R8
+	CMPQ    AX, R8
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VXORPS       Y0, Y0, Y0
@@ -5988,10 +6295,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+24(FP), DI
-	ANDQ $-8, DI
-	CMPQ AX, DI
-	JGE  vectorDone
+	MOVQ    cols+24(FP), DI
+	ANDQ    $-8, DI
+	CMPQ    AX, DI
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VXORPS       Y0, Y0, Y0
@@ -6134,11 +6442,12 @@ TEXT ·colSum1AVX2(SB), NOSPLIT, $0-32
 	SHLQ         $0x02, AX
 
 group:
-	XORQ AX, AX
-	MOVQ cols+24(FP), BX
-	ANDQ $-32, BX
-	CMPQ AX, BX
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+24(FP), BX
+	ANDQ    $-32, BX
+	CMPQ    AX, BX
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VXORPS       Y0, Y0, Y0
@@ -6187,10 +6496,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+24(FP), BX
-	ANDQ $-8, BX
-	CMPQ AX, BX
-	JGE  vectorDone
+	MOVQ    cols+24(FP), BX
+	ANDQ    $-8, BX
+	CMPQ    AX, BX
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VXORPS       Y0, Y0, Y0
@@ -6244,6 +6554,955 @@ next:
 	VZEROUPPER
 	RET
 
+// func colSumWeighted16AVX2(acc *float64, x *float32, weight *float32, groups int, cols int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·colSumWeighted16AVX2(SB), NOSPLIT, $0-40
+	MOVQ acc+0(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ weight+16(FP), BX
+	MOVQ cols+32(FP), SI
+	SHLQ $0x02, SI
+	LEAQ (SI)(SI*2), DI
+
+group:
+	XORQ    AX, AX
+	MOVQ    cols+32(FP), R8
+	ANDQ    $-32, R8
+	CMPQ    AX, R8
+	JGE     panelDone
+	PCALIGN $0x40
+
+panel:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS (BX), Y4
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 4(BX), Y4
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 8(BX), Y4
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 12(BX), Y4
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 16(BX), Y4
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 20(BX), Y4
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 24(BX), Y4
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 28(BX), Y4
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 32(BX), Y4
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 36(BX), Y4
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 40(BX), Y4
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 44(BX), Y4
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 48(BX), Y4
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 52(BX), Y4
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 56(BX), Y4
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 60(BX), Y4
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VEXTRACTF128 $0x01, Y0, X4
+	VCVTPS2PD    X0, Y0
+	VADDPD       (CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, (CX)(AX*8)
+	VCVTPS2PD    X4, Y0
+	VADDPD       32(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 32(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 64(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       96(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 96(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VADDPD       128(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 128(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       160(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 160(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y1
+	VADDPD       192(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 192(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       224(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 224(CX)(AX*8)
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	ADDQ         $+128, DX
+	ADDQ         $+32, AX
+	CMPQ         AX, R8
+	JLT          panel
+
+panelDone:
+	MOVQ    cols+32(FP), R8
+	ANDQ    $-8, R8
+	CMPQ    AX, R8
+	JGE     vectorDone
+	PCALIGN $0x40
+
+vector:
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS (BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 4(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 8(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 12(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 16(BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 20(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 28(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 32(BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 36(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 40(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 44(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 48(BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 52(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 56(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 60(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, (CX)(AX*8)
+	VCVTPS2PD    X1, Y0
+	VADDPD       32(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 32(CX)(AX*8)
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	ADDQ         $+32, DX
+	ADDQ         $+8, AX
+	CMPQ         AX, R8
+	JLT          vector
+
+vectorDone:
+	MOVQ         cols+32(FP), R8
+	ANDQ         $+7, R8
+	TESTQ        R8, R8
+	JZ           next
+	MOVQ         cols+32(FP), R8
+	ANDQ         $+7, R8
+	LEAQ         lanes<>+32(SB), R9
+	SHLQ         $0x02, R8
+	SUBQ         R8, R9
+	VMOVUPS      (R9), Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VPMOVSXDQ    X0, Y1
+	VPMOVSXDQ    X2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS (BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 4(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 8(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 12(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 16(BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 20(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 24(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 28(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 32(BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 36(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 40(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 44(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 48(BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 52(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 56(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 60(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y0
+	VFMADD231PS  Y0, Y4, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y3
+	VMASKMOVPD   (CX)(AX*8), Y1, Y4
+	VADDPD       Y3, Y4, Y4
+	VMASKMOVPD   Y4, Y1, (CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VMASKMOVPD   32(CX)(AX*8), Y2, Y1
+	VADDPD       Y0, Y1, Y1
+	VMASKMOVPD   Y1, Y2, 32(CX)(AX*8)
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+
+next:
+	MOVQ cols+32(FP), AX
+	ANDQ $+7, AX
+	LEAQ (DX)(AX*4), DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ $+64, BX
+	DECQ groups+24(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colSumWeighted16AheadAVX2(acc *float64, x *float32, weight *float32, groups int, cols int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·colSumWeighted16AheadAVX2(SB), NOSPLIT, $0-40
+	MOVQ acc+0(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ weight+16(FP), BX
+	MOVQ cols+32(FP), SI
+	SHLQ $0x02, SI
+	LEAQ (SI)(SI*2), DI
+
+group:
+	LEAQ    (DX)(SI*8), R8
+	LEAQ    (R8)(SI*8), R8
+	XORQ    AX, AX
+	MOVQ    cols+32(FP), R9
+	ANDQ    $-32, R9
+	CMPQ    AX, R9
+	JGE     panelDone
+	PCALIGN $0x40
+
+panel:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS (BX), Y4
+	PREFETCHT1   (R8)
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   32(R8)
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   64(R8)
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   96(R8)
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 4(BX), Y4
+	PREFETCHT1   128(R8)
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   160(R8)
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   192(R8)
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   224(R8)
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 8(BX), Y4
+	PREFETCHT1   256(R8)
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   288(R8)
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   320(R8)
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   352(R8)
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 12(BX), Y4
+	PREFETCHT1   384(R8)
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   416(R8)
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   448(R8)
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   480(R8)
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 16(BX), Y4
+	PREFETCHT1   512(R8)
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   544(R8)
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   576(R8)
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   608(R8)
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 20(BX), Y4
+	PREFETCHT1   640(R8)
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   672(R8)
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   704(R8)
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   736(R8)
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 24(BX), Y4
+	PREFETCHT1   768(R8)
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   800(R8)
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   832(R8)
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   864(R8)
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 28(BX), Y4
+	PREFETCHT1   896(R8)
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   928(R8)
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   960(R8)
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   992(R8)
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 32(BX), Y4
+	PREFETCHT1   1024(R8)
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1056(R8)
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1088(R8)
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   1120(R8)
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 36(BX), Y4
+	PREFETCHT1   1152(R8)
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1184(R8)
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1216(R8)
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   1248(R8)
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 40(BX), Y4
+	PREFETCHT1   1280(R8)
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1312(R8)
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1344(R8)
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   1376(R8)
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 44(BX), Y4
+	PREFETCHT1   1408(R8)
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1440(R8)
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1472(R8)
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   1504(R8)
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 48(BX), Y4
+	PREFETCHT1   1536(R8)
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1568(R8)
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1600(R8)
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   1632(R8)
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 52(BX), Y4
+	PREFETCHT1   1664(R8)
+	VMOVUPS      (DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1696(R8)
+	VMOVUPS      32(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1728(R8)
+	VMOVUPS      64(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   1760(R8)
+	VMOVUPS      96(DX)(SI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 56(BX), Y4
+	PREFETCHT1   1792(R8)
+	VMOVUPS      (DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1824(R8)
+	VMOVUPS      32(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1856(R8)
+	VMOVUPS      64(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   1888(R8)
+	VMOVUPS      96(DX)(SI*2), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 60(BX), Y4
+	PREFETCHT1   1920(R8)
+	VMOVUPS      (DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	PREFETCHT1   1952(R8)
+	VMOVUPS      32(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	PREFETCHT1   1984(R8)
+	VMOVUPS      64(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	PREFETCHT1   2016(R8)
+	VMOVUPS      96(DX)(DI*1), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VEXTRACTF128 $0x01, Y0, X4
+	VCVTPS2PD    X0, Y0
+	VADDPD       (CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, (CX)(AX*8)
+	VCVTPS2PD    X4, Y0
+	VADDPD       32(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 32(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 64(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       96(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 96(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VADDPD       128(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 128(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       160(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 160(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y1
+	VADDPD       192(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 192(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       224(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 224(CX)(AX*8)
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	ADDQ         $+128, DX
+	ADDQ         $+2048, R8
+	ADDQ         $+32, AX
+	CMPQ         AX, R9
+	JLT          panel
+
+panelDone:
+	MOVQ    cols+32(FP), R8
+	ANDQ    $-8, R8
+	CMPQ    AX, R8
+	JGE     vectorDone
+	PCALIGN $0x40
+
+vector:
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS (BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 4(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 8(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 12(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 16(BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 20(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 28(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 32(BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 36(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 40(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 44(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 48(BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 52(BX), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 56(BX), Y1
+	VMOVUPS      (DX)(SI*2), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 60(BX), Y1
+	VMOVUPS      (DX)(DI*1), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, (CX)(AX*8)
+	VCVTPS2PD    X1, Y0
+	VADDPD       32(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 32(CX)(AX*8)
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	ADDQ         $+32, DX
+	ADDQ         $+8, AX
+	CMPQ         AX, R8
+	JLT          vector
+
+vectorDone:
+	MOVQ         cols+32(FP), R8
+	ANDQ         $+7, R8
+	TESTQ        R8, R8
+	JZ           next
+	MOVQ         cols+32(FP), R8
+	ANDQ         $+7, R8
+	LEAQ         lanes<>+32(SB), R9
+	SHLQ         $0x02, R8
+	SUBQ         R8, R9
+	VMOVUPS      (R9), Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VPMOVSXDQ    X0, Y1
+	VPMOVSXDQ    X2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS (BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 4(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 8(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 12(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 16(BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 20(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 24(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 28(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 32(BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 36(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 40(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 44(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	LEAQ         (DX)(SI*4), DX
+	VBROADCASTSS 48(BX), Y4
+	VMASKMOVPS   (DX), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 52(BX), Y4
+	VMASKMOVPS   (DX)(SI*1), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 56(BX), Y4
+	VMASKMOVPS   (DX)(SI*2), Y0, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VBROADCASTSS 60(BX), Y4
+	VMASKMOVPS   (DX)(DI*1), Y0, Y0
+	VFMADD231PS  Y0, Y4, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y3
+	VMASKMOVPD   (CX)(AX*8), Y1, Y4
+	VADDPD       Y3, Y4, Y4
+	VMASKMOVPD   Y4, Y1, (CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VMASKMOVPD   32(CX)(AX*8), Y2, Y1
+	VADDPD       Y0, Y1, Y1
+	VMASKMOVPD   Y1, Y2, 32(CX)(AX*8)
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+	SUBQ         DI, DX
+
+next:
+	MOVQ cols+32(FP), AX
+	ANDQ $+7, AX
+	LEAQ (DX)(AX*4), DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ $+64, BX
+	DECQ groups+24(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colSumWeighted1AVX2(acc *float64, x *float32, weight *float32, groups int, cols int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·colSumWeighted1AVX2(SB), NOSPLIT, $0-40
+	MOVQ acc+0(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ weight+16(FP), BX
+	MOVQ cols+32(FP), AX
+	SHLQ $0x02, AX
+
+group:
+	XORQ    AX, AX
+	MOVQ    cols+32(FP), SI
+	ANDQ    $-32, SI
+	CMPQ    AX, SI
+	JGE     panelDone
+	PCALIGN $0x40
+
+panel:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS (BX), Y4
+	VMOVUPS      (DX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      32(DX), Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VMOVUPS      64(DX), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VMOVUPS      96(DX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VEXTRACTF128 $0x01, Y0, X4
+	VCVTPS2PD    X0, Y0
+	VADDPD       (CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, (CX)(AX*8)
+	VCVTPS2PD    X4, Y0
+	VADDPD       32(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 32(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y1, X0
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 64(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       96(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 96(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X2, Y1
+	VADDPD       128(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 128(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       160(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 160(CX)(AX*8)
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y1
+	VADDPD       192(CX)(AX*8), Y1, Y1
+	VMOVUPD      Y1, 192(CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VADDPD       224(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 224(CX)(AX*8)
+	ADDQ         $+128, DX
+	ADDQ         $+32, AX
+	CMPQ         AX, SI
+	JLT          panel
+
+panelDone:
+	MOVQ    cols+32(FP), SI
+	ANDQ    $-8, SI
+	CMPQ    AX, SI
+	JGE     vectorDone
+	PCALIGN $0x40
+
+vector:
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS (BX), Y1
+	VMOVUPS      (DX), Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VCVTPS2PD    X0, Y0
+	VADDPD       (CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, (CX)(AX*8)
+	VCVTPS2PD    X1, Y0
+	VADDPD       32(CX)(AX*8), Y0, Y0
+	VMOVUPD      Y0, 32(CX)(AX*8)
+	ADDQ         $+32, DX
+	ADDQ         $+8, AX
+	CMPQ         AX, SI
+	JLT          vector
+
+vectorDone:
+	MOVQ         cols+32(FP), SI
+	ANDQ         $+7, SI
+	TESTQ        SI, SI
+	JZ           next
+	MOVQ         cols+32(FP), SI
+	ANDQ         $+7, SI
+	LEAQ         lanes<>+32(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VPMOVSXDQ    X0, Y1
+	VPMOVSXDQ    X2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS (BX), Y4
+	VMASKMOVPS   (DX), Y0, Y0
+	VFMADD231PS  Y0, Y4, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X3, Y3
+	VMASKMOVPD   (CX)(AX*8), Y1, Y4
+	VADDPD       Y3, Y4, Y4
+	VMASKMOVPD   Y4, Y1, (CX)(AX*8)
+	VCVTPS2PD    X0, Y0
+	VMASKMOVPD   32(CX)(AX*8), Y2, Y1
+	VADDPD       Y0, Y1, Y1
+	VMASKMOVPD   Y1, Y2, 32(CX)(AX*8)
+
+next:
+	MOVQ cols+32(FP), AX
+	ANDQ $+7, AX
+	LEAQ (DX)(AX*4), DX
+	ADDQ $+4, BX
+	DECQ groups+24(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
 // func colMoments16AVX2(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·colMoments16AVX2(SB), NOSPLIT, $0-48
@@ -6257,11 +7516,12 @@ TEXT ·colMoments16AVX2(SB), NOSPLIT, $0-48
 	LEAQ         (DI)(DI*2), R8
 
 group:
-	XORQ AX, AX
-	MOVQ cols+40(FP), R9
-	ANDQ $-32, R9
-	CMPQ AX, R9
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+40(FP), R9
+	ANDQ    $-32, R9
+	CMPQ    AX, R9
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (SI)(AX*4), Y1
@@ -6601,10 +7861,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+40(FP), R9
-	ANDQ $-8, R9
-	CMPQ AX, R9
-	JGE  vectorDone
+	MOVQ    cols+40(FP), R9
+	ANDQ    $-8, R9
+	CMPQ    AX, R9
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (SI)(AX*4), Y1
@@ -6834,13 +8095,14 @@ TEXT ·colMoments16AheadAVX2(SB), NOSPLIT, $0-48
 	LEAQ         (DI)(DI*2), R8
 
 group:
-	LEAQ (BX)(DI*8), R9
-	LEAQ (R9)(DI*8), R9
-	XORQ AX, AX
-	MOVQ cols+40(FP), R10
-	ANDQ $-32, R10
-	CMPQ AX, R10
-	JGE  panelDone
+	LEAQ    (BX)(DI*8), R9
+	LEAQ    (R9)(DI*8), R9
+	XORQ    AX, AX
+	MOVQ    cols+40(FP), R10
+	ANDQ    $-32, R10
+	CMPQ    AX, R10
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (SI)(AX*4), Y1
@@ -7245,10 +8507,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+40(FP), R9
-	ANDQ $-8, R9
-	CMPQ AX, R9
-	JGE  vectorDone
+	MOVQ    cols+40(FP), R9
+	ANDQ    $-8, R9
+	CMPQ    AX, R9
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (SI)(AX*4), Y1
@@ -7477,11 +8740,12 @@ TEXT ·colMoments1AVX2(SB), NOSPLIT, $0-48
 	SHLQ         $0x02, AX
 
 group:
-	XORQ AX, AX
-	MOVQ cols+40(FP), DI
-	ANDQ $-32, DI
-	CMPQ AX, DI
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+40(FP), DI
+	ANDQ    $-32, DI
+	CMPQ    AX, DI
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (SI)(AX*4), Y1
@@ -7574,10 +8838,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+40(FP), DI
-	ANDQ $-8, DI
-	CMPQ AX, DI
-	JGE  vectorDone
+	MOVQ    cols+40(FP), DI
+	ANDQ    $-8, DI
+	CMPQ    AX, DI
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (SI)(AX*4), Y1
@@ -7670,11 +8935,12 @@ TEXT ·colDot216AVX2(SB), NOSPLIT, $0-64
 	LEAQ         (R9)(R9*2), R10
 
 group:
-	XORQ AX, AX
-	MOVQ cols+56(FP), R11
-	ANDQ $-32, R11
-	CMPQ AX, R11
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+56(FP), R11
+	ANDQ    $-32, R11
+	CMPQ    AX, R11
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (DI)(AX*4), Y0
@@ -8094,10 +9360,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+56(FP), R11
-	ANDQ $-8, R11
-	CMPQ AX, R11
-	JGE  vectorDone
+	MOVQ    cols+56(FP), R11
+	ANDQ    $-8, R11
+	CMPQ    AX, R11
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (DI)(AX*4), Y0
@@ -8388,15 +9655,16 @@ TEXT ·colDot216AheadAVX2(SB), NOSPLIT, $0-64
 	LEAQ         (R9)(R9*2), R10
 
 group:
-	LEAQ (BX)(R9*8), R11
-	LEAQ (R11)(R9*8), R11
-	LEAQ (SI)(R9*8), R12
-	LEAQ (R12)(R9*8), R12
-	XORQ AX, AX
-	MOVQ cols+56(FP), R13
-	ANDQ $-32, R13
-	CMPQ AX, R13
-	JGE  panelDone
+	LEAQ    (BX)(R9*8), R11
+	LEAQ    (R11)(R9*8), R11
+	LEAQ    (SI)(R9*8), R12
+	LEAQ    (R12)(R9*8), R12
+	XORQ    AX, AX
+	MOVQ    cols+56(FP), R13
+	ANDQ    $-32, R13
+	CMPQ    AX, R13
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (DI)(AX*4), Y0
@@ -8946,10 +10214,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+56(FP), R11
-	ANDQ $-8, R11
-	CMPQ AX, R11
-	JGE  vectorDone
+	MOVQ    cols+56(FP), R11
+	ANDQ    $-8, R11
+	CMPQ    AX, R11
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (DI)(AX*4), Y0
@@ -9239,11 +10508,12 @@ TEXT ·colDot21AVX2(SB), NOSPLIT, $0-64
 	SHLQ         $0x02, AX
 
 group:
-	XORQ AX, AX
-	MOVQ cols+56(FP), R9
-	ANDQ $-32, R9
-	CMPQ AX, R9
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+56(FP), R9
+	ANDQ    $-32, R9
+	CMPQ    AX, R9
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (DI)(AX*4), Y0
@@ -9349,10 +10619,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+56(FP), R9
-	ANDQ $-8, R9
-	CMPQ AX, R9
-	JGE  vectorDone
+	MOVQ    cols+56(FP), R9
+	ANDQ    $-8, R9
+	CMPQ    AX, R9
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (DI)(AX*4), Y0
@@ -9456,11 +10727,12 @@ TEXT ·colDot2ReLU16AVX2(SB), NOSPLIT, $0-72
 	LEAQ         (R10)(R10*2), R11
 
 group:
-	XORQ AX, AX
-	MOVQ cols+64(FP), R12
-	ANDQ $-32, R12
-	CMPQ AX, R12
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+64(FP), R12
+	ANDQ    $-32, R12
+	CMPQ    AX, R12
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (R8)(AX*4), Y0
@@ -10144,10 +11416,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+64(FP), R12
-	ANDQ $-8, R12
-	CMPQ AX, R12
-	JGE  vectorDone
+	MOVQ    cols+64(FP), R12
+	ANDQ    $-8, R12
+	CMPQ    AX, R12
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (R8)(AX*4), Y0
@@ -10590,17 +11863,18 @@ TEXT ·colDot2ReLU16AheadAVX2(SB), NOSPLIT, $0-72
 	LEAQ         (R10)(R10*2), R11
 
 group:
-	LEAQ (BX)(R10*8), R12
-	LEAQ (R12)(R10*8), R12
-	LEAQ (SI)(R10*8), R13
-	LEAQ (R13)(R10*8), R13
-	LEAQ (DI)(R10*8), R14
-	LEAQ (R14)(R10*8), R14
-	XORQ AX, AX
-	MOVQ cols+64(FP), R15
-	ANDQ $-32, R15
-	CMPQ AX, R15
-	JGE  panelDone
+	LEAQ    (BX)(R10*8), R12
+	LEAQ    (R12)(R10*8), R12
+	LEAQ    (SI)(R10*8), R13
+	LEAQ    (R13)(R10*8), R13
+	LEAQ    (DI)(R10*8), R14
+	LEAQ    (R14)(R10*8), R14
+	XORQ    AX, AX
+	MOVQ    cols+64(FP), R15
+	ANDQ    $-32, R15
+	CMPQ    AX, R15
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (R8)(AX*4), Y0
@@ -11479,10 +12753,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+64(FP), R12
-	ANDQ $-8, R12
-	CMPQ AX, R12
-	JGE  vectorDone
+	MOVQ    cols+64(FP), R12
+	ANDQ    $-8, R12
+	CMPQ    AX, R12
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (R8)(AX*4), Y0
@@ -11924,11 +13199,12 @@ TEXT ·colDot2ReLU1AVX2(SB), NOSPLIT, $0-72
 	SHLQ         $0x02, AX
 
 group:
-	XORQ AX, AX
-	MOVQ cols+64(FP), R10
-	ANDQ $-32, R10
-	CMPQ AX, R10
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+64(FP), R10
+	ANDQ    $-32, R10
+	CMPQ    AX, R10
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS      (R8)(AX*4), Y0
@@ -12051,10 +13327,11 @@ panel:
 	JLT          panel
 
 panelDone:
-	MOVQ cols+64(FP), R10
-	ANDQ $-8, R10
-	CMPQ AX, R10
-	JGE  vectorDone
+	MOVQ    cols+64(FP), R10
+	ANDQ    $-8, R10
+	CMPQ    AX, R10
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS      (R8)(AX*4), Y0
@@ -12157,12 +13434,13 @@ next:
 // func sumAVX2(x *float32, n int) float64
 // Requires: AVX, SSE2
 TEXT ·sumAVX2(SB), NOSPLIT, $0-24
-	MOVQ   x+0(FP), AX
-	MOVQ   n+8(FP), CX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	CMPQ   CX, $+128
-	JLT    vectors
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	CMPQ    CX, $+128
+	JLT     vectors
+	PCALIGN $0x40
 
 block:
 	VXORPS       Y2, Y2, Y2
@@ -12215,18 +13493,19 @@ block:
 	JGE          block
 
 vectors:
-	CMPQ CX, $+8
-	JLT  tail
+	CMPQ    CX, $+8
+	JLT     tail
+	PCALIGN $0x40
 
 vector:
-	VMOVUPS      (AX), Y2
-	VXORPS       Y3, Y3, Y3
-	VADDPS       Y2, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X2
-	VCVTPS2PD    X3, Y3
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (AX), Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
 	VCVTPS2PD    X2, Y2
-	VADDPD       Y3, Y0, Y0
-	VADDPD       Y2, Y1, Y1
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
 	ADDQ         $+32, AX
 	SUBQ         $+8, CX
 	CMPQ         CX, $+8
@@ -12239,8 +13518,8 @@ tail:
 	SHLQ         $0x02, CX
 	SUBQ         CX, DX
 	VMOVUPS      (DX), Y2
-	VMASKMOVPS   (AX), Y2, Y2
 	VXORPS       Y3, Y3, Y3
+	VMASKMOVPS   (AX), Y2, Y2
 	VADDPS       Y2, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X2
 	VCVTPS2PD    X3, Y3
@@ -12255,6 +13534,152 @@ done:
 	VPERMILPD    $0x01, X1, X0
 	VADDPD       X0, X1, X1
 	MOVSD        X1, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func dotAVX2(x *float32, y *float32, n int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·dotAVX2(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), AX
+	MOVQ    y+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	CMPQ    DX, $+128
+	JLT     vectors
+	PCALIGN $0x40
+
+block:
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVUPS      (AX), Y6
+	VMOVUPS      (CX), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VMOVUPS      32(AX), Y6
+	VMOVUPS      32(CX), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      64(CX), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	VMOVUPS      96(AX), Y6
+	VMOVUPS      96(CX), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	VMOVUPS      128(AX), Y6
+	VMOVUPS      128(CX), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VMOVUPS      160(AX), Y6
+	VMOVUPS      160(CX), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VMOVUPS      192(AX), Y6
+	VMOVUPS      192(CX), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	VMOVUPS      224(AX), Y6
+	VMOVUPS      224(CX), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	VMOVUPS      256(AX), Y6
+	VMOVUPS      256(CX), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VMOVUPS      288(AX), Y6
+	VMOVUPS      288(CX), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VMOVUPS      320(AX), Y6
+	VMOVUPS      320(CX), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	VMOVUPS      352(AX), Y6
+	VMOVUPS      352(CX), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	VMOVUPS      384(AX), Y6
+	VMOVUPS      384(CX), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VMOVUPS      416(AX), Y6
+	VMOVUPS      416(CX), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VMOVUPS      448(AX), Y6
+	VMOVUPS      448(CX), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	VMOVUPS      480(AX), Y6
+	VMOVUPS      480(CX), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $+512, AX
+	ADDQ         $+512, CX
+	SUBQ         $+128, DX
+	CMPQ         DX, $+128
+	JGE          block
+
+vectors:
+	CMPQ    DX, $+8
+	JLT     tail
+	PCALIGN $0x40
+
+vector:
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (AX), Y3
+	VMOVUPS      (CX), Y4
+	VFMADD231PS  Y3, Y4, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	CMPQ         DX, $+8
+	JGE          vector
+
+tail:
+	TESTQ        DX, DX
+	JZ           done
+	LEAQ         lanes<>+32(SB), BX
+	SHLQ         $0x02, DX
+	SUBQ         DX, BX
+	VMOVUPS      (BX), Y2
+	VXORPS       Y3, Y3, Y3
+	VMASKMOVPS   (AX), Y2, Y4
+	VMASKMOVPS   (CX), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y3
+	VEXTRACTF128 $0x01, Y3, X2
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X2, Y2
+	VADDPD       Y3, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X1
+	VPERMILPD    $0x01, X1, X0
+	VADDPD       X0, X1, X1
+	MOVSD        X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addDoublesAVX2(acc *float64, x *float64, n int)
+// Requires: AVX
+TEXT ·addDoublesAVX2(SB), NOSPLIT, $0-24
+	MOVQ    acc+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	XORQ    BX, BX
+	PCALIGN $0x40
+
+loop:
+	VMOVUPD (AX)(BX*8), Y0
+	VADDPD  (CX)(BX*8), Y0, Y0
+	VMOVUPD Y0, (AX)(BX*8)
+	ADDQ    $+4, BX
+	CMPQ    BX, DX
+	JLT     loop
 	VZEROUPPER
 	RET
 
@@ -12283,6 +13708,7 @@ row:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          maxDone
+	PCALIGN      $0x40
 
 max:
 	VMOVUPS (CX)(DX*4), Y2
@@ -12340,6 +13766,7 @@ maxDone:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          sumDone
+	PCALIGN      $0x40
 
 sum:
 	VMOVUPS      (CX)(DX*4), Y3
@@ -12394,6 +13821,7 @@ sumDone:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          resultDone
+	PCALIGN      $0x40
 
 result:
 	VMOVUPS (AX)(DX*4), Y2
@@ -12443,6 +13871,7 @@ row:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          maxDone
+	PCALIGN      $0x40
 
 max:
 	VMOVUPS (CX)(DX*4), Y2
@@ -12500,6 +13929,7 @@ maxDone:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          sumDone
+	PCALIGN      $0x40
 
 sum:
 	VMOVUPS      (CX)(DX*4), Y3
@@ -12599,6 +14029,7 @@ sumDone:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          resultDone
+	PCALIGN      $0x40
 
 result:
 	VMOVUPS (CX)(DX*4), Y3
@@ -12622,4 +14053,160 @@ resultDone:
 	DECQ       BX
 	JNZ        row
 	VZEROUPPER
+	RET
+
+// func maxWindowsAVX2(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
+// Requires: AVX, AVX2
+TEXT ·maxWindowsAVX2(SB), NOSPLIT, $0-88
+	MOVQ         best+0(FP), AX
+	MOVQ         idx+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         c+80(FP), BX
+	VBROADCASTSS first+64(FP), Y0
+	VBROADCASTSS c00000001<>+0(SB), Y1
+	MOVQ         BX, DI
+	ANDQ         $-8, DI
+	MOVQ         BX, R8
+	ANDQ         $+7, R8
+	SHLQ         $0x02, BX
+	MOVQ         pitch+48(FP), R9
+	SUBQ         kw+40(FP), R9
+	IMULQ        BX, R9
+
+window:
+	XORQ    SI, SI
+	CMPQ    SI, DI
+	JGE     tail
+	PCALIGN $0x40
+
+vector:
+	LEAQ    (DX)(SI*4), R10
+	VMOVUPS (R10), Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	MOVQ    kh+32(FP), R11
+
+row:
+	MOVQ kw+40(FP), R12
+
+pixel:
+	VMOVUPS      (R10), Y5
+	VCMPPS       $0x16, Y2, Y5, Y6
+	VCMPPS       $0x07, Y2, Y2, Y7
+	VANDPS       Y7, Y6, Y6
+	VBLENDVPS    Y6, Y5, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VBLENDVPS    Y6, Y4, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VPADDD       Y1, Y4, Y4
+	ADDQ         BX, R10
+	DECQ         R12
+	JNZ          pixel
+	ADDQ         R9, R10
+	VBROADCASTSS skip+72(FP), Y5
+	VPADDD       Y5, Y4, Y4
+	DECQ         R11
+	JNZ          row
+	VMOVUPS      Y2, (AX)(SI*4)
+	VMOVUPS      Y3, (CX)(SI*4)
+	ADDQ         $+8, SI
+	CMPQ         SI, DI
+	JLT          vector
+
+tail:
+	TESTQ      R8, R8
+	JZ         next
+	LEAQ       lanes<>+32(SB), R10
+	MOVQ       R8, R11
+	SHLQ       $0x02, R11
+	SUBQ       R11, R10
+	VMOVUPS    (R10), Y2
+	LEAQ       (DX)(SI*4), R10
+	VMASKMOVPS (R10), Y2, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y5
+	MOVQ       kh+32(FP), R11
+
+rowTail:
+	MOVQ kw+40(FP), R12
+
+pixelTail:
+	VMASKMOVPS   (R10), Y2, Y6
+	VCMPPS       $0x16, Y3, Y6, Y7
+	VCMPPS       $0x07, Y3, Y3, Y8
+	VANDPS       Y8, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBLENDVPS    Y7, Y5, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VPADDD       Y1, Y5, Y5
+	ADDQ         BX, R10
+	DECQ         R12
+	JNZ          pixelTail
+	ADDQ         R9, R10
+	VBROADCASTSS skip+72(FP), Y6
+	VPADDD       Y6, Y5, Y5
+	DECQ         R11
+	JNZ          rowTail
+	VMASKMOVPS   Y3, Y2, (AX)(SI*4)
+	VMASKMOVPS   Y4, Y2, (CX)(SI*4)
+
+next:
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	MOVQ         step+56(FP), SI
+	IMULQ        BX, SI
+	ADDQ         SI, DX
+	VBROADCASTSS apart+68(FP), Y2
+	VPADDD       Y2, Y0, Y0
+	DECQ         count+24(FP)
+	JNZ          window
+	VZEROUPPER
+	RET
+
+DATA c00000001<>+0(SB)/4, $0x00000001
+DATA c00000001<>+4(SB)/4, $0x00000001
+DATA c00000001<>+8(SB)/4, $0x00000001
+DATA c00000001<>+12(SB)/4, $0x00000001
+DATA c00000001<>+16(SB)/4, $0x00000001
+DATA c00000001<>+20(SB)/4, $0x00000001
+DATA c00000001<>+24(SB)/4, $0x00000001
+DATA c00000001<>+28(SB)/4, $0x00000001
+GLOBL c00000001<>(SB), RODATA|NOPTR, $32
+
+// func scatterAddAVX2(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
+// Requires: AVX
+TEXT ·scatterAddAVX2(SB), NOSPLIT, $0-56
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ idx+16(FP), DX
+	MOVQ limit+24(FP), BX
+	MOVQ pixels+32(FP), SI
+	MOVQ c+40(FP), DI
+	MOVQ DI, R8
+	SHLQ $0x02, R8
+
+pixel:
+	XORQ    R9, R9
+	PCALIGN $0x40
+
+channel:
+	MOVL   (DX)(R9*4), R10
+	CMPQ   R10, BX
+	JAE    done
+	IMULQ  R8, R10
+	VMOVSS (CX)(R9*4), X0
+	LEAQ   (R10)(R9*4), R10
+	VADDSS (AX)(R10*1), X0, X0
+	VMOVSS X0, (AX)(R10*1)
+	INCQ   R9
+	CMPQ   R9, DI
+	JLT    channel
+	ADDQ   R8, CX
+	ADDQ   R8, DX
+	DECQ   SI
+	JNZ    pixel
+
+done:
+	MOVQ SI, ret+48(FP)
 	RET

@@ -28,24 +28,29 @@ func avx512Table() table {
 	t.inRange, t.greaterScalar = scalar2(inRangeAVX512), scalar(greaterScalarAVX512)
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX512), binary(greaterAVX512),
 		binary(equalAVX512)
-	t.selectOf, t.maxIndex = selectOf(selectOfAVX512), maxIndex(maxIndexAVX512)
+	t.selectOf, t.maxWindows = selectOf(selectOfAVX512), maxWindows(maxWindowsAVX512)
+	t.scatterAdd = scatterAdd(scatterAddAVX512)
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX512), accumulate(reluGradAddAVX512)
-	t.axpy = axpy(axpyAVX512)
+	t.axpy, t.axpby = axpy(axpyAVX512), axpby(axpbyAVX512)
 	t.addRow, t.subRow, t.mulRow, t.divRow = row(addRowAVX512), row(subRowAVX512),
 		row(mulRowAVX512), row(divRowAVX512)
 	t.scaleShift, t.scaleShiftReLU = row2(scaleShiftAVX512), row2(scaleShiftReLUAVX512)
 	t.scaleShiftAdd, t.scaleShiftAddReLU = row2Add(scaleShiftAddAVX512),
 		row2Add(scaleShiftAddReLUAVX512)
 	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX512), row4ReLU(bnBackwardReLUAVX512)
-	t.sum = sum(sumAVX512)
+	t.sum, t.dot = sum(sumAVX512), dot(dotAVX512)
+	t.addDoubles = addDoubles(8, addDoublesAVX512)
 	t.colSum = colSum(panelAVX512, colSum16AVX512, colSum16AheadAVX512, colSum1AVX512)
+	t.colSumWeighted = colSumWeighted(panelAVX512, colSumWeighted16AVX512, colSumWeighted16AheadAVX512,
+		colSumWeighted1AVX512)
 	t.colMoments = colMoments(panelAVX512, colMoments16AVX512, colMoments16AheadAVX512,
 		colMoments1AVX512)
 	t.colDot2 = colDot2(panelAVX512, colDot216AVX512, colDot216AheadAVX512, colDot21AVX512)
 	t.colDot2ReLU = colDot2ReLU(panelAVX512, colDot2ReLU16AVX512, colDot2ReLU16AheadAVX512,
 		colDot2ReLU1AVX512)
 	t.softmax, t.logSoftmax = softmax(softmaxAVX512), softmax(logSoftmaxAVX512)
+	t.crossEntropyGrad = crossEntropyGrad(crossEntropyGradAVX512)
 	t.sgd, t.adam, t.ema = sgd(sgdAVX512, sgdNesterovAVX512), adam(adamAVX512), ema(emaAVX512)
 	t.pool2x2, t.upsample2x2 = pool2x2(pool2x2AVX512), upsample2x2(upsample2x2AVX512)
 	return t

@@ -28,6 +28,12 @@ func MulAddTo(dst, x, y []float32) {
 	active.mulAddTo(dst, x, y)
 }
 
+// AXPBY computes dst[i] = a·x[i] + b·y[i], evaluated as fma(a, x, b·y) in the assembly.
+func AXPBY(dst []float32, a float32, x []float32, b float32, y []float32) {
+	sameLen("AXPBY", len(dst), len(x), len(y))
+	active.axpby(dst, a, x, b, y)
+}
+
 // AXPY accumulates y[i] += a·x[i].
 func AXPY(y []float32, a float32, x []float32) {
 	sameLen("AXPY", len(y), len(x))
@@ -154,6 +160,12 @@ func addToGo(dst, x []float32) {
 func mulAddToGo(dst, x, y []float32) {
 	for i, v := range x {
 		dst[i] += v * y[i]
+	}
+}
+
+func axpbyGo(dst []float32, a float32, x []float32, b float32, y []float32) {
+	for i, v := range x {
+		dst[i] = a*v + b*y[i]
 	}
 }
 

@@ -231,6 +231,22 @@ func accumulateCases() []ew {
 			ref: func(in, _ []float64) (float64, float64) {
 				return in[0] + testScalar*in[1], math.Abs(in[0]) + math.Abs(testScalar*in[1])
 			}},
+		{name: "AXPBY", ins: 2, tol: tolTwo,
+			run: func(t table, out []float32, in, _ [][]float32) {
+				t.axpby(out, testScalar, in[0], -1.5, in[1])
+			},
+			ref: func(in, _ []float64) (float64, float64) {
+				p, q := testScalar*in[0], -1.5*in[1]
+				return p + q, math.Abs(p) + math.Abs(q)
+			}},
+		{name: "CrossEntropyGrad", ins: 2, tol: tolExp + tolFew,
+			run: func(t table, out []float32, in, _ [][]float32) {
+				t.crossEntropyGrad(out, in[0], in[1], testScalar, 2)
+			},
+			ref: func(in, _ []float64) (float64, float64) {
+				e := math.Exp(in[0]) * testScalar
+				return 2 * (e - in[1]), 2 * (e + math.Abs(in[1]))
+			}},
 		{name: "MulAddTo", ins: 3, tol: tolTwo, accum: true,
 			run: func(t table, out []float32, in, _ [][]float32) { t.mulAddTo(out, in[1], in[2]) },
 			ref: func(in, _ []float64) (float64, float64) {

@@ -10,6 +10,14 @@ func ColSum(acc []float64, x []float32) {
 	active.colSum(acc, x)
 }
 
+// ColSumWeighted accumulates acc[c] += Σ_r weight[r]·x[r,c], for x [rows, C] with C = len(acc) and a
+// weight for each row: a row vector times a matrix. It adds as ColSum does.
+func ColSumWeighted(acc []float64, x, weight []float32) {
+	wholeRows("ColSumWeighted", len(x), len(acc))
+	sameLen("ColSumWeighted", len(x), len(weight)*len(acc))
+	active.colSumWeighted(acc, x, weight)
+}
+
 // ColMoments accumulates, per channel of x [rows, C],
 //
 //	sum[c]   += Σ_r (x[r,c] - shift[c])
@@ -86,6 +94,14 @@ func colSumGo(acc []float64, x []float32) {
 	for n := len(acc); len(x) > 0; x = x[n:] {
 		for c, v := range x[:n] {
 			acc[c] += float64(v)
+		}
+	}
+}
+
+func colSumWeightedGo(acc []float64, x, weight []float32) {
+	for r, w := range weight {
+		for c, v := range x[r*len(acc):][:len(acc)] {
+			acc[c] += float64(w * v)
 		}
 	}
 }

@@ -30,15 +30,6 @@ func Select(dst, cond, x, y []float32) {
 	active.selectOf(dst, cond, x, y)
 }
 
-// MaxIndex takes x into a running maximum: where x[i] > best[i], or where x[i] is NaN and best[i]
-// is not, it sets best[i] = x[i] and idx[i] = at. One call for each position of a window after the
-// first, whose values best and idx begin with, is max pooling: the first maximum wins, NaN wins.
-// No two operands may overlap.
-func MaxIndex(best []float32, idx []int32, x []float32, at int32) {
-	sameLen("MaxIndex", len(best), len(idx), len(x))
-	active.maxIndex(best, idx, x, at)
-}
-
 func indicator(b bool) float32 {
 	if b {
 		return 1
@@ -76,14 +67,6 @@ func selectGo(dst, cond, x, y []float32) {
 			dst[i] = x[i]
 		} else {
 			dst[i] = y[i]
-		}
-	}
-}
-
-func maxIndexGo(best []float32, idx []int32, x []float32, at int32) {
-	for i, v := range x {
-		if b := best[i]; v > b || v != v && b == b {
-			best[i], idx[i] = v, at
 		}
 	}
 }

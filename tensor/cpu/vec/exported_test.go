@@ -82,6 +82,8 @@ func (o callOperands) scalar(g table) []call {
 		c2("Clamp", Clamp, g.clamp), c2("Affine", Affine, g.affine),
 		c2("InRange", InRange, g.inRange),
 		{"Fill", func(d []float32) { Fill(d, s) }, func(d []float32) { g.fill(d, s) }},
+		{"AXPBY", func(d []float32) { AXPBY(d, s, o.x, -2, o.y) },
+			func(d []float32) { g.axpby(d, s, o.x, -2, o.y) }},
 		{"AXPY", func(d []float32) { AXPY(d, s, o.x) }, func(d []float32) { g.axpy(d, s, o.x) }},
 	}
 }
@@ -124,6 +126,8 @@ func (o callOperands) fused(g table) []call {
 		ssa("ScaleShiftAdd", ScaleShiftAdd, g.scaleShiftAdd),
 		ssa("ScaleShiftAddReLU", ScaleShiftAddReLU, g.scaleShiftAddReLU),
 		soft("Softmax", Softmax, g.softmax), soft("LogSoftmax", LogSoftmax, g.logSoftmax),
+		{"CrossEntropyGrad", func(d []float32) { CrossEntropyGrad(d, o.x, o.y, 0.75, -2) },
+			func(d []float32) { g.crossEntropyGrad(d, o.x, o.y, 0.75, -2) }},
 		{"Select", func(d []float32) { Select(d, o.x, o.y, o.z) },
 			func(d []float32) { g.selectOf(d, o.x, o.y, o.z) }},
 		{"BNBackward", func(d []float32) { BNBackward(d, o.x, o.y, o.t, o.v, o.w, o.u) },

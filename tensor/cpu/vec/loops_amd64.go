@@ -38,6 +38,21 @@ func colSum(panel int, short, long, one colSumLoop) func(acc []float64, x []floa
 	}
 }
 
+type colSumWeightedLoop = func(acc *float64, x, weight *float32, groups, cols int)
+
+func colSumWeighted(panel int, short, long, one colSumWeightedLoop) func(acc []float64,
+	x, weight []float32) {
+	return func(acc []float64, x, weight []float32) {
+		c := len(acc)
+		sixteen := short
+		if c > panel {
+			sixteen = long
+		}
+		groups(len(x), c, func(lo, n int) { sixteen(&acc[0], &x[lo], &weight[lo/c], n, c) },
+			func(lo, n int) { one(&acc[0], &x[lo], &weight[lo/c], n, c) })
+	}
+}
+
 type colMomentsLoop = func(s, t *float64, x, shift *float32, groups, cols int)
 
 func colMoments(panel int, short, long, one colMomentsLoop) func(s, t []float64,
@@ -160,11 +175,43 @@ func selectOf(k func(dst, cond, x, y *float32, rows, cols int, nt bool)) func(
 	}
 }
 
-func maxIndex(k func(best *float32, idx *int32, x *float32, at int32, rows, cols int)) func(
-	best []float32, idx []int32, x []float32, at int32) {
-	return func(best []float32, idx []int32, x []float32, at int32) {
-		chunks(best, false, func(lo, hi int, _ bool) {
-			k(&best[lo], &idx[lo], &x[lo], at, 1, hi-lo)
+func maxWindows(k func(best *float32, idx *int32, x *float32, count, kh, kw, pitch, step int,
+	first, apart, skip int32, c int)) func(y []float32, idx []int32, x []float32, w Windows) {
+	return func(y []float32, idx []int32, x []float32, w Windows) {
+		pixels := max(1, span/(w.KH*w.KW*w.C)) // windows in a call
+		for j := 0; j < w.Count; j += pixels {
+			n := min(pixels, w.Count-j)
+			k(&y[j*w.C], &idx[j*w.C], &x[j*w.Step*w.C], n, w.KH, w.KW, w.Pitch, w.Step,
+				w.First+int32(j*w.Step), int32(w.Step), int32(w.Pitch-w.KW), w.C)
+		}
+	}
+}
+
+func scatterAdd(k func(dx, dy *float32, idx *int32, limit, pixels, c int) int) func(
+	dx, dy []float32, idx []int32, c int) int {
+	return func(dx, dy []float32, idx []int32, c int) int {
+		if len(dx) == 0 {
+			return len(dy) / c
+		}
+		per := max(1, span/c) * c
+		for lo := 0; lo < len(dy); lo += per {
+			pixels := min(per, len(dy)-lo) / c
+			if left := k(&dx[0], &dy[lo], &idx[lo], len(dx)/c, pixels, c); left > 0 {
+				return left + len(dy)/c - lo/c - pixels
+			}
+		}
+		return 0
+	}
+}
+
+func crossEntropyGrad(k func(dst, logp, t *float32, total, dy float32, rows, cols int,
+	nt bool)) func(dst, logp, t []float32, total, dy float32) {
+	return func(dst, logp, t []float32, total, dy float32) {
+		if len(dst) == 0 {
+			return
+		}
+		chunks(dst, !same(dst, logp) && !same(dst, t), func(lo, hi int, nt bool) {
+			k(&dst[lo], &logp[lo], &t[lo], total, dy, 1, hi-lo, nt)
 		})
 	}
 }

@@ -47,6 +47,43 @@ func TestSums(t *testing.T) {
 	}
 }
 
+func TestDot(t *testing.T) {
+	for _, v := range variants() {
+		r := rand.New(rand.NewPCG(25, 26))
+		for _, n := range append(sizes, 4099, 140001) {
+			x, y := randoms(r, n), randoms(r, n)
+			var s, as float64
+			for i, a := range x {
+				s, as = s+float64(a)*float64(y[i]), as+math.Abs(float64(a)*float64(y[i]))
+			}
+			within(t, v.name+" Dot", v.dot(x, y), s, tolSum*eps32*as)
+			if v.dot(x, y) != v.dot(append([]float32(nil), x...), y) {
+				t.Fatalf("%s Dot: another address, another sum", v.name)
+			}
+		}
+	}
+}
+
+func TestAddDoubles(t *testing.T) {
+	for _, v := range variants() {
+		for n := range 35 {
+			acc, x := make([]float64, n+1), make([]float64, n)
+			for i := range x {
+				acc[i], x[i] = float64(i)/3, 1/float64(i+1)
+			}
+			v.addDoubles(acc[:n], x)
+			for i := range x {
+				if want := float64(i)/3 + 1/float64(i+1); acc[i] != want {
+					t.Fatalf("%s AddDoubles n %d: element %d is %v, want %v", v.name, n, i, acc[i], want)
+				}
+			}
+			if acc[n] != 0 {
+				t.Fatalf("%s AddDoubles wrote past its %d elements", v.name, n)
+			}
+		}
+	}
+}
+
 func within(t *testing.T, what string, got, want, bound float64) {
 	t.Helper()
 	if math.IsNaN(got) || math.Abs(got-want) > bound {
@@ -101,7 +138,8 @@ func TestColumns(t *testing.T) {
 			rows, c := s[0], s[1]
 			x, dy, y := randoms(r, rows*c), randoms(r, rows*c), randoms(r, rows*c)
 			mean, rstd := randoms(r, c), randoms(r, c)
-			acc := make([][]float64, 7)
+			weight := randoms(r, rows)
+			acc := make([][]float64, 8)
 			for i := range acc {
 				acc[i] = make([]float64, c+1)
 				for k := range acc[i] {
@@ -112,8 +150,9 @@ func TestColumns(t *testing.T) {
 			v.colMoments(acc[1][:c], acc[2][:c], x, mean)
 			v.colDot2(acc[3][:c], acc[4][:c], dy, x, mean, rstd)
 			v.colDot2ReLU(acc[5][:c], acc[6][:c], dy, x, y, mean, rstd)
+			v.colSumWeighted(acc[7][:c], x, weight)
 			for k := range c {
-				checkColumn(t, v.name, acc, k, c, x, dy, y, mean, rstd)
+				checkColumn(t, v.name, acc, k, c, x, dy, y, mean, rstd, weight)
 			}
 			for i := range acc {
 				if acc[i][c] != 0.5 {
@@ -125,13 +164,14 @@ func TestColumns(t *testing.T) {
 }
 
 func checkColumn(t *testing.T, name string, acc [][]float64, k, c int,
-	x, dy, y, mean, rstd []float32) {
+	x, dy, y, mean, rstd, weight []float32) {
 	t.Helper()
-	var want, mag [7]float64
+	var want, mag [8]float64
 	for i := k; i < len(x); i += c {
 		u := float64(x[i]) - float64(mean[k])
 		g, h := float64(dy[i]), float64(dy[i])*u*float64(rstd[k])
-		terms := [7]float64{float64(x[i]), u, u * u, g, h, g, h}
+		terms := [8]float64{float64(x[i]), u, u * u, g, h, g, h,
+			float64(x[i]) * float64(weight[i/c])}
 		if !(y[i] > 0) {
 			terms[5], terms[6] = 0, 0
 		}

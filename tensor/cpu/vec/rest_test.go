@@ -199,52 +199,22 @@ func TestResample(t *testing.T) {
 	}
 }
 
-func TestMaxIndex(t *testing.T) {
-	nan := float32(math.NaN())
-	for _, v := range variants() {
-		for _, n := range sizes {
-			r := rand.New(rand.NewPCG(21, 22))
-			const window = 5
-			var x [window][]float32
-			for w := range x {
-				x[w] = randoms(r, n)
-				for i := range x[w] {
-					x[w][i] = float32(r.IntN(4)) // many ties
-					if r.IntN(12) == 0 {
-						x[w][i] = nan
-					}
-				}
-			}
-			best, check := guarded(t, n, 3)
-			copy(best, x[0])
-			idx := make([]int32, n+1)
-			for w := 1; w < window; w++ {
-				v.maxIndex(best, idx[:n], x[w], int32(w))
-			}
-			check("MaxIndex")
-			for i := range best {
-				column := []float32{x[0][i], x[1][i], x[2][i], x[3][i], x[4][i]}
-				at := argMaxGo(column)
-				if int(idx[i]) != at || best[i] != column[at] && column[at] == column[at] {
-					t.Fatalf("%s MaxIndex n %d: %v at %d of %v", v.name, n, best[i], idx[i], column)
-				}
-			}
-			if idx[n] != 0 {
-				t.Fatalf("%s MaxIndex wrote past idx", v.name)
-			}
-		}
-	}
-}
-
 func TestMisusePanics(t *testing.T) {
 	a, b := make([]float32, 6), make([]float32, 4)
 	for name, f := range map[string]func(){
-		"Add":        func() { Add(a, a, b) },
-		"ReLU":       func() { ReLU(a, b) },
-		"ScaleShift": func() { ScaleShift(a, a, b, b) },
-		"Softmax":    func() { Softmax(a, a, 4) },
-		"ColSum":     func() { ColSum(nil, a) },
-		"Pool2x2":    func() { Pool2x2(b, a, a, 2, 1) },
+		"Add":              func() { Add(a, a, b) },
+		"ReLU":             func() { ReLU(a, b) },
+		"ScaleShift":       func() { ScaleShift(a, a, b, b) },
+		"Softmax":          func() { Softmax(a, a, 4) },
+		"ColSum":           func() { ColSum(nil, a) },
+		"Pool2x2":          func() { Pool2x2(b, a, a, 2, 1) },
+		"MaxWindows":       func() { MaxWindows(b, make([]int32, 4), a, Windows{C: 2, Count: 2, KH: 2, KW: 2, Pitch: 2}) },
+		"ScatterAdd":       func() { ScatterAdd(a, b, []int32{0, 0, 3, 0}, 2) },
+		"Dot":              func() { Dot(a, b) },
+		"AXPBY":            func() { AXPBY(a, 1, a, 1, b) },
+		"AddDoubles":       func() { AddDoubles(make([]float64, 2), nil) },
+		"ColSumWeighted":   func() { ColSumWeighted(make([]float64, 2), a, b) },
+		"CrossEntropyGrad": func() { CrossEntropyGrad(a, a, b, 1, 1) },
 	} {
 		func() {
 			defer func() {

@@ -18,6 +18,13 @@ func LogSoftmax(dst, x []float32, k int) {
 	active.logSoftmax(dst, x, k)
 }
 
+// CrossEntropyGrad computes dst[k] = (e^logp[k]·total − t[k])·dy: the gradient of dy·Σ −t[k]·logp[k]
+// with respect to a row of logits, whose log-softmax is logp, for a target t that adds up to total.
+func CrossEntropyGrad(dst, logp, t []float32, total, dy float32) {
+	sameLen("CrossEntropyGrad", len(dst), len(logp), len(t))
+	active.crossEntropyGrad(dst, logp, t, total, dy)
+}
+
 func softmaxGo(dst, x []float32, k int) {
 	for ; len(x) > 0; dst, x = dst[k:], x[k:] {
 		m := float64(maxOfGo(x[:k]))
@@ -44,5 +51,11 @@ func logSoftmaxGo(dst, x []float32, k int) {
 		for i, v := range x[:k] {
 			dst[i] = float32(float64(v) - m - ls)
 		}
+	}
+}
+
+func crossEntropyGradGo(dst, logp, t []float32, total, dy float32) {
+	for i, v := range logp {
+		dst[i] = (float32(math.Exp(float64(v)))*total - t[i]) * dy
 	}
 }

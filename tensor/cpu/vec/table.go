@@ -15,7 +15,8 @@ type table struct {
 	greaterScalar, equalScalar           func(dst, x []float32, s float32)
 	greater, equal                       func(dst, x, y []float32)
 	selectOf                             func(dst, cond, x, y []float32)
-	maxIndex                             func(best []float32, idx []int32, x []float32, at int32)
+	maxWindows                           func(y []float32, idx []int32, x []float32, w Windows)
+	scatterAdd                           func(dx, dy []float32, idx []int32, c int) int
 	leakyReLU                            func(dst, x []float32, alpha float32)
 	clamp, affine                        func(dst, x []float32, a, b float32)
 	addScalar, mulScalar, rsubScalar     func(dst, x []float32, s float32)
@@ -25,6 +26,7 @@ type table struct {
 	addTo                                func(dst, x []float32)
 	mulAddTo                             func(dst, x, y []float32)
 	axpy                                 func(y []float32, a float32, x []float32)
+	axpby                                func(dst []float32, a float32, x []float32, b float32, y []float32)
 	reluGrad, reluGradAdd                func(dx, dy, y []float32)
 	addRow, subRow, mulRow, divRow       func(dst, x, v []float32)
 	scaleShift, scaleShiftReLU           func(dst, x, scale, shift []float32)
@@ -32,12 +34,16 @@ type table struct {
 	bnBackward                           func(dx, dy, x, mean, a, b, d []float32)
 	bnBackwardReLU                       func(dx, dy, x, y, mean, a, b, d []float32)
 	sum                                  func(x []float32) float64
+	dot                                  func(x, y []float32) float64
+	addDoubles                           func(acc, x []float64)
 	argMax                               func(x []float32) int
 	colSum                               func(acc []float64, x []float32)
+	colSumWeighted                       func(acc []float64, x, weight []float32)
 	colMoments                           func(sum, sumSq []float64, x, shift []float32)
 	colDot2                              func(s, t []float64, dy, x, mean, rstd []float32)
 	colDot2ReLU                          func(s, t []float64, dy, x, y, mean, rstd []float32)
 	softmax, logSoftmax                  func(dst, x []float32, c int)
+	crossEntropyGrad                     func(dst, logp, t []float32, total, dy float32)
 	sgd                                  func(p, buf, g []float32, o SGDParams)
 	adam                                 func(p, m, v, g []float32, o AdamParams)
 	ema                                  func(avg, p []float32, decay float32)
@@ -57,17 +63,19 @@ func goTable() table {
 		divScalar: divScalarGo, rdivScalar: rdivScalarGo,
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
-		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxIndex: maxIndexGo,
-		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
-		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo,
+		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
+		scatterAdd: scatterAddGo,
+		add:        addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
+		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, reluGradAdd: reluGradAddGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,
 		scaleShift: scaleShiftGo, scaleShiftReLU: scaleShiftReLUGo,
 		scaleShiftAdd: scaleShiftAddGo, scaleShiftAddReLU: scaleShiftAddReLUGo,
 		bnBackward: bnBackwardGo, bnBackwardReLU: bnBackwardReLUGo,
-		sum: sumGo, argMax: argMaxGo, colSum: colSumGo, colMoments: colMomentsGo,
+		sum: sumGo, dot: dotGo, addDoubles: addDoublesGo, argMax: argMaxGo,
+		colSum: colSumGo, colSumWeighted: colSumWeightedGo, colMoments: colMomentsGo,
 		colDot2: colDot2Go, colDot2ReLU: colDot2ReLUGo,
-		softmax: softmaxGo, logSoftmax: logSoftmaxGo,
+		softmax: softmaxGo, logSoftmax: logSoftmaxGo, crossEntropyGrad: crossEntropyGradGo,
 		sgd: sgdGo, adam: adamGo, ema: emaGo,
 		pool2x2: pool2x2Go, upsample2x2: upsample2x2Go,
 	}

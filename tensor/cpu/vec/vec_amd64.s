@@ -20,12 +20,13 @@ TEXT ·negAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -57,8 +58,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -88,12 +90,13 @@ TEXT ·absAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -125,8 +128,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -156,12 +160,13 @@ TEXT ·sqrtAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -193,8 +198,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -221,12 +227,13 @@ TEXT ·rsqrtAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -262,8 +269,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -295,12 +303,13 @@ TEXT ·squareAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -332,8 +341,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -360,12 +370,13 @@ TEXT ·recipAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -399,8 +410,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -428,12 +440,13 @@ TEXT ·expAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -511,8 +524,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -592,12 +606,13 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS          (DX)(AX*4), Z0
@@ -685,8 +700,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS          (DX)(AX*4), Z0
@@ -768,12 +784,13 @@ TEXT ·tanhAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -903,8 +920,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -1001,12 +1019,13 @@ TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -1092,8 +1111,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -1147,12 +1167,13 @@ TEXT ·softplusAVX512(SB), NOSPLIT, $0-33
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -1306,8 +1327,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS           (DX)(AX*4), Z0
@@ -1396,12 +1418,13 @@ TEXT ·reluAVX512(SB), NOSPLIT, $0-33
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -1433,8 +1456,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -1462,12 +1486,13 @@ TEXT ·stepAVX512(SB), NOSPLIT, $0-33
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -1503,8 +1528,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -1534,12 +1560,13 @@ TEXT ·signAVX512(SB), NOSPLIT, $0-33
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -1583,8 +1610,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -1620,12 +1648,13 @@ TEXT ·fillAVX512(SB), NOSPLIT, $0-33
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+32(FP), R8
-	TESTB R8, R8
-	JNZ   stream
-	CMPQ  AX, SI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R8
+	TESTB   R8, R8
+	JNZ     stream
+	CMPQ    AX, SI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS Z0, (CX)(AX*4)
@@ -1652,8 +1681,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, SI
-	JGE  tail
+	CMPQ    AX, SI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVNTPS Z0, (CX)(AX*4)
@@ -1680,12 +1710,13 @@ TEXT ·leakyReLUAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z2
@@ -1721,8 +1752,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z2
@@ -1753,12 +1785,13 @@ TEXT ·clampAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z2
@@ -1792,8 +1825,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z2
@@ -1823,12 +1857,13 @@ TEXT ·affineAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z2
@@ -1862,8 +1897,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z2
@@ -1892,12 +1928,13 @@ TEXT ·addScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -1929,8 +1966,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -1958,12 +1996,13 @@ TEXT ·mulScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -1995,8 +2034,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -2024,12 +2064,13 @@ TEXT ·rsubScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -2061,8 +2102,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -2090,12 +2132,13 @@ TEXT ·divScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -2127,8 +2170,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -2156,12 +2200,13 @@ TEXT ·rdivScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -2193,8 +2238,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -2223,12 +2269,13 @@ TEXT ·inRangeAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z2
@@ -2268,8 +2315,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z2
@@ -2301,12 +2349,13 @@ TEXT ·greaterScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -2342,8 +2391,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -2373,12 +2423,13 @@ TEXT ·equalScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -2414,8 +2465,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z1
@@ -2445,12 +2497,13 @@ TEXT ·maxScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -2488,8 +2541,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -2520,12 +2574,13 @@ TEXT ·minScalarAVX512(SB), NOSPLIT, $0-41
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R9
-	TESTB R9, R9
-	JNZ   stream
-	CMPQ  AX, DI
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -2563,8 +2618,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, DI
-	JGE  tail
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -2595,12 +2651,13 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -2635,8 +2692,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -2665,12 +2723,13 @@ TEXT ·addRowAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -2704,8 +2763,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -2734,12 +2794,13 @@ TEXT ·subAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -2774,8 +2835,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -2804,12 +2866,13 @@ TEXT ·subRowAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -2843,8 +2906,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -2873,12 +2937,13 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -2913,8 +2978,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -2943,12 +3009,13 @@ TEXT ·mulRowAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -2982,8 +3049,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -3012,12 +3080,13 @@ TEXT ·divAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -3052,8 +3121,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -3082,12 +3152,13 @@ TEXT ·divRowAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -3121,8 +3192,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -3151,12 +3223,13 @@ TEXT ·maxAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -3197,8 +3270,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -3230,12 +3304,13 @@ TEXT ·minAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z0
@@ -3276,8 +3351,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z0
@@ -3309,12 +3385,13 @@ TEXT ·greaterAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -3353,8 +3430,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -3385,12 +3463,13 @@ TEXT ·equalAVX512(SB), NOSPLIT, $0-41
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -3429,8 +3508,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS      (DX)(AX*4), Z0
@@ -3463,12 +3543,13 @@ TEXT ·selectOfAVX512(SB), NOSPLIT, $0-49
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+48(FP), R11
-	TESTB R11, R11
-	JNZ   stream
-	CMPQ  AX, R9
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R11
+	TESTB   R11, R11
+	JNZ     stream
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -3510,8 +3591,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R9
-	JGE  tail
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -3543,9 +3625,10 @@ TEXT ·mulAddToAVX512(SB), NOSPLIT, $0-40
 	KMOVW AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (CX)(AX*4), Z0
@@ -3594,9 +3677,10 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-40
 	KMOVW        AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, DI
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (CX)(AX*4), Z1
@@ -3625,6 +3709,238 @@ next:
 	VZEROUPPER
 	RET
 
+// func axpbyAVX512(dst *float32, x *float32, y *float32, a float32, b float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·axpbyAVX512(SB), NOSPLIT, $0-49
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS a+24(FP), Z0
+	VBROADCASTSS b+28(FP), Z1
+	MOVQ         rows+32(FP), SI
+	MOVQ         cols+40(FP), DI
+	MOVQ         DI, R8
+	ANDQ         $-16, R8
+	MOVQ         DI, R9
+	ANDQ         $+15, R9
+	MOVQ         $-1, AX
+	BZHIQ        R9, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS     (DX)(AX*4), Z2
+	VMOVUPS     (BX)(AX*4), Z3
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R8
+	JLT         loop
+
+tail:
+	TESTQ       R9, R9
+	JZ          next
+	VMOVUPS.Z   (DX)(AX*4), K1, Z2
+	VMOVUPS.Z   (BX)(AX*4), K1, Z3
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVUPS     Z3, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(DI*4), CX
+	LEAQ  (DX)(DI*4), DX
+	LEAQ  (BX)(DI*4), BX
+	DECQ  SI
+	JNZ   row
+	MOVB  nt+48(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS     (DX)(AX*4), Z2
+	VMOVUPS     (BX)(AX*4), Z3
+	VMULPS      Z1, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD231PS Z0, Z2, Z3
+	VMOVNTPS    Z3, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, R8
+	JLT         streamLoop
+	JMP         tail
+
+// func crossEntropyGradAVX512(dst *float32, logp *float32, t *float32, total float32, dy float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·crossEntropyGradAVX512(SB), NOSPLIT, $0-49
+	MOVQ         dst+0(FP), CX
+	MOVQ         logp+8(FP), DX
+	MOVQ         t+16(FP), BX
+	VBROADCASTSS total+24(FP), Z0
+	VBROADCASTSS dy+28(FP), Z1
+	MOVQ         rows+32(FP), SI
+	MOVQ         cols+40(FP), DI
+	MOVQ         DI, R8
+	ANDQ         $-16, R8
+	MOVQ         DI, R9
+	ANDQ         $+15, R9
+	MOVQ         $-1, AX
+	BZHIQ        R9, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS           (DX)(AX*4), Z2
+	VMOVUPS           (BX)(AX*4), Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z4
+	VMINPS            Z2, Z4, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z4, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z4, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z5
+	VMULPS            Z2, Z2, Z6
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z2, Z6, Z5
+	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VMULPS            Z0, Z2, Z2
+	VSUBPS            Z3, Z2, Z2
+	VMULPS            Z1, Z2, Z2
+	VMOVUPS           Z2, (CX)(AX*4)
+	ADDQ              $+16, AX
+	CMPQ              AX, R8
+	JLT               loop
+
+tail:
+	TESTQ             R9, R9
+	JZ                next
+	VMOVUPS.Z         (DX)(AX*4), K1, Z2
+	VMOVUPS.Z         (BX)(AX*4), K1, Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z4
+	VMINPS            Z2, Z4, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z4, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z4, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z5
+	VMULPS            Z2, Z2, Z6
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z2, Z6, Z5
+	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VMULPS            Z0, Z2, Z2
+	VSUBPS            Z3, Z2, Z2
+	VMULPS            Z1, Z2, Z2
+	VMOVUPS           Z2, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(DI*4), CX
+	LEAQ  (DX)(DI*4), DX
+	LEAQ  (BX)(DI*4), BX
+	DECQ  SI
+	JNZ   row
+	MOVB  nt+48(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS           (DX)(AX*4), Z2
+	VMOVUPS           (BX)(AX*4), Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z4
+	VMINPS            Z2, Z4, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z4, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z4, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z5
+	VMOVAPS           Z5, Z5
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z5
+	VMULPS            Z2, Z2, Z6
+	VMOVAPS           Z5, Z5
+	VFMADD213PS       Z2, Z6, Z5
+	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VMULPS            Z0, Z2, Z2
+	VSUBPS            Z3, Z2, Z2
+	VMULPS            Z1, Z2, Z2
+	VMOVNTPS          Z2, (CX)(AX*4)
+	ADDQ              $+16, AX
+	CMPQ              AX, R8
+	JLT               streamLoop
+	JMP               tail
+
 // func reluGradAVX512(dx *float32, dy *float32, y *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·reluGradAVX512(SB), NOSPLIT, $0-41
@@ -3643,12 +3959,13 @@ TEXT ·reluGradAVX512(SB), NOSPLIT, $0-41
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+40(FP), R10
-	TESTB R10, R10
-	JNZ   stream
-	CMPQ  AX, R8
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R10
+	TESTB   R10, R10
+	JNZ     stream
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS   (DX)(AX*4), Z1
@@ -3685,8 +4002,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R8
-	JGE  tail
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS   (DX)(AX*4), Z1
@@ -3717,9 +4035,10 @@ TEXT ·reluGradAddAVX512(SB), NOSPLIT, $0-40
 	KMOVW  AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (CX)(AX*4), Z1
@@ -3771,12 +4090,13 @@ TEXT ·scaleShiftAVX512(SB), NOSPLIT, $0-49
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+48(FP), R11
-	TESTB R11, R11
-	JNZ   stream
-	CMPQ  AX, R9
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R11
+	TESTB   R11, R11
+	JNZ     stream
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -3814,8 +4134,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R9
-	JGE  tail
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -3848,12 +4169,13 @@ TEXT ·scaleShiftReLUAVX512(SB), NOSPLIT, $0-49
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+48(FP), R11
-	TESTB R11, R11
-	JNZ   stream
-	CMPQ  AX, R9
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+48(FP), R11
+	TESTB   R11, R11
+	JNZ     stream
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z1
@@ -3893,8 +4215,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R9
-	JGE  tail
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z1
@@ -3928,12 +4251,13 @@ TEXT ·scaleShiftAddAVX512(SB), NOSPLIT, $0-57
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+56(FP), R12
-	TESTB R12, R12
-	JNZ   stream
-	CMPQ  AX, R10
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+56(FP), R12
+	TESTB   R12, R12
+	JNZ     stream
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -3976,8 +4300,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R10
-	JGE  tail
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -4013,12 +4338,13 @@ TEXT ·scaleShiftAddReLUAVX512(SB), NOSPLIT, $0-57
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+56(FP), R12
-	TESTB R12, R12
-	JNZ   stream
-	CMPQ  AX, R10
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+56(FP), R12
+	TESTB   R12, R12
+	JNZ     stream
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z1
@@ -4063,8 +4389,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R10
-	JGE  tail
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z1
@@ -4102,12 +4429,13 @@ TEXT ·bnBackwardAVX512(SB), NOSPLIT, $0-73
 	KMOVW AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+72(FP), R14
-	TESTB R14, R14
-	JNZ   stream
-	CMPQ  AX, R12
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+72(FP), R14
+	TESTB   R14, R14
+	JNZ     stream
+	CMPQ    AX, R12
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -4158,8 +4486,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R12
-	JGE  tail
+	CMPQ    AX, R12
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z0
@@ -4202,12 +4531,13 @@ TEXT ·bnBackwardReLUAVX512(SB), NOSPLIT, $0-81
 	KMOVW  AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+80(FP), R15
-	TESTB R15, R15
-	JNZ   stream
-	CMPQ  AX, R13
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+80(FP), R15
+	TESTB   R15, R15
+	JNZ     stream
+	CMPQ    AX, R13
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (DX)(AX*4), Z1
@@ -4261,8 +4591,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R13
-	JGE  tail
+	CMPQ    AX, R13
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS     (DX)(AX*4), Z1
@@ -4303,9 +4634,10 @@ TEXT ·sgdAVX512(SB), NOSPLIT, $0-56
 	KMOVW        AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (CX)(AX*4), Z3
@@ -4367,9 +4699,10 @@ TEXT ·sgdNesterovAVX512(SB), NOSPLIT, $0-56
 	KMOVW        AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R8
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS      (CX)(AX*4), Z3
@@ -4442,9 +4775,10 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-88
 	KMOVW        AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R9
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (CX)(AX*4), Z9
@@ -4528,9 +4862,10 @@ TEXT ·emaAVX512(SB), NOSPLIT, $0-40
 	KMOVW        AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, DI
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS     (CX)(AX*4), Z1
@@ -4581,12 +4916,13 @@ TEXT ·pool2x2AVX512(SB), NOSPLIT, $0-65
 	KMOVW        AX, K1
 
 row:
-	XORQ  AX, AX
-	MOVB  nt+64(FP), R12
-	TESTB R12, R12
-	JNZ   stream
-	CMPQ  AX, R10
-	JGE   tail
+	XORQ    AX, AX
+	MOVB    nt+64(FP), R12
+	TESTB   R12, R12
+	JNZ     stream
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (DX)(AX*4), Z1
@@ -4637,8 +4973,9 @@ done:
 	RET
 
 stream:
-	CMPQ AX, R10
-	JGE  tail
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 streamLoop:
 	VMOVUPS  (DX)(AX*4), Z1
@@ -4675,9 +5012,10 @@ TEXT ·upsample2x2AVX512(SB), NOSPLIT, $0-64
 	KMOVW        AX, K1
 
 row:
-	XORQ AX, AX
-	CMPQ AX, R10
-	JGE  tail
+	XORQ    AX, AX
+	CMPQ    AX, R10
+	JGE     tail
+	PCALIGN $0x40
 
 loop:
 	VMOVUPS (CX)(AX*4), Z1
@@ -4715,70 +5053,6 @@ next:
 	VZEROUPPER
 	RET
 
-// func maxIndexAVX512(best *float32, idx *int32, x *float32, at int32, rows int, cols int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·maxIndexAVX512(SB), NOSPLIT, $0-48
-	MOVQ         best+0(FP), CX
-	MOVQ         idx+8(FP), DX
-	MOVQ         x+16(FP), BX
-	VBROADCASTSS at+24(FP), Z0
-	MOVQ         rows+32(FP), SI
-	MOVQ         cols+40(FP), DI
-	MOVQ         DI, R8
-	ANDQ         $-16, R8
-	MOVQ         DI, R9
-	ANDQ         $+15, R9
-	MOVQ         $-1, AX
-	BZHIQ        R9, AX, AX
-	KMOVW        AX, K1
-
-row:
-	XORQ AX, AX
-	CMPQ AX, R8
-	JGE  tail
-
-loop:
-	VMOVUPS (CX)(AX*4), Z1
-	VMOVUPS (DX)(AX*4), Z2
-	VMOVUPS (BX)(AX*4), Z3
-	VCMPPS  $0x16, Z1, Z3, K2
-	VCMPPS  $0x07, Z1, Z1, K3
-	KANDW   K3, K2, K2
-	VMOVAPS Z1, Z1
-	VMOVAPS Z3, K2, Z1
-	VMOVAPS Z2, Z2
-	VMOVAPS Z0, K2, Z2
-	VMOVUPS Z1, (CX)(AX*4)
-	VMOVUPS Z2, (DX)(AX*4)
-	ADDQ    $+16, AX
-	CMPQ    AX, R8
-	JLT     loop
-
-tail:
-	TESTQ     R9, R9
-	JZ        next
-	VMOVUPS.Z (CX)(AX*4), K1, Z1
-	VMOVUPS.Z (DX)(AX*4), K1, Z2
-	VMOVUPS.Z (BX)(AX*4), K1, Z3
-	VCMPPS    $0x16, Z1, Z3, K2
-	VCMPPS    $0x07, Z1, Z1, K3
-	KANDW     K3, K2, K2
-	VMOVAPS   Z1, Z1
-	VMOVAPS   Z3, K2, Z1
-	VMOVAPS   Z2, Z2
-	VMOVAPS   Z0, K2, Z2
-	VMOVUPS   Z1, K1, (CX)(AX*4)
-	VMOVUPS   Z2, K1, (DX)(AX*4)
-
-next:
-	LEAQ (CX)(DI*4), CX
-	LEAQ (DX)(DI*4), DX
-	LEAQ (BX)(DI*4), BX
-	DECQ SI
-	JNZ  row
-	VZEROUPPER
-	RET
-
 // func colSum16AVX512(acc *float64, x *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colSum16AVX512(SB), NOSPLIT, $0-32
@@ -4797,11 +5071,12 @@ TEXT ·colSum16AVX512(SB), NOSPLIT, $0-32
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+24(FP), DI
-	ANDQ $-64, DI
-	CMPQ AX, DI
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+24(FP), DI
+	ANDQ    $-64, DI
+	CMPQ    AX, DI
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VXORPS        Z0, Z0, Z0
@@ -4977,10 +5252,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+24(FP), DI
-	ANDQ $-16, DI
-	CMPQ AX, DI
-	JGE  vectorDone
+	MOVQ    cols+24(FP), DI
+	ANDQ    $-16, DI
+	CMPQ    AX, DI
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VXORPS        Z0, Z0, Z0
@@ -5120,13 +5396,14 @@ TEXT ·colSum16AheadAVX512(SB), NOSPLIT, $0-32
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	LEAQ (DX)(BX*8), DI
-	LEAQ (DI)(BX*8), DI
-	XORQ AX, AX
-	MOVQ cols+24(FP), R8
-	ANDQ $-64, R8
-	CMPQ AX, R8
-	JGE  panelDone
+	LEAQ    (DX)(BX*8), DI
+	LEAQ    (DI)(BX*8), DI
+	XORQ    AX, AX
+	MOVQ    cols+24(FP), R8
+	ANDQ    $-64, R8
+	CMPQ    AX, R8
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VXORPS        Z0, Z0, Z0
@@ -5367,10 +5644,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+24(FP), DI
-	ANDQ $-16, DI
-	CMPQ AX, DI
-	JGE  vectorDone
+	MOVQ    cols+24(FP), DI
+	ANDQ    $-16, DI
+	CMPQ    AX, DI
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VXORPS        Z0, Z0, Z0
@@ -5509,11 +5787,12 @@ TEXT ·colSum1AVX512(SB), NOSPLIT, $0-32
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+24(FP), BX
-	ANDQ $-64, BX
-	CMPQ AX, BX
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+24(FP), BX
+	ANDQ    $-64, BX
+	CMPQ    AX, BX
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VXORPS        Z0, Z0, Z0
@@ -5562,10 +5841,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+24(FP), BX
-	ANDQ $-16, BX
-	CMPQ AX, BX
-	JGE  vectorDone
+	MOVQ    cols+24(FP), BX
+	ANDQ    $-16, BX
+	CMPQ    AX, BX
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VXORPS        Z0, Z0, Z0
@@ -5608,6 +5888,943 @@ next:
 	VZEROUPPER
 	RET
 
+// func colSumWeighted16AVX512(acc *float64, x *float32, weight *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·colSumWeighted16AVX512(SB), NOSPLIT, $0-40
+	MOVQ     acc+0(FP), CX
+	MOVQ     x+8(FP), DX
+	MOVQ     weight+16(FP), BX
+	MOVQ     cols+32(FP), SI
+	SHLQ     $0x02, SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     cols+32(FP), AX
+	ANDQ     $+15, AX
+	MOVQ     $-1, R8
+	BZHIQ    AX, R8, R8
+	KMOVW    R8, K1
+	KMOVW    K1, K2
+	KSHIFTRW $0x08, K1, K3
+
+group:
+	XORQ    AX, AX
+	MOVQ    cols+32(FP), R8
+	ANDQ    $-64, R8
+	CMPQ    AX, R8
+	JGE     panelDone
+	PCALIGN $0x40
+
+panel:
+	VXORPS        Z0, Z0, Z0
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VBROADCASTSS  (BX), Z4
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  4(BX), Z4
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  8(BX), Z4
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  12(BX), Z4
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  16(BX), Z4
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  20(BX), Z4
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  24(BX), Z4
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  28(BX), Z4
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  32(BX), Z4
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  36(BX), Z4
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  40(BX), Z4
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  44(BX), Z4
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  48(BX), Z4
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  52(BX), Z4
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  56(BX), Z4
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  60(BX), Z4
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y4, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	ADDQ          $+256, DX
+	ADDQ          $+64, AX
+	CMPQ          AX, R8
+	JLT           panel
+
+panelDone:
+	MOVQ    cols+32(FP), R8
+	ANDQ    $-16, R8
+	CMPQ    AX, R8
+	JGE     vectorDone
+	PCALIGN $0x40
+
+vector:
+	VXORPS        Z0, Z0, Z0
+	VBROADCASTSS  (BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  4(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  8(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  12(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  16(BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  20(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  24(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  28(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  32(BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  36(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  40(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  44(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  48(BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  52(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  56(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  60(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	ADDQ          $+64, DX
+	ADDQ          $+16, AX
+	CMPQ          AX, R8
+	JLT           vector
+
+vectorDone:
+	KTESTW        K1, K1
+	JZ            next
+	VXORPS        Z0, Z0, Z0
+	VBROADCASTSS  (BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  4(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  8(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  12(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  16(BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  20(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  24(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  28(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  32(BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  36(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  40(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  44(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  48(BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  52(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  56(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  60(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z0, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+
+next:
+	MOVQ cols+32(FP), AX
+	ANDQ $+15, AX
+	LEAQ (DX)(AX*4), DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ $+64, BX
+	DECQ groups+24(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colSumWeighted16AheadAVX512(acc *float64, x *float32, weight *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·colSumWeighted16AheadAVX512(SB), NOSPLIT, $0-40
+	MOVQ     acc+0(FP), CX
+	MOVQ     x+8(FP), DX
+	MOVQ     weight+16(FP), BX
+	MOVQ     cols+32(FP), SI
+	SHLQ     $0x02, SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     cols+32(FP), AX
+	ANDQ     $+15, AX
+	MOVQ     $-1, R8
+	BZHIQ    AX, R8, R8
+	KMOVW    R8, K1
+	KMOVW    K1, K2
+	KSHIFTRW $0x08, K1, K3
+
+group:
+	LEAQ    (DX)(SI*8), R8
+	LEAQ    (R8)(SI*8), R8
+	XORQ    AX, AX
+	MOVQ    cols+32(FP), R9
+	ANDQ    $-64, R9
+	CMPQ    AX, R9
+	JGE     panelDone
+	PCALIGN $0x40
+
+panel:
+	VXORPS        Z0, Z0, Z0
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VBROADCASTSS  (BX), Z4
+	PREFETCHT1    (R8)
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    64(R8)
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    128(R8)
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    192(R8)
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  4(BX), Z4
+	PREFETCHT1    256(R8)
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    320(R8)
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    384(R8)
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    448(R8)
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  8(BX), Z4
+	PREFETCHT1    512(R8)
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    576(R8)
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    640(R8)
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    704(R8)
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  12(BX), Z4
+	PREFETCHT1    768(R8)
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    832(R8)
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    896(R8)
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    960(R8)
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  16(BX), Z4
+	PREFETCHT1    1024(R8)
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    1088(R8)
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    1152(R8)
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    1216(R8)
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  20(BX), Z4
+	PREFETCHT1    1280(R8)
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    1344(R8)
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    1408(R8)
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    1472(R8)
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  24(BX), Z4
+	PREFETCHT1    1536(R8)
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    1600(R8)
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    1664(R8)
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    1728(R8)
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  28(BX), Z4
+	PREFETCHT1    1792(R8)
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    1856(R8)
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    1920(R8)
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    1984(R8)
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  32(BX), Z4
+	PREFETCHT1    2048(R8)
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    2112(R8)
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    2176(R8)
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    2240(R8)
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  36(BX), Z4
+	PREFETCHT1    2304(R8)
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    2368(R8)
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    2432(R8)
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    2496(R8)
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  40(BX), Z4
+	PREFETCHT1    2560(R8)
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    2624(R8)
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    2688(R8)
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    2752(R8)
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  44(BX), Z4
+	PREFETCHT1    2816(R8)
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    2880(R8)
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    2944(R8)
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    3008(R8)
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  48(BX), Z4
+	PREFETCHT1    3072(R8)
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    3136(R8)
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    3200(R8)
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    3264(R8)
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  52(BX), Z4
+	PREFETCHT1    3328(R8)
+	VMOVUPS       (DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    3392(R8)
+	VMOVUPS       64(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    3456(R8)
+	VMOVUPS       128(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    3520(R8)
+	VMOVUPS       192(DX)(SI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  56(BX), Z4
+	PREFETCHT1    3584(R8)
+	VMOVUPS       (DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    3648(R8)
+	VMOVUPS       64(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    3712(R8)
+	VMOVUPS       128(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    3776(R8)
+	VMOVUPS       192(DX)(SI*2), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VBROADCASTSS  60(BX), Z4
+	PREFETCHT1    3840(R8)
+	VMOVUPS       (DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	PREFETCHT1    3904(R8)
+	VMOVUPS       64(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	PREFETCHT1    3968(R8)
+	VMOVUPS       128(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	PREFETCHT1    4032(R8)
+	VMOVUPS       192(DX)(DI*1), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y4, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	ADDQ          $+256, DX
+	ADDQ          $+4096, R8
+	ADDQ          $+64, AX
+	CMPQ          AX, R9
+	JLT           panel
+
+panelDone:
+	MOVQ    cols+32(FP), R8
+	ANDQ    $-16, R8
+	CMPQ    AX, R8
+	JGE     vectorDone
+	PCALIGN $0x40
+
+vector:
+	VXORPS        Z0, Z0, Z0
+	VBROADCASTSS  (BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  4(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  8(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  12(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  16(BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  20(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  24(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  28(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  32(BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  36(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  40(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  44(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  48(BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  52(BX), Z1
+	VMOVUPS       (DX)(SI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  56(BX), Z1
+	VMOVUPS       (DX)(SI*2), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  60(BX), Z1
+	VMOVUPS       (DX)(DI*1), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	ADDQ          $+64, DX
+	ADDQ          $+16, AX
+	CMPQ          AX, R8
+	JLT           vector
+
+vectorDone:
+	KTESTW        K1, K1
+	JZ            next
+	VXORPS        Z0, Z0, Z0
+	VBROADCASTSS  (BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  4(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  8(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  12(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  16(BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  20(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  24(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  28(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  32(BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  36(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  40(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  44(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	LEAQ          (DX)(SI*4), DX
+	VBROADCASTSS  48(BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  52(BX), Z1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  56(BX), Z1
+	VMOVUPS.Z     (DX)(SI*2), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VBROADCASTSS  60(BX), Z1
+	VMOVUPS.Z     (DX)(DI*1), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z0, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+	SUBQ          DI, DX
+
+next:
+	MOVQ cols+32(FP), AX
+	ANDQ $+15, AX
+	LEAQ (DX)(AX*4), DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ DI, DX
+	ADDQ $+64, BX
+	DECQ groups+24(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func colSumWeighted1AVX512(acc *float64, x *float32, weight *float32, groups int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·colSumWeighted1AVX512(SB), NOSPLIT, $0-40
+	MOVQ     acc+0(FP), CX
+	MOVQ     x+8(FP), DX
+	MOVQ     weight+16(FP), BX
+	MOVQ     cols+32(FP), AX
+	SHLQ     $0x02, AX
+	MOVQ     cols+32(FP), AX
+	ANDQ     $+15, AX
+	MOVQ     $-1, SI
+	BZHIQ    AX, SI, SI
+	KMOVW    SI, K1
+	KMOVW    K1, K2
+	KSHIFTRW $0x08, K1, K3
+
+group:
+	XORQ    AX, AX
+	MOVQ    cols+32(FP), SI
+	ANDQ    $-64, SI
+	CMPQ    AX, SI
+	JGE     panelDone
+	PCALIGN $0x40
+
+panel:
+	VXORPS        Z0, Z0, Z0
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VBROADCASTSS  (BX), Z4
+	VMOVUPS       (DX), Z5
+	VFMADD231PS   Z5, Z4, Z0
+	VMOVUPS       64(DX), Z5
+	VFMADD231PS   Z5, Z4, Z1
+	VMOVUPS       128(DX), Z5
+	VFMADD231PS   Z5, Z4, Z2
+	VMOVUPS       192(DX), Z5
+	VFMADD231PS   Z5, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y4, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VCVTPS2PD     Y1, Z1
+	VADDPD        128(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 128(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 192(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        256(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 256(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 320(CX)(AX*8)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        384(CX)(AX*8), Z1, Z1
+	VMOVUPD       Z1, 384(CX)(AX*8)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 448(CX)(AX*8)
+	ADDQ          $+256, DX
+	ADDQ          $+64, AX
+	CMPQ          AX, SI
+	JLT           panel
+
+panelDone:
+	MOVQ    cols+32(FP), SI
+	ANDQ    $-16, SI
+	CMPQ    AX, SI
+	JGE     vectorDone
+	PCALIGN $0x40
+
+vector:
+	VXORPS        Z0, Z0, Z0
+	VBROADCASTSS  (BX), Z1
+	VMOVUPS       (DX), Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(CX)(AX*8), Z0, Z0
+	VMOVUPD       Z0, 64(CX)(AX*8)
+	ADDQ          $+64, DX
+	ADDQ          $+16, AX
+	CMPQ          AX, SI
+	JLT           vector
+
+vectorDone:
+	KTESTW        K1, K1
+	JZ            next
+	VXORPS        Z0, Z0, Z0
+	VBROADCASTSS  (BX), Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VFMADD231PS   Z2, Z1, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z0, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
+	VCVTPS2PD     Y1, Z0
+	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
+	VADDPD        Z0, Z1, Z1
+	VMOVUPD       Z1, K3, 64(CX)(AX*8)
+
+next:
+	MOVQ cols+32(FP), AX
+	ANDQ $+15, AX
+	LEAQ (DX)(AX*4), DX
+	ADDQ $+4, BX
+	DECQ groups+24(FP)
+	JNZ  group
+	VZEROUPPER
+	RET
+
 // func colMoments16AVX512(sum *float64, sumSq *float64, x *float32, shift *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
@@ -5628,11 +6845,12 @@ TEXT ·colMoments16AVX512(SB), NOSPLIT, $0-48
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+40(FP), R9
-	ANDQ $-64, R9
-	CMPQ AX, R9
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+40(FP), R9
+	ANDQ    $-64, R9
+	CMPQ    AX, R9
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (SI)(AX*4), Z1
@@ -5972,10 +7190,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+40(FP), R9
-	ANDQ $-16, R9
-	CMPQ AX, R9
-	JGE  vectorDone
+	MOVQ    cols+40(FP), R9
+	ANDQ    $-16, R9
+	CMPQ    AX, R9
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (SI)(AX*4), Z1
@@ -6201,13 +7420,14 @@ TEXT ·colMoments16AheadAVX512(SB), NOSPLIT, $0-48
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	LEAQ (BX)(DI*8), R9
-	LEAQ (R9)(DI*8), R9
-	XORQ AX, AX
-	MOVQ cols+40(FP), R10
-	ANDQ $-64, R10
-	CMPQ AX, R10
-	JGE  panelDone
+	LEAQ    (BX)(DI*8), R9
+	LEAQ    (R9)(DI*8), R9
+	XORQ    AX, AX
+	MOVQ    cols+40(FP), R10
+	ANDQ    $-64, R10
+	CMPQ    AX, R10
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (SI)(AX*4), Z1
@@ -6612,10 +7832,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+40(FP), R9
-	ANDQ $-16, R9
-	CMPQ AX, R9
-	JGE  vectorDone
+	MOVQ    cols+40(FP), R9
+	ANDQ    $-16, R9
+	CMPQ    AX, R9
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (SI)(AX*4), Z1
@@ -6840,11 +8061,12 @@ TEXT ·colMoments1AVX512(SB), NOSPLIT, $0-48
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+40(FP), DI
-	ANDQ $-64, DI
-	CMPQ AX, DI
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+40(FP), DI
+	ANDQ    $-64, DI
+	CMPQ    AX, DI
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (SI)(AX*4), Z1
@@ -6937,10 +8159,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+40(FP), DI
-	ANDQ $-16, DI
-	CMPQ AX, DI
-	JGE  vectorDone
+	MOVQ    cols+40(FP), DI
+	ANDQ    $-16, DI
+	CMPQ    AX, DI
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (SI)(AX*4), Z1
@@ -7029,11 +8252,12 @@ TEXT ·colDot216AVX512(SB), NOSPLIT, $0-64
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+56(FP), R11
-	ANDQ $-64, R11
-	CMPQ AX, R11
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+56(FP), R11
+	ANDQ    $-64, R11
+	CMPQ    AX, R11
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (DI)(AX*4), Z0
@@ -7453,10 +8677,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+56(FP), R11
-	ANDQ $-16, R11
-	CMPQ AX, R11
-	JGE  vectorDone
+	MOVQ    cols+56(FP), R11
+	ANDQ    $-16, R11
+	CMPQ    AX, R11
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (DI)(AX*4), Z0
@@ -7743,15 +8968,16 @@ TEXT ·colDot216AheadAVX512(SB), NOSPLIT, $0-64
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	LEAQ (BX)(R9*8), R11
-	LEAQ (R11)(R9*8), R11
-	LEAQ (SI)(R9*8), R12
-	LEAQ (R12)(R9*8), R12
-	XORQ AX, AX
-	MOVQ cols+56(FP), R13
-	ANDQ $-64, R13
-	CMPQ AX, R13
-	JGE  panelDone
+	LEAQ    (BX)(R9*8), R11
+	LEAQ    (R11)(R9*8), R11
+	LEAQ    (SI)(R9*8), R12
+	LEAQ    (R12)(R9*8), R12
+	XORQ    AX, AX
+	MOVQ    cols+56(FP), R13
+	ANDQ    $-64, R13
+	CMPQ    AX, R13
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (DI)(AX*4), Z0
@@ -8301,10 +9527,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+56(FP), R11
-	ANDQ $-16, R11
-	CMPQ AX, R11
-	JGE  vectorDone
+	MOVQ    cols+56(FP), R11
+	ANDQ    $-16, R11
+	CMPQ    AX, R11
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (DI)(AX*4), Z0
@@ -8590,11 +9817,12 @@ TEXT ·colDot21AVX512(SB), NOSPLIT, $0-64
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+56(FP), R9
-	ANDQ $-64, R9
-	CMPQ AX, R9
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+56(FP), R9
+	ANDQ    $-64, R9
+	CMPQ    AX, R9
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (DI)(AX*4), Z0
@@ -8700,10 +9928,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+56(FP), R9
-	ANDQ $-16, R9
-	CMPQ AX, R9
-	JGE  vectorDone
+	MOVQ    cols+56(FP), R9
+	ANDQ    $-16, R9
+	CMPQ    AX, R9
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (DI)(AX*4), Z0
@@ -8803,11 +10032,12 @@ TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+64(FP), R12
-	ANDQ $-64, R12
-	CMPQ AX, R12
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+64(FP), R12
+	ANDQ    $-64, R12
+	CMPQ    AX, R12
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (R8)(AX*4), Z0
@@ -9491,10 +10721,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+64(FP), R12
-	ANDQ $-16, R12
-	CMPQ AX, R12
-	JGE  vectorDone
+	MOVQ    cols+64(FP), R12
+	ANDQ    $-16, R12
+	CMPQ    AX, R12
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (R8)(AX*4), Z0
@@ -9933,17 +11164,18 @@ TEXT ·colDot2ReLU16AheadAVX512(SB), NOSPLIT, $0-72
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	LEAQ (BX)(R10*8), R12
-	LEAQ (R12)(R10*8), R12
-	LEAQ (SI)(R10*8), R13
-	LEAQ (R13)(R10*8), R13
-	LEAQ (DI)(R10*8), R14
-	LEAQ (R14)(R10*8), R14
-	XORQ AX, AX
-	MOVQ cols+64(FP), R15
-	ANDQ $-64, R15
-	CMPQ AX, R15
-	JGE  panelDone
+	LEAQ    (BX)(R10*8), R12
+	LEAQ    (R12)(R10*8), R12
+	LEAQ    (SI)(R10*8), R13
+	LEAQ    (R13)(R10*8), R13
+	LEAQ    (DI)(R10*8), R14
+	LEAQ    (R14)(R10*8), R14
+	XORQ    AX, AX
+	MOVQ    cols+64(FP), R15
+	ANDQ    $-64, R15
+	CMPQ    AX, R15
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (R8)(AX*4), Z0
@@ -10822,10 +12054,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+64(FP), R12
-	ANDQ $-16, R12
-	CMPQ AX, R12
-	JGE  vectorDone
+	MOVQ    cols+64(FP), R12
+	ANDQ    $-16, R12
+	CMPQ    AX, R12
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (R8)(AX*4), Z0
@@ -11263,11 +12496,12 @@ TEXT ·colDot2ReLU1AVX512(SB), NOSPLIT, $0-72
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	XORQ AX, AX
-	MOVQ cols+64(FP), R10
-	ANDQ $-64, R10
-	CMPQ AX, R10
-	JGE  panelDone
+	XORQ    AX, AX
+	MOVQ    cols+64(FP), R10
+	ANDQ    $-64, R10
+	CMPQ    AX, R10
+	JGE     panelDone
+	PCALIGN $0x40
 
 panel:
 	VMOVUPS       (R8)(AX*4), Z0
@@ -11390,10 +12624,11 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ cols+64(FP), R10
-	ANDQ $-16, R10
-	CMPQ AX, R10
-	JGE  vectorDone
+	MOVQ    cols+64(FP), R10
+	ANDQ    $-16, R10
+	CMPQ    AX, R10
+	JGE     vectorDone
+	PCALIGN $0x40
 
 vector:
 	VMOVUPS       (R8)(AX*4), Z0
@@ -11485,12 +12720,13 @@ next:
 // func sumAVX512(x *float32, n int) float64
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE2
 TEXT ·sumAVX512(SB), NOSPLIT, $0-24
-	MOVQ   x+0(FP), AX
-	MOVQ   n+8(FP), CX
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	CMPQ   CX, $+256
-	JLT    vectors
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	VXORPS  Z0, Z0, Z0
+	VXORPS  Z1, Z1, Z1
+	CMPQ    CX, $+256
+	JLT     vectors
+	PCALIGN $0x40
 
 block:
 	VXORPS        Z2, Z2, Z2
@@ -11543,18 +12779,19 @@ block:
 	JGE           block
 
 vectors:
-	CMPQ CX, $+16
-	JLT  tail
+	CMPQ    CX, $+16
+	JLT     tail
+	PCALIGN $0x40
 
 vector:
-	VMOVUPS       (AX), Z2
-	VXORPS        Z3, Z3, Z3
-	VADDPS        Z2, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y2
-	VCVTPS2PD     Y3, Z3
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS       (AX), Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
 	VCVTPS2PD     Y2, Z2
-	VADDPD        Z3, Z0, Z0
-	VADDPD        Z2, Z1, Z1
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
 	ADDQ          $+64, AX
 	SUBQ          $+16, CX
 	CMPQ          CX, $+16
@@ -11566,14 +12803,14 @@ tail:
 	MOVQ          $-1, DX
 	BZHIQ         CX, DX, DX
 	KMOVW         DX, K1
-	VMOVUPS.Z     (AX), K1, Z2
-	VXORPS        Z3, Z3, Z3
-	VADDPS        Z2, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y2
-	VCVTPS2PD     Y3, Z3
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS.Z     (AX), K1, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
 	VCVTPS2PD     Y2, Z2
-	VADDPD        Z3, Z0, Z0
-	VADDPD        Z2, Z1, Z1
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
 
 done:
 	VADDPD        Z1, Z0, Z0
@@ -11584,6 +12821,153 @@ done:
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
 	MOVSD         X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func dotAVX512(x *float32, y *float32, n int) float64
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE2
+TEXT ·dotAVX512(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), AX
+	MOVQ    y+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VXORPS  Z0, Z0, Z0
+	VXORPS  Z1, Z1, Z1
+	CMPQ    DX, $+256
+	JLT     vectors
+	PCALIGN $0x40
+
+block:
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VMOVUPS       (AX), Z6
+	VMOVUPS       (CX), Z7
+	VFMADD231PS   Z6, Z7, Z2
+	VMOVUPS       64(AX), Z6
+	VMOVUPS       64(CX), Z7
+	VFMADD231PS   Z6, Z7, Z3
+	VMOVUPS       128(AX), Z6
+	VMOVUPS       128(CX), Z7
+	VFMADD231PS   Z6, Z7, Z4
+	VMOVUPS       192(AX), Z6
+	VMOVUPS       192(CX), Z7
+	VFMADD231PS   Z6, Z7, Z5
+	VMOVUPS       256(AX), Z6
+	VMOVUPS       256(CX), Z7
+	VFMADD231PS   Z6, Z7, Z2
+	VMOVUPS       320(AX), Z6
+	VMOVUPS       320(CX), Z7
+	VFMADD231PS   Z6, Z7, Z3
+	VMOVUPS       384(AX), Z6
+	VMOVUPS       384(CX), Z7
+	VFMADD231PS   Z6, Z7, Z4
+	VMOVUPS       448(AX), Z6
+	VMOVUPS       448(CX), Z7
+	VFMADD231PS   Z6, Z7, Z5
+	VMOVUPS       512(AX), Z6
+	VMOVUPS       512(CX), Z7
+	VFMADD231PS   Z6, Z7, Z2
+	VMOVUPS       576(AX), Z6
+	VMOVUPS       576(CX), Z7
+	VFMADD231PS   Z6, Z7, Z3
+	VMOVUPS       640(AX), Z6
+	VMOVUPS       640(CX), Z7
+	VFMADD231PS   Z6, Z7, Z4
+	VMOVUPS       704(AX), Z6
+	VMOVUPS       704(CX), Z7
+	VFMADD231PS   Z6, Z7, Z5
+	VMOVUPS       768(AX), Z6
+	VMOVUPS       768(CX), Z7
+	VFMADD231PS   Z6, Z7, Z2
+	VMOVUPS       832(AX), Z6
+	VMOVUPS       832(CX), Z7
+	VFMADD231PS   Z6, Z7, Z3
+	VMOVUPS       896(AX), Z6
+	VMOVUPS       896(CX), Z7
+	VFMADD231PS   Z6, Z7, Z4
+	VMOVUPS       960(AX), Z6
+	VMOVUPS       960(CX), Z7
+	VFMADD231PS   Z6, Z7, Z5
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	ADDQ          $+1024, AX
+	ADDQ          $+1024, CX
+	SUBQ          $+256, DX
+	CMPQ          DX, $+256
+	JGE           block
+
+vectors:
+	CMPQ    DX, $+16
+	JLT     tail
+	PCALIGN $0x40
+
+vector:
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS       (AX), Z3
+	VMOVUPS       (CX), Z4
+	VFMADD231PS   Z3, Z4, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	ADDQ          $+64, AX
+	ADDQ          $+64, CX
+	SUBQ          $+16, DX
+	CMPQ          DX, $+16
+	JGE           vector
+
+tail:
+	TESTQ         DX, DX
+	JZ            done
+	MOVQ          $-1, BX
+	BZHIQ         DX, BX, BX
+	KMOVW         BX, K1
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS.Z     (AX), K1, Z3
+	VMOVUPS.Z     (CX), K1, Z4
+	VFMADD231PS   Z3, Z4, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+
+done:
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y1
+	VEXTRACTF128  $0x01, Y1, X0
+	VADDPD        X0, X1, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	MOVSD         X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addDoublesAVX512(acc *float64, x *float64, n int)
+// Requires: AVX, AVX512F
+TEXT ·addDoublesAVX512(SB), NOSPLIT, $0-24
+	MOVQ    acc+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	XORQ    BX, BX
+	PCALIGN $0x40
+
+loop:
+	VMOVUPD (AX)(BX*8), Z0
+	VADDPD  (CX)(BX*8), Z0, Z0
+	VMOVUPD Z0, (AX)(BX*8)
+	ADDQ    $+8, BX
+	CMPQ    BX, DX
+	JLT     loop
 	VZEROUPPER
 	RET
 
@@ -11609,6 +12993,7 @@ row:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          maxDone
+	PCALIGN      $0x40
 
 max:
 	VMOVUPS (CX)(DX*4), Z2
@@ -11655,6 +13040,7 @@ maxDone:
 	XORQ              DX, DX
 	CMPQ              DX, DI
 	JGE               sumDone
+	PCALIGN           $0x40
 
 sum:
 	VMOVUPS           (CX)(DX*4), Z3
@@ -11703,6 +13089,7 @@ sumDone:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          resultDone
+	PCALIGN      $0x40
 
 result:
 	VMOVUPS (AX)(DX*4), Z2
@@ -11747,6 +13134,7 @@ row:
 	XORQ         DX, DX
 	CMPQ         DX, DI
 	JGE          maxDone
+	PCALIGN      $0x40
 
 max:
 	VMOVUPS (CX)(DX*4), Z2
@@ -11793,6 +13181,7 @@ maxDone:
 	XORQ              DX, DX
 	CMPQ              DX, DI
 	JGE               sumDone
+	PCALIGN           $0x40
 
 sum:
 	VMOVUPS           (CX)(DX*4), Z3
@@ -11867,6 +13256,7 @@ sumDone:
 	XORQ             DX, DX
 	CMPQ             DX, DI
 	JGE              resultDone
+	PCALIGN          $0x40
 
 result:
 	VMOVUPS (CX)(DX*4), Z2
@@ -11885,4 +13275,155 @@ resultDone:
 	DECQ    BX
 	JNZ     row
 	VZEROUPPER
+	RET
+
+// func maxWindowsAVX512(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxWindowsAVX512(SB), NOSPLIT, $0-88
+	MOVQ         best+0(FP), AX
+	MOVQ         idx+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         c+80(FP), BX
+	VBROADCASTSS first+64(FP), Z0
+	VBROADCASTSS c00000001<>+0(SB), Z1
+	MOVQ         BX, DI
+	ANDQ         $-16, DI
+	MOVQ         BX, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, SI
+	BZHIQ        R8, SI, SI
+	KMOVW        SI, K1
+	SHLQ         $0x02, BX
+	MOVQ         pitch+48(FP), R9
+	SUBQ         kw+40(FP), R9
+	IMULQ        BX, R9
+
+window:
+	XORQ    SI, SI
+	CMPQ    SI, DI
+	JGE     tail
+	PCALIGN $0x40
+
+vector:
+	LEAQ    (DX)(SI*4), R10
+	VMOVUPS (R10), Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    kh+32(FP), R11
+
+row:
+	MOVQ kw+40(FP), R12
+
+pixel:
+	VMOVUPS      (R10), Z5
+	VCMPPS       $0x16, Z2, Z5, K2
+	VCMPPS       $0x07, Z2, Z2, K3
+	KANDW        K3, K2, K2
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z5, K2, Z2
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+	VMOVAPS      Z4, K2, Z3
+	VMOVAPS      Z3, Z3
+	VPADDD       Z1, Z4, Z4
+	ADDQ         BX, R10
+	DECQ         R12
+	JNZ          pixel
+	ADDQ         R9, R10
+	VBROADCASTSS skip+72(FP), Z5
+	VPADDD       Z5, Z4, Z4
+	DECQ         R11
+	JNZ          row
+	VMOVUPS      Z2, (AX)(SI*4)
+	VMOVUPS      Z3, (CX)(SI*4)
+	ADDQ         $+16, SI
+	CMPQ         SI, DI
+	JLT          vector
+
+tail:
+	TESTQ     R8, R8
+	JZ        next
+	LEAQ      (DX)(SI*4), R10
+	VMOVUPS.Z (R10), K1, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	MOVQ      kh+32(FP), R11
+
+rowTail:
+	MOVQ kw+40(FP), R12
+
+pixelTail:
+	VMOVUPS.Z    (R10), K1, Z5
+	VCMPPS       $0x16, Z2, Z5, K2
+	VCMPPS       $0x07, Z2, Z2, K3
+	KANDW        K3, K2, K2
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z5, K2, Z2
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+	VMOVAPS      Z4, K2, Z3
+	VMOVAPS      Z3, Z3
+	VPADDD       Z1, Z4, Z4
+	ADDQ         BX, R10
+	DECQ         R12
+	JNZ          pixelTail
+	ADDQ         R9, R10
+	VBROADCASTSS skip+72(FP), Z5
+	VPADDD       Z5, Z4, Z4
+	DECQ         R11
+	JNZ          rowTail
+	VMOVUPS      Z2, K1, (AX)(SI*4)
+	VMOVUPS      Z3, K1, (CX)(SI*4)
+
+next:
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	MOVQ         step+56(FP), SI
+	IMULQ        BX, SI
+	ADDQ         SI, DX
+	VBROADCASTSS apart+68(FP), Z2
+	VPADDD       Z2, Z0, Z0
+	DECQ         count+24(FP)
+	JNZ          window
+	VZEROUPPER
+	RET
+
+DATA c00000001<>+0(SB)/4, $0x00000001
+GLOBL c00000001<>(SB), RODATA|NOPTR, $4
+
+// func scatterAddAVX512(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
+// Requires: AVX
+TEXT ·scatterAddAVX512(SB), NOSPLIT, $0-56
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ idx+16(FP), DX
+	MOVQ limit+24(FP), BX
+	MOVQ pixels+32(FP), SI
+	MOVQ c+40(FP), DI
+	MOVQ DI, R8
+	SHLQ $0x02, R8
+
+pixel:
+	XORQ    R9, R9
+	PCALIGN $0x40
+
+channel:
+	MOVL   (DX)(R9*4), R10
+	CMPQ   R10, BX
+	JAE    done
+	IMULQ  R8, R10
+	VMOVSS (CX)(R9*4), X0
+	LEAQ   (R10)(R9*4), R10
+	VADDSS (AX)(R10*1), X0, X0
+	VMOVSS X0, (AX)(R10*1)
+	INCQ   R9
+	CMPQ   R9, DI
+	JLT    channel
+	ADDQ   R8, CX
+	ADDQ   R8, DX
+	DECQ   SI
+	JNZ    pixel
+
+done:
+	MOVQ SI, ret+48(FP)
 	RET

@@ -24,8 +24,10 @@ type columnSum struct {
 	accs    []string // float64 accumulators, one number per column
 	streams []string // the matrices
 	vectors []string // per-column operands
+	weight  string   // a per-row operand, which takes the place of one below; none if empty
 	late    int      // how many of these, the last ones, finish alone uses
-	// row adds one row's elements x to the sums s, given the vectors v and a register of ones.
+	// row adds one row's elements x to the sums s, given the vectors v and a register of ones or of
+	// the row's weight.
 	row func(g *gen, s, x, v []V, one V)
 	// finish turns the sums of a group into what is accumulated; nil leaves them.
 	finish func(g *gen, s, v []V)
@@ -48,6 +50,9 @@ func columnSums() []columnSum {
 	return []columnSum{
 		{name: "colSum", doc: "acc += Σ x.", accs: []string{"acc"}, streams: []string{"x"},
 			row: func(g *gen, s, x, _ []V, _ V) { g.VADDPS(x[0], s[0], s[0]) }},
+		{name: "colSumWeighted", doc: "acc[c] += Σ weight[r]·x[r,c].", accs: []string{"acc"},
+			streams: []string{"x"}, weight: "weight",
+			row: func(g *gen, s, x, _ []V, w V) { g.VFMADD231PS(x[0], w, s[0]) }},
 		{name: "colMoments", doc: "sum += Σ (x - shift), sumSq += Σ (x - shift)².",
 			accs: []string{"sum", "sumSq"}, streams: []string{"x"}, vectors: []string{"shift"},
 			row: func(g *gen, s, x, v []V, one V) {
@@ -76,6 +81,9 @@ func (k columnSum) signature() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "func(%s *float64, ", strings.Join(k.accs, ", "))
 	all := append(append([]string{}, k.streams...), k.vectors...)
+	if k.weight != "" {
+		all = append(all, k.weight)
+	}
 	fmt.Fprintf(&b, "%s *float32, groups int, cols int)", strings.Join(all, ", "))
 	return b.String()
 }
@@ -96,6 +104,7 @@ type columnState struct {
 	b1, b3          reg.GPVirtual   // 1 and 3 rows, in bytes
 	mask, low, high M               // the tail's, and its halves for the accumulators
 	one             V
+	weight          reg.GPVirtual // of the group's first row; nil without weights
 }
 
 func (g *gen) columnGroups(k columnSum, name string, rows int, ahead bool) {
@@ -152,7 +161,11 @@ func (g *gen) newColumnState(k columnSum, rows int) *columnState {
 	for _, s := range k.vectors {
 		l.per = append(l.per, g.pointer(s))
 	}
-	l.one = g.reg(g.c(1))
+	if k.weight != "" {
+		l.weight = g.pointer(k.weight)
+	} else {
+		l.one = g.reg(g.c(1))
+	}
 	return l
 }
 
@@ -163,7 +176,7 @@ func (l *columnState) loop(label string, n int) {
 	l.ANDQ(operand.I8(-l.lanes()*n), end)
 	l.CMPQ(l.i, end)
 	l.JGE(operand.LabelRef(label + "Done"))
-	l.Label(label)
+	l.top(label)
 	l.columns(n, false)
 	l.ADDQ(operand.I8(l.lanes()*n), l.i)
 	l.CMPQ(l.i, end)
@@ -224,6 +237,9 @@ func (l *columnState) nextGroup() {
 			}
 		}
 	}
+	if l.k.weight != "" {
+		l.ADDQ(operand.I32(elemSize*l.rows), l.weight)
+	}
 }
 
 // reach is how many rows one pointer addresses.
@@ -271,6 +287,10 @@ func (l *columnState) columns(n int, masked bool) {
 				l.LEAQ(operand.Mem{Base: p, Index: l.b1, Scale: reach}, p)
 			}
 		}
+		one := l.one
+		if l.k.weight != "" {
+			one = l.reg(operand.Mem{Base: l.weight, Disp: elemSize * r})
+		}
 		for c := range n {
 			var x []V
 			for j, p := range l.ptr {
@@ -279,7 +299,7 @@ func (l *columnState) columns(n int, masked bool) {
 				}
 				x = append(x, l.load(l.rowAt(p, r%reach, l.bytes()*c), masked))
 			}
-			l.k.row(l.gen, s[c], x, v[c], l.one)
+			l.k.row(l.gen, s[c], x, v[c], one)
 		}
 	}
 	for c := range n {

@@ -171,7 +171,7 @@ func (l *loop) onStream(then func()) {
 func (l *loop) whole(label string, full reg.GPVirtual, nt bool) {
 	l.CMPQ(l.i, full)
 	l.JGE(operand.LabelRef("tail"))
-	l.Label(label)
+	l.top(label)
 	l.step(nil, nt)
 	l.ADDQ(operand.I8(l.lanes()), l.i)
 	l.CMPQ(l.i, full)

@@ -5,7 +5,7 @@
 // position, so the working directory does not matter. The text of the generator is meant to be
 // read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
 // they all share, math.go the transcendental functions, mask.go conditions and tails, and
-// columns.go, reduce.go and softmax.go the loops with a shape of their own.
+// columns.go, reduce.go, softmax.go and windows.go the loops with a shape of their own.
 package main
 
 import (
@@ -38,7 +38,11 @@ func generate(dir, prefix string, g *gen) {
 		g.columnLoop(k)
 	}
 	g.sum()
+	g.dot()
+	g.addDoubles()
 	g.softmaxes()
+	g.maxWindows()
+	g.scatterAdd()
 	f, err := g.Result()
 	if err == nil {
 		err = pass.Compile.Execute(f)

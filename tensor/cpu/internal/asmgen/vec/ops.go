@@ -164,6 +164,15 @@ func binaries() []kernel {
 		kernel{name: "axpy", doc: "y += a·x.",
 			streams: []stream{inout("y"), in("x")}, scalars: []string{"a"},
 			prepare: withScalars(func(g *gen, x, s []V) V { return g.fmaTo(x[0], x[1], s[0]) })},
+		kernel{name: "axpby", doc: "dst = a·x + b·y.", streams: dxy, scalars: []string{"a", "b"},
+			prepare: withScalars(func(g *gen, x, s []V) V {
+				return g.fmaTo(g.mul(x[1], s[1]), x[0], s[0])
+			})},
+		kernel{name: "crossEntropyGrad", doc: "dst = (e^logp·total - t)·dy.",
+			streams: []stream{out("dst"), in("logp"), in("t")}, scalars: []string{"total", "dy"},
+			prepare: withScalars(func(g *gen, x, s []V) V {
+				return g.mul(g.sub(g.mul(g.exp(x[0]), s[0]), x[1]), s[1])
+			})},
 		kernel{name: "reluGrad", doc: "dx = y > 0 ? dy : 0.",
 			streams: []stream{out("dx"), in("dy"), in("y")},
 			prepare: withZero(func(g *gen, x []V, zero V) V {
@@ -267,17 +276,6 @@ func resampling() []kernel {
 				return func(x []V) []V {
 					y := g.mul(x[0], s[0])
 					return []V{y, y, y, y}
-				}
-			}},
-		{name: "maxIndex", doc: "the running maximum of a window, with its position.",
-			streams: []stream{inout("best"), {name: "idx", mode: update, step: 1, elem: "int32"},
-				in("x")}, scalars: []string{"at int32"},
-			prepare: func(g *gen, s []V) func(x []V) []V {
-				return func(x []V) []V {
-					// x is not ≤ best, which a NaN is not, and best is not NaN yet.
-					k := g.cmp(nleUQ, x[2], x[0])
-					k = g.both(k, g.cmp(ordQ, x[0], x[0]))
-					return []V{g.blend(k, x[2], x[0]), g.blend(k, s[0], x[1])}
 				}
 			}},
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -15,65 +17,95 @@ const (
 
 // sum emits the function that returns the sum of n elements.
 func (g *gen) sum() {
-	name := "sum" + g.suffix()
-	g.Function(name)
+	g.reduction("sum", "Σ x.", []string{"x"}, func(x []V, acc V) { g.VADDPS(x[0], acc, acc) })
+}
+
+// dot emits the function that returns the sum of n products.
+func (g *gen) dot() {
+	g.reduction("dot", "Σ x·y.", []string{"x", "y"},
+		func(x []V, acc V) { g.VFMADD231PS(x[0], x[1], acc) })
+}
+
+// A reduction is the loop of a sum while it is being emitted.
+type reduction struct {
+	*gen
+	ptr   []reg.GPVirtual
+	n     reg.GPVirtual
+	total [2]V // half as many lanes of float64 each
+	add   func(x []V, acc V)
+}
+
+// reduction emits a sum over the elements of a few arrays; add takes a vector of each into acc.
+func (g *gen) reduction(name, doc string, arrays []string, add func(x []V, acc V)) {
+	g.Function(name + g.suffix())
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
-	g.Doc(name + " returns Σ x.")
-	g.SignatureExpr("func(x *float32, n int) float64")
-	ptr, n := g.pointer("x"), g.pointer("n")
-	total := [2]V{g.zero(), g.zero()} // half as many lanes of float64 each
+	g.Doc(name + g.suffix() + " returns " + doc)
+	g.SignatureExpr("func(" + strings.Join(arrays, ", ") + " *float32, n int) float64")
+	r := &reduction{gen: g, add: add}
+	for _, a := range arrays {
+		r.ptr = append(r.ptr, g.pointer(a))
+	}
+	r.n, r.total = g.pointer("n"), [2]V{g.zero(), g.zero()}
 	lanes := g.lanes()
 	block := lanes * blockVectors
-	g.CMPQ(n, operand.I32(block))
+	g.CMPQ(r.n, operand.I32(block))
 	g.JLT(operand.LabelRef("vectors"))
-	g.Label("block")
-	g.block(ptr, total)
-	g.advance(ptr, n, block)
-	g.CMPQ(n, operand.I32(block))
+	g.top("block")
+	r.block()
+	r.advance(block)
+	g.CMPQ(r.n, operand.I32(block))
 	g.JGE(operand.LabelRef("block"))
 	g.Label("vectors")
-	g.CMPQ(n, operand.I8(lanes))
+	g.CMPQ(r.n, operand.I8(lanes))
 	g.JLT(operand.LabelRef("tail"))
-	g.Label("vector")
-	g.one(ptr, nil, total)
-	g.advance(ptr, n, lanes)
-	g.CMPQ(n, operand.I8(lanes))
+	g.top("vector")
+	r.one(nil)
+	r.advance(lanes)
+	g.CMPQ(r.n, operand.I8(lanes))
 	g.JGE(operand.LabelRef("vector"))
 	g.Label("tail")
-	g.TESTQ(n, n)
+	g.TESTQ(r.n, r.n)
 	g.JZ(operand.LabelRef("done"))
-	g.one(ptr, g.newTail(n).mask(), total)
+	r.one(g.newTail(r.n).mask())
 	g.Label("done")
-	g.Store(g.sum64(total), g.ReturnIndex(0))
+	g.Store(g.sum64(r.total), g.ReturnIndex(0))
 	g.VZEROUPPER()
 	g.RET()
 }
 
-func (g *gen) advance(ptr, n reg.GPVirtual, by int) {
-	g.ADDQ(operand.I32(4*by), ptr)
-	g.SUBQ(operand.I32(by), n)
+func (r *reduction) advance(by int) {
+	for _, p := range r.ptr {
+		r.ADDQ(operand.I32(4*by), p)
+	}
+	r.SUBQ(operand.I32(by), r.n)
 }
 
-func (g *gen) block(ptr reg.GPVirtual, total [2]V) {
+// load reads vector v of each array, the lanes of mask or all.
+func (r *reduction) load(v int, mask M) []V {
+	var x []V
+	for _, p := range r.ptr {
+		x = append(x, r.loadMasked(operand.Mem{Base: p, Disp: r.bytes() * v}, mask))
+	}
+	return x
+}
+
+func (r *reduction) block() {
 	var acc [blockAccs]V
 	for j := range acc {
-		acc[j] = g.zero()
+		acc[j] = r.zero()
 	}
 	for v := range blockVectors {
-		x := g.vec()
-		g.VMOVUPS(operand.Mem{Base: ptr, Disp: g.bytes() * v}, x)
-		g.VADDPS(x, acc[v%blockAccs], acc[v%blockAccs])
+		r.add(r.load(v, nil), acc[v%blockAccs])
 	}
-	g.widen(g.add(g.add(acc[0], acc[1]), g.add(acc[2], acc[3])), total)
+	r.widen(r.gen.add(r.gen.add(acc[0], acc[1]), r.gen.add(acc[2], acc[3])), r.total)
 }
 
 // one adds a single vector, all of it if mask is nil.
-func (g *gen) one(ptr reg.GPVirtual, mask M, total [2]V) {
-	x := g.loadMasked(operand.Mem{Base: ptr}, mask)
-	acc := g.zero()
-	g.VADDPS(x, acc, acc)
-	g.widen(acc, total)
+func (r *reduction) one(mask M) {
+	acc := r.zero()
+	r.add(r.load(0, mask), acc)
+	r.widen(acc, r.total)
 }
 
 // widen adds the lanes of float32 to 2 times half as many lanes of float64.
@@ -122,4 +154,26 @@ func (g *gen) horizontal(m V, combine func(x, m V)) {
 		g.VPERMILPS(operand.U8(swap), m, t)
 		combine(t, m)
 	}
+}
+
+// addDoubles emits acc += x for n float64 numbers: what chunks of a sum come to is added up so.
+func (g *gen) addDoubles() {
+	name := "addDoubles" + g.suffix()
+	g.Function(name)
+	g.Attributes(attr.NOSPLIT)
+	g.Pragma("noescape")
+	g.Doc(name + " computes acc += x for whole vectors of float64.")
+	g.SignatureExpr("func(acc, x *float64, n int)")
+	acc, x, n, i := g.pointer("acc"), g.pointer("x"), g.pointer("n"), g.GP64()
+	g.XORQ(i, i)
+	g.top("loop")
+	s := g.vec()
+	g.VMOVUPD(operand.Mem{Base: acc, Index: i, Scale: 8}, s)
+	g.VADDPD(operand.Mem{Base: x, Index: i, Scale: 8}, s, s)
+	g.VMOVUPD(s, operand.Mem{Base: acc, Index: i, Scale: 8})
+	g.ADDQ(operand.I8(g.lanes()/2), i)
+	g.CMPQ(i, n)
+	g.JLT(operand.LabelRef("loop"))
+	g.VZEROUPPER()
+	g.RET()
 }

@@ -91,7 +91,7 @@ func (l *softmaxState) each(label string, body func(at operand.Mem)) {
 	l.XORQ(l.i, l.i)
 	l.CMPQ(l.i, l.full)
 	l.JGE(operand.LabelRef(label + "Done"))
-	l.Label(label)
+	l.top(label)
 	body(operand.Mem{Base: l.x, Index: l.i, Scale: 4})
 	l.ADDQ(operand.I8(l.lanes()), l.i)
 	l.CMPQ(l.i, l.full)

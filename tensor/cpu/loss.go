@@ -1,0 +1,54 @@
+package cpu
+
+import (
+	"afterimage/tensor"
+	"afterimage/tensor/cpu/vec"
+)
+
+// CrossEntropy computes log-softmax and −Σ target·logp along rows, each while it is in the cache;
+// see tensor.LossFuser.
+func (b *Backend) CrossEntropy(loss, logp, logits, target *tensor.Tensor) {
+	if !f32(loss, logp, logits, target) || logits.Size() == 0 {
+		b.Backend.CrossEntropy(loss, logp, logits, target)
+		return
+	}
+	out, lp, x, t, k := host(loss), host(logp), host(logits), host(target), logits.Dim(1)
+	b.split(len(out), max(1, chunk/4/k), func(lo, hi int) {
+		vec.LogSoftmax(lp[lo*k:hi*k:hi*k], x[lo*k:hi*k], k)
+		for n := lo; n < hi; n++ {
+			out[n] = float32(-vec.Dot(t[n*k:(n+1)*k], lp[n*k:(n+1)*k]))
+		}
+	})
+}
+
+// CrossEntropyGrad computes dy·(softmax·Σtarget − target) along rows; see tensor.LossFuser.
+func (b *Backend) CrossEntropyGrad(dx, dy, logp, target *tensor.Tensor) {
+	if !f32(dx, dy, logp, target) || dx.Size() == 0 {
+		b.Backend.CrossEntropyGrad(dx, dy, logp, target)
+		return
+	}
+	out, d, lp, t, k := host(dx), host(dy), host(logp), host(target), dx.Dim(1)
+	b.split(len(d), max(1, chunk/4/k), func(lo, hi int) {
+		for n := lo; n < hi; n++ {
+			row := t[n*k : (n+1)*k]
+			vec.CrossEntropyGrad(out[n*k:(n+1)*k], lp[n*k:(n+1)*k], row, float32(vec.Sum(row)), d[n])
+		}
+	})
+}
+
+// OneHot writes rows of zeros with a one; see tensor.Backend.
+func (b *Backend) OneHot(dst, idx *tensor.Tensor) {
+	if !f32(dst) || dst.Size() == 0 {
+		b.Backend.OneHot(dst, idx)
+		return
+	}
+	y, at, k := host(dst), tensor.Host[int32](idx), dst.Dim(1)
+	b.split(len(at), max(1, chunk/k), func(lo, hi int) {
+		clear(y[lo*k : hi*k])
+		for n := lo; n < hi; n++ {
+			if i := int(at[n]); i >= 0 && i < k {
+				y[n*k+i] = 1
+			}
+		}
+	})
+}
