@@ -66,7 +66,9 @@ func (d *Discriminator) Forward(c *nn.Ctx, x, y *autodiff.Value) *autodiff.Value
 	h, size := autodiff.Reshape(x, x.Shape()...), d.Config.Size // the caller keeps x
 	for i, b := range d.Blocks {
 		h = then(h, func(x *autodiff.Value) *autodiff.Value {
-			return c.Block(func() *autodiff.Value { return b.Forward(c, x) })
+			return c.Parts(x, b.atOnce(x), func(x *autodiff.Value) *autodiff.Value {
+				return b.Forward(c, x)
+			})
 		})
 		if d.Config.DDown[i] {
 			if size /= 2; size == d.Config.DAttention {
@@ -148,6 +150,22 @@ func (b *DBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	out := autodiff.Add(y, skip)
 	y.Done()
 	return out
+}
+
+// widestBytes bounds the widest values inside the first block. The backward pass has three of them
+// at a time, and later blocks have a quarter of the pixels: beside 128 images of 32 pixels and 256
+// channels, 134 MB each, the rest of a recomputed step is small.
+const widestBytes = 64 << 20
+
+// atOnce returns how many samples of x pass the block at a time (nn.Ctx.Parts): as many as
+// widestBytes allow of a network's first block, whose input is an image; all of any other. There
+// the gradients of parts of x would be laid into as many zeros of all of x's size.
+func (b *DBlock) atOnce(x *autodiff.Value) int {
+	if b.preact {
+		return max(1, x.Dim(0))
+	}
+	each := x.DType().Size() * x.Dim(1) * x.Dim(2) * b.Conv1.Weight.Shape[0]
+	return max(1, widestBytes/max(1, each))
 }
 
 func (b *DBlock) macs(size int) int {

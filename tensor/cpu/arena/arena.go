@@ -1,8 +1,8 @@
 package arena
 
 import (
-	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"unsafe"
@@ -33,29 +33,13 @@ type Block struct {
 	// Of a large block: where it lies, and its neighbours below and above.
 	at           int
 	below, above *Block
+
+	resident int  // of a free large block: at most so many bytes have pages
+	parked   bool // in use, without pages (Park)
 }
 
 // Bytes returns all of the block's memory, at least as much as was asked for.
 func (b *Block) Bytes() []byte { return b.mem }
-
-// A region is memory from the system in one piece. It is handed out from its beginning; from top on
-// it has never been touched.
-type region struct {
-	heap *heap
-	id   int
-	mem  []byte
-	top  int
-	last *Block // the one that ends at top
-
-	mapped bool // not the Go heap's, and not to be released yet
-}
-
-// A heap is the regions of large blocks of one kind.
-type heap struct {
-	free    []*Block // by address
-	regions []*region
-	taken   int // regions so far
-}
 
 // An Arena is the memory of one backend. Its methods may be called from any goroutine.
 type Arena struct {
@@ -65,14 +49,15 @@ type Arena struct {
 	largest int               // size of the largest block so far
 	spare   []*Block          // handles without memory
 	use     Usage
+	closed  bool
 }
 
 // Usage is an arena's memory at one moment, in bytes.
 type Usage struct {
-	InUse  int // of blocks in use
-	Cached int // touched at one time, and kept
+	InUse  int // of blocks in use, but for parked ones
+	Cached int // of free blocks, as far as they may have pages
 	Peak   int // the largest sum of both so far
-	Limit  int // what Take will not exceed
+	Limit  int // what Take will not let the sum of both exceed
 }
 
 // New returns an empty arena that gives out at most limit bytes at a time.
@@ -85,15 +70,16 @@ func (a *Arena) Usage() Usage {
 	return a.use
 }
 
-// SetLimit changes how many bytes may be in use at a time.
+// SetLimit changes how many bytes may be in use at a time. What is in use already stays so.
 func (a *Arena) SetLimit(bytes int) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.use.Limit = bytes
-	a.mu.Unlock()
+	a.hold()
 }
 
-// Take returns a block of at least n bytes, or an error if the limit does not allow it. Blocks that
-// nobody uses are given to the garbage collector where that keeps all of them within the limit.
+// Take returns a block of at least n bytes, or an error if the limit does not allow it. Of blocks
+// that nobody uses the system gets back what would be beyond the limit.
 func (a *Arena) Take(n int) (*Block, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -101,25 +87,27 @@ func (a *Arena) Take(n int) (*Block, error) {
 		return nil, fmt.Errorf("needs %.1f MB more, %.1f MB are in use and %.1f MB is the limit",
 			mb(n), mb(a.use.InUse), mb(a.use.Limit))
 	}
-	size := blockSize(n)
-	if b := a.kept(size); b != nil {
-		return b, nil
-	}
-	if u := a.use; size > u.Limit-u.InUse-u.Cached {
-		a.trim()
-	}
-	return a.fresh(size), nil
+	b := a.get(blockSize(n))
+	a.hold()
+	return b, nil
 }
 
 // Lend is Take for what must not fail, whatever the limit says: scratch memory of a kernel.
 func (a *Arena) Lend(n int) *Block {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	size := blockSize(n)
-	if b := a.kept(size); b != nil {
-		return b
+	return a.get(blockSize(n))
+}
+
+// get returns a block of a size that blocks have.
+func (a *Arena) get(size int) *Block {
+	b := a.kept(size)
+	if b == nil {
+		b = a.fresh(size)
 	}
-	return a.fresh(size)
+	a.use.InUse += len(b.mem)
+	a.use.Peak = max(a.use.Peak, a.use.InUse+a.use.Cached)
+	return b
 }
 
 // Give takes a block back. Panics if it was given back before: somebody else may be using it.
@@ -129,13 +117,22 @@ func (a *Arena) Give(b *Block) {
 	if b.free {
 		panic("arena: a block was given back twice")
 	}
-	b.free = true
-	a.use.InUse -= len(b.mem)
-	a.use.Cached += len(b.mem)
 	if b.region == nil {
+		b.free = true
+		a.use.InUse -= len(b.mem)
+		a.use.Cached += len(b.mem)
 		a.small[b.class] = append(a.small[b.class], b)
 		return
 	}
+	b.resident = len(b.mem)
+	if b.parked {
+		b.region.open(b)
+		b.parked, b.resident = false, 0
+	} else {
+		a.use.InUse -= len(b.mem)
+	}
+	b.free = true
+	a.use.Cached += b.resident
 	h := b.region.heap
 	if c := b.above; c != nil && c.free {
 		h.unlist(c)
@@ -147,27 +144,67 @@ func (a *Arena) Give(b *Block) {
 		b = c
 	}
 	h.list(b)
-}
-
-// heapOf returns the heap that serves large blocks of a size.
-func (a *Arena) heapOf(size int) *heap {
-	a.largest = max(a.largest, size)
-	if size < a.largest/minor {
-		return &a.heaps[1]
+	if a.closed && b.region.idle() {
+		a.release(b.region)
 	}
-	return &a.heaps[0]
 }
 
-// Close lets the system have regions back, each when no block refers to it any more; blocks in use
-// stay as they are. Until then the memory is the process's, whoever still refers to the arena: a
-// kernel at work knows slices only, which the collector does not follow out of its heap.
-// Closing twice is harmless.
+// Trim gives the system back what no block in use needs: idle regions, and the pages of large free
+// blocks, at once; small blocks when the collector has run.
+func (a *Arena) Trim() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.trim(math.MaxInt)
+}
+
+// Close is Trim, and what is in use now will not be kept either when it is given back. Blocks in
+// use stay readable: of a block that never comes back the memory goes when the collector finds
+// that nobody refers to it, a leak's last resort. Closing twice is harmless.
 func (a *Arena) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.trim(math.MaxInt)
+	if a.closed {
+		return
+	}
+	a.closed = true
 	for i := range a.heaps {
 		for _, r := range a.heaps[i].regions {
-			r.release()
+			r.watch()
+		}
+	}
+}
+
+// hold keeps to the limit: what is kept beyond it goes.
+func (a *Arena) hold() {
+	if over := a.use.InUse + a.use.Cached - a.use.Limit; over > 0 && a.use.Cached > 0 {
+		a.trim(over)
+	}
+}
+
+// trim gives up bytes of what is kept, or all there is: regions without a block in use, pages of
+// large blocks, which a step will ask for again, from the highest address down, and at last small
+// blocks, which the collector decides about.
+func (a *Arena) trim(bytes int) {
+	goal := max(0, a.use.Cached-bytes)
+	for i := range a.heaps {
+		h := &a.heaps[i]
+		for _, r := range slices.Clone(h.regions) {
+			if a.use.Cached > goal && r.idle() {
+				a.release(r)
+			}
+		}
+		for _, b := range slices.Backward(h.free) {
+			if a.use.Cached > goal && b.resident > 0 && b.region.dry(b.mem) {
+				a.use.Cached -= b.resident
+				b.resident = 0
+			}
+		}
+	}
+	for i, list := range a.small {
+		if a.use.Cached > goal {
+			a.use.Cached -= len(list) * ClassSize(i)
+			a.small[i] = nil
 		}
 	}
 }
@@ -175,7 +212,7 @@ func (a *Arena) Close() {
 // blockSize rounds a size up to one that blocks have.
 func blockSize(n int) int {
 	if n < big {
-		return classSize(sizeClass(n))
+		return ClassSize(SizeClass(n))
 	}
 	return (n + page - 1) / page * page
 }
@@ -184,14 +221,15 @@ func blockSize(n int) int {
 // smallest large one would leave smaller pieces, which nothing fits.
 func (a *Arena) kept(size int) *Block {
 	if size < big {
-		class := sizeClass(size)
+		class := SizeClass(size)
 		list := a.small[class]
 		if len(list) == 0 {
 			return nil
 		}
 		b := list[len(list)-1]
 		a.small[class] = list[:len(list)-1]
-		a.lend(b)
+		b.free = false
+		a.use.Cached -= len(b.mem)
 		return b
 	}
 	h := a.heapOf(size)
@@ -201,87 +239,22 @@ func (a *Arena) kept(size int) *Block {
 	}
 	b := h.free[i]
 	h.unlist(b)
+	a.use.Cached -= b.resident
 	if len(b.mem)-size >= leastRest {
 		a.cut(b, size)
 	}
-	a.lend(b)
-	return b
-}
-
-// lend counts a kept block as used.
-func (a *Arena) lend(b *Block) {
 	b.free = false
-	a.use.Cached -= len(b.mem)
-	a.use.InUse += len(b.mem)
+	return b
 }
 
 // fresh returns a block in memory that has not been touched before.
 func (a *Arena) fresh(size int) *Block {
-	var b *Block
-	if size < big {
-		b = a.handle()
-		b.class, b.mem = sizeClass(size), aligned(size)
-		a.use.InUse += size
-	} else {
-		b = a.grow(size)
+	if size >= big {
+		return a.grow(size)
 	}
-	a.use.Peak = max(a.use.Peak, a.use.InUse+a.use.Cached)
+	b := a.handle()
+	b.class, b.mem = SizeClass(size), aligned(size)
 	return b
-}
-
-// grow cuts a large block from the region where that touches the least new memory: a free block at
-// the region's top is part of it.
-func (a *Arena) grow(size int) *Block {
-	h := a.heapOf(size)
-	var best *region
-	most := 0 // bytes below best.top that are free
-	for _, r := range h.regions {
-		tail := r.tail()
-		if len(r.mem)-r.top+tail >= size && (best == nil || tail > most) {
-			best, most = r, tail
-		}
-	}
-	if best == nil {
-		best = h.extend(size, a.use.Limit)
-	}
-	b := best.last
-	if most > 0 {
-		h.unlist(b)
-		a.use.Cached -= most
-	} else {
-		b = a.handle()
-		b.region, b.at, b.below = best, best.top, best.last
-		if best.last != nil {
-			best.last.above = b
-		}
-		best.last = b
-	}
-	b.free = false
-	best.top = b.at + size
-	b.mem = best.mem[b.at:best.top:best.top]
-	a.use.InUse += size
-	return b
-}
-
-// tail is how many bytes directly below top are free.
-func (r *region) tail() int {
-	if r.last == nil || !r.last.free {
-		return 0
-	}
-	return len(r.last.mem)
-}
-
-// extend takes a new region from the system.
-func (h *heap) extend(size, limit int) *region {
-	total := 0
-	for _, r := range h.regions {
-		total += len(r.mem)
-	}
-	r := system(size, total, limit)
-	r.heap, r.id = h, h.taken
-	h.taken++
-	h.regions = append(h.regions, r)
-	return r
 }
 
 // aligned returns new memory that begins at a cache line.
@@ -289,36 +262,6 @@ func aligned(n int) []byte {
 	raw := make([]byte, n+line)
 	skip := -int(uintptr(unsafe.Pointer(&raw[0]))) & (line - 1)
 	return raw[skip : skip+n : skip+n]
-}
-
-// cut makes b, which is not on the list, size bytes long and leaves the rest free.
-func (a *Arena) cut(b *Block, size int) {
-	r, rest := b.region, a.handle()
-	rest.region, rest.at, rest.free = r, b.at+size, true
-	rest.mem = r.mem[rest.at : b.at+len(b.mem) : b.at+len(b.mem)]
-	rest.below, rest.above = b, b.above
-	if b.above != nil {
-		b.above.below = rest
-	} else {
-		r.last = rest
-	}
-	b.above = rest
-	b.mem = r.mem[b.at:rest.at:rest.at]
-	r.heap.list(rest)
-}
-
-// join adds c, the block above b, to b. Neither is on the list.
-func (a *Arena) join(b, c *Block) {
-	end := c.at + len(c.mem)
-	b.mem = b.region.mem[b.at:end:end]
-	b.above = c.above
-	if c.above != nil {
-		c.above.below = b
-	} else {
-		b.region.last = b
-	}
-	*c = Block{free: true} // should it be given back once more
-	a.spare = append(a.spare, c)
 }
 
 // handle returns a Block without memory.
@@ -331,47 +274,6 @@ func (a *Arena) handle() *Block {
 	a.spare = a.spare[:k-1]
 	b.free = false
 	return b
-}
-
-// before orders the free large blocks of a heap by address. Which they are and how they are ordered
-// is a function of the blocks in use alone, so that a step finds what the one before it found.
-func before(b, c *Block) int {
-	return cmp.Or(b.region.id-c.region.id, b.at-c.at)
-}
-
-func (h *heap) list(b *Block) {
-	i, _ := slices.BinarySearchFunc(h.free, b, before)
-	h.free = slices.Insert(h.free, i, b)
-}
-
-func (h *heap) unlist(b *Block) {
-	i, _ := slices.BinarySearchFunc(h.free, b, before)
-	h.free = slices.Delete(h.free, i, i+1)
-}
-
-// trim gives up everything that is not in use at all: small blocks, and regions without a block in
-// use.
-func (a *Arena) trim() {
-	for i, list := range a.small {
-		for _, b := range list {
-			a.use.Cached -= len(b.mem)
-		}
-		a.small[i] = nil
-	}
-	for i := range a.heaps {
-		h := &a.heaps[i]
-		h.regions = slices.DeleteFunc(h.regions, func(r *region) bool {
-			idle := r.top == r.tail()
-			if idle && r.top > 0 {
-				h.unlist(r.last)
-				a.use.Cached -= r.top
-			}
-			if idle {
-				r.release()
-			}
-			return idle
-		})
-	}
 }
 
 func mb(n int) float64 { return float64(n) / (1 << 20) }

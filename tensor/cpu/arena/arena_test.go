@@ -41,7 +41,10 @@ func check(t *testing.T, a *Arena, used map[*Block]bool) {
 					t.Fatal("two free neighbours have not grown together")
 				}
 				if b.free {
-					kept += len(b.mem)
+					kept += b.resident
+				}
+				if b.free && b.resident > len(b.mem) {
+					t.Fatalf("%d bytes of %d are resident", b.resident, len(b.mem))
 				}
 				delete(listed, b)
 				end = b.at
@@ -86,6 +89,9 @@ func TestRandomUse(t *testing.T) {
 			b.mem[0], b.mem[len(b.mem)-1] = byte(len(b.mem)), byte(b.at)
 			order, used[b] = append(order, b), true
 		}
+		if i%500 == 0 {
+			a.Trim()
+		}
 		if i%50 == 0 {
 			check(t, a, used)
 		}
@@ -94,7 +100,7 @@ func TestRandomUse(t *testing.T) {
 		a.Give(b)
 	}
 	check(t, a, nil)
-	a.trim()
+	a.Trim()
 	if u := a.Usage(); u.InUse != 0 || u.Cached != 0 {
 		t.Errorf("after everything was given back and trimmed, usage is %+v", u)
 	}
@@ -197,9 +203,9 @@ func TestGivenTwice(t *testing.T) {
 
 func TestSizeClasses(t *testing.T) {
 	for n := range big {
-		c := sizeClass(n)
-		size := classSize(c)
-		if size < n || c > 0 && classSize(c-1) >= n || n > leastBlock && 5*(size-n) > size {
+		c := SizeClass(n)
+		size := ClassSize(c)
+		if size < n || SizeClass(size) != c || c > 0 && ClassSize(c-1) >= n || n > leastBlock && 5*(size-n) > size {
 			t.Fatalf("%d bytes are of class %d, %d bytes", n, c, size)
 		}
 		if size < big && c >= classes {

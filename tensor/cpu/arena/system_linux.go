@@ -1,8 +1,10 @@
 package arena
 
 import (
+	"os"
 	"runtime"
 	"syscall"
+	"unsafe"
 )
 
 // mostReserved bounds the address space of one region: more than any machine's memory this program
@@ -27,10 +29,60 @@ func system(size, _, limit int) *region {
 	return &region{mem: aligned(size)}
 }
 
-// release gives the region back to the system when no block refers to it any more.
-func (r *region) release() {
+// unmap gives the region back, of which nothing is in use.
+func (r *region) unmap() {
 	if r.mapped {
-		r.mapped = false
-		runtime.AddCleanup(r, func(mem []byte) { _ = syscall.Munmap(mem) }, r.mem)
+		r.leak.Stop()
+		_ = syscall.Munmap(r.mem)
 	}
+	r.mem = nil
+}
+
+// watch has the region unmapped when nobody refers to it any more, should its blocks never be given
+// back.
+func (r *region) watch() {
+	if r.mapped {
+		r.leak = runtime.AddCleanup(r, func(mem []byte) { _ = syscall.Munmap(mem) }, r.mem)
+	}
+}
+
+// dry gives the pages of mem back, whose content is lost; the next touch brings new ones. It
+// reports whether it could.
+func (r *region) dry(mem []byte) bool {
+	mem = pages(mem)
+	return r.mapped && len(mem) > 0 && syscall.Madvise(mem, syscall.MADV_DONTNEED) == nil
+}
+
+// shut is dry, and lets nobody touch the pages until open. A kernel that reads them ends the
+// program instead of computing with zeros.
+func (r *region) shut(b *Block) bool {
+	mem := pages(b.mem)
+	if !r.mapped || len(mem) == 0 || syscall.Mprotect(mem, syscall.PROT_NONE) != nil {
+		return false
+	}
+	if r.dry(mem) {
+		return true
+	}
+	r.open(b)
+	return false
+}
+
+// open undoes shut. The system refuses only what it never granted.
+func (r *region) open(b *Block) {
+	if err := syscall.Mprotect(pages(b.mem), syscall.PROT_READ|syscall.PROT_WRITE); err != nil {
+		panic("arena: memory that was parked cannot be had again: " + err.Error())
+	}
+}
+
+// pages returns the whole pages of the system's in mem.
+func pages(mem []byte) []byte {
+	size := os.Getpagesize()
+	if len(mem) == 0 {
+		return nil
+	}
+	skip := -int(uintptr(unsafe.Pointer(&mem[0]))) & (size - 1)
+	if skip >= len(mem) {
+		return nil
+	}
+	return mem[skip : skip+(len(mem)-skip)/size*size]
 }

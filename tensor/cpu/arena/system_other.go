@@ -11,5 +11,13 @@ func system(size, total, _ int) *region {
 	return &region{mem: aligned(max(size, total, leastRegion))}
 }
 
-// release has nothing to do: the collector takes what nobody refers to.
-func (r *region) release() {}
+// unmap leaves the region to the collector.
+func (r *region) unmap() { r.mem = nil }
+
+// watch has nothing to do: the collector takes what nobody refers to.
+func (r *region) watch() {}
+
+// dry and shut cannot give up parts of the Go heap.
+func (r *region) dry([]byte) bool  { return false }
+func (r *region) shut(*Block) bool { return false }
+func (r *region) open(*Block)      {}

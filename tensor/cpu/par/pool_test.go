@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"afterimage/tensor/cpu/arena"
 )
 
 func TestEveryTileOnce(t *testing.T) {
@@ -156,19 +158,20 @@ func TestRunAfterClose(t *testing.T) {
 	}
 }
 
+// TestScratchClasses: what is returned serves every size of its class.
 func TestScratchClasses(t *testing.T) {
-	for n := range 200000 {
-		c := sizeClass(n)
-		size := classSize(c)
-		if size < n || sizeClass(size) != c || (n > 256 && 4*n < 3*size) {
-			t.Fatalf("n %d: class %d of size %d, whose class is %d", n, c, size, sizeClass(size))
-		}
-	}
 	p := New(1)
 	b := p.Borrow(1000)
 	p.Return(b)
 	if c := p.Borrow(1010); &c[0] != &b[0] {
 		t.Fatal("a returned buffer of the same class was not reused")
+	}
+	for n := 1; n <= large; n += 1 + n/3 {
+		b := p.Borrow(n)
+		if c := arena.SizeClass(4 * n); len(b) != n || 4*cap(b) != arena.ClassSize(c) {
+			t.Fatalf("%d floats of class %d: length %d, capacity %d", n, c, len(b), cap(b))
+		}
+		p.Return(b)
 	}
 }
 

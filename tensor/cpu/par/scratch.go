@@ -1,7 +1,6 @@
 package par
 
 import (
-	"math/bits"
 	"sync"
 	"unsafe"
 
@@ -17,14 +16,11 @@ const lineFloats = 16
 // take, thousands of times in a step, and find in the cache.
 const large = 1 << 20
 
-// numClasses covers buffers up to large.
-const numClasses = 4*(20-8) + 1
-
-// scratch keeps returned buffers by size class, last in first out, so that the buffer handed out
-// is the one most likely still in cache.
+// scratch keeps returned buffers by the arena's size classes, last in first out, so that the buffer
+// handed out is the one most likely still in cache.
 type scratch struct {
 	mu   sync.Mutex
-	free [numClasses][][]float32
+	free [][][]float32             // by class
 	lent map[*float32]*arena.Block // of large ones, by their first element
 }
 
@@ -36,17 +32,18 @@ func (p *Pool) Borrow(n int) []float32 {
 	if n > large {
 		return p.borrowLarge(n)
 	}
-	class := sizeClass(n)
+	class := arena.SizeClass(4 * n)
 	s := &p.scratch
 	s.mu.Lock()
-	if k := len(s.free[class]); k > 0 {
+	if class < len(s.free) && len(s.free[class]) > 0 {
+		k := len(s.free[class])
 		b := s.free[class][k-1]
 		s.free[class] = s.free[class][:k-1]
 		s.mu.Unlock()
 		return b[:n]
 	}
 	s.mu.Unlock()
-	size := classSize(class)
+	size := arena.ClassSize(class) / 4
 	b := make([]float32, size+lineFloats)
 	skip := 0
 	if r := int(uintptr(unsafe.Pointer(&b[0])) / 4 % lineFloats); r != 0 {
@@ -65,9 +62,12 @@ func (p *Pool) Return(b []float32) {
 		p.returnLarge(b)
 		return
 	}
-	class := sizeClass(cap(b))
+	class := arena.SizeClass(4 * cap(b))
 	s := &p.scratch
 	s.mu.Lock()
+	for class >= len(s.free) {
+		s.free = append(s.free, nil)
+	}
 	s.free[class] = append(s.free[class], b[:cap(b)])
 	s.mu.Unlock()
 }
@@ -102,23 +102,4 @@ func (p *Pool) returnLarge(b []float32) {
 		panic("par: Return of memory that is not borrowed, or not from its beginning")
 	}
 	p.arena.Give(block)
-}
-
-// sizeClass numbers the sizes 256·{4, 5, 6, 7}·2^e/4: at most a quarter of a buffer is unused.
-func sizeClass(n int) int {
-	q := max(1, (n+63)/64) // units of 64 floats
-	if q <= 4 {
-		return 0
-	}
-	e := bits.Len(uint(q-1)) - 3 // q-1 in [4·2^e, 8·2^e)
-	return 4*e + (q-1)>>e - 4 + 1
-}
-
-// classSize is the largest size in a class.
-func classSize(class int) int {
-	if class == 0 {
-		return 256
-	}
-	e, m := (class-1)/4, (class-1)%4
-	return 64 * ((m + 5) << e)
 }
