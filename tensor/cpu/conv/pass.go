@@ -122,7 +122,9 @@ func sweep(passes []*pass) {
 	} else if threads := q.p.Threads(); threads > 1 {
 		itemRows = min(itemRows, max(1, rows*panelItems/(itemsEach*threads)))
 	}
-	rowItems := ceil(rows, itemRows)
+	rowItems := shared(ceil(rows, itemRows), panelItems, q.p.Threads())
+	itemRows = ceil(rows, rowItems)
+	rowItems = ceil(rows, itemRows)
 	q.p.Run(panelItems*rowItems, func(i int) {
 		r0, p0 := i%rowItems*itemRows, i/rowItems*itemPanels
 		r1, p1 := min(rows, r0+itemRows), min(panels, p0+itemPanels)
@@ -135,6 +137,16 @@ func sweep(passes []*pass) {
 		}
 		in.close(q)
 	})
+}
+
+// shared returns the least number of pieces, from the given one on, of which groups of them share
+// evenly among the threads, if they are so few that one more or less would show: while one thread
+// works on the last piece the others wait.
+func shared(pieces, groups, threads int) int {
+	for pieces*groups > 1 && pieces*groups%threads != 0 && pieces*groups < 4*itemsEach*threads {
+		pieces++
+	}
+	return pieces
 }
 
 // item computes one panel of output channels for output rows r0..r1-1, counted over all images

@@ -187,8 +187,9 @@ func (q *winograd) runWhole(tiles int) {
 	if threads := q.p.Threads(); threads > 1 {
 		q.block = min(q.block, max(micro.MaxRows, ceil(tiles*groups, itemsEach*threads)))
 	}
-	blocks := ceil(tiles, q.block)
+	blocks := shared(ceil(tiles, q.block), groups, q.p.Threads())
 	q.block = ceil(tiles, blocks)
+	blocks = ceil(tiles, q.block)
 	q.rowM = q.panelGroup * micro.MaxCols
 	q.planeV, q.planeM = oddLines(q.block*q.rowV), oddLines(q.block*q.rowM)
 

@@ -10,9 +10,10 @@ func (s Shape) WeightGradWinograd(p *par.Pool, dw, x, dy []float32) {
 	s.weightGradWinograd(micro.Best(), p, dw, x, dy)
 }
 
-// winogradStep is the number of tiles that are mapped and multiplied at a time. It decides the
-// order of the sum, so it is the same for every shape.
-const winogradStep = 4 * micro.MaxRows
+// winogradStep is the number of tiles that are mapped and multiplied at a time, at most, and in a
+// part, at least. Each step reads and writes the mapped sums of a block, and each part adds a dw.
+// It decides the order of the sum, so it follows from the shape alone.
+const winogradStep = 8 * micro.MaxRows
 
 // winogradBlock bounds the channels of a block. Each tile of x is mapped once for each block of
 // output channels that needs it, so blocks are as large as the cache bears.
@@ -46,6 +47,9 @@ func (s Shape) weightGradWinograd(v micro.Variant, p *par.Pool, dw, x, dy []floa
 	}
 	blocks := w.blocksM * w.blocksN
 	w.parts = max(1, min(gradParts, ceil(gradItems, blocks), w.tiles/winogradStep))
+	if w.parts > 1 && w.parts*blocks%2 == 1 {
+		w.parts++ // two threads have as much to do
+	}
 	if w.parts > 1 {
 		w.sum = p.Borrow(w.parts * len(dw))
 	}
@@ -95,8 +99,10 @@ func (w *winogradDW) block(part, bm, bn int, dw []float32) {
 	b.fy = patcher{h: w.OutH(), w: w.OutW(), c: w.O, c0: b.m0, c1: b.m1, x: w.dy, size: 4,
 		patch: rest}
 	beta := float32(0)
-	for t := part * w.tiles / w.parts; t < (part+1)*w.tiles/w.parts; t += winogradStep {
-		tiles := min(winogradStep, (part+1)*w.tiles/w.parts-t)
+	t0, t1 := part*w.tiles/w.parts, (part+1)*w.tiles/w.parts
+	step := ceil(t1-t0, ceil(t1-t0, winogradStep))
+	for t := t0; t < t1; t += step {
+		tiles := min(step, t1-t)
 		w.mapTiles(&b, t, tiles)
 		w.multiply(&b, tiles, beta)
 		beta = 1
