@@ -115,7 +115,7 @@ func sweep(passes []*pass) {
 	rowFlops *= itemPanels
 	itemRows := max(1, itemFlops/rowFlops)
 	if itemPanels*len(passes) > 1 || q.v.Pairs() {
-		itemRows = min(itemRows, max(1, itemInput/max(1, q.rows.step*q.inRow)))
+		itemRows = min(itemRows, max(1, itemInput/max(1, q.rowInput())))
 	}
 	if rowFlops*rows*panelItems <= minFlops {
 		itemRows = rows
@@ -137,6 +137,12 @@ func sweep(passes []*pass) {
 		}
 		in.close(q)
 	})
+}
+
+// rowInput is the number of floats of the input that an output row is the first to read, about.
+func (q *pass) rowInput() int {
+	rows, cols := min(q.rows.step, len(q.rows.taps)), min(q.cols.step, len(q.cols.taps))
+	return rows * q.inRow * cols / q.cols.step
 }
 
 // shared returns the least number of pieces, from the given one on, of which groups of them share
@@ -203,14 +209,20 @@ func (q *pass) ahead(n, i int) micro.Lookahead {
 		return a
 	}
 	hi := i*q.rows.step + q.rows.taps[len(q.rows.taps)-1].off + 1
-	lo := max(0, hi-q.rows.step)
+	lo := max(0, hi-min(q.rows.step, len(q.rows.taps)))
 	if i == 0 {
 		lo = 0
 	}
 	hi = min(hi, q.rows.in)
-	if lo < hi {
-		row := q.inRow * q.v.Elements()
-		a.Add(q.in[(n*q.rows.in+lo)*row:], row, hi-lo, row)
+	size := q.v.Elements()
+	row := q.inRow * size
+	switch from := (n*q.rows.in + lo) * row; {
+	case lo >= hi:
+	case len(q.cols.taps) == 1 && q.cols.step > 1 && hi == lo+1: // 1×1 with a stride: some pixels
+		first := max(0, q.cols.taps[0].off)
+		a.Add(q.in[from+first*q.inPix*size:], q.cols.step*q.inPix*size, q.cols.count, q.inPix*size)
+	default:
+		a.Add(q.in[from:], row, hi-lo, row)
 	}
 	return a
 }

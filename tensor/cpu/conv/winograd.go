@@ -232,7 +232,7 @@ func (q *winograd) panel(i int) (o0, cols, width int) {
 
 // transformWeights packs each panel's nine taps and maps them to 36 positions.
 func (q *winograd) transformWeights(panels int) {
-	const rows = 64 // channels in a piece
+	const rows = 16 // channels in a piece
 	pieces := ceil(q.k, rows)
 	g := q.p.Borrow(9 * q.k * panels * micro.MaxCols)
 	q.packTaps(g, panels)
