@@ -111,16 +111,7 @@ func TestRunKeepsImportedClassifier(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer g.Close()
-		r, err := train.Open(run, new(gan.InverterConfig))
-		if err != nil {
-			r, err = train.Create(run, g.Config, "test", g.SaveClassifier)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		step := 0
-		err = g.Run(r, func(p train.Progress) { step = p.Step }, func() bool { return step == stop })
+		err = goOn(t, g, run, func(step int) bool { return step == stop })
 		if (err != nil) != (stop > 0) {
 			t.Fatal(err)
 		}

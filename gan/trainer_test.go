@@ -50,6 +50,12 @@ func startInverter(
 	t.Helper()
 	g, closeAll := newTrainer(t, b, c)
 	defer closeAll()
+	return goOn(t, g, dir, stop)
+}
+
+// goOn opens or makes g's run in dir and trains until the end or the first step that stop accepts.
+func goOn(t *testing.T, g *gan.Trainer, dir string, stop func(int) bool) error {
+	t.Helper()
 	r, err := train.Open(dir, new(gan.InverterConfig))
 	if err != nil {
 		r, err = train.Create(dir, g.Config, "test", g.SaveClassifier)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"testing"
 )
 
@@ -12,6 +13,20 @@ const Attr = "figure"
 
 // LongEnv, if set, makes tests measure the figures that have a Record, too: minutes each.
 const LongEnv = "AFTERIMAGE_LONG"
+
+// DataEnv names the folder of data sets and of other people's files for tests; see Data.
+const DataEnv = "AFTERIMAGE_DATA"
+
+// Data returns the folder of data sets and of other people's files, or skips the test, which then
+// lacks what lacking says: "no LPIPS weights".
+func Data(t testing.TB, lacking string) string {
+	t.Helper()
+	dir := os.Getenv(DataEnv)
+	if dir == "" {
+		t.Skipf("%s is not set: %s", DataEnv, lacking)
+	}
+	return dir
+}
 
 // A Measurement is what a test found for a figure.
 type Measurement struct {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"afterimage/bench/figures"
 )
 
 // Wrong use and a folder without cases end with 2, and say why.
@@ -22,10 +24,7 @@ func TestUsage(t *testing.T) {
 
 // A family of the shared cases, picked by a pattern, ends with 0 and the count as its last line.
 func TestSharedCases(t *testing.T) {
-	root := os.Getenv("AFTERIMAGE_DATA")
-	if root == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no ONNX cases to run")
-	}
+	root := figures.Data(t, "no ONNX cases to run")
 	var out, errs bytes.Buffer
 	code := run([]string{"-v", "-run", "conv", filepath.Join(root, "onnx")}, &out, &errs)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -37,10 +36,7 @@ func TestSharedCases(t *testing.T) {
 
 // A case whose stored output is wrong ends with 1.
 func TestFailureExits(t *testing.T) {
-	root := os.Getenv("AFTERIMAGE_DATA")
-	if root == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no ONNX case to damage")
-	}
+	root := figures.Data(t, "no ONNX case to damage")
 	from, to := filepath.Join(root, "onnx", "node", "test_relu"), t.TempDir()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)

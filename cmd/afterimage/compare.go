@@ -148,13 +148,11 @@ func (c *compareCmd) Run(e *env) error {
 
 // withNetworks measures what needs a network, too.
 func (c *compareCmd) withNetworks(e *env, r *comparison, work []picturePair) error {
-	b, err := e.open()
+	_, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	s := tensor.NewScope(b)
-	defer s.Close()
+	defer closeAll()
 	var metric *lpips.Metric
 	if c.Weights != "" {
 		if metric, _, err = c.metric(s, ""); err != nil {

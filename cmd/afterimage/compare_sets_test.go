@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"afterimage/bench/figures"
 	"afterimage/gan/metrics"
 )
 
@@ -124,10 +125,7 @@ func TestCompareSetsRefuses(t *testing.T) {
 
 // With LPIPS's weights its backbone is the default, and too small an image no error.
 func TestCompareSetsInBackbone(t *testing.T) {
-	data := os.Getenv("AFTERIMAGE_DATA")
-	if data == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no LPIPS weights")
-	}
+	data := figures.Data(t, "no LPIPS weights")
 	a, b := folders(t, 4, 4, 24)
 	d := setsOf(t, a, b, "--lpips-weights", data)
 	if d.Dim != 512 || !strings.HasPrefix(d.Space, "LPIPS's squeeze backbone ") || d.Frechet <= 0 {

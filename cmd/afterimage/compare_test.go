@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"afterimage/bench/figures"
 )
 
 // writePicture writes a w×h PNG whose pixels f gives.
@@ -175,10 +177,7 @@ func TestCompareRefuses(t *testing.T) {
 
 // With the published weights the program prints the reference's LPIPS (data/README.md).
 func TestCompareLPIPS(t *testing.T) {
-	data := os.Getenv("AFTERIMAGE_DATA")
-	if data == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no LPIPS weights")
-	}
+	data := figures.Data(t, "no LPIPS weights")
 	in := func(name string) string { return filepath.Join(data, "lpips", name) }
 	for other, want := range map[string]float64{"ex_p0.png": 0.71121, "ex_p1.png": 0.14794} {
 		c := compareJSON(t, in("ex_ref.png"), in(other), "--lpips-weights", data)

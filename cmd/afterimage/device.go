@@ -43,6 +43,15 @@ func (e *env) open() (device, error) {
 	return nil, fmt.Errorf("--device %s: expected auto, cpu or cuda:0", d)
 }
 
+// openScope is open for a command that needs one scope, which closeAll closes before the device.
+func (e *env) openScope() (b device, s *tensor.Scope, closeAll func(), err error) {
+	if b, err = e.open(); err != nil {
+		return nil, nil, nil, err
+	}
+	s = tensor.NewScope(b)
+	return b, s, func() { s.Close(); b.Close() }, nil
+}
+
 // openGPU opens a GPU and starts telemetry where its program is at hand.
 func (e *env) openGPU(name string) (device, error) {
 	if err := e.checkMemory(); err != nil {

@@ -128,13 +128,11 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if _, err := set.Split(c.Split); err != nil {
 		return err
 	}
-	b, err := e.open()
+	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	s := tensor.NewScope(b)
-	defer s.Close()
+	defer closeAll()
 	m, note, err := c.load(s, set)
 	if err != nil {
 		return err

@@ -102,13 +102,11 @@ the folder of data sets (weights/v0.1 or lpips/weights/v0.1, and models/imagenet
 
 // Run measures an inverter.
 func (c *evaluateInverterCmd) Run(e *env) error {
-	b, err := e.open()
+	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	s := tensor.NewScope(b)
-	defer s.Close()
+	defer closeAll()
 	v, set, other, err := c.open(e, b, s)
 	if err != nil {
 		return err
@@ -245,13 +243,11 @@ func (c *exploreCmd) Run(e *env) error {
 	if c.Images < 2 {
 		return errors.New("--images must be at least 2")
 	}
-	b, err := e.open()
+	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	s := tensor.NewScope(b)
-	defer s.Close()
+	defer closeAll()
 	v, set, other, err := c.open(e, b, s)
 	if err != nil {
 		return err

@@ -44,13 +44,11 @@ func (c *exportCmd) Run(e *env) error {
 	if err := c.checkOut(); err != nil {
 		return err
 	}
-	b, err := e.open()
+	_, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	s := tensor.NewScope(b)
-	defer s.Close()
+	defer closeAll()
 	write, err := c.open(e, s)
 	if err != nil {
 		return err

@@ -99,13 +99,11 @@ func (c *trainInverterCmd) Run(e *env) error {
 func (e *env) trainInverter(
 	dir string, cfg gan.InverterConfig, flags classifierFlags, resume bool,
 ) error {
-	b, err := e.open()
+	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	s := tensor.NewScope(b)
-	defer s.Close()
+	defer closeAll()
 	set, err := data.Open(cfg.Dataset, cfg.Data, data.Options{})
 	if err != nil {
 		return err
@@ -168,13 +166,11 @@ func (c *invertCmd) Run(e *env) error {
 		return fmt.Errorf("--draws %d and --scale %d: expected 1 to %d and 1 to %d", c.Draws, c.Scale,
 			mostDraws, mostScale)
 	}
-	b, err := e.open()
+	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	s := tensor.NewScope(b)
-	defer s.Close()
+	defer closeAll()
 	v, err := openInverter(s, c.Inverter)
 	if err != nil {
 		return err

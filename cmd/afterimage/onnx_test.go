@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"afterimage/bench/figures"
 	"afterimage/gan"
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
@@ -262,10 +263,7 @@ func TestEvaluateInverterLPIPS(t *testing.T) {
 		!strings.Contains(errOut, "squeeze.pth") || !strings.Contains(errOut, "--lpips-weights") {
 		t.Errorf("printed %q", errOut)
 	}
-	data := os.Getenv("AFTERIMAGE_DATA")
-	if data == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no LPIPS weights")
-	}
+	data := figures.Data(t, "no LPIPS weights")
 	code, out, errOut = call(append(args, data)...)
 	var e struct {
 		LPIPS   string `json:"lpips"`

@@ -83,10 +83,7 @@ func TestSSIMAgainstDefinition(t *testing.T) {
 
 // TestPublishedSSIM compares with the values in scikit-image's own tests.
 func TestPublishedSSIM(t *testing.T) {
-	dir := os.Getenv("AFTERIMAGE_DATA")
-	if dir == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: published SSIM values not checked")
-	}
+	dir := figures.Data(t, "published SSIM values not checked")
 	dir = filepath.Join(dir, "images", "ssim")
 	a := readGrey(t, filepath.Join(dir, "camera.png"))
 	b := readGrey(t, filepath.Join(dir, "camera_noisy_seed5_sigma20.png"))

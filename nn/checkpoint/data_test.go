@@ -22,11 +22,8 @@ import (
 // dataFile returns a path under AFTERIMAGE_DATA or skips the test.
 func dataFile(t *testing.T, elem ...string) string {
 	t.Helper()
-	root := os.Getenv("AFTERIMAGE_DATA")
-	if root == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no third-party files to read")
-	}
-	return filepath.Join(append([]string{root}, elem...)...)
+	root := figures.Data(t, "no third-party files to read")
+	return filepath.Join(root, filepath.Join(elem...))
 }
 
 func open(t *testing.T, path string) *File {

@@ -2,10 +2,11 @@ package data
 
 import (
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"afterimage/bench/figures"
 )
 
 // realData returns the folder of real datasets, or skips the test.
@@ -14,11 +15,7 @@ func realData(t *testing.T) string {
 	if testing.Short() {
 		t.Skip("short: real datasets take seconds to read")
 	}
-	dir := os.Getenv("AFTERIMAGE_DATA")
-	if dir == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no real data to test against")
-	}
-	return dir
+	return figures.Data(t, "no real data to test against")
 }
 
 // statsDigits is the precision of the published channel statistics: four digits.

@@ -66,11 +66,5 @@ func (b *preactBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 }
 
 func (b *preactBlock) macs(h, w int) (macs, oh, ow int) {
-	m1, oh, ow := b.conv1.MACs(h, w)
-	m2, oh, ow := b.conv2.MACs(oh, ow)
-	if b.short != nil {
-		m, _, _ := b.short.MACs(h, w)
-		m1 += m
-	}
-	return m1 + m2, oh, ow
+	return pairMACs(b.conv1, b.conv2, b.short, h, w)
 }

@@ -40,10 +40,15 @@ func (b *plainBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 }
 
 func (b *plainBlock) macs(h, w int) (macs, oh, ow int) {
-	m1, oh, ow := b.conv1.MACs(h, w)
-	m2, oh, ow := b.conv2.MACs(oh, ow)
-	if b.short != nil {
-		m, _, _ := b.short.MACs(h, w)
+	return pairMACs(b.conv1, b.conv2, b.short, h, w)
+}
+
+// pairMACs is the work of a block of two convolutions beside a shortcut, which may be nil.
+func pairMACs(conv1, conv2, short *nn.Conv2D, h, w int) (macs, oh, ow int) {
+	m1, oh, ow := conv1.MACs(h, w)
+	m2, oh, ow := conv2.MACs(oh, ow)
+	if short != nil {
+		m, _, _ := short.MACs(h, w)
 		m1 += m
 	}
 	return m1 + m2, oh, ow

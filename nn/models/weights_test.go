@@ -23,11 +23,8 @@ import (
 // dataFile returns a path under AFTERIMAGE_DATA or skips the test.
 func dataFile(t *testing.T, elem ...string) string {
 	t.Helper()
-	root := os.Getenv("AFTERIMAGE_DATA")
-	if root == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no published weights to compare with")
-	}
-	return filepath.Join(append([]string{root}, elem...)...)
+	root := figures.Data(t, "no published weights to compare with")
+	return filepath.Join(root, filepath.Join(elem...))
 }
 
 // cifarTest returns CIFAR-10 test images first … first+n−1, F32 [n 32 32 3] in [0, 1], and labels.

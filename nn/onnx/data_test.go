@@ -24,11 +24,8 @@ import (
 // dataFile returns a path under AFTERIMAGE_DATA or skips the test.
 func dataFile(t *testing.T, elem ...string) string {
 	t.Helper()
-	root := os.Getenv("AFTERIMAGE_DATA")
-	if root == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no ONNX cases and no third-party network to read")
-	}
-	return filepath.Join(append([]string{root}, elem...)...)
+	root := figures.Data(t, "no ONNX cases and no third-party network to read")
+	return filepath.Join(root, filepath.Join(elem...))
 }
 
 // The shared cases: how many there are, and how many may be unsupported (dropout in training mode,

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"afterimage/autodiff"
+	"afterimage/bench/figures"
 	"afterimage/tensor"
 	"afterimage/tensor/ref"
 )
@@ -13,10 +14,7 @@ import (
 // Operator cases with random attributes, missing operands and inputs of other shapes and values are
 // errors of Import or Run, or results: operators check what they are given, and nothing panics.
 func TestDamagedGraphsDoNotPanic(t *testing.T) {
-	root := os.Getenv("AFTERIMAGE_DATA")
-	if root == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: no ONNX cases to damage")
-	}
+	root := figures.Data(t, "no ONNX cases to damage")
 	files, err := filepath.Glob(filepath.Join(root, "onnx", "*", "*", "model.onnx"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases below %s: %v", root, err)

@@ -26,11 +26,7 @@ import (
 // dataDir returns the folder of real data or skips the test.
 func dataDir(t *testing.T) string {
 	t.Helper()
-	dir := os.Getenv("AFTERIMAGE_DATA")
-	if dir == "" {
-		t.Skip("AFTERIMAGE_DATA is not set: published LPIPS values not checked")
-	}
-	return dir
+	return figures.Data(t, "published LPIPS values not checked")
 }
 
 // openSqueeze opens the published metric on one thread.
