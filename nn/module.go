@@ -97,9 +97,9 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 	}
 	// Drawn on all processors: each parameter has a stream of its own. At most one for each is
 	// drawn ahead, so that the values of a large network are never all there at once.
-	drawn := make([]chan []float64, len(params))
+	drawn := make([]chan func(), len(params))
 	for i := range drawn {
-		drawn[i] = make(chan []float64, 1)
+		drawn[i] = make(chan func(), 1)
 	}
 	next, ahead := 0, runtime.GOMAXPROCS(0)
 	draw := func() {
@@ -108,18 +108,35 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 		}
 		p, out := params[next], drawn[next]
 		next++
-		go func() {
-			rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+p.Name), 0)
-			out <- p.Param.Init.Values(rng, p.Param.Shape)
-		}()
+		go func() { out <- p.draw(seed) }()
 	}
 	for range ahead {
 		draw()
 	}
-	for i, p := range params {
-		p.Param.T.SetFloats(<-drawn[i])
+	for i := range params {
+		(<-drawn[i])()
 		draw()
 	}
+}
+
+// Redraw gives a parameter that has memory the initial value that Init gave it.
+func Redraw(p Named, seed uint64) { p.draw(seed)() }
+
+// draw draws the parameter's initial values, on any goroutine, and returns what is left to do on
+// the backend's: nothing where they could be written to host memory one by one.
+func (p Named) draw(seed uint64) (rest func()) {
+	rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+p.Name), 0)
+	s, each := p.Param.Init.(sampler)
+	_, host := p.Param.T.Buffer().(tensor.HostBuffer)
+	if !each || !host || p.Param.T.DType() != tensor.F32 {
+		v := p.Param.Init.Values(rng, p.Param.Shape)
+		return func() { p.Param.T.SetFloats(v) }
+	}
+	next := s.sampler(p.Param.Shape)
+	for dst, i := tensor.Host[float32](p.Param.T), 0; i < len(dst); i++ {
+		dst[i] = float32(next(rng))
+	}
+	return func() {}
 }
 
 // Tensors returns the tensors of a list of parameters, in order. Panics if one has no memory yet.
