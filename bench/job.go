@@ -75,9 +75,10 @@ func scoped(s *tensor.Scope, run func()) job {
 	return job{run: func() error { run(); return nil }, close: s.Close}
 }
 
-// inference is a job of forward passes, all with one nn.Inference.
-func inference(b *cpu.Backend, s *tensor.Scope, run func(*nn.Inference)) job {
+// inference is a job of forward passes of m, all with one nn.Inference, which owns m's weights.
+func inference(b *cpu.Backend, s *tensor.Scope, m nn.Module, run func(*nn.Inference)) job {
 	i := nn.NewInference(b)
+	i.Own(nn.List(m), func(p nn.Named) { nn.Redraw(p, seed) })
 	return job{run: func() error { run(i); return nil }, close: func() {
 		i.Close()
 		s.Close()

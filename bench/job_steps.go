@@ -115,7 +115,7 @@ func openInference(b *cpu.Backend, s Spec) (job, error) {
 	scope := tensor.NewScope(b)
 	nn.Init(scope, m, seed)
 	x := draw(scope, "x", n, size, size, 3)
-	return inference(b, scope, func(i *nn.Inference) {
+	return inference(b, scope, m, func(i *nn.Inference) {
 		i.Pass(func(c *nn.Ctx) { m.Forward(c, c.Graph.Const(x)) })
 	}), nil
 }
@@ -127,7 +127,7 @@ func openPaint(b *cpu.Backend, s Spec) (job, error) {
 	nn.Init(scope, v.G, seed)
 	n := s.Args["n"]
 	cond, z := draw(scope, "cond", n, net.Cond), draw(scope, "z", n, net.ZDim)
-	return inference(b, scope, func(i *nn.Inference) {
+	return inference(b, scope, v.G, func(i *nn.Inference) {
 		inner := tensor.NewScope(b)
 		defer inner.Close()
 		v.PaintWith(i, inner, cond, z)

@@ -97,6 +97,8 @@ type Inverter struct {
 	Config InverterConfig
 	G      *Generator
 	Cond   *Conditioner
+
+	reread func() (*checkpoint.File, error) // the file it was read from; nil if it was not
 }
 
 // Noise returns n standard normal noise vectors [n ZDim], in s: a pure function of (key, step).
@@ -118,8 +120,33 @@ func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor
 	return out
 }
 
+// Inference opens an Inference for PaintWith. It owns the generator's weights if these were read
+// from a file, from which they come back should they be needed once more (nn.Inference.Own): the
+// file must stay as it is.
+func (v *Inverter) Inference(b tensor.Backend) *nn.Inference {
+	i := nn.NewInference(b)
+	if v.reread != nil {
+		i.Own(nn.Prefixed("generator", v.G), v.restoreOne)
+	}
+	return i
+}
+
+// restoreOne reads one parameter again. Panics with *tensor.Error where the file is gone.
+func (v *Inverter) restoreOne(p nn.Named) {
+	f, err := v.reread()
+	if err == nil {
+		var a checkpoint.Array
+		if a, err = f.Lookup(p.Name); err == nil && a.Len() == p.Param.Shape.Size() {
+			p.Param.T.SetFloats(a.Float64s())
+			return
+		}
+	}
+	panic(&tensor.Error{Op: "Inverter.Inference", Reason: fmt.Sprintf(
+		"weights of %s are to be read again, and their file is gone or another one: %v", p.Name, err)})
+}
+
 // PaintWith is Paint with an Inference that lasts: from the second call on spectral norms are not
-// computed again, for twice the memory of the weights and more.
+// computed again, for the memory of the weights once more and of packed forms (nn.Inference).
 func (v *Inverter) PaintWith(i *nn.Inference, s *tensor.Scope, cond, z *tensor.Tensor,
 ) *tensor.Tensor {
 	var out *tensor.Tensor
@@ -205,7 +232,8 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 		return nil, fmt.Errorf("gan: %s expects a condition of %d numbers, its classifier gives %d",
 			f.Path, c.Net.Cond, cond.Dim())
 	}
-	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond}
+	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond,
+		reread: func() (*checkpoint.File, error) { return from.open(FinalInverter) }}
 	return v, v.restore(s, f)
 }
 

@@ -114,7 +114,7 @@ func (l *Conv2D) joined(c *Ctx, upsampled bool, make func(w *autodiff.Value) *au
 		return compute()
 	}
 	return Derived(c, joinedFilter{l, upsampled, c.Graph.Recording()},
-		func() *autodiff.Value { return c.hoist(compute()) })
+		func() *autodiff.Value { return c.hoistWeight(compute, l.Weight) })
 }
 
 // joinedPixels is the number of pixels at the lower resolution from which layers are joined with

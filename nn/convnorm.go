@@ -47,27 +47,32 @@ func (l *Conv2D) folded(c *Ctx, bn *BatchNorm2D, x, res *autodiff.Value,
 	relu bool) *autodiff.Value {
 	if c.lasting && !c.Graph.Recording() {
 		f := Derived(c, convNormKey{l, bn}, func() weightBias {
-			f := l.fold(c, bn)
-			if l.Bias != nil {
-				f.bias = c.hoist(f.bias)
+			w := c.hoistWeight(func() *autodiff.Value { return l.foldedWeight(c, bn) }, l.Weight)
+			if l.Bias == nil {
+				return weightBias{w, l.foldedBias(c, bn)}
 			}
-			return weightBias{c.hoist(f.weight), f.bias}
+			return weightBias{w, c.hoist(l.foldedBias(c, bn))}
 		})
 		return autodiff.Conv2DBiasAct(x, f.weight, f.bias, res, relu, l.Attr)
 	}
-	f := l.fold(c, bn)
-	defer f.weight.Done()
-	return autodiff.Conv2DBiasAct(x, f.weight, f.bias, res, relu, l.Attr)
+	w := l.foldedWeight(c, bn)
+	defer w.Done()
+	return autodiff.Conv2DBiasAct(x, w, l.foldedBias(c, bn), res, relu, l.Attr)
 }
 
-// fold computes w′ and b′.
-func (l *Conv2D) fold(c *Ctx, bn *BatchNorm2D) weightBias {
-	scale, shift := bn.Fold(c)
-	each := autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1)
+// foldedWeight computes w′.
+func (l *Conv2D) foldedWeight(c *Ctx, bn *BatchNorm2D) *autodiff.Value {
+	scale, _ := bn.Fold(c)
 	w := effectiveWeight(c, l.Weight, l.Norm)
 	defer c.spent(w, l.Weight)
-	if l.Bias != nil {
-		shift = autodiff.Add(shift, autodiff.Mul(c.Value(l.Bias), scale))
+	return autodiff.Mul(w, autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1))
+}
+
+// foldedBias computes b′.
+func (l *Conv2D) foldedBias(c *Ctx, bn *BatchNorm2D) *autodiff.Value {
+	scale, shift := bn.Fold(c)
+	if l.Bias == nil {
+		return shift
 	}
-	return weightBias{autodiff.Mul(w, each), shift}
+	return autodiff.Add(shift, autodiff.Mul(c.Value(l.Bias), scale))
 }

@@ -28,8 +28,9 @@ type Ctx struct {
 	// Standing, when not nil, makes normalisation layers use and collect batch statistics.
 	Standing *StandingStats
 
-	lasting bool          // several passes share what layers derive
-	scope   *tensor.Scope // the graph's outermost: what Derived keeps must outlive a Tidy
+	lasting bool              // several passes share what layers derive
+	owned   map[*Param]func() // parameters that may be given up; the function writes them again
+	scope   *tensor.Scope     // the graph's outermost: what Derived keeps must outlive a Tidy
 	leaves  map[*Param]*autodiff.Value
 	learn   map[*Param]bool
 	derived map[any]any
@@ -138,10 +139,40 @@ func (c *Ctx) hoist(v *autodiff.Value) *autodiff.Value {
 	t := c.scope.Like(v.Tensor())
 	t.Assign(v.Tensor())
 	v.Done()
-	if b, ok := t.Backend().(tensor.ConstantKeeper); ok && c.lasting {
-		b.KeepConstant(t)
-	}
 	return c.Graph.Const(t)
+}
+
+// hoistWeight is hoist for a weight that compute returns from parameters, from among them. In an
+// Inference the backend may give up the weight's memory for packed forms of it, and compute it once
+// more when it needs another form; and parameters that the Inference owns are given up at once.
+func (c *Ctx) hoistWeight(compute func() *autodiff.Value, from ...*Param) *autodiff.Value {
+	v := compute()
+	b, ok := c.Graph.Backend().(tensor.ConstantKeeper)
+	if !ok || !c.lasting || v.NeedsGrad() {
+		return c.hoist(v)
+	}
+	c.giveUp(b, from) // before the copy
+	v = c.hoist(v)
+	t := v.Tensor()
+	b.KeepConstant(t, func() {
+		c.Graph.NoGrad(func() {
+			c.Graph.Tidy(func() *autodiff.Value {
+				t.Assign(compute().Tensor())
+				return nil
+			})
+		})
+		c.giveUp(b, from)
+	})
+	return v
+}
+
+// giveUp parks those of some parameters that the Inference owns.
+func (c *Ctx) giveUp(b tensor.ConstantKeeper, ps []*Param) {
+	for _, p := range ps {
+		if restore := c.owned[p]; restore != nil {
+			b.Park(p.T, restore)
+		}
+	}
 }
 
 // constants returns a vector of host values. It is written by fills, which a captured step can

@@ -1,6 +1,9 @@
 package nn
 
 import (
+	"fmt"
+	"hash/crc32"
+
 	"afterimage/autodiff"
 	"afterimage/tensor"
 )
@@ -8,9 +11,10 @@ import (
 // An Inference makes forward passes in evaluation mode through networks whose parameters stay as
 // they are. What layers derive from parameters alone, convolutions with batch norm inside them and
 // spectrally normalised weights, is computed by the first pass and kept until Close. On the CPU
-// their packed forms stay too: in all twice the memory of the weights, and four to five times that
-// of 3×3 filters in Winograd's form. After a change of parameters a new Inference is needed; one
-// that was opened before may answer with old values.
+// their packed forms are what stays, and the rest is computed again should a pass of another shape
+// need another form: in all as much memory again as the weights, and up to four times that of 3×3
+// filters in Winograd's form. With Own the parameters themselves go, too. After a change of
+// parameters a new Inference is needed; one that was opened before may answer with old values.
 type Inference struct {
 	graph *autodiff.Graph
 	ctx   *Ctx
@@ -20,8 +24,38 @@ type Inference struct {
 func NewInference(b tensor.Backend) *Inference {
 	g := autodiff.NewGraph(b)
 	c := NewCtx(g, false)
-	c.lasting = true
+	c.lasting, c.owned = true, map[*Param]func(){}
 	return &Inference{g, c}
+}
+
+// Own lets the Inference give up the memory of parameters in ps once it has derived all it needs
+// from them: that of convolution and spectrally normalised weights. Whoever reads such a parameter
+// later, the Inference for another form of a weight included, has again called, which writes the
+// parameter's values once more, from the file they came from for instance. It panics with
+// *tensor.Error, in whatever reads the parameter, if they are not the same bits. Call Own before
+// the first pass, for parameters in host memory. Others, and parameters without values, stay.
+func (i *Inference) Own(ps Params, again func(p Named)) {
+	for _, p := range ps {
+		if p.Param.T == nil || p.Param.T.DType() != tensor.F32 {
+			continue
+		}
+		if _, ok := p.Param.T.Buffer().(tensor.HostBuffer); !ok {
+			continue
+		}
+		sum := checksum(p.Param.T)
+		i.ctx.owned[p.Param] = func() {
+			again(p)
+			if checksum(p.Param.T) != sum {
+				panic(&tensor.Error{Op: "Inference.Own", Reason: fmt.Sprintf("parameter %s was given up, "+
+					"and reading it again gave other values: has its file changed?", p.Name)})
+			}
+		}
+	}
+}
+
+// checksum tells contents of a tensor in host memory from others, but for one chance in 2³².
+func checksum(t *tensor.Tensor) uint32 {
+	return crc32.Checksum(t.Buffer().(tensor.HostBuffer).HostBytes(), crc32.MakeTable(crc32.Castagnoli))
 }
 
 // Pass calls f with the context for one or several forward passes on c.Graph, which records
@@ -35,5 +69,5 @@ func (i *Inference) Pass(f func(c *Ctx)) {
 	})
 }
 
-// Close frees what was kept.
+// Close frees what was kept. Parameters that were given up come back when they are read.
 func (i *Inference) Close() { i.graph.Close() }

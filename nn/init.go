@@ -16,6 +16,22 @@ type Initializer interface {
 	Values(rng *tensor.RNG, shape tensor.Shape) []float64
 }
 
+// A sampler is an Initializer whose values are drawn one after another, each by itself, so that
+// they need not be there all at once.
+type sampler interface {
+	// sampler returns the function that draws the next value of a parameter of the shape.
+	sampler(shape tensor.Shape) func(rng *tensor.RNG) float64
+}
+
+// sampled returns what a sampler draws.
+func sampled(s sampler, rng *tensor.RNG, shape tensor.Shape) []float64 {
+	v, next := make([]float64, shape.Size()), s.sampler(shape)
+	for i := range v {
+		v[i] = next(rng)
+	}
+	return v
+}
+
 // Fans returns the number of inputs that one output sums over and the number of outputs that one
 // input reaches, for a weight [out in] or OHWI [O KH KW I]: fanIn = KH·KW·I, fanOut = KH·KW·O,
 // PyTorch's count. A vector or a scalar counts as [n 1].
@@ -31,12 +47,12 @@ func Fans(shape tensor.Shape) (fanIn, fanOut int) {
 type Constant float64
 
 // Values returns shape.Size() copies of c.
-func (c Constant) Values(_ *tensor.RNG, shape tensor.Shape) []float64 {
-	v := make([]float64, shape.Size())
-	for i := range v {
-		v[i] = float64(c)
-	}
-	return v
+func (c Constant) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
+	return sampled(c, rng, shape)
+}
+
+func (c Constant) sampler(_ tensor.Shape) func(*tensor.RNG) float64 {
+	return func(*tensor.RNG) float64 { return float64(c) }
 }
 
 // NormalInit draws from N(0, Std²).
@@ -44,11 +60,11 @@ type NormalInit struct{ Std float64 }
 
 // Values returns independent normal numbers.
 func (n NormalInit) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	v := make([]float64, shape.Size())
-	for i := range v {
-		v[i] = n.Std * rng.Normal()
-	}
-	return v
+	return sampled(n, rng, shape)
+}
+
+func (n NormalInit) sampler(_ tensor.Shape) func(*tensor.RNG) float64 {
+	return func(rng *tensor.RNG) float64 { return n.Std * rng.Normal() }
 }
 
 // UniformInit draws from (−Bound, Bound).
@@ -56,11 +72,11 @@ type UniformInit struct{ Bound float64 }
 
 // Values returns independent uniform numbers.
 func (u UniformInit) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	v := make([]float64, shape.Size())
-	for i := range v {
-		v[i] = rng.Uniform(-u.Bound, u.Bound)
-	}
-	return v
+	return sampled(u, rng, shape)
+}
+
+func (u UniformInit) sampler(_ tensor.Shape) func(*tensor.RNG) float64 {
+	return func(rng *tensor.RNG) float64 { return rng.Uniform(-u.Bound, u.Bound) }
 }
 
 // KaimingNormal draws from N(0, 2/fan), which keeps the variance of activations through ReLU
@@ -71,7 +87,11 @@ type KaimingNormal struct{ FanOut bool }
 
 // Values returns independent normal numbers.
 func (k KaimingNormal) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return NormalInit{math.Sqrt(2 / kaimingFan(shape, k.FanOut))}.Values(rng, shape)
+	return sampled(k, rng, shape)
+}
+
+func (k KaimingNormal) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
+	return NormalInit{math.Sqrt(2 / kaimingFan(shape, k.FanOut))}.sampler(shape)
 }
 
 // KaimingUniform draws from U(−b, b) with b = √(6/((1 + A²)·fan)), the variance of KaimingNormal
@@ -86,8 +106,12 @@ type KaimingUniform struct {
 
 // Values returns independent uniform numbers.
 func (k KaimingUniform) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
+	return sampled(k, rng, shape)
+}
+
+func (k KaimingUniform) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
 	b := math.Sqrt(6 / ((1 + k.A*k.A) * kaimingFan(shape, k.FanOut)))
-	return UniformInit{b}.Values(rng, shape)
+	return UniformInit{b}.sampler(shape)
 }
 
 func kaimingFan(shape tensor.Shape, out bool) float64 {
@@ -105,7 +129,11 @@ type XavierUniform struct{ Gain float64 }
 
 // Values returns independent uniform numbers.
 func (x XavierUniform) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return UniformInit{xavierStd(shape, x.Gain) * math.Sqrt(3)}.Values(rng, shape)
+	return sampled(x, rng, shape)
+}
+
+func (x XavierUniform) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
+	return UniformInit{xavierStd(shape, x.Gain) * math.Sqrt(3)}.sampler(shape)
 }
 
 // XavierNormal draws from N(0, Gain²·2/(fanIn + fanOut)); a zero Gain means 1.
@@ -115,7 +143,11 @@ type XavierNormal struct{ Gain float64 }
 
 // Values returns independent normal numbers.
 func (x XavierNormal) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return NormalInit{xavierStd(shape, x.Gain)}.Values(rng, shape)
+	return sampled(x, rng, shape)
+}
+
+func (x XavierNormal) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
+	return NormalInit{xavierStd(shape, x.Gain)}.sampler(shape)
 }
 
 func xavierStd(shape tensor.Shape, gain float64) float64 {

@@ -97,13 +97,9 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 	}
 	// Drawn on all processors: each parameter has a stream of its own. At most one for each is
 	// drawn ahead, so that the values of a large network are never all there at once.
-	type values struct {
-		v       []float64
-		failure any // what the initialiser panicked with: on its own goroutine nobody could catch it
-	}
-	drawn := make([]chan values, len(params))
+	drawn := make([]chan func(), len(params))
 	for i := range drawn {
-		drawn[i] = make(chan values, 1)
+		drawn[i] = make(chan func(), 1)
 	}
 	next, ahead := 0, runtime.GOMAXPROCS(0)
 	draw := func() {
@@ -113,26 +109,43 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 		p, out := params[next], drawn[next]
 		next++
 		go func() {
-			var d values
+			var rest func()
 			defer func() {
-				d.failure = recover()
-				out <- d
+				if failure := recover(); failure != nil { // which nobody could catch here
+					rest = func() { panic(failure) }
+				}
+				out <- rest
 			}()
-			rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+p.Name), 0)
-			d.v = p.Param.Init.Values(rng, p.Param.Shape)
+			rest = p.draw(seed)
 		}()
 	}
 	for range ahead {
 		draw()
 	}
-	for i, p := range params {
-		d := <-drawn[i]
-		if d.failure != nil {
-			panic(d.failure)
-		}
-		p.Param.T.SetFloats(d.v)
+	for i := range params {
+		(<-drawn[i])()
 		draw()
 	}
+}
+
+// Redraw gives a parameter that has memory the initial value that Init gave it.
+func Redraw(p Named, seed uint64) { p.draw(seed)() }
+
+// draw draws the parameter's initial values, on any goroutine, and returns what is left to do on
+// the backend's: nothing where they could be written to host memory one by one.
+func (p Named) draw(seed uint64) (rest func()) {
+	rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+p.Name), 0)
+	s, each := p.Param.Init.(sampler)
+	_, host := p.Param.T.Buffer().(tensor.HostBuffer)
+	if !each || !host || p.Param.T.DType() != tensor.F32 {
+		v := p.Param.Init.Values(rng, p.Param.Shape)
+		return func() { p.Param.T.SetFloats(v) }
+	}
+	next := s.sampler(p.Param.Shape)
+	for dst, i := tensor.Host[float32](p.Param.T), 0; i < len(dst); i++ {
+		dst[i] = float32(next(rng))
+	}
+	return func() {}
 }
 
 // Tensors returns the tensors of a list of parameters, in order. Panics if one has no memory yet.

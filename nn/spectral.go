@@ -58,7 +58,7 @@ func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
 		return s.divided(c)
 	}
 	return Derived(c, spectralWeight{s, c.Graph.Recording()}, func() *autodiff.Value {
-		return c.hoist(s.divided(c))
+		return c.hoistWeight(func() *autodiff.Value { return s.divided(c) }, s.W)
 	})
 }
 

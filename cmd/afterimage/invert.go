@@ -188,7 +188,7 @@ func (c *invertCmd) Run(e *env) error {
 		return err
 	}
 	classes := classNames(v)
-	passes := nn.NewInference(b)
+	passes := v.Inference(b)
 	defer passes.Close()
 	for i, p := range photos {
 		if err := c.invert(e, v, b, passes, p, i, classes); err != nil {

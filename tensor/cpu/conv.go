@@ -60,15 +60,17 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 		return
 	}
 	s := shapeOf(x.Shape(), w.Shape(), p)
-	e := conv.Epilogue{Bias: host(bias), Res: host(res), ReLU: relu, Kept: kept(w)}
+	filter, kept := weights(w)
+	e := conv.Epilogue{Bias: host(bias), Res: host(res), ReLU: relu, Kept: kept}
 	switch b.form(s, conv.DirForward) {
 	case bf16:
-		s.ForwardBF16(b.pool, host(y), host(x), host(w), e)
+		s.ForwardBF16(b.pool, host(y), host(x), filter, e)
 	case winograd:
-		s.ForwardWinograd(b.pool, host(y), host(x), host(w), e)
+		s.ForwardWinograd(b.pool, host(y), host(x), filter, e)
 	default:
-		s.Forward(b.pool, host(y), host(x), host(w), e)
+		s.Forward(b.pool, host(y), host(x), filter, e)
 	}
+	spent(w)
 }
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.

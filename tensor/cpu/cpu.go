@@ -101,11 +101,11 @@ func (b *Backend) Precision() tensor.DType {
 func (b *Backend) Pool() *par.Pool { return b.pool }
 
 // Upload copies host bytes into a buffer.
-func (b *Backend) Upload(dst tensor.Buffer, src []byte) { copy(dst.(*buffer).mem, src) }
+func (b *Backend) Upload(dst tensor.Buffer, src []byte) { copy(dst.(*buffer).HostBytes(), src) }
 
 // Download copies a buffer to host bytes.
 func (b *Backend) Download(dst []byte, src tensor.Buffer) {
-	copy(dst, src.(*buffer).mem)
+	copy(dst, src.(*buffer).HostBytes())
 	runtime.KeepAlive(src) // of a closed backend, nothing else may hold the memory
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/arena"
@@ -17,13 +18,36 @@ type buffer struct {
 	mem   []byte       // as long as was asked for
 	block *arena.Block // nil once freed
 	kept  *par.Kept    // what kernels derive from contents that stay; nil if they may change
+
+	arena  *arena.Arena
+	again  func() // writes the contents once more; nil if nobody can
+	parked bool   // the contents are not there
 }
 
 // Bytes returns the size that was asked for.
 func (b *buffer) Bytes() int { return len(b.mem) }
 
 // HostBytes returns the memory itself.
-func (b *buffer) HostBytes() []byte { return b.mem }
+func (b *buffer) HostBytes() []byte {
+	b.wake()
+	return b.mem
+}
+
+// wake brings parked contents back.
+func (b *buffer) wake() {
+	if b.parked {
+		b.parked = false // before again, which writes them
+		b.arena.Unpark(b.block)
+		b.again()
+	}
+}
+
+// park gives contents up that can be had again.
+func (b *buffer) park() {
+	if b.again != nil && !b.parked {
+		b.parked = b.arena.Park(b.block)
+	}
+}
 
 // Alloc returns a block of the backend's arena. Its error says how much is missing.
 func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
@@ -31,24 +55,43 @@ func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cpu: %w: use a smaller batch or a smaller network", err)
 	}
-	return &buffer{mem: block.Bytes()[:bytes:bytes], block: block}, nil
+	return &buffer{mem: block.Bytes()[:bytes:bytes], block: block, arena: b.pool.Arena()}, nil
 }
 
-// KeepConstant lets convolutions keep packed forms of the weights t until t is freed; see
-// tensor.ConstantKeeper.
-func (b *Backend) KeepConstant(t *tensor.Tensor) {
+// KeepConstant lets convolutions keep packed forms of the weights t until t is freed, and with again
+// gives t's own pages up while these are all that is asked for; see tensor.ConstantKeeper.
+func (b *Backend) KeepConstant(t *tensor.Tensor, again func()) {
 	if f, ok := t.Buffer().(*buffer); ok {
-		f.kept = &par.Kept{}
+		f.kept, f.again = &par.Kept{Missing: f.wake}, again
 	}
 }
 
-// kept is where forms of t's contents stay, nil if these may change. (A test may have wrapped the
+// Park gives t's pages up until somebody reads t; see tensor.ConstantKeeper.
+func (b *Backend) Park(t *tensor.Tensor, again func()) {
+	if f, ok := t.Buffer().(*buffer); ok {
+		f.wake() // by the function it was parked with
+		f.again = again
+		f.park()
+	}
+}
+
+// weights returns the elements of a filter for a kernel that has kept, where packed forms of them
+// may be: then contents that are not there stay away, since Kept.Get brings them back before a
+// kernel that lacks its form reads them. Call spent after the kernel. (A test may have wrapped the
 // buffer.)
-func kept(t *tensor.Tensor) *par.Kept {
-	if f, ok := t.Buffer().(*buffer); ok {
-		return f.kept
+func weights(t *tensor.Tensor) (w []float32, kept *par.Kept) {
+	f, ok := t.Buffer().(*buffer)
+	if !ok || f.kept == nil {
+		return host(t), nil
 	}
-	return nil
+	return unsafe.Slice((*float32)(unsafe.Pointer(&f.mem[0])), t.Size()), f.kept
+}
+
+// spent gives weights up of which a kernel has kept a form, if they can be had again.
+func spent(t *tensor.Tensor) {
+	if f, ok := t.Buffer().(*buffer); ok && f.kept.Filled() {
+		f.park()
+	}
 }
 
 // Free gives a block back to the arena.
@@ -59,7 +102,7 @@ func (b *Backend) Free(buf tensor.Buffer) {
 	}
 	f.kept.Drop(b.pool)
 	b.pool.Arena().Give(f.block)
-	f.block, f.kept = nil, nil
+	f.block, f.kept, f.again, f.parked = nil, nil, nil, false
 }
 
 // Usage is a backend's memory at one moment, in bytes: of tensors, and of kernels' large scratch

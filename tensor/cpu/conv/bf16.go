@@ -99,11 +99,14 @@ func (s Shape) forwardBF16(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 	half := s
 	half.C /= 2
 	rounded := p.Borrow(len(w) / 2)
-	p.Run(ceil(len(w), roundPiece), func(i int) {
-		from := w[i*roundPiece : min(len(w), (i+1)*roundPiece)]
-		micro.RoundRows(v, rounded[i*roundPiece/2:], 0, from, 0, 1, len(from))
-	})
-	half.forwardDirect(v, p, y, x, rounded, e)
+	q := half.forwardPass(v, p, y, x, rounded, e)
+	q.prepare = func() {
+		p.Run(ceil(len(w), roundPiece), func(i int) {
+			from := w[i*roundPiece : min(len(w), (i+1)*roundPiece)]
+			micro.RoundRows(v, rounded[i*roundPiece/2:], 0, from, 0, 1, len(from))
+		})
+	}
+	run([]*pass{q})
 	p.Return(rounded)
 }
 

@@ -20,7 +20,8 @@ type pass struct {
 	end                       Epilogue // of a forward pass
 	packed                    []float32
 	pack                      func(dst []float32, width, group, o0, cols, tapIndex int)
-	panelsPerGroup, groupSize int // packed panels, and floats, of one group
+	prepare                   func() // of what pack reads, once before it; nil for nothing
+	panelsPerGroup, groupSize int    // packed panels, and floats, of one group
 }
 
 // Limits of a work item, for a second-level cache of 1 MiB: the weights of an item are read again
@@ -81,6 +82,9 @@ func (q *pass) panel(i int) (group, o0, cols, at int) {
 
 // packAll fills the panels [tap][k][width].
 func (q *pass) packAll() {
+	if q.prepare != nil {
+		q.prepare()
+	}
 	panels, taps := q.groups*q.panelsPerGroup, q.taps()
 	one := func(i int) {
 		group, o0, cols, at := q.panel(i / taps)

@@ -8,6 +8,10 @@ import "afterimage/tensor/cpu/arena"
 // tensors. All methods allow nil, which keeps nothing. A Kept belongs to one goroutine, as the
 // backend does whose kernels use it.
 type Kept struct {
+	// Missing, if not nil, is called before Get returns memory to be filled: what it is filled from
+	// may have to be brought back first.
+	Missing func()
+
 	slots map[any]slot
 }
 
@@ -25,6 +29,9 @@ func (k *Kept) Get(p *Pool, key any, n int) (b []float32, filled bool) {
 	if s, ok := k.slots[key]; ok {
 		return s.floats, true
 	}
+	if k.Missing != nil {
+		k.Missing()
+	}
 	block := p.arena.Lend(4 * n)
 	b = floats(block)[:n]
 	if k.slots == nil {
@@ -33,6 +40,9 @@ func (k *Kept) Get(p *Pool, key any, n int) (b []float32, filled bool) {
 	k.slots[key] = slot{b, block}
 	return b, false
 }
+
+// Filled reports whether anything is kept.
+func (k *Kept) Filled() bool { return k != nil && len(k.slots) > 0 }
 
 // Done says that the caller has no more use for b, which Get returned.
 func (k *Kept) Done(p *Pool, b []float32) {
