@@ -29,10 +29,10 @@ func keepConstant(t *testing.T, bf16 bool) {
 	for _, c := range []struct {
 		k int
 		p tensor.ConvParams
-	}{{1, p}, {3, padded}, {3, strided}, {1, strided}} {
+	}{{1, p}, {3, padded}, {3, strided}, {1, strided}, {2, strided}} {
 		s := tensor.NewScope(b)
 		x := numbers(s, 3, 17, 17, 48)
-		w, same := numbers(s, 40, c.k, c.k, 48), numbers(s, 40, c.k, c.k, 48)
+		w, plain := numbers(s, 40, c.k, c.k, 48), numbers(s, 40, c.k, c.k, 48)
 		before := b.Memory().InUse
 		b.KeepConstant(w)
 		for _, n := range []int{3, 1, 3} {
@@ -43,9 +43,22 @@ func keepConstant(t *testing.T, bf16 bool) {
 			oh, ow := c.p.Out(17, 17, c.k, c.k)
 			got, want := in.New(tensor.F32, n, oh, ow, 40), in.New(tensor.F32, n, oh, ow, 40)
 			b.Conv2D(got, part, w, c.p)
-			b.Conv2D(want, part, same, c.p)
+			b.Conv2D(want, part, plain, c.p)
 			if !slices.Equal(tensor.ToHost[float32](got), tensor.ToHost[float32](want)) {
 				t.Fatalf("%d×%d/%d, batch %d: constant weights give other bits", c.k, c.k, c.p.StrideH, n)
+			}
+			// As a transposed convolution, to images of two sizes that give the same extents.
+			for _, h := range []int{17, 16} {
+				if oh, _ := c.p.Out(h, 17, c.k, c.k); oh != got.Dim(1) {
+					continue
+				}
+				dx, same := in.New(tensor.F32, n, h, 17, 48), in.New(tensor.F32, n, h, 17, 48)
+				b.Conv2DInputGrad(dx, got, w, c.p)
+				b.Conv2DInputGrad(same, got, plain, c.p)
+				if !slices.Equal(tensor.ToHost[float32](dx), tensor.ToHost[float32](same)) {
+					t.Fatalf("%d×%d/%d, batch %d, %d rows: constant weights give another input gradient",
+						c.k, c.k, c.p.StrideH, n, h)
+				}
 			}
 			in.Close()
 		}

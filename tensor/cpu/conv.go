@@ -84,7 +84,7 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 	case winograd:
 		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
 	default:
-		s.InputGrad(b.pool, host(dx), host(dy), host(w))
+		s.InputGradKept(b.pool, host(dx), host(dy), host(w), kept(w))
 	}
 }
 

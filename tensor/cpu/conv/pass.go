@@ -19,6 +19,7 @@ type pass struct {
 	groups, k, o              int      // channels of a group that are summed over, and produced
 	end                       Epilogue // of a forward pass
 	packed                    []float32
+	key                       any // finds packed where it is kept; nil for a forward pass
 	pack                      func(dst []float32, width, group, o0, cols, tapIndex int)
 	panelsPerGroup, groupSize int // packed panels, and floats, of one group
 }
@@ -50,9 +51,12 @@ func runBy(sweep func([]*pass), passes []*pass) {
 		q.panelsPerGroup = ceil(q.o, micro.MaxCols)
 		lastWidth := panelWidth(q.o - (q.panelsPerGroup-1)*micro.MaxCols)
 		q.groupSize = q.taps() * q.k * ((q.panelsPerGroup-1)*micro.MaxCols + lastWidth)
+		key := q.key
+		if key == nil {
+			key = panelsKey{q.v, q.taps(), q.k, q.o}
+		}
 		var filled bool
-		q.packed, filled = q.end.Kept.Get(q.p, panelsKey{q.v, q.taps(), q.k, q.o},
-			q.groups*q.groupSize)
+		q.packed, filled = q.end.Kept.Get(q.p, key, q.groups*q.groupSize)
 		if !filled {
 			q.packAll()
 		}
