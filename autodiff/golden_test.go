@@ -99,9 +99,11 @@ func TestGoldenShape(t *testing.T) {
 }
 
 func TestGoldenMatMul(t *testing.T) {
+	quotient := func(_ graph, in vals) value { return ad.SpectralQuotient(in[0], in[1], in[2]) }
 	cases := []goldenCase{
 		{"linear", func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }},
 		golden2("linear/no_bias", func(x, w value) value { return ad.Linear(x, w, nil) }),
+		{"spectral_quotient", quotient}, {"spectral_quotient/kernel", quotient},
 	}
 	for _, stack := range []string{"plain", "stack"} {
 		for flags, name := range []string{"nn", "tn", "nt", "tt"} {

@@ -265,6 +265,7 @@ func matMulSamples() []sample {
 		}
 	}
 	linear := func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }
+	quotient := func(_ graph, in vals) value { return ad.SpectralQuotient(in[0], in[1], in[2]) }
 	return append(list,
 		sample{name: "Linear", f: linear,
 			in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
@@ -274,7 +275,13 @@ func matMulSamples() []sample {
 			in: []input{normal(1, 3, 4), normal(2, 2, 4)},
 			bad: []fn{func(g graph, in vals) value {
 				return ad.Linear(in[0], zeros(g, 2, 3), nil)
-			}}})
+			}}},
+		sample{name: "SpectralQuotient", f: quotient,
+			in: []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)},
+			bad: []fn{func(g graph, in vals) value { return ad.SpectralQuotient(in[0], in[2], in[1]) },
+				func(g graph, in vals) value {
+					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2])
+				}}})
 }
 
 // convs are attributes that tell the corners apart: uneven padding, strides that leave rows

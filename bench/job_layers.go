@@ -147,12 +147,13 @@ func openOptimizer(b *cpu.Backend, s Spec) (job, error) {
 func openSpectral(b *cpu.Backend, s Spec) (job, error) {
 	scope := tensor.NewScope(b)
 	var norms []*nn.SpectralNorm
+	var buffers nn.Params // whose vectors u lead to the norms
 	for i, rows := range s.Lists["rows"] {
 		cols := s.Lists["cols"][i]
 		w := &nn.Param{Shape: tensor.Shape{rows, cols}, T: draw(scope, "w", rows, cols)}
 		n := nn.NewSpectralNorm(w, 0)
 		n.U.T = draw(scope, "u", rows)
-		norms = append(norms, n)
+		norms, buffers = append(norms, n), append(buffers, nn.Named{Param: n.U})
 	}
 	return scoped(scope, func() {
 		g := autodiff.NewGraph(b)
@@ -161,6 +162,7 @@ func openSpectral(b *cpu.Backend, s Spec) (job, error) {
 		g.NoGrad(func() {
 			c := nn.NewCtx(g, true)
 			c.Updates = u
+			nn.Iterate(c, &buffers)
 			for _, n := range norms {
 				n.Weight(c)
 			}

@@ -63,6 +63,7 @@ func (d *Discriminator) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward scores images: x [N Size Size 3] and y [N Cond] to [N].
 func (d *Discriminator) Forward(c *nn.Ctx, x, y *autodiff.Value) *autodiff.Value {
+	nn.Iterate(c, d)
 	h, size := autodiff.Reshape(x, x.Shape()...), d.Config.Size // the caller keeps x
 	for i, b := range d.Blocks {
 		h = then(h, func(x *autodiff.Value) *autodiff.Value {

@@ -20,6 +20,8 @@ type Param struct {
 	Buffer bool           // saved, not trained
 	NoWD   bool           // spared by weight decay where the recipe spares gains and biases
 	T      *tensor.Tensor // nil until Init
+
+	norm *SpectralNorm // of which it is the vector u
 }
 
 // A Module is anything that has parameters. Names are PyTorch's, dotted: "layer1.0.conv1.weight".

@@ -35,7 +35,8 @@ func NewSpectralNorm(w *Param, eps float64) *SpectralNorm {
 		eps = DefaultSpectralEps
 	}
 	u := &Param{Shape: tensor.Shape{w.Shape[0]}, Init: NormalInit{1}, Buffer: true, NoWD: true}
-	return &SpectralNorm{U: u, W: w, Eps: eps}
+	u.norm = &SpectralNorm{U: u, W: w, Eps: eps}
+	return u.norm
 }
 
 // A spectralVectors key finds a pass's power iteration in Derived.
@@ -64,13 +65,13 @@ func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
 
 // divided returns W̄, computed anew.
 func (s *SpectralNorm) divided(c *Ctx) *autodiff.Value {
-	w := c.Value(s.W)
-	sigma := s.sigma(c, w)
-	one := make([]int, len(s.W.Shape))
-	for i := range one {
-		one[i] = 1
-	}
-	return autodiff.Div(w, autodiff.Reshape(sigma, one...))
+	it := s.vectors(c)
+	return autodiff.SpectralQuotient(c.Value(s.W), it.u, it.v)
+}
+
+// vectors returns the pass's singular vector estimates.
+func (s *SpectralNorm) vectors(c *Ctx) uv {
+	return Derived(c, spectralVectors{s}, func() uv { return s.iterate(c) })
 }
 
 // Sigma returns the estimate of the largest singular value, [1 1], for logs: its growth is the
@@ -79,12 +80,62 @@ func (s *SpectralNorm) Sigma(c *Ctx) *autodiff.Value { return s.sigma(c, c.Value
 
 // sigma returns u′ᵀMv, differentiable in w.
 func (s *SpectralNorm) sigma(c *Ctx, w *autodiff.Value) *autodiff.Value {
-	it := Derived(c, spectralVectors{s}, func() uv { return s.iterate(c) })
+	it := s.vectors(c)
 	mv := autodiff.MatMul(it.v, s.matrix(w), false, true)
 	return autodiff.MatMul(mv, it.u, false, true)
 }
 
-// iterate makes the pass's one power iteration.
+// An iterated key says that a pass has made all power iterations of a module.
+type iterated struct{ m Module }
+
+// Iterate makes the pass's power iterations of all spectrally normalised layers of m in one go,
+// where the backend has a kernel for many (tensor.SpectralFuser); elsewhere each layer makes its own
+// when it needs it. Call it where a forward pass through m begins. m must be comparable, a pointer
+// for example. The results are the same either way, but for rounding.
+func Iterate(c *Ctx, m Module) {
+	b, ok := c.Graph.Backend().(tensor.SpectralFuser)
+	if !ok {
+		return
+	}
+	Derived(c, iterated{m}, func() struct{} {
+		var norms []*SpectralNorm
+		for _, p := range m.Params() {
+			if s := p.norm; s != nil && c.derived[spectralVectors{s}] == nil {
+				norms = append(norms, s)
+			}
+		}
+		iterateAll(c, b, norms)
+		return struct{}{}
+	})
+}
+
+// iterateAll makes power iterations by the backend's kernel.
+func iterateAll(c *Ctx, b tensor.SpectralFuser, norms []*SpectralNorm) {
+	var w, u, next, v []*tensor.Tensor
+	var eps []float64
+	for _, s := range norms {
+		m := c.Value(s.W).Tensor()
+		w, u = append(w, m), append(u, c.Value(s.U).Tensor())
+		next = append(next, c.scope.New(m.DType(), 1, m.Dim(0)))
+		v = append(v, c.scope.New(m.DType(), 1, m.Shape()[1:].Size()))
+		eps = append(eps, s.Eps)
+	}
+	b.PowerIterate(next, v, w, u, eps)
+	for i, s := range norms {
+		c.derived[spectralVectors{s}] = uv{c.Graph.Const(next[i]), c.Graph.Const(v[i])}
+		s.record(c, next[i])
+	}
+}
+
+// record makes u′ the next pass's u, in training.
+func (s *SpectralNorm) record(c *Ctx, u *tensor.Tensor) {
+	if c.Train {
+		c.Updates.Set(s.U, c.Graph.Scope().Reshape(u, s.U.Shape...))
+	}
+}
+
+// iterate makes the pass's one power iteration of a layer: the definition, and what Iterate has not
+// done before.
 func (s *SpectralNorm) iterate(c *Ctx) (it uv) {
 	c.Graph.NoGrad(func() {
 		m := s.matrix(c.Graph.Const(c.Value(s.W).Tensor()))
@@ -93,10 +144,7 @@ func (s *SpectralNorm) iterate(c *Ctx) (it uv) {
 		u = s.normalise(autodiff.MatMul(v, m, false, true))
 		it = uv{c.hoist(u), c.hoist(v)}
 	})
-	if c.Train {
-		flat := c.Graph.Scope().Reshape(it.u.Tensor(), s.U.Shape...)
-		c.Updates.Set(s.U, flat)
-	}
+	s.record(c, it.u.Tensor())
 	return it
 }
 

@@ -25,6 +25,20 @@ type LossFuser interface {
 	CrossEntropyGrad(dx, dy, logp, target *Tensor)
 }
 
+// A SpectralFuser is a Backend with kernels for spectral normalisation. A weight w [R …] stands for
+// the matrix M [R, K] of its R rows; u has R elements and v K. A backend need not be one: what uses
+// it then stays composed of matrix products.
+type SpectralFuser interface {
+	Backend
+	// PowerIterate makes one step for each of a list of weights, from u[i]:
+	// v[i] = Mᵀu/max(‖Mᵀu‖, eps[i]), next[i] = Mv/max(‖Mv‖, eps[i]).
+	PowerIterate(next, v, w, u []*Tensor, eps []float64)
+	// SpectralQuotient writes sigma = uᵀMv, one element, and y = w/sigma.
+	SpectralQuotient(y, sigma, w, u, v *Tensor)
+	// SpectralQuotientGrad writes y's gradient for w, dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)
+}
+
 // A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:
 // ask with a type assertion.
 type Recorder interface {

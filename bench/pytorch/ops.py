@@ -81,6 +81,10 @@ def matmul():
                        lambda x, y: t(x, ta) @ t(y, tb), g.normal(*stack, *a), g.normal(*stack, *b))
     g.case("linear", F.linear, g.normal(3, 5), g.normal(4, 5), g.normal(4))
     g.case("linear/no_bias", F.linear, g.normal(3, 5), g.normal(4, 5))
+    positive = lambda *shape: g.uniform(0.5, 2, *shape)
+    g.case("spectral_quotient", lambda w, u, v: w / (u @ w @ v.t()), positive(4, 5), positive(1, 4), positive(1, 5))
+    g.case("spectral_quotient/kernel", lambda w, u, v: w / (u @ w.flatten(1) @ v.t()).reshape(1, 1, 1, 1),
+           positive(3, 2, 2, 2), positive(1, 3), positive(1, 8))
     return g.save()
 
 

@@ -72,6 +72,30 @@ func keepConstant(t *testing.T, bf16 bool) {
 	}
 }
 
+// TestKeepConstantTransposed: the same of transposed convolutions, for any batch and to images of two
+// sizes that give the same extents; a forward convolution with the same weights changes nothing.
+func TestKeepConstantTransposed(t *testing.T) {
+	b := Open(2)
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	p := tensor.ConvParams{StrideH: 2, StrideW: 2, DilH: 1, DilW: 1, Groups: 1}
+	w, plain := numbers(s, 40, 2, 2, 48), numbers(s, 40, 2, 2, 48)
+	b.KeepConstant(w, func() { tensor.CopyFromHost(w, tensor.ToHost[float32](plain)) })
+	for _, n := range []int{3, 1, 3} {
+		for _, h := range []int{17, 16} {
+			dy := numbers(s, n, 8, 8, 40)
+			dx, same := s.New(tensor.F32, n, h, 16, 48), s.New(tensor.F32, n, h, 16, 48)
+			b.Conv2DInputGrad(dx, dy, w, p)
+			b.Conv2DInputGrad(same, dy, plain, p)
+			if !slices.Equal(tensor.ToHost[float32](dx), tensor.ToHost[float32](same)) {
+				t.Fatalf("batch %d, %d rows: constant weights give another input gradient", n, h)
+			}
+			b.Conv2D(dy, dx, w, p) // which may give the weights up
+		}
+	}
+}
+
 func ones() []int { return []int{1, 1, 1, 1} }
 
 func numbers(s *tensor.Scope, shape ...int) *tensor.Tensor {

@@ -86,7 +86,8 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 	case winograd:
 		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
 	default:
-		s.InputGrad(b.pool, host(dx), host(dy), host(w))
+		_, kept := weights(w)
+		s.InputGradKept(b.pool, host(dx), host(dy), host(w), kept)
 	}
 }
 

@@ -27,6 +27,7 @@ var (
 	_ tensor.ConstantKeeper = (*Backend)(nil)
 	_ tensor.Resampler      = (*Backend)(nil)
 	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.SpectralFuser  = (*Backend)(nil)
 )
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run

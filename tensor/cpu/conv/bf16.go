@@ -98,16 +98,15 @@ func (s Shape) forwardBF16(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 	}
 	half := s
 	half.C /= 2
-	rounded := p.Borrow(len(w) / 2)
-	q := half.forwardPass(v, p, y, x, rounded, e)
-	q.prepare = func() {
-		p.Run(ceil(len(w), roundPiece), func(i int) {
-			from := w[i*roundPiece : min(len(w), (i+1)*roundPiece)]
-			micro.RoundRows(v, rounded[i*roundPiece/2:], 0, from, 0, 1, len(from))
-		})
+	q := half.forwardPass(v, p, y, x, nil, e)
+	// Rounded on the way to the panels: where these are kept, nothing is left to do.
+	q.pack = func(dst []float32, width, group, o0, cols, tap int) {
+		rows, row := p.Borrow(cols*q.k), 2*q.k
+		micro.RoundRows(v, rows, q.k, w[((group*q.o+o0)*q.taps()+tap)*row:], q.taps()*row, cols, row)
+		micro.TransposePanel(v, dst, width, rows, q.k, cols, q.k)
+		p.Return(rows)
 	}
 	run([]*pass{q})
-	p.Return(rounded)
 }
 
 // InputGradBF16 is InputGrad with dy and w rounded to bfloat16, for an even number of output
@@ -133,9 +132,6 @@ func (s Shape) inputGradBF16(v micro.Variant, p *par.Pool, dx, dy, w []float32) 
 	half.inputGradDirect(v, p, dx, dy, paired)
 	p.Return(paired)
 }
-
-// roundPiece is how many floats are rounded in one piece of work, an even number.
-const roundPiece = 16 << 10
 
 // A window is the part of a pass's input that an item reads: element i of the input is a[i-from].
 // In float32 that is the input itself, in bfloat16 a rounded copy.

@@ -76,6 +76,30 @@ func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32) {
 	s.inputGrad(micro.Best(), p, dx, dy, w)
 }
 
+// InputGradKept is InputGrad with weights that stay: their packed form is kept for calls with the
+// same w. The result is the same.
+func (s Shape) InputGradKept(p *par.Pool, dx, dy, w []float32, kept *par.Kept) {
+	v := micro.Best()
+	if kept == nil || s.planar(DirInputGrad) || s.point(v) {
+		s.inputGrad(v, p, dx, dy, w)
+		return
+	}
+	s.check("InputGrad", dx, w, dy)
+	passes := s.inputGradPasses(v, p, dx, dy, w)
+	same := s
+	same.N = 0 // panels serve any batch
+	for n, q := range passes {
+		q.end.Kept, q.key = kept, gradPanelsKey{v, gradKey{same, n / s.StrideW, n % s.StrideW}}
+	}
+	run(passes)
+}
+
+// A gradPanelsKey finds the packed panels of a phase of an input gradient.
+type gradPanelsKey struct {
+	v micro.Variant
+	gradKey
+}
+
 func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	s.check("InputGrad", dx, w, dy)
 	if s.planar(DirInputGrad) {

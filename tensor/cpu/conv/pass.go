@@ -19,9 +19,9 @@ type pass struct {
 	groups, k, o              int      // channels of a group that are summed over, and produced
 	end                       Epilogue // of a forward pass
 	packed                    []float32
+	key                       any // finds packed where it is kept; nil for a forward pass
 	pack                      func(dst []float32, width, group, o0, cols, tapIndex int)
-	prepare                   func() // of what pack reads, once before it; nil for nothing
-	panelsPerGroup, groupSize int    // packed panels, and floats, of one group
+	panelsPerGroup, groupSize int // packed panels, and floats, of one group
 }
 
 // Limits of a work item, for a second-level cache of 1 MiB: the weights of an item are read again
@@ -51,9 +51,12 @@ func runBy(sweep func([]*pass), passes []*pass) {
 		q.panelsPerGroup = ceil(q.o, micro.MaxCols)
 		lastWidth := panelWidth(q.o - (q.panelsPerGroup-1)*micro.MaxCols)
 		q.groupSize = q.taps() * q.k * ((q.panelsPerGroup-1)*micro.MaxCols + lastWidth)
+		key := q.key
+		if key == nil {
+			key = panelsKey{q.v, q.taps(), q.k, q.o}
+		}
 		var filled bool
-		q.packed, filled = q.end.Kept.Get(q.p, panelsKey{q.v, q.taps(), q.k, q.o},
-			q.groups*q.groupSize)
+		q.packed, filled = q.end.Kept.Get(q.p, key, q.groups*q.groupSize)
 		if !filled {
 			q.packAll()
 		}
@@ -82,9 +85,6 @@ func (q *pass) panel(i int) (group, o0, cols, at int) {
 
 // packAll fills the panels [tap][k][width].
 func (q *pass) packAll() {
-	if q.prepare != nil {
-		q.prepare()
-	}
 	panels, taps := q.groups*q.panelsPerGroup, q.taps()
 	one := func(i int) {
 		group, o0, cols, at := q.panel(i / taps)

@@ -1,0 +1,66 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+
+	"afterimage/tensor"
+)
+
+// spectrals are shapes of weights: more rows than columns and fewer, one of each, several chunks.
+var spectrals = [][]int{{1, 1}, {5, 7}, {17, 3, 3, 2}, {64, 3, 3, 16}, {1, 300}, {257, 1}, {33, 1009}}
+
+// spectralFamily tests the kernels of a tensor.SpectralFuser.
+func spectralFamily(f *family) {
+	if _, ok := f.s.one.Backend.(tensor.SpectralFuser); !ok {
+		return
+	}
+	f.check("iterate", func(e *env) {
+		b := e.Backend.(tensor.SpectralFuser)
+		var w, u, v, next []*tensor.Tensor
+		var eps []float64
+		for i, s := range spectrals {
+			for _, g := range []gen{normal(0, 1), cycle(0)} {
+				w, u = append(w, e.in(g, s...)), append(u, e.in(normal(0, 1), s[0]))
+				v, next = append(v, e.out(1, tensor.Shape(s[1:]).Size())), append(next, e.out(1, s[0]))
+				eps = append(eps, math.Pow(10, float64(-i)))
+			}
+		}
+		b.PowerIterate(next, v, w, u, eps)
+		for i := range w { // the vectors have norm 1, or are 0
+			e.want(fmt.Sprint("v of ", w[i].Shape()), v[i], withinOne(kSum, v[i].Size()))
+			e.want(fmt.Sprint("next of ", w[i].Shape()), next[i], withinOne(kSum, next[i].Size()))
+		}
+		b.PowerIterate(nil, nil, nil, nil, nil)
+	})
+	f.check("quotient", func(e *env) {
+		b := e.Backend.(tensor.SpectralFuser)
+		for _, s := range spectrals {
+			// Positive numbers: nothing cancels in σ, and a relative bound holds.
+			positive := uniform(0.5, 1.5)
+			w, dy := e.in(positive, s...), e.in(normal(0, 1), s...)
+			u, v := e.in(positive, 1, s[0]), e.in(positive, 1, tensor.Shape(s[1:]).Size())
+			y, sigma, dw := e.out(s...), e.out(1), e.out(s...)
+			b.SpectralQuotient(y, sigma, w, u, v)
+			e.want(fmt.Sprint("y ", s), y, within(kSum))
+			e.want(fmt.Sprint("sigma ", s), sigma, within(kSum))
+			b.SpectralQuotientGrad(dw, dy, w, u, v, sigma)
+			e.want(fmt.Sprint("dw ", s), dw, tolerance{k: kSum, mag: func() []float64 {
+				return quotientMagnitude(w, dy, u, v, sigma)
+			}})
+		}
+	})
+}
+
+// quotientMagnitude is the size of the two terms of a quotient's gradient.
+func quotientMagnitude(w, dy, u, v, sigma *tensor.Tensor) []float64 {
+	m, us, vs, s := dy.Floats(), u.Floats(), v.Floats(), sigma.Item()
+	inner := 0.0
+	for i, a := range w.Floats() {
+		inner += math.Abs(a * m[i])
+	}
+	for i := range m {
+		m[i] = math.Abs(m[i])/s + inner/(s*s)*us[i/len(vs)]*vs[i%len(vs)]
+	}
+	return m
+}
