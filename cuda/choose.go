@@ -1,8 +1,12 @@
 package cuda
 
-import "afterimage/cuda/driver"
+import (
+	"time"
 
-// A choice names one of cuDNN's offers for a convolution. The heuristics answer alike for one card
+	"afterimage/cuda/driver"
+)
+
+// A choice names one of a library's offers for a shape. The heuristics answer alike for one card
 // and one version of the library, so that another process finds the same plan in the same place;
 // the engine's number shows whether it did.
 type choice struct {
@@ -12,28 +16,40 @@ type choice struct {
 	Micros float64 `json:"microseconds,omitempty"` // of one run, if offers were timed
 }
 
-// none is the choice of a convolution that our own kernel computes, since no offer serves.
+// none is the choice of a convolution that our own kernel computes.
 func none() choice { return choice{Mode: -1} }
 
-// offers is how many plans of one convolution are timed.
-const offers = 5
+// own reports whether our own kernel computes the shape: it was faster if Micros says how fast,
+// else no offer served.
+func (c choice) own() bool { return c.Mode == none().Mode }
 
-// faster is how much less time an offer must take than one before it in the heuristics' order to
-// be preferred: differences below it are noise.
-const faster = 0.97
+// listingTime is how long plans of one convolution are built before those that are there must do:
+// cuDNN compiles some of them while they are built, which takes seconds.
+const listingTime = time.Second
+
+// A race is the work of one convolution by each way of computing it.
+type race struct {
+	plan func(p *convPlan, room uint64) // appends a plan's commands
+	own  func()                         // appends those of our kernel
+}
 
 // choose returns the plan of a convolution, nil if our own kernel computes it. A choice that the
 // run or the cache keeps is taken again. Otherwise the first offers of the heuristics that add in a
-// fixed order are timed on the call's own operands, whose result the chosen one then overwrites,
-// and the fastest is kept. While a step is recorded nothing can be timed: the heuristics' first
-// offer serves, and is not kept.
-func (b *Backend) choose(s convSpec, operands []uint64) *convPlan {
-	kept, known := b.dnn.book.get(s)
-	if known && kept.Mode == none().Mode {
+// fixed order, and our own kernel, are timed on the call's own operands, whose result the chosen
+// one then overwrites, and the fastest is kept. While work is recorded no plan can be made, since
+// the library may load code or allocate for it, which ends a recording: that is a fault of the
+// work, which must have run call by call before.
+func (b *Backend) choose(s convSpec, r race) *convPlan {
+	if b.graph != nil {
+		b.graph.fail("a convolution of a new shape")
+		return nil
+	}
+	kept, known := b.dnn.book.get(s.String())
+	if known && kept.own() {
 		return nil
 	}
 	limit := offers
-	if known || b.graph != nil {
+	if known {
 		limit = 1
 	}
 	var found []*convPlan
@@ -45,27 +61,55 @@ func (b *Backend) choose(s convSpec, operands []uint64) *convPlan {
 		return nil // and nothing is to be kept of it
 	}
 	if known && len(found) == 0 { // the library answers otherwise than it did
-		b.dnn.book.forget(s)
-		return b.choose(s, operands)
+		b.dnn.book.forget(s.String())
+		return b.choose(s, r)
 	}
-	if len(found) > 1 {
-		b.timeOffers(found, operands)
-	}
-	best, picked := none(), -1
-	for i, p := range found {
-		if p.choice.Micros == refused {
-			continue
-		}
-		if picked < 0 || p.choice.Micros < faster*best.Micros {
-			best, picked = p.choice, i
+	best, picked := kept, 0
+	if !known {
+		best, picked = b.fastestOf(found, r)
+		if b.x.err() == nil {
+			if err := b.dnn.book.put(s.String(), best); err != nil {
+				b.x.stick(err)
+			}
 		}
 	}
-	if b.graph == nil && !known && b.x.err() == nil {
-		if err := b.dnn.book.put(s, best); err != nil {
-			b.x.stick(err)
-		}
+	return b.keepOne(found, picked)
+}
+
+// fastestOf times the offers and our own kernel and returns the choice and its place, −1 for our own.
+func (b *Backend) fastestOf(found []*convPlan, r race) (choice, int) {
+	if len(found) == 0 {
+		return none(), -1
 	}
-	var plan *convPlan
+	most := 0
+	for _, p := range found {
+		most = max(most, p.workspace)
+	}
+	room := b.workspace(most)
+	var work []*driver.Batch
+	for _, p := range found {
+		work = append(work, b.encoded(func() { r.plan(p, room) }))
+	}
+	if !b.dnn.alone {
+		work = append(work, b.encoded(r.own))
+	}
+	micros := b.timeEach(work)
+	picked := fastest(micros)
+	best := none()
+	if picked >= 0 && picked < len(found) {
+		best = found[picked].choice
+	}
+	if micros != nil && picked >= 0 {
+		best.Micros = micros[picked]
+	}
+	if picked == len(found) {
+		picked = -1
+	}
+	return best, picked
+}
+
+// keepOne gives all plans back but the one at a place, which it returns; nil if that is −1.
+func (b *Backend) keepOne(found []*convPlan, picked int) (plan *convPlan) {
 	b.x.do(func() error {
 		for i, p := range found {
 			if i == picked {
@@ -82,6 +126,7 @@ func (b *Backend) choose(s convSpec, operands []uint64) *convPlan {
 // listOffers describes the convolution and builds up to limit plans that serve, in the heuristics'
 // order; with known, the one that kept names alone.
 func (b *Backend) listOffers(s convSpec, kept choice, known bool, limit int) (found []*convPlan) {
+	begin := time.Now()
 	for _, mode := range []int64{heurModeA, heurModeFallback} {
 		if known && mode != kept.Mode || len(found) > 0 {
 			continue
@@ -89,6 +134,9 @@ func (b *Backend) listOffers(s convSpec, kept choice, known bool, limit int) (fo
 		for place := 0; place < mostConfigs && len(found) < limit; place++ {
 			if known && place != kept.Place {
 				continue
+			}
+			if len(found) > 0 && time.Since(begin) > listingTime {
+				break
 			}
 			p, more := b.offer(s, mode, place)
 			if !more {
@@ -109,9 +157,9 @@ func (b *Backend) listOffers(s convSpec, kept choice, known bool, limit int) (fo
 // offer builds the plan at one place of the heuristics' answer, with descriptors of its own; nil if
 // it does not serve. more reports whether the answer reaches that far.
 func (b *Backend) offer(s convSpec, mode int64, place int) (p *convPlan, more bool) {
-	g := &describing{ctx: b.ctx}
+	g := &describing{ctx: b.ctx, on: b.dnn.on}
 	defer g.close()
-	configs := g.configs(g.convolution(b.dnn.handle, s), mode)
+	configs := g.configs(g.convolution(s), mode)
 	if place >= len(configs) {
 		return nil, false
 	}
@@ -119,77 +167,9 @@ func (b *Backend) offer(s convSpec, mode int64, place int) (p *convPlan, more bo
 	if !g.serves(engine, s, b.mode) {
 		return nil, true
 	}
-	if p = g.plan(b.dnn.handle, configs[place]); p != nil {
+	if p = g.plan(configs[place]); p != nil {
 		p.behind, g.made = g.made, nil
 		p.choice = choice{Mode: mode, Place: place, Engine: number}
 	}
 	return p, true
-}
-
-// timeOffers writes into each plan's choice how long one run takes: the least of several, after one
-// that is not counted.
-func (b *Backend) timeOffers(found []*convPlan, operands []uint64) {
-	most := 0
-	for _, p := range found {
-		most = max(most, p.workspace)
-	}
-	room := b.workspace(most)
-	err := b.x.do(func() error {
-		begin, err := b.ctx.NewEvent(true)
-		if err != nil {
-			return err
-		}
-		defer b.ctx.DestroyEvent(begin)
-		end, err := b.ctx.NewEvent(true)
-		if err != nil {
-			return err
-		}
-		defer b.ctx.DestroyEvent(end)
-		for _, p := range found {
-			p.choice.Micros, err = b.timeOffer(p, room, operands, begin, end)
-			if err != nil && !transient(err) {
-				return err
-			}
-			if err != nil {
-				p.choice.Micros = refused
-			}
-		}
-		return nil
-	})
-	if err != nil { // no events, or the device has failed: the heuristics' order stands
-		for _, p := range found {
-			p.choice.Micros = 0
-		}
-	}
-}
-
-// refused is the time of a plan that the library would not run.
-const refused = -1
-
-// timeOffer returns the microseconds of one run of a plan.
-func (b *Backend) timeOffer(
-	p *convPlan, room uint64, operands []uint64, begin, end uint64,
-) (float64, error) {
-	const runs = 4
-	best := 0.0
-	for i := range runs {
-		var c driver.Batch
-		c.Record(begin)
-		c.DNN(b.dnn.handle, p.plan, room, []int64{idX, idW, idY}, operands)
-		c.Record(end)
-		if _, err := b.ctx.Run(b.x.stream, &c); err != nil {
-			return 0, err
-		}
-		if err := b.ctx.SyncEvent(end); err != nil {
-			return 0, err
-		}
-		ms, err := b.ctx.Elapsed(begin, end)
-		if err != nil {
-			return 0, err
-		}
-		if i == 1 || i > 1 && ms*1e3 < best {
-			best = ms * 1e3
-		}
-	}
-	return best, nil
 }

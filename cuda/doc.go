@@ -22,10 +22,14 @@
 // contract to another would be state that no tensor shows.
 //
 // Which of cuDNN's plans a convolution gets is decided once for a card and a version of cuDNN: the
-// heuristics' first offers that add in a fixed order are timed, and the fastest is kept in the
-// user's cache folder and, by KeepPlans, in the run, which is computed with it to its end. cuDNN
-// makes F32 results of bfloat16 operands, or our own tensor-core kernel does: results are never
-// rounded to bfloat16 on the way.
+// heuristics' first offers that add in a fixed order and our own kernel are timed, and the fastest
+// is kept in the user's cache folder and, by KeepPlans, in the run, which is computed with it to
+// its end. A convolution with filters of one pixel that moves by one is a matrix product, and
+// computed as such where cuBLASLt is.
+//
+// From bfloat16 operands matrix products and our own kernels make F32 results. cuDNN (9.19 and
+// 9.26) has no plan that does: TestOffers asks it. Its convolutions leave bfloat16, which a kernel
+// of ours widens; every result is then off by 2⁻⁸ of itself more, as in PyTorch's mixed precision.
 //
 // Kernels are compiled for the card by NVRTC. Without it the driver translates PTX that is part of
 // the program, each file when a kernel of it is first launched.

@@ -60,18 +60,18 @@ func (s convSpec) String() string {
 		s.p.PadBottom, s.p.PadRight, s.p.DilH, s.p.DilW, s.p.Groups)
 }
 
-func (k *planBook) get(s convSpec) (choice, bool) {
-	c, ok := k.all[s.String()]
+func (k *planBook) get(shape string) (choice, bool) {
+	c, ok := k.all[shape]
 	return c, ok
 }
 
-func (k *planBook) forget(s convSpec) { delete(k.all, s.String()) }
+func (k *planBook) forget(shape string) { delete(k.all, shape) }
 
 // put keeps a choice; that nothing serves it keeps in the run alone, where it decides last digits:
 // the cause may be gone tomorrow. The error is the run's file alone: without it a run cannot be
 // resumed to the same bytes.
-func (k *planBook) put(s convSpec, c choice) error {
-	k.all[s.String()] = c
+func (k *planBook) put(shape string, c choice) error {
+	k.all[shape] = c
 	if k.file != "" {
 		was := plans{k.card, maps.Clone(k.all)}
 		if p, err := readPlans(k.file); err == nil && p.Card == k.card { // another process's
@@ -81,7 +81,7 @@ func (k *planBook) put(s convSpec, c choice) error {
 				}
 			}
 		}
-		maps.DeleteFunc(was.Convolutions, func(_ string, c choice) bool { return c.Mode == none().Mode })
+		maps.DeleteFunc(was.Convolutions, func(_ string, c choice) bool { return c == none() })
 		_ = os.MkdirAll(filepath.Dir(k.file), 0o755) // a cache: the write below fails then, too
 		_ = writePlans(k.file, was)
 	}
@@ -131,9 +131,9 @@ func (b *Backend) giveUpOthers() {
 	}
 	b.x.do(func() error {
 		for s, p := range b.dnn.plans {
-			c, known := b.dnn.book.get(s)
+			c, known := b.dnn.book.get(s.String())
 			if p != nil && known && (c.Mode != p.choice.Mode || c.Place != p.choice.Place) ||
-				p == nil && known && c.Mode != none().Mode {
+				p == nil && known && !c.own() {
 				p.close(b.ctx)
 				delete(b.dnn.plans, s)
 			}

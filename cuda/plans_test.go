@@ -20,6 +20,7 @@ func convolveOnce(t *testing.T, cache, run string) ([]float32, choice) {
 	t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
 	b := open(t, Options{Cache: cache})
 	defer b.Close()
+	b.dnn.alone = os.Getenv("FAKECUDNN_SLOW") != "9"
 	if run != "" {
 		if foreign, err := b.KeepPlans(run); err != nil || foreign != "" {
 			t.Fatalf("KeepPlans: %q, %v", foreign, err)
@@ -66,6 +67,19 @@ func TestPlanChoice(t *testing.T) {
 	}
 	if again, c := convolveOnce(t, fresh, run); c.Engine != 1003 || !same(again, third) {
 		t.Errorf("the run's choice was not taken before the cache's: %+v", c)
+	}
+}
+
+// TestPlanOwn wants our own kernel where every plan is slower, and that kept, too.
+func TestPlanOwn(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("FAKECUDNN_SLOW", "9")
+	if _, c := convolveOnce(t, cache, ""); !c.own() || c.Micros <= 0 {
+		t.Errorf("with slow engines: %+v", c)
+	}
+	t.Setenv("FAKECUDNN_SLOW", "")
+	if _, c := convolveOnce(t, cache, ""); !c.own() {
+		t.Errorf("the cache's choice was not taken: %+v", c)
 	}
 }
 
@@ -135,10 +149,14 @@ func TestPlansChanged(t *testing.T) {
 	}
 	cache := t.TempDir()
 	book := openPlanBook("card", cache)
-	book.put(convSpec{dir: forward}, none())
-	book.put(convSpec{dir: inputGrad}, choice{Mode: heurModeA, Place: 1})
-	if again := openPlanBook("card", cache).all; len(again) != 1 {
-		t.Errorf("the cache keeps %v: want the choice alone that a plan serves", again)
+	book.put("x", none())
+	book.put("y", choice{Mode: heurModeA, Place: 1})
+	slower := none()
+	slower.Micros = 5
+	book.put("z", slower)
+	if again := openPlanBook("card", cache).all; len(again) != 2 || again["z"] != slower {
+		t.Errorf("the cache keeps %v: want what a plan serves, and our own kernel where it was faster",
+			again)
 	}
 }
 

@@ -1,6 +1,6 @@
 // The parts of NVIDIA's C interfaces that this package calls: own prototypes, so that no toolkit is
-// needed to build. Names and numbers are the interfaces' own; ABI_CHECK in abi_test compares each
-// with the toolkit's headers where those are at hand.
+// needed to build. Names and numbers are the interfaces' own; TestABI compares each, and each
+// function's arguments, with NVIDIA's headers where those are at hand (make abi).
 //
 // A line X(kind, field, symbol, result, arguments) declares one function: kind is REQUIRED or
 // OPTIONAL, symbol the exported name that is looked up. Exported names are chosen once, here, so

@@ -49,15 +49,23 @@ func (c *Context) library(l Library, name string, call C.int, in ...uint64) (uin
 	return out[0], nil
 }
 
+// Types of library_types.h and cublas_api.h.
+const (
+	realF32     = 0  // CUDA_R_32F
+	realF64     = 1  // CUDA_R_64F
+	realBF16    = 14 // CUDA_R_16BF
+	computeF32  = 68 // CUBLAS_COMPUTE_32F
+	computeF64  = 70 // CUBLAS_COMPUTE_64F
+	computeTF32 = 77 // CUBLAS_COMPUTE_32F_FAST_TF32
+)
+
 // PlanProduct asks cuBLASLt for an algorithm that adds in a fixed order.
 func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error) {
-	const f32, f64, bf16 = 0, 1, 14                      // CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
-	const compute32, compute64, computeTF32 = 68, 70, 77 // CUBLAS_COMPUTE_*
 	types := [...]struct{ operand, result, compute int64 }{
-		ProductF32:  {f32, f32, compute32},
-		ProductTF32: {f32, f32, computeTF32},
-		ProductBF16: {bf16, f32, compute32},
-		ProductF64:  {f64, f64, compute64},
+		ProductF32:  {realF32, realF32, computeF32},
+		ProductTF32: {realF32, realF32, computeTF32},
+		ProductBF16: {realBF16, realF32, computeF32},
+		ProductF64:  {realF64, realF64, computeF64},
 	}[s.Kind]
 	flag := func(b bool) int64 {
 		if b {
