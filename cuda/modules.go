@@ -90,6 +90,11 @@ func (m *modules) find(entry string) (*function, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Asking about a function loads its code, which the driver else puts off to the first launch: one
+	// that may be recorded, when nothing can be loaded.
+	if _, err := m.ctx.FunctionAttribute(h, driver.Registers); err != nil {
+		return nil, err
+	}
 	return &function{h, defaultShared}, nil
 }
 

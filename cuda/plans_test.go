@@ -70,6 +70,22 @@ func TestPlanChoice(t *testing.T) {
 	}
 }
 
+// TestPlansShared wants a backend to take the choice that another made after both were opened.
+func TestPlansShared(t *testing.T) {
+	cache := t.TempDir()
+	first, second := openPlanBook("card", cache), openPlanBook("card", cache)
+	want := choice{Mode: heurModeA, Place: 3, Engine: 7, Micros: 2}
+	if err := first.put("x", want); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := second.get("x"); !ok || c != want {
+		t.Errorf("got %+v, %v", c, ok)
+	}
+	if c, ok := openPlanBook("other card", cache).get("x"); ok {
+		t.Errorf("another card took %+v", c)
+	}
+}
+
 // TestPlanOwn wants our own kernel where every plan is slower, and that kept, too.
 func TestPlanOwn(t *testing.T) {
 	cache := t.TempDir()
