@@ -56,6 +56,7 @@ type Backend struct {
 	graph   *Graph        // that is being recorded
 	lt      *products     // nil without cuBLASLt
 	dnn     *convolutions // nil without cuDNN
+	book    *planBook     // nil without either
 	mode    arithmetic
 	closed  bool
 }
@@ -117,7 +118,10 @@ func (b *Backend) start(o Options) error {
 	b.mem.current = &b.mem.main
 	if !o.Own {
 		b.openProducts()
-		b.openConvolutions(o)
+		b.openConvolutions()
+	}
+	if b.lt != nil || b.dnn != nil {
+		b.book = openPlanBook(b.card(), o.Cache)
 	}
 	b.mem.async = !o.Isolate && b.info.pools && b.ctx.KeepPool() == nil
 	return nil

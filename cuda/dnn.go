@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"slices"
+
 	"afterimage/cuda/driver"
 	"afterimage/cuda/kernels"
 	"afterimage/tensor"
@@ -32,8 +34,8 @@ type convPlan struct {
 	behind    []uint64
 }
 
-// convolutions computes with cuDNN's graph interface; see choose for which of its plans a shape
-// gets.
+// convolutions computes with cuDNN's graph interface; see Backend.choose for which of its
+// plans a shape gets.
 type convolutions struct {
 	on    target                 // its handle is cuDNN's
 	plans map[convSpec]*convPlan // nil: our own kernel computes it
@@ -45,15 +47,14 @@ type convolutions struct {
 const convWorkspace = 256 << 20
 
 // openConvolutions opens cuDNN if it is there; without it our own kernels convolve.
-func (b *Backend) openConvolutions(o Options) {
+func (b *Backend) openConvolutions() {
 	var h uint64
 	err := b.x.do(func() (err error) {
 		h, err = b.ctx.NewDNN(b.x.stream)
 		return err
 	})
 	if err == nil {
-		b.dnn = &convolutions{on: target{handle: h}, plans: map[convSpec]*convPlan{},
-			book: openPlanBook(b.card(), o.Cache)}
+		b.dnn = &convolutions{on: target{handle: h}, plans: map[convSpec]*convPlan{}}
 	}
 }
 
@@ -118,8 +119,10 @@ func (b *Backend) convolve(
 	}
 	s := convSpec{dir, operand.DType, operand.DType, [4]int(x.Shape), [4]int(w.Shape),
 		[4]int(y.Shape), p}
-	if s.product() && b.product(t.product(dir)) {
-		return true
+	if s.product() {
+		if dst, l, r, p := t.product(dir); b.product(e, dst, l, r, p) {
+			return true
+		}
 	}
 	if b.dnn == nil {
 		return false
@@ -139,15 +142,34 @@ func (b *Backend) convolve(
 	}
 	plan, known := b.dnn.plans[s]
 	if !known {
-		plan = b.choose(s, race{execute, func() { convolveOwn(e, dir, x, w, y, p) }})
-		if b.graph == nil {
-			b.dnn.plans[s] = plan
-		}
+		plan = b.choosePlan(s, execute, func() { convolveOwn(e, dir, x, w, y, p) })
 	}
 	if plan != nil {
 		execute(plan, b.workspace(plan.workspace))
 	}
 	return plan != nil
+}
+
+// choosePlan returns the plan for a convolution that was not computed before, nil for our kernel.
+func (b *Backend) choosePlan(s convSpec, execute func(*convPlan, uint64), own func()) *convPlan {
+	var plans []*convPlan
+	won := b.choose(contest{shape: s.String(), own: own, alone: b.dnn.alone,
+		list: func(kept choice, known bool) (found []offer) {
+			for _, p := range b.listPlans(s, kept, known) {
+				found = append(found, offer{p.choice, p.workspace,
+					func(room uint64) { execute(p, room) }, func() { p.close(b.ctx) }})
+				plans = append(plans, p)
+			}
+			return found
+		}})
+	var plan *convPlan
+	if won != nil {
+		plan = plans[slices.IndexFunc(plans, func(p *convPlan) bool { return p.choice == won.choice })]
+	}
+	if b.graph == nil {
+		b.dnn.plans[s] = plan
+	}
+	return plan
 }
 
 // A triple holds the tensors of a convolution, x, w and y, of which its direction makes one the
@@ -225,6 +247,20 @@ func (b *Backend) ConvolutionsBy() (library, own int) {
 		}
 	}
 	return library, own
+}
+
+// giveUp closes plans that differ from what they should be.
+func (c *convolutions) giveUp(ctx *driver.Context, differs func(string, *choice) bool) {
+	for s, p := range c.plans {
+		var used *choice
+		if p != nil {
+			used = &p.choice
+		}
+		if differs(s.String(), used) {
+			p.close(ctx)
+			delete(c.plans, s)
+		}
+	}
 }
 
 // close gives the plans back.

@@ -38,10 +38,10 @@ func convolveOnce(t *testing.T, cache, run string) ([]float32, choice) {
 	if err := b.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if len(b.dnn.book.all) != 1 {
-		t.Fatalf("the book has %d choices for one convolution", len(b.dnn.book.all))
+	if len(b.book.all) != 1 {
+		t.Fatalf("the book has %d choices for one convolution", len(b.book.all))
 	}
-	for _, c := range b.dnn.book.all {
+	for _, c := range b.book.all {
 		return out, c
 	}
 	panic("not reached")
@@ -147,9 +147,9 @@ func TestPlansChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, c := range p.Convolutions {
+		for name, c := range p.Shapes {
 			f(&c)
-			p.Convolutions[name] = c
+			p.Shapes[name] = c
 		}
 		if err := writePlans(run, p); err != nil {
 			t.Fatal(err)
@@ -181,7 +181,7 @@ func TestPlansChanged(t *testing.T) {
 func TestPlanFiles(t *testing.T) {
 	b := openWithDNN(t, "")
 	path := filepath.Join(t.TempDir(), "plans.json")
-	good := plans{b.dnn.book.card, map[string]choice{"x": {Mode: heurModeA, Place: 2}}}
+	good := plans{b.book.card, map[string]choice{"x": {Mode: heurModeA, Place: 2}}}
 	if err := writePlans(path, good); err != nil {
 		t.Fatal(err)
 	}
@@ -200,8 +200,8 @@ func TestPlanFiles(t *testing.T) {
 	}
 	foreign, err := b.KeepPlans(path)
 	p, rerr := readPlans(path)
-	if err != nil || rerr != nil || foreign != "another card" || p.Card != b.dnn.book.card ||
-		!maps.Equal(p.Convolutions, b.dnn.book.all) {
+	if err != nil || rerr != nil || foreign != "another card" || p.Card != b.book.card ||
+		!maps.Equal(p.Shapes, b.book.all) {
 		t.Errorf("%q, %v, %v: %+v", foreign, err, rerr, p)
 	}
 	if _, err := b.KeepPlans("/nowhere/plans.json"); err == nil {
@@ -217,7 +217,7 @@ func FuzzPlans(f *testing.F) {
 	}
 	raw, _ := os.ReadFile(path)
 	f.Add(raw, false)
-	f.Add([]byte(`{"convolutions":{"x":{"mode":3,"place":99}}}`), true)
+	f.Add([]byte(`{"shapes":{"x":{"mode":3,"place":99}}}`), true)
 	f.Fuzz(func(t *testing.T, raw []byte, seal bool) {
 		if seal {
 			raw = sealed(raw)
@@ -226,7 +226,7 @@ func FuzzPlans(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for name, c := range p.Convolutions {
+		for name, c := range p.Shapes {
 			if c.Place < 0 || c.Place >= mostConfigs {
 				t.Errorf("%q: %+v was accepted", name, c)
 			}

@@ -185,6 +185,8 @@ typedef struct cublasLtContext *cublasLtHandle_t;
     (void *, int, const void *, size_t))                                                           \
   X(REQUIRED, cublasLtMatmulAlgoGetHeuristic, cublasLtMatmulAlgoGetHeuristic, int,                 \
     (cublasLtHandle_t, void *, void *, void *, void *, void *, void *, int, void *, int *))        \
+  X(OPTIONAL, cublasLtMatmulAlgoConfigGetAttribute, cublasLtMatmulAlgoConfigGetAttribute, int,     \
+    (const void *, int, void *, size_t, size_t *))                                                 \
   X(REQUIRED, cublasLtMatmul, cublasLtMatmul, int,                                                 \
     (cublasLtHandle_t, void *, const void *, const void *, void *, const void *, void *,           \
      const void *, const void *, void *, void *, void *, const void *, void *, size_t, CUstream))

@@ -59,8 +59,9 @@ const (
 	computeTF32 = 77 // CUBLAS_COMPUTE_32F_FAST_TF32
 )
 
-// PlanProduct asks cuBLASLt for an algorithm that adds in a fixed order.
-func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error) {
+// PlanProduct asks cuBLASLt for algorithms that add in a fixed order and returns the one at a place,
+// counted from 0; the one that the library takes for the fastest comes first.
+func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*ProductPlan, error) {
 	types := [...]struct{ operand, result, compute int64 }{
 		ProductF32:  {realF32, realF32, computeF32},
 		ProductTF32: {realF32, realF32, computeTF32},
@@ -77,11 +78,11 @@ func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error
 		flag(s.TransB), types.operand, types.result, types.compute, int64(s.Workspace)}
 	p := &ProductPlan{Handle: handle, Double: s.Kind == ProductF64}
 	code := C.ai_lt_plan(c.api.handle, C.uintptr_t(c.handle), C.uintptr_t(handle),
-		(*C.int64_t)(&spec[0]), (*C.uint64_t)(&p.out[0]))
+		(*C.int64_t)(&spec[0]), C.int(place), (*C.uint64_t)(&p.out[0]))
 	if code != 0 {
 		return nil, c.api.fail(CuBLASLt, "cublasLtMatmulAlgoGetHeuristic", int(code))
 	}
-	p.Workspace = int(p.out[12])
+	p.Workspace, p.Engine = int(p.out[12]), int64(p.out[13])
 	return p, nil
 }
 
