@@ -52,6 +52,7 @@ type Backend struct {
 	mem     memory
 	ring    ring
 	back    driver.Pinned // for Download
+	copies  uint64        // stream of Staged.Start; 0 before the first Stage
 	scratch []*buffer     // of the call that is being encoded
 	graph   *Graph        // that is being recorded
 	lt      *products     // nil without cuBLASLt
@@ -144,6 +145,9 @@ func (b *Backend) Close() {
 	b.mem.drop(&b.mem.main)
 	b.closeRing()
 	b.mods.close()
+	if b.copies != 0 {
+		b.ctx.DestroyStream(b.copies)
+	}
 	b.x.close()
 	b.ctx.Release()
 }
