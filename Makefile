@@ -10,6 +10,8 @@
 #   make compare PYTHON=FILE  the same beside PyTorch, row by row in turn (bench/README.md)
 #   make ptx VENV=DIR  the kernels' PTX and their registers, with the pinned compiler of
 #                  cuda/kernels/requirements-nvrtc.txt in that virtual environment (see nvrtc.py there)
+#   make abi VENV=DIR  what was copied from NVIDIA's headers against the headers, and what cuDNN offers
+#                  for an H100 that is not there (cuda/driver/requirements-abi.txt)
 #   make generate  regenerate the assembly (needs the Go module proxy for the generator alone)
 #   make size      lines of code by package
 
@@ -18,7 +20,7 @@ BIN := bin/afterimage
 DEMO := runs/demo
 FUZZTIME ?= 1m
 
-.PHONY: demo test quick test-kill test-arm64 fuzz bench compare ptx generate size build clean
+.PHONY: demo test quick test-kill test-arm64 fuzz bench compare ptx abi generate size build clean
 
 build:
 	@mkdir -p bin
@@ -60,6 +62,10 @@ compare: build
 
 ptx:
 	AFTERIMAGE_NVRTC_VENV=$(VENV) $(GO) test ./cuda/kernels -run 'TestNVRTC|TestPTX$$' -update -timeout 30m
+
+abi:
+	AFTERIMAGE_CUDA_VENV=$(VENV) $(GO) test ./cuda/driver ./cuda -count=1 -v \
+	  -run 'TestABI|TestDescriptors|TestOffers'
 
 generate:
 	cd tensor/cpu/internal/asmgen && $(GO) run ./gemm && $(GO) run ./neon && $(GO) run ./vec

@@ -22,7 +22,8 @@ type Options struct {
 	// to: F32, also the zero value, leaves them as they are; BF16 (8 bits of mantissa) multiplies on
 	// the tensor cores. Tensors stay F32 and so do the sums: weights, statistics and the optimizer
 	// never see bfloat16. A sum of k products x·w errs by at most (2⁻⁷ + 2⁻¹⁶ + k·2⁻²³)·Σ|x·w|: each
-	// operand by 2⁻⁸ of itself, each addition by 2⁻²³ of what is added so far.
+	// operand by 2⁻⁸ of itself, each addition by 2⁻²³ of what is added so far. A convolution that
+	// cuDNN computes rounds its result to bfloat16 once more, by 2⁻⁸ of itself.
 	Precision tensor.DType
 	// TF32 lets NVIDIA's libraries round the operands of F32 products to 10 bits of mantissa on the
 	// way in, which is many times faster and errs by 1e-3 instead of 1e-7. Our own kernels do not: a
@@ -51,10 +52,12 @@ type Backend struct {
 	mem     memory
 	ring    ring
 	back    driver.Pinned // for Download
+	copies  uint64        // stream of Staged.Start; 0 before the first Stage
 	scratch []*buffer     // of the call that is being encoded
 	graph   *Graph        // that is being recorded
 	lt      *products     // nil without cuBLASLt
 	dnn     *convolutions // nil without cuDNN
+	book    *planBook     // nil without either
 	mode    arithmetic
 	closed  bool
 }
@@ -62,8 +65,8 @@ type Backend struct {
 var _ tensor.Backend = (*Backend)(nil)
 
 // errRecording is what a recording fails with that does more than launch kernels.
-var errRecording = errors.New("not possible while work is recorded: inside it nothing is read " +
-	"back, waited for or uploaded")
+var errRecording = errors.New("not possible while work is recorded: run the same work call by call " +
+	"before, and read nothing back, wait for nothing and upload nothing in it")
 
 // Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
 func Open(name string, o Options) (*Backend, error) {
@@ -116,7 +119,10 @@ func (b *Backend) start(o Options) error {
 	b.mem.current = &b.mem.main
 	if !o.Own {
 		b.openProducts()
-		b.openConvolutions(o)
+		b.openConvolutions()
+	}
+	if b.lt != nil || b.dnn != nil {
+		b.book = openPlanBook(b.card(), o.Cache)
 	}
 	b.mem.async = !o.Isolate && b.info.pools && b.ctx.KeepPool() == nil
 	return nil
@@ -139,6 +145,9 @@ func (b *Backend) Close() {
 	b.mem.drop(&b.mem.main)
 	b.closeRing()
 	b.mods.close()
+	if b.copies != 0 {
+		b.ctx.DestroyStream(b.copies)
+	}
 	b.x.close()
 	b.ctx.Release()
 }

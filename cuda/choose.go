@@ -2,7 +2,7 @@ package cuda
 
 import "afterimage/cuda/driver"
 
-// A choice names one of cuDNN's offers for a convolution. The heuristics answer alike for one card
+// A choice names one of a library's offers for a shape. The heuristics answer alike for one card
 // and one version of the library, so that another process finds the same plan in the same place;
 // the engine's number shows whether it did.
 type choice struct {
@@ -12,184 +12,108 @@ type choice struct {
 	Micros float64 `json:"microseconds,omitempty"` // of one run, if offers were timed
 }
 
-// none is the choice of a convolution that our own kernel computes, since no offer serves.
+// none is the choice of a shape that our own kernel computes.
 func none() choice { return choice{Mode: -1} }
 
-// offers is how many plans of one convolution are timed.
-const offers = 5
+// own reports whether our own kernel computes the shape: it was faster if Micros says how fast,
+// else no offer served.
+func (c choice) own() bool { return c.Mode == none().Mode }
 
-// faster is how much less time an offer must take than one before it in the heuristics' order to
-// be preferred: differences below it are noise.
-const faster = 0.97
+// An offer is one way in which a library would compute a shape.
+type offer struct {
+	choice    choice
+	workspace int               // bytes
+	run       func(room uint64) // appends the commands
+	close     func()            // gives it back, on the device's thread
+}
 
-// choose returns the plan of a convolution, nil if our own kernel computes it. A choice that the
-// run or the cache keeps is taken again. Otherwise the first offers of the heuristics that add in a
-// fixed order are timed on the call's own operands, whose result the chosen one then overwrites,
-// and the fastest is kept. While a step is recorded nothing can be timed: the heuristics' first
-// offer serves, and is not kept.
-func (b *Backend) choose(s convSpec, operands []uint64) *convPlan {
-	kept, known := b.dnn.book.get(s)
-	if known && kept.Mode == none().Mode {
+// A contest is for the work of one shape.
+type contest struct {
+	shape string // its name among the choices
+	// list asks the library for offers that add in a fixed order, on the device's thread: the first
+	// ones, or if a choice is known the one that it names, if it still stands there.
+	list  func(kept choice, known bool) []offer
+	own   func() // appends our kernel's commands
+	alone bool   // our kernel does not compete
+}
+
+// choose returns the offer that computes a shape, nil if our own kernel does. A choice that the run
+// or the cache keeps is taken again. Otherwise the offers and our own kernel are timed on the call's
+// own operands, whose result the chosen one then overwrites, and the fastest is kept. While work is
+// recorded nothing can be chosen, since a library may load code or allocate for it, which ends a
+// recording: that is a fault of the work, which must have run call by call before.
+func (b *Backend) choose(c contest) *offer {
+	if b.graph != nil {
+		b.graph.fail("a product or convolution of a new shape")
 		return nil
 	}
-	limit := offers
-	if known || b.graph != nil {
-		limit = 1
+	kept, known := b.book.get(c.shape)
+	if known && kept.own() {
+		return nil
 	}
-	var found []*convPlan
+	var found []offer
 	b.x.do(func() error { // a refusal leaves the device whole; our kernel does it then
-		found = b.listOffers(s, kept, known, limit)
+		found = c.list(kept, known)
 		return nil
 	})
 	if b.x.err() != nil {
 		return nil // and nothing is to be kept of it
 	}
 	if known && len(found) == 0 { // the library answers otherwise than it did
-		b.dnn.book.forget(s)
-		return b.choose(s, operands)
+		b.book.forget(c.shape)
+		return b.choose(c)
 	}
-	if len(found) > 1 {
-		b.timeOffers(found, operands)
-	}
-	best, picked := none(), -1
-	for i, p := range found {
-		if p.choice.Micros == refused {
-			continue
-		}
-		if picked < 0 || p.choice.Micros < faster*best.Micros {
-			best, picked = p.choice, i
+	picked := 0
+	if !known {
+		kept, picked = b.compete(c, found)
+		if b.x.err() == nil {
+			if err := b.book.put(c.shape, kept); err != nil {
+				b.x.stick(err)
+			}
 		}
 	}
-	if b.graph == nil && !known && b.x.err() == nil {
-		if err := b.dnn.book.put(s, best); err != nil {
-			b.x.stick(err)
-		}
-	}
-	var plan *convPlan
+	var winner *offer
 	b.x.do(func() error {
-		for i, p := range found {
+		for i := range found {
 			if i == picked {
-				plan = p
+				winner = &found[i]
 			} else {
-				p.close(b.ctx)
+				found[i].close()
 			}
 		}
 		return nil
 	})
-	return plan
+	return winner
 }
 
-// listOffers describes the convolution and builds up to limit plans that serve, in the heuristics'
-// order; with known, the one that kept names alone.
-func (b *Backend) listOffers(s convSpec, kept choice, known bool, limit int) (found []*convPlan) {
-	for _, mode := range []int64{heurModeA, heurModeFallback} {
-		if known && mode != kept.Mode || len(found) > 0 {
-			continue
-		}
-		for place := 0; place < mostConfigs && len(found) < limit; place++ {
-			if known && place != kept.Place {
-				continue
-			}
-			p, more := b.offer(s, mode, place)
-			if !more {
-				break
-			}
-			if p != nil && known && p.choice.Engine != kept.Engine {
-				p.close(b.ctx)
-				p = nil
-			}
-			if p != nil {
-				found = append(found, p)
-			}
-		}
+// compete times the offers and our own kernel and returns the choice and its place, −1 for ours.
+func (b *Backend) compete(c contest, found []offer) (choice, int) {
+	if len(found) == 0 {
+		return none(), -1
 	}
-	return found
-}
-
-// offer builds the plan at one place of the heuristics' answer, with descriptors of its own; nil if
-// it does not serve. more reports whether the answer reaches that far.
-func (b *Backend) offer(s convSpec, mode int64, place int) (p *convPlan, more bool) {
-	g := &describing{ctx: b.ctx}
-	defer g.close()
-	configs := g.configs(g.convolution(b.dnn.handle, s), mode)
-	if place >= len(configs) {
-		return nil, false
-	}
-	engine, number := g.engine(configs[place])
-	if !g.serves(engine, s, b.mode) {
-		return nil, true
-	}
-	if p = g.plan(b.dnn.handle, configs[place]); p != nil {
-		p.behind, g.made = g.made, nil
-		p.choice = choice{Mode: mode, Place: place, Engine: number}
-	}
-	return p, true
-}
-
-// timeOffers writes into each plan's choice how long one run takes: the least of several, after one
-// that is not counted.
-func (b *Backend) timeOffers(found []*convPlan, operands []uint64) {
 	most := 0
-	for _, p := range found {
-		most = max(most, p.workspace)
+	for _, o := range found {
+		most = max(most, o.workspace)
 	}
 	room := b.workspace(most)
-	err := b.x.do(func() error {
-		begin, err := b.ctx.NewEvent(true)
-		if err != nil {
-			return err
-		}
-		defer b.ctx.DestroyEvent(begin)
-		end, err := b.ctx.NewEvent(true)
-		if err != nil {
-			return err
-		}
-		defer b.ctx.DestroyEvent(end)
-		for _, p := range found {
-			p.choice.Micros, err = b.timeOffer(p, room, operands, begin, end)
-			if err != nil && !transient(err) {
-				return err
-			}
-			if err != nil {
-				p.choice.Micros = refused
-			}
-		}
-		return nil
-	})
-	if err != nil { // no events, or the device has failed: the heuristics' order stands
-		for _, p := range found {
-			p.choice.Micros = 0
-		}
+	var work []*driver.Batch
+	for _, o := range found {
+		work = append(work, b.encoded(func() { o.run(room) }))
 	}
-}
-
-// refused is the time of a plan that the library would not run.
-const refused = -1
-
-// timeOffer returns the microseconds of one run of a plan.
-func (b *Backend) timeOffer(
-	p *convPlan, room uint64, operands []uint64, begin, end uint64,
-) (float64, error) {
-	const runs = 4
-	best := 0.0
-	for i := range runs {
-		var c driver.Batch
-		c.Record(begin)
-		c.DNN(b.dnn.handle, p.plan, room, []int64{idX, idW, idY}, operands)
-		c.Record(end)
-		if _, err := b.ctx.Run(b.x.stream, &c); err != nil {
-			return 0, err
-		}
-		if err := b.ctx.SyncEvent(end); err != nil {
-			return 0, err
-		}
-		ms, err := b.ctx.Elapsed(begin, end)
-		if err != nil {
-			return 0, err
-		}
-		if i == 1 || i > 1 && ms*1e3 < best {
-			best = ms * 1e3
-		}
+	if !c.alone {
+		work = append(work, b.encoded(c.own))
 	}
-	return best, nil
+	micros := b.timeEach(work)
+	picked := fastest(micros)
+	best := none()
+	if picked >= 0 && picked < len(found) {
+		best = found[picked].choice
+	}
+	if micros != nil && picked >= 0 {
+		best.Micros = micros[picked]
+	}
+	if picked == len(found) {
+		picked = -1
+	}
+	return best, picked
 }

@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"slices"
+
 	"afterimage/cuda/driver"
 	"afterimage/cuda/kernels"
 	"afterimage/tensor"
@@ -32,26 +34,27 @@ type convPlan struct {
 	behind    []uint64
 }
 
-// convolutions computes with cuDNN's graph interface; see choose for which of its plans a shape
-// gets.
+// convolutions computes with cuDNN's graph interface; see Backend.choose for which of its
+// plans a shape gets.
 type convolutions struct {
-	handle uint64
-	plans  map[convSpec]*convPlan // nil: the library has none
-	book   *planBook
+	on    target                 // its handle is cuDNN's
+	plans map[convSpec]*convPlan // nil: our own kernel computes it
+	book  *planBook
+	alone bool // our own kernel does not compete, for tests
 }
 
 // convWorkspace is the most device memory that a plan may use while it runs.
 const convWorkspace = 256 << 20
 
 // openConvolutions opens cuDNN if it is there; without it our own kernels convolve.
-func (b *Backend) openConvolutions(o Options) {
+func (b *Backend) openConvolutions() {
 	var h uint64
 	err := b.x.do(func() (err error) {
 		h, err = b.ctx.NewDNN(b.x.stream)
 		return err
 	})
 	if err == nil {
-		b.dnn = &convolutions{h, map[convSpec]*convPlan{}, openPlanBook(b.card(), o.Cache)}
+		b.dnn = &convolutions{on: target{handle: h}, plans: map[convSpec]*convPlan{}}
 	}
 }
 
@@ -61,12 +64,12 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	b.Conv2DBiasAct(y, x, w, nil, nil, false, p)
 }
 
-// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res): our kernel at its store, cuDNN's plan
-// followed by element-wise kernels.
+// Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res): our kernel at its store, a library's
+// convolution followed by element-wise kernels.
 func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
 		y, x, w := arr(y), b.operand(e, x), b.operand(e, w)
-		if !b.convolve(forward, x, w, y, p) {
+		if !b.convolve(e, forward, x, w, y, p) {
 			e.Conv2DBiasAct(y, x, w, arr(bias), arr(res), relu, p)
 			return
 		}
@@ -86,7 +89,7 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p 
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
 		dx, dy, w := arr(dx), b.operand(e, dy), b.operand(e, w)
-		if !b.convolve(inputGrad, dx, w, dy, p) {
+		if !b.convolve(e, inputGrad, dx, w, dy, p) {
 			e.Conv2DInputGrad(dx, dy, w, p)
 		}
 	})
@@ -96,36 +99,120 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
 		dw, x, dy := arr(dw), b.operand(e, x), b.operand(e, dy)
-		if !b.convolve(weightGrad, x, dw, dy, p) {
+		if !b.convolve(e, weightGrad, x, dw, dy, p) {
 			e.Conv2DWeightGrad(dw, x, dy, p)
 		}
 	})
 }
 
-// convolve reports whether cuDNN takes a convolution over.
-func (b *Backend) convolve(dir direction, x, w, y kernels.Array, p tensor.ConvParams) bool {
-	result := [...]kernels.Array{forward: y, inputGrad: x, weightGrad: w}[dir]
-	operand := [...]kernels.Array{forward: x, inputGrad: y, weightGrad: y}[dir]
-	if b.dnn == nil || b.x.err() != nil || x.Shape.Size()*w.Shape.Size()*y.Shape.Size() == 0 ||
+// convolve reports whether a library takes a convolution over. Filters of one pixel that move by
+// one make a matrix product, whose result cuBLASLt leaves in F32; cuDNN has no plan that does so
+// from bfloat16, so that there its result is bfloat16, which a kernel of ours widens.
+func (b *Backend) convolve(
+	e *kernels.Encoder, dir direction, x, w, y kernels.Array, p tensor.ConvParams,
+) bool {
+	t := triple{x, w, y}
+	result, operand := t[dir.result()], t[dir.operand()]
+	if b.x.err() != nil || x.Shape.Size()*w.Shape.Size()*y.Shape.Size() == 0 ||
 		result.DType != tensor.F32 && result.DType != tensor.F64 {
 		return false
 	}
-	s := convSpec{dir, operand.DType, result.DType, [4]int(x.Shape), [4]int(w.Shape),
+	s := convSpec{dir, operand.DType, operand.DType, [4]int(x.Shape), [4]int(w.Shape),
 		[4]int(y.Shape), p}
-	operands := []uint64{x.Ptr, w.Ptr, y.Ptr}
-	plan, known := b.dnn.plans[s]
-	if !known {
-		b.flush()
-		plan = b.choose(s, operands)
-		b.dnn.plans[s] = plan
+	if s.product() {
+		if dst, l, r, p := t.product(dir); b.product(e, dst, l, r, p) {
+			return true
+		}
 	}
-	if plan == nil {
+	if b.dnn == nil {
 		return false
 	}
-	b.command("cudnnBackendExecute")
-	b.batch.DNN(b.dnn.handle, plan.plan, b.workspace(plan.workspace),
-		[]int64{idX, idW, idY}, operands)
-	return true
+	widen := func() {}
+	if s.result != result.DType {
+		narrow := result
+		narrow.DType, narrow.Ptr = s.result, e.Scratch(result.Shape.Size()*s.result.Size())
+		t[dir.result()] = narrow
+		widen = func() { e.Cast(result, narrow) }
+	}
+	execute := func(plan *convPlan, room uint64) {
+		b.command("cudnnBackendExecute")
+		b.batch.DNN(b.dnn.on.handle, plan.plan, room, []int64{idX, idW, idY},
+			[]uint64{t[0].Ptr, t[1].Ptr, t[2].Ptr})
+		widen()
+	}
+	plan, known := b.dnn.plans[s]
+	if !known {
+		plan = b.choosePlan(s, execute, func() { convolveOwn(e, dir, x, w, y, p) })
+	}
+	if plan != nil {
+		execute(plan, b.workspace(plan.workspace))
+	}
+	return plan != nil
+}
+
+// choosePlan returns the plan for a convolution that was not computed before, nil for our kernel.
+func (b *Backend) choosePlan(s convSpec, execute func(*convPlan, uint64), own func()) *convPlan {
+	var plans []*convPlan
+	won := b.choose(contest{shape: s.String(), own: own, alone: b.dnn.alone,
+		list: func(kept choice, known bool) (found []offer) {
+			for _, p := range b.listPlans(s, kept, known) {
+				found = append(found, offer{p.choice, p.workspace,
+					func(room uint64) { execute(p, room) }, func() { p.close(b.ctx) }})
+				plans = append(plans, p)
+			}
+			return found
+		}})
+	var plan *convPlan
+	if won != nil {
+		plan = plans[slices.IndexFunc(plans, func(p *convPlan) bool { return p.choice == won.choice })]
+	}
+	if b.graph == nil {
+		b.dnn.plans[s] = plan
+	}
+	return plan
+}
+
+// A triple holds the tensors of a convolution, x, w and y, of which its direction makes one the
+// result.
+type triple [3]kernels.Array
+
+func (d direction) result() int  { return [...]int{forward: 2, inputGrad: 0, weightGrad: 1}[d] }
+func (d direction) operand() int { return [...]int{forward: 0, inputGrad: 2, weightGrad: 0}[d] }
+
+// product reports whether the convolution is a matrix product of its pixels.
+func (s convSpec) product() bool {
+	return s.w[1] == 1 && s.w[2] == 1 && s.p == tensor.ConvParams{StrideH: 1, StrideW: 1,
+		DilH: s.p.DilH, DilW: s.p.DilW, Groups: 1}
+}
+
+// product returns the matrices whose product such a convolution is: y = x·wᵀ, dx = dy·w or
+// dw = dyᵀ·x, with a row for each pixel and, of w, for each output channel.
+func (t triple) product(dir direction) (dst, a, b kernels.Array, p tensor.MatMulParams) {
+	for i := range t {
+		c := t[i].Shape[3]
+		t[i].Shape = tensor.Shape{t[i].Shape.Size() / c, c}
+	}
+	switch dir {
+	case forward:
+		return t[2], t[0], t[1], tensor.MatMulParams{TransB: true}
+	case inputGrad:
+		return t[0], t[2], t[1], tensor.MatMulParams{}
+	}
+	return t[1], t[2], t[0], tensor.MatMulParams{TransA: true}
+}
+
+// convolveOwn computes a convolution with our own kernel.
+func convolveOwn(
+	e *kernels.Encoder, dir direction, x, w, y kernels.Array, p tensor.ConvParams,
+) {
+	switch dir {
+	case forward:
+		e.Conv2DBiasAct(y, x, w, kernels.Array{}, kernels.Array{}, false, p)
+	case inputGrad:
+		e.Conv2DInputGrad(x, y, w, p)
+	case weightGrad:
+		e.Conv2DWeightGrad(w, x, y, p)
+	}
 }
 
 // workspace returns scratch memory for a plan, 0 if it needs none.
@@ -144,7 +231,8 @@ const (
 )
 
 // ConvolutionsBy returns how many different convolutions so far were computed by plans of cuDNN and
-// how many by our own kernels, since the library had none that serves; both are 0 without cuDNN.
+// how many by our own kernels, because they were faster or the library has no plan that serves;
+// both are 0 without cuDNN. Those that are matrix products are not among them.
 func (b *Backend) ConvolutionsBy() (library, own int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -161,12 +249,26 @@ func (b *Backend) ConvolutionsBy() (library, own int) {
 	return library, own
 }
 
+// giveUp closes plans that differ from what they should be.
+func (c *convolutions) giveUp(ctx *driver.Context, differs func(string, *choice) bool) {
+	for s, p := range c.plans {
+		var used *choice
+		if p != nil {
+			used = &p.choice
+		}
+		if differs(s.String(), used) {
+			p.close(ctx)
+			delete(c.plans, s)
+		}
+	}
+}
+
 // close gives the plans back.
 func (c *convolutions) close(ctx *driver.Context) {
 	for _, p := range c.plans {
 		p.close(ctx)
 	}
-	ctx.CloseDNN(c.handle)
+	ctx.CloseDNN(c.on.handle)
 }
 
 // close gives a plan and what is behind it back; nil is none.

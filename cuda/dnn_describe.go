@@ -11,8 +11,23 @@ import (
 // describing makes cuDNN descriptors; after the first failure it does nothing.
 type describing struct {
 	ctx  *driver.Context
+	on   target
 	made []uint64
 	err  error
+}
+
+// A target is the card that descriptors are for: that of a handle, or, to see without a card what
+// the library offers, one that a descriptor of properties describes.
+type target struct{ handle, properties uint64 }
+
+// aim tells a descriptor its target, by attributes of which 0 is one that it does not have.
+func (g *describing) aim(d uint64, handle, properties int) {
+	if g.on.properties != 0 && properties != 0 {
+		set(g, d, properties, typeDescriptor, g.on.properties)
+	}
+	if g.on.properties == 0 && handle != 0 {
+		set(g, d, handle, typeHandle, g.on.handle)
+	}
 }
 
 // close gives all descriptors back.
@@ -81,10 +96,13 @@ var operations = [...]struct{ kind, conv, x, w, y, alpha, beta int }{
 		attrWeightGradDY, attrWeightGradAlpha, attrWeightGradBeta},
 }
 
-// operation describes a convolution. Sums and factors are of the result's type.
+// operation describes a convolution. Sums and factors are F64 if the tensors are, else F32.
 func (g *describing) operation(s convSpec) uint64 {
-	c, p := g.make(descConvolution), s.p
-	set(g, c, attrConvCompute, typeDataType, dataType(s.result))
+	c, p, sums := g.make(descConvolution), s.p, int32(dataFloat)
+	if s.result == tensor.F64 {
+		sums = dataDouble
+	}
+	set(g, c, attrConvCompute, typeDataType, sums)
 	set(g, c, attrConvMode, typeConvMode, int32(crossCorrelation))
 	set(g, c, attrConvDims, typeInt64, int64(2))
 	set(g, c, attrConvDilations, typeInt64, int64(p.DilH), int64(p.DilW))
@@ -96,7 +114,7 @@ func (g *describing) operation(s convSpec) uint64 {
 	op := g.make(names.kind)
 	set(g, op, names.conv, typeDescriptor, c)
 	types := [3]tensor.DType{s.operand, s.operand, s.operand}
-	types[[...]int{forward: 2, inputGrad: 0, weightGrad: 1}[s.dir]] = s.result
+	types[s.dir.result()] = s.result
 	set(g, op, names.x, typeDescriptor, g.tensor(idX, types[0], s.x))
 	set(g, op, names.w, typeDescriptor, g.tensor(idW, types[1], s.w))
 	set(g, op, names.y, typeDescriptor, g.tensor(idY, types[2], s.y))
@@ -111,10 +129,10 @@ func (g *describing) operation(s convSpec) uint64 {
 }
 
 // convolution returns a graph of one operation.
-func (g *describing) convolution(handle uint64, s convSpec) uint64 {
+func (g *describing) convolution(s convSpec) uint64 {
 	op := g.operation(s)
 	graph := g.make(descGraph)
-	set(g, graph, attrGraphHandle, typeHandle, handle)
+	g.aim(graph, attrGraphHandle, 0)
 	set(g, graph, attrGraphOps, typeDescriptor, op)
 	return g.finish(graph)
 }
@@ -127,6 +145,7 @@ func (g *describing) configs(graph uint64, mode int64) []uint64 {
 	h := g.make(descHeuristics)
 	set(g, h, attrHeurGraph, typeDescriptor, graph)
 	set(g, h, attrHeurMode, typeHeurMode, int32(mode))
+	g.aim(h, 0, attrHeurProperties)
 	g.finish(h)
 	list := make([]uint64, mostConfigs) // the library fills descriptors that exist
 	for i := range list {
@@ -185,13 +204,13 @@ func (g *describing) serves(engine uint64, s convSpec, mode arithmetic) bool {
 }
 
 // plan builds the plan of a configuration, or returns nil if the library cannot.
-func (g *describing) plan(handle, config uint64) *convPlan {
+func (g *describing) plan(config uint64) *convPlan {
 	d, err := g.ctx.NewDescriptor(descPlan)
 	if err != nil {
 		return nil
 	}
-	try := &describing{ctx: g.ctx}
-	set(try, d, attrPlanHandle, typeHandle, handle)
+	try := &describing{ctx: g.ctx, on: g.on}
+	try.aim(d, attrPlanHandle, attrPlanProperties)
 	set(try, d, attrPlanConfig, typeDescriptor, config)
 	try.finish(d)
 	bytes := []int64{0}

@@ -5,14 +5,15 @@
 // A call of the backend plans its launches at once and appends them to a batch of commands.
 // Batches go to one goroutine for each device, which holds on to its thread and executes a batch in
 // one call of C. So the caller runs ahead of the device and waits only in Download, Sync and when
-// the staging memory of Upload is full. Everything runs in the order of one stream: freed memory
+// the staging memory of Upload is full. All work runs in the order of one stream: freed memory
 // can be handed out again at once. A failure on the device sticks: Sync returns it, Download and
 // Alloc panic with it, everything else does nothing from then on.
 //
 // Record turns work into one CUDA graph (tensor.Recorder): the trainers of nn/train and gan record
 // their second step and replay it from then on. What changes from step to step must lie in device
 // tensors that are written between replays. Recordings have memory of their own, which they share.
-// Stage hands out pinned memory that a loader fills and the device fetches from (tensor.Stager).
+// Stage hands out pinned memory that a loader fills and the device fetches from (tensor.Stager), on
+// a second stream beside the step before.
 //
 // Products, that is convolutions and matrix products, are computed in F32, with operands rounded to
 // TF32 by NVIDIA's libraries, or with operands rounded to bfloat16 by a kernel in front
@@ -22,16 +23,19 @@
 // contract to another would be state that no tensor shows.
 //
 // Which of cuDNN's plans a convolution gets is decided once for a card and a version of cuDNN: the
-// heuristics' first offers that add in a fixed order are timed, and the fastest is kept in the
-// user's cache folder and, by KeepPlans, in the run, which is computed with it to its end. cuDNN
-// makes F32 results of bfloat16 operands, or our own tensor-core kernel does: results are never
-// rounded to bfloat16 on the way.
+// heuristics' first offers that add in a fixed order and our own kernel are timed, and the fastest
+// is kept in the user's cache folder and, by KeepPlans, in the run, which is computed with it to
+// its end. A convolution with filters of one pixel that moves by one is a matrix product, and
+// computed as such where cuBLASLt is.
+//
+// From bfloat16 operands matrix products and our own kernels make F32 results. cuDNN (9.19 and
+// 9.26) has no plan that does: TestOffers asks it. Its convolutions leave bfloat16, which a kernel
+// of ours widens; every result is then off by 2⁻⁸ of itself more, as in PyTorch's mixed precision.
 //
 // Kernels are compiled for the card by NVRTC. Without it the driver translates PTX that is part of
 // the program, each file when a kernel of it is first launched.
 //
-// Non-goals: several devices at once, telemetry (cmd/gpumon), copies beside computation (there is
-// one stream).
+// Non-goals: several devices at once, telemetry (cmd/gpumon), kernels beside kernels.
 //
 // Invariants:
 //  1. Every launch happens on the device's own thread, in the order of the calls.

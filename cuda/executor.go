@@ -18,6 +18,11 @@ type executor struct {
 	free   chan *batch // encoded and ready for reuse
 	failed atomic.Pointer[failure]
 	ended  chan struct{}
+
+	// capturing and broken belong to the device's thread: whether launches go into a graph, and the
+	// first that could not. Such a failure spoils the graph, not the device.
+	capturing bool
+	broken    error
 }
 
 // A job is a batch, or a function whose end somebody waits for.
@@ -76,14 +81,18 @@ func (x *executor) loop() {
 	}
 }
 
-// runBatch executes a batch unless the device has failed before.
+// runBatch executes a batch unless the device, or the graph it goes into, has failed before.
 func (x *executor) runBatch(b *batch) {
-	if x.failed.Load() == nil {
+	if x.failed.Load() == nil && x.broken == nil {
 		if at, err := x.ctx.Run(x.stream, &b.Batch); err != nil {
 			if at < len(b.names) && b.names[at] != "" {
 				err = fmt.Errorf("kernel %s: %w", b.names[at], err)
 			}
-			x.stick(err)
+			if x.capturing {
+				x.broken = err
+			} else {
+				x.stick(err)
+			}
 		}
 	}
 	b.Reset()
@@ -117,6 +126,29 @@ func (x *executor) err() error {
 func (x *executor) submit(b *batch) *batch {
 	x.jobs <- job{batch: b}
 	return <-x.free
+}
+
+// beginCapture makes launches go into a graph.
+func (x *executor) beginCapture() (failure error) {
+	err := x.do(func() error {
+		failure = x.ctx.BeginCapture(x.stream)
+		x.capturing = failure == nil
+		return nil
+	})
+	return errors.Join(err, failure)
+}
+
+// endCapture returns the graph, or what broke it.
+func (x *executor) endCapture() (raw uint64, failure error) {
+	err := x.do(func() error {
+		raw, failure = x.ctx.EndCapture(x.stream)
+		if x.broken != nil { // comes first: the other follows from it
+			failure = x.broken
+		}
+		x.capturing, x.broken = false, nil
+		return nil
+	})
+	return raw, errors.Join(err, failure)
 }
 
 // do runs f on the device's thread after everything submitted so far, and waits for it.

@@ -261,6 +261,25 @@ func (p *pool) forget(gone map[uint64]bool) {
 	}
 }
 
+// reserve allocates memory for other streams than the backend's, which no pool hands out; 0 if there
+// is none.
+func (m *memory) reserve(bytes int) uint64 {
+	a, _, err := m.ask(nil, bytes, -1)
+	if err != nil {
+		return 0
+	}
+	m.held += bytes
+	m.peak = max(m.peak, m.held)
+	return a
+}
+
+// unreserve gives it back; nothing may use it any more.
+func (m *memory) unreserve(a uint64, bytes int) {
+	if m.ctx.Free(a) == nil {
+		m.held -= bytes
+	}
+}
+
 // give returns one allocation to the device.
 func (m *memory) give(o owned) error {
 	if o.async {

@@ -90,6 +90,11 @@ func (m *modules) find(entry string) (*function, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Asking about a function loads its code, which the driver else puts off to the first launch: one
+	// that may be recorded, when nothing can be loaded.
+	if _, err := m.ctx.FunctionAttribute(h, driver.Registers); err != nil {
+		return nil, err
+	}
 	return &function{h, defaultShared}, nil
 }
 
@@ -116,9 +121,10 @@ func (m *modules) from() string {
 	return "NVRTC " + c.Version
 }
 
-// nvrtcInvalidOption is what NVRTC answers to an architecture it does not know
-// (NVRTC_ERROR_INVALID_OPTION of nvrtc.h).
-const nvrtcInvalidOption = 5
+// What NVRTC answers to an architecture it does not know, by the numbers of nvrtc.h.
+const (
+	nvrtcInvalidOption = 5 // NVRTC_ERROR_INVALID_OPTION
+)
 
 // compile compiles a text to a cubin or to PTX, or finds it in the cache. No fast-math: kernels
 // promise IEEE arithmetic.

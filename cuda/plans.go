@@ -15,27 +15,33 @@ import (
 	"afterimage/cuda/driver"
 )
 
-// A planBook keeps which of cuDNN's plans every convolution was given, in two places: in the user's
-// cache folder, so that a shape is timed once for a card and a version of the library, and in a
+// A planBook keeps which of cuDNN's plans every convolution was given, and which of cuBLASLt's
+// algorithms every matrix product, in two places: in the user's cache folder, so that a shape is timed once for a card and a version of the library, and in a
 // run, so that a run which is resumed rounds as before. The run's choices win.
 type planBook struct {
 	card string            // what the choices hold for
-	all  map[string]choice // by convSpec.String
+	all  map[string]choice // by the shape's name
 	file string            // in the cache folder; "" without one
 	run  string            // in a run; "" outside
 }
 
 // plans is the content of a file of choices.
 type plans struct {
-	Card         string            `json:"card"`
-	Convolutions map[string]choice `json:"convolutions"`
+	Card   string            `json:"card"`
+	Shapes map[string]choice `json:"shapes"`
 }
 
 // card names what the heuristics' answers and the timings depend on.
 func (b *Backend) card() string {
-	return fmt.Sprintf("%s, compute capability %d.%d, %d multiprocessors, cuDNN %s%s", b.info.Name,
-		b.info.Major, b.info.Minor, b.info.Multiprocessors,
-		b.ctx.API().Found(driver.CuDNN).Version, b.mode)
+	s := fmt.Sprintf("%s, compute capability %d.%d, %d multiprocessors", b.info.Name, b.info.Major,
+		b.info.Minor, b.info.Multiprocessors)
+	if b.dnn != nil {
+		s += ", cuDNN " + b.ctx.API().Found(driver.CuDNN).Version
+	}
+	if b.lt != nil {
+		s += ", cuBLASLt " + b.ctx.API().Found(driver.CuBLASLt).Version
+	}
+	return s + b.mode.String()
 }
 
 // openPlanBook reads the card's choices from the cache folder beside that of compiled kernels.
@@ -46,7 +52,7 @@ func openPlanBook(card, kernels string) *planBook {
 	}
 	k.file = filepath.Join(kernels, "plans-"+cacheKey(card)+".json")
 	if p, err := readPlans(k.file); err == nil && p.Card == card { // only a cache
-		k.all = p.Convolutions
+		k.all = p.Shapes
 	}
 	return k
 }
@@ -60,28 +66,38 @@ func (s convSpec) String() string {
 		s.p.PadBottom, s.p.PadRight, s.p.DilH, s.p.DilW, s.p.Groups)
 }
 
-func (k *planBook) get(s convSpec) (choice, bool) {
-	c, ok := k.all[s.String()]
-	return c, ok
+// get returns the choice for a shape, also one that another backend or process has put into the
+// cache since this book was opened: who computes beside it then rounds alike.
+func (k *planBook) get(shape string) (choice, bool) {
+	if c, ok := k.all[shape]; ok {
+		return c, true
+	}
+	if p, err := readPlans(k.file); err == nil && p.Card == k.card {
+		if c, ok := p.Shapes[shape]; ok {
+			k.all[shape] = c
+			return c, true
+		}
+	}
+	return choice{}, false
 }
 
-func (k *planBook) forget(s convSpec) { delete(k.all, s.String()) }
+func (k *planBook) forget(shape string) { delete(k.all, shape) }
 
 // put keeps a choice; that nothing serves it keeps in the run alone, where it decides last digits:
 // the cause may be gone tomorrow. The error is the run's file alone: without it a run cannot be
 // resumed to the same bytes.
-func (k *planBook) put(s convSpec, c choice) error {
-	k.all[s.String()] = c
+func (k *planBook) put(shape string, c choice) error {
+	k.all[shape] = c
 	if k.file != "" {
 		was := plans{k.card, maps.Clone(k.all)}
 		if p, err := readPlans(k.file); err == nil && p.Card == k.card { // another process's
-			for name, c := range p.Convolutions {
-				if _, ours := was.Convolutions[name]; !ours {
-					was.Convolutions[name] = c
+			for name, c := range p.Shapes {
+				if _, ours := was.Shapes[name]; !ours {
+					was.Shapes[name] = c
 				}
 			}
 		}
-		maps.DeleteFunc(was.Convolutions, func(_ string, c choice) bool { return c.Mode == none().Mode })
+		maps.DeleteFunc(was.Shapes, func(_ string, c choice) bool { return c == none() })
 		_ = os.MkdirAll(filepath.Dir(k.file), 0o755) // a cache: the write below fails then, too
 		_ = writePlans(k.file, was)
 	}
@@ -96,32 +112,31 @@ func (k *planBook) keep() error {
 	return writePlans(k.run, plans{k.card, k.all})
 }
 
-// KeepPlans makes the file at path, in a run, the place where the choices among cuDNN's plans are
-// kept from now on. What the file holds already is used instead of the machine's own cache, so that
-// a resumed run computes with the plans it began with; plans in use that differ are given up. If
-// the file's choices are for another card or version of cuDNN they cannot be used: foreign then
-// says which. Without cuDNN nothing happens. Errors: a file that cannot be read, is damaged, or
-// cannot be written.
+// KeepPlans makes the file at path, in a run, the place where the choices among the plans of cuDNN
+// and cuBLASLt are kept from now on. What the file holds already is used instead of the machine's
+// own cache, so that a resumed run computes with the plans it began with; plans in use that differ
+// are given up. If the file's choices are for another card or other versions of the libraries they
+// cannot be used: foreign then says which. Without the libraries nothing happens. Errors: a file
+// that cannot be read, is damaged, or cannot be written.
 func (b *Backend) KeepPlans(path string) (foreign string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.dnn == nil {
+	if b.book == nil {
 		return "", nil
 	}
-	book := b.dnn.book
 	p, err := readPlans(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return "", err
-	case p.Card != book.card:
+	case p.Card != b.book.card:
 		foreign = p.Card
 	default:
-		maps.Copy(book.all, p.Convolutions)
+		maps.Copy(b.book.all, p.Shapes)
 		b.giveUpOthers()
 	}
-	book.run = path
-	return foreign, book.keep()
+	b.book.run = path
+	return foreign, b.book.keep()
 }
 
 // giveUpOthers closes plans in use that are not the book's choice.
@@ -129,14 +144,19 @@ func (b *Backend) giveUpOthers() {
 	if b.settle() != nil { // a device that has failed says so elsewhere
 		return
 	}
+	differs := func(shape string, used *choice) bool {
+		c, known := b.book.get(shape)
+		if !known || used == nil {
+			return known && !c.own()
+		}
+		return c.Mode != used.Mode || c.Place != used.Place
+	}
 	b.x.do(func() error {
-		for s, p := range b.dnn.plans {
-			c, known := b.dnn.book.get(s)
-			if p != nil && known && (c.Mode != p.choice.Mode || c.Place != p.choice.Place) ||
-				p == nil && known && c.Mode != none().Mode {
-				p.close(b.ctx)
-				delete(b.dnn.plans, s)
-			}
+		if b.dnn != nil {
+			b.dnn.giveUp(b.ctx, differs)
+		}
+		if b.lt != nil {
+			b.lt.giveUp(b.ctx, differs)
 		}
 		return nil
 	})
@@ -145,14 +165,14 @@ func (b *Backend) giveUpOthers() {
 // A file of choices begins with a line "sha256 HEX" of what follows, which is JSON.
 const planMagic = "sha256 "
 
-// mostPlans bounds a file's size: thousands of times what a network's convolutions take.
+// mostPlans bounds a file's size: thousands of times what a network's shapes take.
 const mostPlans = 64 << 20
 
 // readPlans reads a file of choices. The error names the file, and what to do about a damaged one.
 func readPlans(path string) (plans, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > mostPlans {
-		return plans{}, fmt.Errorf("cuda: %s has %d bytes: no file of convolution plans is that long",
+		return plans{}, fmt.Errorf("cuda: %s has %d bytes: no file of plans is that long",
 			path, info.Size())
 	}
 	raw, err := os.ReadFile(path)
@@ -177,18 +197,18 @@ func parsePlans(raw []byte) (plans, error) {
 	}
 	var p plans
 	if err := json.Unmarshal(text, &p); err != nil {
-		return plans{}, fmt.Errorf("no file of convolution plans: %w", err)
+		return plans{}, fmt.Errorf("no file of plans: %w", err)
 	}
-	for name, c := range p.Convolutions {
-		if c.Mode != none().Mode && c.Mode != heurModeA && c.Mode != heurModeFallback ||
+	for name, c := range p.Shapes {
+		if !c.own() && c.Mode != heurProducts && c.Mode != heurModeA && c.Mode != heurModeFallback ||
 			c.Place < 0 || c.Place >= mostConfigs {
-			return plans{}, fmt.Errorf("convolution %q: mode %d, place %d: expected mode %d, %d or %d "+
-				"and a place from 0 to %d", name, c.Mode, c.Place, none().Mode, heurModeA,
+			return plans{}, fmt.Errorf("shape %q: mode %d, place %d: expected mode %d, %d, %d or %d "+
+				"and a place from 0 to %d", name, c.Mode, c.Place, none().Mode, heurProducts, heurModeA,
 				heurModeFallback, mostConfigs-1)
 		}
 	}
-	if p.Convolutions == nil {
-		p.Convolutions = map[string]choice{}
+	if p.Shapes == nil {
+		p.Shapes = map[string]choice{}
 	}
 	return p, nil
 }

@@ -20,6 +20,7 @@ func convolveOnce(t *testing.T, cache, run string) ([]float32, choice) {
 	t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
 	b := open(t, Options{Cache: cache})
 	defer b.Close()
+	b.dnn.alone = os.Getenv("FAKECUDNN_SLOW") != "9"
 	if run != "" {
 		if foreign, err := b.KeepPlans(run); err != nil || foreign != "" {
 			t.Fatalf("KeepPlans: %q, %v", foreign, err)
@@ -37,10 +38,10 @@ func convolveOnce(t *testing.T, cache, run string) ([]float32, choice) {
 	if err := b.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if len(b.dnn.book.all) != 1 {
-		t.Fatalf("the book has %d choices for one convolution", len(b.dnn.book.all))
+	if len(b.book.all) != 1 {
+		t.Fatalf("the book has %d choices for one convolution", len(b.book.all))
 	}
-	for _, c := range b.dnn.book.all {
+	for _, c := range b.book.all {
 		return out, c
 	}
 	panic("not reached")
@@ -66,6 +67,35 @@ func TestPlanChoice(t *testing.T) {
 	}
 	if again, c := convolveOnce(t, fresh, run); c.Engine != 1003 || !same(again, third) {
 		t.Errorf("the run's choice was not taken before the cache's: %+v", c)
+	}
+}
+
+// TestPlansShared wants a backend to take the choice that another made after both were opened.
+func TestPlansShared(t *testing.T) {
+	cache := t.TempDir()
+	first, second := openPlanBook("card", cache), openPlanBook("card", cache)
+	want := choice{Mode: heurModeA, Place: 3, Engine: 7, Micros: 2}
+	if err := first.put("x", want); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := second.get("x"); !ok || c != want {
+		t.Errorf("got %+v, %v", c, ok)
+	}
+	if c, ok := openPlanBook("other card", cache).get("x"); ok {
+		t.Errorf("another card took %+v", c)
+	}
+}
+
+// TestPlanOwn wants our own kernel where every plan is slower, and that kept, too.
+func TestPlanOwn(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("FAKECUDNN_SLOW", "9")
+	if _, c := convolveOnce(t, cache, ""); !c.own() || c.Micros <= 0 {
+		t.Errorf("with slow engines: %+v", c)
+	}
+	t.Setenv("FAKECUDNN_SLOW", "")
+	if _, c := convolveOnce(t, cache, ""); !c.own() {
+		t.Errorf("the cache's choice was not taken: %+v", c)
 	}
 }
 
@@ -117,9 +147,9 @@ func TestPlansChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, c := range p.Convolutions {
+		for name, c := range p.Shapes {
 			f(&c)
-			p.Convolutions[name] = c
+			p.Shapes[name] = c
 		}
 		if err := writePlans(run, p); err != nil {
 			t.Fatal(err)
@@ -135,10 +165,14 @@ func TestPlansChanged(t *testing.T) {
 	}
 	cache := t.TempDir()
 	book := openPlanBook("card", cache)
-	book.put(convSpec{dir: forward}, none())
-	book.put(convSpec{dir: inputGrad}, choice{Mode: heurModeA, Place: 1})
-	if again := openPlanBook("card", cache).all; len(again) != 1 {
-		t.Errorf("the cache keeps %v: want the choice alone that a plan serves", again)
+	book.put("x", none())
+	book.put("y", choice{Mode: heurModeA, Place: 1})
+	slower := none()
+	slower.Micros = 5
+	book.put("z", slower)
+	if again := openPlanBook("card", cache).all; len(again) != 2 || again["z"] != slower {
+		t.Errorf("the cache keeps %v: want what a plan serves, and our own kernel where it was faster",
+			again)
 	}
 }
 
@@ -147,7 +181,7 @@ func TestPlansChanged(t *testing.T) {
 func TestPlanFiles(t *testing.T) {
 	b := openWithDNN(t, "")
 	path := filepath.Join(t.TempDir(), "plans.json")
-	good := plans{b.dnn.book.card, map[string]choice{"x": {Mode: heurModeA, Place: 2}}}
+	good := plans{b.book.card, map[string]choice{"x": {Mode: heurModeA, Place: 2}}}
 	if err := writePlans(path, good); err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +200,8 @@ func TestPlanFiles(t *testing.T) {
 	}
 	foreign, err := b.KeepPlans(path)
 	p, rerr := readPlans(path)
-	if err != nil || rerr != nil || foreign != "another card" || p.Card != b.dnn.book.card ||
-		!maps.Equal(p.Convolutions, b.dnn.book.all) {
+	if err != nil || rerr != nil || foreign != "another card" || p.Card != b.book.card ||
+		!maps.Equal(p.Shapes, b.book.all) {
 		t.Errorf("%q, %v, %v: %+v", foreign, err, rerr, p)
 	}
 	if _, err := b.KeepPlans("/nowhere/plans.json"); err == nil {
@@ -183,7 +217,7 @@ func FuzzPlans(f *testing.F) {
 	}
 	raw, _ := os.ReadFile(path)
 	f.Add(raw, false)
-	f.Add([]byte(`{"convolutions":{"x":{"mode":3,"place":99}}}`), true)
+	f.Add([]byte(`{"shapes":{"x":{"mode":3,"place":99}}}`), true)
 	f.Fuzz(func(t *testing.T, raw []byte, seal bool) {
 		if seal {
 			raw = sealed(raw)
@@ -192,7 +226,7 @@ func FuzzPlans(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for name, c := range p.Convolutions {
+		for name, c := range p.Shapes {
 			if c.Place < 0 || c.Place >= mostConfigs {
 				t.Errorf("%q: %+v was accepted", name, c)
 			}

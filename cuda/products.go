@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"fmt"
+
 	"afterimage/cuda/driver"
 	"afterimage/cuda/kernels"
 	"afterimage/tensor"
@@ -10,17 +12,27 @@ import (
 // takes on Hopper.
 const productWorkspace = 32 << 20
 
-// products multiplies matrices with cuBLASLt. The algorithm of a shape is the library's first
-// answer: it depends on the shape, the card and the library's version, never on a clock.
+// heurProducts stands for cuBLASLt's heuristics, which have no modes, in a choice.
+const heurProducts = 1
+
+// products multiplies matrices with cuBLASLt. Which of its algorithms a shape gets is chosen as
+// convolutions are: see Backend.choose.
 type products struct {
 	handle uint64
-	plans  map[driver.ProductSpec]*driver.ProductPlan // nil: the library has none
+	plans  map[driver.ProductSpec]*productPlan // nil: our own kernel multiplies
+	alone  bool                                // our own kernel does not compete, for tests
+}
+
+// A productPlan is what cuBLASLt computes one shape with.
+type productPlan struct {
+	*driver.ProductPlan
+	choice choice
 }
 
 // openProducts opens cuBLASLt if it is there; without it our own kernels multiply.
 func (b *Backend) openProducts() {
 	if h, err := b.ctx.NewProducts(); err == nil {
-		b.lt = &products{h, map[driver.ProductSpec]*driver.ProductPlan{}}
+		b.lt = &products{handle: h, plans: map[driver.ProductSpec]*productPlan{}}
 	}
 }
 
@@ -28,7 +40,7 @@ func (b *Backend) openProducts() {
 func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	b.run(func(e *kernels.Encoder) {
 		d, l, r := arr(dst), b.operand(e, x), b.operand(e, y)
-		if !b.product(d, l, r, p) {
+		if !b.product(e, d, l, r, p) {
 			e.MatMul(d, l, r, p)
 		}
 	})
@@ -48,7 +60,7 @@ func (m arithmetic) kind(operand tensor.DType) driver.ProductKind {
 }
 
 // product reports whether cuBLASLt takes the product over.
-func (b *Backend) product(dst, x, y kernels.Array, p tensor.MatMulParams) bool {
+func (b *Backend) product(e *kernels.Encoder, dst, x, y kernels.Array, p tensor.MatMulParams) bool {
 	last := len(dst.Shape) - 1
 	s := driver.ProductSpec{M: dst.Shape[last-1], N: dst.Shape[last], K: x.Shape[last], Batch: 1,
 		TransA: p.TransA, TransB: p.TransB, Kind: b.mode.kind(x.DType), Workspace: productWorkspace}
@@ -62,28 +74,87 @@ func (b *Backend) product(dst, x, y kernels.Array, p tensor.MatMulParams) bool {
 		dst.DType != tensor.F32 && dst.DType != tensor.F64 {
 		return false
 	}
+	execute := func(plan *driver.ProductPlan, room uint64) {
+		b.command("cublasLtMatmul")
+		b.batch.Product(plan, x.Ptr, y.Ptr, dst.Ptr, room)
+	}
 	plan, known := b.lt.plans[s]
 	if !known {
-		plan, _ = b.ctx.PlanProduct(b.lt.handle, s) // without a plan our kernel does it
+		plan = b.chooseProduct(s, execute, func() { e.MatMul(dst, x, y, p) })
+	}
+	if plan != nil {
+		execute(plan.ProductPlan, b.workspace(plan.Workspace))
+	}
+	return plan != nil
+}
+
+// productName names a product in a file of choices.
+func productName(s driver.ProductSpec) string {
+	kind := [...]string{driver.ProductF32: "f32", driver.ProductTF32: "f32 as tf32",
+		driver.ProductBF16: "bf16 to f32", driver.ProductF64: "f64"}[s.Kind]
+	return fmt.Sprintf("product %s %d×%d from %d, %d times, transposed %v %v", kind, s.M, s.N, s.K,
+		s.Batch, s.TransA, s.TransB)
+}
+
+// chooseProduct returns the algorithm for a product that was not computed before, nil for our
+// kernel.
+func (b *Backend) chooseProduct(s driver.ProductSpec, execute func(*driver.ProductPlan, uint64),
+	own func(),
+) *productPlan {
+	plans := map[int]*driver.ProductPlan{} // by place
+	won := b.choose(contest{shape: productName(s), own: own, alone: b.lt.alone,
+		list: func(kept choice, known bool) (found []offer) {
+			for place := range offers {
+				if known && place != kept.Place {
+					continue
+				}
+				p, err := b.ctx.PlanProduct(b.lt.handle, s, place)
+				if err != nil { // there are no more
+					break
+				}
+				plans[place] = p
+				o := offer{choice{Mode: heurProducts, Place: place, Engine: p.Engine}, p.Workspace,
+					func(room uint64) { execute(p, room) }, func() { b.ctx.ClosePlan(p) }}
+				if known && (kept.Mode != heurProducts || p.Engine != kept.Engine) {
+					o.close()
+					break
+				}
+				found = append(found, o)
+			}
+			return found
+		}})
+	var plan *productPlan
+	if won != nil {
+		plan = &productPlan{plans[won.choice.Place], won.choice}
+	}
+	if b.graph == nil {
 		b.lt.plans[s] = plan
 	}
-	if plan == nil {
-		return false
+	return plan
+}
+
+// giveUp closes plans that differ from what they should be.
+func (l *products) giveUp(ctx *driver.Context, differs func(string, *choice) bool) {
+	for s, p := range l.plans {
+		var used *choice
+		if p != nil {
+			used = &p.choice
+		}
+		if !differs(productName(s), used) {
+			continue
+		}
+		if p != nil {
+			ctx.ClosePlan(p.ProductPlan)
+		}
+		delete(l.plans, s)
 	}
-	workspace := uint64(0)
-	if plan.Workspace > 0 {
-		workspace = b.takeScratch(plan.Workspace)
-	}
-	b.command("cublasLtMatmul")
-	b.batch.Product(plan, x.Ptr, y.Ptr, dst.Ptr, workspace)
-	return true
 }
 
 // close gives the plans and the handle back.
 func (l *products) close(ctx *driver.Context) {
 	for _, p := range l.plans {
 		if p != nil {
-			ctx.ClosePlan(p)
+			ctx.ClosePlan(p.ProductPlan)
 		}
 	}
 	ctx.CloseProducts(l.handle)

@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,27 +12,29 @@ import (
 )
 
 // openWithLt opens the fake device with the fake cuBLASLt.
-func openWithLt(t *testing.T) *Backend {
+func openWithLt(t *testing.T, cache string) *Backend {
 	t.Helper()
 	t.Setenv("AFTERIMAGE_CUBLASLT", fake.Lt)
-	b := open(t, Options{})
+	b := open(t, Options{Cache: cache})
 	if b.lt == nil || !strings.Contains(b.Kernels(), "cuBLASLt 13.0.0") {
 		t.Fatalf("cuBLASLt was not taken: %s", b.Kernels())
 	}
+	b.lt.alone = true
 	return b
 }
 
 // TestProducts holds products through cuBLASLt's interface to the reference: orders, strides,
 // transpositions, batches. The library behind it is a fake that does what the documentation says.
 func TestProducts(t *testing.T) {
+	cache := t.TempDir() // a shape is timed once
 	backendtest.Run(t, backendtest.Options{Families: []string{"matmul"},
-		Open: func(int) tensor.Backend { return openWithLt(t) }})
+		Open: func(int) tensor.Backend { return openWithLt(t, cache) }})
 }
 
 // TestProductPlans wants a shape planned once, and a product that the library refuses, or that has
 // nothing in it, computed by our own kernel.
 func TestProductPlans(t *testing.T) {
-	b := openWithLt(t)
+	b := openWithLt(t, "")
 	s := tensor.NewScope(b)
 	defer s.Close()
 	x, y := s.Full(tensor.F32, 2, 3, 4), s.Full(tensor.F32, 3, 4, 5)
@@ -52,5 +55,63 @@ func TestProductPlans(t *testing.T) {
 	b.MatMul(z, x, y, tensor.MatMulParams{})
 	if got := z.Floats()[0]; got != 24 {
 		t.Errorf("our own kernel: got %v, want 24", got)
+	}
+}
+
+// TestProductChoice wants the fastest of the algorithms that can run, taken again from the cache
+// although another is faster by then, a run's choice before that, and anew if another stands in its
+// place.
+func TestProductChoice(t *testing.T) {
+	t.Setenv("FAKECUBLASLT_DIGITS", "1") // algorithm 2 differs, so that it shows
+	cache, run := t.TempDir(), filepath.Join(t.TempDir(), "plans.json")
+	multiply := func(cache, run string) (float64, choice) {
+		b := openWithLt(t, cache)
+		defer b.Close()
+		if run != "" {
+			if foreign, err := b.KeepPlans(run); err != nil || foreign != "" {
+				t.Fatalf("KeepPlans: %q, %v", foreign, err)
+			}
+		}
+		s := tensor.NewScope(b)
+		defer s.Close()
+		z := s.New(tensor.F32, 3, 5)
+		b.MatMul(z, s.Full(tensor.F32, 2, 3, 4), s.Full(tensor.F32, 3, 4, 5), tensor.MatMulParams{})
+		got := z.Floats()[0]
+		if err := b.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range b.lt.plans {
+			return got, p.choice
+		}
+		panic("not reached")
+	}
+	slow := func(algorithm string) { t.Setenv("FAKECUBLASLT_SLOW", algorithm) }
+	slow("1")
+	if got, c := multiply(cache, run); got == 24 || c.Place != 1 || c.Engine>>32 != 62 {
+		t.Errorf("with a slow algorithm 1: %v, %+v", got, c)
+	}
+	slow("2")
+	if got, c := multiply(cache, ""); got == 24 || c.Place != 1 {
+		t.Errorf("the cache's choice was not taken: %v, %+v", got, c)
+	}
+	if got, c := multiply(t.TempDir(), ""); got != 24 || c.Place == 1 || c.Engine>>32 == 62 {
+		t.Errorf("with a slow algorithm 2: %v, %+v", got, c)
+	}
+	if got, c := multiply(t.TempDir(), run); got == 24 || c.Place != 1 {
+		t.Errorf("the run's choice was not taken before the cache's: %v, %+v", got, c)
+	}
+	p, err := readPlans(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range p.Shapes {
+		c.Engine++
+		p.Shapes[name] = c
+	}
+	if err := writePlans(run, p); err != nil {
+		t.Fatal(err)
+	}
+	if got, c := multiply(t.TempDir(), run); got != 24 || c.Place == 1 {
+		t.Errorf("an algorithm that is not there: %v, %+v", got, c)
 	}
 }

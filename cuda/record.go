@@ -55,8 +55,7 @@ func (b *Backend) beginRecording(g *Graph) error {
 		b.mem.trim()
 		b.mem.recorded = &pool{}
 	}
-	err := b.x.do(func() error { return b.ctx.BeginCapture(b.x.stream) })
-	if err != nil {
+	if err := b.x.beginCapture(); err != nil {
 		return err
 	}
 	b.graph = g
@@ -72,18 +71,21 @@ func (b *Backend) endRecording(g *Graph) error {
 	b.flush()
 	b.graph = nil
 	b.mem.current = &b.mem.main
-	return b.x.do(func() error {
-		raw, err := b.ctx.EndCapture(b.x.stream)
-		if err != nil {
-			return err
-		}
+	raw, failure := b.x.endCapture()
+	if raw == 0 {
+		return failure
+	}
+	b.x.do(func() error { // what fails here fails the graph, not the device
 		defer b.ctx.DestroyGraph(raw)
-		if g.nodes, err = b.ctx.GraphNodes(raw); err != nil {
-			return err
+		if failure != nil {
+			return nil
 		}
-		g.exec, err = b.ctx.Instantiate(raw)
-		return err
+		if g.nodes, failure = b.ctx.GraphNodes(raw); failure == nil {
+			g.exec, failure = b.ctx.Instantiate(raw)
+		}
+		return nil
 	})
+	return failure
 }
 
 // fail notes the first thing in a step that cannot be recorded.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"afterimage/autodiff"
+	"afterimage/cuda/kernels"
 	"afterimage/nn"
 	"afterimage/nn/loss"
 	"afterimage/nn/models"
@@ -120,6 +121,57 @@ func TestRecordShares(t *testing.T) {
 	if err := b.Sync(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestRecordBroken wants a launch that the driver refuses while it goes into a graph to fail the
+// recording, by the kernel's name, and not the device.
+func TestRecordBroken(t *testing.T) {
+	b := open(t, Options{})
+	s := tensor.NewScope(b)
+	defer s.Close()
+	x := s.Full(tensor.F32, 3, 4)
+	b.Unary(tensor.Neg, tensor.Attr{}, x, x)
+	f, err := b.mods.function("fill_b4", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := b.Record(func() {
+		b.run(func(*kernels.Encoder) {
+			b.command("bogus")
+			b.batch.Launch(f, [3]uint32{0, 1, 1}, [3]uint32{32, 1, 1}, 0, make([]byte, 64))
+		})
+		b.Unary(tensor.Neg, tensor.Attr{}, x, x)
+	})
+	if g != nil || err == nil || !strings.Contains(err.Error(), "kernel bogus") {
+		t.Errorf("got %v", err)
+	}
+	if err := b.Sync(); err != nil || x.Floats()[3] != -3 {
+		t.Errorf("afterwards: %v, %v", err, x.Floats())
+	}
+}
+
+// TestRecordNewShape wants a convolution whose plan is not chosen yet refused in a recording, since
+// a library may load code for it, and chosen when the work then runs call by call.
+func TestRecordNewShape(t *testing.T) {
+	b := openWithDNN(t, "")
+	s := tensor.NewScope(b)
+	defer s.Close()
+	x, w := s.Full(tensor.F32, 1, 1, 4, 4, 3), s.Full(tensor.F32, 2, 5, 3, 3, 3)
+	y := s.New(tensor.F32, 1, 2, 2, 5)
+	work := func() {
+		b.Conv2D(y, x, w, tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1})
+	}
+	if _, err := b.Record(work); err == nil || !strings.Contains(err.Error(), "new shape") {
+		t.Errorf("got %v", err)
+	}
+	if work(); y.Floats()[0] != 54 || len(b.dnn.plans) != 1 {
+		t.Errorf("call by call: %v, %d plans", y.Floats()[0], len(b.dnn.plans))
+	}
+	g, err := b.Record(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Close()
 }
 
 // TestRecordRefuses wants a step that reads back, waits or uploads to be refused by name, and the

@@ -1,12 +1,6 @@
 package cuda
 
-import (
-	"errors"
-	"fmt"
-
-	"afterimage/cuda/driver"
-	"afterimage/tensor"
-)
+import "afterimage/cuda/driver"
 
 // Uploads go through a ring of pinned blocks. A copy into the ring returns at once; the block is
 // used again when the event behind its last copy has happened.
@@ -82,50 +76,4 @@ func (b *Backend) closeRing() {
 	if b.back.Size > 0 {
 		b.ctx.HostFree(b.back)
 	}
-}
-
-// staged is pinned memory in somebody else's hands.
-type staged struct {
-	b   *Backend
-	mem driver.Pinned
-}
-
-var _ tensor.Stager = (*Backend)(nil)
-
-// Stage returns pinned memory for a loader to fill, which saves the copy that Upload makes.
-func (b *Backend) Stage(bytes int) (tensor.Staged, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	mem, err := b.ctx.HostAlloc(max(bytes, 1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: Stage: %w", b.name, err)
-	}
-	mem.Size = bytes
-	return &staged{b, mem}, nil
-}
-
-// Bytes returns the memory.
-func (s *staged) Bytes() []byte { return s.mem.Bytes() }
-
-// Send queues the copy into a buffer of that size.
-func (s *staged) Send(dst tensor.Buffer) {
-	s.b.mu.Lock()
-	defer s.b.mu.Unlock()
-	if s.b.graph != nil {
-		s.b.graph.fail("Send")
-		return
-	}
-	s.b.command("")
-	s.b.batch.CopyIn(dst.(*buffer).address, s.mem.Address, s.mem.Size)
-}
-
-// Close waits for the device and gives the memory back.
-func (s *staged) Close() error {
-	s.b.mu.Lock()
-	defer s.b.mu.Unlock()
-	if s.b.closed {
-		return nil
-	}
-	err := s.b.settle()
-	return errors.Join(err, s.b.ctx.HostFree(s.mem))
 }

@@ -90,3 +90,126 @@ func TestStage(t *testing.T) {
 		t.Errorf("a copy from staged memory was recorded: %v", err)
 	}
 }
+
+// TestStart lets two staged batches take turns as a loader does, each begun while the step before is
+// at work, recorded steps in between, and wants the same bytes as without: also when a batch is
+// filled and begun anew before it was sent.
+func TestStart(t *testing.T) {
+	const n, steps = 5000, 7
+	run := func(start bool) (seen []float32) {
+		b := open(t, Options{})
+		defer b.Close()
+		s := tensor.NewScope(b)
+		x, sum := s.Zeros(tensor.F32, n), s.Zeros(tensor.F32, n)
+		step := func() {
+			b.Binary(tensor.Add, sum, sum, x)
+			b.Unary(tensor.Affine, tensor.Attr{A: 0.5}, sum, sum)
+		}
+		step()
+		g, err := b.Record(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var homes [2]tensor.Staged
+		for i := range homes {
+			if homes[i], err = b.Stage(4 * n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fill := func(i int) {
+			for _, try := range []int{-1, i} { // −1: drawn for another step than is asked for
+				for k, m := 0, tensor.StagedFloats(homes[i%2]); k < n; k++ {
+					m[k] = float32(try*n + k)
+				}
+				if start {
+					homes[i%2].Start()
+				}
+			}
+		}
+		fill(0)
+		for i := range steps {
+			homes[i%2].Send(x.Buffer())
+			g.Replay()
+			fill(i + 1) // while the step runs
+			seen = append(seen, tensor.ToHost[float32](sum)...)
+		}
+		for _, h := range homes {
+			if err := h.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		return seen
+	}
+	with, without := run(true), run(false)
+	if !same(with, without) || with[len(with)-1] == 0 {
+		t.Error("what was fetched beside the steps differs")
+	}
+}
+
+// TestStartRecording begins a copy while another thread records, which neither disturbs.
+func TestStartRecording(t *testing.T) {
+	b := open(t, Options{})
+	s := tensor.NewScope(b)
+	defer s.Close()
+	x, y := s.Zeros(tensor.F32, 100), s.Full(tensor.F32, 1, 100)
+	b.Unary(tensor.Neg, tensor.Attr{}, y, y)
+	home, err := b.Stage(400)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	tensor.StagedFloats(home)[99] = 7
+	g, err := b.Record(func() {
+		b.Unary(tensor.Neg, tensor.Attr{}, y, y)
+		begun := make(chan struct{})
+		go func() {
+			home.Start()
+			close(begun)
+		}()
+		<-begun
+		b.Unary(tensor.Neg, tensor.Attr{}, y, y)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	home.Send(x.Buffer())
+	g.Replay()
+	if got := x.Floats()[99]; got != 7 {
+		t.Errorf("got %v", got)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStageFull wants a batch for which the device has no second place copied all the same.
+func TestStageFull(t *testing.T) {
+	b := open(t, Options{Memory: 33 << 20}) // room for an arena and little more
+	s := tensor.NewScope(b)
+	defer s.Close()
+	const n = 1 << 20
+	x := s.New(tensor.U8, n)
+	home, err := b.Stage(n + 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if home.(*staged).slot != 0 {
+		t.Fatal("there was room after all")
+	}
+	home.Close()
+	if home, err = b.Stage(n); err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	home.(*staged).slot = 0
+	home.Bytes()[n-1] = 3
+	home.Start()
+	home.Send(x.Buffer())
+	if got := tensor.ToHost[uint8](x)[n-1]; got != 3 {
+		t.Errorf("got %d", got)
+	}
+}

@@ -80,8 +80,13 @@ type Stager interface {
 type Staged interface {
 	// Bytes returns the memory. It is not Go's: keep no slice of it beyond Close.
 	Bytes() []byte
+	// Start begins to fetch the memory's bytes, beside whatever the device computes, so that the Send
+	// of the same bytes need not wait for it. Any goroutine may call it, also while work is recorded,
+	// once the memory is filled. It may be left out.
+	Start()
 	// Send copies all of it into a buffer of the same size, after everything before. It returns at
-	// once: change the memory again only when something later has been read back or waited for.
+	// once: change the memory again only when something later has been read back or waited for, or
+	// after a Start that no Send followed, which is then forgotten.
 	Send(dst Buffer)
 	// Close waits for the device and gives the memory back.
 	Close() error

@@ -171,7 +171,7 @@ func TestArithmetic(t *testing.T) {
 	plans, _ := os.ReadFile(filepath.Join(run, train.PlansFile))
 	if code != exitOK || strings.Contains(out, "call by call") ||
 		!strings.Contains(string(environment), "bf16 products") ||
-		!strings.Contains(string(plans), "forward bf16 to f32") {
+		!strings.Contains(string(plans), "forward bf16 to bf16") {
 		t.Errorf("exit %d: %s\n%s\n%s", code, out, environment, plans)
 	}
 	code, out = program(t, gpu, "train", "classifier", "--resume", run, "--device", "cuda:0")

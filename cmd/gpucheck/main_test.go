@@ -5,83 +5,126 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"afterimage/cuda/cudatest"
 )
 
-// TestBudget wants all stages together to take no more than ten minutes.
+// TestBudget wants all stages together to take no more than nine minutes.
 func TestBudget(t *testing.T) {
 	sum := time.Duration(0)
 	for _, s := range stages {
 		sum += s.budget
 	}
-	if sum > 10*time.Minute {
+	if sum > 9*time.Minute {
 		t.Errorf("the stages may take %v together", sum)
 	}
 }
 
-// TestRehearsal runs every stage on the fake GPU with small shapes, as the program will be run on a
-// real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
-func TestRehearsal(t *testing.T) {
+// A rehearsal is the program as it will be run, on the fake GPU.
+type rehearsal struct {
+	t    *testing.T // of the case that runs
+	dir  string
+	bin  string
+	fake cudatest.Fake
+}
+
+func rehearse(t *testing.T) *rehearsal {
 	if testing.Short() {
-		t.Skip("every stage on emulated kernels takes ten seconds")
+		t.Skip("short: the program on emulated kernels takes seconds")
 	}
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "gpucheck")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+	r := &rehearsal{t: t, dir: dir, bin: filepath.Join(dir, "gpucheck")}
+	if out, err := exec.Command("go", "build", "-o", r.bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	f, err := cudatest.Build(filepath.Join(dir, "fake"))
-	if errors.Is(err, cudatest.ErrPlatform) {
+	var err error
+	if r.fake, err = cudatest.Build(filepath.Join(dir, "fake")); errors.Is(err, cudatest.ErrPlatform) {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(env []string, args ...string) (map[string][]line, int) {
-		cmd := exec.Command(bin, args...)
-		cmd.Env = append(os.Environ(), env...)
-		var problem bytes.Buffer
-		cmd.Stderr = &problem
-		out, _ := cmd.Output()
-		t.Logf("%s", problem.Bytes())
-		byStage := map[string][]line{}
-		for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-			var l line
-			if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Stage == "" {
-				t.Errorf("no line of JSON: %q", lines.Text())
-			}
-			byStage[l.Stage] = append(byStage[l.Stage], l)
+	return r
+}
+
+// TestRehearsal runs the program, built once, in every situation that it must come through.
+func TestRehearsal(t *testing.T) {
+	r := rehearse(t)
+	for name, f := range map[string]func(*testing.T, *rehearsal){"stages": rehearseStages,
+		"libraries": rehearseLibraries, "pytorch": rehearsePyTorch, "usage": rehearseUsage} {
+		t.Run(name, func(t *testing.T) {
+			r.t = t
+			f(t, r)
+		})
+	}
+}
+
+// run starts the program and returns its lines by stage, its exit code and what it says. Each line
+// must be JSON.
+func (r *rehearsal) run(env []string, args ...string) (map[string][]line, int, string) {
+	cmd := exec.Command(r.bin, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var says bytes.Buffer
+	cmd.Stderr = &says
+	out, _ := cmd.Output()
+	r.t.Logf("%s", says.Bytes())
+	byStage := map[string][]line{}
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		var l line
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Stage == "" {
+			r.t.Errorf("no line of JSON: %q", lines.Text())
 		}
-		return byStage, cmd.ProcessState.ExitCode()
+		byStage[l.Stage] = append(byStage[l.Stage], l)
 	}
-	last := filepath.Join(dir, "last.jsonl")
-	earlier := `{"stage":"ceilings","name":"own","ok":true,"values":{"product_tflops":1e-9}}` + "\n"
-	if err := os.WriteFile(last, []byte(earlier), 0o666); err != nil {
-		t.Fatal(err)
+	return byStage, cmd.ProcessState.ExitCode(), says.String()
+}
+
+// write makes an executable file beside the program.
+func (r *rehearsal) write(name, text string) string {
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		r.t.Fatal(err)
 	}
-	monitor := "#!/bin/sh\necho '{\"devices\":[{\"uuid\":" +
-		"\"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f\",\"energy_joules\":5}]}'\n"
-	if err := os.WriteFile(filepath.Join(dir, "gpumon"), []byte(monitor), 0o755); err != nil {
-		t.Fatal(err)
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		r.t.Fatal(err)
 	}
-	got, code := run(f.Env, "-tiny", "-last", last, "-pytorch", "../../bench/pytorch")
+	return path
+}
+
+// wantAll wants every line of every stage good.
+func (r *rehearsal) wantAll(got map[string][]line, code int) {
+	r.t.Helper()
 	if code != 0 {
-		t.Errorf("exit %d", code)
+		r.t.Errorf("exit %d", code)
 	}
+	for name, lines := range got {
+		for _, l := range lines {
+			if !l.OK {
+				r.t.Errorf("%s: %s: %s", name, l.Name, l.Error)
+			}
+		}
+	}
+}
+
+// rehearseStages runs every stage on the fake GPU with small shapes, as the program will be run on a
+// real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
+func rehearseStages(t *testing.T, r *rehearsal) {
+	last := r.write("last.jsonl",
+		`{"stage":"ceilings","name":"own","ok":true,"values":{"product_tflops":1e-9}}`+"\n")
+	r.write("gpumon", "#!/bin/sh\necho '{\"devices\":[{\"uuid\":"+
+		"\"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f\",\"energy_joules\":5}]}'\n")
+	got, code, _ := r.run(r.fake.Env, "-tiny", "-total", "30m", "-last", last, "-pytorch", "../../bench/pytorch")
+	r.wantAll(got, code)
 	for _, s := range stages {
 		if len(got[s.name]) < 2 && s.name != "pytorch" { // its result and "done"
 			t.Errorf("%s said nothing", s.name)
-		}
-		for _, l := range got[s.name] {
-			if !l.OK {
-				t.Errorf("%s: %s: %s", s.name, l.Name, l.Error)
-			}
 		}
 	}
 	for _, l := range got["steps"] {
@@ -95,8 +138,77 @@ func TestRehearsal(t *testing.T) {
 	if l := got["compare"]; len(l) != 1 || l[0].Values["compared"] != 1.0 {
 		t.Errorf("compared with the last run: %+v", l)
 	}
-	got, code = run([]string{"AFTERIMAGE_LIBCUDA=none"}, "-tiny", "-only", "compile")
+	got, code, _ = r.run([]string{"AFTERIMAGE_LIBCUDA=none"}, "-tiny", "-only", "compile")
 	if l := got["compile"]; code != 1 || len(l) != 2 || l[0].OK || l[0].Error == "" || l[1].OK {
 		t.Errorf("without a driver: exit %d, %+v", code, l)
+	}
+}
+
+// rehearseLibraries runs the stages that use cuDNN and cuBLASLt with their fakes, in a place
+// without a folder for caches.
+func rehearseLibraries(t *testing.T, r *rehearsal) {
+	env := append(r.fake.Env, "AFTERIMAGE_CUDNN="+r.fake.DNN, "AFTERIMAGE_CUBLASLT="+r.fake.Lt,
+		"XDG_CACHE_HOME=", "HOME=")
+	got, code, _ := r.run(env, "-tiny", "-total", "30m", "-only", "report,ceilings,convolutions,steps")
+	r.wantAll(got, code)
+	libraries := false
+	for _, l := range got["convolutions"] {
+		n, ok := l.Values["by_cudnn"].(float64)
+		own, _ := l.Values["by_own"].(float64)
+		libraries = libraries || ok && n+own > 0
+	}
+	if !libraries {
+		t.Error("cuDNN was not asked")
+	}
+}
+
+// rehearsePyTorch wants the lines that PyTorch's script has printed before its time is over,
+// and the reason if there is no PyTorch.
+func rehearsePyTorch(t *testing.T, r *rehearsal) {
+	r.write("slow/python3", "#!/bin/sh\necho '{\"name\":\"resnet50\",\"ok\":true}'\nsleep 60\n")
+	r.write("none/python3", "#!/bin/sh\necho \"No module named 'torch'\" >&2\nexit 1\n")
+	path := func(dir string) []string {
+		return append(r.fake.Env, "PATH="+filepath.Join(r.dir, dir)+":"+os.Getenv("PATH"))
+	}
+	got, code, _ := r.run(path("slow"), "-only", "pytorch", "-total", "6s")
+	if l := got["pytorch"]; code != 1 || len(l) != 2 || l[0].Name != "resnet50" || !l[0].OK ||
+		l[1].Error != "over its budget" {
+		t.Errorf("slow: exit %d, %+v", code, l)
+	}
+	got, code, _ = r.run(path("none"), "-only", "pytorch")
+	if l := got["pytorch"]; code != 1 || len(l) != 2 || !strings.Contains(l[0].Error, "torch") {
+		t.Errorf("without PyTorch: exit %d, %+v", code, l)
+	}
+}
+
+// rehearseUsage wants -help to name the flags and do nothing, and stages for which no time is
+// left to say so.
+func rehearseUsage(t *testing.T, r *rehearsal) {
+	got, code, says := r.run(nil, "--help")
+	if code != 0 || len(got) != 0 || !strings.Contains(says, "-total") {
+		t.Errorf("-help: exit %d, %v, %q", code, got, says)
+	}
+	got, code, _ = r.run(r.fake.Env, "-total", "1ms")
+	if code != 1 || len(got) != len(stages) || got["report"][0].Error != "no time is left for it" {
+		t.Errorf("without time: exit %d, %v", code, got)
+	}
+}
+
+// TestStageEnds wants a stage that takes too long ended together with what it has started.
+func TestStageEnds(t *testing.T) {
+	dir := t.TempDir()
+	script, alive := filepath.Join(dir, "stage"), filepath.Join(dir, "alive")
+	text := "#!/bin/sh\n(sleep 1; touch " + alive + ") &\nsleep 60\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := runner{out: io.Discard, errOut: io.Discard}
+	err := r.stage(script, "x", 100*time.Millisecond)
+	if err == nil || err.Error() != "over its budget" {
+		t.Errorf("got %v", err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if _, err := os.Stat(alive); err == nil {
+		t.Error("what the stage had started went on")
 	}
 }

@@ -61,6 +61,7 @@ def measure(step, window=3.0):
 def captured(step):
     """A step as one CUDA graph."""
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
             step()

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ func report(c *check) error {
 	r := cuda.Find()
 	c.say(line{Stage: "report", Name: "find", OK: r.Problem == "", Error: r.Problem,
 		Values: map[string]any{"devices": r.Devices, "libraries": r.Libraries}})
-	for _, command := range []string{"uname -sr", "ldd --version", "nvidia-smi -L", "gpumon -once"} {
+	for _, command := range []string{"uname -sr", "ldd --version", "nvidia-smi -L"} {
 		f := strings.Fields(command)
 		out, err := exec.Command(f[0], f[1:]...).CombinedOutput()
 		first, _, _ := strings.Cut(string(out), "\n")
@@ -31,6 +33,9 @@ func report(c *check) error {
 		}
 		c.say(line{Stage: "report", Name: command, OK: true, Values: v}) // for information
 	}
+	told, known := energy(firstUUID(r))
+	c.say(line{Stage: "report", Name: "gpumon", OK: true,
+		Values: map[string]any{"program": gpumon(), "tells_joules": known, "joules": told}})
 	b, err := c.open(cuda.Options{})
 	if err != nil {
 		return err
@@ -39,6 +44,13 @@ func report(c *check) error {
 	c.say(line{Stage: "report", Name: "open", OK: true,
 		Values: map[string]any{"kernels": b.Kernels(), "memory": b.Memory()}})
 	return nil
+}
+
+func firstUUID(r cuda.Report) string {
+	if len(r.Devices) == 0 {
+		return ""
+	}
+	return r.Devices[0].UUID
 }
 
 // compile compiles every kernel that is not in the cache yet and looks for spilled registers.
@@ -115,28 +127,43 @@ func (c *check) suites(own bool) []testing.InternalTest {
 //go:embed pytorch.py
 var script string
 
-// pytorch runs the same steps in PyTorch, where Python has it; its script prints lines like ours.
+// pytorch runs the same steps in PyTorch, where Python has it; its script prints lines like ours,
+// which are passed on as they come.
 func pytorch(c *check) error {
-	args := []string{"-", "--networks", c.pytorch, "--gpumon", gpumon()}
+	dir, err := os.MkdirTemp("", "gpucheck-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "pytorch.py")
+	if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+		return err
+	}
+	args := []string{"-u", path, "--networks", c.pytorch, "--gpumon", gpumon()}
 	if c.tiny {
 		args = append(args, "tiny")
 	}
 	cmd := exec.Command("python3", args...)
-	cmd.Stdin = strings.NewReader(script)
 	var problem bytes.Buffer
 	cmd.Stderr = &problem
-	out, err := cmd.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err = cmd.Start(); err == nil {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var l line
+			if json.Unmarshal(lines.Bytes(), &l) == nil && l.Name != "" {
+				l.Stage = "pytorch"
+				c.say(l)
+			}
+		}
+		err = cmd.Wait()
+	}
 	if err != nil {
 		last := strings.Split(strings.TrimSpace(problem.String()), "\n")
 		c.say(line{Stage: "pytorch", Name: "stage", OK: c.tiny,
 			Error: fmt.Sprintf("%v: %s", err, last[len(last)-1])})
-	}
-	for text := range strings.Lines(string(out)) {
-		var l line
-		if json.Unmarshal([]byte(text), &l) == nil {
-			l.Stage = "pytorch"
-			c.say(l)
-		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"afterimage/cuda"
@@ -20,16 +21,22 @@ type stepCase struct {
 	start starter
 }
 
-// A starter prepares a training on b: step makes step i, done frees it.
-type starter func(b tensor.Backend, batch int, tiny bool) (step func(i int) error, done func(),
-	err error)
+// A starter prepares a training on b.
+type starter func(b tensor.Backend, batch int, tiny bool) (training, error)
+
+// A training is what is timed.
+type training struct {
+	step     func(i int) error    // makes step i
+	replayed func() (bool, error) // whether steps are replayed, or why not
+	done     func()               // frees it
+}
 
 // steps times whole training steps of ResNet-50 and of BigGAN, call by call and replayed, with the
 // joules that an image takes where gpumon tells.
 func steps(c *check) error {
-	cases := []stepCase{{"resnet50", 64, resnetSteps}, {"resnet50", 128, resnetSteps},
-		{"biggan32 ch64", 64, playerSteps(gan.BigGAN32(64, 10))},
-		{"biggan128 ch96", 32, playerSteps(gan.BigGAN128(96, 1000))}}
+	cases := []stepCase{{"resnet50", 128, resnetSteps},
+		{"biggan128 ch96", 32, playerSteps(gan.BigGAN128(96, 1000))},
+		{"biggan32 ch64", 64, playerSteps(gan.BigGAN32(64, 10))}, {"resnet50", 64, resnetSteps}}
 	if c.tiny {
 		cases = []stepCase{{"resnet50", 1, resnetSteps}, {"biggan32", 2, playerSteps(gan.Slim32(1, 4))}}
 	}
@@ -62,18 +69,38 @@ func (c *check) step(s stepCase, o arithmetic) error {
 		name string
 		on   tensor.Backend
 	}{{"eager", callByCall{b}}, {"replayed", b}} {
-		step, done, err := s.start(way.on, s.batch, c.tiny)
+		t, err := s.start(way.on, s.batch, c.tiny)
 		if err != nil {
 			return err
 		}
-		if err := c.timeSteps(b, step, s.batch, way.name, v); err != nil {
-			done()
+		if err := c.timeSteps(b, t.step, s.batch, way.name, v); err != nil {
+			t.done()
 			return err
 		}
-		done()
+		if way.name == "replayed" {
+			err = replays(t)
+		}
+		t.done()
+		if err != nil {
+			return err
+		}
 	}
 	v["memory"] = b.Memory()
+	v["by_cudnn"], v["by_own"] = b.ConvolutionsBy()
 	c.say(line{Stage: "steps", Name: s.name, OK: true, Values: v})
+	return nil
+}
+
+// replays is an error if what should be replayed is not: its time would be that of steps made call
+// by call.
+func replays(t training) error {
+	yes, err := t.replayed()
+	if !yes && err == nil {
+		err = errors.New("nothing was recorded")
+	}
+	if err != nil {
+		return fmt.Errorf("steps are not replayed: %w", err)
+	}
 	return nil
 }
 
@@ -112,21 +139,21 @@ func firstOf(errs ...error) error {
 }
 
 // resnetSteps trains ResNet-50 at 224 pixels on numbers drawn on the device.
-func resnetSteps(b tensor.Backend, batch int, tiny bool) (func(i int) error, func(), error) {
+func resnetSteps(b tensor.Backend, batch int, tiny bool) (training, error) {
 	arch, size := "resnet50", 224
 	if tiny {
 		arch, size = "lenet5", 32
 	}
 	m, err := models.New(arch, models.Options{Classes: 10, InputSize: size, Channels: 3})
 	if err != nil {
-		return nil, nil, err
+		return training{}, err
 	}
 	s := tensor.NewScope(b)
 	nn.Init(s, m, 3)
 	opt := optim.NewSGD(s, nn.Trainable(m), optim.SGDConfig{Momentum: 0.9, WeightDecay: 1e-4})
 	x, labels := random(s, "images", batch, size, size, 3), s.Zeros(tensor.I32, batch)
 	move := train.NewMove(b)
-	return func(i int) error {
+	step := func(i int) error {
 		got := move.Measure(b, nil, opt.Targets(), func(p *train.Pass) {
 			p.Minimise(loss.CrossEntropy(m.Forward(p.Ctx, p.Graph.Const(x)), labels, 0))
 		})
@@ -136,27 +163,29 @@ func resnetSteps(b tensor.Backend, batch int, tiny bool) (func(i int) error, fun
 		opt.Begin(i+1, 1e-4)
 		move.Update(func(p *train.Pass) { opt.Update(p.Gradients()) })
 		return nil
-	}, func() { move.Close(); s.Close() }, nil
+	}
+	return training{step, move.Replayed, func() { move.Close(); s.Close() }}, nil
 }
 
 // playerSteps makes a discriminator step and a generator step of a network on images and conditions
 // drawn on the device: what an image of a batch takes.
 func playerSteps(net gan.Config) starter {
-	return func(b tensor.Backend, batch int, _ bool) (func(i int) error, func(), error) {
+	return func(b tensor.Backend, batch int, _ bool) (training, error) {
 		cfg := gan.DefaultInverter()
 		cfg.Net, cfg.Batch, cfg.DSteps, cfg.LRD, cfg.LRG = net, batch, 1, 1e-6, 1e-6
 		t, err := gan.NewPlayers(b, cfg)
 		if err != nil {
-			return nil, nil, fmt.Errorf("BigGAN: %w", err)
+			return training{}, fmt.Errorf("BigGAN: %w", err)
 		}
 		s := tensor.NewScope(b)
 		x, cond := random(s, "images", batch, net.Size, net.Size, 3), random(s, "cond", batch, net.Cond)
-		return func(i int) error {
+		step := func(i int) error {
 			if _, err := t.DiscriminatorStep(i, x, cond); err != nil {
 				return err
 			}
 			_, err := t.GeneratorStep(i, cond)
 			return err
-		}, func() { t.Close(); s.Close() }, nil
+		}
+		return training{step, t.Replayed, func() { t.Close(); s.Close() }}, nil
 	}
 }

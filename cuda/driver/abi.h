@@ -1,6 +1,6 @@
 // The parts of NVIDIA's C interfaces that this package calls: own prototypes, so that no toolkit is
-// needed to build. Names and numbers are the interfaces' own; ABI_CHECK in abi_test compares each
-// with the toolkit's headers where those are at hand.
+// needed to build. Names and numbers are the interfaces' own; TestABI compares each, and each
+// function's arguments, with NVIDIA's headers where those are at hand (make abi).
 //
 // A line X(kind, field, symbol, result, arguments) declares one function: kind is REQUIRED or
 // OPTIONAL, symbol the exported name that is looked up. Exported names are chosen once, here, so
@@ -185,6 +185,8 @@ typedef struct cublasLtContext *cublasLtHandle_t;
     (void *, int, const void *, size_t))                                                           \
   X(REQUIRED, cublasLtMatmulAlgoGetHeuristic, cublasLtMatmulAlgoGetHeuristic, int,                 \
     (cublasLtHandle_t, void *, void *, void *, void *, void *, void *, int, void *, int *))        \
+  X(OPTIONAL, cublasLtMatmulAlgoConfigGetAttribute, cublasLtMatmulAlgoConfigGetAttribute, int,     \
+    (const void *, int, void *, size_t, size_t *))                                                 \
   X(REQUIRED, cublasLtMatmul, cublasLtMatmul, int,                                                 \
     (cublasLtHandle_t, void *, const void *, const void *, void *, const void *, void *,           \
      const void *, const void *, void *, void *, void *, const void *, void *, size_t, CUstream))

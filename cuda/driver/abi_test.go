@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,66 +10,133 @@ import (
 	"testing"
 )
 
-// TestABI compiles abi.h's numbers against the toolkit's own headers, in whatever folders
-// AFTERIMAGE_CUDA_INCLUDE names (cuda.h; cudnn_graph.h; cublasLt.h). It needs no library.
-func TestABI(t *testing.T) {
-	folders := filepath.SplitList(os.Getenv("AFTERIMAGE_CUDA_INCLUDE"))
-	if len(folders) == 0 {
-		t.Skip("AFTERIMAGE_CUDA_INCLUDE is not set: the numbers are not compared with headers")
+// headers returns the flags with which gcc finds NVIDIA's headers in the virtual environment that
+// AFTERIMAGE_CUDA_VENV names; see requirements-abi.txt.
+func headers(t *testing.T) []string {
+	venv := os.Getenv("AFTERIMAGE_CUDA_VENV")
+	if venv == "" {
+		t.Skip("AFTERIMAGE_CUDA_VENV names no virtual environment with NVIDIA's headers: see " +
+			"requirements-abi.txt")
 	}
-	numbers := regexp.MustCompile(`(?m)^  (CU[A-Z0-9]*_\w+) = (\d+),`)
-	inGo := regexp.MustCompile(`(?m)^\s+\w+ += (\d+) +// (CUDNN_\w+)$`)
-	for _, c := range []struct{ header, file string }{
-		{"cuda.h", "abi.h"}, {"cudnn_graph.h", "libs.c"}, {"cublasLt.h", "libs.c"},
-		{"cudnn_graph.h", "../dnn_numbers.go"},
-	} {
-		var include []string
-		for _, f := range folders {
-			if _, err := os.Stat(filepath.Join(f, c.header)); err == nil {
-				include = []string{"-I" + f}
-			}
-		}
-		if include == nil {
-			t.Logf("%s: not in AFTERIMAGE_CUDA_INCLUDE", c.header)
-			continue
-		}
-		for _, f := range folders {
-			include = append(include, "-I"+f)
-		}
-		text, err := os.ReadFile(c.file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := numbers.FindAllStringSubmatch(string(text), -1)
-		for _, m := range inGo.FindAllStringSubmatch(string(text), -1) {
-			found = append(found, []string{"", m[2], m[1]})
-		}
-		src, n := "#include <"+c.header+">\n", 0
-		for _, m := range found {
-			if belongs(m[1], c.header) {
-				src += "_Static_assert((int)" + m[1] + " == " + m[2] + ", \"" + m[1] + "\");\n"
-				n++
-			}
-		}
-		src += "_Static_assert(sizeof(void *) == 8, \"\");\n"
-		cmd := exec.Command("gcc", append(include, "-fsyntax-only", "-x", "c", "-")...)
-		cmd.Stdin = strings.NewReader(src)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", c.header, err, out)
-		}
-		t.Logf("%s: %d numbers of %s agree", c.header, n, c.file)
+	found, _ := filepath.Glob(filepath.Join(venv, "lib/python3*/site-packages/nvidia/*/include"))
+	if len(found) == 0 {
+		t.Fatalf("%s holds no headers of NVIDIA's: see requirements-abi.txt", venv)
+	}
+	for i, f := range found {
+		found[i] = "-I" + f
+	}
+	return found
+}
+
+// check compiles a text, which holds assertions, and reports what does not hold.
+func check(t *testing.T, what, text, compiler string, flags []string) {
+	t.Helper()
+	cmd := exec.Command(compiler, append(flags, "-fsyntax-only", "-")...)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", what, err, out)
 	}
 }
 
-// belongs reports which header declares a number.
-func belongs(name, header string) bool {
-	lt := strings.HasPrefix(name, "CUBLAS") || strings.HasPrefix(name, "CUDA_R_")
-	dnn := strings.HasPrefix(name, "CUDNN")
-	switch header {
-	case "cudnn_graph.h":
-		return dnn
-	case "cublasLt.h":
-		return lt
+// vendor lists NVIDIA's headers with the prefixes of what each declares.
+var vendor = []struct {
+	header, table string
+	prefixes      []string
+}{
+	{"cuda.h", "DRIVER_API", []string{"CU_", "CUDA_SUCCESS", "CUDA_ERROR"}},
+	{"nvrtc.h", "NVRTC_API", []string{"NVRTC_"}},
+	{"cudnn_graph.h", "CUDNN_API", []string{"CUDNN_"}},
+	{"cublasLt.h", "CUBLASLT_API", []string{"CUBLAS", "CUDA_R_"}},
+}
+
+// TestABI compares every number that this package and its callers copied from NVIDIA's headers
+// with the headers themselves, and every function's arguments and result: their count and for each
+// whether it is a pointer, a whole number or a real one, and its size. It needs no library:
+//
+//	make abi VENV=DIR
+func TestABI(t *testing.T) {
+	flags := headers(t)
+	numbers := map[string]string{}
+	inC := regexp.MustCompile(`(?m)^  ((?:CU|NVRTC)[A-Z0-9]*_\w+) = (\d+),`)
+	inGo := regexp.MustCompile(`(?m)^\s+\w+ +(?:\w+ )?= (\d+) +// ((?:CU|NVRTC)[A-Z0-9]*_\w+)`)
+	for _, file := range []string{"abi.h", "libs.c", "driver.go", "libs.go",
+		"../dnn_numbers.go", "../modules.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := inC.FindAllStringSubmatch(string(text), -1)
+		for _, m := range inGo.FindAllStringSubmatch(string(text), -1) {
+			found = append(found, []string{"", m[2], m[1]})
+		}
+		if len(found) == 0 {
+			t.Errorf("%s: no number was found in it", file)
+		}
+		for _, m := range found {
+			if was, ok := numbers[m[1]]; ok && was != m[2] {
+				t.Errorf("%s is %s in one place and %s in %s", m[1], was, m[2], file)
+			}
+			numbers[m[1]] = m[2]
+		}
 	}
-	return !lt && !dnn
+	for _, v := range vendor {
+		text, n := "#include <"+v.header+">\n", 0
+		for name, value := range numbers {
+			for _, p := range v.prefixes {
+				if strings.HasPrefix(name, p) {
+					text += fmt.Sprintf("_Static_assert((int)%s == %s, \"%s\");\n", name, value, name)
+					n++
+					break
+				}
+			}
+		}
+		check(t, v.header, text, "gcc", append([]string{"-x", "c"}, flags...))
+		check(t, v.header+"'s functions", prototypes(v.header, v.table), "g++",
+			append([]string{"-x", "c++", "-std=c++17", "-I."}, flags...))
+		t.Logf("%s: %d numbers and the functions of %s were compared", v.header, n, v.table)
+	}
+	check(t, "results of cuBLASLt's heuristics", heuristicLayout, "gcc",
+		append([]string{"-x", "c"}, flags...))
+}
+
+// heuristicLayout states what libs.c takes for granted of a structure.
+const heuristicLayout = `#include <cublasLt.h>
+#include <stddef.h>
+#define AT(f, n) _Static_assert(offsetof(cublasLtMatmulHeuristicResult_t, f) == n, #f)
+AT(algo, 0); AT(workspaceSize, 64); AT(state, 72); AT(wavesCount, 76);
+_Static_assert(sizeof(cublasLtMatmulHeuristicResult_t) == 96, "size");
+_Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64, "algorithm");
+`
+
+// prototypes returns a text in C++ that asserts of each function in one of abi.h's tables that it
+// is called as the vendor's header declares it.
+func prototypes(header, table string) string {
+	return `#include <` + header + `>
+#include <stddef.h>
+#include <stdint.h>
+#include <type_traits>
+template <typename T> constexpr int kind =
+    std::is_void_v<T> ? 1 : std::is_pointer_v<T> ? 2 : std::is_floating_point_v<T> ? 3 :
+    std::is_enum_v<T> || std::is_integral_v<T> ? 4 : 0;
+template <typename T> constexpr size_t size = sizeof(T);
+template <> constexpr size_t size<void> = 0;
+template <typename A, typename B> constexpr bool alike =
+    kind<A> != 0 && kind<A> == kind<B> && size<A> == size<B>;
+template <typename F, typename G> struct Same { static constexpr bool value = false; };
+template <typename R, typename... A, typename Q, typename... B> struct Same<R(A...), Q(B...)> {
+  static constexpr bool value = [] {
+    if constexpr (sizeof...(A) == sizeof...(B)) return alike<R, Q> && (alike<A, B> && ...);
+    else return false;
+  }();
+};
+#undef CU_MEMHOSTALLOC_PORTABLE
+namespace ours {
+#define _Static_assert static_assert
+#include "abi.h"
+#undef _Static_assert
+#define X(need, field, symbol, result, args)                                    \
+  static_assert(Same<decltype(::symbol), result args>::value, #symbol " differs");
+` + table + `(X)
+}
+`
 }

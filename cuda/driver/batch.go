@@ -139,12 +139,13 @@ const (
 	ProductF64                     // F64 throughout
 )
 
-// A ProductPlan is what cuBLASLt chose for one shape of product.
+// A ProductPlan is one of cuBLASLt's algorithms for one shape of product.
 type ProductPlan struct {
 	Handle    uint64
 	Double    bool
-	Workspace int // bytes it needs
-	out       [13]uint64
+	Workspace int   // bytes it needs
+	Engine    int64 // the algorithm: its number in the upper half, a digest of its settings below
+	out       [14]uint64
 }
 
 // A ProductSpec describes dst = op(a)·op(b), row-major: m×n from k, batch times, one after the

@@ -112,14 +112,14 @@ type Attribute int
 
 // The attributes that are asked for.
 const (
-	Multiprocessors     Attribute = 16
-	MemoryClockKHz      Attribute = 36
-	MemoryBusBits       Attribute = 37
-	L2Bytes             Attribute = 38
-	ComputeMajor        Attribute = 75
-	ComputeMinor        Attribute = 76
-	SharedPerBlockOptin Attribute = 97
-	MemoryPools         Attribute = 115
+	Multiprocessors     Attribute = 16  // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+	MemoryClockKHz      Attribute = 36  // CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE
+	MemoryBusBits       Attribute = 37  // CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH
+	L2Bytes             Attribute = 38  // CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE
+	ComputeMajor        Attribute = 75  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+	ComputeMinor        Attribute = 76  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR
+	SharedPerBlockOptin Attribute = 97  // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+	MemoryPools         Attribute = 115 // CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
 )
 
 // FunctionAttribute is a number of cuda.h's CUfunction_attribute.
@@ -127,7 +127,8 @@ type FunctionAttribute int
 
 // The attributes of a compiled kernel.
 const (
-	LocalBytes       FunctionAttribute = 3 // spilled registers and arrays, per thread
-	Registers        FunctionAttribute = 4 // per thread
-	MaxDynamicShared FunctionAttribute = 8 // bytes of dynamic shared memory a launch may ask for
+	LocalBytes FunctionAttribute = 3 // CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: spilled registers and arrays, per thread
+	Registers  FunctionAttribute = 4 // CU_FUNC_ATTRIBUTE_NUM_REGS, per thread
+	// MaxDynamicShared is the bytes of dynamic shared memory that a launch may ask for.
+	MaxDynamicShared FunctionAttribute = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 )

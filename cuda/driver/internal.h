@@ -20,4 +20,7 @@ typedef struct {
 int ai_dnn_execute(ai_api *a, const uint64_t *w);
 int ai_lt_execute(ai_api *a, CUstream s, const uint64_t *w);
 
+// ai_lt_destroy gives back what describes a product: description, layouts A B C, each 0 if absent.
+int ai_lt_destroy(ai_api *a, const uint64_t *out);
+
 #endif

@@ -23,6 +23,15 @@ enum {
   CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2,
   CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE = 4,
   CUBLAS_STATUS_NOT_SUPPORTED = 15,
+  CUBLASLT_ALGO_CONFIG_ID = 0,
+  CUBLASLT_ALGO_CONFIG_TILE_ID = 1,
+  CUBLASLT_ALGO_CONFIG_SPLITK_NUM = 2,
+  CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME = 3,
+  CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING = 4,
+  CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION = 5,
+  CUBLASLT_ALGO_CONFIG_STAGES_ID = 6,
+  CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID = 7,
+  CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID = 8,
 };
 
 static int current(ai_api *a, uintptr_t context) {
@@ -103,8 +112,45 @@ static int layout(ai_api *a, void **l, int type, int64_t rows, int64_t cols, int
   return code;
 }
 
-// choose asks for the first algorithm that adds in a fixed order.
-static int choose(ai_api *a, cublasLtHandle_t h, uint64_t workspace, uint64_t *out) {
+// name returns an algorithm's number in the upper half and a digest (FNV-1a) of its settings in the
+// lower, 0 if the library does not tell.
+static uint64_t name(ai_api *a, const void *algorithm) {
+  static const struct {
+    int attribute;
+    size_t bytes;
+  } settings[] = {
+      {CUBLASLT_ALGO_CONFIG_ID, 4},          {CUBLASLT_ALGO_CONFIG_TILE_ID, 4},
+      {CUBLASLT_ALGO_CONFIG_SPLITK_NUM, 4},  {CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 4},
+      {CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, 4}, {CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, 4},
+      {CUBLASLT_ALGO_CONFIG_STAGES_ID, 4},   {CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, 2},
+      {CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, 2},
+  };
+  uint32_t number = 0, digest = 2166136261u;
+  if (a->lt.cublasLtMatmulAlgoConfigGetAttribute == NULL) {
+    return 0;
+  }
+  for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+    uint32_t value = 0;
+    size_t written = 0;
+    if (a->lt.cublasLtMatmulAlgoConfigGetAttribute(algorithm, settings[i].attribute, &value,
+                                                   settings[i].bytes, &written) != 0) {
+      value = UINT32_MAX; // a setting that this version does not have
+    }
+    if (settings[i].attribute == CUBLASLT_ALGO_CONFIG_ID) {
+      number = value & INT32_MAX;
+    }
+    for (int b = 0; b < 32; b += 8) {
+      digest = (digest ^ (value >> b & 0xff)) * 16777619u;
+    }
+  }
+  return (uint64_t)number << 32 | digest;
+}
+
+enum { MAX_ALGORITHMS = 8 };
+
+// choose asks for algorithms that add in a fixed order and takes the one at a place among those
+// that the library says it can run.
+static int choose(ai_api *a, cublasLtHandle_t h, uint64_t workspace, int place, uint64_t *out) {
   void *pref = NULL;
   int code = a->lt.cublasLtMatmulPreferenceCreate(&pref);
   if (code != 0) {
@@ -117,35 +163,45 @@ static int choose(ai_api *a, cublasLtHandle_t h, uint64_t workspace, uint64_t *o
     code = a->lt.cublasLtMatmulPreferenceSetAttribute(
         pref, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &fixed, sizeof fixed);
   }
-  heuristic best;
-  memset(&best, 0, sizeof best);
+  heuristic results[MAX_ALGORITHMS];
+  memset(results, 0, sizeof results);
   int found = 0;
   if (code == 0) { // first operand: b, second: a; see ai_lt_plan
     code = a->lt.cublasLtMatmulAlgoGetHeuristic(h, (void *)out[0], (void *)out[2], (void *)out[1],
-                                                (void *)out[3], (void *)out[3], pref, 1, &best,
-                                                &found);
+                                                (void *)out[3], (void *)out[3], pref,
+                                                MAX_ALGORITHMS, results, &found);
   }
   a->lt.cublasLtMatmulPreferenceDestroy(pref);
-  if (code == 0 && found == 0) {
-    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (code != 0) {
+    return code;
   }
-  memcpy(&out[4], best.algorithm, sizeof best.algorithm);
-  out[12] = best.workspace;
-  return code;
+  for (int i = 0; i < found && i < MAX_ALGORITHMS; i++) {
+    const heuristic *r = &results[i];
+    if (r->state == 0 && r->workspace <= workspace && place-- == 0) {
+      memcpy(&out[4], r->algorithm, sizeof r->algorithm);
+      out[12] = r->workspace;
+      out[13] = name(a, r->algorithm);
+      return 0;
+    }
+  }
+  return CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
-// Row-major c = op(a)·op(b) is, read by columns, cᵀ = op(b)ᵀ·op(a)ᵀ: b comes first, and what lies
-// in memory is already transposed, so a flag of transposition keeps its meaning.
-int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t *spec,
-               uint64_t *out) {
-  ai_api *a = (ai_api *)api;
+int ai_lt_destroy(ai_api *a, const uint64_t *out) {
+  for (int i = 1; i < 4; i++) {
+    if (out[i] != 0) {
+      a->lt.cublasLtMatrixLayoutDestroy((void *)out[i]);
+    }
+  }
+  return out[0] == 0 ? 0 : a->lt.cublasLtMatmulDescDestroy((void *)out[0]);
+}
+
+// describe makes the description of a product and its layouts.
+static int describe(ai_api *a, const int64_t *spec, uint64_t *out) {
   int64_t m = spec[0], n = spec[1], k = spec[2];
   int32_t batch = (int32_t)spec[3], ta = (int32_t)spec[4], tb = (int32_t)spec[5];
   int type = (int)spec[6], result = (int)spec[7]; // sums are scaled in the result's type
-  int code = current(a, context);
-  if (code == 0) {
-    code = a->lt.cublasLtMatmulDescCreate((void **)&out[0], (int)spec[8], result);
-  }
+  int code = a->lt.cublasLtMatmulDescCreate((void **)&out[0], (int)spec[8], result);
   if (code == 0) {
     code = a->lt.cublasLtMatmulDescSetAttribute((void *)out[0], CUBLASLT_MATMUL_DESC_TRANSA, &tb,
                                                 sizeof tb);
@@ -160,10 +216,25 @@ int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t
   if (code == 0) {
     code = layout(a, (void **)&out[2], type, tb ? n : k, tb ? k : n, batch);
   }
+  return code == 0 ? layout(a, (void **)&out[3], result, m, n, batch) : code;
+}
+
+// Row-major c = op(a)·op(b) is, read by columns, cᵀ = op(b)ᵀ·op(a)ᵀ: b comes first, and what lies
+// in memory is already transposed, so a flag of transposition keeps its meaning.
+int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t *spec, int place,
+               uint64_t *out) {
+  ai_api *a = (ai_api *)api;
+  int code = current(a, context);
   if (code == 0) {
-    code = layout(a, (void **)&out[3], result, m, n, batch);
+    code = describe(a, spec, out);
   }
-  return code != 0 ? code : choose(a, (cublasLtHandle_t)handle, (uint64_t)spec[9], out);
+  if (code == 0) {
+    code = choose(a, (cublasLtHandle_t)handle, (uint64_t)spec[9], place, out);
+  }
+  if (code != 0) {
+    ai_lt_destroy(a, out);
+  }
+  return code;
 }
 
 // ai_lt_execute runs a product. Words: handle, description, layouts of a b c, a, b, c,

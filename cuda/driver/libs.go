@@ -49,15 +49,24 @@ func (c *Context) library(l Library, name string, call C.int, in ...uint64) (uin
 	return out[0], nil
 }
 
-// PlanProduct asks cuBLASLt for an algorithm that adds in a fixed order.
-func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error) {
-	const f32, f64, bf16 = 0, 1, 14                      // CUDA_R_32F, CUDA_R_64F, CUDA_R_16BF
-	const compute32, compute64, computeTF32 = 68, 70, 77 // CUBLAS_COMPUTE_*
+// Types of library_types.h and cublas_api.h.
+const (
+	realF32     = 0  // CUDA_R_32F
+	realF64     = 1  // CUDA_R_64F
+	realBF16    = 14 // CUDA_R_16BF
+	computeF32  = 68 // CUBLAS_COMPUTE_32F
+	computeF64  = 70 // CUBLAS_COMPUTE_64F
+	computeTF32 = 77 // CUBLAS_COMPUTE_32F_FAST_TF32
+)
+
+// PlanProduct asks cuBLASLt for algorithms that add in a fixed order and returns the one at a place,
+// counted from 0; the one that the library takes for the fastest comes first.
+func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*ProductPlan, error) {
 	types := [...]struct{ operand, result, compute int64 }{
-		ProductF32:  {f32, f32, compute32},
-		ProductTF32: {f32, f32, computeTF32},
-		ProductBF16: {bf16, f32, compute32},
-		ProductF64:  {f64, f64, compute64},
+		ProductF32:  {realF32, realF32, computeF32},
+		ProductTF32: {realF32, realF32, computeTF32},
+		ProductBF16: {realBF16, realF32, computeF32},
+		ProductF64:  {realF64, realF64, computeF64},
 	}[s.Kind]
 	flag := func(b bool) int64 {
 		if b {
@@ -69,11 +78,11 @@ func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error
 		flag(s.TransB), types.operand, types.result, types.compute, int64(s.Workspace)}
 	p := &ProductPlan{Handle: handle, Double: s.Kind == ProductF64}
 	code := C.ai_lt_plan(c.api.handle, C.uintptr_t(c.handle), C.uintptr_t(handle),
-		(*C.int64_t)(&spec[0]), (*C.uint64_t)(&p.out[0]))
+		(*C.int64_t)(&spec[0]), C.int(place), (*C.uint64_t)(&p.out[0]))
 	if code != 0 {
 		return nil, c.api.fail(CuBLASLt, "cublasLtMatmulAlgoGetHeuristic", int(code))
 	}
-	p.Workspace = int(p.out[12])
+	p.Workspace, p.Engine = int(p.out[12]), int64(p.out[13])
 	return p, nil
 }
 

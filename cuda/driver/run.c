@@ -178,10 +178,7 @@ static int library(ai_api *a, int call, const uint64_t *in, uint64_t *out) {
   case AI_LT_DESTROY:
     return a->lt.cublasLtDestroy((cublasLtHandle_t)in[0]);
   case AI_LT_DESTROY_PLAN:
-    for (int i = 1; i < 4; i++) {
-      a->lt.cublasLtMatrixLayoutDestroy((void *)in[i]);
-    }
-    return a->lt.cublasLtMatmulDescDestroy((void *)in[0]);
+    return ai_lt_destroy(a, in);
   }
   return -1;
 }

@@ -37,7 +37,7 @@ func (l Library) Variable() string {
 
 // candidates returns what to try, in order: the library's environment variable alone if set; else
 // the plain name (LD_LIBRARY_PATH, the linker's cache), the toolkit's folder (CUDA_PATH,
-// CUDA_HOME), and the folders in which Python's packages keep these libraries (the active virtual
+// CUDA_HOME, /usr/local/cuda), and the folders in which Python's packages keep these libraries (the active virtual
 // environment, then that of the python3 on PATH). off reports that the user turned it off.
 func (l Library) candidates(env func(string) string, major int) (paths []string, off bool) {
 	switch v := env(l.Variable()); v {
@@ -52,8 +52,8 @@ func (l Library) candidates(env func(string) string, major int) (paths []string,
 	if l == CUDA {
 		return paths, false
 	}
-	for _, v := range []string{"CUDA_PATH", "CUDA_HOME"} {
-		if root := env(v); root != "" {
+	for _, root := range []string{env("CUDA_PATH"), env("CUDA_HOME"), "/usr/local/cuda"} {
+		if root != "" {
 			paths = append(paths, existing(filepath.Join(root, "lib64"), names)...)
 		}
 	}
@@ -90,12 +90,8 @@ func sitePackages(env func(string) string) []string {
 		roots = append(roots, v)
 	}
 	for _, dir := range filepath.SplitList(env("PATH")) {
-		p, err := filepath.EvalSymlinks(dir)
-		if err != nil {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(p, "python3")); err == nil {
-			roots = append(roots, filepath.Dir(p))
+		if python := filepath.Join(dir, "python3"); isFile(python) {
+			roots = append(roots, prefixes(python)...)
 			break
 		}
 	}
@@ -113,6 +109,33 @@ func sitePackages(env func(string) string) []string {
 		}
 	}
 	return out
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// prefixes returns the folders that may be the prefix of a Python program: that of its own folder
+// and those of whatever it links to, step by step, since a link on PATH may lead into a virtual
+// environment, whose program links to another again.
+func prefixes(program string) (roots []string) {
+	const steps = 8
+	for range steps {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(program))
+		if err != nil {
+			break
+		}
+		roots = append(roots, filepath.Dir(dir))
+		next, err := os.Readlink(filepath.Join(dir, filepath.Base(program)))
+		if err != nil {
+			break
+		}
+		if program = next; !filepath.IsAbs(next) {
+			program = filepath.Join(dir, next)
+		}
+	}
+	return roots
 }
 
 // companions returns the libraries that must be opened along with the one at path, because it looks

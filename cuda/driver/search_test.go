@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +34,7 @@ func TestSearchOrder(t *testing.T) {
 		"VIRTUAL_ENV": filepath.Join(root, "venv"), "PATH": filepath.Join(root, "usr/bin")}
 	get := func(name string) string { return env[name] }
 	got, off := NVRTC.candidates(get, 13)
+	got = slices.DeleteFunc(got, func(p string) bool { return strings.HasPrefix(p, "/usr/local/cuda") })
 	want := []string{"libnvrtc.so.13", "libnvrtc.so.12", kit, venv, system}
 	if off || !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -50,6 +52,30 @@ func TestSearchOrder(t *testing.T) {
 	env["AFTERIMAGE_NVRTC"] = "none"
 	if got, off := NVRTC.candidates(get, 13); !off || got != nil {
 		t.Errorf("turned off: %q, %v", got, off)
+	}
+}
+
+// TestSearchLinks wants the packages of a virtual environment into which a link on PATH leads.
+func TestSearchLinks(t *testing.T) {
+	root := t.TempDir()
+	lib := filepath.Join(root, "venv/lib/python3.12/site-packages/nvidia/cudnn/lib/libcudnn.so.9")
+	touch(t, lib, filepath.Join(root, "usr/bin/python3.12"))
+	for _, l := range [][2]string{{"venv/bin/python3", "../../usr/bin/python3.12"},
+		{"local/bin/python3", filepath.Join(root, "venv/bin/python3")}} {
+		at := filepath.Join(root, l[0])
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(l[1], at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(root, "nowhere") + ":" + filepath.Join(root, "local/bin")
+	got, _ := CuDNN.candidates(func(name string) string {
+		return map[string]string{"PATH": path}[name]
+	}, 13)
+	if want := []string{"libcudnn.so.9", lib}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -120,10 +120,11 @@ int ai_dnn_set(uintptr_t api, uintptr_t context, uintptr_t desc, int name, int t
 int ai_dnn_get(uintptr_t api, uintptr_t context, uintptr_t desc, int name, int type, int64_t n,
                int64_t *got, void *values);
 
-// ai_lt_plan makes the description and layouts of a row-major product and asks for an algorithm.
-// spec: m, n, k, batch, transA, transB, types of operands, result and computation, workspace bytes.
-// out: description, layouts A B C, 8 words of algorithm, workspace bytes.
-int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t *spec,
+// ai_lt_plan makes the description and layouts of a row-major product and asks for algorithms, of
+// which it takes the one at a place. spec: m, n, k, batch, transA, transB, types of operands, result
+// and computation, workspace bytes. out: description, layouts A B C, 8 words of algorithm, workspace
+// bytes, number and digest of the algorithm. After a failure there is nothing to give back.
+int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t *spec, int place,
                uint64_t *out);
 
 #endif

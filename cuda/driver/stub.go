@@ -149,7 +149,7 @@ func (c *Context) Run(stream uint64, b *Batch) (int, error) { return 0, ErrNoCgo
 func (c *Context) NewProducts() (uint64, error) { return 0, ErrNoCgo }
 
 // PlanProduct does nothing in this build.
-func (c *Context) PlanProduct(handle uint64, s ProductSpec) (*ProductPlan, error) {
+func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*ProductPlan, error) {
 	return nil, ErrNoCgo
 }
 

@@ -37,6 +37,10 @@ type Batch struct {
 	X       []float32 // pixels [N H W C] in the loader's range
 	Labels  []int32   // [N], −1 for unlabeled
 	Index   []int32   // [N], where the images lie in the dataset
+
+	// Filled, if not nil, is called by the goroutine of Loader.Stream when it has filled the batch and
+	// before it hands it over: for whoever can carry the images further while others are at work.
+	Filled func()
 }
 
 // N returns the number of images.

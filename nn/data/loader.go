@@ -180,10 +180,13 @@ type drawn struct {
 	failure any
 }
 
-// draw is Fill that hands a panic over.
+// draw is Fill, of which the batch hears, that hands a panic over.
 func (l *Loader) draw(b *Batch, step int) (d drawn) {
 	defer func() { d.failure = recover() }()
 	l.Fill(b, step)
+	if b.Filled != nil {
+		b.Filled()
+	}
 	return drawn{batch: b}
 }
 

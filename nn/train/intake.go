@@ -8,7 +8,7 @@ import (
 // An Intake takes batches to the device, into tensors that stay where they are from step to step,
 // as recorded steps need them. Where the device can fetch from the host's memory by itself
 // (tensor.Stager), the batches that Batch makes lie in such memory, so that a loader writes images
-// where they leave from.
+// where they leave from, and the device fetches them while it computes the step before.
 type Intake struct {
 	X      *tensor.Tensor // images [N H W C], F32
 	Labels *tensor.Tensor // I32 [N]
@@ -35,7 +35,7 @@ func (n *Intake) Batch() *data.Batch {
 	}
 	if home, err := n.device.Stage(n.X.Size() * n.X.DType().Size()); err == nil {
 		n.homes[b] = home
-		b.X = tensor.StagedFloats(home)
+		b.X, b.Filled = tensor.StagedFloats(home), home.Start
 	}
 	return b
 }

@@ -107,24 +107,24 @@ func (c convCase) run(e *env) {
 	e.Conv2D(y, x, w, c.p)
 	e.Conv2DInputGrad(dx, dy, w, c.p)
 	e.Conv2DWeightGrad(dw, x, dy, c.p)
-	e.want("y", y, c.tolerance(func() *tensor.Tensor {
+	e.want("y", y, c.tolerance(e, func() *tensor.Tensor {
 		m := e.out(ys...)
 		e.Conv2D(m, e.abs(x), e.abs(w), c.p)
 		return m
 	}))
-	e.want("dx", dx, c.tolerance(func() *tensor.Tensor {
+	e.want("dx", dx, c.tolerance(e, func() *tensor.Tensor {
 		m := e.out(xs...)
 		e.Conv2DInputGrad(m, e.abs(dy), e.abs(w), c.p)
 		return m
 	}))
-	e.want("dw", dw, c.tolerance(func() *tensor.Tensor {
+	e.want("dw", dw, c.tolerance(e, func() *tensor.Tensor {
 		m := e.out(ws...)
 		e.Conv2DWeightGrad(m, e.abs(x), e.abs(dy), c.p)
 		return m
 	}))
 	c.epilogue(e, x, w)
-	e.adjoint("Conv2DInputGrad", kSum, y, dy, x, dx)
-	e.adjoint("Conv2DWeightGrad", kSum, y, dy, w, dw)
+	e.adjoint("Conv2DInputGrad", e.kConv(kSum), y, dy, x, dx)
+	e.adjoint("Conv2DWeightGrad", e.kConv(kSum), y, dy, w, dw)
 }
 
 // epilogue tests the forward direction with what can follow it. The bias may enter anywhere in the
@@ -136,7 +136,7 @@ func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
 		for k, r := range []*tensor.Tensor{nil, res} {
 			y := e.out(ys...)
 			e.Conv2DBiasAct(y, x, w, bias, r, relu, c.p)
-			e.want(fmt.Sprintf("y, relu=%v, residuals=%d", relu, k), y, c.tolerance(func() *tensor.Tensor {
+			e.want(fmt.Sprintf("y, relu=%v, residuals=%d", relu, k), y, c.tolerance(e, func() *tensor.Tensor {
 				m := e.out(ys...)
 				if r != nil {
 					r = e.abs(r)
@@ -148,11 +148,19 @@ func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
 	}
 }
 
-func (c convCase) tolerance(mag func() *tensor.Tensor) tolerance {
-	if !c.winograd() {
-		return withinSum(kSum, mag)
+// kConv adds to a bound what rounding a result to bfloat16 may cost, 2⁻⁸ of it.
+func (e *env) kConv(k float64) float64 {
+	if e.bf16Results {
+		k += 0x1p-8 / epsilon(tensor.F32)
 	}
-	return tolerance{k: kWinograd, mag: func() []float64 {
+	return k
+}
+
+func (c convCase) tolerance(e *env, mag func() *tensor.Tensor) tolerance {
+	if !c.winograd() {
+		return withinSum(e.kConv(kSum), mag)
+	}
+	return tolerance{k: e.kConv(kWinograd), mag: func() []float64 {
 		m := mag().Floats()
 		top := 0.0
 		for _, v := range m {
@@ -181,9 +189,9 @@ func convNaN(e *env, paddingMultiplied bool) {
 		e.Conv2D(y, x, w, c.p)
 		e.Conv2DInputGrad(dx, dy, w, c.p)
 		e.Conv2DWeightGrad(dw, x, dy, c.p)
-		e.want(c.String()+" y", y, within(kSum))
-		e.want(c.String()+" dx", dx, within(kSum))
-		tol := within(kSum)
+		e.want(c.String()+" y", y, within(e.kConv(kSum)))
+		e.want(c.String()+" dx", dx, within(e.kConv(kSum)))
+		tol := within(e.kConv(kSum))
 		tol.orNaN = paddingMultiplied && c.p.PadTop > 0
 		e.want(c.String()+" dw", dw, tol)
 	}

@@ -12,16 +12,17 @@ import (
 // backend, because all of them draw from the same stream and round to the same grid.
 type env struct {
 	*guarded
-	scope   *tensor.Scope
-	dt      tensor.DType // of this backend's floating-point tensors
-	grid    tensor.DType // of the dtype under test: inputs are its values
-	bf16    bool         // of F32, only bfloat16s: see Options
-	oracle  bool
-	tape    *tape
-	drawn   int // inputs taken from tape so far
-	outputs []output
-	frozen  []frozen
-	faults  []string
+	scope       *tensor.Scope
+	dt          tensor.DType // of this backend's floating-point tensors
+	grid        tensor.DType // of the dtype under test: inputs are its values
+	bf16        bool         // of F32, only bfloat16s: see Options
+	bf16Results bool         // of a convolution, too: see Options
+	oracle      bool
+	tape        *tape
+	drawn       int // inputs taken from tape so far
+	outputs     []output
+	frozen      []frozen
+	faults      []string
 }
 
 // An output is one tensor that a case hands over for comparison.

@@ -22,6 +22,8 @@ type Options struct {
 	// F32 inputs are then drawn from bfloat16's grid, on which that changes nothing, and the bounds
 	// are those of sums in F32.
 	BF16 bool
+	// BF16Results says that, with BF16, a convolution may round its results to bfloat16 as well.
+	BF16Results bool
 	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 half of
 	// the suite is then skipped with this reason. go test -short skips it always.
 	NoF64 string
@@ -102,7 +104,7 @@ func (f *family) checkIn(name string, dt tensor.DType, c func(e *env)) {
 // env is newEnv for this suite.
 func (s *suite) env(b *guarded, dt, grid tensor.DType, t *tape) *env {
 	e := newEnv(b, dt, grid, t)
-	e.bf16 = s.options.BF16
+	e.bf16, e.bf16Results = s.options.BF16, s.options.BF16Results
 	return e
 }
 

@@ -1,11 +1,14 @@
 // cuBLASLt's products without a GPU: descriptions and layouts are kept as the documentation states
 // them (columns lie together, sizes in elements; F32, F64, or BF16 with results in F32), and a
 // product is computed in double. It checks what a caller tells the library, not the library.
+// FAKECUBLASLT_SLOW=1 to 3 makes an algorithm slow; with FAKECUBLASLT_DIGITS=1 the results of
+// algorithm 2 differ from the others' in the last digit.
 
 #include "fake_queue.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OK = 0, INVALID = 7, NOT_SUPPORTED = 15, INTERNAL = 14 };
 
@@ -24,6 +27,7 @@ struct product {
   struct layout a, b, c;
   const char *pa, *pb;
   char *pc;
+  int algorithm;
 };
 
 EXPORT size_t cublasLtGetVersion(void) { return 130000; }
@@ -116,22 +120,44 @@ static int fits(const struct desc *d, const struct layout *a, const struct layou
          (a->type == 1) == (d->compute == 70) && (a->type == 0 || d->compute != 77);
 }
 
+// Four algorithms are offered: 0 cannot run after all, as its state says, the others can.
+enum { ALGORITHMS = 4, FIRST_NUMBER = 60, WORDS = 12 };
+
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout *a,
                                           struct layout *b, struct layout *c, struct layout *dd,
                                           uint32_t *pref, int want, uint64_t *results, int *got) {
-  if (h == NULL || want != 1 || c != dd || !fits(d, a, b, c)) {
+  if (h == NULL || want < 1 || c != dd || !fits(d, a, b, c)) {
     return INVALID;
   }
   if (*pref & 1) { // an algorithm that adds in place, in any order, would be allowed
     return NOT_SUPPORTED;
   }
-  for (int i = 0; i < 8; i++) {
-    results[i] = 0x1000 + (uint64_t)i; // the algorithm, asked for again by cublasLtMatmul
+  for (*got = 0; *got < ALGORITHMS && *got < want; (*got)++) {
+    uint64_t *r = results + *got * WORDS;
+    for (int i = 0; i < 8; i++) {
+      r[i] = 0x1000 * (uint64_t)*got + (uint64_t)i; // asked for again by cublasLtMatmul
+    }
+    r[8] = 4096; // workspace
+    r[9] = *got == 0 ? NOT_SUPPORTED : 0;
   }
-  results[8] = 4096; // its workspace
-  results[9] = 0;
-  *got = 1;
   return OK;
+}
+
+EXPORT int cublasLtMatmulAlgoConfigGetAttribute(const uint64_t *algo, int name, void *v, size_t n,
+                                                size_t *written) {
+  uint32_t value = name == 0 ? FIRST_NUMBER + (uint32_t)(algo[0] / 0x1000) : (uint32_t)name;
+  if (name < 0 || name > 8 || n != (name >= 7 ? 2 : 4)) {
+    return INVALID;
+  }
+  memcpy(v, &value, n);
+  *written = n;
+  return OK;
+}
+
+// wanted reports whether an environment variable is that number.
+static int wanted(const char *variable, int number) {
+  const char *v = getenv(variable);
+  return v != NULL && atoi(v) == number;
 }
 
 static double load(const char *p, int type, int64_t i) {
@@ -161,10 +187,14 @@ static int multiply(const void *args) {
         if (p->c.type == 1) {
           ((double *)p->pc)[at] = sum;
         } else {
-          ((float *)p->pc)[at] = (float)sum;
+          int other = wanted("FAKECUBLASLT_DIGITS", 1) && p->algorithm == 2;
+          ((float *)p->pc)[at] = (float)(other ? sum * (1 + 0x1p-23) : sum);
         }
       }
     }
+  }
+  if (wanted("FAKECUBLASLT_SLOW", p->algorithm)) {
+    usleep(10000);
   }
   return 0;
 }
@@ -175,11 +205,12 @@ EXPORT int cublasLtMatmul(void *h, struct desc *d, const void *alpha, const void
                           const uint64_t *algo, void *workspace, size_t bytes, void *stream) {
   double one = d->scale == 1 ? *(const double *)alpha : *(const float *)alpha;
   double zero = d->scale == 1 ? *(const double *)beta : *(const float *)beta;
-  if (h == NULL || one != 1 || zero != 0 || c != out || lc != ld || algo[7] != 0x1007 ||
+  if (h == NULL || one != 1 || zero != 0 || c != out || lc != ld || algo[7] != algo[0] + 7 ||
+      algo[0] == 0 ||
       bytes != 4096 || workspace == NULL || (uint64_t)workspace % 256 != 0 ||
       !fits(d, la, lb, lc)) {
     return INVALID;
   }
-  struct product p = {*d, *la, *lb, *lc, a, b, out};
+  struct product p = {*d, *la, *lb, *lc, a, b, out, (int)(algo[0] / 0x1000)};
   return queue_work(stream, multiply, &p, sizeof p) == 0 ? OK : INTERNAL;
 }

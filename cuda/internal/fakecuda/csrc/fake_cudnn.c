@@ -1,8 +1,8 @@
 // cuDNN's backend descriptors without a GPU: attributes are checked, when a descriptor is
 // finalized, against the types and counts that the documentation states, and a plan of one
 // convolution is computed by plain loops over the strides it was told. It checks what a caller
-// tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow; with
-// FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2.
+// tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow, 9 all of them;
+// with FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2.
 
 #include "fake_queue.h"
 
@@ -157,11 +157,11 @@ static int consistent(const struct desc *op) {
       return 0;
     }
   }
-  // BF16 operands make F32 results, others their own type, which is also that of the sums.
+  // BF16 is summed in F32, others in their own type.
   const struct desc *t[3] = {o.x, o.w, o.y};
   int result = op->kind == 10 ? 2 : op->kind == 12 ? 0 : 1;
-  int operand = number(t[(result + 1) % 3], 901), sums = number(t[result], 901);
-  if (number(t[(result + 2) % 3], 901) != operand || sums != (operand == 9 ? 0 : operand)) {
+  int operand = number(t[(result + 1) % 3], 901), sums = operand == 9 ? 0 : operand;
+  if (number(t[(result + 2) % 3], 901) != operand) {
     return 0;
   }
   int alpha = op->kind == 10 ? 700 : op->kind == 12 ? 706 : 712;
@@ -203,14 +203,23 @@ EXPORT int cudnnBackendFinalize(struct desc *d) {
   return OK;
 }
 
-// Four engines are offered: 0 adds in any order, 1 builds no plan, 2 and 3 serve.
+// Four engines are offered: 0 adds in any order, 1 builds no plan, 2 and 3 serve. A result of
+// another type than the operands has none, as with the real library's engines.
 enum { ENGINES = 4, FIRST_NUMBER = 1000 };
+
+static int same_types(const struct desc *op) {
+  struct operands o = operands_of(op);
+  return number(o.x, 901) == number(o.w, 901) && number(o.w, 901) == number(o.y, 901);
+}
 
 EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t n, int64_t *got,
                                     void *values) {
   struct desc **out = values;
   *got = 0;
   if (d->kind == 4 && name == 202 && type == 15) { // results of the heuristics
+    if (!same_types(child(child(d, 201), 801))) {
+      return OK;
+    }
     for (int i = 0; i < ENGINES && i < n; i++) {
       if (out[i]->kind != 3) {
         return refuse(BAD_PARAM, "results go into configurations, not into", out[i]->kind);
@@ -263,7 +272,12 @@ static double load(const char *p, int type, int64_t i) {
   return type == 1 ? ((const double *)p)[i] : ((const float *)p)[i];
 }
 static void store(char *p, int type, int64_t i, double v) {
-  if (type == 1) {
+  if (type == 9) { // to nearest even
+    float f = (float)v;
+    uint32_t bits;
+    memcpy(&bits, &f, 4);
+    ((uint16_t *)p)[i] = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+  } else if (type == 1) {
     ((double *)p)[i] = v;
   } else {
     ((float *)p)[i] = (float)v;
@@ -317,8 +331,8 @@ static int convolve(const void *args) {
                                                                          : acc[i]);
   }
   free(acc);
-  if (wanted("FAKECUDNN_SLOW", k->engine)) {
-    usleep(10000);
+  if (wanted("FAKECUDNN_SLOW", k->engine) || wanted("FAKECUDNN_SLOW", 9)) {
+    usleep(wanted("FAKECUDNN_SLOW", 9) ? 200000 : 10000);
   }
   return 0;
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// A runner runs the stages one after the other as processes of this program.
+type runner struct {
+	only        string // stages, separated by commas; all if empty
+	total       time.Duration
+	slack       int      // times that a stage's budget is stretched; 0 is once
+	flags       []string // for each stage, too
+	out, errOut io.Writer
+}
+
+// least is the time with which a stage is still begun.
+const least = 5 * time.Second
+
+// all runs the stages and prints a summary. A stage that exceeds its budget, or what is left of the
+// time for all, is ended, and so is whatever it has started.
+func (r *runner) all() bool {
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(r.errOut, "gpucheck:", err)
+		return false
+	}
+	forget, err := cacheSomewhere()
+	if err != nil {
+		fmt.Fprintln(r.errOut, "gpucheck:", err)
+		return false
+	}
+	defer forget()
+	good, end := true, time.Now().Add(r.total)
+	for _, s := range stages {
+		if r.only != "" && !strings.Contains(","+r.only+",", ","+s.name+",") {
+			continue
+		}
+		begin := time.Now()
+		err := errors.New("no time is left for it")
+		if left := time.Until(end); left >= least {
+			err = r.stage(self, s.name, min(s.budget*time.Duration(max(r.slack, 1)), left))
+		}
+		verdict := "ok"
+		if err != nil {
+			good, verdict = false, "FAILED: "+err.Error()
+		}
+		l := line{Stage: s.name, Name: "done", OK: err == nil,
+			Values: map[string]any{"seconds": time.Since(begin).Seconds()}}
+		if err != nil {
+			l.Error = err.Error()
+		}
+		json.NewEncoder(r.out).Encode(l)
+		fmt.Fprintf(r.errOut, "%-14s %6.1f s  %s\n", s.name, time.Since(begin).Seconds(), verdict)
+	}
+	return good
+}
+
+// stage runs one stage for at most that long.
+func (r *runner) stage(self, name string, budget time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), budget)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, self, append(r.flags, "-stage", name)...)
+	cmd.Stdout, cmd.Stderr = r.out, r.errOut
+	endAll(cmd)
+	cmd.WaitDelay = 2 * time.Second // should something survive, its pipes are not waited for
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return errors.New("over its budget")
+	}
+	return err
+}
+
+// cacheSomewhere makes sure that the stages share a cache of compiled kernels and chosen plans: the
+// user's, or a folder for this run alone where there is none that can be written. forget removes
+// that.
+func cacheSomewhere() (forget func(), err error) {
+	base, err := os.UserCacheDir()
+	if err == nil {
+		err = os.MkdirAll(base, 0o755)
+	}
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(base, ".gpucheck.*"); err == nil {
+			probe.Close()
+			return func() {}, os.Remove(probe.Name())
+		}
+	}
+	dir, err := os.MkdirTemp("", "gpucheck-cache-")
+	if err != nil {
+		return nil, err
+	}
+	return func() { os.RemoveAll(dir) }, os.Setenv("XDG_CACHE_HOME", dir)
+}
