@@ -70,13 +70,21 @@ func (l *ConditionalBatchNorm) ForwardReLU(c *Ctx, x, cond *autodiff.Value) *aut
 	return l.forward(c, x, cond, true)
 }
 
+// An invStdKey finds a pass's 1/√(running variance + eps) in Derived.
+type invStdKey struct {
+	l         *ConditionalBatchNorm
+	recording bool
+}
+
 func (l *ConditionalBatchNorm) forward(c *Ctx, x, cond *autodiff.Value, relu bool) *autodiff.Value {
 	gain, shift := l.Gain.Forward(c, cond), l.Shift.Forward(c, cond)
 	if !l.PlainWc {
 		gain = autodiff.AddScalar(gain, 1)
 	}
 	if !c.batchStatistics() {
-		scale := autodiff.Mul(gain, runningInvStd(c, l.Var, l.Eps))
+		inv := Derived(c, invStdKey{l, c.Graph.Recording()},
+			func() *autodiff.Value { return c.hoist(runningInvStd(c, l.Var, l.Eps)) })
+		scale := autodiff.Mul(gain, inv)
 		shift = autodiff.Sub(shift, autodiff.Mul(c.Value(l.Mean), scale))
 		return autodiff.ScaleShift(x, scale, shift, nil, relu)
 	}

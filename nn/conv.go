@@ -83,12 +83,8 @@ func (l *Conv2D) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 // ForwardAct returns act(y + res), act = ReLU if relu, else the identity, in one pass over memory,
 // with y the layer's output and res of y's shape or nil.
 func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff.Value {
-	var bias *autodiff.Value
-	if l.Bias != nil {
-		bias = c.Value(l.Bias)
-	}
 	w := effectiveWeight(c, l.Weight, l.Norm)
-	y := autodiff.Conv2DBiasAct(x, w, bias, res, relu, l.Attr)
+	y := autodiff.Conv2DBiasAct(x, w, l.bias(c), res, relu, l.Attr)
 	c.spent(w, l.Weight)
 	return y
 }
@@ -164,7 +160,15 @@ func (l *Conv2D) ForwardPooled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	p.StrideH, p.StrideW = 2, 2
 	w := l.joined(c, false, autodiff.PooledFilter)
 	defer c.spent(w, l.Weight)
-	return l.addBias(c, autodiff.Conv2D(x, w, p))
+	return autodiff.Conv2DBiasAct(x, w, l.bias(c), nil, false, p)
+}
+
+// bias returns the bias's value, nil without one.
+func (l *Conv2D) bias(c *Ctx) *autodiff.Value {
+	if l.Bias == nil {
+		return nil
+	}
+	return c.Value(l.Bias)
 }
 
 func (l *Conv2D) addBias(c *Ctx, y *autodiff.Value) *autodiff.Value {
