@@ -7,10 +7,10 @@
 // that (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; Van Zee
 // and van de Geijn 2015, "BLIS"):
 //
-//	for jc over n in steps of NC        a slab of B and C
-//	  for pc over k in steps of KC      its packed KC×NC block of B: second-level cache
-//	    for ic over m in steps of MC    an MC×KC block of A
-//	      for jr over NC in steps of 32     one KC×32 panel of B: first-level cache
+//	for jc over n in steps of NC        columns of B and C
+//	  for pc over k in steps of KC      their packed KC×NC block of B: third-level cache
+//	    for ic over m in steps of MC    an MC×KC block of A: second-level cache
+//	      for jr over NC in steps of 32     one KC×32 panel of B
 //	        for ir over MC in steps of ≤14    the micro-kernel: a 14×32 tile of C in registers,
 //	                                          KC steps, each 28 vector multiply-adds for two
 //	                                          vectors of B and fourteen elements of A
@@ -18,11 +18,24 @@
 // These are AVX-512's numbers. AVX2 and NEON have less room in registers: their tiles are 12×32,
 // which the micro-kernel computes in parts of 6×16.
 //
-// Here the micro-kernel (package micro) takes any strides for A, so A is only copied when its rows
-// would compete for the same cache sets or would be a page apart. B is read as vectors and packed
-// into panels of 32 columns, unless so few rows use it that the copy would cost more than it saves.
+// # Where the time goes
 //
-// The loops over ic and jc are the parallel ones: their blocks are the tiles handed to the pool.
+// The kernel alone, on operands in the second-level cache, runs at 97 to 98 % of the multiply-add
+// peak. What surrounds it has to cost next to nothing, and does where it hides behind arithmetic:
+//
+//   - B is packed in passing: the first tile of rows that uses a panel reads it where it lies and
+//     the kernel writes it to the panel besides (micro.Args.Copy). Packing beforehand costs two
+//     passes through memory, 2 to 5 % of a square product and 15 % of one with 64 rows. It remains
+//     for a B that has to be turned (transB) or is kept for further calls.
+//   - A is read in place: the kernel takes any strides. Only rows that compete for the same cache
+//     sets, a page apart, are copied, strip by strip just before their first use (1 % of 1024³).
+//   - What comes from far is asked for in the steps of the tile before, a cache line in each: the
+//     next panel, the next rows of A (ahead.go), C shortly before its store.
+//   - KC is large, so that C is read and written seldom and tiles begin seldom.
+//
+// The tiles of the parallel loop are MC and NC multiples; each thread packs for itself, so nobody
+// waits for another's packing. How large they are: plan.go.
+//
 // The sum over k of one element of C is never divided among threads and its blocks depend on k
 // alone, so the result has the same bits for any number of threads and for any tiling. Products
 // with a small C and a long k, whose blocks would be too few to share, are the exception: k is cut

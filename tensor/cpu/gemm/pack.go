@@ -20,27 +20,32 @@ func (j *job) packShared(t *blocking) {
 func (j *job) packSharedA(t *blocking) {
 	blocks := t.kBlocks(j.k)
 	j.p.Run(t.mi*blocks, func(i int) {
-		m0, k0 := i/blocks*t.mc, i%blocks*t.kc
-		j.packBlockA(t, t.packedA[i*t.scratchA:], m0, min(t.mc, j.m-m0), k0, min(t.kc, j.k-k0))
+		m0, m1 := t.rows(i/blocks, j.m)
+		k0 := i % blocks * t.kc
+		j.packRowsA(t, t.packedA[i*t.scratchA:], m0, 0, m1-m0, k0, min(t.kc, j.k-k0))
 	})
 }
 
-// packBlockA packs the block of op(A) at (m0, k0): its rows, or panels of a transposed A.
-func (j *job) packBlockA(t *blocking, dst []float32, m0, mc, k0, kc int) {
+// packedRows is the width of a packed panel of a transposed A: the rows of a tile, rounded up to a
+// vector.
+const packedRows = 16
+
+// packRowsA packs rows r0..r1-1 of the block of op(A) at (m0, k0): its rows, or panels of a
+// transposed A, whose first row r0 is.
+func (j *job) packRowsA(t *blocking, dst []float32, m0, r0, r1, k0, kc int) {
 	if j.v.Pairs() {
-		j.pairsOfA(t, dst, m0, mc, k0, kc)
+		j.pairsOfA(t, dst, m0, r0, r1, k0, kc)
 		return
 	}
 	if !j.transA {
-		for r := range mc {
+		for r := r0; r < r1; r++ {
 			copy(dst[r*t.aStride:][:kc], j.a[(m0+r)*j.lda+k0:])
 		}
 		return
 	}
-	for r := 0; r*micro.MaxRows < mc; r++ {
-		cols := min(micro.MaxRows, mc-r*micro.MaxRows)
-		micro.Pack(j.v, dst[r*packedRows*t.kc:], packedRows,
-			j.a[k0*j.lda+m0+r*micro.MaxRows:], j.lda, kc, cols)
+	for r := r0; r < r1; r += micro.MaxRows {
+		micro.Pack(j.v, dst[r/micro.MaxRows*packedRows*t.kc:], packedRows,
+			j.a[k0*j.lda+m0+r:], j.lda, kc, min(micro.MaxRows, r1-r))
 	}
 }
 

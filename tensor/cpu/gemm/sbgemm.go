@@ -76,8 +76,8 @@ const pairsAhead = 48 << 10
 // aheadOfPairs adds a share of the rows that the next tile will round to what is needed soon: one
 // for each panel of columns.
 func (j *job) aheadOfPairs(a *micro.Lookahead, t *blocking, s *step, jr int) {
-	m0, depth := s.m0+t.mc, min(2*s.kc, j.depth-2*s.k0)
-	rows := min(t.mc, j.m-m0)
+	m0, depth := s.m0+s.mc, min(2*s.kc, j.depth-2*s.k0)
+	rows := min(s.mc, j.m-m0)
 	if j.transA || rows <= 0 || rows*depth > pairsAhead {
 		return
 	}
@@ -86,17 +86,16 @@ func (j *job) aheadOfPairs(a *micro.Lookahead, t *blocking, s *step, jr int) {
 	a.Add(j.a[(m0+from)*j.lda+2*s.k0:], j.lda, to-from, depth)
 }
 
-// pairsOfA packs rows m0.. of op(A), pairs k0.. of its columns.
-func (j *job) pairsOfA(t *blocking, dst []float32, m0, mc, k0, kc int) {
+// pairsOfA packs rows r0..r1-1 of the block of op(A) at row m0, pairs k0.. of its columns.
+func (j *job) pairsOfA(t *blocking, dst []float32, m0, r0, r1, k0, kc int) {
 	k0, depth := 2*k0, min(2*kc, j.depth-2*k0)
 	if !j.transA {
-		micro.RoundRows(j.v, dst, t.aStride, j.a[m0*j.lda+k0:], j.lda, mc, depth)
+		micro.RoundRows(j.v, dst[r0*t.aStride:], t.aStride, j.a[(m0+r0)*j.lda+k0:], j.lda, r1-r0, depth)
 		return
 	}
-	for r := 0; r*micro.MaxRows < mc; r++ {
-		cols := min(micro.MaxRows, mc-r*micro.MaxRows)
-		micro.PairRows(j.v, dst[r*packedRows*t.kc:], packedRows,
-			j.a[k0*j.lda+m0+r*micro.MaxRows:], j.lda, depth, cols)
+	for r := r0; r < r1; r += micro.MaxRows {
+		micro.PairRows(j.v, dst[r/micro.MaxRows*packedRows*t.kc:], packedRows,
+			j.a[k0*j.lda+m0+r:], j.lda, depth, min(micro.MaxRows, r1-r))
 	}
 }
 

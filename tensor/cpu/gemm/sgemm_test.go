@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"afterimage/tensor/cpu/gemm/micro"
 	"afterimage/tensor/cpu/par"
 )
@@ -165,6 +167,56 @@ func TestPackedA(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestBlocks takes shapes of several blocks of each loop: of k, of rows that share the panels which
+// the first block of a tile packs, and of tiles by either limit.
+func TestBlocks(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	ps := pools(t)
+	for _, s := range [][3]int{{260, 18, maxKC + 9}, {maxRows + 3, 18, 3}, {30, maxCols + 70, 5}} {
+		q := newProblem(rng, false, false, s[0], s[1], s[2])
+		for _, v := range micro.Variants() {
+			first := q.solve(v, ps[0])
+			q.check(t, fmt.Sprint(v, s), first)
+			if !slices.Equal(q.solve(v, ps[1]), first) || !slices.Equal(q.solve(v, ps[2]), first) {
+				t.Fatalf("%v %v: other bits on more threads", v, s)
+			}
+		}
+	}
+}
+
+// TestTilesCoverC: whatever the shape and the threads, the tiles of a product cover C once and no
+// tile is empty or beyond the limits that its scratch memory is made for.
+func TestTilesCoverC(t *testing.T) {
+	for _, p := range pools(t) {
+		rapid.Check(t, func(t *rapid.T) {
+			size := rapid.IntRange(1, 5000)
+			j := job{v: micro.Best(), p: p, m: size.Draw(t, "m"), n: size.Draw(t, "n"),
+				k: size.Draw(t, "k"), transA: rapid.Bool().Draw(t, "transA"),
+				transB: rapid.Bool().Draw(t, "transB")}
+			j.lda = j.k
+			b := j.plan(0, j.n)
+			row, col := 0, 0
+			for i := range b.mi {
+				m0, m1 := b.rows(i, j.m)
+				if m0 != row || m1 <= m0 || !b.passing && m1-m0 > b.bm {
+					t.Fatalf("tile %d of %d has rows %d to %d after %d, blocks of %d", i, b.mi, m0, m1, row, b.bm)
+				}
+				row = m1
+			}
+			for i := range b.ni {
+				c0, c1 := b.cols(i * b.mi)
+				if c0 != col || c1 <= c0 || b.passing && b.kc*roundUp(c1-c0, micro.MaxCols) > b.scratchB {
+					t.Fatalf("tile %d of %d has columns %d to %d after %d", i, b.ni, c0, c1, col)
+				}
+				col = c1
+			}
+			if row != j.m || col != j.n {
+				t.Fatalf("tiles cover %d×%d of %d×%d", row, col, j.m, j.n)
+			}
+		})
 	}
 }
 

@@ -1,7 +1,7 @@
 package micro
 
-// cacheLine is the number of floats in a cache line.
-const cacheLine = 16
+// CacheLine is the number of floats in a cache line.
+const CacheLine = 16
 
 // A Lookahead is a list of memory that will be needed soon, to be handed to kernels piece by piece
 // as Args.Ahead. The zero value is an empty list; what was added last is taken first.
@@ -23,9 +23,9 @@ func (a *Lookahead) Add(x []float32, stride, rows, cols int) {
 	if rows <= 0 || cols <= 0 {
 		return
 	}
-	r := lineRun{x: x, stride: stride, count: rows, lines: (cols + cacheLine - 1) / cacheLine}
+	r := lineRun{x: x, stride: stride, count: rows, lines: (cols + CacheLine - 1) / CacheLine}
 	if cols == stride {
-		r.stride, r.count, r.lines = cacheLine, (rows*cols+cacheLine-1)/cacheLine, 1
+		r.stride, r.count, r.lines = CacheLine, (rows*cols+CacheLine-1)/CacheLine, 1
 	}
 	a.runs[a.n] = r
 	a.n++
@@ -38,7 +38,7 @@ func (a *Lookahead) Take(lines int) (x []float32, step int) {
 		return nil, 0
 	}
 	r := &a.runs[a.n-1]
-	x, step = r.x[min(len(r.x), r.line*cacheLine+r.at*r.stride):], r.stride
+	x, step = r.x[min(len(r.x), r.line*CacheLine+r.at*r.stride):], r.stride
 	if r.at += lines; r.at >= r.count {
 		r.at = 0
 		if r.line++; r.line == r.lines {

@@ -7,12 +7,27 @@
 // func dot1x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot1x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -23,19 +38,8 @@ TEXT ·dot1x16(SB), NOSPLIT, $0-8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -93,13 +97,31 @@ overwrite:
 // func dot1x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot1x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -111,22 +133,8 @@ TEXT ·dot1x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -151,6 +159,7 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
+	ADDQ         232(DI), R14
 	ADDQ         $0x20, SI
 	DECQ         DX
 	JNZ          segment
@@ -195,13 +204,28 @@ overwrite:
 // func dot2x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot2x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -214,19 +238,8 @@ TEXT ·dot2x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -320,15 +333,33 @@ overwrite:
 // func dot2x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot2x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -343,22 +374,8 @@ TEXT ·dot2x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -393,6 +410,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -480,14 +498,29 @@ overwrite:
 // func dot3x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot3x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -502,19 +535,8 @@ TEXT ·dot3x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -623,17 +645,35 @@ overwrite:
 // func dot3x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot3x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -651,22 +691,8 @@ TEXT ·dot3x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -706,6 +732,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -813,15 +840,30 @@ overwrite:
 // func dot4x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot4x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -838,19 +880,8 @@ TEXT ·dot4x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -974,19 +1005,37 @@ overwrite:
 // func dot4x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot4x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1007,22 +1056,8 @@ TEXT ·dot4x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1067,6 +1102,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -1194,16 +1230,31 @@ overwrite:
 // func dot5x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot5x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1223,19 +1274,8 @@ TEXT ·dot5x16(SB), NOSPLIT, $0-8
 	ADDQ       R10, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1379,21 +1419,39 @@ overwrite:
 // func dot5x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot5x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1418,22 +1476,8 @@ TEXT ·dot5x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1487,6 +1531,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -1637,17 +1682,32 @@ overwrite:
 // func dot6x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot6x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1669,19 +1729,8 @@ TEXT ·dot6x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1840,23 +1889,41 @@ overwrite:
 // func dot6x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot6x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1884,22 +1951,8 @@ TEXT ·dot6x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1958,6 +2011,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -2129,18 +2183,33 @@ overwrite:
 // func dot7x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot7x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2164,19 +2233,8 @@ TEXT ·dot7x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -2350,25 +2408,43 @@ overwrite:
 // func dot7x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot7x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2399,22 +2475,8 @@ TEXT ·dot7x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -2478,6 +2540,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -2669,19 +2732,34 @@ overwrite:
 // func dot8x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot8x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2707,19 +2785,8 @@ TEXT ·dot8x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -2908,27 +2975,45 @@ overwrite:
 // func dot8x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot8x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2962,22 +3047,8 @@ TEXT ·dot8x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -3046,6 +3117,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -3257,20 +3329,35 @@ overwrite:
 // func dot9x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot9x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3299,19 +3386,8 @@ TEXT ·dot9x16(SB), NOSPLIT, $0-8
 	ADDQ       R10, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -3518,29 +3594,47 @@ overwrite:
 // func dot9x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot9x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3578,22 +3672,8 @@ TEXT ·dot9x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -3669,6 +3749,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -3903,21 +3984,36 @@ overwrite:
 // func dot10x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot10x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3948,19 +4044,8 @@ TEXT ·dot10x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -4182,31 +4267,49 @@ overwrite:
 // func dot10x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot10x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4247,22 +4350,8 @@ TEXT ·dot10x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -4343,6 +4432,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -4598,22 +4688,37 @@ overwrite:
 // func dot11x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot11x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4646,19 +4751,8 @@ TEXT ·dot11x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -4895,33 +4989,51 @@ overwrite:
 // func dot11x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot11x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4965,22 +5077,8 @@ TEXT ·dot11x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -5066,6 +5164,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -5341,23 +5440,38 @@ overwrite:
 // func dot12x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot12x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5392,19 +5506,8 @@ TEXT ·dot12x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -5656,35 +5759,53 @@ overwrite:
 // func dot12x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot12x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5731,22 +5852,8 @@ TEXT ·dot12x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -5837,6 +5944,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -6132,24 +6240,39 @@ overwrite:
 // func dot13x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot13x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6187,19 +6310,8 @@ TEXT ·dot13x16(SB), NOSPLIT, $0-8
 	ADDQ       R10, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -6469,37 +6581,55 @@ overwrite:
 // func dot13x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot13x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	VPXORD  Z24, Z24, Z24
+	VPXORD  Z25, Z25, Z25
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6550,22 +6680,8 @@ TEXT ·dot13x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -6663,6 +6779,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -6981,25 +7098,40 @@ overwrite:
 // func dot14x16(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, MMX+
 TEXT ·dot14x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7039,19 +7171,8 @@ TEXT ·dot14x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -7336,39 +7457,57 @@ overwrite:
 // func dot14x32(tile *byte)
 // Requires: AVX, AVX512BF16, AVX512F, CMOV, MMX+
 TEXT ·dot14x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	VPXORD     Z26, Z26, Z26
-	VPXORD     Z27, Z27, Z27
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	VPXORD  Z24, Z24, Z24
+	VPXORD  Z25, Z25, Z25
+	VPXORD  Z26, Z26, Z26
+	VPXORD  Z27, Z27, Z27
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7422,22 +7561,8 @@ TEXT ·dot14x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -7540,6 +7665,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment

@@ -7,12 +7,27 @@
 // func mul1x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul1x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -23,19 +38,8 @@ TEXT ·mul1x16(SB), NOSPLIT, $0-8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -92,13 +96,31 @@ overwrite:
 // func mul1x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul1x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -110,22 +132,8 @@ TEXT ·mul1x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -148,6 +156,7 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
+	ADDQ         232(DI), R14
 	ADDQ         $0x20, SI
 	DECQ         DX
 	JNZ          segment
@@ -189,16 +198,114 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy1x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy1x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul2x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul2x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -211,19 +318,8 @@ TEXT ·mul2x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -311,15 +407,33 @@ overwrite:
 // func mul2x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul2x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -334,22 +448,8 @@ TEXT ·mul2x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -380,6 +480,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -460,17 +561,130 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy2x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy2x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul3x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul3x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -485,19 +699,8 @@ TEXT ·mul3x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -594,17 +797,35 @@ overwrite:
 // func mul3x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul3x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -622,22 +843,8 @@ TEXT ·mul3x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -671,6 +878,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -767,18 +975,146 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy3x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy3x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul4x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul4x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -795,19 +1131,8 @@ TEXT ·mul4x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -913,19 +1238,37 @@ overwrite:
 // func mul4x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul4x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -946,22 +1289,8 @@ TEXT ·mul4x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -998,6 +1327,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -1110,19 +1440,162 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy4x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy4x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul5x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul5x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1142,19 +1615,8 @@ TEXT ·mul5x16(SB), NOSPLIT, $0-8
 	ADDQ       R10, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1276,21 +1738,39 @@ overwrite:
 // func mul5x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul5x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1315,22 +1795,8 @@ TEXT ·mul5x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1374,6 +1840,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -1505,20 +1972,184 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy5x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy5x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul6x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul6x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1540,19 +2171,8 @@ TEXT ·mul6x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1684,23 +2304,41 @@ overwrite:
 // func mul6x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul6x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1728,22 +2366,8 @@ TEXT ·mul6x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -1790,6 +2414,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -1938,21 +2563,200 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy6x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy6x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul7x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul7x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1976,19 +2780,8 @@ TEXT ·mul7x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -2129,25 +2922,43 @@ overwrite:
 // func mul7x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul7x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2178,22 +2989,8 @@ TEXT ·mul7x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -2243,6 +3040,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -2407,22 +3205,216 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy7x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy7x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul8x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul8x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2448,19 +3440,8 @@ TEXT ·mul8x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -2610,27 +3591,45 @@ overwrite:
 // func mul8x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul8x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2664,22 +3663,8 @@ TEXT ·mul8x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -2732,6 +3717,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -2912,23 +3898,232 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy8x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy8x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z15, Z15
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z29, Z15, Z15
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	VFMADD231PS  64(AX), Z31, K2, Z15
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VMOVUPS Z15, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul9x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul9x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2957,19 +4152,8 @@ TEXT ·mul9x16(SB), NOSPLIT, $0-8
 	ADDQ       R10, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -3133,29 +4317,47 @@ overwrite:
 // func mul9x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul9x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3193,22 +4395,8 @@ TEXT ·mul9x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -3266,6 +4454,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -3465,24 +4654,252 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy9x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy9x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	LEAQ   (R9)(AX*1), R10
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z15, Z15
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z17, Z17
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z29, Z15, Z15
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z29, Z17, Z17
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	VFMADD231PS  64(AX), Z31, K2, Z15
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	VFMADD231PS  64(AX), Z31, K2, Z17
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VMOVUPS Z15, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	VMOVUPS Z17, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul10x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul10x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3513,19 +4930,8 @@ TEXT ·mul10x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -3699,31 +5105,49 @@ overwrite:
 // func mul10x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul10x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3764,22 +5188,8 @@ TEXT ·mul10x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -3840,6 +5250,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -4056,25 +5467,268 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy10x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy10x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	LEAQ   (R9)(AX*1), R10
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z15, Z15
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z17, Z17
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z19, Z19
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z29, Z15, Z15
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z29, Z17, Z17
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z29, Z19, Z19
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	VFMADD231PS  64(AX), Z31, K2, Z15
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	VFMADD231PS  64(AX), Z31, K2, Z17
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	VFMADD231PS  64(AX), Z31, K2, Z19
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VMOVUPS Z15, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	VMOVUPS Z17, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	VMOVUPS Z19, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul11x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul11x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4107,19 +5761,8 @@ TEXT ·mul11x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -4302,33 +5945,51 @@ overwrite:
 // func mul11x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul11x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4372,22 +6033,8 @@ TEXT ·mul11x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -4451,6 +6098,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -4683,26 +6331,284 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy11x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy11x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	LEAQ   (R9)(AX*1), R10
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z15, Z15
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z17, Z17
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z19, Z19
+	VMULPS       Z30, Z20, Z20
+	VMULPS       Z30, Z21, Z21
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z29, Z15, Z15
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z29, Z17, Z17
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z29, Z19, Z19
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z29, Z21, Z21
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	VFMADD231PS  64(AX), Z31, K2, Z15
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	VFMADD231PS  64(AX), Z31, K2, Z17
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	VFMADD231PS  64(AX), Z31, K2, Z19
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+	VFMADD231PS  64(AX), Z31, K2, Z21
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VMOVUPS Z15, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	VMOVUPS Z17, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	VMOVUPS Z19, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	VMOVUPS Z21, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul12x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul12x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4737,19 +6643,8 @@ TEXT ·mul12x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -4941,35 +6836,53 @@ overwrite:
 // func mul12x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul12x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5016,22 +6929,8 @@ TEXT ·mul12x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -5098,6 +6997,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -5346,27 +7246,300 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy12x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy12x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	LEAQ   (R9)(AX*1), R10
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R10)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z22
+	VFMADD231PS  Z29, Z31, Z23
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z15, Z15
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z17, Z17
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z19, Z19
+	VMULPS       Z30, Z20, Z20
+	VMULPS       Z30, Z21, Z21
+	VMULPS       Z30, Z22, Z22
+	VMULPS       Z30, Z23, Z23
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z29, Z15, Z15
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z29, Z17, Z17
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z29, Z19, Z19
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z29, Z21, Z21
+	VADDPS       Z28, Z22, Z22
+	VADDPS       Z29, Z23, Z23
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	VFMADD231PS  64(AX), Z31, K2, Z15
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	VFMADD231PS  64(AX), Z31, K2, Z17
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	VFMADD231PS  64(AX), Z31, K2, Z19
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+	VFMADD231PS  64(AX), Z31, K2, Z21
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z22
+	VFMADD231PS  64(AX), Z31, K2, Z23
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VMOVUPS Z15, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	VMOVUPS Z17, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	VMOVUPS Z19, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	VMOVUPS Z21, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z22, K1, (AX)
+	VMOVUPS Z23, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul13x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul13x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5404,19 +7577,8 @@ TEXT ·mul13x16(SB), NOSPLIT, $0-8
 	ADDQ       R10, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -5622,37 +7784,55 @@ overwrite:
 // func mul13x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul13x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	VPXORD  Z24, Z24, Z24
+	VPXORD  Z25, Z25, Z25
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5703,22 +7883,8 @@ TEXT ·mul13x32(SB), NOSPLIT, $0-8
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -5790,6 +7956,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -6057,28 +8224,320 @@ overwrite:
 	VZEROUPPER
 	RET
 
+// func mulCopy13x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy13x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	LEAQ   (R9)(AX*1), R10
+	LEAQ   (R10)(AX*1), R11
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R10)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z22
+	VFMADD231PS  Z29, Z31, Z23
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          all
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z15, Z15
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z17, Z17
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z19, Z19
+	VMULPS       Z30, Z20, Z20
+	VMULPS       Z30, Z21, Z21
+	VMULPS       Z30, Z22, Z22
+	VMULPS       Z30, Z23, Z23
+	VMULPS       Z30, Z24, Z24
+	VMULPS       Z30, Z25, Z25
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z29, Z15, Z15
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z29, Z17, Z17
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z29, Z19, Z19
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z29, Z21, Z21
+	VADDPS       Z28, Z22, Z22
+	VADDPS       Z29, Z23, Z23
+	VADDPS       Z28, Z24, Z24
+	VADDPS       Z29, Z25, Z25
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	VFMADD231PS  64(AX), Z31, K2, Z15
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	VFMADD231PS  64(AX), Z31, K2, Z17
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	VFMADD231PS  64(AX), Z31, K2, Z19
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+	VFMADD231PS  64(AX), Z31, K2, Z21
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z22
+	VFMADD231PS  64(AX), Z31, K2, Z23
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z24
+	VFMADD231PS  64(AX), Z31, K2, Z25
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VMOVUPS Z15, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	VMOVUPS Z17, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	VMOVUPS Z19, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	VMOVUPS Z21, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z22, K1, (AX)
+	VMOVUPS Z23, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z24, K1, (AX)
+	VMOVUPS Z25, K2, 64(AX)
+	VZEROUPPER
+	RET
+
 // func mul14x16(tile *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·mul14x16(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6118,19 +8577,8 @@ TEXT ·mul14x16(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -6346,39 +8794,57 @@ overwrite:
 // func mul14x32(tile *byte)
 // Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·mul14x32(SB), NOSPLIT, $0-8
-	MOVQ       tile+0(FP), DI
-	MOVL       216(DI), AX
-	KMOVW      AX, K1
-	SHRL       $0x10, AX
-	KMOVW      AX, K2
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	VPXORD     Z26, Z26, Z26
-	VPXORD     Z27, Z27, Z27
+	MOVQ    tile+0(FP), DI
+	MOVL    216(DI), AX
+	KMOVW   AX, K1
+	SHRL    $0x10, AX
+	KMOVW   AX, K2
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	VPXORD  Z24, Z24, Z24
+	VPXORD  Z25, Z25, Z25
+	VPXORD  Z26, Z26, Z26
+	VPXORD  Z27, Z27, Z27
+	MOVQ    72(DI), SI
+	MOVQ    144(DI), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	MOVQ    160(DI), BX
+	SHLQ    $0x02, BX
+	MOVQ    168(DI), R15
+	SHLQ    $0x02, R15
+	MOVQ    80(DI), DX
+	TESTQ   DX, DX
+	JZ      store
+	MOVQ    248(DI), R14
+	TESTQ   R14, R14
+	CMOVQEQ 48(DI), R14
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6432,22 +8898,8 @@ TEXT ·mul14x32(SB), NOSPLIT, $0-8
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
-	MOVQ       72(DI), SI
-	MOVQ       80(DI), DX
-	TESTQ      DX, DX
-	JZ         store
-	MOVQ       144(DI), R12
-	SHLQ       $0x02, R12
-	LEAQ       (R12)(R12*2), R13
-	MOVQ       160(DI), BX
-	SHLQ       $0x02, BX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
-	MOVQ       232(DI), R14
-	TESTQ      R14, R14
-	CMOVQEQ    48(DI), R14
 
-segment:
+asked:
 	MOVQ 120(DI), R8
 	ADDQ (SI), R8
 	SHLQ $0x02, R8
@@ -6522,6 +8974,7 @@ all:
 	JNZ          all
 
 next:
+	ADDQ 232(DI), R14
 	ADDQ $0x20, SI
 	DECQ DX
 	JNZ  segment
@@ -6634,6 +9087,298 @@ skipLast:
 	JMP          next
 
 store:
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z1, Z1
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z3, Z3
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z5, Z5
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z7, Z7
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z9, Z9
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z11, Z11
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z13, Z13
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z15, Z15
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z17, Z17
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z19, Z19
+	VMULPS       Z30, Z20, Z20
+	VMULPS       Z30, Z21, Z21
+	VMULPS       Z30, Z22, Z22
+	VMULPS       Z30, Z23, Z23
+	VMULPS       Z30, Z24, Z24
+	VMULPS       Z30, Z25, Z25
+	VMULPS       Z30, Z26, Z26
+	VMULPS       Z30, Z27, Z27
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VMOVUPS.Z    64(AX), K2, Z29
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z29, Z1, Z1
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z29, Z3, Z3
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z29, Z5, Z5
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z29, Z7, Z7
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z29, Z9, Z9
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z29, Z11, Z11
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z29, Z13, Z13
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z29, Z15, Z15
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z29, Z17, Z17
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z29, Z19, Z19
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z29, Z21, Z21
+	VADDPS       Z28, Z22, Z22
+	VADDPS       Z29, Z23, Z23
+	VADDPS       Z28, Z24, Z24
+	VADDPS       Z29, Z25, Z25
+	VADDPS       Z28, Z26, Z26
+	VADDPS       Z29, Z27, Z27
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	VFMADD231PS  64(AX), Z31, K2, Z1
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	VFMADD231PS  64(AX), Z31, K2, Z3
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	VFMADD231PS  64(AX), Z31, K2, Z5
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	VFMADD231PS  64(AX), Z31, K2, Z7
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	VFMADD231PS  64(AX), Z31, K2, Z9
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	VFMADD231PS  64(AX), Z31, K2, Z11
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	VFMADD231PS  64(AX), Z31, K2, Z13
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	VFMADD231PS  64(AX), Z31, K2, Z15
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	VFMADD231PS  64(AX), Z31, K2, Z17
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	VFMADD231PS  64(AX), Z31, K2, Z19
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+	VFMADD231PS  64(AX), Z31, K2, Z21
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z22
+	VFMADD231PS  64(AX), Z31, K2, Z23
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z24
+	VFMADD231PS  64(AX), Z31, K2, Z25
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z26
+	VFMADD231PS  64(AX), Z31, K2, Z27
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VMOVUPS Z1, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VMOVUPS Z3, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VMOVUPS Z5, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VMOVUPS Z7, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VMOVUPS Z9, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VMOVUPS Z11, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VMOVUPS Z13, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VMOVUPS Z15, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	VMOVUPS Z17, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	VMOVUPS Z19, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	VMOVUPS Z21, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z22, K1, (AX)
+	VMOVUPS Z23, K2, 64(AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z24, K1, (AX)
+	VMOVUPS Z25, K2, 64(AX)
+	ADDQ    R9, AX
+	VMOVUPS Z26, K1, (AX)
+	VMOVUPS Z27, K2, 64(AX)
+	VZEROUPPER
+	RET
+
+// func mulCopy14x32(tile *byte)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mulCopy14x32(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   120(DI), R8
+	ADDQ   (SI), R8
+	SHLQ   $0x02, R8
+	ADDQ   (DI), R8
+	MOVQ   152(DI), AX
+	SHLQ   $0x02, AX
+	LEAQ   (R8)(AX*1), R9
+	LEAQ   (R9)(AX*1), R10
+	LEAQ   (R10)(AX*1), R11
+	MOVQ   128(DI), CX
+	ADDQ   8(SI), CX
+	SHLQ   $0x02, CX
+	ADDQ   24(DI), CX
+	MOVQ   16(SI), AX
+	MOVQ   296(DI), SI
+	IMUL3Q $0x00000006, R15, R14
+	ADDQ   CX, R14
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R10)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z22
+	VFMADD231PS  Z29, Z31, Z23
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R11)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z26
+	VFMADD231PS  Z29, Z31, Z27
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          all
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8

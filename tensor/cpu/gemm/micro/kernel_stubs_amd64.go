@@ -66,6 +66,40 @@ func mulAVX512(g *Args, vectors int) {
 	}
 }
 
+// copyAVX512 calls the kernel of g.Rows rows and 32 columns that copies B.
+func copyAVX512(g *Args) {
+	switch g.Rows {
+	case 1:
+		mulCopy1x32(g)
+	case 2:
+		mulCopy2x32(g)
+	case 3:
+		mulCopy3x32(g)
+	case 4:
+		mulCopy4x32(g)
+	case 5:
+		mulCopy5x32(g)
+	case 6:
+		mulCopy6x32(g)
+	case 7:
+		mulCopy7x32(g)
+	case 8:
+		mulCopy8x32(g)
+	case 9:
+		mulCopy9x32(g)
+	case 10:
+		mulCopy10x32(g)
+	case 11:
+		mulCopy11x32(g)
+	case 12:
+		mulCopy12x32(g)
+	case 13:
+		mulCopy13x32(g)
+	case 14:
+		mulCopy14x32(g)
+	}
+}
+
 //go:noescape
 func mul1x16(tile *Args)
 
@@ -149,3 +183,45 @@ func mul14x16(tile *Args)
 
 //go:noescape
 func mul14x32(tile *Args)
+
+//go:noescape
+func mulCopy1x32(tile *Args)
+
+//go:noescape
+func mulCopy2x32(tile *Args)
+
+//go:noescape
+func mulCopy3x32(tile *Args)
+
+//go:noescape
+func mulCopy4x32(tile *Args)
+
+//go:noescape
+func mulCopy5x32(tile *Args)
+
+//go:noescape
+func mulCopy6x32(tile *Args)
+
+//go:noescape
+func mulCopy7x32(tile *Args)
+
+//go:noescape
+func mulCopy8x32(tile *Args)
+
+//go:noescape
+func mulCopy9x32(tile *Args)
+
+//go:noescape
+func mulCopy10x32(tile *Args)
+
+//go:noescape
+func mulCopy11x32(tile *Args)
+
+//go:noescape
+func mulCopy12x32(tile *Args)
+
+//go:noescape
+func mulCopy13x32(tile *Args)
+
+//go:noescape
+func mulCopy14x32(tile *Args)

@@ -37,6 +37,10 @@ func (v Variant) Rows() int {
 	return MaxRows
 }
 
+// Prefetches reports whether the variant's kernels ask for what comes later, Args.Ahead and C,
+// between the steps of the sum.
+func (v Variant) Prefetches() bool { return v.Float32() == AVX512 }
+
 // Best returns the fastest variant that this machine can run.
 func Best() Variant {
 	for v := variants - 1; v > Generic; v-- {
@@ -96,12 +100,24 @@ type Args struct {
 
 	mask      uint32
 	aheadStep int // bytes
+	aheadJump int // bytes
+	askC      int // segments left when C is asked for
 
 	// Ahead is memory that will be read soon, which each step of the sum asks to be brought into
-	// the second-level cache: the line at its start, then one AheadStep floats on, and so on. It
-	// may end before that. With none, AheadStep is 0. It changes nothing but the time.
-	Ahead     []float32
-	AheadStep int
+	// the second-level cache: the line at its start, then one AheadStep floats on, and so on, and
+	// AheadJump further where a segment ends. It may end before that. With none, both are 0. It
+	// changes nothing but the time.
+	Ahead                []float32
+	AheadStep, AheadJump int
+
+	// LateC makes the kernel ask for C where the last segment begins instead of the first.
+	LateC bool
+
+	// Copy, unless it is nil, receives the rows of B that the tile reads, one after the other, each
+	// of 16 or 32 floats (the smaller that holds Cols) with zeros beyond Cols: the panel that Pack
+	// would make, in passing. There is one segment then, of which no row is left out, and what
+	// Ahead says is not done.
+	Copy []float32
 }
 
 // SetRows spaces the rows of A and of C equally.
@@ -117,12 +133,19 @@ func Mul(v Variant, g *Args) {
 	if g.Rows < 1 || g.Rows > MaxRows || g.Cols < 1 || g.Cols > MaxCols {
 		panic("micro: Mul: tile out of range")
 	}
+	if g.Copy != nil {
+		mulCopying(v, g)
+		return
+	}
 	if len(g.Ahead) > 0 && (v.Float32() != AVX512 || g.Cols <= 16) { // else between the steps
 		Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
 	}
 	if v.Float32() == AVX512 {
 		g.mask = uint32(1<<g.Cols - 1)
-		g.aheadStep = 4 * g.AheadStep
+		g.aheadStep, g.aheadJump, g.askC = 4*g.AheadStep, 4*g.AheadJump, len(g.Segs)
+		if g.LateC {
+			g.askC = 1
+		}
 	}
 	switch v {
 	case AVX512BF16:
@@ -138,6 +161,27 @@ func Mul(v Variant, g *Args) {
 	default:
 		mulGeneric(g)
 	}
+}
+
+// mulCopying is Mul with Copy: in one pass where there is a kernel for it.
+func mulCopying(v Variant, g *Args) {
+	k, width := g.Segs[0].K, 32
+	if g.Cols <= 16 {
+		width = 16
+	}
+	if v == AVX512 && width == 32 {
+		_ = g.Copy[:k*width]
+		g.mask = uint32(1<<g.Cols - 1)
+		copyAVX512(g)
+		return
+	}
+	Pack(v, g.Copy, width, g.B[g.BOff+g.Segs[0].B:], g.StepB, k, g.Cols)
+	packed := *g
+	seg := [1]Seg{g.Segs[0]}
+	seg[0].B = 0
+	packed.B, packed.BOff, packed.StepB, packed.Segs = g.Copy, 0, width, seg[:]
+	packed.Copy, packed.Ahead = nil, nil
+	Mul(v, &packed)
 }
 
 // Steps is the length of the tile's sum, and the number of lines that it asks for Ahead.

@@ -24,4 +24,6 @@ func transposeAVX512([]float32, int, []float32, int, int, int) { panic(absent) }
 
 func transposeAVX2([]float32, int, []float32, int, int, int) { panic(absent) }
 
+func copyAVX512(*Args) { panic(absent) }
+
 func prefetchLines([]float32, int, int, int) { panic(absent) }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 )
@@ -26,7 +27,9 @@ func TestLayout(t *testing.T) {
 		{"RowC", unsafe.Offsetof(g.RowC), 176}, {"GroupC", unsafe.Offsetof(g.GroupC), 184},
 		{"Alpha", unsafe.Offsetof(g.Alpha), 208}, {"Beta", unsafe.Offsetof(g.Beta), 212},
 		{"mask", unsafe.Offsetof(g.mask), 216},
-		{"aheadStep", unsafe.Offsetof(g.aheadStep), 224}, {"Ahead", unsafe.Offsetof(g.Ahead), 232},
+		{"aheadStep", unsafe.Offsetof(g.aheadStep), 224}, {"aheadJump", unsafe.Offsetof(g.aheadJump), 232},
+		{"askC", unsafe.Offsetof(g.askC), 240}, {"Ahead", unsafe.Offsetof(g.Ahead), 248},
+		{"Copy", unsafe.Offsetof(g.Copy), 296},
 		{"Seg.A", unsafe.Offsetof(s.A), 0}, {"Seg.B", unsafe.Offsetof(s.B), 8},
 		{"Seg.K", unsafe.Offsetof(s.K), 16}, {"Seg.Skip", unsafe.Offsetof(s.Skip), 24},
 		{"Seg", unsafe.Sizeof(s), 32},
@@ -97,6 +100,54 @@ func TestMulAgainstFloat64(t *testing.T) {
 				before := append([]float32(nil), g.C...)
 				Mul(v, g)
 				checkTile(t, fmt.Sprintf("%v %dx%d", v, rows, cols), g, before)
+			}
+		}
+	}
+}
+
+// TestCopy: a tile that packs B in passing has the bits of one that does not, and leaves the panel
+// that Pack makes, nothing behind it.
+func TestCopy(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, v := range Variants() {
+		for rows := 1; rows <= MaxRows; rows++ {
+			for cols := 1; cols <= MaxCols; cols++ {
+				g := randomTile(rng, rows, cols)
+				g.Segs = []Seg{{A: 3, B: 5, K: 1 + rng.IntN(20)}}
+				one, k, width := *g, g.Segs[0].K, 16*((cols+15)/16)
+				one.C, one.Copy = slices.Clone(g.C), make([]float32, k*width+1)
+				one.Copy[k*width] = guard
+				Mul(v, g)
+				Mul(v, &one)
+				if !slices.Equal(one.C, g.C) {
+					t.Fatalf("%v %dx%d: other bits with Copy", v, rows, cols)
+				}
+				want := make([]float32, k*width, k*width+1)
+				Pack(Generic, want, width, g.B[g.BOff+5:], g.StepB, k, cols)
+				if !slices.Equal(one.Copy, append(want, guard)) {
+					t.Fatalf("%v %dx%d: Copy is not the packed panel", v, rows, cols)
+				}
+			}
+		}
+	}
+}
+
+// TestLookahead: what a tile asks for, and when, changes nothing; nor that its sum is cut.
+func TestLookahead(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, v := range Variants() {
+		for _, cols := range []int{7, 32} {
+			g := randomTile(rng, MaxRows, cols)
+			g.Segs = []Seg{{K: 20}}
+			one := *g
+			one.C = slices.Clone(g.C)
+			one.Segs = []Seg{{K: 9}, {K: 9, A: 9 * g.StepA, B: 9 * g.StepB},
+				{K: 2, A: 18 * g.StepA, B: 18 * g.StepB}}
+			one.Ahead, one.AheadStep, one.AheadJump, one.LateC = g.A, CacheLine, 100, true
+			Mul(v, g)
+			Mul(v, &one)
+			if !slices.Equal(one.C, g.C) {
+				t.Fatalf("%v, %d columns: other bits with Ahead and LateC", v, cols)
 			}
 		}
 	}

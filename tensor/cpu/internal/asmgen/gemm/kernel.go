@@ -36,7 +36,10 @@ const (
 	argMask   = 216
 
 	argAheadStep = 224 // in bytes
-	argAhead     = 232
+	argAheadJump = 232 // in bytes
+	argAskC      = 240
+	argAhead     = 248
+	argCopy      = 296
 
 	segA    = 0
 	segB    = 8
@@ -63,6 +66,7 @@ var (
 	groupC   = reg.R10
 	group    = reg.R11
 	ahead    = reg.R14 // of the Go runtime only between Go functions
+	copied   = seg     // where a copying kernel, which has but one segment, writes its rows of B
 	mask     = [2]reg.Physical{reg.K1, reg.K2}
 	zmm      = [32]reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
@@ -78,19 +82,20 @@ var (
 // to the accumulators, acc += a*b, with a in all lanes of a register or in memory.
 type product struct {
 	prefix    string // of the kernels' names
+	copies    bool   // there are kernels that copy B
 	registers func(c *build.Context, b, a, acc reg.VecPhysical)
 	broadcast func(c *build.Context, a operand.Mem, b, acc reg.VecPhysical)
 }
 
 var (
 	// floats32 multiplies float32s.
-	floats32 = product{"mul",
+	floats32 = product{"mul", true,
 		func(c *build.Context, b, a, acc reg.VecPhysical) { c.VFMADD231PS(b, a, acc) },
 		func(c *build.Context, a operand.Mem, b, acc reg.VecPhysical) {
 			c.VFMADD231PS_BCST(a, b, acc)
 		}}
 	// pairs multiplies pairs of bfloat16s and adds both products.
-	pairs = product{"dot", func(c *build.Context, b, a, acc reg.VecPhysical) {
+	pairs = product{"dot", false, func(c *build.Context, b, a, acc reg.VecPhysical) {
 		vdpbf16ps.registers(c, b, a, acc)
 	}, func(c *build.Context, a operand.Mem, b, acc reg.VecPhysical) {
 		vdpbf16ps.broadcast(c, a, b, acc)
@@ -101,11 +106,18 @@ func (p product) kernelName(rows, vectors int) string {
 	return fmt.Sprintf("%s%dx%d", p.prefix, rows, 16*vectors)
 }
 
+func (p product) copyingName(rows int) string {
+	return fmt.Sprintf("%sCopy%dx%d", p.prefix, rows, 16*maxVectors)
+}
+
 // kernels adds every tile shape.
 func kernels(c *build.Context, p product) {
 	for rows := 1; rows <= maxRows; rows++ {
 		for v := 1; v <= maxVectors; v++ {
 			kernel(c, p, rows, v)
+		}
+		if p.copies {
+			copying(c, p, rows)
 		}
 	}
 }
@@ -118,31 +130,10 @@ func kernels(c *build.Context, p product) {
 // A segment comes with the rows it leaves out (none, the first or the last: the pixels whose tap
 // falls into the padding at a border), so there are three copies of the inner loop.
 func kernel(c *build.Context, p product, rows, vectors int) {
-	c.Function(p.kernelName(rows, vectors))
-	c.Attributes(4) // NOSPLIT
-	c.SignatureExpr("func(tile *byte)")
-	acc := func(r, v int) reg.VecPhysical { return zmm[r*vectors+v] }
-
-	c.MOVQ(operand.NewParamAddr("tile", 0), args)
-	c.MOVL(mem(args, argMask), reg.EAX)
-	c.KMOVW(reg.EAX, mask[0])
-	c.SHRL(operand.Imm(16), reg.EAX)
-	c.KMOVW(reg.EAX, mask[1])
-	for r := range rows {
-		for v := range vectors {
-			c.VPXORD(acc(r, v), acc(r, v), acc(r, v))
-		}
-	}
-	addressC(c)
-	walkC(c, rows, vectors, func(r, v int) { c.PREFETCHT0(mem(reg.RAX, 64*v)) })
-	c.MOVQ(mem(args, argSegs), seg)
+	acc := begin(c, p.kernelName(rows, vectors), rows, vectors)
 	c.MOVQ(mem(args, argSegs+8), segsLeft)
 	c.TESTQ(segsLeft, segsLeft)
 	c.JZ(operand.LabelRef("store"))
-	floats(c, argRowA, rowA)
-	c.LEAQ(operand.Mem{Base: rowA, Index: rowA, Scale: 2}, rowA3)
-	floats(c, argStepA, stepA)
-	floats(c, argStepB, stepB)
 	if vectors > 1 {
 		c.MOVQ(mem(args, argAhead), ahead)
 		c.TESTQ(ahead, ahead)
@@ -150,6 +141,12 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	}
 
 	c.Label("segment")
+	// C: at the beginning, or in the midst of the sum, when the tile's first misses are over.
+	c.CMPQ(segsLeft, mem(args, argAskC))
+	c.JNE(operand.LabelRef("asked"))
+	addressC(c)
+	walkC(c, rows, vectors, func(r, v int) { c.PREFETCHT0(mem(reg.RAX, 64*v)) })
+	c.Label("asked")
 	beginSegment(c, rows)
 	if rows > 1 {
 		c.CMPQ(mem(seg, segSkip), operand.Imm(1))
@@ -159,20 +156,74 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	} else {
 		c.MOVQ(mem(seg, segK), k)
 	}
-	multiply(c, p, "all", 0, rows, vectors, acc)
+	multiply(c, p, "all", 0, rows, vectors, acc, lookAhead)
 	c.Label("next")
+	if vectors > 1 {
+		c.ADDQ(mem(args, argAheadJump), ahead)
+	}
 	c.ADDQ(operand.Imm(segSize), seg)
 	c.DECQ(segsLeft)
 	c.JNZ(operand.LabelRef("segment"))
 	c.JMP(operand.LabelRef("store"))
 	if rows > 1 {
-		multiply(c, p, "skipFirst", 1, rows, vectors, acc)
+		multiply(c, p, "skipFirst", 1, rows, vectors, acc, lookAhead)
 		c.JMP(operand.LabelRef("next"))
-		multiply(c, p, "skipLast", 0, rows-1, vectors, acc)
+		multiply(c, p, "skipLast", 0, rows-1, vectors, acc, lookAhead)
 		c.JMP(operand.LabelRef("next"))
 	}
 
 	c.Label("store")
+	store(c, rows, vectors, acc)
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// begin starts a kernel: what all segments share, and accumulators at zero.
+func begin(c *build.Context, name string, rows, vectors int) (acc func(r, v int) reg.VecPhysical) {
+	c.Function(name)
+	c.Attributes(4) // NOSPLIT
+	c.SignatureExpr("func(tile *byte)")
+	acc = func(r, v int) reg.VecPhysical { return zmm[r*vectors+v] }
+
+	c.MOVQ(operand.NewParamAddr("tile", 0), args)
+	c.MOVL(mem(args, argMask), reg.EAX)
+	c.KMOVW(reg.EAX, mask[0])
+	c.SHRL(operand.Imm(16), reg.EAX)
+	c.KMOVW(reg.EAX, mask[1])
+	each(rows, vectors, func(r, v int) { c.VPXORD(acc(r, v), acc(r, v), acc(r, v)) })
+	c.MOVQ(mem(args, argSegs), seg)
+	floats(c, argRowA, rowA)
+	c.LEAQ(operand.Mem{Base: rowA, Index: rowA, Scale: 2}, rowA3)
+	floats(c, argStepA, stepA)
+	floats(c, argStepB, stepB)
+	return acc
+}
+
+// copyAhead is how many rows ahead of its own a copying kernel asks for B: with what the processor
+// looks ahead itself, soon enough for the caches, and late enough that rows which are a page apart,
+// and so compete for the eight to twelve lines of one set of the first-level cache, do not push each
+// other out: 12 and more cost 2 % of a product with 64 rows.
+const copyAhead = 6
+
+// copying adds a kernel of a single segment that also writes the rows of B it reads one after the
+// other to Args.Copy: a panel packed in passing. Rows of B that lie a page apart are foreseen by
+// nobody, so it asks for them itself, and for nothing else, not even C.
+func copying(c *build.Context, p product, rows int) {
+	const vectors = maxVectors
+	acc := begin(c, p.copyingName(rows), rows, vectors)
+	beginSegment(c, rows)
+	c.MOVQ(mem(seg, segK), k)
+	c.MOVQ(mem(args, argCopy), copied)
+	c.IMUL3Q(operand.U32(copyAhead), stepB, ahead)
+	c.ADDQ(b, ahead)
+	multiply(c, p, "all", 0, rows, vectors, acc, func(c *build.Context) {
+		for v := range vectors {
+			c.VMOVUPS(rowB[v], mem(copied, 64*v))
+			c.PREFETCHT0(mem(ahead, 64*v))
+		}
+		c.ADDQ(operand.Imm(64*vectors), copied)
+		c.ADDQ(stepB, ahead)
+	})
 	store(c, rows, vectors, acc)
 	c.VZEROUPPER()
 	c.RET()
@@ -200,17 +251,16 @@ func beginSegment(c *build.Context, rows int) {
 // multiplication from memory, as fast as elements can be loaded; with two, an element of A is loaded
 // once for both, and there is room to ask for a cache line of what comes later: arithmetic and
 // memory work side by side, where a burst of such requests would fill the processor's queue and
-// make it wait.
+// make it wait. That is what beside adds.
 func multiply(c *build.Context, p product, label string, first, last, vectors int,
-	acc func(r, v int) reg.VecPhysical) {
+	acc func(r, v int) reg.VecPhysical, beside func(c *build.Context)) {
 	c.Label(label)
 	for v := range vectors {
 		c.VMOVUPS_Z(mem(b, 64*v), mask[v], rowB[v])
 	}
 	c.ADDQ(stepB, b)
 	if vectors > 1 {
-		c.PREFETCHT1(mem(ahead, 0))
-		c.ADDQ(mem(args, argAheadStep), ahead)
+		beside(c)
 	}
 	for r := first; r < last; r++ {
 		if vectors == 1 {
@@ -228,6 +278,12 @@ func multiply(c *build.Context, p product, label string, first, last, vectors in
 	}
 	c.DECQ(k)
 	c.JNZ(operand.LabelRef(label))
+}
+
+// lookAhead asks for one line of Args.Ahead.
+func lookAhead(c *build.Context) {
+	c.PREFETCHT1(mem(ahead, 0))
+	c.ADDQ(mem(args, argAheadStep), ahead)
 }
 
 // elementA is row r of A: four rows share a pointer, reached with 0, 1, 2 and 3 row strides.

@@ -1,0 +1,192 @@
+package gemm
+
+import "afterimage/tensor/cpu/gemm/micro"
+
+// maxKC bounds the steps of k in one block. The first-level cache does not hold 14 rows of A and 32
+// columns of B over so many steps, but they are read in order, and the longer a tile's sum, the
+// smaller a share of it is the store and what a new tile misses.
+const maxKC = 1024
+
+// blockFloats is the size of a block of A, half of a second-level cache of 1 MiB: beside it lie the
+// panel of B in use and the next.
+const blockFloats = 128 << 10
+
+// Limits of a tile of C and how many tiles each thread should find, so that a thread which is held
+// up leaves little for the others to wait for.
+//
+// A tile that packs B in passing should be large: it does so once for all its rows, and takes A
+// from far once for all its columns. It may therefore be one of few. A tile whose B was packed
+// before it wants to be in the cache when the epilogue looks at it.
+const (
+	maxRows       = 2048
+	maxCols       = 1024
+	tilesOfThread = 2
+
+	maxRowsPacked       = 12 * micro.MaxRows
+	maxColsPacked       = 320
+	tilesOfThreadPacked = 6
+)
+
+// pageFloats is 4 KiB: lines so far apart share a set of the first-level cache, and a sixteenth of
+// the sets of the second-level cache has all those of a matrix with such rows.
+const pageFloats = 1 << 10
+
+// smallFlops is the work below which a second thread does not pay: some microseconds.
+const smallFlops = 1 << 19
+
+// sharedLimit bounds the packed copies of A and of B, in floats (64 MiB each).
+const sharedLimit = 16 << 20
+
+// blocking is how one product is cut. Only kc affects the bits of the result, and it depends on k
+// alone.
+type blocking struct {
+	kc       int
+	mi, ni   int // numbers of tiles along the rows of C and the columns of the slab
+	unit     int // rows of a kernel's tile
+	bm       int // rows of a block of A, a multiple of that: a tile has one or more
+	packB    bool
+	passing  bool // B is packed by the first block of each tile as it reads it
+	shared   bool // B is packed once, before the tiles
+	packA    bool
+	sharedA  bool // and A
+	aStride  int  // row stride of a packed block of A
+	n0, n    int  // the slab of columns
+	packed   []float32
+	packedA  []float32 // blocks of scratchA floats, those of a row of blocks one after the other
+	scratchA int       // floats that a block of A takes, and
+	scratchB int       // those of B that a tile packs
+}
+
+// blockK cuts k into equal blocks of at most maxKC.
+func blockK(k int) int {
+	if k == 0 {
+		return 1
+	}
+	blocks := ceil(k, maxKC)
+	return min(k, roundUp(ceil(k, blocks), 8))
+}
+
+// kBlocks is the number of blocks of k.
+func (t *blocking) kBlocks(k int) int { return ceil(k, t.kc) }
+
+// own is the number of floats that a tile packs for itself.
+func (t *blocking) own() int {
+	if t.sharedA {
+		return t.scratchB
+	}
+	return t.scratchA + t.scratchB
+}
+
+// rows returns the rows of C that tile i has: neighbours share columns, which use the same panels
+// of B.
+func (t *blocking) rows(i, m int) (from, to int) {
+	i %= t.mi
+	units := ceil(m, t.unit)
+	return i * units / t.mi * t.unit, min(m, (i+1)*units/t.mi*t.unit)
+}
+
+// cols returns the columns of the slab that tile i has: whole panels.
+func (t *blocking) cols(i int) (from, to int) {
+	i /= t.mi
+	panels := ceil(t.n, micro.MaxCols)
+	return i * panels / t.ni * micro.MaxCols, min(t.n, (i+1)*panels/t.ni*micro.MaxCols)
+}
+
+// plan chooses the blocking of a slab.
+func (j *job) plan(n0, n int) blocking {
+	t := blocking{kc: blockK(j.k), n0: n0, n: n}
+	// A panel of B in place costs a cache line or two for each step of k, which one row tile or
+	// two take no longer to load than a packed copy would take to make.
+	t.packB = j.transB || j.m > 2*micro.MaxRows || j.v.Pairs()
+	t.passing = t.packB && !j.transB && !j.v.Pairs() && j.then.Kept == nil
+	// Rows of A in one set of the first-level cache are more than its eight to twelve lines; in two
+	// sets, half a page apart, they fit, and a copy costs more. bfloat16 is made by packing.
+	t.packA = j.transA && n > micro.MaxCols || !j.transA && j.lda%pageFloats == 0 && j.m > 8 ||
+		j.v.Pairs()
+	j.share(&t)
+	t.shared = t.packB && !t.passing && (t.mi > 1 || j.then.Kept != nil)
+	if t.unit = j.v.Rows(); t.packA && j.transA {
+		t.unit = micro.MaxRows // a packed panel's
+	}
+	rows := ceil(ceil(j.m, t.unit), t.mi)
+	if t.passing {
+		rows = ceil(rows, ceil(rows, max(2, blockFloats/t.kc/t.unit)))
+	}
+	t.bm = rows * t.unit
+	if t.packA {
+		t.aStride = t.kc + 16
+		if t.aStride*4%1024 == 0 {
+			t.aStride += 16
+		}
+		t.scratchA = roundUp(t.bm, 16) * t.aStride
+		if j.transA {
+			t.scratchA = ceil(t.bm, micro.MaxRows) * packedRows * t.kc
+		}
+	}
+	t.sharedA = t.packA && !t.passing && t.ni > j.alone() &&
+		t.mi*t.kBlocks(j.k)*t.scratchA <= sharedLimit
+	switch {
+	case t.passing:
+		t.scratchB = t.kc * micro.MaxCols * ceil(ceil(n, micro.MaxCols), t.ni)
+	case t.packB && !t.shared:
+		t.scratchB = t.kc * micro.MaxCols
+	}
+	return t
+}
+
+// share cuts C into tiles: small enough ones and, if there are several threads, enough of them, of
+// a good shape and large enough to pay for their packing.
+func (j *job) share(t *blocking) {
+	const minRows, minCols = 2 * micro.MaxRows, 2 * micro.MaxCols
+	rows, cols, perThread := maxRowsPacked, maxColsPacked, tilesOfThreadPacked
+	if t.passing {
+		rows, cols, perThread = maxRows, maxCols, tilesOfThread
+	}
+	t.mi, t.ni = ceil(j.m, rows), ceil(t.n, cols)
+	threads := j.p.Threads()
+	if threads == 1 || 2*j.m*t.n*j.k < smallFlops {
+		return
+	}
+	if t.mi*t.ni%threads != 0 { // the same work for each
+		if t.wide(j.m, t.n) && t.n >= threads*minCols {
+			t.ni = roundUp(t.ni, threads)
+		} else if j.m >= threads*minRows {
+			t.mi = roundUp(t.mi, threads)
+		}
+	}
+	for t.mi*t.ni < perThread*threads {
+		rows, cols := ceil(j.m, t.mi), ceil(t.n, t.ni)
+		switch {
+		case cols > minCols && (t.wide(rows, cols) || rows <= minRows):
+			t.ni *= 2
+		case rows > minRows:
+			t.mi *= 2
+		case cols > micro.MaxCols:
+			t.ni = ceil(t.n, micro.MaxCols)
+		default:
+			return
+		}
+	}
+}
+
+// wide reports whether a tile should rather have fewer columns than fewer rows. The first panel of
+// B waits for A, which is the more of the work the fewer columns there are, and the first rows wait
+// for B; where A is copied as well, columns are dearer.
+func (t *blocking) wide(rows, cols int) bool {
+	if t.packA {
+		return cols >= 2*rows
+	}
+	return 2*cols >= rows
+}
+
+// panelWidth is the row length of a packed panel with the given number of columns.
+func panelWidth(cols int) int {
+	if cols <= 16 {
+		return 16
+	}
+	return 32
+}
+
+func ceil(a, b int) int { return (a + b - 1) / b }
+
+func roundUp(a, b int) int { return ceil(a, b) * b }
