@@ -10,10 +10,15 @@ func (s Shape) WeightGradWinograd(p *par.Pool, dw, x, dy []float32) {
 	s.weightGradWinograd(micro.Best(), p, dw, x, dy)
 }
 
-// winogradStep is the number of tiles that are mapped and multiplied at a time, at most, and in a
-// part, at least. Each step reads and writes the mapped sums of a block, and each part adds a dw.
-// It decides the order of the sum, so it follows from the shape alone.
-const winogradStep = 8 * micro.MaxRows
+// A step maps and multiplies winogradStep tiles, at most, and each reads and writes the mapped sums
+// of a block; each part of the tiles adds a whole dw. So a part has as many tiles as a full step, or
+// fewer, down to winogradLeast, where there would not be winogradItems pieces of work otherwise. All
+// that decides the order of the sum, so it follows from the shape alone.
+const (
+	winogradStep  = 8 * micro.MaxRows
+	winogradLeast = 32
+	winogradItems = 4
+)
 
 // winogradBlock bounds the channels of a block. Each tile of x is mapped once for each block of
 // output channels that needs it, so blocks are as large as the cache bears.
@@ -46,7 +51,8 @@ func (s Shape) weightGradWinograd(v micro.Variant, p *par.Pool, dw, x, dy []floa
 		return
 	}
 	blocks := w.blocksM * w.blocksN
-	w.parts = max(1, min(gradParts, ceil(gradItems, blocks), w.tiles/winogradStep))
+	w.parts = max(1, min(gradParts, ceil(gradItems, blocks), w.tiles/winogradStep),
+		min(ceil(winogradItems, blocks), w.tiles/winogradLeast))
 	if w.parts > 1 && w.parts*blocks%2 == 1 {
 		w.parts++ // two threads have as much to do
 	}
