@@ -130,7 +130,8 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 	}
 }
 
-// Redraw gives a parameter that has memory the initial value that Init gave it.
+// Redraw gives a parameter that has memory the values that Init gave it, under the same name and
+// seed.
 func Redraw(p Named, seed uint64) { p.draw(seed)() }
 
 // draw draws the parameter's initial values, on any goroutine, and returns what is left to do on
