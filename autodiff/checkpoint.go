@@ -23,16 +23,21 @@ import (
 // one tensor stays for each block, and besides the inside of the one block that the backward pass
 // is at; the price is a second forward pass, at most a third of a step's multiplications.
 //
-// Measured, growth of a program's memory over its start, and CPU time of ResNet-20's step:
+// Measured, growth of a program's memory over its start (bench steps --only '^memory', the rows of
+// bench/LOG.md of 2026-11-28), and CPU time of ResNet-20's step on one thread:
 //
 //	                ResNet-20         ResNet-18    ResNet-50
-//	kept            220 MB, 130 ms    500 MB       1000 MB
+//	kept            220 MB, 130 ms    468 MB       1007 MB
 //	by the layer    167 MB, 134 ms    439 MB        879 MB
-//	by the block    106 MB, 160 ms    360 MB        621 MB
+//	by the block    107 MB, 160 ms    344 MB        634 MB
+//
+// The middle row is of a trial that was dropped, and is older than the other two: when it was
+// measured these read 220, 500 and 1000 MB, and 106, 360 and 621 MB.
 //
 // Whoever asks for less memory has too little of it, and the block's cut saves two and a half times
 // as much: networks cut by the block (nn.Ctx.Block). Where the largest block is most of a network,
-// as the first one of a discriminator is, its inside is the peak either way.
+// as the first one of a discriminator is, its inside is the peak either way, and then it is cut
+// across the batch (nn.Ctx.Parts).
 //
 // Checkpoint itself leaves the cut to the caller: its function is whatever is given to it. Four
 // properties make it safe to switch on.

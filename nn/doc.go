@@ -23,12 +23,14 @@
 // Ctx.Block leaves only its result behind, so that inference holds one block's activations however
 // deep the network. Where a gradient will be asked for and memory is short, Ctx.Recompute makes the
 // same of training: a block's inside is computed again when the backward pass gets there
-// (autodiff/checkpoint.go).
+// (autodiff/checkpoint.go). A block that is wider than all the others together goes through
+// Ctx.Parts, a part of the batch at a time.
 //
 // One thing must outlive the block that computes it: what a pass derives from parameters once and
 // uses again, such as a power iteration or the scale into which evaluation folds a batch norm.
 // Derived keeps it, and hoists a copy to the scope the pass began in. Whole weights are kept only
-// where they will be read again, by a gradient or by the next pass of an Inference.
+// where they will be read again, by a gradient or by the next pass of an Inference; of the latter
+// the backend needs only the form that its kernels read, and the rest goes (Inference.Own).
 //
 // Nothing here is freed by being forgotten, and nothing is used after it was freed without a panic
 // that names the op that made it. Because every step gives back what it took, the next one gets the

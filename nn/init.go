@@ -16,20 +16,17 @@ type Initializer interface {
 	Values(rng *tensor.RNG, shape tensor.Shape) []float64
 }
 
-// A sampler is an Initializer whose values are drawn one after another, each by itself, so that
-// they need not be there all at once.
-type sampler interface {
-	// sampler returns the function that draws the next value of a parameter of the shape.
-	sampler(shape tensor.Shape) func(rng *tensor.RNG) float64
+// A writer is an Initializer that hands its values over one by one, so that they need not be there
+// all at once: set(i, v) makes v element i.
+type writer interface {
+	write(rng *tensor.RNG, shape tensor.Shape, set func(i int, v float64))
 }
 
-// sampled returns what a sampler draws.
-func sampled(s sampler, rng *tensor.RNG, shape tensor.Shape) []float64 {
-	v, next := make([]float64, shape.Size()), s.sampler(shape)
-	for i := range v {
-		v[i] = next(rng)
-	}
-	return v
+// written returns what a writer writes.
+func written(w writer, rng *tensor.RNG, shape tensor.Shape) []float64 {
+	out := make([]float64, shape.Size())
+	w.write(rng, shape, func(i int, v float64) { out[i] = v })
+	return out
 }
 
 // Fans returns the number of inputs that one output sums over and the number of outputs that one
@@ -48,11 +45,13 @@ type Constant float64
 
 // Values returns shape.Size() copies of c.
 func (c Constant) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return sampled(c, rng, shape)
+	return written(c, rng, shape)
 }
 
-func (c Constant) sampler(_ tensor.Shape) func(*tensor.RNG) float64 {
-	return func(*tensor.RNG) float64 { return float64(c) }
+func (c Constant) write(_ *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
+	for i := range shape.Size() {
+		set(i, float64(c))
+	}
 }
 
 // NormalInit draws from N(0, Std²).
@@ -60,11 +59,13 @@ type NormalInit struct{ Std float64 }
 
 // Values returns independent normal numbers.
 func (n NormalInit) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return sampled(n, rng, shape)
+	return written(n, rng, shape)
 }
 
-func (n NormalInit) sampler(_ tensor.Shape) func(*tensor.RNG) float64 {
-	return func(rng *tensor.RNG) float64 { return n.Std * rng.Normal() }
+func (n NormalInit) write(rng *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
+	for i := range shape.Size() {
+		set(i, n.Std*rng.Normal())
+	}
 }
 
 // UniformInit draws from (−Bound, Bound).
@@ -72,11 +73,13 @@ type UniformInit struct{ Bound float64 }
 
 // Values returns independent uniform numbers.
 func (u UniformInit) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return sampled(u, rng, shape)
+	return written(u, rng, shape)
 }
 
-func (u UniformInit) sampler(_ tensor.Shape) func(*tensor.RNG) float64 {
-	return func(rng *tensor.RNG) float64 { return rng.Uniform(-u.Bound, u.Bound) }
+func (u UniformInit) write(rng *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
+	for i := range shape.Size() {
+		set(i, rng.Uniform(-u.Bound, u.Bound))
+	}
 }
 
 // KaimingNormal draws from N(0, 2/fan), which keeps the variance of activations through ReLU
@@ -87,11 +90,11 @@ type KaimingNormal struct{ FanOut bool }
 
 // Values returns independent normal numbers.
 func (k KaimingNormal) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return sampled(k, rng, shape)
+	return written(k, rng, shape)
 }
 
-func (k KaimingNormal) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
-	return NormalInit{math.Sqrt(2 / kaimingFan(shape, k.FanOut))}.sampler(shape)
+func (k KaimingNormal) write(rng *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
+	NormalInit{math.Sqrt(2 / kaimingFan(shape, k.FanOut))}.write(rng, shape, set)
 }
 
 // KaimingUniform draws from U(−b, b) with b = √(6/((1 + A²)·fan)), the variance of KaimingNormal
@@ -106,12 +109,12 @@ type KaimingUniform struct {
 
 // Values returns independent uniform numbers.
 func (k KaimingUniform) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return sampled(k, rng, shape)
+	return written(k, rng, shape)
 }
 
-func (k KaimingUniform) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
+func (k KaimingUniform) write(rng *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
 	b := math.Sqrt(6 / ((1 + k.A*k.A) * kaimingFan(shape, k.FanOut)))
-	return UniformInit{b}.sampler(shape)
+	UniformInit{b}.write(rng, shape, set)
 }
 
 func kaimingFan(shape tensor.Shape, out bool) float64 {
@@ -129,11 +132,11 @@ type XavierUniform struct{ Gain float64 }
 
 // Values returns independent uniform numbers.
 func (x XavierUniform) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return sampled(x, rng, shape)
+	return written(x, rng, shape)
 }
 
-func (x XavierUniform) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
-	return UniformInit{xavierStd(shape, x.Gain) * math.Sqrt(3)}.sampler(shape)
+func (x XavierUniform) write(rng *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
+	UniformInit{xavierStd(shape, x.Gain) * math.Sqrt(3)}.write(rng, shape, set)
 }
 
 // XavierNormal draws from N(0, Gain²·2/(fanIn + fanOut)); a zero Gain means 1.
@@ -143,11 +146,11 @@ type XavierNormal struct{ Gain float64 }
 
 // Values returns independent normal numbers.
 func (x XavierNormal) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
-	return sampled(x, rng, shape)
+	return written(x, rng, shape)
 }
 
-func (x XavierNormal) sampler(shape tensor.Shape) func(*tensor.RNG) float64 {
-	return NormalInit{xavierStd(shape, x.Gain)}.sampler(shape)
+func (x XavierNormal) write(rng *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
+	NormalInit{xavierStd(shape, x.Gain)}.write(rng, shape, set)
 }
 
 func xavierStd(shape tensor.Shape, gain float64) float64 {
@@ -168,12 +171,16 @@ type Orthogonal struct{ Gain float64 }
 
 // Values returns the matrix in row-major order.
 func (o Orthogonal) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
+	return written(o, rng, shape)
+}
+
+func (o Orthogonal) write(rng *tensor.RNG, shape tensor.Shape, set func(int, float64)) {
 	gain := o.Gain
 	if gain == 0 {
 		gain = 1
 	}
 	if shape.Size() == 0 {
-		return nil
+		return
 	}
 	rows := 1
 	if len(shape) > 0 {
@@ -182,17 +189,15 @@ func (o Orthogonal) Values(rng *tensor.RNG, shape tensor.Shape) []float64 {
 	cols := shape.Size() / rows
 	tall, wide := max(rows, cols), min(rows, cols)
 	q := orthonormalColumns(rng, tall, wide)
-	out := make([]float64, rows*cols)
 	for r := range rows {
 		for c := range cols {
 			if rows >= cols {
-				out[r*cols+c] = gain * q[r*wide+c]
+				set(r*cols+c, gain*q[r*wide+c])
 			} else {
-				out[r*cols+c] = gain * q[c*wide+r]
+				set(r*cols+c, gain*q[c*wide+r])
 			}
 		}
 	}
-	return out
 }
 
 // orthonormalColumns returns a random m×n matrix, m ≥ n, with orthonormal columns. It calls LAPACK

@@ -130,23 +130,22 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 	}
 }
 
-// Redraw gives a parameter that has memory the initial value that Init gave it.
+// Redraw gives a parameter that has memory the values that Init gave it, under the same name and
+// seed.
 func Redraw(p Named, seed uint64) { p.draw(seed)() }
 
 // draw draws the parameter's initial values, on any goroutine, and returns what is left to do on
 // the backend's: nothing where they could be written to host memory one by one.
 func (p Named) draw(seed uint64) (rest func()) {
 	rng := tensor.NewRNG(tensor.NewKey(seed, "init/"+p.Name), 0)
-	s, each := p.Param.Init.(sampler)
+	w, one := p.Param.Init.(writer)
 	_, host := p.Param.T.Buffer().(tensor.HostBuffer)
-	if !each || !host || p.Param.T.DType() != tensor.F32 {
+	if !one || !host || p.Param.T.DType() != tensor.F32 {
 		v := p.Param.Init.Values(rng, p.Param.Shape)
 		return func() { p.Param.T.SetFloats(v) }
 	}
-	next := s.sampler(p.Param.Shape)
-	for dst, i := tensor.Host[float32](p.Param.T), 0; i < len(dst); i++ {
-		dst[i] = float32(next(rng))
-	}
+	dst := tensor.Host[float32](p.Param.T)
+	w.write(rng, p.Param.Shape, func(i int, v float64) { dst[i] = float32(v) })
 	return func() {}
 }
 
