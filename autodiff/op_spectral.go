@@ -33,8 +33,8 @@ func spectralQuotient(in []*Value) *Value {
 	})
 }
 
-// spectralOp is the kernel, which saves σ. The vectors' gradients and gradients of gradients are the
-// definition's.
+// spectralOp is the kernel, which saves σ. The vectors' gradients and gradients of gradients are
+// the definition's.
 type spectralOp struct{}
 
 func (spectralOp) Name() string { return "SpectralQuotient" }

@@ -89,9 +89,9 @@ func (s *SpectralNorm) sigma(c *Ctx, w *autodiff.Value) *autodiff.Value {
 type iterated struct{ m Module }
 
 // Iterate makes the pass's power iterations of all spectrally normalised layers of m in one go,
-// where the backend has a kernel for many (tensor.SpectralFuser); elsewhere each layer makes its own
-// when it needs it. Call it where a forward pass through m begins. m must be comparable, a pointer
-// for example. The results are the same either way, but for rounding.
+// where the backend has a kernel for many (tensor.SpectralFuser); elsewhere each layer makes its
+// own when it needs it. Call it where a forward pass through m begins. m must be comparable, a
+// pointer for example. The results are the same either way, but for rounding.
 func Iterate(c *Ctx, m Module) {
 	b, ok := c.Graph.Backend().(tensor.SpectralFuser)
 	if !ok {

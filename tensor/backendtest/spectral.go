@@ -8,7 +8,8 @@ import (
 )
 
 // spectrals are shapes of weights: more rows than columns and fewer, one of each, several chunks.
-var spectrals = [][]int{{1, 1}, {5, 7}, {17, 3, 3, 2}, {64, 3, 3, 16}, {1, 300}, {257, 1}, {33, 1009}}
+var spectrals = [][]int{{1, 1}, {5, 7}, {17, 3, 3, 2}, {64, 3, 3, 16}, {1, 300}, {257, 1},
+	{33, 1009}}
 
 // spectralFamily tests the kernels of a tensor.SpectralFuser.
 func spectralFamily(f *family) {

@@ -72,8 +72,9 @@ func keepConstant(t *testing.T, bf16 bool) {
 	}
 }
 
-// TestKeepConstantTransposed: the same of transposed convolutions, for any batch and to images of two
-// sizes that give the same extents; a forward convolution with the same weights changes nothing.
+// TestKeepConstantTransposed: the same of transposed convolutions, for any batch and to images of
+// two sizes that give the same extents; a forward convolution with the same weights changes
+// nothing.
 func TestKeepConstantTransposed(t *testing.T) {
 	b := Open(2)
 	defer b.Close()

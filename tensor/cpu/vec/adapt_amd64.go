@@ -63,8 +63,7 @@ func axpy(k func(y, x *float32, a float32, rows, cols int)) func([]float32, floa
 	}
 }
 
-func axpby(k func(dst, x, y *float32, a, b float32, rows, cols int, nt bool)) func(dst []float32,
-	a float32, x []float32, b float32, y []float32) {
+func axpby(k func(dst, x, y *float32, a, b float32, rows, cols int, nt bool)) axpbyFunc {
 	return func(dst []float32, a float32, x []float32, b float32, y []float32) {
 		if len(dst) == 0 {
 			return

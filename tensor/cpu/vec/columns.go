@@ -10,8 +10,8 @@ func ColSum(acc []float64, x []float32) {
 	active.colSum(acc, x)
 }
 
-// ColSumWeighted accumulates acc[c] += Σ_r weight[r]·x[r,c], for x [rows, C] with C = len(acc) and a
-// weight for each row: a row vector times a matrix. It adds as ColSum does.
+// ColSumWeighted accumulates acc[c] += Σ_r weight[r]·x[r,c], for x [rows, C] with C = len(acc) and
+// a weight for each row: a row vector times a matrix. It adds as ColSum does.
 func ColSumWeighted(acc []float64, x, weight []float32) {
 	wholeRows("ColSumWeighted", len(x), len(acc))
 	sameLen("ColSumWeighted", len(x), len(weight)*len(acc))

@@ -202,13 +202,15 @@ func TestResample(t *testing.T) {
 func TestMisusePanics(t *testing.T) {
 	a, b := make([]float32, 6), make([]float32, 4)
 	for name, f := range map[string]func(){
-		"Add":              func() { Add(a, a, b) },
-		"ReLU":             func() { ReLU(a, b) },
-		"ScaleShift":       func() { ScaleShift(a, a, b, b) },
-		"Softmax":          func() { Softmax(a, a, 4) },
-		"ColSum":           func() { ColSum(nil, a) },
-		"Pool2x2":          func() { Pool2x2(b, a, a, 2, 1) },
-		"MaxWindows":       func() { MaxWindows(b, make([]int32, 4), a, Windows{C: 2, Count: 2, KH: 2, KW: 2, Pitch: 2}) },
+		"Add":        func() { Add(a, a, b) },
+		"ReLU":       func() { ReLU(a, b) },
+		"ScaleShift": func() { ScaleShift(a, a, b, b) },
+		"Softmax":    func() { Softmax(a, a, 4) },
+		"ColSum":     func() { ColSum(nil, a) },
+		"Pool2x2":    func() { Pool2x2(b, a, a, 2, 1) },
+		"MaxWindows": func() {
+			MaxWindows(b, make([]int32, 4), a, Windows{C: 2, Count: 2, KH: 2, KW: 2, Pitch: 2})
+		},
 		"ScatterAdd":       func() { ScatterAdd(a, b, []int32{0, 0, 3, 0}, 2) },
 		"Dot":              func() { Dot(a, b) },
 		"AXPBY":            func() { AXPBY(a, 1, a, 1, b) },

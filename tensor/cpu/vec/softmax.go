@@ -18,8 +18,9 @@ func LogSoftmax(dst, x []float32, k int) {
 	active.logSoftmax(dst, x, k)
 }
 
-// CrossEntropyGrad computes dst[k] = (e^logp[k]·total − t[k])·dy: the gradient of dy·Σ −t[k]·logp[k]
-// with respect to a row of logits, whose log-softmax is logp, for a target t that adds up to total.
+// CrossEntropyGrad computes dst[k] = (e^logp[k]·total − t[k])·dy: the gradient of
+// dy·Σ −t[k]·logp[k] with respect to a row of logits, whose log-softmax is logp, for a target t
+// that adds up to total.
 func CrossEntropyGrad(dst, logp, t []float32, total, dy float32) {
 	sameLen("CrossEntropyGrad", len(dst), len(logp), len(t))
 	active.crossEntropyGrad(dst, logp, t, total, dy)

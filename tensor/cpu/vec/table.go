@@ -26,7 +26,7 @@ type table struct {
 	addTo                                func(dst, x []float32)
 	mulAddTo                             func(dst, x, y []float32)
 	axpy                                 func(y []float32, a float32, x []float32)
-	axpby                                func(dst []float32, a float32, x []float32, b float32, y []float32)
+	axpby                                axpbyFunc
 	reluGrad, reluGradAdd                func(dx, dy, y []float32)
 	addRow, subRow, mulRow, divRow       func(dst, x, v []float32)
 	scaleShift, scaleShiftReLU           func(dst, x, scale, shift []float32)
@@ -50,6 +50,9 @@ type table struct {
 	pool2x2                              func(dst, top, bottom []float32, c int, scale float32)
 	upsample2x2                          func(top, bottom, x []float32, c int, scale float32)
 }
+
+// axpbyFunc is AXPBY.
+type axpbyFunc = func(dst []float32, a float32, x []float32, b float32, y []float32)
 
 // goTable is the plain-Go variant.
 func goTable() table {

@@ -3,8 +3,8 @@ package vec
 import "fmt"
 
 // Windows describes a row of Count pooling windows of KH×KW pixels of C channels in an image whose
-// rows are Pitch pixels long. A window's corner is Step pixels from that of the one before. Positions
-// are pixels of the image, in row order; First is that of the first window's corner.
+// rows are Pitch pixels long. A window's corner is Step pixels from that of the one before.
+// Positions are pixels of the image, in row order; First is that of the first window's corner.
 type Windows struct {
 	C, Count, KH, KW, Pitch, Step int
 	First                         int32
