@@ -86,37 +86,55 @@ func (o *batchNormOp) Name() string { return o.name }
 func (o *batchNormOp) Needs() Needs { return Needs{In: 3, Out: o.relu} }
 
 func (o *batchNormOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	x, gamma, beta := in[0], in[1], in[2]
 	var res *tensor.Tensor
 	if len(in) == 4 {
 		res = in[3]
 	}
+	scale, shift, saved := o.statistics(s, in)
+	y := s.Like(in[0])
+	s.Backend().NormApply(y, in[0], scale, shift, res, o.relu)
+	scale.Free()
+	shift.Free()
+	return y, saved
+}
+
+// statistics returns what x is multiplied by and what is added to it, and what the gradient needs
+// of the batch: mean and rstd.
+func (o *batchNormOp) statistics(s *tensor.Scope, in tensors) (scale, shift *tensor.Tensor,
+	saved tensors,
+) {
+	x, gamma, beta := in[0], in[1], in[2]
 	b, dt, c := s.Backend(), x.DType(), x.Dim(-1)
 	mean, variance, rstd := s.New(dt, c), s.New(dt, c), s.New(dt, c)
 	b.NormStats(mean, variance, rstd, x, o.eps)
 	o.stats = BatchStats{Mean: mean, Variance: variance, Count: x.Size() / max(c, 1)}
 
-	scale, shift := s.Like(gamma), s.Like(gamma)
+	scale, shift = s.Like(gamma), s.Like(gamma)
 	b.Binary(tensor.Mul, scale, gamma, rstd)
 	b.Binary(tensor.Mul, shift, scale, mean)
 	b.Binary(tensor.Sub, shift, beta, shift)
-	y := s.Like(x)
-	b.NormApply(y, x, scale, shift, res, o.relu)
-	scale.Free()
-	shift.Free()
 	// The saved mean is a view: the node may free its own, the caller's statistics stay.
-	return y, tensors{s.Reshape(mean, c), rstd}
+	return scale, shift, tensors{s.Reshape(mean, c), rstd}
 }
 
 func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
-	if n.HigherOrder() {
-		return o.vjpComposite(n, dy, need)
+	var y *Value
+	if o.relu {
+		y = n.Out()
 	}
-	return o.vjpFused(n, dy, need)
+	return o.vjp(n, dy, y, need)
+}
+
+// vjp is VJP with the output as a value of its own, nil unless a ReLU wants it.
+func (o *batchNormOp) vjp(n *Node, dy, y *Value, need []bool) []*Value {
+	if n.HigherOrder() {
+		return o.vjpComposite(n, dy, y, need)
+	}
+	return o.vjpFused(n, dy, y, need)
 }
 
 // vjpFused asks the kernel, whose result is not differentiable.
-func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
+func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 	g := n.Graph()
 	dxs := make([]*Value, len(n.in))
 	var d [4]*tensor.Tensor
@@ -128,20 +146,20 @@ func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 			d[i] = dxs[i].t
 		}
 	}
-	var y *tensor.Tensor
+	var out *tensor.Tensor
 	if o.relu {
-		y = n.Out().Tensor()
+		out = y.Tensor()
 	}
-	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), y,
+	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), out,
 		n.Saved(0).Tensor(), n.Saved(1).Tensor(), n.In(1).Tensor())
 	return dxs
 }
 
 // vjpComposite differentiates the definition. beta and res enter y by addition, so their values are
 // not read and need not have been kept.
-func (o *batchNormOp) vjpComposite(n *Node, dy *Value, need []bool) []*Value {
+func (o *batchNormOp) vjpComposite(n *Node, dy, y *Value, need []bool) []*Value {
 	if o.relu {
-		dy = reluMask(dy, n.Out())
+		dy = reluMask(dy, y)
 	}
 	dxs := make([]*Value, len(n.in))
 	if need[0] || need[1] {
@@ -156,6 +174,59 @@ func (o *batchNormOp) vjpComposite(n *Node, dy *Value, need []bool) []*Value {
 		dxs[3] = dy
 	}
 	return dxs
+}
+
+// BatchNormReLUUpsample computes y = Upsample(BatchNormReLU(x), k) for x [N H W C]: y [N kH kW C],
+// what a generator's block does before its first convolution. Where the backend can
+// (tensor.NormUpsampler) the small image is never made; the bits are the same either way. Panics as
+// BatchNorm and Upsample do.
+func BatchNormReLUUpsample(x, gamma, beta *Value, eps float64, k int) (*Value, BatchStats) {
+	const name = "BatchNormReLUUpsample"
+	rank(name, "x", x, 4)
+	if k < 1 {
+		misuse(name, fmt.Sprintf("expected k ≥ 1, got %d", k), "x", x)
+	}
+	op := &batchNormUpsampleOp{batchNormOp{name: name, eps: eps, relu: true}, k}
+	checkNorm(name, "x gamma beta", x, gamma, beta, nil)
+	if !(eps >= 0) {
+		misuse(name, fmt.Sprintf("eps = %g must not be negative", eps), "x", x)
+	}
+	y := apply(op, x, gamma, beta)
+	return y, op.stats
+}
+
+// batchNormUpsampleOp is a batchNormOp with ReLU whose output is enlarged.
+type batchNormUpsampleOp struct {
+	batchNormOp
+	k int
+}
+
+func (o *batchNormUpsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	x := in[0]
+	scale, shift, saved := o.statistics(s, in)
+	y := s.New(x.DType(), x.Dim(0), o.k*x.Dim(1), o.k*x.Dim(2), x.Dim(3))
+	if b, ok := s.Backend().(tensor.NormUpsampler); ok {
+		b.NormUpsample(y, x, scale, shift, true, o.k)
+	} else {
+		small := s.Like(x)
+		s.Backend().NormApply(small, x, scale, shift, nil, true)
+		s.Backend().Upsample(y, small, o.k)
+		small.Free()
+	}
+	scale.Free()
+	shift.Free()
+	return y, saved
+}
+
+// VJP goes back through Upsample, then as batchNormOp does: every k-th pixel of the output is the
+// small image that its ReLU wants.
+func (o *batchNormUpsampleOp) VJP(n *Node, dy *Value, need []bool) []*Value {
+	g, shape := n.Graph(), n.In(0).Shape()
+	small := g.newValue(g.scope.New(dy.DType(), shape...), o.name)
+	one, zero := []int{1, 1, 1, 1}, []int{0, 0, 0, 0}
+	g.Backend().CopyRegion(small.t, n.Out().Tensor(), tensor.Region{DstStart: zero, DstStep: one,
+		SrcStart: zero, SrcStep: []int{1, o.k, o.k, 1}, Size: shape})
+	return o.vjp(n, UpsampleGrad(dy, o.k), small, need)
 }
 
 // normalize computes (x − mean)/√(var + eps) in differentiable ops: the definition.

@@ -528,6 +528,21 @@ func normSamples() []sample {
 		add("ScaleShift", scale)
 		add("ScaleShift", scaleReLU)
 	}
+	for _, perSample := range []bool{false, true} {
+		f := func(x, a, b value, k int) value {
+			y, _ := ad.BatchNormReLUUpsample(x, a, b, bnEps, k)
+			return y
+		}
+		list = append(list, sample{name: "BatchNormReLUUpsample",
+			f:  func(_ graph, in vals) value { return f(in[0], in[1], in[2], 2) },
+			in: normInputs(false, perSample, false), bad: []fn{
+				func(g graph, in vals) value { return f(in[0], in[1], in[2], 0) },
+				func(g graph, in vals) value { return f(in[0], zeros(g, 7), zeros(g, 7), 2) },
+				func(g graph, in vals) value { return f(zeros(g, 2, 2), zeros(g, 2), zeros(g, 2), 2) },
+				func(g graph, in vals) value {
+					return f(in[0], in[1], f32(g, in[2].Shape()...), 2)
+				}}})
+	}
 	return list
 }
 

@@ -62,7 +62,7 @@ type Backend struct {
 	closed  bool
 }
 
-var _ tensor.Backend = (*Backend)(nil)
+var _ tensor.NormUpsampler = (*Backend)(nil)
 
 // errRecording is what a recording fails with that does more than launch kernels.
 var errRecording = errors.New("not possible while work is recorded: run the same work call by call " +

@@ -182,9 +182,7 @@ func (b *GBlock) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward maps x [N H W In] under cond [N D] to [N 2H 2W Out].
 func (b *GBlock) Forward(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
-	h1 := b.Norm1.ForwardReLU(c, x, cond)
-	h := b.conv1(c, h1)
-	h1.Done()
+	h := b.first(c, x, cond)
 	h2 := b.Norm2.ForwardReLU(c, h, cond)
 	h.Done()
 	defer h2.Done()
@@ -194,6 +192,18 @@ func (b *GBlock) Forward(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
 	skip := b.skip(c, x)
 	defer skip.Done()
 	return b.Conv2.ForwardAct(c, h2, skip, false)
+}
+
+// first normalises x, doubles it and convolves it.
+func (b *GBlock) first(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
+	if b.zero || b.Conv1.JoinsUpsampling(c, x) {
+		small := b.Norm1.ForwardReLU(c, x, cond)
+		defer small.Done()
+		return b.conv1(c, small)
+	}
+	up := b.Norm1.ForwardReLUUpsampled(c, x, cond, 2)
+	defer up.Done()
+	return b.Conv1.Forward(c, up)
 }
 
 // conv1 doubles x and convolves it.

@@ -76,11 +76,32 @@ type invStdKey struct {
 	recording bool
 }
 
-func (l *ConditionalBatchNorm) forward(c *Ctx, x, cond *autodiff.Value, relu bool) *autodiff.Value {
-	gain, shift := l.Gain.Forward(c, cond), l.Shift.Forward(c, cond)
+// ForwardReLUUpsampled returns max(y, 0) enlarged k times by nearest neighbours, in training in one
+// pass where the backend can (autodiff.BatchNormReLUUpsample).
+func (l *ConditionalBatchNorm) ForwardReLUUpsampled(c *Ctx, x, cond *autodiff.Value, k int,
+) *autodiff.Value {
+	if !c.batchStatistics() {
+		small := l.forward(c, x, cond, true)
+		defer small.Done()
+		return autodiff.Upsample(small, k)
+	}
+	gain, shift := l.affine(c, cond)
+	y, stats := autodiff.BatchNormReLUUpsample(x, gain, shift, l.Eps, k)
+	c.recordStats(l.Mean, l.Var, stats, l.Momentum)
+	return y
+}
+
+// affine returns gain and shift under cond.
+func (l *ConditionalBatchNorm) affine(c *Ctx, cond *autodiff.Value) (gain, shift *autodiff.Value) {
+	gain, shift = l.Gain.Forward(c, cond), l.Shift.Forward(c, cond)
 	if !l.PlainWc {
 		gain = autodiff.AddScalar(gain, 1)
 	}
+	return gain, shift
+}
+
+func (l *ConditionalBatchNorm) forward(c *Ctx, x, cond *autodiff.Value, relu bool) *autodiff.Value {
+	gain, shift := l.affine(c, cond)
 	if !c.batchStatistics() {
 		inv := Derived(c, invStdKey{l, c.Graph.Recording()},
 			func() *autodiff.Value { return c.hoist(runningInvStd(c, l.Var, l.Eps)) })

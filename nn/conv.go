@@ -131,6 +131,12 @@ func (l *Conv2D) joins(c *Ctx, h, w int) bool {
 		max(p.PadLeft, p.PadRight) < s[2]
 }
 
+// JoinsUpsampling reports whether ForwardUpsampled, for x [N H W In], does without the enlarged
+// image. Where it does not, what comes before may as well make that image itself.
+func (l *Conv2D) JoinsUpsampling(c *Ctx, x *autodiff.Value) bool {
+	return l.joins(c, x.Dim(1), x.Dim(2))
+}
+
 // ForwardUpsampled returns the layer's answer to x [N H W In] enlarged twice by nearest neighbours,
 // where it pays without making the enlarged image (autodiff.UpsampledFilter).
 func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {

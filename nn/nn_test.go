@@ -203,6 +203,14 @@ func TestConditionalBatchNorm(t *testing.T) {
 				t.Fatalf("train %v: ForwardReLU[%d] = %g, want max(%g, 0)", train, i, relu[i], v)
 			}
 		}
+		twice := l.ForwardReLUUpsampled(c, x, cond, 2).Tensor().Floats()
+		for i, v := range relu { // [2 3 3 2]: element i of the small image is at 2·row, 2·column
+			n, y, z, ch := i/18, i/6%3, i/2%3, i%2
+			if at := ((n*6+2*y)*6+2*z)*2 + ch; twice[at] != v || twice[at+14] != v {
+				t.Fatalf("train %v: enlarged, element %d is %g and %g, want %g", train, at, twice[at],
+					twice[at+14], v)
+			}
+		}
 		l.PlainWc = true
 		for i, v := range l.Forward(c, x, cond).Tensor().Floats() {
 			if v != 0 {

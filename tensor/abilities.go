@@ -39,6 +39,16 @@ type SpectralFuser interface {
 	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)
 }
 
+// A NormUpsampler is a Backend that can enlarge an image while it normalises it, so that the small
+// result is neither written nor read. One that is not makes two kernels, NormApply and Upsample, to
+// the same bits.
+type NormUpsampler interface {
+	Backend
+	// NormUpsample computes y = Upsample(act(x·scale + shift), k), act = ReLU if relu else identity:
+	// x [N H W C], y [N kH kW C], scale and shift [C] or [N C].
+	NormUpsample(y, x, scale, shift *Tensor, relu bool, k int)
+}
+
 // A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:
 // ask with a type assertion.
 type Recorder interface {

@@ -26,7 +26,9 @@ func subjects() []subject {
 		{"autodiff", "ad", regexp.MustCompile(`\*Value`), map[string]string{
 			"Grad":          "every golden's gradient",
 			"BatchNorm":     "batchNorm of table_test.go, which has goldens",
-			"BatchNormReLU": "batchNormReLU of table_test.go, which has goldens"}},
+			"BatchNormReLU": "batchNormReLU of table_test.go, which has goldens",
+			"BatchNormReLUUpsample": "BatchNormReLU and Upsample, which have goldens, to the bit: " +
+				"op_test.go"}},
 		{"nn/loss", "loss", regexp.MustCompile(`\*autodiff\.Value`), map[string]string{
 			"Targets": "the smoothed targets of cross-entropy, which has goldens of both"}},
 		{"nn/optim", "optim", regexp.MustCompile(`Schedule|\*SGD|\*Adam|\*EMA|\*autodiff\.Value`), nil},

@@ -171,6 +171,13 @@ func (m Methods) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) 
 	})
 }
 
+// NormUpsample computes y = Upsample(act(x·scale + shift), k); see tensor.NormUpsampler.
+func (m Methods) NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int) {
+	m.run(func(e *Encoder) {
+		e.NormUpsample(m.array(y), Array{}, m.array(x), m.array(scale), m.array(shift), relu, k)
+	})
+}
+
 // NormApply computes y = act(x·scale + shift + res).
 func (m Methods) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
 	m.run(func(e *Encoder) {

@@ -28,6 +28,12 @@ func normFamily(f *family) {
 			}
 		}
 	}
+	for _, s := range [][]int{{2, 4, 4, 16}, {1, 3, 5, 7}, {3, 1, 2, 33}} {
+		for _, perSample := range []bool{false, true} {
+			f.check(fmt.Sprintf("upsample/%v perSample=%v", s, perSample),
+				func(e *env) { normUpsampleCase(e, s, perSample) })
+		}
+	}
 	far := []int{3, 5, 5, 17}
 	f.check("backward/mean=1000", func(e *env) { normBackwardCase(e, far, false, 1000) })
 	f.check("nan", normNaN)
@@ -161,6 +167,28 @@ func newNormMagnitudes(dy, x, mean, rstd, gamma *tensor.Tensor) normMagnitudes {
 		m.dx[i] = r[i%c] * (math.Abs(v*ga[row(i)]) + h[i%c]/count + xhat(i)*hx[i%c]/count)
 	}
 	return m
+}
+
+// normUpsampleCase wants a tensor.NormUpsampler to do at once what NormApply and Upsample do one
+// after the other, to the bit.
+func normUpsampleCase(e *env, s []int, perSample bool) {
+	pc := perChannel(s, perSample)
+	x, scale, shift := e.in(normal(0, 1), s...), e.in(normal(1, 1), pc...), e.in(normal(0, 1), pc...)
+	for _, k := range []int{1, 2, 3} {
+		for _, relu := range []bool{false, true} {
+			small, y := e.scope.Like(x), e.out(s[0], k*s[1], k*s[2], s[3])
+			e.NormApply(small, x, scale, shift, nil, relu)
+			e.Upsample(y, small, k)
+			if b, ok := e.Backend.(tensor.NormUpsampler); ok {
+				once := e.out(y.Shape()...)
+				b.NormUpsample(once, x, scale, shift, relu, k)
+				e.Binary(tensor.Sub, y, y, once)
+			} else {
+				e.Fill(y, 0)
+			}
+			e.want(fmt.Sprintf("k=%d relu=%v, difference", k, relu), y, exactly())
+		}
+	}
 }
 
 // normNaN: a NaN stays within its channel, and the ReLU passes it on.

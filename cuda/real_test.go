@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -10,24 +11,56 @@ import (
 	"unsafe"
 
 	"afterimage/cuda/driver"
+	"afterimage/cuda/kernels"
 	"afterimage/tensor"
 )
 
-// realDNN opens the fake device with the real cuDNN of the virtual environment that
-// AFTERIMAGE_CUDA_VENV names (cuda/driver/requirements-abi.txt). cudnnCreate fails without a GPU, so
-// that the backend goes on without; descriptors can be made all the same.
-func realDNN(t *testing.T) *Backend {
+// realLibraries points the libraries' variables at the real ones of the virtual environment that
+// AFTERIMAGE_CUDA_VENV names (cuda/driver/requirements-abi.txt).
+func realLibraries(t *testing.T) {
 	venv := os.Getenv("AFTERIMAGE_CUDA_VENV")
 	if venv == "" {
-		t.Skip("AFTERIMAGE_CUDA_VENV names no virtual environment with cuDNN: descriptors are " +
-			"finalized by the fake alone")
+		t.Skip("AFTERIMAGE_CUDA_VENV names no virtual environment with NVIDIA's libraries: see " +
+			"cuda/driver/requirements-abi.txt")
 	}
-	found, _ := filepath.Glob(filepath.Join(venv,
-		"lib/python3*/site-packages/nvidia/cudnn/lib/libcudnn.so.9"))
-	if len(found) == 0 {
-		t.Fatalf("%s holds no cuDNN", venv)
+	for variable, name := range map[string]string{"AFTERIMAGE_CUDNN": "libcudnn.so.9",
+		"AFTERIMAGE_NVRTC": "libnvrtc.so.13", "AFTERIMAGE_CUBLASLT": "libcublasLt.so.13"} {
+		found, _ := filepath.Glob(filepath.Join(venv, "lib/python3*/site-packages/nvidia/*/lib", name))
+		if len(found) == 0 {
+			t.Fatalf("%s holds no %s", venv, name)
+		}
+		t.Setenv(variable, found[0])
 	}
-	t.Setenv("AFTERIMAGE_CUDNN", found[0])
+}
+
+// TestLibraries opens the real libraries and wants every function of the tables there, and a kernel
+// file compiled for Hopper to machine code. None of it needs a GPU.
+func TestLibraries(t *testing.T) {
+	realLibraries(t)
+	api, err := driver.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []driver.Library{driver.NVRTC, driver.CuDNN, driver.CuBLASLt} {
+		f := api.Found(l)
+		if f.Err != nil || len(f.Missing) > 0 {
+			t.Errorf("%v", f)
+		}
+		t.Log(f)
+	}
+	image, err := api.Compile(kernels.Text("resample"), "resample.cu",
+		[]string{"--gpu-architecture=" + architecture(9, 0), "--std=c++17"}, false)
+	if err != nil || !bytes.HasPrefix(image, []byte("\x7fELF")) {
+		t.Errorf("%d bytes, %v", len(image), err)
+	}
+}
+
+// realDNN opens the fake device with the real cuDNN. cudnnCreate fails without a GPU, so that the
+// backend goes on without; descriptors can be made all the same.
+func realDNN(t *testing.T) *Backend {
+	realLibraries(t)
+	t.Setenv("AFTERIMAGE_NVRTC", fake.NVRTC) // the kernels are the emulator's
+	t.Setenv("AFTERIMAGE_CUBLASLT", "none")
 	b := open(t, Options{})
 	if err := b.ctx.API().Load(driver.CuDNN); err != nil {
 		t.Fatal(err)
