@@ -167,7 +167,8 @@ func (r *Record) Write() error {
 func ReadRecord(path string) (*Record, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+		return nil, fmt.Errorf("bench: %w: give the %s that `afterimage bench compare` wrote", err,
+			JSONFile)
 	}
 	r := &Record{dir: filepath.Dir(path)}
 	if err := json.Unmarshal(raw, r); err != nil {

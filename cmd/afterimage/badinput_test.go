@@ -276,7 +276,7 @@ func badConfigs(r runs) (cases []badCase) {
 		"--lr-g=-1":        {"lr_g -1"},
 		"--lr-d NaN":       {"lr_d NaN"},
 		"--ema 1":          {"ema 1"},
-		"--ch 0":           {"ch_g 0"},
+		"--ch 0":           {"--ch 0"},
 		"--ch 1000000000":  {"ch_g 1000000000", "at most"},
 		"--save-every 0":   {"save_every 0"},
 		"--sample-every 0": {"sample_every 0"},

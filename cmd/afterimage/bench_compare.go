@@ -100,10 +100,10 @@ type benchCompareCmd struct {
 	Python  string   `help:"Python interpreter that has PyTorch (bench/pytorch/README.md)." required:"" placeholder:"FILE"`
 	Script  string   `help:"The PyTorch side." default:"bench/pytorch/bench.py" placeholder:"FILE"`
 	Only    string   `help:"Only rows whose key, or name and shape, match." placeholder:"REGEXP"`
-	Each    []int    `help:"Numbers of threads to compare with, one after the other; --threads gives a single one." default:"2,1" placeholder:"N,…"`
+	Each    []int    `help:"Numbers of threads to compare with, one after the other; --threads gives a single one." default:"2,1" placeholder:"N"`
 	Rounds  int      `help:"How often the two take turns on a row." default:"5"`
 	Seconds float64  `help:"Time for each row, program and turn; one run is made in any case." default:"0.2"`
-	Modes   []string `help:"PyTorch's ways to try of eager, eager-cl, compile, compile-cl, freeze; all if not given." placeholder:"MODE,…"`
+	Modes   []string `help:"PyTorch's ways to try of eager, eager-cl, compile, compile-cl, freeze; all if not given." placeholder:"MODE"`
 	Flush   bool     `help:"Let PyTorch flush denormal numbers to zero." name:"flush-denormal"`
 	Out     string   `help:"Folder for rows, table, JSON and pictures; rows that are in it already are not measured again." default:"bench-compare" placeholder:"DIR"`
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"afterimage/gan"
+	"afterimage/gan/shipped"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/data"
 	"afterimage/nn/models"
@@ -20,7 +21,7 @@ import (
 
 // A classifierFlags names a classifier: a run of this program, or a file.
 type classifierFlags struct {
-	Weights string `help:"The classifier, also --classifier: a run directory, a .safetensors file of this program, an ONNX file, or a PyTorch .pth/.th/.pt or .safetensors file (then with --arch)." placeholder:"FILE|DIR" aliases:"classifier"`
+	Weights string `help:"The classifier, also --classifier: a run directory, a .safetensors file of this program, an ONNX file, a PyTorch .pth/.th/.pt or .safetensors file (then with --arch), or shipped:scenes-robust or shipped:scenes-standard." placeholder:"FILE|DIR" aliases:"classifier"`
 	foreignFlags
 }
 
@@ -65,14 +66,17 @@ func (f classifierFlags) load(
 	if set != nil {
 		classes = len(set.Classes())
 	}
-	if gan.IsONNX(path) {
+	switch name, isShipped := strings.CutPrefix(path, shipped.Prefix); {
+	case isShipped:
+		m, err = f.shipped(s, name)
+	case gan.IsONNX(path):
 		m, note, err = f.imported(s, path, set)
-	} else {
+	default:
 		m, note, err = f.weights(s, path, classes)
-		if f.BGR || f.InputScale != 1 || f.Layout != "auto" {
-			err = fmt.Errorf("%s: --bgr, --input-scale and --layout are for ONNX files: leave them "+
-				"out; --mean and --std change the normalisation", path)
-		}
+	}
+	if err == nil && !gan.IsONNX(path) && (f.BGR || f.InputScale != 1 || f.Layout != "auto") {
+		err = fmt.Errorf("%s: --bgr, --input-scale and --layout are for ONNX files: leave them "+
+			"out; --mean and --std change the normalisation", path)
 	}
 	if err != nil {
 		return nil, "", err
@@ -85,6 +89,19 @@ func (f classifierFlags) load(
 			"trained on", path, m.Classes(), classes)
 	}
 	return m, note, nil
+}
+
+// shipped returns the classifier that inverter name of the shipped ones inverts.
+func (f weightFlags) shipped(s *tensor.Scope, name string) (gan.Classifier, error) {
+	if f.Arch != "" || f.says() {
+		return nil, fmt.Errorf("%s%s says all of itself: leave out --arch, --mean, --std and "+
+			"--input-size", shipped.Prefix, name)
+	}
+	v, err := shipped.Open(s, name)
+	if err != nil {
+		return nil, err
+	}
+	return v.Cond.Model, nil
 }
 
 // file returns the classifier's file: of a run directory the one it offers.
@@ -120,7 +137,7 @@ func (f weightFlags) weights(
 		return nil, "", err
 	}
 	if arch := file.Metadata["arch"]; arch != "" {
-		if f.Mean != nil || f.Std != nil || f.InputSize != 0 || f.Arch != "" && f.Arch != arch {
+		if f.says() || f.Arch != "" && f.Arch != arch {
 			return nil, "", fmt.Errorf("%s says all of itself, a %s of this program: leave out --arch, "+
 				"--mean, --std and --input-size", path, arch)
 		}
@@ -147,6 +164,9 @@ func (f weightFlags) weights(
 	}
 	return m, note, m.Load(s, file)
 }
+
+// says reports whether a flag says how images are fed.
+func (f weightFlags) says() bool { return f.Mean != nil || f.Std != nil || f.InputSize != 0 }
 
 // paired returns an error if one of --mean and --std is given without the other.
 func (f weightFlags) paired() error {
@@ -202,9 +222,18 @@ func (f foreignFlags) imported(
 	}
 	m, err := onnx.NewClassifier(s, model, o)
 	if err != nil {
-		return nil, "", err
+		return nil, "", mended{onnxFlagNames().Replace(err.Error()), err}
 	}
 	return m, describeONNX(m, why), nil
+}
+
+// onnxFlagNames gives the options in a message of onnx.NewClassifier the names of the flags.
+func onnxFlagNames() *strings.Replacer {
+	return strings.NewReplacer("NewClassifier: ", "", "set InputSize", "give --input-size",
+		"change ChannelsLast", "give --layout", "try ChannelsLast", "try --layout nhwc",
+		"give Mean and Std", "give --mean and --std", "Mean has", "--mean has", "and Std", "and --std",
+		"Std [", "--std [", "and Scale", "and --input-scale", "set DType to F64",
+		"export it in single precision")
 }
 
 // guess returns how an ONNX file that says nothing of it is likely to be fed, and why its
@@ -302,7 +331,8 @@ func bestCheckpoint(dir string) (string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, train.CheckpointDir, "best-*.safetensors"))
 	if err != nil || len(names) == 0 {
 		return "", fmt.Errorf("%s holds no trained classifier: expected checkpoints/%s or "+
-			"checkpoints/best-*.safetensors", dir, train.FinalFile)
+			"checkpoints/best-*.safetensors: give the run of a classifier, or a file", dir,
+			train.FinalFile)
 	}
 	best, highest := "", math.Inf(-1)
 	for _, name := range names { // in the order of their steps: of equal ones the earlier

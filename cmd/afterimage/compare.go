@@ -25,7 +25,7 @@ type compareCmd struct {
 // An lpipsFlags names the weights of LPIPS.
 type lpipsFlags struct {
 	Weights string `name:"lpips-weights" help:"Folder that holds LPIPS v0.1's linear weights (squeeze.pth, also in weights/v0.1) and torchvision's backbone (squeezenet1_1*, also in models/imagenet)." placeholder:"DIR"`
-	Net     string `name:"lpips-net" help:"Backbone of LPIPS: ${enum}." enum:"squeeze,alex,vgg" default:"squeeze"`
+	Net     string `name:"lpips-net" help:"Backbone of LPIPS: squeeze, alex or vgg." enum:"squeeze,alex,vgg" default:"squeeze"`
 }
 
 // metric reads the weights into s. If the flag names no folder, elsewhere is searched, and not

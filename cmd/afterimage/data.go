@@ -136,5 +136,8 @@ func writeSheet(path string, ds data.Dataset, n int) error {
 		sheet.Rows = append(sheet.Rows, report.SheetRow{Images: pics[:k]})
 		pics = pics[k:]
 	}
+	if err := makeFolder("out", filepath.Dir(path)); err != nil {
+		return err
+	}
 	return report.WritePNG(path, sheet.Draw())
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -88,7 +87,7 @@ func (c *demoCmd) Run(e *env) error {
 		fmt.Fprintf(e.out, "2. The same from scratch, training included: about %s on two idle cores.\n",
 			report.Duration(s.Budget()))
 	}
-	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+	if err := makeFolder("out", c.Out); err != nil {
 		return err
 	}
 	start := time.Now()

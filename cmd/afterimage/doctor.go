@@ -76,7 +76,7 @@ const doctorCopyBytes = 128 << 20
 
 // Run looks at the machine and reports.
 func (c *doctorCmd) Run(e *env) error {
-	if strings.HasPrefix(e.cli.Device, "cuda") { // asked for by name: it must open
+	if e.cli.Device != "auto" && e.cli.Device != "cpu" { // asked for by name: it must open
 		d, err := e.open()
 		if err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -279,7 +278,7 @@ func (c *exploreCmd) Run(e *env) error {
 
 // write writes an experiment's numbers and its sheet, and says so on w.
 func (c *exploreCmd) write(w io.Writer, r *explore.Result) error {
-	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+	if err := makeFolder("out", c.Out); err != nil {
 		return err
 	}
 	if err := explore.WriteJSON(filepath.Join(c.Out, c.Name+".json"), r); err != nil {

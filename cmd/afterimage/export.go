@@ -56,7 +56,7 @@ func (c *exportCmd) Run(e *env) error {
 	if c.Half && c.Format != string(gan.Native) {
 		return fmt.Errorf("--half is for --format native: leave it out")
 	}
-	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+	if err := makeFolder("out", c.Out); err != nil {
 		return err
 	}
 	files, err := write()

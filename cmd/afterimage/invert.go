@@ -21,7 +21,7 @@ import (
 type trainInverterCmd struct {
 	dataFlags
 	runFlags
-	Classifier string `help:"Classifier to invert: a run directory, a file of weights, or an ONNX file." placeholder:"RUN|FILE"`
+	Classifier string `help:"Classifier to invert: a run directory, a file of weights, an ONNX file, or shipped:scenes-robust or shipped:scenes-standard." placeholder:"RUN|FILE"`
 	foreignFlags
 	Condition   string  `help:"What the generator is told: label, logits or features." default:"logits"`
 	Raw         bool    `help:"Give logits as they are instead of standardised per dimension."`
@@ -32,7 +32,7 @@ type trainInverterCmd struct {
 	Net         string  `help:"Network: slim (widths fall as the image grows) or biggan (BigGAN's)." default:"slim"`
 	LRG         float64 `help:"Learning rate of the generator." default:"0.0004" name:"lr-g"`
 	LRD         float64 `help:"Learning rate of the discriminator." default:"0.0008" name:"lr-d"`
-	Beta1       float64 `help:"Adam's beta1." default:"0.5"`
+	Beta1       float64 `help:"Adam's beta1." default:"0.5" name:"beta1"`
 	EMA         float64 `help:"Decay of the average of the generator's weights." default:"0.999" name:"ema"`
 	NoFlip      bool    `help:"Do not mirror training images."`
 	Seed        uint64  `help:"Seed of weights, order and noise." default:"1"`
@@ -54,6 +54,9 @@ func (trainInverterCmd) Help() string {
 // config makes the run's configuration from the flags.
 func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 	cfg := gan.DefaultInverter()
+	if c.Ch < 1 {
+		return cfg, fmt.Errorf("--ch %d: expected 1 or more", c.Ch)
+	}
 	cfg.Classifier, cfg.Condition, cfg.Raw, cfg.Dataset, cfg.Data = c.Classifier,
 		gan.Condition(c.Condition), c.Raw, c.Dataset, c.Data
 	cfg.Steps, cfg.Batch, cfg.DSteps, cfg.LRG, cfg.LRD, cfg.Beta1, cfg.EMA = c.Steps, c.Batch,
@@ -184,7 +187,7 @@ func (c *invertCmd) Run(e *env) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+	if err := makeFolder("out", c.Out); err != nil {
 		return err
 	}
 	classes := classNames(v)

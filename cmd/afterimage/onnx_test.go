@@ -73,6 +73,15 @@ func exportTo(t *testing.T, m *models.Classifier, path string) string {
 	return path
 }
 
+// TestShippedClassifier: the shipped inverters' classifiers are there wherever one is expected.
+func TestShippedClassifier(t *testing.T) {
+	text := mustCall(t, "evaluate", "classifier", "--weights", "shipped:scenes-standard", "--count",
+		"20")
+	if !strings.Contains(text, "on scenes test, 20 images") {
+		t.Error(text)
+	}
+}
+
 // A classifier is evaluated and attacked alike in all its forms; what is assumed of a file that
 // says nothing is printed, and flags change it.
 func TestEvaluateONNX(t *testing.T) {
@@ -213,7 +222,8 @@ func badONNX(t *testing.T, r runs) []badCase {
 		{"a standard deviation of 0", evaluate(bare, "--mean", "0,0,0", "--std", "0,1,1"),
 			[]string{"must be positive"}},
 		{"a scale of 0", evaluate(bare, "--input-scale", "0"), []string{"must be positive"}},
-		{"channels last that are not", evaluate(bare, "--layout", "nhwc"), []string{"square images"}},
+		{"channels last that are not", evaluate(bare, "--layout", "nhwc"), []string{"square images",
+			"give --layout"}},
 		{"an unknown layout", evaluate(bare, "--layout", "chwn"), []string{"--layout", "auto"}},
 		{"--bgr for weights", evaluate(r.path("good", "classifier"), "--bgr"),
 			[]string{"--bgr", "ONNX"}},

@@ -22,6 +22,15 @@ func causeOf(err error) error {
 	return err
 }
 
+// makeFolder makes the folder that a flag names.
+func makeFolder(flag, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("--%s %s: the folder cannot be made: %w: give another one", flag, dir,
+			causeOf(err))
+	}
+	return nil
+}
+
 // counting returns a number with the name of what it counts.
 func counting(n int, name string) string {
 	if n == 1 {

@@ -83,12 +83,23 @@ func runPage(dir string) (string, error) {
 	return path, page.WriteFile(path)
 }
 
-// settings lists the lines of a run's configuration.
+// settings lists the lines of a run's configuration; what stands indented below a key is named
+// after it, net.size.
 func settings(config string) (facts []report.Fact) {
+	group := ""
 	for line := range strings.Lines(config) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			facts = append(facts, report.Fact{Name: k, Value: strings.TrimSpace(v)})
+		k, v, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if v = strings.TrimSpace(v); !ok {
+			continue
 		}
+		switch indented := strings.HasPrefix(line, " "); {
+		case !indented && v == "":
+			group = k + "."
+			continue
+		case !indented:
+			group = ""
+		}
+		facts = append(facts, report.Fact{Name: group + k, Value: v})
 	}
 	return facts
 }
@@ -140,6 +151,7 @@ func lastSamples(dir string) (report.Figure, bool) {
 	if err != nil {
 		return report.Figure{}, false
 	}
-	return report.Figure{Title: filepath.Base(names[len(names)-1]),
+	step := strings.TrimPrefix(stem(names[len(names)-1]), "step-")
+	return report.Figure{Title: "Step " + strings.TrimLeft(step, "0"),
 		Sheet: &report.Sheet{Scale: 1, Rows: []report.SheetRow{{Images: []image.Image{img}}}}}, true
 }

@@ -20,7 +20,7 @@ func TestRunPage(t *testing.T) {
 	if _, err := runPage(dir); err == nil {
 		t.Error("a folder without a log was taken for a run")
 	}
-	write(train.ConfigFile, "arch: resnet8\nlr: 0.1\n")
+	write(train.ConfigFile, "arch: resnet8\nattack:\n  eps: 0.5\nlr: 0.1\n")
 	write(train.MetricsFile,
 		`{"loss":2.3,"step":50}`+"\n"+`{"loss":1.1,"step":100,"val_accuracy":0.7}`+"\n")
 	path, err := runPage(dir)
@@ -31,7 +31,8 @@ func TestRunPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Loss", "resnet8", "afterimage report"} {
+	for _, want := range []string{"Loss", "resnet8", "attack.eps", "<dt>lr</dt>",
+		"afterimage report"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -46,8 +46,9 @@ type Stat struct {
 	Name   string `json:"name"`
 	Unit   string `json:"unit,omitempty"`
 	Better string `json:"better,omitempty"` // "lower", "higher" or nothing
-	// to be compared by ratio instead of difference
+	// to be compared by the ratio of means, or the difference of medians, instead of means
 	Ratio    bool             `json:"ratio,omitempty"`
+	Median   bool             `json:"median,omitempty"`
 	Estimate metrics.Estimate `json:"estimate"`
 	// where images of several subjects may be paired
 	Values Values `json:"per_image,omitempty"`
@@ -268,7 +269,7 @@ func (c content) byFeatures(a, b *mat.Dense) []float64 {
 }
 
 // Compare returns a − b, paired over images, for each number both results have for the same images;
-// a / b for those marked Ratio.
+// a / b for those marked Ratio, medians for those marked Median.
 func Compare(a, b *Result, seed uint64) []Difference {
 	var out []Difference
 	for _, s := range a.Stats {
@@ -284,8 +285,13 @@ func Compare(a, b *Result, seed uint64) []Difference {
 		}
 		d := Difference{Name: s.Name, Unit: s.Unit, Better: s.Better}
 		key := tensor.NewKey(seed, "explore/compare/"+s.Name)
-		if d.Estimate = metrics.PairedMean(x, y, key); s.Ratio {
+		switch {
+		case s.Ratio:
 			d.Unit, d.Estimate = "ratio", metrics.PairedRatio(x, y, key)
+		case s.Median:
+			d.Estimate = metrics.PairedMedian(x, y, key)
+		default:
+			d.Estimate = metrics.PairedMean(x, y, key)
 		}
 		out = append(out, d)
 	}

@@ -209,11 +209,11 @@ func TestMatchGivesMeanAndSpread(t *testing.T) {
 func TestCompareIsPaired(t *testing.T) {
 	mk := func(v ...float64) *Result {
 		return &Result{Stats: []Stat{{Name: "x", Values: v}, {Name: "y", Values: v, Ratio: true},
-			{Name: "z"}}}
+			{Name: "median", Values: v, Median: true}, {Name: "z"}}}
 	}
-	got := Compare(mk(2, 4, math.NaN(), 6), mk(1, 2, 9, 3), 1)
-	if len(got) != 2 || got[0].Estimate.Value != 2 || got[1].Estimate.Value != 2 ||
-		got[1].Unit != "ratio" || got[0].Estimate.N != 3 {
+	got := Compare(mk(2, 4, math.NaN(), 12), mk(1, 2, 9, 6), 1)
+	if len(got) != 3 || got[0].Estimate.Value != 3 || got[1].Estimate.Value != 2 ||
+		got[1].Unit != "ratio" || got[0].Estimate.N != 3 || got[2].Estimate.Value != 2 {
 		t.Errorf("%+v", got)
 	}
 }

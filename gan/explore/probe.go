@@ -56,7 +56,7 @@ func probe(l *lab) (*Result, error) {
 		y := p.Predict(c.test)
 		rank := metrics.Retrieval(y, all.blocks, lineup)
 		med := l.stat("retrieval, median, "+c.name, "%", "lower", rank)
-		med.Estimate = metrics.Median(metrics.Defined(rank), l.key("rank"))
+		med.Median, med.Estimate = true, metrics.Median(metrics.Defined(rank), l.key("rank"))
 		r2 := Stat{Name: "R², " + c.name, Better: "higher",
 			Estimate: metrics.PooledR2(y, truth, columns(width(truth)), l.key("r2"))}
 		r.Stats = append(r.Stats, r2, med, l.stat("retrieval, mean, "+c.name, "%", "lower", rank),

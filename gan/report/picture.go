@@ -2,9 +2,11 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -65,15 +67,26 @@ func WritePNG(path string, img image.Image) error {
 
 // writeFile replaces path by way of a synced temporary file in the same directory.
 func writeFile(path string, b []byte) (err error) {
+	defer func() {
+		var p *fs.PathError
+		if errors.As(err, &p) { // it names the temporary file
+			err = &fs.PathError{Op: p.Op, Path: path, Err: p.Err}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: make the folder first", err)
+		}
+		if err != nil {
+			err = fmt.Errorf("report: %w", err)
+		}
+	}()
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("report: write %s: %w", path, err)
+		return err
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
 			os.Remove(f.Name())
-			err = fmt.Errorf("report: write %s: %w", path, err)
 		}
 	}()
 	if _, err = f.Write(b); err != nil {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// prose returns text as paragraphs: an empty line ends one, `…` is code, **…** is bold. Everything
-// else is shown as it is.
+// prose returns text as paragraphs: an empty line ends one, `…` is code, **…** is bold and may hold
+// code. A per cent sign stays on its number's line. Everything else is shown as it is.
 func prose(s string) template.HTML {
 	var b strings.Builder
 	for _, para := range strings.Split(s, "\n\n") {
@@ -32,14 +32,22 @@ func inline(s string) template.HTML {
 		rest, ok := strings.CutPrefix(s[i:], mark)
 		end := strings.Index(rest, mark)
 		if !ok || end < 1 {
-			b.WriteString(template.HTMLEscapeString(s[:i+1]))
+			b.WriteString(unmarked(s[:i+1]))
 			s = s[i+1:]
 			continue
 		}
-		b.WriteString(template.HTMLEscapeString(s[:i]))
-		b.WriteString("<" + tag + ">" + template.HTMLEscapeString(rest[:end]) + "</" + tag + ">")
+		inside := template.HTMLEscapeString(rest[:end])
+		if tag == "strong" {
+			inside = string(inline(rest[:end]))
+		}
+		b.WriteString(unmarked(s[:i]) + "<" + tag + ">" + inside + "</" + tag + ">")
 		s = rest[end+len(mark):]
 	}
-	b.WriteString(template.HTMLEscapeString(s))
+	b.WriteString(unmarked(s))
 	return template.HTML(b.String())
+}
+
+// unmarked returns text without markers.
+func unmarked(s string) string {
+	return template.HTMLEscapeString(strings.ReplaceAll(s, " %", "\u00a0%"))
 }

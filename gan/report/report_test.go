@@ -101,6 +101,7 @@ func TestProse(t *testing.T) {
 	for in, want := range map[string]string{
 		"a `b*c` **d**":     "<p>a <code>b*c</code> <strong>d</strong></p>\n",
 		"one\n\ntwo":        "<p>one</p>\n<p>two</p>\n",
+		"**a `b` c**, 5 %":  "<p><strong>a <code>b</code> c</strong>, 5\u00a0%</p>\n",
 		"2 * 3 ** 4 and `x": "<p>2 * 3 ** 4 and `x</p>\n",
 		"``":                "<p>``</p>\n",
 		"":                  "",

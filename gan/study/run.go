@@ -94,9 +94,6 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 			s.Name)
 	}
 	r := &runner{spec: s, o: o, backend: b}
-	if err := r.claim(); err != nil {
-		return nil, err
-	}
 	var err error
 	if r.set, err = data.Open(s.Dataset, o.Data, data.Options{Train: s.TrainImages,
 		Test: s.TestImages}); err != nil {
@@ -104,6 +101,9 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	}
 	if err := s.fits(r.set); err != nil {
 		return nil, fmt.Errorf("study: %w", err)
+	}
+	if err := r.claim(); err != nil {
+		return nil, err
 	}
 	if err := r.former(); err != nil {
 		return nil, fmt.Errorf("study: %w", err)
@@ -142,7 +142,7 @@ func (r *runner) claim() error {
 			"give another --out", r.o.Dir, train.ConfigFile)
 	}
 	if err := os.MkdirAll(r.path(ExploreDir), 0o755); err != nil {
-		return fmt.Errorf("study: %w", err)
+		return fmt.Errorf("study: %s cannot hold a study: %w; give another --out", r.o.Dir, err)
 	}
 	text, err := yaml.Marshal(r.spec)
 	if err != nil {

@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // A remoteSet is what Get needs to know to fetch one dataset.
@@ -120,6 +121,6 @@ func findRemote(name string) (remoteSet, error) {
 		return remoteSet{}, errors.New("data: Get: scenes are drawn by the program and " +
 			"need no download: use --dataset scenes")
 	}
-	return remoteSet{}, fmt.Errorf("data: Get: no download known for %q: expected one of %v",
-		name, known)
+	return remoteSet{}, fmt.Errorf("data: Get: no download known for %q: expected one of %s",
+		name, strings.Join(known, ", "))
 }

@@ -59,7 +59,7 @@ func getSet(ctx context.Context, set remoteSet, dir string, o GetOptions) error 
 	}
 	folder := filepath.Join(dir, set.folder)
 	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return fmt.Errorf("data: Get %s: %w", set.name, err)
+		return fmt.Errorf("data: Get %s: %w: give a folder that can be written", set.name, err)
 	}
 	for _, f := range set.files {
 		g := &getter{o: o, set: set, file: f, folder: folder}

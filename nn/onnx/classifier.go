@@ -121,8 +121,11 @@ func (c *Classifier) describeInput(m *Model) error {
 		h, w = c.opts.InputSize, c.opts.InputSize
 	}
 	switch {
-	case h != w || h <= 0:
-		return c.wrong("set InputSize", "expected square images, got %d×%d (−1 is open)", h, w)
+	case h <= 0 || w <= 0:
+		return c.wrong("set InputSize", "its images are %d×%d, −1 where the file leaves it open", h, w)
+	case h != w:
+		return c.wrong("if its axes are in another order, change ChannelsLast; else export it for "+
+			"square images", "expected square images, got %d×%d", h, w)
 	case ch <= 0 && len(c.opts.Mean) == 0:
 		return c.wrong("give Mean and Std", "the file leaves the number of channels open")
 	case ch <= 0:
