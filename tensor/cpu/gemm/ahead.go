@@ -8,7 +8,7 @@ import "afterimage/tensor/cpu/gemm/micro"
 const lastSteps = 32
 
 // shortSum is the length below which a segment more costs as much as it saves.
-const shortSum = 4 * lastSteps
+const shortSum = 8 * lastSteps
 
 // ahead lists what is needed after the panel at column jr: the next panel of B, if its rows do not
 // compete for the same sets of the second-level cache; if A was packed beforehand, a share of its
