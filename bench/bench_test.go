@@ -23,13 +23,13 @@ func BenchmarkStep(bm *testing.B) {
 				bm.Fatal(err)
 			}
 			defer j.close()
-			if _, err := j.times(warmUps, 0); err != nil {
+			if _, err := j.times(warmUps, 0, func() {}); err != nil {
 				bm.Fatal(err)
 			}
 			bm.ReportAllocs()
 			bm.ResetTimer()
 			cpu := cpuSeconds()
-			if _, err := j.times(bm.N, 0); err != nil {
+			if _, err := j.times(bm.N, 0, func() {}); err != nil {
 				bm.Fatal(err)
 			}
 			bm.ReportMetric(s.Work*float64(bm.N)/(cpuSeconds()-cpu), "GFLOP/cpu-s")

@@ -121,7 +121,7 @@ func TestEveryRowRuns(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		took, err := j.times(1, 0)
+		took, err := j.times(1, 0, func() {})
 		j.close()
 		if err != nil {
 			t.Errorf("%s: %v", s.Key, err)

@@ -70,17 +70,49 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 	if err := j.warm(warmUps); err != nil {
 		return Row{}, err
 	}
-	before, collected := boundOf(b, s), collecting()
-	t, err := j.times(minRuns, o.Seconds)
+	collected := collecting()
+	t, bound, err := j.boundedTimes(b, s, minRuns, o.Seconds)
 	if err != nil {
 		return Row{}, err
 	}
 	collected = collecting() - collected
-	r := t.row(s, before.larger(boundOf(b, s)), b.Threads())
+	r := t.row(s, bound, b.Threads())
 	if s.Images > 0 && s.Unit == FLOPs {
 		r.MallocsPerRun, r.GCFraction = mallocs(j), ratio(collected, t.cpu)
 	}
 	return r, nil
+}
+
+// boundedTimes runs a job as times does and measures its bound besides.
+//
+// Of what computes, that is the multiply-add peak, measured as the job is: the median of rounds
+// between its runs, because the clock that counts is the one under the job's load. (The best of ten
+// rounds before and after is 2 to 4 % higher where the clock may rise.) Of what moves memory it is
+// the larger of two copies, before and after: between the runs they would empty the caches. So are
+// rates by CPU seconds, and the peak of jobs so short that there was no round between.
+func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (timing, Bound, error) {
+	bound := boundOf(b, s)
+	var rounds []float64
+	last := time.Now()
+	between := func() {
+		if time.Since(last) > roundEvery {
+			rounds = append(rounds, gemm.PeakRound(b.Pool(), multiplier(b)))
+			last = time.Now()
+		}
+	}
+	if s.Unit != FLOPs || j.peak != nil {
+		between = func() {}
+	}
+	t, err := j.times(least, seconds, between)
+	if err != nil {
+		return t, bound, err
+	}
+	bound = bound.larger(boundOf(b, s))
+	if len(rounds) > 0 {
+		slices.Sort(rounds)
+		bound.Wall = median(rounds)
+	}
+	return t, bound, nil
 }
 
 // boundOf measures what the machine can do of a row's unit; zero where nothing bounds it.
@@ -106,7 +138,7 @@ const long = 2.0
 // warm makes up to n warm-up runs, only one of a long job.
 func (j job) warm(n int) error {
 	for range n {
-		t, err := j.times(1, 0)
+		t, err := j.times(1, 0, func() {})
 		if err != nil || t.seconds[0] > long {
 			return err
 		}
@@ -114,8 +146,8 @@ func (j job) warm(n int) error {
 	return nil
 }
 
-// times runs a job at least so often and at least so long.
-func (j job) times(least int, seconds float64) (t timing, err error) {
+// times runs a job at least so often and at least so long, and calls between after each run.
+func (j job) times(least int, seconds float64, between func()) (t timing, err error) {
 	run := func() {
 		start, c := time.Now(), cpuSeconds()
 		err = j.run()
@@ -131,6 +163,7 @@ func (j job) times(least int, seconds float64) (t timing, err error) {
 		if e := tensor.Try(run); e != nil { // out of memory
 			err = e
 		}
+		between()
 	}
 	return t, err
 }

@@ -46,7 +46,7 @@ type Row struct {
 
 	Rate        float64 `json:"rate"`                   // work / Median
 	Unit        string  `json:"unit"`                   // of Rate
-	Bound       float64 `json:"bound,omitempty"`        // the larger of the rates before and after
+	Bound       float64 `json:"bound,omitempty"`        // see boundedTimes
 	Fraction    float64 `json:"fraction,omitempty"`     // Rate / Bound
 	CPUFraction float64 `json:"cpu_fraction,omitempty"` // the same by CPU seconds; see Bound
 
@@ -79,18 +79,28 @@ func (b Bound) larger(c Bound) Bound {
 // peakSteps is the number of multiply-adds in one call of the peak loop: a few milliseconds.
 const peakSteps = 100_000_000
 
-// Peak measures the multiply-add peak of the backend's threads in GFLOP/s, of products in bfloat16
-// if b's precision is that; it takes about 60 ms.
-func Peak(b *cpu.Backend) Bound {
-	pool := b.Pool()
-	v, steps, peak := micro.Best(), peakSteps, gemm.PeakFMA
+// roundEvery is how long runs go on until the peak is measured again between two of them.
+const roundEvery = 20 * time.Millisecond
+
+// multiplier is the kernels whose multiply-adds b's products are made of.
+func multiplier(b *cpu.Backend) micro.Variant {
 	if half, ok := micro.BestBF16(); ok && b.Precision() == tensor.BF16 {
-		v, peak = half, gemm.PeakBF16
+		return half
 	}
+	return micro.Best()
+}
+
+// Peak measures the multiply-add peak of the backend's threads in GFLOP/s, of products in bfloat16
+// if b's precision is that: the best of some rounds. It takes tens of milliseconds.
+func Peak(b *cpu.Backend) Bound {
+	pool, v, steps := b.Pool(), multiplier(b), peakSteps
 	if v == micro.Generic {
 		steps = 1_000_000
 	}
-	wall := peak(pool)
+	wall := gemm.PeakFMA(pool)
+	if v.Pairs() {
+		wall = gemm.PeakBF16(pool)
+	}
 	done := make([]int, pool.Threads())
 	start := cpuSeconds()
 	pool.Run(len(done), func(i int) { done[i] = micro.PeakLoop(v, steps) })

@@ -86,16 +86,16 @@ func (s *server) measure(q Request) (Reply, error) {
 			return Reply{}, err
 		}
 	}
+	var t timing
 	var bound Bound
-	if q.Bound {
-		bound = boundOf(s.backend, *q.Spec)
+	var err error
+	if least := max(q.Least, 1); q.Bound {
+		t, bound, err = s.job.boundedTimes(s.backend, *q.Spec, least, q.Seconds)
+	} else {
+		t, err = s.job.times(least, q.Seconds, func() {})
 	}
-	t, err := s.job.times(max(q.Least, 1), q.Seconds)
 	if err != nil {
 		return Reply{}, err
-	}
-	if q.Bound {
-		bound = bound.larger(boundOf(s.backend, *q.Spec))
 	}
 	return Reply{Seconds: t.seconds, CPU: t.cpu / float64(len(t.seconds)), Bound: bound.Wall}, nil
 }

@@ -28,10 +28,10 @@ type benchKernelsCmd struct{ benchFlags }
 
 // Help shows examples under the flags.
 func (benchKernelsCmd) Help() string {
-	return `Each row's fraction is of the peak (GFLOP/s) or of a copy of as many bytes (GB/s),
-measured directly before and after it. On a machine shared with other programs look at
-the column "by CPU", which divides by CPU seconds instead of wall time. All rows take
-some ten minutes.
+	return `Each row's fraction is of the peak (GFLOP/s), measured between its runs, or of a copy
+of as many bytes (GB/s), directly before and after it. On a machine shared with other
+programs look at the column "by CPU", which divides by CPU seconds instead of wall time.
+All rows take some ten minutes.
 
 Examples:
   afterimage bench kernels

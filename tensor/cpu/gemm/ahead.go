@@ -8,11 +8,11 @@ import "afterimage/tensor/cpu/gemm/micro"
 const lastSteps = 32
 
 // shortSum is the length below which a segment more costs as much as it saves.
-const shortSum = 4 * lastSteps
+const shortSum = 8 * lastSteps
 
-// ahead lists what is needed after the panel at column jr: the next panel of B, if its rows do not
-// compete for the same sets of the second-level cache; if A was packed beforehand, a share of its
-// next block.
+// ahead lists what is needed after the panel at column jr: the next panel of B; if A was packed
+// beforehand, a share of its next block. A panel in place whose rows compete for the same sets of
+// the second-level cache finds no room there, but goes on to the third and is no longer in memory.
 func (j *job) ahead(t *blocking, s *step, jr int) (a micro.Lookahead) {
 	if s.kc == 0 {
 		return a
@@ -35,7 +35,7 @@ func (j *job) ahead(t *blocking, s *step, jr int) (a micro.Lookahead) {
 		a.Add(t.packed[(s.c0+jr)*j.k+s.k0*width:], width, s.kc, width)
 	case t.passing && !s.first:
 		a.Add(t.panel(s, jr), width, s.kc, width)
-	case !j.transB && j.ldb%pageFloats != 0:
+	case !j.transB:
 		a.Add(j.b[s.k0*j.ldb+t.n0+s.c0+jr:], j.ldb, s.kc, cols)
 	}
 	return a

@@ -96,7 +96,7 @@ func (j *job) sweep(t *blocking, g *micro.Args, s *step) {
 		if g.Bias = nil; j.then.Bias != nil && s.k0 == 0 {
 			g.Bias = j.then.Bias[t.n0+s.c0+jr:][:g.Cols]
 		}
-		packA := jr == 0 && t.packA && !t.sharedA && s.kc > 0
+		packA := jr == 0 && t.packA && !t.sharedA && s.kc > 0 && !j.v.Pairs()
 		meets := jr == 0 && j.meetsA(t, g, s)
 		cut := false // as most tiles' sums are
 		for ir, r1 := 0, 0; ir < s.tiles; ir++ {
@@ -136,7 +136,8 @@ func (j *job) copyB(g *micro.Args, s *step) {
 	g.B, g.BOff, g.StepB, g.Copy = g.Copy, 0, panelWidth(g.Cols), nil
 }
 
-// operandA points the kernel at the block of A, in place, packed before or to be packed in sweep.
+// operandA points the kernel at the block of A: in place, packed before or, in sweep, row by row as
+// it is needed. Rounding is a longer loop, and faster over the whole block at once.
 func (j *job) operandA(t *blocking, g *micro.Args, s *step) {
 	if s.kc == 0 {
 		return
@@ -145,7 +146,9 @@ func (j *job) operandA(t *blocking, g *micro.Args, s *step) {
 	case t.sharedA:
 		g.A = t.packedA[s.blockA*t.scratchA:]
 	case t.packA:
-		g.A = s.own
+		if g.A = s.own; j.v.Pairs() {
+			j.packRowsA(t, s.own, s.m0, 0, s.mc, s.k0, s.kc)
+		}
 	case j.transA:
 		g.A, g.RowA, g.StepA = j.a[s.k0*j.lda+s.m0:], 1, j.lda
 	default:

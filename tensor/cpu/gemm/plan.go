@@ -27,8 +27,7 @@ const (
 	tilesOfThreadPacked = 6
 )
 
-// pageFloats is 4 KiB: lines so far apart share a set of the first-level cache, and a sixteenth of
-// the sets of the second-level cache has all those of a matrix with such rows.
+// pageFloats is 4 KiB: lines so far apart share a set of the first-level cache.
 const pageFloats = 1 << 10
 
 // smallFlops is the work below which a second thread does not pay: some microseconds.
