@@ -17,7 +17,7 @@ const (
 	stackGain  = 1.5            // images for each output column, at least, to be worth the copy
 	stackUses  = 8              // taps times panels that use the copy, at least
 	stackWidth = 6              // output columns, at most: seven rows fill a tile well enough
-	stackInput = 96 << 10       // floats of copied input in an item, if one row of outputs takes no more
+	stackInput = 96 << 10       // floats of copied input in an item, if one row takes no more
 	stackMost  = 4 * stackInput // and this at most for a row
 )
 
