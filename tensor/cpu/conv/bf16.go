@@ -55,12 +55,12 @@ func (s Shape) BF16(d Direction) bool {
 // less from it, and bfloat16 less on a single vector of columns.
 const (
 	winogradOverBF16From = 64
-	winogradOverBF16To   = 128
+	winogradOverBF16To   = 256
 	winogradOverBF16DW   = 32
 )
 
 // WinogradBeatsBF16 reports, of a shape for which both Winograd and BF16 hold, whether Winograd's
-// form, in float32, is the faster one: with 64 to 128 channels on both sides; for the gradient of
+// form, in float32, is the faster one: with 64 to 256 channels on both sides; for the gradient of
 // the weights, up to 32. The answer depends on nothing but the shape.
 func (s Shape) WinogradBeatsBF16(d Direction) bool {
 	least, most := min(s.C, s.O), max(s.C, s.O)

@@ -268,6 +268,7 @@ func TestBF16Pays(t *testing.T) {
 	}{
 		{Square(128, 32, 32, 16, 16, 3, 1, 1), [3]bool{true, true, true}, [3]bool{false, false, true}},
 		{Square(64, 32, 32, 64, 64, 3, 1, 1), [3]bool{true, true, true}, [3]bool{true, true, false}},
+		{Square(64, 16, 16, 256, 256, 3, 1, 1), [3]bool{true, true, true}, [3]bool{true, true, false}},
 		{Square(64, 4, 4, 512, 512, 3, 1, 1), [3]bool{true, true, true}, [3]bool{}},
 		{Square(8, 56, 56, 64, 256, 1, 1, 0), [3]bool{true, true, true}, [3]bool{}},
 		{Square(8, 224, 224, 3, 64, 7, 2, 3), [3]bool{}, [3]bool{}},                // the first layer

@@ -125,8 +125,8 @@ func BenchmarkBF16(b *testing.B) {
 }
 
 // BenchmarkWinograd compares the direct form with Winograd's, its weights mapped as a whole and on
-// the way, on two threads, which share the memory that the mapped weights go through. Shape.Winograd
-// and winograd.fewer follow from it.
+// the way, on two threads, which share the memory that the mapped weights go through.
+// Shape.Winograd and winograd.fewer follow from it.
 func BenchmarkWinograd(b *testing.B) {
 	v, p := micro.Best(), par.New(2)
 	rng := rand.New(rand.NewPCG(1, 1))

@@ -14,10 +14,11 @@ import "afterimage/tensor/cpu/gemm/micro"
 //	[row][column][image, micro.MaxRows of them][channels, padded to an odd number of cache lines]
 
 const (
-	stackGain  = 1.5      // images for each output column, at least, to be worth the copy
-	stackUses  = 8        // taps times panels that use the copy, at least
-	stackWidth = 6        // output columns, at most: seven rows fill a tile well enough
-	stackInput = 96 << 10 // floats of copied input in an item, if one row of outputs takes no more
+	stackGain  = 1.5            // images for each output column, at least, to be worth the copy
+	stackUses  = 8              // taps times panels that use the copy, at least
+	stackWidth = 6              // output columns, at most: seven rows fill a tile well enough
+	stackInput = 96 << 10       // floats of copied input in an item, if one row takes no more
+	stackMost  = 4 * stackInput // and this at most for a row
 )
 
 // stackPitch is the distance of images in a copied pixel of k channels.
@@ -28,12 +29,14 @@ func stacks(passes []*pass) bool {
 	if !stackable(passes) {
 		return false
 	}
-	taps := 0
+	taps, rows := 0, 0
 	for _, q := range passes {
 		taps += q.taps()
+		rows = max(rows, len(q.rows.taps))
 	}
 	q := passes[0]
 	return taps*ceil(q.o, micro.MaxCols) >= stackUses &&
+		rows*q.cols.in*micro.MaxRows*stackPitch(q.k) <= stackMost &&
 		float64(stackHeight(q)) >= stackGain*float64(widest(passes))
 }
 

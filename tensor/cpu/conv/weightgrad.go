@@ -159,7 +159,8 @@ type weightGrad struct {
 	sum   []float32 // parts copies of dw, in its order or exchanged
 }
 
-// block computes, for one part of the pixels, a block of rows and columns, for a row of taps or all.
+// block computes, for one part of the pixels, a block of rows and columns, for one row of taps or
+// for all.
 func (w *weightGrad) block(part, group, bm, bn, tapRow, size int) {
 	var room [gradSegs]micro.Seg
 	segs := room[:0]

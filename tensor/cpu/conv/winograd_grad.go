@@ -11,9 +11,9 @@ func (s Shape) WeightGradWinograd(p *par.Pool, dw, x, dy []float32) {
 }
 
 // A step maps and multiplies winogradStep tiles, at most, and each reads and writes the mapped sums
-// of a block; each part of the tiles adds a whole dw. So a part has as many tiles as a full step, or
-// fewer, down to winogradLeast, where there would not be winogradItems pieces of work otherwise. All
-// that decides the order of the sum, so it follows from the shape alone.
+// of a block; each part of the tiles adds a whole dw. So a part has as many tiles as a full step,
+// or fewer, down to winogradLeast, where there would not be winogradItems pieces of work otherwise.
+// All that decides the order of the sum, so it follows from the shape alone.
 const (
 	winogradStep  = 8 * micro.MaxRows
 	winogradLeast = 32

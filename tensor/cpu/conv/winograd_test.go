@@ -150,8 +150,8 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 	}
 }
 
-// TestWinogradFew holds weights mapped on the way to weights mapped as a whole: to the bit where the
-// sum is one block of channels, for any number of threads in any case.
+// TestWinogradFew holds weights mapped on the way to weights mapped as a whole: to the bit where
+// the sum is one block of channels, for any number of threads in any case.
 func TestWinogradFew(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	ps := pools(t)
