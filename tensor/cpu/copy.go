@@ -1,9 +1,11 @@
 package cpu
 
 import (
+	"slices"
 	"unsafe"
 
 	"afterimage/tensor"
+	"afterimage/tensor/cpu/gemm/micro"
 )
 
 // words returns the elements of a 4-byte tensor as bit patterns, so that F32 and I32 share
@@ -56,6 +58,9 @@ func (b *Backend) strided(dst, x []uint32, size, ds, xs []int, d0, x0 int) {
 	if total == 0 {
 		return
 	}
+	if b.transposed(dst, x, size, ds, xs, d0, x0) {
+		return
+	}
 	last := len(size) - 1
 	inner, di, xi := size[last], ds[last], xs[last]
 	rows := total / inner
@@ -89,6 +94,56 @@ func (b *Backend) strided(dst, x []uint32, size, ds, xs []int, d0, x0 int) {
 			}
 		}
 	})
+}
+
+// turned is the number of rows that a transposing kernel takes.
+const turned = 16
+
+// transposed is strided where rows of dst are columns of x: a filter OHWI as IHWO, for example.
+// Sixteen elements of a row of dst are sixteen rows of x, read along. It reports whether the copy
+// is such.
+func (b *Backend) transposed(dst, x []uint32, size, ds, xs []int, d0, x0 int) bool {
+	row := len(size) - 1       // neighbours in dst
+	col := slices.Index(xs, 1) // neighbours in x
+	if col < 0 || col == row || ds[row] != 1 || size[row] < turned || size[col] < turned ||
+		min(ds[col], xs[row]) < 0 {
+		return false
+	}
+	var outer []int // the other axes
+	for i := range size {
+		if i != row && i != col {
+			outer = append(outer, i)
+		}
+	}
+	blocks, total := size[row]/turned, 1
+	for _, i := range outer {
+		total *= size[i]
+	}
+	d, s := floats(dst), floats(x)
+	b.pool.Run(total*(blocks+1), func(n int) {
+		at, from, block := d0, x0, n%(blocks+1)
+		for i, r := len(outer)-1, n/(blocks+1); i >= 0; i-- {
+			k := r % size[outer[i]]
+			r /= size[outer[i]]
+			at, from = at+k*ds[outer[i]], from+k*xs[outer[i]]
+		}
+		at, from = at+block*turned, from+block*turned*xs[row]
+		if block < blocks {
+			micro.Transpose16(micro.Best(), d[at:], ds[col], s[from:], xs[row], turned, size[col])
+			return
+		}
+		for i := range size[row] % turned {
+			for k := range size[col] {
+				dst[at+i+k*ds[col]] = x[from+i*xs[row]+k]
+			}
+		}
+	})
+	return true
+}
+
+// floats sees bit patterns as float32s, for kernels that only move them.
+func floats(w []uint32) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(&w[0])), len(w))
 }
 
 // merge drops axes of extent 1 and joins axes that are contiguous on both sides.

@@ -14084,27 +14084,27 @@ vector:
 	VMOVUPS (R10), Y2
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
+	VCMPPS  $0x07, Y2, Y2, Y5
 	MOVQ    kh+32(FP), R11
 
 row:
 	MOVQ kw+40(FP), R12
 
 pixel:
-	VMOVUPS      (R10), Y5
-	VCMPPS       $0x16, Y2, Y5, Y6
-	VCMPPS       $0x07, Y2, Y2, Y7
-	VANDPS       Y7, Y6, Y6
-	VBLENDVPS    Y6, Y5, Y2, Y2
-	VMOVAPS      Y2, Y2
-	VBLENDVPS    Y6, Y4, Y3, Y3
-	VMOVAPS      Y3, Y3
+	VMOVUPS      (R10), Y6
+	VCMPPS       $0x16, Y2, Y6, Y7
+	VANDPS       Y7, Y5, Y7
+	VCMPPS       $0x07, Y6, Y6, Y8
+	VANDPS       Y8, Y5, Y5
+	VBLENDVPS    Y7, Y6, Y2, Y2
+	VBLENDVPS    Y7, Y4, Y3, Y3
 	VPADDD       Y1, Y4, Y4
 	ADDQ         BX, R10
 	DECQ         R12
 	JNZ          pixel
 	ADDQ         R9, R10
-	VBROADCASTSS skip+72(FP), Y5
-	VPADDD       Y5, Y4, Y4
+	VBROADCASTSS skip+72(FP), Y6
+	VPADDD       Y6, Y4, Y4
 	DECQ         R11
 	JNZ          row
 	VMOVUPS      Y2, (AX)(SI*4)
@@ -14125,27 +14125,27 @@ tail:
 	VMASKMOVPS (R10), Y2, Y3
 	VMOVAPS    Y0, Y4
 	VMOVAPS    Y0, Y5
+	VCMPPS     $0x07, Y3, Y3, Y6
 	MOVQ       kh+32(FP), R11
 
 rowTail:
 	MOVQ kw+40(FP), R12
 
 pixelTail:
-	VMASKMOVPS   (R10), Y2, Y6
-	VCMPPS       $0x16, Y3, Y6, Y7
-	VCMPPS       $0x07, Y3, Y3, Y8
-	VANDPS       Y8, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y3, Y3
-	VMOVAPS      Y3, Y3
-	VBLENDVPS    Y7, Y5, Y4, Y4
-	VMOVAPS      Y4, Y4
+	VMASKMOVPS   (R10), Y2, Y7
+	VCMPPS       $0x16, Y3, Y7, Y8
+	VANDPS       Y8, Y6, Y8
+	VCMPPS       $0x07, Y7, Y7, Y9
+	VANDPS       Y9, Y6, Y6
+	VBLENDVPS    Y8, Y7, Y3, Y3
+	VBLENDVPS    Y8, Y5, Y4, Y4
 	VPADDD       Y1, Y5, Y5
 	ADDQ         BX, R10
 	DECQ         R12
 	JNZ          pixelTail
 	ADDQ         R9, R10
-	VBROADCASTSS skip+72(FP), Y6
-	VPADDD       Y6, Y5, Y5
+	VBROADCASTSS skip+72(FP), Y7
+	VPADDD       Y7, Y5, Y5
 	DECQ         R11
 	JNZ          rowTail
 	VMASKMOVPS   Y3, Y2, (AX)(SI*4)

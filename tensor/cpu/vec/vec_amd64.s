@@ -13309,6 +13309,7 @@ vector:
 	VMOVUPS (R10), Z2
 	VMOVAPS Z0, Z3
 	VMOVAPS Z0, Z4
+	VCMPPS  $0x07, Z2, Z2, K2
 	MOVQ    kh+32(FP), R11
 
 row:
@@ -13316,15 +13317,10 @@ row:
 
 pixel:
 	VMOVUPS      (R10), Z5
-	VCMPPS       $0x16, Z2, Z5, K2
-	VCMPPS       $0x07, Z2, Z2, K3
-	KANDW        K3, K2, K2
-	VMOVAPS      Z2, Z2
-	VMOVAPS      Z5, K2, Z2
-	VMOVAPS      Z2, Z2
-	VMOVAPS      Z3, Z3
-	VMOVAPS      Z4, K2, Z3
-	VMOVAPS      Z3, Z3
+	VCMPPS       $0x16, Z2, Z5, K2, K3
+	VCMPPS       $0x07, Z5, Z5, K2, K2
+	VMOVAPS      Z5, K3, Z2
+	VMOVAPS      Z4, K3, Z3
 	VPADDD       Z1, Z4, Z4
 	ADDQ         BX, R10
 	DECQ         R12
@@ -13347,6 +13343,7 @@ tail:
 	VMOVUPS.Z (R10), K1, Z2
 	VMOVAPS   Z0, Z3
 	VMOVAPS   Z0, Z4
+	VCMPPS    $0x07, Z2, Z2, K2
 	MOVQ      kh+32(FP), R11
 
 rowTail:
@@ -13354,15 +13351,10 @@ rowTail:
 
 pixelTail:
 	VMOVUPS.Z    (R10), K1, Z5
-	VCMPPS       $0x16, Z2, Z5, K2
-	VCMPPS       $0x07, Z2, Z2, K3
-	KANDW        K3, K2, K2
-	VMOVAPS      Z2, Z2
-	VMOVAPS      Z5, K2, Z2
-	VMOVAPS      Z2, Z2
-	VMOVAPS      Z3, Z3
-	VMOVAPS      Z4, K2, Z3
-	VMOVAPS      Z3, Z3
+	VCMPPS       $0x16, Z2, Z5, K2, K3
+	VCMPPS       $0x07, Z5, Z5, K2, K2
+	VMOVAPS      Z5, K3, Z2
+	VMOVAPS      Z4, K3, Z3
 	VPADDD       Z1, Z4, Z4
 	ADDQ         BX, R10
 	DECQ         R12

@@ -32,6 +32,34 @@ func (g *gen) both(j, k M) M {
 	return j
 }
 
+// cmpWhere is the mask of the lanes where j holds and x∘y.
+func (g *gen) cmpWhere(j M, pred uint8, x, y V) M {
+	if g.avx2 {
+		return g.both(j, g.cmp(pred, x, y))
+	}
+	k := g.K()
+	g.VCMPPS(operand.U8(pred), y, x, j, k)
+	return k
+}
+
+// narrow leaves in j the lanes where x∘x holds as well.
+func (g *gen) narrow(j M, pred uint8, x V) {
+	if g.avx2 {
+		g.VANDPS(g.cmp(pred, x, x), j, j)
+		return
+	}
+	g.VCMPPS(operand.U8(pred), x, x, j, j)
+}
+
+// moveWhere copies x to y where k holds.
+func (g *gen) moveWhere(k M, x, y V) {
+	if g.avx2 {
+		g.VBLENDVPS(k, x, y, y)
+		return
+	}
+	g.VMOVAPS(x, k, y)
+}
+
 // pick is x where k holds and 0 elsewhere.
 func (g *gen) pick(k M, x V) V {
 	d := g.vec()

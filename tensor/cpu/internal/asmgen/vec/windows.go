@@ -73,15 +73,17 @@ func (w *windows) vector(label string, mask func() M) {
 	p, rows, cols := w.GP64(), w.GP64(), w.GP64()
 	w.LEAQ(operand.Mem{Base: w.corner, Index: w.i, Scale: elemSize}, p)
 	best, idx, at := w.loadMasked(operand.Mem{Base: p}, k), w.copy(w.first), w.copy(w.first)
+	numbers := w.cmp(ordQ, best, best) // lanes that have met no NaN
 	w.Load(w.Param("kh"), rows)
 	w.Label("row" + label)
 	w.Load(w.Param("kw"), cols)
 	w.Label("pixel" + label)
 	x := w.loadMasked(operand.Mem{Base: p}, k)
-	// x is not ≤ best, which a NaN is not, and best is not NaN yet. The first pixel is neither.
-	take := w.both(w.cmp(nleUQ, x, best), w.cmp(ordQ, best, best))
-	w.VMOVAPS(w.blend(take, x, best), best)
-	w.VMOVAPS(w.blend(take, at, idx), idx)
+	// x is not ≤ best, which a NaN is not, and best is not NaN yet. The first pixel meets itself.
+	take := w.cmpWhere(numbers, nleUQ, x, best)
+	w.narrow(numbers, ordQ, x)
+	w.moveWhere(take, x, best)
+	w.moveWhere(take, at, idx)
 	w.VPADDD(w.one, at, at)
 	w.ADDQ(w.pixel, p)
 	w.DECQ(cols)
