@@ -70,12 +70,6 @@ func (l *ConditionalBatchNorm) ForwardReLU(c *Ctx, x, cond *autodiff.Value) *aut
 	return l.forward(c, x, cond, true)
 }
 
-// An invStdKey finds a pass's 1/√(running variance + eps) in Derived.
-type invStdKey struct {
-	l         *ConditionalBatchNorm
-	recording bool
-}
-
 // ForwardReLUUpsampled returns max(y, 0) enlarged k times by nearest neighbours, in training in one
 // pass where the backend can (autodiff.BatchNormReLUUpsample).
 func (l *ConditionalBatchNorm) ForwardReLUUpsampled(c *Ctx, x, cond *autodiff.Value, k int,
@@ -98,6 +92,12 @@ func (l *ConditionalBatchNorm) affine(c *Ctx, cond *autodiff.Value) (gain, shift
 		gain = autodiff.AddScalar(gain, 1)
 	}
 	return gain, shift
+}
+
+// An invStdKey finds a pass's 1/√(running variance + eps) in Derived.
+type invStdKey struct {
+	l         *ConditionalBatchNorm
+	recording bool
 }
 
 func (l *ConditionalBatchNorm) forward(c *Ctx, x, cond *autodiff.Value, relu bool) *autodiff.Value {

@@ -16,13 +16,18 @@ import (
 	"afterimage/cuda/cudatest"
 )
 
-// TestBudget wants all stages together to take no more than nine minutes.
+// TestBudget wants all stages but PyTorch's, the last, to leave it three of the nine minutes.
 func TestBudget(t *testing.T) {
 	sum := time.Duration(0)
-	for _, s := range stages {
-		sum += s.budget
+	for i, s := range stages {
+		if (s.budget == theRest) != (i == len(stages)-1) {
+			t.Errorf("%s has a budget of %v", s.name, s.budget)
+		}
+		if s.budget != theRest {
+			sum += s.budget
+		}
 	}
-	if sum > 9*time.Minute {
+	if sum > 6*time.Minute {
 		t.Errorf("the stages may take %v together", sum)
 	}
 }
