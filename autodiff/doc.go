@@ -5,6 +5,17 @@
 // is written in the same differentiable functions, so the gradient that Grad returns under
 // CreateGraph is a computation like any other, and can be differentiated again.
 //
+// For a reader who knows PyTorch:
+//
+//	requires_grad=True            Graph.Leaf; what needs no gradient is Graph.Const
+//	torch.autograd.grad           Grad; there is no backward(), no .grad and no zero_grad()
+//	create_graph, retain_graph    CreateGraph(), Retain()
+//	torch.no_grad()               Graph.NoGrad
+//	x.detach()                    Value.Detach
+//	torch.utils.checkpoint        Graph.Checkpoint
+//	a tensor going out of scope   Graph.Close frees all; Value.Done and Grad free before, Value.Keep
+//	                              spares
+//
 // Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode, tracing
 // or compiling, and fields that accumulate gradients: Grad returns them.
 //

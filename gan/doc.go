@@ -10,8 +10,7 @@
 //
 // Read config.go (the switches), classifier.go (what Φ must be), condition.go (what is asked of
 // it), generator.go and discriminator.go (G and D), step.go (the method, one page), trainer.go
-// (what is around it), inverter.go
-// (what is left at the end), export.go (how it leaves).
+// (what is around it), inverter.go (what is left at the end), export.go (how it leaves).
 //
 // Non-goals: classifiers and their training (nn/models, nn/train), measuring reconstructions
 // (gan/metrics, gan/explore), laying out pages (gan/report), class-conditional synthesis as an end

@@ -5,6 +5,17 @@
 // input). What training changes besides the weights (running statistics, power iterations) is
 // returned through Updates and applied once, after the step.
 //
+// For a reader who knows PyTorch:
+//
+//	model.state_dict()              List(m), under the same names; Store and Restore move it
+//	model.parameters()              Trainable(m)
+//	model.train(), model.eval()     Ctx.Train, given to each pass
+//	register_buffer                 Param.Buffer, which changes through Updates.Apply alone
+//	loss.backward()                 autodiff.Grad(loss, ctx.Values(params)) returns the gradients
+//	nn.init, torch.manual_seed      Init(scope, m, seed)
+//	nn.utils.spectral_norm          Spectral in a layer's configuration
+//	N C H W, O I H W                N H W C, O H W I
+//
 // # Lifetimes
 //
 // The garbage collector sees a handle of some fifty bytes and not the hundred megabytes behind it,

@@ -2,7 +2,7 @@
 // painted from, how much they vary with the noise, and how sure each number is.
 //
 // Not its purpose: running networks. Logits, features and reconstructions arrive as host memory;
-// this package does not know which network made them. LPIPS, which needs one, lives elsewhere.
+// this package does not know which network made them. LPIPS, which needs one, is gan/metrics/lpips.
 //
 // Invariants:
 //   - a batch of images carries its range, and a measure takes batches of either range and gives

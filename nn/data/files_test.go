@@ -258,7 +258,7 @@ func TestMNIST(t *testing.T) {
 	}
 }
 
-// onePixelRed is an image of one colour; alpha 0 leaves the white it is laid over.
+// plainPNG is an image of one colour; alpha 0 leaves the white it is laid over.
 func plainPNG(t testing.TB, w, h int, c color.NRGBA) []byte {
 	t.Helper()
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
