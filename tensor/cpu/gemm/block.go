@@ -92,7 +92,7 @@ func (j *job) sweep(t *blocking, g *micro.Args, s *step) {
 	j.operandA(t, g, s)
 	for jr := 0; jr < s.nc; jr += micro.MaxCols {
 		next := j.ahead(t, s, jr)
-		j.operandB(t, g, s, jr)
+		panel := j.operandB(t, g, s, jr)
 		if g.Bias = nil; j.then.Bias != nil && s.k0 == 0 {
 			g.Bias = j.then.Bias[t.n0+s.c0+jr:][:g.Cols]
 		}
@@ -111,8 +111,10 @@ func (j *job) sweep(t *blocking, g *micro.Args, s *step) {
 			}
 			g.COff = (s.m0+r0)*j.ldc + t.n0 + s.c0 + jr
 			switch {
-			case g.Copy != nil:
-				j.copyB(g, s)
+			case panel != nil:
+				s.cut(g, 1, s.kc)
+				micro.MulCopy(j.v, g, panel)
+				g.B, g.BOff, g.StepB, panel = panel, 0, panelWidth(g.Cols), nil
 				continue
 			case meets && ir+1 < s.tiles:
 				j.aheadRows(g, s, r1, j.rowsUpTo(t, s, ir+1))
@@ -126,14 +128,6 @@ func (j *job) sweep(t *blocking, g *micro.Args, s *step) {
 			micro.Mul(j.v, g)
 		}
 	}
-}
-
-// copyB computes the first tile of a panel, which reads B where it lies and packs it.
-func (j *job) copyB(g *micro.Args, s *step) {
-	s.cut(g, 1, s.kc)
-	g.Ahead, g.AheadStep = nil, 0
-	micro.Mul(j.v, g)
-	g.B, g.BOff, g.StepB, g.Copy = g.Copy, 0, panelWidth(g.Cols), nil
 }
 
 // operandA points the kernel at the block of A: in place, packed before or, in sweep, row by row as
@@ -164,11 +158,12 @@ func (j *job) operandA(t *blocking, g *micro.Args, s *step) {
 }
 
 // operandB points the kernel at the panel of columns jr.. of the slab: packed before or by an
-// earlier block of the tile, in place, to be packed by the kernel, or packed here.
-func (j *job) operandB(t *blocking, g *micro.Args, s *step, jr int) {
-	g.Cols, g.Copy = min(micro.MaxCols, s.nc-jr), nil
+// earlier block of the tile, packed here, or in place; in that case it may return where the first
+// tile of rows has to pack it.
+func (j *job) operandB(t *blocking, g *micro.Args, s *step, jr int) (panel []float32) {
+	g.Cols = min(micro.MaxCols, s.nc-jr)
 	if s.kc == 0 {
-		return
+		return nil
 	}
 	width, n0 := panelWidth(g.Cols), t.n0+s.c0+jr
 	switch {
@@ -182,9 +177,10 @@ func (j *job) operandB(t *blocking, g *micro.Args, s *step, jr int) {
 	default:
 		g.B, g.BOff, g.StepB = j.b, s.k0*j.ldb+n0, j.ldb
 		if t.passing {
-			g.Copy = t.panel(s, jr)
+			return t.panel(s, jr)
 		}
 	}
+	return nil
 }
 
 // panel is where a tile packs the panel of its columns jr...

@@ -24,7 +24,7 @@
 // peak. What surrounds it has to cost next to nothing, and does where it hides behind arithmetic:
 //
 //   - B is packed in passing: the first tile of rows that uses a panel reads it where it lies and
-//     the kernel writes it to the panel besides (micro.Args.Copy). Packing beforehand costs two
+//     the kernel writes it to the panel besides (micro.MulCopy). Packing beforehand costs two
 //     passes through memory, 2 to 5 % of a square product and 15 % of one with 64 rows. It remains
 //     for a B that has to be turned (transB) or is kept for further calls.
 //   - A is read in place: the kernel takes any strides. Only rows that compete for the same cache

@@ -115,7 +115,7 @@ TEXT ·dot1x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -353,7 +353,7 @@ TEXT ·dot2x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -667,7 +667,7 @@ TEXT ·dot3x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -1029,7 +1029,7 @@ TEXT ·dot4x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -1445,7 +1445,7 @@ TEXT ·dot5x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -1917,7 +1917,7 @@ TEXT ·dot6x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -2438,7 +2438,7 @@ TEXT ·dot7x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -3007,7 +3007,7 @@ TEXT ·dot8x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -3628,7 +3628,7 @@ TEXT ·dot9x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -4303,7 +4303,7 @@ TEXT ·dot10x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -5027,7 +5027,7 @@ TEXT ·dot11x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -5799,7 +5799,7 @@ TEXT ·dot12x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -6623,7 +6623,7 @@ TEXT ·dot13x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 
@@ -7501,7 +7501,7 @@ TEXT ·dot14x32(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), DX
 	TESTQ   DX, DX
 	JZ      store
-	MOVQ    248(DI), R14
+	MOVQ    264(DI), R14
 	TESTQ   R14, R14
 	CMOVQEQ 48(DI), R14
 

@@ -98,26 +98,22 @@ type Args struct {
 
 	Alpha, Beta float32
 
-	mask      uint32
-	aheadStep int // bytes
-	aheadJump int // bytes
-	askC      int // segments left when C is asked for
+	mask uint32
+
+	// LateC makes the kernel ask for C where the last segment begins instead of the first.
+	LateC bool
+
+	aheadStep, aheadJump int // bytes
+	askC                 int // segments left when C is asked for
 
 	// Ahead is memory that will be read soon, which each step of the sum asks to be brought into
 	// the second-level cache: the line at its start, then one AheadStep floats on, and so on, and
 	// AheadJump further where a segment ends. It may end before that. With none, both are 0. It
 	// changes nothing but the time.
-	Ahead                []float32
 	AheadStep, AheadJump int
+	Ahead                []float32
 
-	// LateC makes the kernel ask for C where the last segment begins instead of the first.
-	LateC bool
-
-	// Copy, unless it is nil, receives the rows of B that the tile reads, one after the other, each
-	// of 16 or 32 floats (the smaller that holds Cols) with zeros beyond Cols: the panel that Pack
-	// would make, in passing. There is one segment then, of which no row is left out, and what
-	// Ahead says is not done.
-	Copy []float32
+	panel []float32 // of MulCopy
 }
 
 // SetRows spaces the rows of A and of C equally.
@@ -132,10 +128,6 @@ func (g *Args) SetRows(rowA, rowC int) {
 func Mul(v Variant, g *Args) {
 	if g.Rows < 1 || g.Rows > MaxRows || g.Cols < 1 || g.Cols > MaxCols {
 		panic("micro: Mul: tile out of range")
-	}
-	if g.Copy != nil {
-		mulCopying(v, g)
-		return
 	}
 	if len(g.Ahead) > 0 && (v.Float32() != AVX512 || g.Cols <= 16) { // else between the steps
 		Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
@@ -163,24 +155,30 @@ func Mul(v Variant, g *Args) {
 	}
 }
 
-// mulCopying is Mul with Copy: in one pass where there is a kernel for it.
-func mulCopying(v Variant, g *Args) {
-	k, width := g.Segs[0].K, 32
+// MulCopy is Mul of one segment, of which no row is left out, that also copies the rows of B it
+// reads one after the other to panel, each of 16 or 32 floats (the smaller that holds Cols) with
+// zeros beyond Cols: the panel that Pack would make, in passing where there is a kernel for it. It
+// does not ask for what Ahead says. It panics as Mul does, if there is another number of segments,
+// and if the panel is too small.
+func MulCopy(v Variant, g *Args, panel []float32) {
+	if len(g.Segs) != 1 || g.Segs[0].Skip != SkipNone {
+		panic("micro: MulCopy: not one whole segment")
+	}
+	seg, width := g.Segs[0], 32
 	if g.Cols <= 16 {
 		width = 16
 	}
-	if v == AVX512 && width == 32 {
-		_ = g.Copy[:k*width]
-		g.mask = uint32(1<<g.Cols - 1)
+	panel = panel[:seg.K*width]
+	if v == AVX512 && width == 32 && 1 <= g.Rows && g.Rows <= MaxRows && g.Cols <= MaxCols {
+		g.mask, g.panel = uint32(1<<g.Cols-1), panel
 		copyAVX512(g)
+		g.panel = nil
 		return
 	}
-	Pack(v, g.Copy, width, g.B[g.BOff+g.Segs[0].B:], g.StepB, k, g.Cols)
-	packed := *g
-	seg := [1]Seg{g.Segs[0]}
-	seg[0].B = 0
-	packed.B, packed.BOff, packed.StepB, packed.Segs = g.Copy, 0, width, seg[:]
-	packed.Copy, packed.Ahead = nil, nil
+	Pack(v, panel, width, g.B[g.BOff+seg.B:], g.StepB, seg.K, g.Cols)
+	packed, one := *g, [1]Seg{{A: seg.A, K: seg.K}}
+	packed.B, packed.BOff, packed.StepB, packed.Segs = panel, 0, width, one[:]
+	packed.Ahead, packed.AheadStep, packed.AheadJump = nil, 0, 0
 	Mul(v, &packed)
 }
 

@@ -27,9 +27,9 @@ func TestLayout(t *testing.T) {
 		{"RowC", unsafe.Offsetof(g.RowC), 176}, {"GroupC", unsafe.Offsetof(g.GroupC), 184},
 		{"Alpha", unsafe.Offsetof(g.Alpha), 208}, {"Beta", unsafe.Offsetof(g.Beta), 212},
 		{"mask", unsafe.Offsetof(g.mask), 216},
-		{"aheadStep", unsafe.Offsetof(g.aheadStep), 224}, {"aheadJump", unsafe.Offsetof(g.aheadJump), 232},
-		{"askC", unsafe.Offsetof(g.askC), 240}, {"Ahead", unsafe.Offsetof(g.Ahead), 248},
-		{"Copy", unsafe.Offsetof(g.Copy), 296},
+		{"aheadStep", unsafe.Offsetof(g.aheadStep), 224},
+		{"aheadJump", unsafe.Offsetof(g.aheadJump), 232}, {"askC", unsafe.Offsetof(g.askC), 240},
+		{"Ahead", unsafe.Offsetof(g.Ahead), 264}, {"panel", unsafe.Offsetof(g.panel), 288},
 		{"Seg.A", unsafe.Offsetof(s.A), 0}, {"Seg.B", unsafe.Offsetof(s.B), 8},
 		{"Seg.K", unsafe.Offsetof(s.K), 16}, {"Seg.Skip", unsafe.Offsetof(s.Skip), 24},
 		{"Seg", unsafe.Sizeof(s), 32},
@@ -105,9 +105,9 @@ func TestMulAgainstFloat64(t *testing.T) {
 	}
 }
 
-// TestCopy: a tile that packs B in passing has the bits of one that does not, and leaves the panel
-// that Pack makes, nothing behind it.
-func TestCopy(t *testing.T) {
+// TestMulCopy: a tile that packs B in passing has the bits of one that does not, and leaves the
+// panel that Pack makes, nothing behind it.
+func TestMulCopy(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, v := range Variants() {
 		for rows := 1; rows <= MaxRows; rows++ {
@@ -115,17 +115,18 @@ func TestCopy(t *testing.T) {
 				g := randomTile(rng, rows, cols)
 				g.Segs = []Seg{{A: 3, B: 5, K: 1 + rng.IntN(20)}}
 				one, k, width := *g, g.Segs[0].K, 16*((cols+15)/16)
-				one.C, one.Copy = slices.Clone(g.C), make([]float32, k*width+1)
-				one.Copy[k*width] = guard
+				one.C = slices.Clone(g.C)
+				panel := make([]float32, k*width+1)
+				panel[k*width] = guard
 				Mul(v, g)
-				Mul(v, &one)
+				MulCopy(v, &one, panel)
 				if !slices.Equal(one.C, g.C) {
-					t.Fatalf("%v %dx%d: other bits with Copy", v, rows, cols)
+					t.Fatalf("%v %dx%d: other bits when B is copied", v, rows, cols)
 				}
 				want := make([]float32, k*width, k*width+1)
 				Pack(Generic, want, width, g.B[g.BOff+5:], g.StepB, k, cols)
-				if !slices.Equal(one.Copy, append(want, guard)) {
-					t.Fatalf("%v %dx%d: Copy is not the packed panel", v, rows, cols)
+				if !slices.Equal(panel, append(want, guard)) {
+					t.Fatalf("%v %dx%d: not the packed panel", v, rows, cols)
 				}
 			}
 		}

@@ -38,8 +38,8 @@ const (
 	argAheadStep = 224 // in bytes
 	argAheadJump = 232 // in bytes
 	argAskC      = 240
-	argAhead     = 248
-	argCopy      = 296
+	argAhead     = 264
+	argPanel     = 288
 
 	segA    = 0
 	segB    = 8
@@ -206,14 +206,14 @@ func begin(c *build.Context, name string, rows, vectors int) (acc func(r, v int)
 const copyAhead = 6
 
 // copying adds a kernel of a single segment that also writes the rows of B it reads one after the
-// other to Args.Copy: a panel packed in passing. Rows of B that lie a page apart are foreseen by
+// other to Args.panel, in passing. Rows of B that lie a page apart are foreseen by
 // nobody, so it asks for them itself, and for nothing else, not even C.
 func copying(c *build.Context, p product, rows int) {
 	const vectors = maxVectors
 	acc := begin(c, p.copyingName(rows), rows, vectors)
 	beginSegment(c, rows)
 	c.MOVQ(mem(seg, segK), k)
-	c.MOVQ(mem(args, argCopy), copied)
+	c.MOVQ(mem(args, argPanel), copied)
 	c.IMUL3Q(operand.U32(copyAhead), stepB, ahead)
 	c.ADDQ(b, ahead)
 	multiply(c, p, "all", 0, rows, vectors, acc, func(c *build.Context) {
