@@ -55,7 +55,8 @@ func (i *Inference) Own(ps Params, again func(p Named)) {
 
 // checksum tells contents of a tensor in host memory from others, but for one chance in 2³².
 func checksum(t *tensor.Tensor) uint32 {
-	return crc32.Checksum(t.Buffer().(tensor.HostBuffer).HostBytes(), crc32.MakeTable(crc32.Castagnoli))
+	bytes := t.Buffer().(tensor.HostBuffer).HostBytes()
+	return crc32.Checksum(bytes, crc32.MakeTable(crc32.Castagnoli))
 }
 
 // Pass calls f with the context for one or several forward passes on c.Graph, which records

@@ -58,8 +58,8 @@ func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
 	return &buffer{mem: block.Bytes()[:bytes:bytes], block: block, arena: b.pool.Arena()}, nil
 }
 
-// KeepConstant lets convolutions keep packed forms of the weights t until t is freed, and with again
-// gives t's own pages up while these are all that is asked for; see tensor.ConstantKeeper.
+// KeepConstant lets convolutions keep packed forms of the weights t until t is freed, and with
+// again gives t's own pages up while these are all that is asked for; see tensor.ConstantKeeper.
 func (b *Backend) KeepConstant(t *tensor.Tensor, again func()) {
 	if f, ok := t.Buffer().(*buffer); ok {
 		f.kept, f.again = &par.Kept{Missing: f.wake}, again

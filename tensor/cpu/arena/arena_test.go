@@ -205,7 +205,8 @@ func TestSizeClasses(t *testing.T) {
 	for n := range big {
 		c := SizeClass(n)
 		size := ClassSize(c)
-		if size < n || SizeClass(size) != c || c > 0 && ClassSize(c-1) >= n || n > leastBlock && 5*(size-n) > size {
+		if size < n || SizeClass(size) != c || c > 0 && ClassSize(c-1) >= n ||
+			n > leastBlock && 5*(size-n) > size {
 			t.Fatalf("%d bytes are of class %d, %d bytes", n, c, size)
 		}
 		if size < big && c >= classes {

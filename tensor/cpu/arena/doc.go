@@ -20,7 +20,8 @@
 // memory is the Go heap's, because the system reserves none, only whole regions go back, and the
 // collector decides when.
 //
-// Non-goals: moving blocks, giving memory back for its own sake while there is room below the limit.
+// Non-goals: moving blocks, giving memory back for its own sake while there is room below the
+// limit.
 //
 // Invariants:
 //  1. Blocks in use never overlap; each begins at a cache line, large ones at a page's distance.
