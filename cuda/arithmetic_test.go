@@ -41,8 +41,9 @@ func TestConformanceBF16(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cache := t.TempDir()
 			backendtest.Run(t, backendtest.Options{Families: []string{"matmul", "conv"}, BF16: true,
-				BF16Results: libraries, PaddingMultiplied: paddingMultiplied, NoF64: "F64 products do not round",
-				Open: func(int) tensor.Backend { return inBF16(t, libraries, cache) }})
+				BF16Results: libraries, PaddingMultiplied: paddingMultiplied,
+				NoF64: "F64 products do not round",
+				Open:  func(int) tensor.Backend { return inBF16(t, libraries, cache) }})
 		})
 	}
 }

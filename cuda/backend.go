@@ -62,11 +62,14 @@ type Backend struct {
 	closed  bool
 }
 
-var _ tensor.NormUpsampler = (*Backend)(nil)
+var (
+	_ tensor.NormUpsampler = (*Backend)(nil)
+	_ tensor.SpectralFuser = (*Backend)(nil)
+)
 
 // errRecording is what a recording fails with that does more than launch kernels.
-var errRecording = errors.New("not possible while work is recorded: run the same work call by call " +
-	"before, and read nothing back, wait for nothing and upload nothing in it")
+var errRecording = errors.New("not possible while work is recorded: run the same work call " +
+	"by call before, and read nothing back, wait for nothing and upload nothing in it")
 
 // Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
 func Open(name string, o Options) (*Backend, error) {

@@ -38,10 +38,10 @@ type contest struct {
 }
 
 // choose returns the offer that computes a shape, nil if our own kernel does. A choice that the run
-// or the cache keeps is taken again. Otherwise the offers and our own kernel are timed on the call's
-// own operands, whose result the chosen one then overwrites, and the fastest is kept. While work is
-// recorded nothing can be chosen, since a library may load code or allocate for it, which ends a
-// recording: that is a fault of the work, which must have run call by call before.
+// or the cache keeps is taken again. Otherwise the offers and our own kernel are timed on the
+// call's own operands, whose result the chosen one then overwrites, and the fastest is kept. While
+// work is recorded nothing can be chosen, since a library may load code or allocate for it, which
+// ends a recording: that is a fault of the work, which must have run call by call before.
 func (b *Backend) choose(c contest) *offer {
 	if b.graph != nil {
 		b.graph.fail("a product or convolution of a new shape")

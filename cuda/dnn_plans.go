@@ -40,8 +40,8 @@ func (b *Backend) listPlans(s convSpec, kept choice, known bool) (found []*convP
 	return found
 }
 
-// planAt builds the plan at one place of the heuristics' answer, with descriptors of its own; nil if
-// it does not serve. more reports whether the answer reaches that far.
+// planAt builds the plan at one place of the heuristics' answer, with descriptors of its own; nil
+// if it does not serve. more reports whether the answer reaches that far.
 func (b *Backend) planAt(s convSpec, mode int64, place int) (p *convPlan, more bool) {
 	g := &describing{ctx: b.ctx, on: b.dnn.on}
 	defer g.close()

@@ -71,8 +71,8 @@ func (s *staged) reserve() {
 // Bytes returns the memory.
 func (s *staged) Bytes() []byte { return s.mem.Bytes() }
 
-// Start begins to fetch the memory into the slot. It leaves the backend's lock and its thread alone,
-// which the work that it runs beside may hold.
+// Start begins to fetch the memory into the slot. It leaves the backend's lock and its thread
+// alone, which the work that it runs beside may hold.
 func (s *staged) Start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -261,8 +261,8 @@ func (p *pool) forget(gone map[uint64]bool) {
 	}
 }
 
-// reserve allocates memory for other streams than the backend's, which no pool hands out; 0 if there
-// is none.
+// reserve allocates memory for other streams than the backend's, which no pool hands out; 0 if
+// there is none.
 func (m *memory) reserve(bytes int) uint64 {
 	a, _, err := m.ask(nil, bytes, -1)
 	if err != nil {

@@ -16,8 +16,9 @@ import (
 )
 
 // A planBook keeps which of cuDNN's plans every convolution was given, and which of cuBLASLt's
-// algorithms every matrix product, in two places: in the user's cache folder, so that a shape is timed once for a card and a version of the library, and in a
-// run, so that a run which is resumed rounds as before. The run's choices win.
+// algorithms every matrix product, in two places: in the user's cache folder, so that a shape is
+// timed once for a card and a version of the library, and in a run, so that a run which is resumed
+// rounds as before. The run's choices win.
 type planBook struct {
 	card string            // what the choices hold for
 	all  map[string]choice // by the shape's name

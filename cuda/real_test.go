@@ -120,7 +120,8 @@ func TestOffers(t *testing.T) {
 	card := &describing{ctx: b.ctx}
 	defer card.close()
 	d := card.make(descProperties)
-	if err := b.ctx.SetAttribute(d, attrJSON, typeChar, len(text), unsafe.Pointer(&text[0])); err != nil {
+	err = b.ctx.SetAttribute(d, attrJSON, typeChar, len(text), unsafe.Pointer(&text[0]))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if card.finish(d); card.err != nil {

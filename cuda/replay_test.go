@@ -18,8 +18,14 @@ import (
 	"afterimage/tensor"
 )
 
-// callByCall hides that a backend can record and stage: a training then makes every call.
-type callByCall struct{ tensor.Backend }
+// callByCall hides that a backend can record and stage: a training then makes every call, of the
+// same kernels.
+type callByCall struct{ kernelAbilities }
+
+type kernelAbilities interface {
+	tensor.SpectralFuser
+	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
+}
 
 // robust is a short adversarial training of a small network on drawn scenes.
 func robust() train.ClassifierConfig {

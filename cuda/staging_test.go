@@ -91,8 +91,8 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// TestStart lets two staged batches take turns as a loader does, each begun while the step before is
-// at work, recorded steps in between, and wants the same bytes as without: also when a batch is
+// TestStart lets two staged batches take turns as a loader does, each begun while the step before
+// is at work, recorded steps in between, and wants the same bytes as without: also when a batch is
 // filled and begun anew before it was sent.
 func TestStart(t *testing.T) {
 	const n, steps = 5000, 7

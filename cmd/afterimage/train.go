@@ -105,7 +105,7 @@ func openRun[C any](
 	return r, nil
 }
 
-// keepPlans makes a GPU compute a run's convolutions with the plans that the run keeps. Other
+// keepPlans makes a GPU compute a run with the libraries' plans that the run keeps. Other
 // devices have no choice among plans.
 func (e *env) keepPlans(b device, path string) error {
 	g, ok := b.(*gpu)

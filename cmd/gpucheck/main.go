@@ -43,10 +43,10 @@ type stage struct {
 	run    func(*check) error
 }
 
-// stages in the order of what must be known first. The budgets add up to six minutes; PyTorch, which
-// compiles for minutes, comes last and has the rest of -total, whose nine minutes leave a machine
-// that is lent for ten the time to start and to hand the results over. Compilation fills the cache
-// for all stages after it.
+// stages in the order of what must be known first. The budgets add up to six minutes; PyTorch,
+// which compiles for minutes, comes last and has the rest of -total, whose nine minutes leave a
+// machine that is lent for ten the time to start and to hand the results over. Compilation fills
+// the cache for all stages after it.
 var stages = []stage{
 	{"report", 15 * time.Second, report},
 	{"compile", 45 * time.Second, compile},

@@ -118,14 +118,15 @@ func (r *rehearsal) wantAll(got map[string][]line, code int) {
 	}
 }
 
-// rehearseStages runs every stage on the fake GPU with small shapes, as the program will be run on a
-// real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
+// rehearseStages runs every stage on the fake GPU with small shapes, as the program will be run on
+// a real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
 func rehearseStages(t *testing.T, r *rehearsal) {
 	last := r.write("last.jsonl",
 		`{"stage":"ceilings","name":"own","ok":true,"values":{"product_tflops":1e-9}}`+"\n")
 	r.write("gpumon", "#!/bin/sh\necho '{\"devices\":[{\"uuid\":"+
 		"\"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f\",\"energy_joules\":5}]}'\n")
-	got, code, _ := r.run(r.fake.Env, "-tiny", "-total", "30m", "-last", last, "-pytorch", "../../bench/pytorch")
+	got, code, _ := r.run(r.fake.Env, "-tiny", "-total", "30m", "-last", last,
+		"-pytorch", "../../bench/pytorch")
 	r.wantAll(got, code)
 	for _, s := range stages {
 		if len(got[s.name]) < 2 && s.name != "pytorch" { // its result and "done"

@@ -14,8 +14,8 @@ type arithmetic struct {
 	cuda.Options
 }
 
-// arithmetics lists them, what is asked for most first: our kernels alone and NVIDIA's libraries, in
-// every precision of each.
+// arithmetics lists them, what is asked for most first: our kernels alone and NVIDIA's libraries,
+// in every precision of each.
 func arithmetics() []arithmetic {
 	return []arithmetic{{"libraries bf16", cuda.Options{Precision: tensor.BF16}},
 		{"own bf16", cuda.Options{Own: true, Precision: tensor.BF16}},

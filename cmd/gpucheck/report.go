@@ -92,7 +92,7 @@ func conformance(c *check) error {
 // suites makes one test of each kernel family.
 func (c *check) suites(own bool) []testing.InternalTest {
 	names := []string{"buffer", "elementwise", "reduce", "matmul", "conv", "copy", "index", "pool",
-		"resample", "norm", "random", "optim"}
+		"resample", "norm", "spectral", "random", "optim"}
 	if c.tiny {
 		names = names[:1]
 	}

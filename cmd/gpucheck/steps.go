@@ -54,8 +54,14 @@ func steps(c *check) error {
 	return nil
 }
 
-// callByCall hides that a backend can record.
-type callByCall struct{ tensor.Backend }
+// callByCall hides that a backend can record and stage.
+type callByCall struct{ kernelAbilities }
+
+// kernelAbilities are what a backend with kernels of its own for some things still has.
+type kernelAbilities interface {
+	tensor.SpectralFuser
+	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
+}
 
 // step times one case.
 func (c *check) step(s stepCase, o arithmetic) error {

@@ -127,7 +127,8 @@ type FunctionAttribute int
 
 // The attributes of a compiled kernel.
 const (
-	LocalBytes FunctionAttribute = 3 // CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: spilled registers and arrays, per thread
+	// LocalBytes are spilled registers and arrays, per thread.
+	LocalBytes FunctionAttribute = 3 // CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES
 	Registers  FunctionAttribute = 4 // CU_FUNC_ATTRIBUTE_NUM_REGS, per thread
 	// MaxDynamicShared is the bytes of dynamic shared memory that a launch may ask for.
 	MaxDynamicShared FunctionAttribute = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

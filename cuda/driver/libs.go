@@ -59,8 +59,8 @@ const (
 	computeTF32 = 77 // CUBLAS_COMPUTE_32F_FAST_TF32
 )
 
-// PlanProduct asks cuBLASLt for algorithms that add in a fixed order and returns the one at a place,
-// counted from 0; the one that the library takes for the fastest comes first.
+// PlanProduct asks cuBLASLt for algorithms that add in a fixed order and returns the one at a
+// place, counted from 0; the one that the library takes for the fastest comes first.
 func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*ProductPlan, error) {
 	types := [...]struct{ operand, result, compute int64 }{
 		ProductF32:  {realF32, realF32, computeF32},

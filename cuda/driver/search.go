@@ -36,9 +36,9 @@ func (l Library) Variable() string {
 }
 
 // candidates returns what to try, in order: the library's environment variable alone if set; else
-// the plain name (LD_LIBRARY_PATH, the linker's cache), the toolkit's folder (CUDA_PATH,
-// CUDA_HOME, /usr/local/cuda), and the folders in which Python's packages keep these libraries (the active virtual
-// environment, then that of the python3 on PATH). off reports that the user turned it off.
+// the plain name (LD_LIBRARY_PATH, the linker's cache), the toolkit's folder (CUDA_PATH, CUDA_HOME,
+// /usr/local/cuda), and the folders in which Python's packages keep these libraries (the active
+// virtual environment, then that of the python3 on PATH). off reports that the user turned it off.
 func (l Library) candidates(env func(string) string, major int) (paths []string, off bool) {
 	switch v := env(l.Variable()); v {
 	case "":

@@ -34,7 +34,9 @@ func TestSearchOrder(t *testing.T) {
 		"VIRTUAL_ENV": filepath.Join(root, "venv"), "PATH": filepath.Join(root, "usr/bin")}
 	get := func(name string) string { return env[name] }
 	got, off := NVRTC.candidates(get, 13)
-	got = slices.DeleteFunc(got, func(p string) bool { return strings.HasPrefix(p, "/usr/local/cuda") })
+	got = slices.DeleteFunc(got, func(p string) bool {
+		return strings.HasPrefix(p, "/usr/local/cuda")
+	})
 	want := []string{"libnvrtc.so.13", "libnvrtc.so.12", kit, venv, system}
 	if off || !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

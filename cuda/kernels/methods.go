@@ -171,6 +171,28 @@ func (m Methods) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) 
 	})
 }
 
+// PowerIterate makes one power iteration for each weight; see tensor.SpectralFuser.
+func (m Methods) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
+	m.run(func(e *Encoder) {
+		e.PowerIterate(m.arrays(next), m.arrays(v), m.arrays(w), m.arrays(u), eps)
+	})
+}
+
+// SpectralQuotient divides a weight by uᵀMv; see tensor.SpectralFuser.
+func (m Methods) SpectralQuotient(y, sigma, w, u, v *tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.SpectralQuotient(m.array(y), m.array(sigma), m.array(w), m.array(u), m.array(v))
+	})
+}
+
+// SpectralQuotientGrad is the gradient of SpectralQuotient for w; see tensor.SpectralFuser.
+func (m Methods) SpectralQuotientGrad(dw, dy, w, u, v, sigma *tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.SpectralQuotientGrad(m.array(dw), m.array(dy), m.array(w), m.array(u), m.array(v),
+			m.array(sigma))
+	})
+}
+
 // NormUpsample computes y = Upsample(act(x·scale + shift), k); see tensor.NormUpsampler.
 func (m Methods) NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int) {
 	m.run(func(e *Encoder) {

@@ -1,5 +1,7 @@
 package kernels
 
+import "afterimage/tensor"
+
 const spectralTensors, divideTensors = 72, 100 // SPECTRAL_TENSORS, DIVIDE_TENSORS of spectral.cu
 
 type spectralArgs struct {
@@ -53,6 +55,71 @@ func (e *Encoder) powerIteration(w, u, v, uOut, sigma []Array, eps float64) {
 	run("normalise", len(w), [3]uint32{block, 1, 1})
 	run("rows", starts(block/warp, func(i int) int32 { return a.Rows[i] }), [3]uint32{block, 1, 1})
 	run("finish", len(w), [3]uint32{block, 1, 1})
+}
+
+// PowerIterate is tensor.SpectralFuser's: layers in a row with one eps share their launches.
+func (e *Encoder) PowerIterate(next, v, w, u []Array, eps []float64) {
+	for from, to := 0, 0; from < len(w); from = to {
+		for to = from + 1; to < len(w) && eps[to] == eps[from] && w[to].DType == w[from].DType; {
+			to++
+		}
+		const widest = 8 // bytes
+		room := e.Scratch((to - from) * widest)
+		sigma := make([]Array, to-from)
+		for i := range sigma {
+			sigma[i] = Array{Ptr: room + uint64(i*widest), DType: w[from].DType, Shape: tensor.Shape{1}}
+		}
+		e.PowerIteration(w[from:to], u[from:to], v[from:to], next[from:to], sigma, eps[from])
+	}
+}
+
+// SpectralQuotient computes sigma = uᵀMv and y = w/sigma, where M is w [R …] as a matrix of its
+// rows.
+func (e *Encoder) SpectralQuotient(y, sigma, w, u, v Array) {
+	rows := w.dim(0)
+	if w.size() == 0 {
+		e.Fill(sigma, 0)
+		return
+	}
+	one, all := Array{Ptr: sigma.Ptr, DType: w.DType, Shape: tensor.Shape{1}}, tensor.Shape{rows}
+	u.Shape = all
+	mv := e.fresh(w, all)
+	a := spectralArgs{Count: 1}
+	a.W[0], a.V[0], a.UOut[0] = w.Ptr, v.Ptr, mv.Ptr
+	a.Rows[0], a.Cols[0] = int32(rows), int32(rowSize(w))
+	emit(e, "spectral_rows"+paramSuffix("SpectralQuotient", w), a,
+		[3]uint32{uint32(ceilDiv(rows, block/warp)), 1, 1}, [3]uint32{block, 1, 1}, 0)
+	e.Binary(tensor.Mul, mv, mv, u)
+	e.Reduce(tensor.Sum, one, mv, []int{0})
+	e.DivideAll([]Array{y}, []Array{w}, []Array{sigma})
+}
+
+// SpectralQuotientGrad computes dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+func (e *Encoder) SpectralQuotientGrad(dw, dy, w, u, v, sigma Array) {
+	if w.size() == 0 {
+		return
+	}
+	rows, cols := w.dim(0), rowSize(w)
+	flat, matrix := tensor.Shape{rows * cols}, tensor.Shape{rows, cols}
+	dwM, dyF, wF := dw, dy, w
+	dwM.Shape, dyF.Shape, wF.Shape = matrix, flat, flat
+	u.Shape, v.Shape, sigma.Shape = tensor.Shape{rows, 1}, tensor.Shape{1, cols}, tensor.Shape{1}
+	room, inner := e.fresh(w, flat), e.fresh(w, tensor.Shape{1})
+	e.Binary(tensor.Mul, room, dyF, wF)
+	e.Reduce(tensor.Sum, inner, room, []int{0})
+	e.Binary(tensor.Div, inner, inner, sigma)
+	e.Binary(tensor.Div, inner, inner, sigma)
+	along := e.fresh(w, u.Shape)
+	e.Binary(tensor.Mul, along, u, inner)
+	room.Shape = matrix
+	e.Binary(tensor.Mul, room, along, v)
+	e.DivideAll([]Array{dw}, []Array{dy}, []Array{sigma})
+	e.Binary(tensor.Sub, dwM, dwM, room)
+}
+
+// fresh returns scratch memory of t's type.
+func (e *Encoder) fresh(t Array, shape tensor.Shape) Array {
+	return Array{Ptr: e.Scratch(max(shape.Size(), 1) * t.DType.Size()), DType: t.DType, Shape: shape}
 }
 
 // DivideAll computes dst[i] = w[i]/sigma[i] for many tensors; dst has w's dtype or, beside F32, is

@@ -136,7 +136,8 @@ func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
 		for k, r := range []*tensor.Tensor{nil, res} {
 			y := e.out(ys...)
 			e.Conv2DBiasAct(y, x, w, bias, r, relu, c.p)
-			e.want(fmt.Sprintf("y, relu=%v, residuals=%d", relu, k), y, c.tolerance(e, func() *tensor.Tensor {
+			name := fmt.Sprintf("y, relu=%v, residuals=%d", relu, k)
+			e.want(name, y, c.tolerance(e, func() *tensor.Tensor {
 				m := e.out(ys...)
 				if r != nil {
 					r = e.abs(r)
