@@ -196,7 +196,7 @@ func TestArithmetic(t *testing.T) {
 // whatever becomes of them, the training ends well; a healthy one is summed up and logged.
 func TestTelemetry(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short: builds two programs")
+		t.Skip("short: trains five times beside stand-ins for gpumon")
 	}
 	gpu := fakeGPU(t)
 	const line = `{"time":%d,"devices":[{"uuid":"GPU-other","power_watts":9},` +
