@@ -28,6 +28,7 @@ type Ctx struct {
 	// Standing, when not nil, makes normalisation layers use and collect batch statistics.
 	Standing *StandingStats
 
+	inPart  bool              // inside Parts, where there is no batch
 	lasting bool              // several passes share what layers derive
 	owned   map[*Param]func() // parameters that may be given up; the function writes them again
 	scope   *tensor.Scope     // the graph's outermost: what Derived keeps must outlive a Tidy

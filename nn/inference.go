@@ -29,11 +29,14 @@ func NewInference(b tensor.Backend) *Inference {
 }
 
 // Own lets the Inference give up the memory of parameters in ps once it has derived all it needs
-// from them: that of convolution and spectrally normalised weights. Whoever reads such a parameter
-// later, the Inference for another form of a weight included, has again called, which writes the
-// parameter's values once more, from the file they came from for instance. It panics with
-// *tensor.Error, in whatever reads the parameter, if they are not the same bits. Call Own before
-// the first pass, for parameters in host memory. Others, and parameters without values, stay.
+// from them: that of convolution and spectrally normalised weights, where it is 256 KiB or more and
+// the system can take pages back (Linux). Whoever reads or writes such a parameter later, the
+// Inference for another form of a weight included, which a pass of another shape may need, has
+// again called, which writes the parameter's values once more, from the file they came from for
+// instance. It panics with *tensor.Error, in whatever touches the parameter, if they are not the
+// same bits; until they are, so does the next. Call Own before the first pass, for parameters in
+// host memory. Others, and parameters without values, stay. To give the network other weights, load
+// them into a new one: the old values have to be had again before they can be overwritten.
 func (i *Inference) Own(ps Params, again func(p Named)) {
 	for _, p := range ps {
 		if p.Param.T == nil || p.Param.T.DType() != tensor.F32 {

@@ -168,9 +168,11 @@ func TestInferenceOwnsNoOthers(t *testing.T) {
 	defer i.Close()
 	i.Own(nn.List(n.m), func(p nn.Named) { nn.Redraw(p, 2) })
 	i.Pass(func(c *nn.Ctx) { n.m.Forward(c, c.Graph.Const(n.in[1])) })
-	err := tensor.Try(func() { n.alone(1) })
-	var e *tensor.Error
-	if !errors.As(err, &e) || !strings.Contains(e.Reason, "gave other values") {
-		t.Errorf("weights that came back as others: %v", err)
+	for range 2 {
+		err := tensor.Try(func() { n.alone(1) })
+		var e *tensor.Error
+		if !errors.As(err, &e) || !strings.Contains(e.Reason, "gave other values") {
+			t.Errorf("weights that came back as others: %v", err)
+		}
 	}
 }

@@ -2,8 +2,10 @@ package nn_test
 
 import (
 	"math"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"afterimage/nn"
 	"afterimage/tensor"
@@ -109,6 +111,34 @@ type broken string
 
 func (b broken) Values(*tensor.RNG, tensor.Shape) []float64 {
 	panic(&tensor.Error{Op: "broken", Reason: string(b)})
+}
+
+// A late initialiser takes its time and says when it is done.
+type late chan bool
+
+func (l late) Values(_ *tensor.RNG, shape tensor.Shape) []float64 {
+	time.Sleep(20 * time.Millisecond)
+	l <- true
+	return make([]float64, shape.Size())
+}
+
+// TestInitWaits: when Init panics nobody draws any more, so that memory may be freed.
+func TestInitWaits(t *testing.T) {
+	e := newEnv(t)
+	done := make(late, 1)
+	var ps nn.Params
+	for _, init := range []nn.Initializer{broken("first"), done} {
+		ps = append(ps, nn.Named{Name: "p", Param: &nn.Param{Shape: tensor.Shape{2}, Init: init}})
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // as many are drawn at a time
+	if err := tensor.Try(func() { nn.Init(e.s, ps, 1) }); err == nil {
+		t.Error("no error")
+	}
+	select {
+	case <-done:
+	default:
+		t.Error("Init panicked while values were being drawn")
+	}
 }
 
 // TestInitPanicsAtTheCaller: values are drawn on other goroutines, where a panic would end the

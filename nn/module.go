@@ -124,8 +124,16 @@ func InitDType(s *tensor.Scope, m Module, seed uint64, dt tensor.DType) {
 	for range ahead {
 		draw()
 	}
+	got := 0
+	defer func() { // after a panic: nobody may write to memory that the caller frees
+		for ; got < next; got++ {
+			<-drawn[got]
+		}
+	}()
 	for i := range params {
-		(<-drawn[i])()
+		rest := <-drawn[i]
+		got++
+		rest()
 		draw()
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"afterimage/tensor"
 )
 
-// Parts returns f(x) for an f that treats every sample of x [N …] by itself: no batch statistics.
+// Parts returns f(x) for an f that treats every sample of x [N …] by itself: no batch statistics,
+// at which it panics.
 // It calls f on parts of at most n samples, as equal as can be, each a Block of its own, and lays
 // the results one behind the other. The backward pass then makes the cotangents inside f for one
 // part after the other, and with Recompute so it does with the values themselves: of a network's
@@ -31,6 +32,8 @@ func (c *Ctx) Parts(x *autodiff.Value, n int,
 	parts := make([]*autodiff.Value, k)
 	for i := range parts {
 		parts[i] = c.Block(func() *autodiff.Value {
+			defer func(before bool) { c.inPart = before }(c.inPart)
+			c.inPart = true
 			part := samples(x, i*total/k, (i+1)*total/k)
 			defer part.Done()
 			return f(part)

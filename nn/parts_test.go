@@ -81,6 +81,28 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// TestPartsAreNoBatch: batch statistics of a part would be no batch's.
+func TestPartsAreNoBatch(t *testing.T) {
+	b := cpu.Open(1)
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	l := nn.NewBatchNorm2D(3)
+	nn.Init(s, l, 1)
+	g := autodiff.NewGraph(b)
+	defer g.Close()
+	err := tensor.Try(func() {
+		c := nn.NewCtx(g, true)
+		c.Parts(g.Zeros(tensor.F32, 4, 2, 2, 3), 2, func(x *autodiff.Value) *autodiff.Value {
+			return l.Forward(c, x)
+		})
+	})
+	var e *tensor.Error
+	if !errors.As(err, &e) || e.Op != "Ctx.Parts" {
+		t.Errorf("batch norm in parts: %v", err)
+	}
+}
+
 // TestPartsOfNothing: parts without a sample are an error of the caller's.
 func TestPartsOfNothing(t *testing.T) {
 	b := cpu.Open(1)

@@ -86,8 +86,9 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 	case winograd:
 		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
 	default:
-		_, kept := weights(w)
-		s.InputGradKept(b.pool, host(dx), host(dy), host(w), kept)
+		filter, kept := weights(w)
+		s.InputGradKept(b.pool, host(dx), host(dy), filter, kept)
+		spent(w)
 	}
 }
 

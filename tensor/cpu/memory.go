@@ -33,13 +33,22 @@ func (b *buffer) HostBytes() []byte {
 	return b.mem
 }
 
-// wake brings parked contents back.
+// wake brings parked contents back. If again panics they stay parked, and whoever reads next tries
+// once more.
 func (b *buffer) wake() {
-	if b.parked {
-		b.parked = false // before again, which writes them
-		b.arena.Unpark(b.block)
-		b.again()
+	if !b.parked {
+		return
 	}
+	b.arena.Unpark(b.block)
+	b.parked = false // before again, which writes them
+	written := false
+	defer func() {
+		if !written {
+			b.parked = b.arena.Park(b.block)
+		}
+	}()
+	b.again()
+	written = true
 }
 
 // park gives contents up that can be had again.
@@ -62,6 +71,7 @@ func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
 // again gives t's own pages up while these are all that is asked for; see tensor.ConstantKeeper.
 func (b *Backend) KeepConstant(t *tensor.Tensor, again func()) {
 	if f, ok := t.Buffer().(*buffer); ok {
+		f.kept.Drop(b.pool) // of an earlier call
 		f.kept, f.again = &par.Kept{Missing: f.wake}, again
 	}
 }
@@ -76,8 +86,8 @@ func (b *Backend) Park(t *tensor.Tensor, again func()) {
 }
 
 // weights returns the elements of a filter for a kernel that has kept, where packed forms of them
-// may be: then contents that are not there stay away, since Kept.Get brings them back before a
-// kernel that lacks its form reads them. Call spent after the kernel. (A test may have wrapped the
+// may be: then contents that are not there stay away, since a kernel that lacks its form brings
+// them back by Kept.Get, and one that keeps nothing by Kept.Direct. Call spent after the kernel. (A test may have wrapped the
 // buffer.)
 func weights(t *tensor.Tensor) (w []float32, kept *par.Kept) {
 	f, ok := t.Buffer().(*buffer)

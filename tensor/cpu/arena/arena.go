@@ -89,6 +89,7 @@ func (a *Arena) Take(n int) (*Block, error) {
 	}
 	b := a.get(blockSize(n))
 	a.hold()
+	a.peak()
 	return b, nil
 }
 
@@ -96,7 +97,9 @@ func (a *Arena) Take(n int) (*Block, error) {
 func (a *Arena) Lend(n int) *Block {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.get(blockSize(n))
+	b := a.get(blockSize(n))
+	a.peak()
+	return b
 }
 
 // get returns a block of a size that blocks have.
@@ -106,9 +109,11 @@ func (a *Arena) get(size int) *Block {
 		b = a.fresh(size)
 	}
 	a.use.InUse += len(b.mem)
-	a.use.Peak = max(a.use.Peak, a.use.InUse+a.use.Cached)
 	return b
 }
+
+// peak notes what there is now, if it is the most so far.
+func (a *Arena) peak() { a.use.Peak = max(a.use.Peak, a.use.InUse+a.use.Cached) }
 
 // Give takes a block back. Panics if it was given back before: somebody else may be using it.
 func (a *Arena) Give(b *Block) {

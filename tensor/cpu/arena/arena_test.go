@@ -172,6 +172,9 @@ func TestLimit(t *testing.T) {
 	if _, err := a.Take(2 << 20); err == nil {
 		t.Error("beyond the limit, after a trim, was not refused")
 	}
+	if u := a.Usage(); u.Peak > 12<<20 { // 6 MB in use and 6 lent
+		t.Errorf("a peak of %d bytes, of which the limit never allowed the last", u.Peak)
+	}
 	a.SetLimit(20 << 20)
 	if _, err := a.Take(2 << 20); err != nil {
 		t.Error("within the raised limit:", err)

@@ -25,6 +25,6 @@ func (a *Arena) Unpark(b *Block) {
 	b.region.open(b)
 	b.parked = false
 	a.use.InUse += len(b.mem)
-	a.use.Peak = max(a.use.Peak, a.use.InUse+a.use.Cached)
 	a.hold()
+	a.peak()
 }

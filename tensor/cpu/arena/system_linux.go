@@ -17,16 +17,17 @@ const mostReserved = 64 << 30
 // reason to let as much garbage gather. Where address space is limited (ulimit -v, strict
 // overcommit) it comes from the Go heap.
 func system(size, _, limit int) *region {
-	for n := max(size, min(limit, mostReserved)); n >= size; n /= 2 {
+	for n := max(size, min(limit, mostReserved)); ; n = max(size, n/2) {
 		mem, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE,
 			syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
-		if err != nil {
-			continue
+		if err == nil {
+			_ = syscall.Madvise(mem, syscall.MADV_HUGEPAGE) // fewer faults and table walks, or nothing
+			return &region{mem: mem, mapped: true}
 		}
-		_ = syscall.Madvise(mem, syscall.MADV_HUGEPAGE) // fewer faults and table walks, or nothing
-		return &region{mem: mem, mapped: true}
+		if n == size {
+			return &region{mem: aligned(size)}
+		}
 	}
-	return &region{mem: aligned(size)}
 }
 
 // unmap gives the region back, of which nothing is in use.
@@ -67,7 +68,8 @@ func (r *region) shut(b *Block) bool {
 	return false
 }
 
-// open undoes shut. The system refuses only what it never granted.
+// open undoes shut. The system refuses where it can't split its mappings any further
+// (vm.max_map_count), and then nothing can go on.
 func (r *region) open(b *Block) {
 	if err := syscall.Mprotect(pages(b.mem), syscall.PROT_READ|syscall.PROT_WRITE); err != nil {
 		panic("arena: memory that was parked cannot be had again: " + err.Error())

@@ -80,24 +80,34 @@ func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32) {
 // same w. The result is the same.
 func (s Shape) InputGradKept(p *par.Pool, dx, dy, w []float32, kept *par.Kept) {
 	v := micro.Best()
-	if kept == nil || s.planar(DirInputGrad) || s.point(v) {
+	if kept == nil || s.planar(DirInputGrad) || s.point(v) || max(s.KH, s.KW) > 64 {
+		kept.Direct()
 		s.inputGrad(v, p, dx, dy, w)
 		return
 	}
 	s.check("InputGrad", dx, w, dy)
 	passes := s.inputGradPasses(v, p, dx, dy, w)
-	same := s
-	same.N = 0 // panels serve any batch
-	for n, q := range passes {
-		q.end.Kept, q.key = kept, gradPanelsKey{v, gradKey{same, n / s.StrideW, n % s.StrideW}}
+	for _, q := range passes {
+		q.end.Kept, q.key = kept, gradPanelsKey{v, q.rows.set(), q.cols.set(), s.KW, q.k, q.o, q.groups}
 	}
 	run(passes)
 }
 
-// A gradPanelsKey finds the packed panels of a phase of an input gradient.
+// A gradPanelsKey finds the packed panels of a phase of an input gradient, for images of any number
+// and size: what is packed are the taps of the phase, a set of the filter's rows and one of its
+// columns.
 type gradPanelsKey struct {
-	v micro.Variant
-	gradKey
+	v               micro.Variant
+	rows, cols      uint64
+	kw, k, o, group int
+}
+
+// set is the taps of the axis as bits, of which there are 64.
+func (a *axis) set() (bits uint64) {
+	for _, t := range a.taps {
+		bits |= 1 << t.k
+	}
+	return bits
 }
 
 func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {

@@ -119,6 +119,7 @@ func (s Shape) forwardPlanar(v micro.Variant, p *par.Pool, y, x, w []float32, e 
 	q := planarPass{planarTable: t, v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H,
 		inW: s.W, k: s.C, outH: s.OutH(), outW: s.OutW(), o: s.O}
 	q.w = p.Borrow(len(t.taps) * q.o * q.k)
+	e.Kept.Direct()
 	for i, tap := range t.taps {
 		for o := range q.o {
 			copy(q.w[(i*q.o+o)*q.k:][:q.k], w[((o*s.KH+tap.kh)*s.KW+tap.kw)*q.k:])

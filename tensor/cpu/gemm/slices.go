@@ -22,6 +22,7 @@ func sliceCount(m, n, k int) int {
 func (j *job) runSliced(s int) {
 	size := j.m * j.n
 	partial := j.p.Borrow(s * size)
+	j.then.Kept.Direct() // each slice packs its own
 	inner := *j
 	inner.alpha, inner.beta, inner.ldc, inner.then = 1, 0, j.n, Epilogue{}
 	j.p.Run(s, func(i int) {

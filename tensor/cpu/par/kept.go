@@ -1,6 +1,11 @@
 package par
 
-import "afterimage/tensor/cpu/arena"
+import (
+	"maps"
+	"slices"
+
+	"afterimage/tensor/cpu/arena"
+)
 
 // Kept is scratch memory with contents that stay valid from call to call: what kernels derive from
 // an operand that does not change, prepacked weights for example. Its owner drops it with the
@@ -8,8 +13,8 @@ import "afterimage/tensor/cpu/arena"
 // tensors. All methods allow nil, which keeps nothing. A Kept belongs to one goroutine, as the
 // backend does whose kernels use it.
 type Kept struct {
-	// Missing, if not nil, is called before Get returns memory to be filled: what it is filled from
-	// may have to be brought back first.
+	// Missing, if not nil, is called before anybody reads what all is derived from, which may have to
+	// be brought back first: before Get returns memory to be filled, and by Direct.
 	Missing func()
 
 	slots map[any]slot
@@ -29,9 +34,7 @@ func (k *Kept) Get(p *Pool, key any, n int) (b []float32, filled bool) {
 	if s, ok := k.slots[key]; ok {
 		return s.floats, true
 	}
-	if k.Missing != nil {
-		k.Missing()
-	}
+	k.Direct()
 	block := p.arena.Lend(4 * n)
 	b = floats(block)[:n]
 	if k.slots == nil {
@@ -41,8 +44,23 @@ func (k *Kept) Get(p *Pool, key any, n int) (b []float32, filled bool) {
 	return b, false
 }
 
+// Direct is called by kernels that keep nothing, before they read the operand itself.
+func (k *Kept) Direct() {
+	if k != nil && k.Missing != nil {
+		k.Missing()
+	}
+}
+
 // Filled reports whether anything is kept.
 func (k *Kept) Filled() bool { return k != nil && len(k.slots) > 0 }
+
+// Keys returns the keys under which something is kept, in no order.
+func (k *Kept) Keys() []any {
+	if k == nil {
+		return nil
+	}
+	return slices.Collect(maps.Keys(k.slots))
+}
 
 // Done says that the caller has no more use for b, which Get returned.
 func (k *Kept) Done(p *Pool, b []float32) {
