@@ -30,13 +30,13 @@ func peak(p *par.Pool, v micro.Variant) float64 {
 // multipliers, so a kernel has a lower peak beside it than a register loop has alone; rounds between
 // the kernel's runs show it.
 func PeakRound(p *par.Pool, v micro.Variant) float64 {
-	// A fifth of a millisecond at a plausible rate is long enough for the clock and short enough to
-	// share.
-	calls, perCall := 10*p.Threads(), 50_000_000/2
+	// Some milliseconds at a plausible rate are long enough for the clock, and a hundredth of that
+	// short enough that no thread waits long for the last of another.
+	calls, perCall := 100*p.Threads(), 5_000_000/2
 	if v == micro.Generic {
-		perCall = 1_000_000
+		perCall = 100_000
 	}
-	p.Run(p.Threads(), func(int) { micro.PeakLoop(v, perCall/10) }) // wakes who sleeps
+	p.Run(p.Threads(), func(int) { micro.PeakLoop(v, perCall) }) // wakes who sleeps
 	done := make([]int, calls)
 	start := time.Now()
 	p.Run(calls, func(i int) { done[i] = micro.PeakLoop(v, perCall) })
