@@ -12,8 +12,8 @@
 // Invariants:
 //  1. A row's work (FLOPs, bytes) follows from shapes alone, by the convention written at its
 //     place; it never depends on which algorithm ran.
-//  2. The bound of a row is measured next to it: the peak between its runs, a copy directly before and
-//     directly after them.
+//  2. The bound of a row is measured next to it: the peak between its runs, a copy directly before
+//     and directly after them.
 //  3. Inputs are random numbers of a fixed seed; a row repeats exactly the same work in every run.
 //
 // What is measured is a list of Specs that follows from the networks (NewCatalogue). Measure does

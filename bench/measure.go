@@ -90,8 +90,9 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 // rounds before and after is 2 to 4 % higher where the clock may rise.) Of what moves memory it is
 // the larger of two copies, before and after: between the runs they would empty the caches. So are
 // rates by CPU seconds, and the peak of jobs so short that there was no round between.
-func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (timing, Bound, error) {
-	bound := boundOf(b, s)
+func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (t timing,
+	bound Bound, err error) {
+	bound = boundOf(b, s)
 	var rounds []float64
 	last := time.Now()
 	between := func() {
@@ -103,8 +104,7 @@ func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (t
 	if s.Unit != FLOPs || j.peak != nil {
 		between = func() {}
 	}
-	t, err := j.times(least, seconds, between)
-	if err != nil {
+	if t, err = j.times(least, seconds, between); err != nil {
 		return t, bound, err
 	}
 	bound = bound.larger(boundOf(b, s))

@@ -2,9 +2,10 @@ package gemm
 
 import "afterimage/tensor/cpu/gemm/micro"
 
-// lastSteps is the length of the last segment of a tile's sum, where the kernel asks for C: about as
-// long as memory takes to answer, and so near the store that C is still in the first-level cache by
-// then. Asked for at the start, in the midst of all else that a new tile misses, it costs 1 to 2 %.
+// lastSteps is the length of the last segment of a tile's sum, where the kernel asks for C: about
+// as long as memory takes to answer, and so near the store that C is still in the first-level cache
+// by then. Asked for at the start, in the midst of all else that a new tile misses, it costs 1 to
+// 2 %.
 const lastSteps = 32
 
 // shortSum is the length below which a segment more costs as much as it saves.

@@ -188,8 +188,8 @@ func (t *blocking) panel(s *step, jr int) []float32 {
 	return s.own[t.own()-t.scratchB+jr*s.kc:]
 }
 
-// rowsUpTo returns the end of the rows of tile i of a block, which are divided evenly; packed panels
-// of a transposed A have fixed places.
+// rowsUpTo returns the end of the rows of tile i of a block, which are divided evenly; packed
+// panels of a transposed A have fixed places.
 func (j *job) rowsUpTo(t *blocking, s *step, i int) int {
 	if t.packA && j.transA {
 		return min(s.mc, (i+1)*micro.MaxRows)

@@ -8,8 +8,8 @@ import (
 )
 
 // PeakFMA measures the multiply-add peak of the pool's threads in GFLOP/s (a multiply-add counts
-// two): a loop in registers on every thread at once, the best of five rounds of some milliseconds. It
-// varies with the clock and with other programs; PeakRound is measured next to what is compared
+// two): a loop in registers on every thread at once, the best of five rounds of some milliseconds.
+// It varies with the clock and with other programs; PeakRound is measured next to what is compared
 // with it.
 func PeakFMA(p *par.Pool) float64 { return peak(p, micro.Best()) }
 
@@ -26,9 +26,9 @@ func peak(p *par.Pool, v micro.Variant) float64 {
 }
 
 // PeakRound is one of the rounds that PeakFMA takes the best of, for a given variant: what the
-// machine does at this moment. Processors lower their clock under work that loads more than their
-// multipliers, so a kernel has a lower peak beside it than a register loop has alone; rounds between
-// the kernel's runs show it.
+// machine does at this moment, in GFLOP/s. Processors lower their clock under work that loads more
+// than their multipliers, so a kernel has a lower peak beside it than a register loop has alone;
+// rounds between the kernel's runs show it.
 func PeakRound(p *par.Pool, v micro.Variant) float64 {
 	// Some milliseconds at a plausible rate are long enough for the clock, and a hundredth of that
 	// short enough that no thread waits long for the last of another.
