@@ -13,7 +13,7 @@
 //
 // A is read one element at a time and broadcast to all lanes, so its strides are free and it
 // seldom needs packing. B is read in vectors of 16 or 32 columns, so its rows must be contiguous:
-// Pack and Transpose16 make such panels.
+// Pack and Transpose16 make such panels, and MulCopy makes one of the B that it multiplies with.
 //
 // The kernels are Go assembly written by generators (tensor/cpu/internal/asmgen/gemm, for arm64
 // .../neon); Generic is the same contract in plain Go, the specification and the fallback. AVX-512

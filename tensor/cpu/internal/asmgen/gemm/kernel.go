@@ -206,8 +206,8 @@ func begin(c *build.Context, name string, rows, vectors int) (acc func(r, v int)
 const copyAhead = 6
 
 // copying adds a kernel of a single segment that also writes the rows of B it reads one after the
-// other to Args.panel, in passing. Rows of B that lie a page apart are foreseen by
-// nobody, so it asks for them itself, and for nothing else, not even C.
+// other to Args.panel. Rows of B that lie a page apart are foreseen by nobody, so it asks for them
+// itself, and for nothing else, not even C.
 func copying(c *build.Context, p product, rows int) {
 	const vectors = maxVectors
 	acc := begin(c, p.copyingName(rows), rows, vectors)
