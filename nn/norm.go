@@ -117,8 +117,8 @@ func (c *Ctx) batchStatistics() bool { return c.Train || c.Standing != nil }
 // recordStats hands a batch's statistics to whoever collects them.
 func (c *Ctx) recordStats(mean, variance *Param, stats autodiff.BatchStats, momentum float64) {
 	if c.inPart {
-		panic(&tensor.Error{Op: "Ctx.Parts", Reason: "a layer inside takes batch statistics, and a part " +
-			"is no batch: use Block"})
+		panic(&tensor.Error{Op: "Ctx.Parts",
+			Reason: "a layer inside takes batch statistics, and a part is no batch: use Block"})
 	}
 	if c.Graph.Replaying() {
 		return // they were recorded when the block ran first

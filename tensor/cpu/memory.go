@@ -87,8 +87,8 @@ func (b *Backend) Park(t *tensor.Tensor, again func()) {
 
 // weights returns the elements of a filter for a kernel that has kept, where packed forms of them
 // may be: then contents that are not there stay away, since a kernel that lacks its form brings
-// them back by Kept.Get, and one that keeps nothing by Kept.Direct. Call spent after the kernel. (A test may have wrapped the
-// buffer.)
+// them back by Kept.Get, and one that keeps nothing by Kept.Direct. Call spent after the kernel.
+// (A test may have wrapped the buffer.)
 func weights(t *tensor.Tensor) (w []float32, kept *par.Kept) {
 	f, ok := t.Buffer().(*buffer)
 	if !ok || f.kept == nil {
