@@ -102,13 +102,23 @@ func TestResident(t *testing.T) {
 
 	a.Park(large)
 	a.Give(large) // parked as it is
+	var inUse []*Block
+	for i := 1; i < 16; i += 2 {
+		inUse = append(inUse, blocks[i])
+	}
+	closeFirst(t, a, inUse, before)
+}
+
+// closeFirst closes an arena before its last blocks, 32 MiB that begin with a 1 each, come back.
+func closeFirst(t *testing.T, a *Arena, inUse []*Block, before int) {
+	t.Helper()
 	a.Close()
 	grown(t, "after Close, with blocks in use", before, 32*mib)
-	for i := 1; i < 16; i += 2 {
-		if blocks[i].mem[0] != 1 {
+	for _, b := range inUse {
+		if b.mem[0] != 1 {
 			t.Error("a block in use has lost its content")
 		}
-		a.Give(blocks[i])
+		a.Give(b)
 	}
 	grown(t, "after the last block came back", before, 0)
 	if u := a.Usage(); u.InUse != 0 || u.Cached != 0 {
