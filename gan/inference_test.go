@@ -10,6 +10,7 @@ import (
 
 	"afterimage/gan"
 	"afterimage/nn"
+	"afterimage/nn/checkpoint"
 	"afterimage/nn/models"
 	"afterimage/tensor"
 	"afterimage/tensor/cpu"
@@ -106,7 +107,8 @@ func largeWeights(m nn.Module) (bytes int) {
 	return bytes
 }
 
-// lostFile paints with weights that are given up, and cannot be read again.
+// lostFile paints with weights that are given up, and cannot be read again: from a file with arrays
+// of other sizes in its place, and from none.
 func lostFile(t *testing.T, b *cpu.Backend, v *gan.Inverter, dir string, images func(int,
 	func(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor) []float32) {
 	if runtime.GOOS != "linux" {
@@ -117,10 +119,26 @@ func lostFile(t *testing.T, b *cpu.Backend, v *gan.Inverter, dir string, images 
 	images(1, func(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor {
 		return v.PaintWith(i, s, cond, z)
 	})
-	if err := os.Remove(filepath.Join(dir, gan.FinalInverter)); err != nil {
+	path := filepath.Join(dir, gan.FinalInverter)
+	f, err := checkpoint.Open(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	err := tensor.Try(func() { images(1, v.Paint) })
+	for _, p := range nn.List(nn.Prefixed("generator", v.G)) {
+		f.Set(p.Name, checkpoint.FromFloat32s([]int{3}, []float32{1, 2, 3}))
+	}
+	if err := checkpoint.SaveSafetensors(path, f); err != nil {
+		t.Fatal(err)
+	}
+	err = tensor.Try(func() { images(1, v.Paint) })
+	if err == nil || !strings.Contains(err.Error(), "expected ") ||
+		!strings.Contains(err.Error(), "got 3") || strings.Contains(err.Error(), "nil") {
+		t.Errorf("with a file of other sizes: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	err = tensor.Try(func() { images(1, v.Paint) })
 	if err == nil || !strings.Contains(err.Error(), "file is gone") {
 		t.Errorf("without the file: %v", err)
 	}

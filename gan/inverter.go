@@ -131,18 +131,23 @@ func (v *Inverter) Inference(b tensor.Backend) *nn.Inference {
 	return i
 }
 
-// restoreOne reads one parameter again. Panics with *tensor.Error where the file is gone.
+// restoreOne reads one parameter again. Panics with *tensor.Error where the file is gone or holds
+// another number of weights.
 func (v *Inverter) restoreOne(p nn.Named) {
 	f, err := v.reread()
+	var a checkpoint.Array
 	if err == nil {
-		var a checkpoint.Array
-		if a, err = f.Lookup(p.Name); err == nil && a.Len() == p.Param.Shape.Size() {
-			p.Param.T.SetFloats(a.Float64s())
-			return
-		}
+		a, err = f.Lookup(p.Name)
 	}
-	panic(&tensor.Error{Op: "Inverter.Inference", Reason: fmt.Sprintf(
-		"weights of %s are to be read again, and their file is gone or another one: %v", p.Name, err)})
+	if want := p.Param.Shape.Size(); err == nil && a.Len() != want {
+		err = fmt.Errorf("%s: %s: expected %d numbers, got %d: put the file back that was opened",
+			f.Path, p.Name, want, a.Len())
+	}
+	if err != nil {
+		panic(&tensor.Error{Op: "Inverter.Inference", Reason: fmt.Sprintf("weights of %s are to be "+
+			"read again, and their file is gone or another one: %v", p.Name, err)})
+	}
+	p.Param.T.SetFloats(a.Float64s())
 }
 
 // PaintWith is Paint with an Inference that lasts: from the second call on spectral norms are not
