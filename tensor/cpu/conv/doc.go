@@ -43,7 +43,7 @@
 //
 // 3×3 filters of stride 1, most of the work of the networks here, have a second implementation by
 // Winograd's algorithm, in functions of their own because it rounds differently; see winograd.go,
-// and winograd_few.go for images so small that there is more of the weights than of them.
+// and winograd_stream.go for images so small that there is more of the weights than of them.
 //
 // # Half the bits
 //

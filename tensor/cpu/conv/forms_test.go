@@ -126,7 +126,7 @@ func BenchmarkBF16(b *testing.B) {
 
 // BenchmarkWinograd compares the direct form with Winograd's, its weights mapped as a whole and on
 // the way, on two threads, which share the memory that the mapped weights go through.
-// Shape.Winograd and winograd.fewer follow from it.
+// Shape.Winograd and winograd.streams follow from it.
 func BenchmarkWinograd(b *testing.B) {
 	v, p := micro.Best(), par.New(2)
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -148,12 +148,12 @@ func BenchmarkWinograd(b *testing.B) {
 		forward := func() *winograd { return s.winogradForward(v, p, y, x, w, Epilogue{}) }
 		inputGrad := func() *winograd { return s.winogradInputGrad(v, p, x, y, w) }
 		whole := func(q *winograd) { q.runWhole(q.grid()) }
-		few := func(q *winograd) { q.runFew(q.grid()) }
+		streamed := func(q *winograd) { q.runStreamed(q.grid()) }
 		for d, forms := range [][]form{
 			{{"direct", func() { s.forwardDirect(v, p, y, x, w, Epilogue{}) }},
-				{"whole", func() { whole(forward()) }}, {"few", func() { few(forward()) }}},
+				{"whole", func() { whole(forward()) }}, {"streamed", func() { streamed(forward()) }}},
 			{{"direct", func() { s.inputGradDirect(v, p, x, y, w) }},
-				{"whole", func() { whole(inputGrad()) }}, {"few", func() { few(inputGrad()) }}},
+				{"whole", func() { whole(inputGrad()) }}, {"streamed", func() { streamed(inputGrad()) }}},
 		} {
 			b.Run([]string{"y/", "dx/"}[d]+name, func(b *testing.B) { alternate(b, v, s.FLOPs(), forms) })
 		}

@@ -47,9 +47,9 @@ const (
 	// than half.
 	winogradChannels = 16
 	// winogradTiles is the number of tiles over all images from which mapping the weights pays, and
-	// fewestTiles that from which it pays where they are mapped on the way (winograd_few.go).
+	// streamedTiles that from which it pays where they are mapped on the way (winograd_stream.go).
 	winogradTiles = 16
-	fewestTiles   = 8
+	streamedTiles = 8
 )
 
 // Winograd reports whether F(4×4, 3×3) applies and is faster than the direct kernel: a 3×3 filter
@@ -69,8 +69,8 @@ func (s Shape) Winograd(d Direction) bool {
 		k = min(s.C, s.O)
 	}
 	least := winogradTiles
-	if d != DirWeightGrad && min(s.C, s.O) >= fewLeast {
-		least = fewestTiles
+	if d != DirWeightGrad && min(s.C, s.O) >= streamChannels {
+		least = streamedTiles
 	}
 	tiles := ceil(h, 4) * ceil(w, 4)
 	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= least
@@ -161,8 +161,8 @@ const (
 func (q *winograd) run() {
 	switch tiles := q.grid(); {
 	case tiles == 0:
-	case q.fewer(tiles):
-		q.runFew(tiles)
+	case q.streams(tiles):
+		q.runStreamed(tiles)
 	default:
 		q.runWhole(tiles)
 	}
@@ -305,7 +305,7 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
 	g := micro.Args{A: v, B: u, C: m, Segs: seg[:], StepA: 1, Alpha: 1}
 	g.SetRows(q.rowV, q.rowM)
 	parts := ceil(tiles, q.v.Rows())
-	most, fewer := ceil(tiles, parts), parts*ceil(tiles, parts)-tiles // the last ones have one less
+	most, less := ceil(tiles, parts), parts*ceil(tiles, parts)-tiles // the last ones have one less
 	for xi := range positions {
 		for panel := p0; panel < p1; panel++ {
 			o0, cols, width := q.panel(panel)
@@ -318,7 +318,7 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
 			g.AOff, g.COff = xi*q.planeV, xi*q.planeM+(panel-p0)*micro.MaxCols
 			for i := range parts {
 				g.Rows = most
-				if i >= parts-fewer {
+				if i >= parts-less {
 					g.Rows--
 				}
 				micro.Mul(q.v, &g)

@@ -151,7 +151,7 @@ func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32) {
 	g.SetRows(1, b.rowV)
 	m, n := b.m1-b.m0, b.n1-b.n0
 	parts := ceil(m, w.v.Rows())
-	most, fewer := ceil(m, parts), parts*ceil(m, parts)-m // the last ones have one less
+	most, less := ceil(m, parts), parts*ceil(m, parts)-m // the last ones have one less
 	for xi := range positions {
 		for c := 0; c < n; c += micro.MaxCols {
 			g.Cols = min(micro.MaxCols, n-c)
@@ -159,7 +159,7 @@ func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32) {
 			g.AOff, g.COff = xi*b.planeY, xi*b.planeU+c
 			for i := range parts {
 				g.Rows = most
-				if i >= parts-fewer {
+				if i >= parts-less {
 					g.Rows--
 				}
 				micro.Mul(w.v, &g)

@@ -98,7 +98,7 @@ func TestWinograd(t *testing.T) {
 		Square(1, 32, 32, 16, 24, 3, 1, 1), Square(1, 7, 7, 8, 70, 3, 1, 1),
 		Square(5, 12, 12, 40, 8, 3, 1, 0), Square(1, 15, 15, 64, 64, 3, 1, 2),
 		Square(1, 8, 8, 256, 24, 3, 1, 1), Square(0, 8, 8, 16, 16, 3, 1, 1), odd,
-		Square(1, 6, 6, fewDepth+16, 33, 3, 1, 1), // weights mapped on the way, in two blocks
+		Square(1, 6, 6, streamDepth+16, 33, 3, 1, 1), // weights mapped on the way, in two blocks
 	} {
 		checkWinograd(t, rng, s)
 	}
@@ -150,15 +150,15 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 	}
 }
 
-// TestWinogradFew holds weights mapped on the way to weights mapped as a whole: to the bit where
-// the sum is one block of channels, for any number of threads in any case.
-func TestWinogradFew(t *testing.T) {
+// TestWinogradStreamed holds weights mapped on the way to weights mapped as a whole: to the bit
+// where the sum is one block of channels, for any number of threads in any case.
+func TestWinogradStreamed(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	ps := pools(t)
 	for _, s := range []Shape{
-		Square(3, 4, 4, fewDepth, 33, 3, 1, 1), Square(2, 7, 9, 5, 100, 3, 1, 0),
+		Square(3, 4, 4, streamDepth, 33, 3, 1, 1), Square(2, 7, 9, 5, 100, 3, 1, 0),
 		Square(80, 4, 4, 7, 40, 3, 1, 1), // more tiles than an item takes
-		Square(1, 6, 6, fewDepth+16, 48, 3, 1, 1), Square(1, 5, 8, 2*fewDepth+1, 32, 3, 1, 2),
+		Square(1, 6, 6, streamDepth+16, 48, 3, 1, 1), Square(1, 5, 8, 2*streamDepth+1, 32, 3, 1, 2),
 	} {
 		nx, ny := s.N*s.H*s.W*s.C, s.N*s.OutH()*s.OutW()*s.O
 		x, w, dy, bias := random(rng, nx), random(rng, 9*s.O*s.C), random(rng, ny), random(rng, s.O)
@@ -182,19 +182,19 @@ func TestWinogradFew(t *testing.T) {
 				})
 				var first []float32
 				for _, p := range ps {
-					few := guarded(t, what, c.n, func(out []float32) {
+					got := guarded(t, what, c.n, func(out []float32) {
 						q := c.call(p, out)
-						q.runFew(q.grid())
+						q.runStreamed(q.grid())
 					})
 					if first == nil {
-						first = few
-						checkNear(t, what, few, whole, c.sum)
+						first = got
+						checkNear(t, what, got, whole, c.sum)
 					}
-					if !slices.Equal(few, first) {
+					if !slices.Equal(got, first) {
 						t.Fatalf("%s: bits differ between 1 and %d threads", what, p.Threads())
 					}
 					if d == 0 {
-						checkFewKept(t, what, p, func(out []float32) *winograd { return c.call(p, out) }, first)
+						checkStreamedKept(t, what, p, func(out []float32) *winograd { return c.call(p, out) }, first)
 					}
 				}
 			}
@@ -202,8 +202,8 @@ func TestWinogradFew(t *testing.T) {
 	}
 }
 
-// checkFewKept: filters that are packed and kept, give the same bits.
-func checkFewKept(t *testing.T, what string, p *par.Pool, call func([]float32) *winograd,
+// checkStreamedKept: filters that are packed and kept, give the same bits.
+func checkStreamedKept(t *testing.T, what string, p *par.Pool, call func([]float32) *winograd,
 	want []float32) {
 	t.Helper()
 	var kept par.Kept
@@ -212,7 +212,7 @@ func checkFewKept(t *testing.T, what string, p *par.Pool, call func([]float32) *
 		got := guarded(t, what, len(want), func(out []float32) {
 			q := call(out)
 			q.end.Kept = &kept
-			q.runFew(q.grid())
+			q.runStreamed(q.grid())
 		})
 		if !slices.Equal(got, want) {
 			t.Fatalf("%s: bits differ with packed filters that are kept", what)
@@ -224,7 +224,7 @@ func checkFewKept(t *testing.T, what string, p *par.Pool, call func([]float32) *
 func checkNear(t *testing.T, what string, got, want []float32, channels int) {
 	t.Helper()
 	bound := winogradTolerance * 9 * float64(channels)
-	if channels <= fewDepth {
+	if channels <= streamDepth {
 		bound = 0
 	}
 	for i := range got {

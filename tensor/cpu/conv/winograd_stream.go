@@ -7,68 +7,68 @@ import "afterimage/tensor/cpu/gemm/micro"
 // nine, 38 MB for 512 channels on both sides, go out to memory, and come back for a handful of
 // products each. Here they are never whole. An item maps the weights of one panel for some channels
 // of the sum, uses them while they lie in the second-level cache, for all its tiles, and goes on to
-// the next channels:
+// the next channels, so that they stream by:
 //
 //	for each block of channels: U = G g Gᵀ;  M += U ⊙ V
 //
 // The mapped inputs V, which every panel reads, are made first, for all tiles. What is kept for the
 // next call is the packed filter, the same as the direct form's. The sum over channels is cut into
-// blocks of fewDepth, each added to the ones before. Up to that many channels the bits are those of
-// the form with whole weights, with more they differ in the rounding.
+// blocks of streamDepth, each added to the ones before. Up to that many channels the bits are those
+// of the form with whole weights, with more they differ in the rounding.
 
 const (
-	fewDepth = 128               // channels of a block
-	fewTiles = 5 * micro.MaxRows // tiles of an item, at most: M stays in the cache too
+	streamDepth = 128               // channels of a block
+	streamItem  = 5 * micro.MaxRows // tiles of an item, at most: M stays in the cache too
 
-	// Where this form is the faster one, by measurement (BenchmarkWinograd): from fewLeast channels
-	// on both sides, for one tile in fewPairs pairs of channels, at most fewMost tiles, or
-	// fewMostLarge from fewLarge pairs on.
-	fewLeast     = 32
-	fewPairs     = 32
-	fewMost      = 256
-	fewLarge     = 2 * 256 * 256
-	fewMostLarge = 640
+	// Where this form is the faster one, by measurement (BenchmarkWinograd): from streamChannels on
+	// both sides, for one tile in streamPairs pairs of channels, at most streamTiles, or
+	// streamTilesLarge from streamLarge pairs on.
+	streamChannels   = 32
+	streamPairs      = 32
+	streamTiles      = 256
+	streamLarge      = 2 * 256 * 256
+	streamTilesLarge = 640
 	// Mapped weights that are kept need no mapping any more: of fewer pairs, which stay in a cache,
 	// there they are kept whole, if the bits are the same.
-	fewKept = 128 * 128
+	streamKept = 128 * 128
 )
 
-// fewer reports whether this form computes a call with so many tiles.
-func (q *winograd) fewer(tiles int) bool {
+// streams reports whether this form computes a call with so many tiles.
+func (q *winograd) streams(tiles int) bool {
 	pairs := q.k * q.o
 	switch {
-	case min(q.k, q.o) < fewLeast:
+	case min(q.k, q.o) < streamChannels:
 		return false
-	case q.end.Kept != nil && pairs < fewKept && q.k <= fewDepth:
+	case q.end.Kept != nil && pairs < streamKept && q.k <= streamDepth:
 		return false
-	case pairs < fewLarge:
-		return tiles <= min(fewMost, pairs/fewPairs)
+	case pairs < streamLarge:
+		return tiles <= min(streamTiles, pairs/streamPairs)
 	}
-	return tiles <= fewMostLarge
+	return tiles <= streamTilesLarge
 }
 
-// winogradFew is one call.
-type winogradFew struct {
+// winogradStreamed is one call of it.
+type winogradStreamed struct {
 	*winograd
 	blocks         int
-	v              []float32 // mapped inputs [block of channels][position][tile][fewDepth]
+	v              []float32 // mapped inputs [block of channels][position][tile][streamDepth]
 	planeV, blockV int       // between positions and blocks of it
 	planeU         int       // between positions of a panel's mapped weights
 	most           int       // tiles of an item
 	kept           []float32 // packed filters [panel][tap][k][width], if they are kept
 }
 
-// runFew computes everything for the given number of tiles. Where the panels do not share evenly
-// among the threads the tiles are cut too, although each piece maps the weights again.
-func (q *winograd) runFew(tiles int) {
+// runStreamed computes everything for the given number of tiles. Where the panels do not share
+// evenly among the threads the tiles are cut too, although each piece maps the weights again.
+func (q *winograd) runStreamed(tiles int) {
 	panels := ceil(q.o, micro.MaxCols)
-	items, threads := ceil(tiles, fewTiles), q.p.Threads()
+	items, threads := ceil(tiles, streamItem), q.p.Threads()
 	for items*panels%threads != 0 && items*panels < itemsEach*threads &&
 		items < ceil(tiles, micro.MaxRows) {
 		items++
 	}
-	w := winogradFew{winograd: q, blocks: ceil(q.k, fewDepth), most: ceil(tiles, items),
-		planeV: oddLines(tiles * fewDepth), planeU: oddLines(fewDepth * micro.MaxCols)}
+	w := winogradStreamed{winograd: q, blocks: ceil(q.k, streamDepth), most: ceil(tiles, items),
+		planeV: oddLines(tiles * streamDepth), planeU: oddLines(streamDepth * micro.MaxCols)}
 	w.blockV = positions * w.planeV
 	q.planeM, q.rowM = oddLines(w.most*micro.MaxCols), micro.MaxCols
 	if q.end.Kept != nil {
@@ -94,7 +94,7 @@ func (q *winograd) keptTaps(panels int) []float32 {
 }
 
 // mapInput maps all channels of a tile.
-func (w *winogradFew) mapInput(t int) {
+func (w *winogradStreamed) mapInput(t int) {
 	scratch := w.p.Borrow(mapTmp + positions*w.k)
 	tmp, patch := scratch[:mapTmp], scratch[mapTmp:]
 	f := patcher{h: w.inH, w: w.inW, c: w.k, c1: w.k, x: w.in, size: 6, patch: patch}
@@ -102,20 +102,21 @@ func (w *winogradFew) mapInput(t int) {
 	src, row, pix := f.at(n, 4*ty-w.padTop, 4*tx-w.padLeft)
 	in := inputMap()
 	for c := 0; c < w.k; c += 16 {
-		dst := w.v[c/fewDepth*w.blockV+t*fewDepth+c%fewDepth:]
+		dst := w.v[c/streamDepth*w.blockV+t*streamDepth+c%streamDepth:]
 		in.apply(w.winograd.v, dst, 6*w.planeV, w.planeV, src[c:], row, pix, min(16, w.k-c), tmp)
 	}
 	w.p.Return(scratch)
 }
 
 // item computes tiles t0..t1-1 of a panel.
-func (w *winogradFew) item(t0, t1, panel int) {
-	scratch := w.p.Borrow(9*oddLines(fewDepth*micro.MaxCols) + positions*(w.planeU+w.planeM) + mapTmp)
+func (w *winogradStreamed) item(t0, t1, panel int) {
+	scratch := w.p.Borrow(9*oddLines(streamDepth*micro.MaxCols) + positions*(w.planeU+w.planeM) +
+		mapTmp)
 	tmp, rest := scratch[:mapTmp], scratch[mapTmp:]
 	u, rest := rest[:positions*w.planeU], rest[positions*w.planeU:]
 	m, taps := rest[:positions*w.planeM], rest[positions*w.planeM:]
 	for b := range w.blocks {
-		k0, k1 := b*fewDepth, min(w.k, (b+1)*fewDepth)
+		k0, k1 := b*streamDepth, min(w.k, (b+1)*streamDepth)
 		w.mapWeights(u, taps, tmp, panel, k0, k1)
 		w.multiply(u, m, t0, t1, panel, b, k1-k0)
 	}
@@ -125,9 +126,9 @@ func (w *winogradFew) item(t0, t1, panel int) {
 
 // mapWeights maps channels k0..k1-1 of a panel to u [position][k][width]; taps is where they are
 // packed if no packed form is kept.
-func (w *winogradFew) mapWeights(u, taps, tmp []float32, panel, k0, k1 int) {
+func (w *winogradStreamed) mapWeights(u, taps, tmp []float32, panel, k0, k1 int) {
 	o0, cols, width := w.panel(panel)
-	plane := oddLines(fewDepth * micro.MaxCols)
+	plane := oddLines(streamDepth * micro.MaxCols)
 	if w.kept != nil {
 		plane = w.k * width
 		taps = w.kept[9*o0*w.k+k0*width:]
@@ -143,14 +144,14 @@ func (w *winogradFew) mapWeights(u, taps, tmp []float32, panel, k0, k1 int) {
 }
 
 // multiply adds the products of one block of channels.
-func (w *winogradFew) multiply(u, m []float32, t0, t1, panel, block, k int) {
+func (w *winogradStreamed) multiply(u, m []float32, t0, t1, panel, block, k int) {
 	o0, cols, width := w.panel(panel)
 	seg := [1]micro.Seg{{K: k}}
 	g := micro.Args{A: w.v, B: u, C: m, Segs: seg[:], StepA: 1, StepB: width, Cols: cols, Alpha: 1}
 	if block > 0 {
 		g.Beta = 1
 	}
-	g.SetRows(fewDepth, micro.MaxCols)
+	g.SetRows(streamDepth, micro.MaxCols)
 	tiles := t1 - t0
 	parts := ceil(tiles, w.winograd.v.Rows())
 	for xi := range positions {
@@ -158,15 +159,15 @@ func (w *winogradFew) multiply(u, m []float32, t0, t1, panel, block, k int) {
 		if w.end.Bias != nil && xi == biasPosition && block == 0 {
 			g.Bias = w.end.Bias[o0:][:cols]
 		}
-		in := block*w.blockV + xi*w.planeV + t0*fewDepth
+		in := block*w.blockV + xi*w.planeV + t0*streamDepth
 		var next micro.Lookahead
 		if xi+1 < positions {
-			next.Add(w.v[in+w.planeV:], fewDepth, tiles, fewDepth)
+			next.Add(w.v[in+w.planeV:], streamDepth, tiles, streamDepth)
 		}
 		g.BOff = xi * w.planeU
 		for i := range parts {
 			r0, r1 := i*tiles/parts, (i+1)*tiles/parts
-			g.Rows, g.AOff, g.COff = r1-r0, in+r0*fewDepth, xi*w.planeM+r0*micro.MaxCols
+			g.Rows, g.AOff, g.COff = r1-r0, in+r0*streamDepth, xi*w.planeM+r0*micro.MaxCols
 			g.Ahead, g.AheadStep = next.Take(k)
 			micro.Mul(w.winograd.v, &g)
 		}
