@@ -13,11 +13,14 @@ func (s Shape) WeightGradWinograd(p *par.Pool, dw, x, dy []float32) {
 // A step maps and multiplies winogradStep tiles, at most, and each reads and writes the mapped sums
 // of a block; each part of the tiles adds a whole dw. So a part has as many tiles as a full step,
 // or fewer, down to winogradLeast, where there would not be winogradItems pieces of work otherwise.
-// All that decides the order of the sum, so it follows from the shape alone.
+// An odd number of pieces would leave one of two threads idle, so there is one part more then, and
+// all of them are smaller than these bounds say: 336 tiles in one block, three full steps, make
+// four parts of 84. All that decides the order of the sum, so it follows from the shape alone.
 const (
 	winogradStep  = 8 * micro.MaxRows
 	winogradLeast = 32
 	winogradItems = 4
+	winogradEven  = 2 // pieces come in as many at a time, where there are several parts
 )
 
 // winogradBlock bounds the channels of a block. Each tile of x is mapped once for each block of
@@ -53,8 +56,8 @@ func (s Shape) weightGradWinograd(v micro.Variant, p *par.Pool, dw, x, dy []floa
 	blocks := w.blocksM * w.blocksN
 	w.parts = max(1, min(gradParts, ceil(gradItems, blocks), w.tiles/winogradStep),
 		min(ceil(winogradItems, blocks), w.tiles/winogradLeast))
-	if w.parts > 1 && w.parts*blocks%2 == 1 {
-		w.parts++ // two threads have as much to do
+	if w.parts > 1 && w.parts*blocks%winogradEven != 0 {
+		w.parts++
 	}
 	if w.parts > 1 {
 		w.sum = p.Borrow(w.parts * len(dw))
