@@ -13,11 +13,12 @@ import "afterimage/tensor/cpu/gemm/micro"
 //
 //	[row][column][image, micro.MaxRows of them][channels, padded to an odd number of cache lines]
 
+// Where it is worth the copy, by measurement (BenchmarkStacked).
 const (
-	stackGain  = 1.5            // images for each output column, at least, to be worth the copy
+	stackGain  = 1.5            // images for each output column, at least
 	stackUses  = 8              // taps times panels that use the copy, at least
 	stackWidth = 6              // output columns, at most: seven rows fill a tile well enough
-	stackInput = 96 << 10       // floats of copied input in an item, if one row takes no more
+	stackInput = 96 << 10       // floats of copied input in an item, about, or one row of output
 	stackMost  = 4 * stackInput // and this at most for a row
 )
 
@@ -110,7 +111,7 @@ func sweepStacked(passes []*pass) {
 	if q.n*s.perImage == 0 {
 		return
 	}
-	s.rows = 1
+	s.rows = 1 // as many as the first item has room for; those below read rows for its padding, too
 	for s.rows < s.perImage && s.inputRows(0, s.rows+1)*s.row <= stackInput {
 		s.rows++
 	}
