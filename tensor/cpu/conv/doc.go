@@ -11,8 +11,9 @@
 // a single number, an offset into x. A tile of y, up to 14 neighbouring pixels of a row by 32
 // output channels, stays in registers while the kernel walks through the taps; x is read where it
 // lies, one element at a time, and the weights come in vectors from panels
-// [outputs/32][tap][channel][32] packed at each call, which costs a hundredth of a call with many
-// pixels; of weights that stay they are kept (par.Kept), for a call with few.
+// [outputs/32][tap][channel][32]. These are packed at each call, which costs a hundredth of one
+// with many pixels and more of one with few; where weights stay the same a caller keeps their
+// packed and mapped forms from call to call (Epilogue.Kept).
 //
 // # Padding
 //

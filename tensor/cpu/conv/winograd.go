@@ -55,8 +55,9 @@ const (
 // Winograd reports whether F(4×4, 3×3) applies and is faster than the direct kernel: a 3×3 filter
 // with stride 1, no dilation, one group and at most two pixels of padding; at least 16 channels to
 // sum over (for the gradient of the weights, on both sides); an output that fills its 4×4 tiles
-// well enough, and at least 16 tiles in the batch, or 8 where both sides have 32 channels; and more
-// than four channels to produce. The answer depends on nothing but the shape.
+// well enough, and at least 16 tiles in the batch, or 8 where both sides have 32 channels (but not
+// for the gradient of the weights); and more than four channels to produce. The answer depends on
+// nothing but the shape.
 func (s Shape) Winograd(d Direction) bool {
 	if !s.winogradApplies() || d != DirWeightGrad && s.planar(d) {
 		return false

@@ -12,6 +12,10 @@
 // region, and so finds in its cache what it wrote before; a thread that is through helps the
 // others.
 //
+// What tiles need in memory besides their operands is borrowed from the pool for one call (Borrow),
+// and what is derived from operands that do not change, packed weights for example, is kept from
+// call to call (Kept).
+//
 // Non-goals: task graphs, priorities, cancellation, work stealing between nested loops. A Run
 // inside a Run is simply a loop.
 //
