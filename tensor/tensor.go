@@ -186,7 +186,9 @@ type HostBuffer interface {
 }
 
 // Host returns t's elements as a slice that shares memory with t, for kernels of backends in
-// host memory. Panics if t is on a device or T is not its element type.
+// host memory. The slice outlives neither the freeing of t nor, since the memory need not be Go's,
+// the last reference to t: hold on to t (runtime.KeepAlive) as long as it is used. Panics if t is
+// on a device or T is not its element type.
 func Host[T Elem](t *Tensor) []T {
 	b, ok := t.Buffer().(HostBuffer)
 	if !ok || DTypeOf[T]() != t.dtype {

@@ -47,7 +47,8 @@ func OpenLike(b *Backend) *Backend {
 	return own
 }
 
-// Close ends the backend's threads. Tensors stay readable.
+// Close ends the backend's threads. Tensors that are still referred to stay readable, as long as
+// they are: a slice from tensor.Host holds no memory by itself.
 func (b *Backend) Close() { b.pool.Close() }
 
 // Name returns "cpu".
