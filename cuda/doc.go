@@ -22,11 +22,11 @@
 // next convolution's weight gradient needs anyway, and a mask kept beside it from one call of the
 // contract to another would be state that no tensor shows.
 //
-// Which of cuDNN's plans a convolution gets is decided once for a card and a version of cuDNN: the
-// heuristics' first offers that add in a fixed order and our own kernel are timed, and the fastest
-// is kept in the user's cache folder and, by KeepPlans, in the run, which is computed with it to
-// its end. A convolution with filters of one pixel that moves by one is a matrix product, and
-// computed as such where cuBLASLt is.
+// Which of cuDNN's plans a convolution gets, and which of cuBLASLt's algorithms a product, is
+// decided once for a card and the libraries' versions: the heuristics' first offers that add in a
+// fixed order and our own kernel are timed, and the fastest is kept in the user's cache folder and,
+// by KeepPlans, in the run, which is computed with it to its end. A convolution with filters of one
+// pixel that moves by one is a matrix product, and computed as such where cuBLASLt is.
 //
 // From bfloat16 operands matrix products and our own kernels make F32 results. cuDNN (9.19 and
 // 9.26) has no plan that does: TestOffers asks it. Its convolutions leave bfloat16, which a kernel

@@ -29,7 +29,7 @@ const (
 	EnvironmentFile = "environment.jsonl" // a line for every start
 	MetricsFile     = "metrics.jsonl"
 	TelemetryFile   = "telemetry.jsonl" // of a GPU, where something tells
-	PlansFile       = "plans.json"      // how a GPU computes each convolution and product
+	PlansFile       = "plans.json"      // of a GPU: which kernel, a library's or ours, a shape gets
 	CheckpointDir   = "checkpoints"
 	LatestFile      = "latest.safetensors"
 	FinalFile       = "final.safetensors" // the trained network alone, written at the end
