@@ -148,10 +148,10 @@ func (b *Backend) Close() {
 	b.mem.drop(&b.mem.main)
 	b.closeRing()
 	b.mods.close()
+	b.x.close() // from here on a Start does nothing
 	if b.copies != 0 {
 		b.ctx.DestroyStream(b.copies)
 	}
-	b.x.close()
 	b.ctx.Release()
 }
 

@@ -72,7 +72,13 @@ func (s *staged) reserve() {
 func (s *staged) Bytes() []byte { return s.mem.Bytes() }
 
 // Start begins to fetch the memory into the slot. It leaves the backend's lock and its thread
-// alone, which the work that it runs beside may hold.
+// alone, which the work that it runs beside may hold; that the backend was closed shows in the
+// executor's error.
+//
+// What orders it after the copy out of the slot is the contract: the memory is filled again only
+// when something after its Send has been read back. The wait for the event adds nothing to that, as
+// the event knows nothing of a Send whose batch has not been executed yet. If the same bytes are
+// begun once more it mostly keeps the device from reading the slot while it writes the same there.
 func (s *staged) Start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +86,7 @@ func (s *staged) Start() {
 		return
 	}
 	var c driver.Batch
-	c.Wait(s.used) // the copy out of the slot, if it was ever made
+	c.Wait(s.used)
 	c.CopyIn(s.slot, s.mem.Address, s.mem.Size)
 	c.Record(s.ready)
 	if _, err := s.b.ctx.Run(s.b.copies, &c); err != nil {
@@ -113,7 +119,6 @@ func (s *staged) Send(dst tensor.Buffer) {
 	b.batch.Copy(to, s.slot, s.mem.Size)
 	b.command("")
 	b.batch.Record(s.used)
-	b.flush() // a Start that follows must find the event recorded
 	s.started = false
 }
 

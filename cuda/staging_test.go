@@ -150,6 +150,49 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestStartAgain wants the bytes of the last Start sent, which a fill without one does not change:
+// every fill needs its Start, or none.
+func TestStartAgain(t *testing.T) {
+	b := open(t, Options{})
+	s := tensor.NewScope(b)
+	x := s.Zeros(tensor.U8, 100)
+	home, err := b.Stage(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(v byte, start bool) {
+		home.Bytes()[99] = v
+		if start {
+			home.Start()
+			if err := b.ctx.SyncStream(b.copies); err != nil { // the fake copies when it is waited for
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		what  string
+		fill  func()
+		wants byte
+	}{
+		{"two fills, each with its Start", func() { fill(1, true); fill(2, true) }, 2},
+		{"none with a Start", func() { fill(3, false); fill(4, false) }, 4},
+		{"a fill after the last Start", func() { fill(5, true); fill(6, false) }, 5},
+		{"none with a Start, again", func() { fill(7, false) }, 7},
+	} {
+		c.fill()
+		home.Send(x.Buffer())
+		if got := tensor.ToHost[uint8](x)[99]; got != c.wants {
+			t.Errorf("%s: got %d, want %d", c.what, got, c.wants)
+		}
+	}
+	s.Close()
+	b.Close()
+	home.Start()
+	if home.(*staged).started {
+		t.Error("a closed backend began to fetch")
+	}
+}
+
 // TestStartRecording begins a copy while another thread records, which neither disturbs.
 func TestStartRecording(t *testing.T) {
 	b := open(t, Options{})

@@ -92,11 +92,12 @@ type Staged interface {
 	Bytes() []byte
 	// Start begins to fetch the memory's bytes, beside whatever the device computes, so that the Send
 	// of the same bytes need not wait for it. Any goroutine may call it, also while work is recorded,
-	// once the memory is filled. It may be left out.
+	// once the memory is filled. Every fill needs its Start, or none does: a Send after a Start sends
+	// what the memory held at the last Start. After Close, or that of the backend, it does nothing.
 	Start()
 	// Send copies all of it into a buffer of the same size, after everything before. It returns at
 	// once: change the memory again only when something later has been read back or waited for, or
-	// after a Start that no Send followed, which is then forgotten.
+	// after a Start that no Send followed, and then Start again.
 	Send(dst Buffer)
 	// Close waits for the device and gives the memory back.
 	Close() error
