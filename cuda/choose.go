@@ -1,6 +1,10 @@
 package cuda
 
-import "afterimage/cuda/driver"
+import (
+	"fmt"
+
+	"afterimage/cuda/driver"
+)
 
 // A choice names one of a library's offers for a shape. The heuristics answer alike for one card
 // and one version of the library, so that another process finds the same plan in the same place;
@@ -31,17 +35,20 @@ type offer struct {
 type contest struct {
 	shape string // its name among the choices
 	// list asks the library for offers that add in a fixed order, on the device's thread: the first
-	// ones, or if a choice is known the one that it names, if it still stands there.
-	list  func(kept choice, known bool) []offer
+	// ones, or if a choice is known the one that it names, if it still stands there. The error says
+	// why there may be more: what failed, not what the library does not offer.
+	list  func(kept choice, known bool) ([]offer, error)
 	own   func() // appends our kernel's commands
 	alone bool   // our kernel does not compete
 }
 
 // choose returns the offer that computes a shape, nil if our own kernel does. A choice that the run
 // or the cache keeps is taken again. Otherwise the offers and our own kernel are timed on the
-// call's own operands, whose result the chosen one then overwrites, and the fastest is kept. While
-// work is recorded nothing can be chosen, since a library may load code or allocate for it, which
-// ends a recording: that is a fault of the work, which must have run call by call before.
+// call's own operands, whose result the chosen one then overwrites, and the fastest is kept. A kept
+// choice that the library does not offer any more is made anew, and a run's user told; one that
+// cannot be had because something failed stays: see withoutKept. While work is recorded nothing can
+// be chosen, since a library may load code or allocate for it, which ends a recording: that is a
+// fault of the work, which must have run call by call before.
 func (b *Backend) choose(c contest) *offer {
 	if b.graph != nil {
 		b.graph.fail("a product or convolution of a new shape")
@@ -51,17 +58,18 @@ func (b *Backend) choose(c contest) *offer {
 	if known && kept.own() {
 		return nil
 	}
-	var found []offer
-	b.x.do(func() error { // a refusal leaves the device whole; our kernel does it then
-		found = c.list(kept, known)
-		return nil
-	})
+	found, failed := b.offered(c, kept, known)
+	if known && len(found) == 0 && b.x.err() == nil {
+		if failed != nil {
+			b.withoutKept(c.shape, failed)
+			return nil
+		}
+		b.book.rechoose(c.shape)
+		known = false
+		found, _ = b.offered(c, kept, known)
+	}
 	if b.x.err() != nil {
 		return nil // and nothing is to be kept of it
-	}
-	if known && len(found) == 0 { // the library answers otherwise than it did
-		b.book.forget(c.shape)
-		return b.choose(c)
 	}
 	picked := 0
 	if !known {
@@ -84,6 +92,27 @@ func (b *Backend) choose(c contest) *offer {
 		return nil
 	})
 	return winner
+}
+
+// offered calls list on the device's thread. A refusal leaves the device whole; our kernel does it
+// then.
+func (b *Backend) offered(c contest, kept choice, known bool) (found []offer, failed error) {
+	b.x.do(func() error {
+		found, failed = c.list(kept, known)
+		return nil
+	})
+	return found, failed
+}
+
+// withoutKept is for a kept choice that cannot be had: it failed, and may work again. Outside a run
+// our own kernel computes the shape as long as the process lasts. A run would round otherwise from
+// here on, so it ends, to be resumed.
+func (b *Backend) withoutKept(shape string, failed error) {
+	if b.book.run != "" {
+		b.x.stick(fmt.Errorf("%s: what %s keeps for it cannot be had: %w: try again when the cause is "+
+			"gone, or remove the file to choose afresh, which may change last digits", shape, b.book.run,
+			failed))
+	}
 }
 
 // compete times the offers and our own kernel and returns the choice and its place, −1 for ours.

@@ -154,13 +154,13 @@ func (b *Backend) convolve(
 func (b *Backend) choosePlan(s convSpec, execute func(*convPlan, uint64), own func()) *convPlan {
 	var plans []*convPlan
 	won := b.choose(contest{shape: s.String(), own: own, alone: b.dnn.alone,
-		list: func(kept choice, known bool) (found []offer) {
-			for _, p := range b.listPlans(s, kept, known) {
+		list: func(kept choice, known bool) (found []offer, failed error) {
+			plans, failed = b.listPlans(s, kept, known)
+			for _, p := range plans {
 				found = append(found, offer{p.choice, p.workspace,
 					func(room uint64) { execute(p, room) }, func() { p.close(b.ctx) }})
-				plans = append(plans, p)
 			}
-			return found
+			return found, failed
 		}})
 	var plan *convPlan
 	if won != nil {

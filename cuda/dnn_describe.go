@@ -157,6 +157,7 @@ func (g *describing) configs(graph uint64, mode int64) []uint64 {
 	n, err := g.ctx.GetAttribute(h, attrHeurResults, typeDescriptor, mostConfigs,
 		unsafe.Pointer(&list[0]))
 	if err != nil {
+		g.err = err
 		return nil
 	}
 	return list[:min(n, mostConfigs)]
@@ -188,6 +189,7 @@ func (g *describing) serves(engine uint64, s convSpec, mode arithmetic) bool {
 	n, err := g.ctx.GetAttribute(engine, attrEngineNotes, typeNote, most,
 		unsafe.Pointer(&notes[0]))
 	if err != nil {
+		g.err = err
 		return false
 	}
 	banned := []int32{noteAnyOrder, noteReduced}
@@ -207,6 +209,7 @@ func (g *describing) serves(engine uint64, s convSpec, mode arithmetic) bool {
 func (g *describing) plan(config uint64) *convPlan {
 	d, err := g.ctx.NewDescriptor(descPlan)
 	if err != nil {
+		g.err = err
 		return nil
 	}
 	try := &describing{ctx: g.ctx, on: g.on}
@@ -220,6 +223,7 @@ func (g *describing) plan(config uint64) *convPlan {
 	}
 	if try.err != nil || bytes[0] > convWorkspace {
 		g.ctx.DestroyDescriptor(d)
+		g.err = try.err
 		return nil
 	}
 	return &convPlan{plan: d, workspace: int(bytes[0])}

@@ -24,6 +24,8 @@ type planBook struct {
 	all  map[string]choice // by the shape's name
 	file string            // in the cache folder; "" without one
 	run  string            // in a run; "" outside
+
+	changed func(shape string) // told of a run's choices that are made anew; may be nil
 }
 
 // plans is the content of a file of choices.
@@ -82,7 +84,12 @@ func (k *planBook) get(shape string) (choice, bool) {
 	return choice{}, false
 }
 
-func (k *planBook) forget(shape string) { delete(k.all, shape) }
+// rechoose tells a run's user that the choice for a shape is made anew; put replaces it.
+func (k *planBook) rechoose(shape string) {
+	if k.run != "" && k.changed != nil {
+		k.changed(shape)
+	}
+}
 
 // put keeps a choice; that nothing serves it keeps in the run alone, where it decides last digits:
 // the cause may be gone tomorrow. The error is the run's file alone: without it a run cannot be
@@ -117,9 +124,13 @@ func (k *planBook) keep() error {
 // and cuBLASLt are kept from now on. What the file holds already is used instead of the machine's
 // own cache, so that a resumed run computes with the plans it began with; plans in use that differ
 // are given up. If the file's choices are for another card or other versions of the libraries they
-// cannot be used: foreign then says which. Without the libraries nothing happens. Errors: a file
-// that cannot be read, is damaged, or cannot be written.
-func (b *Backend) KeepPlans(path string) (foreign string, err error) {
+// cannot be used: foreign then says which. changed, if not nil, is called with a shape whose choice
+// a library does not offer any more, before it is made anew: while something is computed, so it
+// must not use the backend. A choice that cannot be had since a call of the library fails, for lack
+// of memory perhaps, is a failure of the device instead, which Sync returns: the run can be
+// resumed. Without the libraries nothing happens. Errors: a file that cannot be read, is damaged,
+// or cannot be written.
+func (b *Backend) KeepPlans(path string, changed func(shape string)) (foreign string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.book == nil {
@@ -136,7 +147,7 @@ func (b *Backend) KeepPlans(path string) (foreign string, err error) {
 		maps.Copy(b.book.all, p.Shapes)
 		b.giveUpOthers()
 	}
-	b.book.run = path
+	b.book.run, b.book.changed = path, changed
 	return foreign, b.book.keep()
 }
 

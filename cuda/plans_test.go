@@ -22,7 +22,7 @@ func convolveOnce(t *testing.T, cache, run string) ([]float32, choice) {
 	defer b.Close()
 	b.dnn.alone = os.Getenv("FAKECUDNN_SLOW") != "9"
 	if run != "" {
-		if foreign, err := b.KeepPlans(run); err != nil || foreign != "" {
+		if foreign, err := b.KeepPlans(run, nil); err != nil || foreign != "" {
 			t.Fatalf("KeepPlans: %q, %v", foreign, err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestPlansGivenUp(t *testing.T) {
 		return engine
 	}
 	before := used()
-	if _, err := b.KeepPlans(run); err != nil {
+	if _, err := b.KeepPlans(run, nil); err != nil {
 		t.Fatal(err)
 	}
 	if after := used(); before != 1002 || after != 1003 {
@@ -142,19 +142,7 @@ func TestPlansGivenUp(t *testing.T) {
 func TestPlansChanged(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "plans.json")
 	want, _ := convolveOnce(t, t.TempDir(), run)
-	edit := func(f func(*choice)) {
-		p, err := readPlans(run)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, c := range p.Shapes {
-			f(&c)
-			p.Shapes[name] = c
-		}
-		if err := writePlans(run, p); err != nil {
-			t.Fatal(err)
-		}
-	}
+	edit := func(f func(*choice)) { editPlans(t, run, f) }
 	edit(func(c *choice) { c.Engine = 77 })
 	if got, c := convolveOnce(t, t.TempDir(), run); c.Engine == 77 || !same(got, want) {
 		t.Errorf("an engine that is not there: %+v", c)
@@ -176,6 +164,49 @@ func TestPlansChanged(t *testing.T) {
 	}
 }
 
+// editPlans changes the choices that a file keeps.
+func editPlans(t *testing.T, path string, f func(*choice)) {
+	t.Helper()
+	p, err := readPlans(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range p.Shapes {
+		f(&c)
+		p.Shapes[name] = c
+	}
+	if err := writePlans(path, p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPlansFailed is TestProductFailed for cuDNN's plans.
+func TestPlansFailed(t *testing.T) {
+	cache, run := t.TempDir(), filepath.Join(t.TempDir(), "plans.json")
+	kept := failing(t, "FAKECUDNN_FAIL", run, func(run string) (float64, error) {
+		b := openWithDNN(t, cache)
+		defer b.Close()
+		if run != "" {
+			_, err := b.KeepPlans(run, func(shape string) { t.Errorf("%s is chosen anew", shape) })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := tensor.NewScope(b)
+		defer s.Close()
+		x, w := s.Full(tensor.F32, 1, 1, 4, 4, 3), s.Full(tensor.F32, 1, 5, 3, 3, 3)
+		y := s.New(tensor.F32, 1, 2, 2, 5)
+		b.Conv2D(y, x, w, tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1})
+		if err := b.Sync(); err != nil {
+			return 0, err
+		}
+		return y.Floats()[0], nil
+	})
+	if len(kept) != 1 || kept[0].own() {
+		t.Errorf("kept %+v", kept)
+	}
+}
+
 // TestPlanFiles wants a damaged file refused by name, one of another card named, and a run without
 // room for its plans to say so.
 func TestPlanFiles(t *testing.T) {
@@ -189,7 +220,7 @@ func TestPlanFiles(t *testing.T) {
 	for name, text := range map[string][]byte{"cut": raw[:len(raw)-5], "empty": nil,
 		"changed": bytes.Replace(raw, []byte("place"), []byte("plaXe"), 1)} {
 		os.WriteFile(path, text, 0o666)
-		if _, err := b.KeepPlans(path); err == nil || !strings.Contains(err.Error(), path) ||
+		if _, err := b.KeepPlans(path, nil); err == nil || !strings.Contains(err.Error(), path) ||
 			!strings.Contains(err.Error(), "checksum") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -198,13 +229,13 @@ func TestPlanFiles(t *testing.T) {
 	if err := writePlans(path, good); err != nil {
 		t.Fatal(err)
 	}
-	foreign, err := b.KeepPlans(path)
+	foreign, err := b.KeepPlans(path, nil)
 	p, rerr := readPlans(path)
 	if err != nil || rerr != nil || foreign != "another card" || p.Card != b.book.card ||
 		!maps.Equal(p.Shapes, b.book.all) {
 		t.Errorf("%q, %v, %v: %+v", foreign, err, rerr, p)
 	}
-	if _, err := b.KeepPlans("/nowhere/plans.json"); err == nil {
+	if _, err := b.KeepPlans("/nowhere/plans.json", nil); err == nil {
 		t.Error("a folder that is not there was written to")
 	}
 }

@@ -103,14 +103,17 @@ func (b *Backend) chooseProduct(s driver.ProductSpec, execute func(*driver.Produ
 ) *productPlan {
 	plans := map[int]*driver.ProductPlan{} // by place
 	won := b.choose(contest{shape: productName(s), own: own, alone: b.lt.alone,
-		list: func(kept choice, known bool) (found []offer) {
+		list: func(kept choice, known bool) (found []offer, failed error) {
 			for place := range offers {
 				if known && place != kept.Place {
 					continue
 				}
 				p, err := b.ctx.PlanProduct(b.lt.handle, s, place)
-				if err != nil { // there are no more
-					break
+				if err != nil {
+					if !driver.NotOffered(err) {
+						failed = err
+					}
+					break // there are no more
 				}
 				plans[place] = p
 				o := offer{choice{Mode: heurProducts, Place: place, Engine: p.Engine}, p.Workspace,
@@ -121,7 +124,7 @@ func (b *Backend) chooseProduct(s driver.ProductSpec, execute func(*driver.Produ
 				}
 				found = append(found, o)
 			}
-			return found
+			return found, failed
 		}})
 	var plan *productPlan
 	if won != nil {

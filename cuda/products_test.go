@@ -3,7 +3,11 @@
 package cuda
 
 import (
+	"bytes"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,11 +68,13 @@ func TestProductPlans(t *testing.T) {
 func TestProductChoice(t *testing.T) {
 	t.Setenv("FAKECUBLASLT_DIGITS", "1") // algorithm 2 differs, so that it shows
 	cache, run := t.TempDir(), filepath.Join(t.TempDir(), "plans.json")
+	var told []string // of choices that are made anew
 	multiply := func(cache, run string) (float64, choice) {
 		b := openWithLt(t, cache)
 		defer b.Close()
 		if run != "" {
-			if foreign, err := b.KeepPlans(run); err != nil || foreign != "" {
+			foreign, err := b.KeepPlans(run, func(shape string) { told = append(told, shape) })
+			if err != nil || foreign != "" {
 				t.Fatalf("KeepPlans: %q, %v", foreign, err)
 			}
 		}
@@ -100,18 +106,80 @@ func TestProductChoice(t *testing.T) {
 	if got, c := multiply(t.TempDir(), run); got == 24 || c.Place != 1 {
 		t.Errorf("the run's choice was not taken before the cache's: %v, %+v", got, c)
 	}
+	file, err := filepath.Glob(filepath.Join(cache, "plans-*.json"))
+	if err != nil || len(file) != 1 {
+		t.Fatalf("the cache holds %q, %v", file, err)
+	}
+	editPlans(t, file[0], func(c *choice) { c.Engine++ })
+	if got, c := multiply(cache, ""); got != 24 || c.Place == 1 || len(told) != 0 {
+		t.Errorf("an algorithm that is not there any more: %v, %+v, told %q", got, c, told)
+	}
+	editPlans(t, run, func(c *choice) { c.Engine++ })
+	if got, c := multiply(t.TempDir(), run); got != 24 || c.Place == 1 || len(told) != 1 ||
+		!strings.HasPrefix(told[0], "product f32 3×5 from 4") {
+		t.Errorf("an algorithm that is not there: %v, %+v, told %q", got, c, told)
+	}
+}
+
+// TestProductFailed wants a kept algorithm that cannot be had for now kept all the same: a run
+// stops, and goes on with it later; outside a run our own kernel multiplies in the meantime.
+func TestProductFailed(t *testing.T) {
+	cache, run := t.TempDir(), filepath.Join(t.TempDir(), "plans.json")
+	multiply := func(run string) (float64, error) {
+		b := openWithLt(t, cache)
+		defer b.Close()
+		if run != "" {
+			_, err := b.KeepPlans(run, func(shape string) { t.Errorf("%s is chosen anew", shape) })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := tensor.NewScope(b)
+		defer s.Close()
+		z, x, y := s.New(tensor.F32, 3, 5), s.Full(tensor.F32, 2, 3, 4), s.Full(tensor.F32, 3, 4, 5)
+		b.MatMul(z, x, y, tensor.MatMulParams{})
+		if err := b.Sync(); err != nil {
+			return 0, err
+		}
+		return z.Floats()[0], nil
+	}
+	keptBy := failing(t, "FAKECUBLASLT_FAIL", run, multiply)
+	if c := keptBy[0]; c.own() {
+		t.Errorf("kept %+v", c)
+	}
+}
+
+// failing computes with a run's plans, with and without one while the library fails, and again. It
+// returns the choices that the run keeps.
+func failing(t *testing.T, variable, run string, compute func(run string) (float64, error),
+) (kept []choice) {
+	t.Helper()
+	want, err := compute(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(variable, "1")
+	if _, err := compute(run); err == nil || !strings.Contains(err.Error(), run) ||
+		!strings.Contains(err.Error(), "cannot be had") {
+		t.Errorf("a run went on without what it keeps: %v", err)
+	}
+	if got, err := compute(""); err != nil || got != want {
+		t.Errorf("without a run: %v, %v, want %v", got, err, want)
+	}
+	t.Setenv(variable, "")
+	if got, err := compute(run); err != nil || got != want {
+		t.Errorf("when the cause was gone: %v, %v, want %v", got, err, want)
+	}
+	if after, err := os.ReadFile(run); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the run's choices changed: %v\n%s\n%s", err, before, after)
+	}
 	p, err := readPlans(run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range p.Shapes {
-		c.Engine++
-		p.Shapes[name] = c
-	}
-	if err := writePlans(run, p); err != nil {
-		t.Fatal(err)
-	}
-	if got, c := multiply(t.TempDir(), run); got != 24 || c.Place == 1 {
-		t.Errorf("an algorithm that is not there: %v, %+v", got, c)
-	}
+	return slices.Collect(maps.Values(p.Shapes))
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"crypto/sha256"
 	"debug/elf"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,8 +159,9 @@ func TestDevices(t *testing.T) {
 }
 
 // TestArithmetic trains on the fake GPU with its cuDNN in bf16: the run says so and keeps the
-// plans, and a resumption without the flag is warned about. Flags that a device does not know, or
-// that contradict each other, end in one line.
+// plans, and a resumption without the flag is warned about, as is one with plans that are not
+// offered any more. Flags that a device does not know, or that contradict each other, end in one
+// line.
 func TestArithmetic(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: starts the program many times")
@@ -173,6 +176,12 @@ func TestArithmetic(t *testing.T) {
 		!strings.Contains(string(environment), "bf16 products") ||
 		!strings.Contains(string(plans), "forward bf16 to bf16") {
 		t.Errorf("exit %d: %s\n%s\n%s", code, out, environment, plans)
+	}
+	otherEngines(t, filepath.Join(run, train.PlansFile))
+	code, out = program(t, gpu, "train", "classifier", "--resume", run, "--device", "cuda:0",
+		"--precision", "bf16")
+	if code != exitOK || strings.Count(out, "is not offered any more: it is chosen afresh") != 1 {
+		t.Errorf("resumed with plans that are not offered, exit %d: %s", code, out)
 	}
 	code, out = program(t, gpu, "train", "classifier", "--resume", run, "--device", "cuda:0")
 	if code != exitOK || !strings.Contains(out, "bf16 products") ||
@@ -189,6 +198,21 @@ func TestArithmetic(t *testing.T) {
 		if code != exitUsage || !strings.Contains(out, c.says) {
 			t.Errorf("%s: exit %d, want %q: %s", c.flags, code, c.says, out)
 		}
+	}
+}
+
+// otherEngines makes a run's file of plans name engines that no library has.
+func otherEngines(t *testing.T, path string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(raw), "\n")
+	text = strings.ReplaceAll(text, `"engine": 1`, `"engine": 7`)
+	text = fmt.Sprintf("sha256 %x\n%s", sha256.Sum256([]byte(text)), text)
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
 	}
 }
 

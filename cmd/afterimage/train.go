@@ -112,7 +112,15 @@ func (e *env) keepPlans(b device, path string) error {
 	if !ok {
 		return nil
 	}
-	foreign, err := g.KeepPlans(path)
+	told := false // once for a run, not for each of its shapes
+	foreign, err := g.KeepPlans(path, func(shape string) {
+		if !told {
+			fmt.Fprintf(e.err, "warning: what %s keeps is not offered any more: it is chosen afresh "+
+				"where that is so, and last digits will differ from an undisturbed run's; first: %s\n",
+				path, shape)
+		}
+		told = true
+	})
 	if err == nil && foreign != "" {
 		fmt.Fprintf(e.err, "warning: %s holds the plans of %s: they are chosen afresh here, and last "+
 			"digits will differ from an undisturbed run's\n", path, foreign)

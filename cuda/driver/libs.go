@@ -60,7 +60,8 @@ const (
 )
 
 // PlanProduct asks cuBLASLt for algorithms that add in a fixed order and returns the one at a
-// place, counted from 0; the one that the library takes for the fastest comes first.
+// place, counted from 0; the one that the library takes for the fastest comes first. Where there
+// are no more of them the error is NotOffered.
 func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*ProductPlan, error) {
 	types := [...]struct{ operand, result, compute int64 }{
 		ProductF32:  {realF32, realF32, computeF32},

@@ -2,7 +2,8 @@
 // them (columns lie together, sizes in elements; F32, F64, or BF16 with results in F32), and a
 // product is computed in double. It checks what a caller tells the library, not the library.
 // FAKECUBLASLT_SLOW=1 to 3 makes an algorithm slow; with FAKECUBLASLT_DIGITS=1 the results of
-// algorithm 2 differ from the others' in the last digit.
+// algorithm 2 differ from the others' in the last digit; with FAKECUBLASLT_FAIL=1 there is no memory
+// to look for algorithms.
 
 #include "fake_queue.h"
 
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OK = 0, INVALID = 7, NOT_SUPPORTED = 15, INTERNAL = 14 };
+enum { OK = 0, ALLOC_FAILED = 3, INVALID = 7, NOT_SUPPORTED = 15, INTERNAL = 14 };
 
 struct desc {
   int compute, scale;
@@ -32,7 +33,9 @@ struct product {
 
 EXPORT size_t cublasLtGetVersion(void) { return 130000; }
 EXPORT const char *cublasLtGetStatusString(int code) {
-  return code == NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED" : "CUBLAS_STATUS_INVALID_VALUE";
+  return code == NOT_SUPPORTED  ? "CUBLAS_STATUS_NOT_SUPPORTED"
+         : code == ALLOC_FAILED ? "CUBLAS_STATUS_ALLOC_FAILED"
+                                : "CUBLAS_STATUS_INVALID_VALUE";
 }
 EXPORT int cublasLtCreate(void **h) {
   *h = malloc(1);
@@ -110,6 +113,12 @@ EXPORT int cublasLtMatmulPreferenceSetAttribute(uint32_t *p, int name, const voi
   return INVALID;
 }
 
+// wanted reports whether an environment variable is that number.
+static int wanted(const char *variable, int number) {
+  const char *v = getenv(variable);
+  return v != NULL && atoi(v) == number;
+}
+
 // fits checks that the three layouts make a product.
 static int fits(const struct desc *d, const struct layout *a, const struct layout *b,
                 const struct layout *c) {
@@ -128,6 +137,9 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout
                                           uint32_t *pref, int want, uint64_t *results, int *got) {
   if (h == NULL || want < 1 || c != dd || !fits(d, a, b, c)) {
     return INVALID;
+  }
+  if (wanted("FAKECUBLASLT_FAIL", 1)) {
+    return ALLOC_FAILED;
   }
   if (*pref & 1) { // an algorithm that adds in place, in any order, would be allowed
     return NOT_SUPPORTED;
@@ -152,12 +164,6 @@ EXPORT int cublasLtMatmulAlgoConfigGetAttribute(const uint64_t *algo, int name, 
   memcpy(v, &value, n);
   *written = n;
   return OK;
-}
-
-// wanted reports whether an environment variable is that number.
-static int wanted(const char *variable, int number) {
-  const char *v = getenv(variable);
-  return v != NULL && atoi(v) == number;
 }
 
 static double load(const char *p, int type, int64_t i) {

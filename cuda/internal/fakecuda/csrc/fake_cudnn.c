@@ -2,7 +2,8 @@
 // finalized, against the types and counts that the documentation states, and a plan of one
 // convolution is computed by plain loops over the strides it was told. It checks what a caller
 // tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow, 9 all of them;
-// with FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2.
+// with FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2;
+// with FAKECUDNN_FAIL=1 there is no memory for a plan.
 
 #include "fake_queue.h"
 
@@ -11,7 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OK = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000, EXECUTION_FAILED = 5000 };
+enum {
+  OK = 0,
+  BAD_PARAM = 2000,
+  NOT_SUPPORTED = 3000,
+  INTERNAL_ERROR = 4000,
+  EXECUTION_FAILED = 5000
+};
 enum { MAX_ATTRS = 16, MAX_BYTES = 64 };
 
 struct attr {
@@ -58,7 +65,9 @@ static int refuse(int code, const char *what, int number) {
 
 EXPORT size_t cudnnGetVersion(void) { return 91300; }
 EXPORT const char *cudnnGetErrorString(int code) {
-  return code == BAD_PARAM ? "CUDNN_STATUS_BAD_PARAM" : "CUDNN_STATUS_NOT_SUPPORTED";
+  return code == BAD_PARAM        ? "CUDNN_STATUS_BAD_PARAM"
+         : code == INTERNAL_ERROR ? "CUDNN_STATUS_INTERNAL_ERROR"
+                                  : "CUDNN_STATUS_NOT_SUPPORTED";
 }
 EXPORT void cudnnGetLastErrorString(char *text, size_t n) { snprintf(text, n, "%s", last); }
 
@@ -177,6 +186,12 @@ static int consistent(const struct desc *op) {
          w[0] % (x[1] / w[1]) == 0 && number(o.conv, 100) == sums && number(o.conv, 101) == 1;
 }
 
+// wanted reports whether an environment variable is that number.
+static int wanted(const char *variable, int number) {
+  const char *v = getenv(variable);
+  return v != NULL && atoi(v) == number;
+}
+
 EXPORT int cudnnBackendFinalize(struct desc *d) {
   for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
     const int *r = required[i];
@@ -195,6 +210,9 @@ EXPORT int cudnnBackendFinalize(struct desc *d) {
     struct desc *config = child(d, 401);
     if (config->graph == NULL || config->engine == 1) {
       return refuse(NOT_SUPPORTED, "no plan from engine", config->engine);
+    }
+    if (wanted("FAKECUDNN_FAIL", 1)) {
+      return refuse(INTERNAL_ERROR, "no memory for a plan from engine", config->engine);
     }
     d->graph = config->graph;
     d->engine = config->engine;
@@ -286,12 +304,6 @@ static void store(char *p, int type, int64_t i, double v) {
 
 static int64_t at(const int64_t s[4], int64_t a, int64_t b, int64_t c, int64_t d) {
   return a * s[0] + b * s[1] + c * s[2] + d * s[3];
-}
-
-// wanted reports whether an environment variable is that number.
-static int wanted(const char *variable, int number) {
-  const char *v = getenv(variable);
-  return v != NULL && atoi(v) == number;
 }
 
 // The three directions share one walk over (n, o, i, j, c, u, v); sums are kept in double.
