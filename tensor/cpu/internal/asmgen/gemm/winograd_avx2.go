@@ -24,9 +24,8 @@ func winogradAVX2(c *build.Context) {
 		}
 	}
 	for _, l := range lines {
-		winogradMapAVX2(c, l, masks, consts, false)
-		if l.name == "winogradOutput" {
-			winogradMapAVX2(c, l.withAct(), masks, consts, true)
+		for _, f := range l.forms(true) {
+			winogradMapAVX2(c, l.in(f), masks, consts, f)
 		}
 	}
 }
@@ -46,7 +45,8 @@ func floatVector(c *build.Context, x float32) operand.Mem {
 type winogradBody struct {
 	winogradCode
 	line
-	act, tail           bool
+	form
+	tail                bool
 	dst, rowDst, colDst reg.GPPhysical
 	src, rowSrc, colSrc reg.GPPhysical
 	tmp, at, delta      reg.GPPhysical // delta: from dst to res
@@ -56,11 +56,11 @@ type winogradBody struct {
 }
 
 func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[float32]operand.Op,
-	act bool) {
+	f form) {
 	c.Function(l.name + "AVX2")
 	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr(l.signature("lanes", act))
-	w := &winogradBody{winogradCode: winogradCode{c, consts}, line: l, act: act,
+	c.SignatureExpr(l.signature("lanes", f))
+	w := &winogradBody{winogradCode: winogradCode{c, consts}, line: l, form: f,
 		dst: reg.RDI, rowDst: reg.RSI, colDst: reg.RDX, src: reg.RCX, rowSrc: reg.R8, colSrc: reg.R9,
 		tmp: reg.R10, at: reg.RAX, delta: reg.R11,
 		x: ymm[:l.inN], y: ymm[l.inN : l.inN+l.outN], spare: ymm[l.inN+l.outN : 14],
@@ -72,7 +72,7 @@ func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[flo
 		{"rowSrc", w.rowSrc}, {"colSrc", w.colSrc}, {"tmp", w.tmp}} {
 		c.Load(c.Param(p.name), p.to)
 	}
-	if act {
+	if f == act {
 		c.Load(c.Param("res"), w.delta)
 		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), w.floor)
 		c.TESTQ(w.delta, w.delta)
@@ -139,7 +139,7 @@ func (w *winogradBody) load(m operand.Mem, to reg.VecPhysical) {
 // overlap dst.
 func (w *winogradBody) store(y reg.VecPhysical) {
 	c := w.c
-	if w.act {
+	if w.form == act {
 		w.labels++
 		alone := fmt.Sprintf("alone%d", w.labels)
 		c.TESTQ(w.delta, w.delta)
