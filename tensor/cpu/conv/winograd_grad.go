@@ -128,8 +128,8 @@ func (w *winogradDW) block(part, bm, bn int, dw []float32) {
 }
 
 // paged reports whether the rows of an image begin whole pages apart, where those of a patch meet
-// in the same sets of the first-level cache. Then copying every patch first takes a tenth off all of a
-// weight gradient; forward, where the weights need the cache as well, it makes no difference.
+// in the same sets of the first-level cache. Then copying every patch first takes a tenth off all
+// of a weight gradient; forward, where the weights need the cache as well, it makes no difference.
 func (f *patcher) paged() bool {
 	const page = 4096 / 4
 	return f.w*f.c%page == 0 && f.w*f.c > page
