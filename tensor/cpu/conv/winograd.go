@@ -57,7 +57,7 @@ const (
 // sum over (for the gradient of the weights, on both sides); an output that fills its 4×4 tiles
 // well enough, and at least 16 tiles in the batch, or 8 where both sides have 32 channels (but not
 // for the gradient of the weights); and more than four channels to produce. The answer depends on
-// nothing but the shape.
+// nothing but the shape, of which the number of images is a part.
 func (s Shape) Winograd(d Direction) bool {
 	if !s.winogradApplies() || d != DirWeightGrad && s.planar(d) {
 		return false
@@ -296,9 +296,10 @@ func tileAt(t, tilesH, tilesW int) (n, ty, tx int) {
 const biasPosition = 6 + 1
 
 // multiply forms the 36 products of tiles × channels times channels × outputs; u begins with panel
-// p0.
+// p0. The sum over channels is cut into the blocks of the streamed form, so that an image's bits do
+// not depend on which of the two computes the batch that it is in.
 func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
-	seg := [1]micro.Seg{{K: q.k}}
+	seg := [1]micro.Seg{}
 	g := micro.Args{A: v, B: u, C: m, Segs: seg[:], StepA: 1, Alpha: 1}
 	g.SetRows(q.rowV, q.rowM)
 	parts := ceil(tiles, q.v.Rows())
@@ -307,20 +308,24 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
 		for panel := p0; panel < p1; panel++ {
 			o0, cols, width := q.panel(panel)
 			g.StepB, g.Cols = width, cols
-			g.BOff = ((panel-p0)*positions + xi) * q.planeU
-			g.Bias = nil
+			g.Bias, g.Beta = nil, 0
 			if q.end.Bias != nil && xi == biasPosition {
 				g.Bias = q.end.Bias[o0:][:cols]
 			}
-			g.AOff, g.COff = xi*q.planeV, xi*q.planeM+(panel-p0)*micro.MaxCols
-			for i := range parts {
-				g.Rows = most
-				if i >= parts-less {
-					g.Rows--
+			for k0 := 0; k0 < q.k; k0 += streamDepth {
+				seg[0].K = min(streamDepth, q.k-k0)
+				g.BOff = ((panel-p0)*positions+xi)*q.planeU + k0*width
+				g.AOff, g.COff = xi*q.planeV+k0, xi*q.planeM+(panel-p0)*micro.MaxCols
+				for i := range parts {
+					g.Rows = most
+					if i >= parts-less {
+						g.Rows--
+					}
+					micro.Mul(q.v, &g)
+					g.AOff += g.Rows * q.rowV
+					g.COff += g.Rows * q.rowM
 				}
-				micro.Mul(q.v, &g)
-				g.AOff += g.Rows * q.rowV
-				g.COff += g.Rows * q.rowM
+				g.Bias, g.Beta = nil, 1
 			}
 		}
 	}

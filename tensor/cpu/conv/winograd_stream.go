@@ -13,8 +13,8 @@ import "afterimage/tensor/cpu/gemm/micro"
 //
 // The mapped inputs V, which every panel reads, are made first, for all tiles. What is kept for the
 // next call is the packed filter, the same as the direct form's. The sum over channels is cut into
-// blocks of streamDepth, each added to the ones before. Up to that many channels the bits are those
-// of the form with whole weights, with more they differ in the rounding.
+// blocks of streamDepth, each added to the ones before, and so it is in the form with whole weights:
+// the bits are the same.
 
 const (
 	streamDepth = 128               // channels of a block
@@ -29,7 +29,7 @@ const (
 	streamLarge      = 2 * 256 * 256
 	streamTilesLarge = 640
 	// Mapped weights that are kept need no mapping any more: of fewer pairs, which stay in a cache,
-	// there they are kept whole, if the bits are the same.
+	// there they are kept whole.
 	streamKept = 128 * 128
 )
 
@@ -39,7 +39,7 @@ func (q *winograd) streams(tiles int) bool {
 	switch {
 	case min(q.k, q.o) < streamChannels:
 		return false
-	case q.end.Kept != nil && pairs < streamKept && q.k <= streamDepth:
+	case q.end.Kept != nil && pairs < streamKept:
 		return false
 	case pairs < streamLarge:
 		return tiles <= min(streamTiles, pairs/streamPairs)
