@@ -148,15 +148,11 @@ func winogradStubs() []byte {
 		if suffix != "" {
 			lanes = "lanes"
 		}
-		declare := func(l line, act bool) {
-			name := l.name + suffix
-			fmt.Fprintf(&b, "\n// %s maps %s.\n//\n//go:noescape\n", name, l.doc)
-			fmt.Fprintf(&b, "func %s%s\n", name, strings.TrimPrefix(l.signature(lanes, act), "func"))
-		}
 		for _, l := range lines {
-			declare(l, false)
-			if l.name == "winogradOutput" {
-				declare(l.withAct(), true)
+			for _, e := range l.ends() {
+				name := l.name + e.name + suffix
+				fmt.Fprintf(&b, "\n// %s maps %s%s.\n//\n//go:noescape\n", name, l.doc, e.doc)
+				fmt.Fprintf(&b, "func %s%s\n", name, strings.TrimPrefix(e.signature(lanes), "func"))
 			}
 		}
 	}

@@ -141,14 +141,42 @@ var lines = []line{
 // read nor written. tmp has room for 36 vectors.
 //
 // winogradOutputAct is winogradOutput with two arguments more, res *float32, laid out as dst, or nil,
-// and floor float32: it stores max(y + res, floor), and NaN where y is NaN.
+// and floor float32: it stores max(y + res, floor), and NaN where y is NaN. winogradOutputMask has
+// res and gate *float32, laid out as dst: it stores y + res where gate > 0, and 0 elsewhere.
 func winograd(c *build.Context) {
 	for _, l := range lines {
-		winogradMap(c, l, false)
-		if l.name == "winogradOutput" {
-			winogradMap(c, l.withAct(), true)
+		for _, e := range l.ends() {
+			winogradMap(c, l, e)
 		}
 	}
+}
+
+// An end is what a map does to what it stores.
+type end struct {
+	name, doc string // added to the map's
+	params    string // more of them
+	kind      endKind
+}
+
+type endKind int
+
+const (
+	asIs endKind = iota
+	act
+	masked
+)
+
+// ends lists the variants of a map.
+func (l line) ends() []end {
+	ends := []end{{}}
+	if l.name == "winogradOutput" {
+		ends = append(ends,
+			end{"Act", ", adds res unless it is nil, and takes the maximum with floor",
+				", res *float32, floor float32", act},
+			end{"Mask", ", adds res unless it is nil, and stores 0 where gate is not positive",
+				", res, gate *float32", masked})
+	}
+	return ends
 }
 
 // lineRegisters returns the registers of the i-th line: two sets in turn, so that a line need not
@@ -160,27 +188,16 @@ func lineRegisters(i int) (in, out, tmp []reg.VecPhysical) {
 	return zmm[0:6], zmm[6:12], zmm[12:16]
 }
 
-// withAct names the variant of a map that acts on what it stores.
-func (l line) withAct() line {
-	l.name += "Act"
-	l.doc += ", adds res unless it is nil, and takes the maximum with floor"
-	return l
-}
-
 // signature is that of a map's function; lanes names the argument that says which lanes take part.
-func (l line) signature(lanes string, act bool) string {
-	s := "func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, " +
-		lanes + " int"
-	if act {
-		s += ", res *float32, floor float32"
-	}
-	return s + ")"
+func (e end) signature(lanes string) string {
+	return "func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, " +
+		lanes + " int" + e.params + ")"
 }
 
-func winogradMap(c *build.Context, l line, act bool) {
-	c.Function(l.name)
+func winogradMap(c *build.Context, l line, e end) {
+	c.Function(l.name + e.name)
 	c.Attributes(4) // NOSPLIT
-	c.SignatureExpr(l.signature("mask", act))
+	c.SignatureExpr(e.signature("mask"))
 	dst, rowDst, colDst, src, rowSrc, colSrc := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.R8, reg.R9
 	tmp, at := reg.R10, reg.RAX
 	c.Load(c.Param("dst"), dst)
@@ -199,8 +216,8 @@ func winogradMap(c *build.Context, l line, act bool) {
 		c.VPBROADCASTD(reg.EAX, zmm[31-i])
 	}
 	store := func(y, _ reg.VecPhysical) { c.VMOVUPS(y, reg.K1, mem(at, 0)) }
-	if act {
-		store = winogradAct(c, dst, at, zmm[31-len(l.consts)])
+	if e.kind != asIs {
+		store = winogradEnd(c, e.kind, dst, at, zmm[31-len(l.consts)])
 	}
 	for j := range l.inN {
 		x, t, s := lineRegisters(j)
@@ -236,14 +253,20 @@ func winogradMap(c *build.Context, l line, act bool) {
 	c.RET()
 }
 
-// winogradAct loads res and floor and returns how y is stored at at, with a register to spare. K2
-// has the lanes of res: none where there is no res. What is then not read is dst itself: a load of
-// no lanes from memory that does not exist would cost the processor hundreds of cycles.
-func winogradAct(c *build.Context, dst, at reg.GPPhysical, floor reg.VecPhysical) func(y,
-	spare reg.VecPhysical) {
-	delta := reg.R11 // from dst to res
+// winogradEnd loads res and floor, or gate, and returns how y is stored at at, with a register to
+// spare. K2 has the lanes of res: none where there is no res. What is then not read is dst itself:
+// a load of no lanes from memory that does not exist would cost the processor hundreds of cycles.
+func winogradEnd(c *build.Context, kind endKind, dst, at reg.GPPhysical,
+	floor reg.VecPhysical) func(y, spare reg.VecPhysical) {
+	delta, gate := reg.R11, reg.R12 // from dst to res and to gate
 	c.Load(c.Param("res"), delta)
-	c.VBROADCASTSS(operand.NewParamAddr("floor", 72), floor)
+	if kind == act {
+		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), floor)
+	} else {
+		c.VPXORD(floor, floor, floor)
+		c.Load(c.Param("gate"), gate)
+		c.SUBQ(dst, gate)
+	}
 	c.KXORW(reg.K2, reg.K2, reg.K2)
 	c.TESTQ(delta, delta)
 	c.JEQ(operand.LabelRef("alone"))
@@ -253,7 +276,16 @@ func winogradAct(c *build.Context, dst, at reg.GPPhysical, floor reg.VecPhysical
 	return func(y, spare reg.VecPhysical) {
 		c.VMOVUPS_Z(operand.Mem{Base: at, Index: delta, Scale: 1}, reg.K2, spare)
 		c.VADDPS(spare, y, y)
-		c.VMAXPS(y, floor, y) // of NaN and floor the first operand here, NaN
+		if kind == act {
+			c.VMAXPS(y, floor, y) // of NaN and floor the first operand here, NaN
+		} else {
+			c.VMOVUPS_Z(operand.Mem{Base: at, Index: gate, Scale: 1}, reg.K1, spare)
+			c.VCMPPS(operand.Imm(greaterThan), floor, spare, reg.K3)
+			c.VMOVAPS_Z(y, reg.K3, y)
+		}
 		c.VMOVUPS(y, reg.K1, mem(at, 0))
 	}
 }
+
+// greaterThan is the comparison > of VCMPPS, false for NaN.
+const greaterThan = 0x1e
