@@ -62,3 +62,14 @@ func mapAVX2(kind mapKind, dst *float32, rowDst, colDst int, src *float32, rowSr
 		winogradWeightGradAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes)
 	}
 }
+
+// edgeAVX512 calls the assembly of the input or the gradient map for a square at an edge; see
+// lineMap.applyEdge. at is in bytes.
+func edgeAVX512(kind mapKind, dst *float32, rowDst, colDst int, src *float32, at, rowSrc,
+	colSrc int, tmp *float32, masks *uint16, cols int) {
+	if kind == inputKind {
+		winogradInputEdge(dst, rowDst, colDst, src, at, rowSrc, colSrc, tmp, masks, cols)
+	} else {
+		winogradGradEdge(dst, rowDst, colDst, src, at, rowSrc, colSrc, tmp, masks, cols)
+	}
+}

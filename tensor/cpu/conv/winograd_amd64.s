@@ -34,7 +34,6 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VMOVAPS      Z4, Z7
 	VFNMADD231PS Z30, Z2, Z7
 	VMOVAPS      Z3, Z12
@@ -58,6 +57,7 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z9, 1152(R10)
 	VMOVUPS      Z10, 1536(R10)
 	VMOVUPS      Z11, 1920(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -70,7 +70,6 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VMOVAPS      Z20, Z23
 	VFNMADD231PS Z30, Z18, Z23
 	VMOVAPS      Z19, Z12
@@ -94,6 +93,7 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z25, 1216(R10)
 	VMOVUPS      Z26, 1600(R10)
 	VMOVUPS      Z27, 1984(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
@@ -106,7 +106,6 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VMOVAPS      Z4, Z7
 	VFNMADD231PS Z30, Z2, Z7
 	VMOVAPS      Z3, Z12
@@ -130,6 +129,7 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z9, 1280(R10)
 	VMOVUPS      Z10, 1664(R10)
 	VMOVUPS      Z11, 2048(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -142,7 +142,6 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VMOVAPS      Z20, Z23
 	VFNMADD231PS Z30, Z18, Z23
 	VMOVAPS      Z19, Z12
@@ -166,6 +165,7 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z25, 1344(R10)
 	VMOVUPS      Z26, 1728(R10)
 	VMOVUPS      Z27, 2112(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
@@ -178,7 +178,6 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VMOVAPS      Z4, Z7
 	VFNMADD231PS Z30, Z2, Z7
 	VMOVAPS      Z3, Z12
@@ -202,6 +201,7 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z9, 1408(R10)
 	VMOVUPS      Z10, 1792(R10)
 	VMOVUPS      Z11, 2176(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -214,7 +214,6 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VMOVAPS      Z20, Z23
 	VFNMADD231PS Z30, Z18, Z23
 	VMOVAPS      Z19, Z12
@@ -238,6 +237,553 @@ TEXT ·winogradInput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z25, 1472(R10)
 	VMOVUPS      Z26, 1856(R10)
 	VMOVUPS      Z27, 2240(R10)
+	ADDQ         R9, CX
+	VMOVUPS      (R10), Z0
+	VMOVUPS      64(R10), Z1
+	VMOVUPS      128(R10), Z2
+	VMOVUPS      192(R10), Z3
+	VMOVUPS      256(R10), Z4
+	VMOVUPS      320(R10), Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z30, Z2, Z7
+	VMOVAPS      Z3, Z12
+	VFNMADD231PS Z30, Z1, Z12
+	VSUBPS       Z12, Z7, Z8
+	VADDPS       Z12, Z7, Z7
+	VSUBPS       Z2, Z4, Z9
+	VSUBPS       Z1, Z3, Z13
+	VMOVAPS      Z9, Z10
+	VFNMADD231PS Z31, Z13, Z10
+	VFMADD231PS  Z31, Z13, Z9
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z29, Z2, Z6
+	VFMADD231PS  Z30, Z0, Z6
+	VMOVAPS      Z5, Z11
+	VFNMADD231PS Z29, Z3, Z11
+	VFMADD231PS  Z30, Z1, Z11
+	MOVQ         DI, AX
+	VMOVUPS      Z6, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z7, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z9, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z11, K1, (AX)
+	ADDQ         SI, DI
+	VMOVUPS      384(R10), Z16
+	VMOVUPS      448(R10), Z17
+	VMOVUPS      512(R10), Z18
+	VMOVUPS      576(R10), Z19
+	VMOVUPS      640(R10), Z20
+	VMOVUPS      704(R10), Z21
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z30, Z18, Z23
+	VMOVAPS      Z19, Z12
+	VFNMADD231PS Z30, Z17, Z12
+	VSUBPS       Z12, Z23, Z24
+	VADDPS       Z12, Z23, Z23
+	VSUBPS       Z18, Z20, Z25
+	VSUBPS       Z17, Z19, Z13
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z31, Z13, Z26
+	VFMADD231PS  Z31, Z13, Z25
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z29, Z18, Z22
+	VFMADD231PS  Z30, Z16, Z22
+	VMOVAPS      Z21, Z27
+	VFNMADD231PS Z29, Z19, Z27
+	VFMADD231PS  Z30, Z17, Z27
+	MOVQ         DI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z23, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z25, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z26, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z27, K1, (AX)
+	ADDQ         SI, DI
+	VMOVUPS      768(R10), Z0
+	VMOVUPS      832(R10), Z1
+	VMOVUPS      896(R10), Z2
+	VMOVUPS      960(R10), Z3
+	VMOVUPS      1024(R10), Z4
+	VMOVUPS      1088(R10), Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z30, Z2, Z7
+	VMOVAPS      Z3, Z12
+	VFNMADD231PS Z30, Z1, Z12
+	VSUBPS       Z12, Z7, Z8
+	VADDPS       Z12, Z7, Z7
+	VSUBPS       Z2, Z4, Z9
+	VSUBPS       Z1, Z3, Z13
+	VMOVAPS      Z9, Z10
+	VFNMADD231PS Z31, Z13, Z10
+	VFMADD231PS  Z31, Z13, Z9
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z29, Z2, Z6
+	VFMADD231PS  Z30, Z0, Z6
+	VMOVAPS      Z5, Z11
+	VFNMADD231PS Z29, Z3, Z11
+	VFMADD231PS  Z30, Z1, Z11
+	MOVQ         DI, AX
+	VMOVUPS      Z6, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z7, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z9, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z11, K1, (AX)
+	ADDQ         SI, DI
+	VMOVUPS      1152(R10), Z16
+	VMOVUPS      1216(R10), Z17
+	VMOVUPS      1280(R10), Z18
+	VMOVUPS      1344(R10), Z19
+	VMOVUPS      1408(R10), Z20
+	VMOVUPS      1472(R10), Z21
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z30, Z18, Z23
+	VMOVAPS      Z19, Z12
+	VFNMADD231PS Z30, Z17, Z12
+	VSUBPS       Z12, Z23, Z24
+	VADDPS       Z12, Z23, Z23
+	VSUBPS       Z18, Z20, Z25
+	VSUBPS       Z17, Z19, Z13
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z31, Z13, Z26
+	VFMADD231PS  Z31, Z13, Z25
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z29, Z18, Z22
+	VFMADD231PS  Z30, Z16, Z22
+	VMOVAPS      Z21, Z27
+	VFNMADD231PS Z29, Z19, Z27
+	VFMADD231PS  Z30, Z17, Z27
+	MOVQ         DI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z23, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z25, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z26, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z27, K1, (AX)
+	ADDQ         SI, DI
+	VMOVUPS      1536(R10), Z0
+	VMOVUPS      1600(R10), Z1
+	VMOVUPS      1664(R10), Z2
+	VMOVUPS      1728(R10), Z3
+	VMOVUPS      1792(R10), Z4
+	VMOVUPS      1856(R10), Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z30, Z2, Z7
+	VMOVAPS      Z3, Z12
+	VFNMADD231PS Z30, Z1, Z12
+	VSUBPS       Z12, Z7, Z8
+	VADDPS       Z12, Z7, Z7
+	VSUBPS       Z2, Z4, Z9
+	VSUBPS       Z1, Z3, Z13
+	VMOVAPS      Z9, Z10
+	VFNMADD231PS Z31, Z13, Z10
+	VFMADD231PS  Z31, Z13, Z9
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z29, Z2, Z6
+	VFMADD231PS  Z30, Z0, Z6
+	VMOVAPS      Z5, Z11
+	VFNMADD231PS Z29, Z3, Z11
+	VFMADD231PS  Z30, Z1, Z11
+	MOVQ         DI, AX
+	VMOVUPS      Z6, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z7, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z9, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z11, K1, (AX)
+	ADDQ         SI, DI
+	VMOVUPS      1920(R10), Z16
+	VMOVUPS      1984(R10), Z17
+	VMOVUPS      2048(R10), Z18
+	VMOVUPS      2112(R10), Z19
+	VMOVUPS      2176(R10), Z20
+	VMOVUPS      2240(R10), Z21
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z30, Z18, Z23
+	VMOVAPS      Z19, Z12
+	VFNMADD231PS Z30, Z17, Z12
+	VSUBPS       Z12, Z23, Z24
+	VADDPS       Z12, Z23, Z23
+	VSUBPS       Z18, Z20, Z25
+	VSUBPS       Z17, Z19, Z13
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z31, Z13, Z26
+	VFMADD231PS  Z31, Z13, Z25
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z29, Z18, Z22
+	VFMADD231PS  Z30, Z16, Z22
+	VMOVAPS      Z21, Z27
+	VFNMADD231PS Z29, Z19, Z27
+	VFMADD231PS  Z30, Z17, Z27
+	MOVQ         DI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z23, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z25, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z26, K1, (AX)
+	ADDQ         DX, AX
+	VMOVUPS      Z27, K1, (AX)
+	ADDQ         SI, DI
+	VZEROUPPER
+	RET
+
+// func winogradInputEdge(dst *float32, rowDst int, colDst int, src *float32, at int, rowSrc int, colSrc int, tmp *float32, masks *uint16, cols int)
+// Requires: AVX, AVX512F
+TEXT ·winogradInputEdge(SB), NOSPLIT, $0-80
+	MOVQ         dst+0(FP), DI
+	MOVQ         rowDst+8(FP), SI
+	MOVQ         colDst+16(FP), DX
+	MOVQ         src+24(FP), CX
+	MOVQ         rowSrc+40(FP), R8
+	MOVQ         colSrc+48(FP), R9
+	MOVQ         tmp+56(FP), R10
+	MOVQ         at+32(FP), AX
+	ADDQ         AX, CX
+	MOVQ         cols+72(FP), R11
+	MOVQ         masks+64(FP), AX
+	KMOVW        (AX), K1
+	KMOVW        2(AX), K2
+	KMOVW        4(AX), K3
+	KMOVW        6(AX), K4
+	KMOVW        8(AX), K5
+	KMOVW        10(AX), K6
+	KMOVW        12(AX), K7
+	MOVL         $0x40000000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0x40800000, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x40a00000, AX
+	VPBROADCASTD AX, Z29
+	BTQ          $0x00, R11
+	JCS          there0
+	VPXORD       Z6, Z6, Z6
+	VMOVUPS      Z6, (R10)
+	VMOVUPS      Z6, 384(R10)
+	VMOVUPS      Z6, 768(R10)
+	VMOVUPS      Z6, 1152(R10)
+	VMOVUPS      Z6, 1536(R10)
+	VMOVUPS      Z6, 1920(R10)
+	JMP          done0
+
+there0:
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K2, Z0
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K3, Z1
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K4, Z2
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K5, Z3
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K6, Z4
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K7, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z30, Z2, Z7
+	VMOVAPS      Z3, Z12
+	VFNMADD231PS Z30, Z1, Z12
+	VSUBPS       Z12, Z7, Z8
+	VADDPS       Z12, Z7, Z7
+	VSUBPS       Z2, Z4, Z9
+	VSUBPS       Z1, Z3, Z13
+	VMOVAPS      Z9, Z10
+	VFNMADD231PS Z31, Z13, Z10
+	VFMADD231PS  Z31, Z13, Z9
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z29, Z2, Z6
+	VFMADD231PS  Z30, Z0, Z6
+	VMOVAPS      Z5, Z11
+	VFNMADD231PS Z29, Z3, Z11
+	VFMADD231PS  Z30, Z1, Z11
+	VMOVUPS      Z6, (R10)
+	VMOVUPS      Z7, 384(R10)
+	VMOVUPS      Z8, 768(R10)
+	VMOVUPS      Z9, 1152(R10)
+	VMOVUPS      Z10, 1536(R10)
+	VMOVUPS      Z11, 1920(R10)
+
+done0:
+	ADDQ    R9, CX
+	BTQ     $0x01, R11
+	JCS     there1
+	VPXORD  Z22, Z22, Z22
+	VMOVUPS Z22, 64(R10)
+	VMOVUPS Z22, 448(R10)
+	VMOVUPS Z22, 832(R10)
+	VMOVUPS Z22, 1216(R10)
+	VMOVUPS Z22, 1600(R10)
+	VMOVUPS Z22, 1984(R10)
+	JMP     done1
+
+there1:
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K2, Z16
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K3, Z17
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K4, Z18
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K5, Z19
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K6, Z20
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K7, Z21
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z30, Z18, Z23
+	VMOVAPS      Z19, Z12
+	VFNMADD231PS Z30, Z17, Z12
+	VSUBPS       Z12, Z23, Z24
+	VADDPS       Z12, Z23, Z23
+	VSUBPS       Z18, Z20, Z25
+	VSUBPS       Z17, Z19, Z13
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z31, Z13, Z26
+	VFMADD231PS  Z31, Z13, Z25
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z29, Z18, Z22
+	VFMADD231PS  Z30, Z16, Z22
+	VMOVAPS      Z21, Z27
+	VFNMADD231PS Z29, Z19, Z27
+	VFMADD231PS  Z30, Z17, Z27
+	VMOVUPS      Z22, 64(R10)
+	VMOVUPS      Z23, 448(R10)
+	VMOVUPS      Z24, 832(R10)
+	VMOVUPS      Z25, 1216(R10)
+	VMOVUPS      Z26, 1600(R10)
+	VMOVUPS      Z27, 1984(R10)
+
+done1:
+	ADDQ    R9, CX
+	BTQ     $0x02, R11
+	JCS     there2
+	VPXORD  Z6, Z6, Z6
+	VMOVUPS Z6, 128(R10)
+	VMOVUPS Z6, 512(R10)
+	VMOVUPS Z6, 896(R10)
+	VMOVUPS Z6, 1280(R10)
+	VMOVUPS Z6, 1664(R10)
+	VMOVUPS Z6, 2048(R10)
+	JMP     done2
+
+there2:
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K2, Z0
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K3, Z1
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K4, Z2
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K5, Z3
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K6, Z4
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K7, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z30, Z2, Z7
+	VMOVAPS      Z3, Z12
+	VFNMADD231PS Z30, Z1, Z12
+	VSUBPS       Z12, Z7, Z8
+	VADDPS       Z12, Z7, Z7
+	VSUBPS       Z2, Z4, Z9
+	VSUBPS       Z1, Z3, Z13
+	VMOVAPS      Z9, Z10
+	VFNMADD231PS Z31, Z13, Z10
+	VFMADD231PS  Z31, Z13, Z9
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z29, Z2, Z6
+	VFMADD231PS  Z30, Z0, Z6
+	VMOVAPS      Z5, Z11
+	VFNMADD231PS Z29, Z3, Z11
+	VFMADD231PS  Z30, Z1, Z11
+	VMOVUPS      Z6, 128(R10)
+	VMOVUPS      Z7, 512(R10)
+	VMOVUPS      Z8, 896(R10)
+	VMOVUPS      Z9, 1280(R10)
+	VMOVUPS      Z10, 1664(R10)
+	VMOVUPS      Z11, 2048(R10)
+
+done2:
+	ADDQ    R9, CX
+	BTQ     $0x03, R11
+	JCS     there3
+	VPXORD  Z22, Z22, Z22
+	VMOVUPS Z22, 192(R10)
+	VMOVUPS Z22, 576(R10)
+	VMOVUPS Z22, 960(R10)
+	VMOVUPS Z22, 1344(R10)
+	VMOVUPS Z22, 1728(R10)
+	VMOVUPS Z22, 2112(R10)
+	JMP     done3
+
+there3:
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K2, Z16
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K3, Z17
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K4, Z18
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K5, Z19
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K6, Z20
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K7, Z21
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z30, Z18, Z23
+	VMOVAPS      Z19, Z12
+	VFNMADD231PS Z30, Z17, Z12
+	VSUBPS       Z12, Z23, Z24
+	VADDPS       Z12, Z23, Z23
+	VSUBPS       Z18, Z20, Z25
+	VSUBPS       Z17, Z19, Z13
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z31, Z13, Z26
+	VFMADD231PS  Z31, Z13, Z25
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z29, Z18, Z22
+	VFMADD231PS  Z30, Z16, Z22
+	VMOVAPS      Z21, Z27
+	VFNMADD231PS Z29, Z19, Z27
+	VFMADD231PS  Z30, Z17, Z27
+	VMOVUPS      Z22, 192(R10)
+	VMOVUPS      Z23, 576(R10)
+	VMOVUPS      Z24, 960(R10)
+	VMOVUPS      Z25, 1344(R10)
+	VMOVUPS      Z26, 1728(R10)
+	VMOVUPS      Z27, 2112(R10)
+
+done3:
+	ADDQ    R9, CX
+	BTQ     $0x04, R11
+	JCS     there4
+	VPXORD  Z6, Z6, Z6
+	VMOVUPS Z6, 256(R10)
+	VMOVUPS Z6, 640(R10)
+	VMOVUPS Z6, 1024(R10)
+	VMOVUPS Z6, 1408(R10)
+	VMOVUPS Z6, 1792(R10)
+	VMOVUPS Z6, 2176(R10)
+	JMP     done4
+
+there4:
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K2, Z0
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K3, Z1
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K4, Z2
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K5, Z3
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K6, Z4
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K7, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z30, Z2, Z7
+	VMOVAPS      Z3, Z12
+	VFNMADD231PS Z30, Z1, Z12
+	VSUBPS       Z12, Z7, Z8
+	VADDPS       Z12, Z7, Z7
+	VSUBPS       Z2, Z4, Z9
+	VSUBPS       Z1, Z3, Z13
+	VMOVAPS      Z9, Z10
+	VFNMADD231PS Z31, Z13, Z10
+	VFMADD231PS  Z31, Z13, Z9
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z29, Z2, Z6
+	VFMADD231PS  Z30, Z0, Z6
+	VMOVAPS      Z5, Z11
+	VFNMADD231PS Z29, Z3, Z11
+	VFMADD231PS  Z30, Z1, Z11
+	VMOVUPS      Z6, 256(R10)
+	VMOVUPS      Z7, 640(R10)
+	VMOVUPS      Z8, 1024(R10)
+	VMOVUPS      Z9, 1408(R10)
+	VMOVUPS      Z10, 1792(R10)
+	VMOVUPS      Z11, 2176(R10)
+
+done4:
+	ADDQ    R9, CX
+	BTQ     $0x05, R11
+	JCS     there5
+	VPXORD  Z22, Z22, Z22
+	VMOVUPS Z22, 320(R10)
+	VMOVUPS Z22, 704(R10)
+	VMOVUPS Z22, 1088(R10)
+	VMOVUPS Z22, 1472(R10)
+	VMOVUPS Z22, 1856(R10)
+	VMOVUPS Z22, 2240(R10)
+	JMP     done5
+
+there5:
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K2, Z16
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K3, Z17
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K4, Z18
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K5, Z19
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K6, Z20
+	ADDQ         R8, AX
+	VMOVUPS.Z    (AX), K7, Z21
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z30, Z18, Z23
+	VMOVAPS      Z19, Z12
+	VFNMADD231PS Z30, Z17, Z12
+	VSUBPS       Z12, Z23, Z24
+	VADDPS       Z12, Z23, Z23
+	VSUBPS       Z18, Z20, Z25
+	VSUBPS       Z17, Z19, Z13
+	VMOVAPS      Z25, Z26
+	VFNMADD231PS Z31, Z13, Z26
+	VFMADD231PS  Z31, Z13, Z25
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z29, Z18, Z22
+	VFMADD231PS  Z30, Z16, Z22
+	VMOVAPS      Z21, Z27
+	VFNMADD231PS Z29, Z19, Z27
+	VFMADD231PS  Z30, Z17, Z27
+	VMOVUPS      Z22, 320(R10)
+	VMOVUPS      Z23, 704(R10)
+	VMOVUPS      Z24, 1088(R10)
+	VMOVUPS      Z25, 1472(R10)
+	VMOVUPS      Z26, 1856(R10)
+	VMOVUPS      Z27, 2240(R10)
+
+done5:
+	ADDQ         R9, CX
 	VMOVUPS      (R10), Z0
 	VMOVUPS      64(R10), Z1
 	VMOVUPS      128(R10), Z2
@@ -487,7 +1033,6 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VADDPS       Z2, Z1, Z12
 	VSUBPS       Z2, Z1, Z7
 	VADDPS       Z4, Z3, Z13
@@ -503,6 +1048,7 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z7, 384(R10)
 	VMOVUPS      Z8, 768(R10)
 	VMOVUPS      Z9, 1152(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -515,7 +1061,6 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VADDPS       Z18, Z17, Z12
 	VSUBPS       Z18, Z17, Z23
 	VADDPS       Z20, Z19, Z13
@@ -531,6 +1076,7 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z23, 448(R10)
 	VMOVUPS      Z24, 832(R10)
 	VMOVUPS      Z25, 1216(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
@@ -543,7 +1089,6 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VADDPS       Z2, Z1, Z12
 	VSUBPS       Z2, Z1, Z7
 	VADDPS       Z4, Z3, Z13
@@ -559,6 +1104,7 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z7, 512(R10)
 	VMOVUPS      Z8, 896(R10)
 	VMOVUPS      Z9, 1280(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -571,7 +1117,6 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VADDPS       Z18, Z17, Z12
 	VSUBPS       Z18, Z17, Z23
 	VADDPS       Z20, Z19, Z13
@@ -587,6 +1132,7 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z23, 576(R10)
 	VMOVUPS      Z24, 960(R10)
 	VMOVUPS      Z25, 1344(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
@@ -599,7 +1145,6 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VADDPS       Z2, Z1, Z12
 	VSUBPS       Z2, Z1, Z7
 	VADDPS       Z4, Z3, Z13
@@ -615,6 +1160,7 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z7, 640(R10)
 	VMOVUPS      Z8, 1024(R10)
 	VMOVUPS      Z9, 1408(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -627,7 +1173,6 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VADDPS       Z18, Z17, Z12
 	VSUBPS       Z18, Z17, Z23
 	VADDPS       Z20, Z19, Z13
@@ -643,6 +1188,7 @@ TEXT ·winogradOutput(SB), NOSPLIT, $0-64
 	VMOVUPS      Z23, 704(R10)
 	VMOVUPS      Z24, 1088(R10)
 	VMOVUPS      Z25, 1472(R10)
+	ADDQ         R9, CX
 	VMOVUPS      (R10), Z0
 	VMOVUPS      64(R10), Z1
 	VMOVUPS      128(R10), Z2
@@ -789,7 +1335,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z4
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z5
-	ADDQ        R9, CX
 	VADDPS      Z2, Z1, Z12
 	VSUBPS      Z2, Z1, Z7
 	VADDPS      Z4, Z3, Z13
@@ -805,6 +1350,7 @@ alone:
 	VMOVUPS     Z7, 384(R10)
 	VMOVUPS     Z8, 768(R10)
 	VMOVUPS     Z9, 1152(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z16
 	ADDQ        R8, AX
@@ -817,7 +1363,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z20
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z21
-	ADDQ        R9, CX
 	VADDPS      Z18, Z17, Z12
 	VSUBPS      Z18, Z17, Z23
 	VADDPS      Z20, Z19, Z13
@@ -833,6 +1378,7 @@ alone:
 	VMOVUPS     Z23, 448(R10)
 	VMOVUPS     Z24, 832(R10)
 	VMOVUPS     Z25, 1216(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z0
 	ADDQ        R8, AX
@@ -845,7 +1391,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z4
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z5
-	ADDQ        R9, CX
 	VADDPS      Z2, Z1, Z12
 	VSUBPS      Z2, Z1, Z7
 	VADDPS      Z4, Z3, Z13
@@ -861,6 +1406,7 @@ alone:
 	VMOVUPS     Z7, 512(R10)
 	VMOVUPS     Z8, 896(R10)
 	VMOVUPS     Z9, 1280(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z16
 	ADDQ        R8, AX
@@ -873,7 +1419,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z20
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z21
-	ADDQ        R9, CX
 	VADDPS      Z18, Z17, Z12
 	VSUBPS      Z18, Z17, Z23
 	VADDPS      Z20, Z19, Z13
@@ -889,6 +1434,7 @@ alone:
 	VMOVUPS     Z23, 576(R10)
 	VMOVUPS     Z24, 960(R10)
 	VMOVUPS     Z25, 1344(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z0
 	ADDQ        R8, AX
@@ -901,7 +1447,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z4
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z5
-	ADDQ        R9, CX
 	VADDPS      Z2, Z1, Z12
 	VSUBPS      Z2, Z1, Z7
 	VADDPS      Z4, Z3, Z13
@@ -917,6 +1462,7 @@ alone:
 	VMOVUPS     Z7, 640(R10)
 	VMOVUPS     Z8, 1024(R10)
 	VMOVUPS     Z9, 1408(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z16
 	ADDQ        R8, AX
@@ -929,7 +1475,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z20
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z21
-	ADDQ        R9, CX
 	VADDPS      Z18, Z17, Z12
 	VSUBPS      Z18, Z17, Z23
 	VADDPS      Z20, Z19, Z13
@@ -945,6 +1490,7 @@ alone:
 	VMOVUPS     Z23, 704(R10)
 	VMOVUPS     Z24, 1088(R10)
 	VMOVUPS     Z25, 1472(R10)
+	ADDQ        R9, CX
 	VMOVUPS     (R10), Z0
 	VMOVUPS     64(R10), Z1
 	VMOVUPS     128(R10), Z2
@@ -1141,7 +1687,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z4
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z5
-	ADDQ        R9, CX
 	VADDPS      Z2, Z1, Z12
 	VSUBPS      Z2, Z1, Z7
 	VADDPS      Z4, Z3, Z13
@@ -1157,6 +1702,7 @@ alone:
 	VMOVUPS     Z7, 384(R10)
 	VMOVUPS     Z8, 768(R10)
 	VMOVUPS     Z9, 1152(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z16
 	ADDQ        R8, AX
@@ -1169,7 +1715,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z20
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z21
-	ADDQ        R9, CX
 	VADDPS      Z18, Z17, Z12
 	VSUBPS      Z18, Z17, Z23
 	VADDPS      Z20, Z19, Z13
@@ -1185,6 +1730,7 @@ alone:
 	VMOVUPS     Z23, 448(R10)
 	VMOVUPS     Z24, 832(R10)
 	VMOVUPS     Z25, 1216(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z0
 	ADDQ        R8, AX
@@ -1197,7 +1743,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z4
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z5
-	ADDQ        R9, CX
 	VADDPS      Z2, Z1, Z12
 	VSUBPS      Z2, Z1, Z7
 	VADDPS      Z4, Z3, Z13
@@ -1213,6 +1758,7 @@ alone:
 	VMOVUPS     Z7, 512(R10)
 	VMOVUPS     Z8, 896(R10)
 	VMOVUPS     Z9, 1280(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z16
 	ADDQ        R8, AX
@@ -1225,7 +1771,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z20
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z21
-	ADDQ        R9, CX
 	VADDPS      Z18, Z17, Z12
 	VSUBPS      Z18, Z17, Z23
 	VADDPS      Z20, Z19, Z13
@@ -1241,6 +1786,7 @@ alone:
 	VMOVUPS     Z23, 576(R10)
 	VMOVUPS     Z24, 960(R10)
 	VMOVUPS     Z25, 1344(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z0
 	ADDQ        R8, AX
@@ -1253,7 +1799,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z4
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z5
-	ADDQ        R9, CX
 	VADDPS      Z2, Z1, Z12
 	VSUBPS      Z2, Z1, Z7
 	VADDPS      Z4, Z3, Z13
@@ -1269,6 +1814,7 @@ alone:
 	VMOVUPS     Z7, 640(R10)
 	VMOVUPS     Z8, 1024(R10)
 	VMOVUPS     Z9, 1408(R10)
+	ADDQ        R9, CX
 	MOVQ        CX, AX
 	VMOVUPS.Z   (AX), K1, Z16
 	ADDQ        R8, AX
@@ -1281,7 +1827,6 @@ alone:
 	VMOVUPS.Z   (AX), K1, Z20
 	ADDQ        R8, AX
 	VMOVUPS.Z   (AX), K1, Z21
-	ADDQ        R9, CX
 	VADDPS      Z18, Z17, Z12
 	VSUBPS      Z18, Z17, Z23
 	VADDPS      Z20, Z19, Z13
@@ -1297,6 +1842,7 @@ alone:
 	VMOVUPS     Z23, 704(R10)
 	VMOVUPS     Z24, 1088(R10)
 	VMOVUPS     Z25, 1472(R10)
+	ADDQ        R9, CX
 	VMOVUPS     (R10), Z0
 	VMOVUPS     64(R10), Z1
 	VMOVUPS     128(R10), Z2
@@ -1510,7 +2056,6 @@ TEXT ·winogradWeight(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z1
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z2
-	ADDQ         R9, CX
 	VMULPS       Z31, Z0, Z6
 	VADDPS       Z2, Z0, Z12
 	VSUBPS       Z12, Z1, Z13
@@ -1530,13 +2075,13 @@ TEXT ·winogradWeight(SB), NOSPLIT, $0-64
 	VMOVUPS      Z9, 576(R10)
 	VMOVUPS      Z10, 768(R10)
 	VMOVUPS      Z11, 960(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z17
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z18
-	ADDQ         R9, CX
 	VMULPS       Z31, Z16, Z22
 	VADDPS       Z18, Z16, Z12
 	VSUBPS       Z12, Z17, Z13
@@ -1556,13 +2101,13 @@ TEXT ·winogradWeight(SB), NOSPLIT, $0-64
 	VMOVUPS      Z25, 640(R10)
 	VMOVUPS      Z26, 832(R10)
 	VMOVUPS      Z27, 1024(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z1
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z2
-	ADDQ         R9, CX
 	VMULPS       Z31, Z0, Z6
 	VADDPS       Z2, Z0, Z12
 	VSUBPS       Z12, Z1, Z13
@@ -1582,6 +2127,7 @@ TEXT ·winogradWeight(SB), NOSPLIT, $0-64
 	VMOVUPS      Z9, 704(R10)
 	VMOVUPS      Z10, 896(R10)
 	VMOVUPS      Z11, 1088(R10)
+	ADDQ         R9, CX
 	VMOVUPS      (R10), Z0
 	VMOVUPS      64(R10), Z1
 	VMOVUPS      128(R10), Z2
@@ -1785,7 +2331,6 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z2
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z3
-	ADDQ         R9, CX
 	VMOVAPS      Z0, Z6
 	VADDPS       Z2, Z0, Z12
 	VADDPS       Z3, Z1, Z13
@@ -1804,6 +2349,7 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z9, 768(R10)
 	VMOVUPS      Z10, 1024(R10)
 	VMOVUPS      Z11, 1280(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -1812,7 +2358,6 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z18
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z19
-	ADDQ         R9, CX
 	VMOVAPS      Z16, Z22
 	VADDPS       Z18, Z16, Z12
 	VADDPS       Z19, Z17, Z13
@@ -1831,6 +2376,7 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z25, 832(R10)
 	VMOVUPS      Z26, 1088(R10)
 	VMOVUPS      Z27, 1344(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
@@ -1839,7 +2385,6 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z2
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z3
-	ADDQ         R9, CX
 	VMOVAPS      Z0, Z6
 	VADDPS       Z2, Z0, Z12
 	VADDPS       Z3, Z1, Z13
@@ -1858,6 +2403,7 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z9, 896(R10)
 	VMOVUPS      Z10, 1152(R10)
 	VMOVUPS      Z11, 1408(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -1866,7 +2412,6 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z18
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z19
-	ADDQ         R9, CX
 	VMOVAPS      Z16, Z22
 	VADDPS       Z18, Z16, Z12
 	VADDPS       Z19, Z17, Z13
@@ -1885,6 +2430,7 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z25, 960(R10)
 	VMOVUPS      Z26, 1216(R10)
 	VMOVUPS      Z27, 1472(R10)
+	ADDQ         R9, CX
 	VMOVUPS      (R10), Z0
 	VMOVUPS      64(R10), Z1
 	VMOVUPS      128(R10), Z2
@@ -2062,6 +2608,372 @@ TEXT ·winogradGrad(SB), NOSPLIT, $0-64
 	VZEROUPPER
 	RET
 
+// func winogradGradEdge(dst *float32, rowDst int, colDst int, src *float32, at int, rowSrc int, colSrc int, tmp *float32, masks *uint16, cols int)
+// Requires: AVX, AVX512F
+TEXT ·winogradGradEdge(SB), NOSPLIT, $0-80
+	MOVQ         dst+0(FP), DI
+	MOVQ         rowDst+8(FP), SI
+	MOVQ         colDst+16(FP), DX
+	MOVQ         src+24(FP), CX
+	MOVQ         rowSrc+40(FP), R8
+	MOVQ         colSrc+48(FP), R9
+	MOVQ         tmp+56(FP), R10
+	MOVQ         at+32(FP), AX
+	ADDQ         AX, CX
+	MOVQ         cols+72(FP), R11
+	MOVQ         masks+64(FP), AX
+	KMOVW        (AX), K1
+	KMOVW        2(AX), K2
+	KMOVW        4(AX), K3
+	KMOVW        6(AX), K4
+	KMOVW        8(AX), K5
+	MOVL         $0x40000000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0x40800000, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x41000000, AX
+	VPBROADCASTD AX, Z29
+	BTQ          $0x00, R11
+	JCS          there0
+	VPXORD       Z6, Z6, Z6
+	VMOVUPS      Z6, (R10)
+	VMOVUPS      Z6, 256(R10)
+	VMOVUPS      Z6, 512(R10)
+	VMOVUPS      Z6, 768(R10)
+	VMOVUPS      Z6, 1024(R10)
+	VMOVUPS      Z6, 1280(R10)
+	JMP          done0
+
+there0:
+	MOVQ        CX, AX
+	VMOVUPS.Z   (AX), K2, Z0
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K3, Z1
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K4, Z2
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K5, Z3
+	VMOVAPS     Z0, Z6
+	VADDPS      Z2, Z0, Z12
+	VADDPS      Z3, Z1, Z13
+	VADDPS      Z13, Z12, Z7
+	VSUBPS      Z13, Z12, Z8
+	VMOVAPS     Z0, Z9
+	VFMADD231PS Z30, Z2, Z9
+	VMULPS      Z31, Z1, Z14
+	VFMADD231PS Z29, Z3, Z14
+	VSUBPS      Z14, Z9, Z10
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z3, Z11
+	VMOVUPS     Z6, (R10)
+	VMOVUPS     Z7, 256(R10)
+	VMOVUPS     Z8, 512(R10)
+	VMOVUPS     Z9, 768(R10)
+	VMOVUPS     Z10, 1024(R10)
+	VMOVUPS     Z11, 1280(R10)
+
+done0:
+	ADDQ    R9, CX
+	BTQ     $0x01, R11
+	JCS     there1
+	VPXORD  Z22, Z22, Z22
+	VMOVUPS Z22, 64(R10)
+	VMOVUPS Z22, 320(R10)
+	VMOVUPS Z22, 576(R10)
+	VMOVUPS Z22, 832(R10)
+	VMOVUPS Z22, 1088(R10)
+	VMOVUPS Z22, 1344(R10)
+	JMP     done1
+
+there1:
+	MOVQ        CX, AX
+	VMOVUPS.Z   (AX), K2, Z16
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K3, Z17
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K4, Z18
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K5, Z19
+	VMOVAPS     Z16, Z22
+	VADDPS      Z18, Z16, Z12
+	VADDPS      Z19, Z17, Z13
+	VADDPS      Z13, Z12, Z23
+	VSUBPS      Z13, Z12, Z24
+	VMOVAPS     Z16, Z25
+	VFMADD231PS Z30, Z18, Z25
+	VMULPS      Z31, Z17, Z14
+	VFMADD231PS Z29, Z19, Z14
+	VSUBPS      Z14, Z25, Z26
+	VADDPS      Z14, Z25, Z25
+	VMOVAPS     Z19, Z27
+	VMOVUPS     Z22, 64(R10)
+	VMOVUPS     Z23, 320(R10)
+	VMOVUPS     Z24, 576(R10)
+	VMOVUPS     Z25, 832(R10)
+	VMOVUPS     Z26, 1088(R10)
+	VMOVUPS     Z27, 1344(R10)
+
+done1:
+	ADDQ    R9, CX
+	BTQ     $0x02, R11
+	JCS     there2
+	VPXORD  Z6, Z6, Z6
+	VMOVUPS Z6, 128(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z6, 640(R10)
+	VMOVUPS Z6, 896(R10)
+	VMOVUPS Z6, 1152(R10)
+	VMOVUPS Z6, 1408(R10)
+	JMP     done2
+
+there2:
+	MOVQ        CX, AX
+	VMOVUPS.Z   (AX), K2, Z0
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K3, Z1
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K4, Z2
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K5, Z3
+	VMOVAPS     Z0, Z6
+	VADDPS      Z2, Z0, Z12
+	VADDPS      Z3, Z1, Z13
+	VADDPS      Z13, Z12, Z7
+	VSUBPS      Z13, Z12, Z8
+	VMOVAPS     Z0, Z9
+	VFMADD231PS Z30, Z2, Z9
+	VMULPS      Z31, Z1, Z14
+	VFMADD231PS Z29, Z3, Z14
+	VSUBPS      Z14, Z9, Z10
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z3, Z11
+	VMOVUPS     Z6, 128(R10)
+	VMOVUPS     Z7, 384(R10)
+	VMOVUPS     Z8, 640(R10)
+	VMOVUPS     Z9, 896(R10)
+	VMOVUPS     Z10, 1152(R10)
+	VMOVUPS     Z11, 1408(R10)
+
+done2:
+	ADDQ    R9, CX
+	BTQ     $0x03, R11
+	JCS     there3
+	VPXORD  Z22, Z22, Z22
+	VMOVUPS Z22, 192(R10)
+	VMOVUPS Z22, 448(R10)
+	VMOVUPS Z22, 704(R10)
+	VMOVUPS Z22, 960(R10)
+	VMOVUPS Z22, 1216(R10)
+	VMOVUPS Z22, 1472(R10)
+	JMP     done3
+
+there3:
+	MOVQ        CX, AX
+	VMOVUPS.Z   (AX), K2, Z16
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K3, Z17
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K4, Z18
+	ADDQ        R8, AX
+	VMOVUPS.Z   (AX), K5, Z19
+	VMOVAPS     Z16, Z22
+	VADDPS      Z18, Z16, Z12
+	VADDPS      Z19, Z17, Z13
+	VADDPS      Z13, Z12, Z23
+	VSUBPS      Z13, Z12, Z24
+	VMOVAPS     Z16, Z25
+	VFMADD231PS Z30, Z18, Z25
+	VMULPS      Z31, Z17, Z14
+	VFMADD231PS Z29, Z19, Z14
+	VSUBPS      Z14, Z25, Z26
+	VADDPS      Z14, Z25, Z25
+	VMOVAPS     Z19, Z27
+	VMOVUPS     Z22, 192(R10)
+	VMOVUPS     Z23, 448(R10)
+	VMOVUPS     Z24, 704(R10)
+	VMOVUPS     Z25, 960(R10)
+	VMOVUPS     Z26, 1216(R10)
+	VMOVUPS     Z27, 1472(R10)
+
+done3:
+	ADDQ        R9, CX
+	VMOVUPS     (R10), Z0
+	VMOVUPS     64(R10), Z1
+	VMOVUPS     128(R10), Z2
+	VMOVUPS     192(R10), Z3
+	VMOVAPS     Z0, Z6
+	VADDPS      Z2, Z0, Z12
+	VADDPS      Z3, Z1, Z13
+	VADDPS      Z13, Z12, Z7
+	VSUBPS      Z13, Z12, Z8
+	VMOVAPS     Z0, Z9
+	VFMADD231PS Z30, Z2, Z9
+	VMULPS      Z31, Z1, Z14
+	VFMADD231PS Z29, Z3, Z14
+	VSUBPS      Z14, Z9, Z10
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z3, Z11
+	MOVQ        DI, AX
+	VMOVUPS     Z6, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z7, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z8, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z9, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z10, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z11, K1, (AX)
+	ADDQ        SI, DI
+	VMOVUPS     256(R10), Z16
+	VMOVUPS     320(R10), Z17
+	VMOVUPS     384(R10), Z18
+	VMOVUPS     448(R10), Z19
+	VMOVAPS     Z16, Z22
+	VADDPS      Z18, Z16, Z12
+	VADDPS      Z19, Z17, Z13
+	VADDPS      Z13, Z12, Z23
+	VSUBPS      Z13, Z12, Z24
+	VMOVAPS     Z16, Z25
+	VFMADD231PS Z30, Z18, Z25
+	VMULPS      Z31, Z17, Z14
+	VFMADD231PS Z29, Z19, Z14
+	VSUBPS      Z14, Z25, Z26
+	VADDPS      Z14, Z25, Z25
+	VMOVAPS     Z19, Z27
+	MOVQ        DI, AX
+	VMOVUPS     Z22, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z23, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z24, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z25, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z26, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z27, K1, (AX)
+	ADDQ        SI, DI
+	VMOVUPS     512(R10), Z0
+	VMOVUPS     576(R10), Z1
+	VMOVUPS     640(R10), Z2
+	VMOVUPS     704(R10), Z3
+	VMOVAPS     Z0, Z6
+	VADDPS      Z2, Z0, Z12
+	VADDPS      Z3, Z1, Z13
+	VADDPS      Z13, Z12, Z7
+	VSUBPS      Z13, Z12, Z8
+	VMOVAPS     Z0, Z9
+	VFMADD231PS Z30, Z2, Z9
+	VMULPS      Z31, Z1, Z14
+	VFMADD231PS Z29, Z3, Z14
+	VSUBPS      Z14, Z9, Z10
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z3, Z11
+	MOVQ        DI, AX
+	VMOVUPS     Z6, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z7, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z8, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z9, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z10, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z11, K1, (AX)
+	ADDQ        SI, DI
+	VMOVUPS     768(R10), Z16
+	VMOVUPS     832(R10), Z17
+	VMOVUPS     896(R10), Z18
+	VMOVUPS     960(R10), Z19
+	VMOVAPS     Z16, Z22
+	VADDPS      Z18, Z16, Z12
+	VADDPS      Z19, Z17, Z13
+	VADDPS      Z13, Z12, Z23
+	VSUBPS      Z13, Z12, Z24
+	VMOVAPS     Z16, Z25
+	VFMADD231PS Z30, Z18, Z25
+	VMULPS      Z31, Z17, Z14
+	VFMADD231PS Z29, Z19, Z14
+	VSUBPS      Z14, Z25, Z26
+	VADDPS      Z14, Z25, Z25
+	VMOVAPS     Z19, Z27
+	MOVQ        DI, AX
+	VMOVUPS     Z22, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z23, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z24, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z25, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z26, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z27, K1, (AX)
+	ADDQ        SI, DI
+	VMOVUPS     1024(R10), Z0
+	VMOVUPS     1088(R10), Z1
+	VMOVUPS     1152(R10), Z2
+	VMOVUPS     1216(R10), Z3
+	VMOVAPS     Z0, Z6
+	VADDPS      Z2, Z0, Z12
+	VADDPS      Z3, Z1, Z13
+	VADDPS      Z13, Z12, Z7
+	VSUBPS      Z13, Z12, Z8
+	VMOVAPS     Z0, Z9
+	VFMADD231PS Z30, Z2, Z9
+	VMULPS      Z31, Z1, Z14
+	VFMADD231PS Z29, Z3, Z14
+	VSUBPS      Z14, Z9, Z10
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z3, Z11
+	MOVQ        DI, AX
+	VMOVUPS     Z6, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z7, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z8, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z9, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z10, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z11, K1, (AX)
+	ADDQ        SI, DI
+	VMOVUPS     1280(R10), Z16
+	VMOVUPS     1344(R10), Z17
+	VMOVUPS     1408(R10), Z18
+	VMOVUPS     1472(R10), Z19
+	VMOVAPS     Z16, Z22
+	VADDPS      Z18, Z16, Z12
+	VADDPS      Z19, Z17, Z13
+	VADDPS      Z13, Z12, Z23
+	VSUBPS      Z13, Z12, Z24
+	VMOVAPS     Z16, Z25
+	VFMADD231PS Z30, Z18, Z25
+	VMULPS      Z31, Z17, Z14
+	VFMADD231PS Z29, Z19, Z14
+	VSUBPS      Z14, Z25, Z26
+	VADDPS      Z14, Z25, Z25
+	VMOVAPS     Z19, Z27
+	MOVQ        DI, AX
+	VMOVUPS     Z22, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z23, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z24, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z25, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z26, K1, (AX)
+	ADDQ        DX, AX
+	VMOVUPS     Z27, K1, (AX)
+	ADDQ        SI, DI
+	VZEROUPPER
+	RET
+
 // func winogradWeightGrad(dst *float32, rowDst int, colDst int, src *float32, rowSrc int, colSrc int, tmp *float32, mask int)
 // Requires: AVX, AVX512F
 TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
@@ -2094,7 +3006,6 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VADDPS       Z2, Z1, Z12
 	VSUBPS       Z1, Z2, Z13
 	VADDPS       Z4, Z3, Z14
@@ -2110,6 +3021,7 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z6, (R10)
 	VMOVUPS      Z7, 384(R10)
 	VMOVUPS      Z8, 768(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -2122,7 +3034,6 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VADDPS       Z18, Z17, Z12
 	VSUBPS       Z17, Z18, Z13
 	VADDPS       Z20, Z19, Z14
@@ -2138,6 +3049,7 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z22, 64(R10)
 	VMOVUPS      Z23, 448(R10)
 	VMOVUPS      Z24, 832(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
@@ -2150,7 +3062,6 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VADDPS       Z2, Z1, Z12
 	VSUBPS       Z1, Z2, Z13
 	VADDPS       Z4, Z3, Z14
@@ -2166,6 +3077,7 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z6, 128(R10)
 	VMOVUPS      Z7, 512(R10)
 	VMOVUPS      Z8, 896(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -2178,7 +3090,6 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VADDPS       Z18, Z17, Z12
 	VSUBPS       Z17, Z18, Z13
 	VADDPS       Z20, Z19, Z14
@@ -2194,6 +3105,7 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z22, 192(R10)
 	VMOVUPS      Z23, 576(R10)
 	VMOVUPS      Z24, 960(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z0
 	ADDQ         R8, AX
@@ -2206,7 +3118,6 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z4
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z5
-	ADDQ         R9, CX
 	VADDPS       Z2, Z1, Z12
 	VSUBPS       Z1, Z2, Z13
 	VADDPS       Z4, Z3, Z14
@@ -2222,6 +3133,7 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z6, 256(R10)
 	VMOVUPS      Z7, 640(R10)
 	VMOVUPS      Z8, 1024(R10)
+	ADDQ         R9, CX
 	MOVQ         CX, AX
 	VMOVUPS.Z    (AX), K1, Z16
 	ADDQ         R8, AX
@@ -2234,7 +3146,6 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS.Z    (AX), K1, Z20
 	ADDQ         R8, AX
 	VMOVUPS.Z    (AX), K1, Z21
-	ADDQ         R9, CX
 	VADDPS       Z18, Z17, Z12
 	VSUBPS       Z17, Z18, Z13
 	VADDPS       Z20, Z19, Z14
@@ -2250,6 +3161,7 @@ TEXT ·winogradWeightGrad(SB), NOSPLIT, $0-64
 	VMOVUPS      Z22, 320(R10)
 	VMOVUPS      Z23, 704(R10)
 	VMOVUPS      Z24, 1088(R10)
+	ADDQ         R9, CX
 	VMOVUPS      (R10), Z0
 	VMOVUPS      64(R10), Z1
 	VMOVUPS      128(R10), Z2

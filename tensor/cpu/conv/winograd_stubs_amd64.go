@@ -9,6 +9,11 @@ package conv
 //go:noescape
 func winogradInput(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int)
 
+// winogradInputEdge maps x of 6×6 pixels to Bᵀ x B; what of the square does not exist is zero.
+//
+//go:noescape
+func winogradInputEdge(dst *float32, rowDst, colDst int, src *float32, at, rowSrc, colSrc int, tmp *float32, masks *uint16, cols int)
+
 // winogradOutput maps m of 6×6 products to Aᵀ m A, 4×4 pixels.
 //
 //go:noescape
@@ -33,6 +38,11 @@ func winogradWeight(dst *float32, rowDst, colDst int, src *float32, rowSrc, colS
 //
 //go:noescape
 func winogradGrad(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int)
+
+// winogradGradEdge maps dy of 4×4 pixels to A dy Aᵀ; what of the square does not exist is zero.
+//
+//go:noescape
+func winogradGradEdge(dst *float32, rowDst, colDst int, src *float32, at, rowSrc, colSrc int, tmp *float32, masks *uint16, cols int)
 
 // winogradWeightGrad maps du of 6×6 to Gᵀ du G, 3×3 taps.
 //

@@ -149,10 +149,11 @@ func winogradStubs() []byte {
 			lanes = "lanes"
 		}
 		for _, l := range lines {
-			for _, e := range l.ends() {
-				name := l.name + e.name + suffix
-				fmt.Fprintf(&b, "\n// %s maps %s%s.\n//\n//go:noescape\n", name, l.doc, e.doc)
-				fmt.Fprintf(&b, "func %s%s\n", name, strings.TrimPrefix(e.signature(lanes), "func"))
+			for _, f := range l.forms(suffix != "") {
+				l := l.in(f)
+				name := l.name + suffix
+				fmt.Fprintf(&b, "\n// %s maps %s.\n//\n//go:noescape\n", name, l.doc)
+				fmt.Fprintf(&b, "func %s%s\n", name, strings.TrimPrefix(l.signature(lanes, f), "func"))
 			}
 		}
 	}

@@ -24,8 +24,8 @@ func winogradAVX2(c *build.Context) {
 		}
 	}
 	for _, l := range lines {
-		for _, e := range l.ends() {
-			winogradMapAVX2(c, l, e, masks, consts)
+		for _, f := range l.forms(true) {
+			winogradMapAVX2(c, l.in(f), masks, consts, f)
 		}
 	}
 }
@@ -45,7 +45,7 @@ func floatVector(c *build.Context, x float32) operand.Mem {
 type winogradBody struct {
 	winogradCode
 	line
-	end                 endKind
+	form
 	tail                bool
 	dst, rowDst, colDst reg.GPPhysical
 	src, rowSrc, colSrc reg.GPPhysical
@@ -56,12 +56,12 @@ type winogradBody struct {
 	labels              int
 }
 
-func winogradMapAVX2(c *build.Context, l line, e end, masks operand.Mem,
-	consts map[float32]operand.Op) {
-	c.Function(l.name + e.name + "AVX2")
+func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[float32]operand.Op,
+	f form) {
+	c.Function(l.name + "AVX2")
 	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr(e.signature("lanes"))
-	w := &winogradBody{winogradCode: winogradCode{c, consts}, line: l, end: e.kind,
+	c.SignatureExpr(l.signature("lanes", f))
+	w := &winogradBody{winogradCode: winogradCode{c, consts}, line: l, form: f,
 		dst: reg.RDI, rowDst: reg.RSI, colDst: reg.RDX, src: reg.RCX, rowSrc: reg.R8, colSrc: reg.R9,
 		tmp: reg.R10, at: reg.RAX, delta: reg.R11, gate: reg.R12,
 		x: ymm[:l.inN], y: ymm[l.inN : l.inN+l.outN], spare: ymm[l.inN+l.outN : 14],
@@ -73,7 +73,9 @@ func winogradMapAVX2(c *build.Context, l line, e end, masks operand.Mem,
 		{"rowSrc", w.rowSrc}, {"colSrc", w.colSrc}, {"tmp", w.tmp}} {
 		c.Load(c.Param(p.name), p.to)
 	}
-	w.loadEnd()
+	if f == act || f == masked {
+		w.actArguments()
+	}
 	lanes := reg.RAX
 	c.Load(c.Param("lanes"), lanes)
 	c.CMPQ(lanes, operand.Imm(8))
@@ -85,14 +87,11 @@ func winogradMapAVX2(c *build.Context, l line, e end, masks operand.Mem,
 	w.emitBody()
 }
 
-// loadEnd reads the arguments of what is done before the store.
-func (w *winogradBody) loadEnd() {
+// actArguments loads res and floor, or gate.
+func (w *winogradBody) actArguments() {
 	c := w.c
-	if w.end == asIs {
-		return
-	}
 	c.Load(c.Param("res"), w.delta)
-	if w.end == act {
+	if w.form == act {
 		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), w.floor)
 	} else {
 		w.zero(w.floor)
@@ -153,7 +152,7 @@ func (w *winogradBody) load(m operand.Mem, to reg.VecPhysical) {
 // overlap dst.
 func (w *winogradBody) store(y reg.VecPhysical) {
 	c := w.c
-	if w.end != asIs {
+	if w.form == act || w.form == masked {
 		w.labels++
 		alone := fmt.Sprintf("alone%d", w.labels)
 		c.TESTQ(w.delta, w.delta)
@@ -162,7 +161,7 @@ func (w *winogradBody) store(y reg.VecPhysical) {
 		c.VADDPS(w.spare[0], y, y)
 		c.Label(alone)
 	}
-	switch w.end {
+	switch w.form {
 	case act:
 		c.VMAXPS(y, w.floor, y) // of NaN and floor the first operand here, NaN
 	case masked:
