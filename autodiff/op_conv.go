@@ -94,12 +94,29 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	x, w := n.In(0), n.In(1)
 	grads := make([]*Value, 2)
 	if need[0] {
-		grads[0] = Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
+		grads[0] = o.inputGrad(n, dy)
 	}
 	if need[1] {
 		grads[1] = Conv2DWeightGrad(x, dy, w.Dim(1), w.Dim(2), o.p)
 	}
 	return grads
+}
+
+// inputGrad is the gradient of x, taken further where Grad offers it and the backend can.
+func (o convOp) inputGrad(n *Node, dy *Value) *Value {
+	x, w := n.In(0), n.In(1)
+	g := n.Graph()
+	j := g.join
+	b, ok := g.Backend().(tensor.InputGradMasker)
+	if !ok || j == nil || j.add == nil && j.relu == nil {
+		return Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
+	}
+	const name = "Conv2DInputGrad"
+	dx := g.newValue(g.scope.New(x.DType(), x.Shape()...), name)
+	g.ops++
+	b.Conv2DInputGradMask(dx.t, dy.live(name), w.live(name), j.add, j.relu, o.p)
+	j.taken = true
+	return dx
 }
 
 // Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU with ReLU′(0) = 0 if relu,
@@ -137,6 +154,8 @@ type convBiasActOp struct {
 func (convBiasActOp) Name() string   { return "Conv2DBiasAct" }
 func (o convBiasActOp) Needs() Needs { return Needs{Product: true, Out: o.relu} }
 
+func (o convBiasActOp) masksWithOut() bool { return o.relu }
+
 func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x, w, rest := in[0], in[1], in[2:]
 	var bias, res *tensor.Tensor
@@ -155,7 +174,7 @@ func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, ten
 // VJP masks dy where the ReLU was shut; from there on the sum of three terms passes it on to each.
 func (o convBiasActOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	if o.relu {
-		dy = reluMask(dy, n.Out())
+		dy = n.throughReLU(dy)
 	}
 	grads := make([]*Value, len(need))
 	copy(grads, convOp{o.p}.VJP(n, dy, need))
