@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"math"
 
 	"afterimage/tensor"
 )
@@ -288,10 +289,16 @@ func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
 		misuse(op, "expected images NHWC and kernels OHWI, four axes each", names, a, b)
 	}
 	if min(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups) < 1 ||
-		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 {
+		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 ||
+		max(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups, p.PadTop, p.PadLeft, p.PadBottom,
+			p.PadRight) > mostAttr {
 		misuse(op, fmt.Sprintf("attributes out of range: %+v", p), names, a, b)
 	}
 }
+
+// mostAttr bounds strides, dilations, paddings and windows, which may come from a file: products
+// with the extents of what is in memory then fit an int.
+const mostAttr = math.MaxInt32
 
 // checkForward returns the extents of C(x, w) and panics where x, w and p do not fit together.
 func checkForward(op string, x, w *Value, p tensor.ConvParams) (oh, ow int) {
