@@ -121,7 +121,8 @@ func (o convOp) inputGrad(n *Node, dy *Value) *Value {
 }
 
 // Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU with ReLU′(0) = 0 if relu,
-// else the identity, in one pass over y: bias [O], res of y's shape [N OH OW O]; either may be nil.
+// else the identity, in one pass over y: bias [O], F32 beside a BF16 x, res of y's shape
+// [N OH OW O]; either may be nil.
 //
 // Panics as Conv2D does, and if bias or res has another shape.
 func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Value {
@@ -129,7 +130,7 @@ func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Valu
 	o := convBiasActOp{p: p, relu: relu, bias: bias != nil}
 	in := []*Value{x, w}
 	if bias != nil {
-		floats("Conv2DBiasAct", "x bias", x, bias)
+		channelwise("Conv2DBiasAct", "x bias", x, bias)
 		if !bias.Shape().Equal(tensor.Shape{w.Dim(0)}) {
 			misuse("Conv2DBiasAct", "expected bias [O]", "w bias", w, bias)
 		}
@@ -183,7 +184,7 @@ func (o convBiasActOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 		switch {
 		case !need[i]:
 		case i == 2 && o.bias:
-			grads[i] = sumPerChannel(dy, n.In(i).Shape())
+			grads[i] = channelGrad(dy, n.In(i))
 		default:
 			grads[i] = dy
 		}

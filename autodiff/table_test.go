@@ -208,6 +208,10 @@ func shapeSamples() []sample {
 		return one(func(x value) value { return ad.Pad(x, before, after) })
 	}
 	return []sample{
+		{name: "Cast", in: a, f: one(func(x value) value { return ad.Cast(x, tensor.F64) }),
+			bad: []fn{one(func(x value) value { return ad.Cast(x, tensor.I32) }),
+				one(func(x value) value { return ad.Cast(x, tensor.F16) }),
+				func(g graph, _ vals) value { return ad.Cast(ints(g, 1), tensor.F32) }}},
 		{name: "Reshape", in: a, f: one(func(x value) value { return ad.Reshape(x, 2, 6) }),
 			bad: []fn{one(func(x value) value { return ad.Reshape(x, 5) }),
 				one(func(x value) value { return ad.Reshape(x, -2, -6) })}},

@@ -128,7 +128,7 @@ func TestMisusePanics(t *testing.T) {
 		"to host type":         func() { tensor.ToHost[int32](x) },
 		"from host size":       func() { tensor.CopyFromHost(x, make([]float32, 5)) },
 		"set floats size":      func() { x.SetFloats(make([]float64, 7)) },
-		"floats of bf16":       func() { s.New(tensor.BF16, 2).Floats() },
+		"floats of f16":        func() { s.New(tensor.F16, 2).Floats() },
 		"slice of wrong shape": func() { tensor.FromSlice(s, []float32{1, 2}, 3) },
 	} {
 		mustPanic(t, what, f)
