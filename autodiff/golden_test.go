@@ -53,6 +53,7 @@ func TestGoldenElementwise(t *testing.T) {
 		golden1("clamp/edge", func(x value) value { return ad.Clamp(x, -1, 1) }),
 		golden2("greater", ad.Greater), golden2("equal", ad.Equal),
 		{"where", func(_ graph, in vals) value { return ad.Where(in[0], in[1], in[2]) }},
+		golden1("cast", func(x value) value { return ad.Cast(ad.Cast(x, tensor.BF16), x.DType()) }),
 	}
 	for _, shapes := range []string{"2x3,2x3", "2x3,3", "2x1,1x3", ",2x3"} {
 		cases = append(cases, golden2("add/"+shapes, ad.Add), golden2("sub/"+shapes, ad.Sub),
