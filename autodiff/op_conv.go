@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"math"
 
 	"afterimage/tensor"
 )
@@ -120,7 +121,8 @@ func (o convOp) inputGrad(n *Node, dy *Value) *Value {
 }
 
 // Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU with ReLU′(0) = 0 if relu,
-// else the identity, in one pass over y: bias [O], res of y's shape [N OH OW O]; either may be nil.
+// else the identity, in one pass over y: bias [O], F32 beside a BF16 x, res of y's shape
+// [N OH OW O]; either may be nil.
 //
 // Panics as Conv2D does, and if bias or res has another shape.
 func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Value {
@@ -128,7 +130,7 @@ func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Valu
 	o := convBiasActOp{p: p, relu: relu, bias: bias != nil}
 	in := []*Value{x, w}
 	if bias != nil {
-		floats("Conv2DBiasAct", "x bias", x, bias)
+		channelwise("Conv2DBiasAct", "x bias", x, bias)
 		if !bias.Shape().Equal(tensor.Shape{w.Dim(0)}) {
 			misuse("Conv2DBiasAct", "expected bias [O]", "w bias", w, bias)
 		}
@@ -182,7 +184,7 @@ func (o convBiasActOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 		switch {
 		case !need[i]:
 		case i == 2 && o.bias:
-			grads[i] = sumPerChannel(dy, n.In(i).Shape())
+			grads[i] = channelGrad(dy, n.In(i))
 		default:
 			grads[i] = dy
 		}
@@ -288,10 +290,16 @@ func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
 		misuse(op, "expected images NHWC and kernels OHWI, four axes each", names, a, b)
 	}
 	if min(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups) < 1 ||
-		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 {
+		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 ||
+		max(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups, p.PadTop, p.PadLeft, p.PadBottom,
+			p.PadRight) > mostAttr {
 		misuse(op, fmt.Sprintf("attributes out of range: %+v", p), names, a, b)
 	}
 }
+
+// mostAttr bounds strides, dilations, paddings and windows, which may come from a file: products
+// with the extents of what is in memory then fit an int.
+const mostAttr = math.MaxInt32
 
 // checkForward returns the extents of C(x, w) and panics where x, w and p do not fit together.
 func checkForward(op string, x, w *Value, p tensor.ConvParams) (oh, ow int) {

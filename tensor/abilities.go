@@ -13,6 +13,14 @@ type Resampler interface {
 	JoinsResampling(h, w, in, out int) bool
 }
 
+// A HalfKeeper is a Backend that can have networks keep their activations in BF16, in half the
+// memory, because its kernels compute with BF16 tensors as fast. One that is not has them keep F32.
+type HalfKeeper interface {
+	Backend
+	// Activations returns BF16 or F32. It does not change.
+	Activations() DType
+}
+
 // A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
 // passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
 type LossFuser interface {

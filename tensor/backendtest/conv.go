@@ -160,7 +160,7 @@ func (c convCase) inputGradMask(e *env, dx, dy, w *tensor.Tensor) {
 // sum.
 func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
 	_, _, ys := c.shapes()
-	bias, res := e.in(normal(0, 1), c.o), e.in(normal(0, 1), ys...)
+	bias, res := e.inChannels(normal(0, 1), c.o), e.in(normal(0, 1), ys...)
 	for _, relu := range []bool{false, true} {
 		for k, r := range []*tensor.Tensor{nil, res} {
 			y := e.out(ys...)
@@ -181,7 +181,7 @@ func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
 // kConv adds to a bound what rounding a result to bfloat16 may cost, 2⁻⁸ of it.
 func (e *env) kConv(k float64) float64 {
 	if e.bf16Results {
-		k += 0x1p-8 / epsilon(tensor.F32)
+		k += roundBF16 / epsilon(tensor.F32)
 	}
 	return k
 }
