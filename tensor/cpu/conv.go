@@ -80,7 +80,7 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 
 // maskedChannels is the number of channels up to which an input gradient goes through its ReLU at
 // the store, by measurement of steps (bench/LOG.md). A pass of its own streams; at the store other
-// tensors are read a pixel at a time, in pieces of four rows, while nothing is computed, and from 64
+// tensors are read a few pixels of a few rows at a time, while nothing is computed, and from 64
 // channels on that costs more than is spared.
 const maskedChannels = 32
 
