@@ -19,8 +19,9 @@ import "afterimage/tensor"
 // have sent their part. Grad then offers the VJP at work to join its gradient to them (join), and
 // what the VJP has done Grad leaves out: the addition here, the mask in Node.throughReLU, in the
 // VJP of the op that made x. Offers are declined by saying nothing, which all VJPs do but
-// convolution's, and that one on a backend that is no tensor.InputGradMasker. Under CreateGraph
-// nothing is offered: there the tape is to see each step.
+// convolution's, and that one on a backend that is no tensor.InputGradMasker or does not gain from
+// it in a tensor of x's shape. Under CreateGraph nothing is offered: there the tape is to see each
+// step.
 //
 // A ResNet's basic block, in tensors read and written between the kernels of its backward pass:
 //

@@ -109,7 +109,7 @@ func (o convOp) inputGrad(n *Node, dy *Value) *Value {
 	g := n.Graph()
 	j := g.join
 	b, ok := g.Backend().(tensor.InputGradMasker)
-	if !ok || j == nil || j.add == nil && j.relu == nil {
+	if !ok || j == nil || j.add == nil && j.relu == nil || !b.MasksInputGrad(x.Shape()) {
 		return Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
 	}
 	const name = "Conv2DInputGrad"

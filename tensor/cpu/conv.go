@@ -78,6 +78,15 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 	b.Conv2DInputGradMask(dx, dy, w, nil, nil, p)
 }
 
+// maskedChannels is the number of channels up to which an input gradient goes through its ReLU at
+// the store, by measurement of steps (bench/LOG.md). A pass of its own streams; at the store other
+// tensors are read a few pixels of a few rows at a time, while nothing is computed, and from 64
+// channels on that costs more than is spared.
+const maskedChannels = 32
+
+// MasksInputGrad is true up to 32 channels; see tensor.InputGradMasker.
+func (b *Backend) MasksInputGrad(dx tensor.Shape) bool { return dx[3] <= maskedChannels }
+
 // Conv2DInputGradMask is the adjoint in x with an epilogue; see tensor.InputGradMasker.
 func (b *Backend) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor.ConvParams) {
 	if !f32(dx, dy, w, add, y) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
