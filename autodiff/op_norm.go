@@ -120,13 +120,15 @@ func (o *batchNormOp) statistics(s *tensor.Scope, in tensors) (scale, shift *ten
 
 func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	var y *Value
-	if o.relu {
+	if o.relu && !n.masked() {
 		y = n.Out()
 	}
 	return o.vjp(n, dy, y, need)
 }
 
-// vjp is VJP with the output as a value of its own, nil unless a ReLU wants it.
+func (o *batchNormOp) masksWithOut() bool { return o.relu }
+
+// vjp is VJP with the output as a value of its own, nil unless a ReLU is to mask dy with it.
 func (o *batchNormOp) vjp(n *Node, dy, y *Value, need []bool) []*Value {
 	if n.HigherOrder() {
 		return o.vjpComposite(n, dy, y, need)
@@ -140,7 +142,7 @@ func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 	dxs := make([]*Value, len(n.in))
 	var d [4]*tensor.Tensor
 	for i, v := range n.in {
-		if i == 3 && need[i] && !o.relu {
+		if i == 3 && need[i] && y == nil {
 			dxs[i] = dy // the residual's gradient is dy itself
 		} else if need[i] {
 			dxs[i] = g.newValue(g.scope.New(v.DType(), v.Shape()...), o.name)
@@ -148,7 +150,7 @@ func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 		}
 	}
 	var out *tensor.Tensor
-	if o.relu {
+	if y != nil {
 		out = y.Tensor()
 	}
 	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), out,
@@ -159,7 +161,7 @@ func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 // vjpComposite differentiates the definition. beta and res enter y by addition, so their values are
 // not read and need not have been kept.
 func (o *batchNormOp) vjpComposite(n *Node, dy, y *Value, need []bool) []*Value {
-	if o.relu {
+	if y != nil {
 		dy = reluMask(dy, y)
 	}
 	dxs := make([]*Value, len(n.in))
@@ -202,6 +204,8 @@ type batchNormUpsampleOp struct {
 	batchNormOp
 	k int
 }
+
+func (*batchNormUpsampleOp) masksWithOut() bool { return false }
 
 func (o *batchNormUpsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x := in[0]
@@ -291,6 +295,8 @@ type scaleShiftOp struct{ relu bool }
 func (scaleShiftOp) Name() string   { return "ScaleShift" }
 func (o scaleShiftOp) Needs() Needs { return Needs{Product: true, Out: o.relu} }
 
+func (o scaleShiftOp) masksWithOut() bool { return o.relu }
+
 func (o scaleShiftOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	var res *tensor.Tensor
 	if len(in) == 4 {
@@ -304,7 +310,7 @@ func (o scaleShiftOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tens
 func (o scaleShiftOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	x, scale := n.In(0), n.In(1)
 	if o.relu {
-		dy = reluMask(dy, n.Out())
+		dy = n.throughReLU(dy)
 	}
 	dxs := make([]*Value, len(n.in))
 	if need[0] {

@@ -57,6 +57,16 @@ type NormUpsampler interface {
 	NormUpsample(y, x, scale, shift *Tensor, relu bool, k int)
 }
 
+// An InputGradMasker is a Backend that can take the gradient of a convolution's input further while
+// it stores it: add what other readers of that input have sent back, and put the sum through the
+// ReLU that the input came out of. One that is not makes up to three kernels, to the same bits.
+type InputGradMasker interface {
+	Backend
+	// Conv2DInputGradMask computes dx = y > 0 ? Conv2DInputGrad(dy, w) + add : 0; add and y have dx's
+	// shape. Without y, nil, nothing is masked, and without add, nil, nothing added.
+	Conv2DInputGradMask(dx, dy, w, add, y *Tensor, p ConvParams)
+}
+
 // A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:
 // ask with a type assertion.
 type Recorder interface {

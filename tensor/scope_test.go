@@ -114,6 +114,10 @@ func TestMisusePanics(t *testing.T) {
 	dead.Free()
 	for what, f := range map[string]func(){
 		"negative extent":      func() { s.New(tensor.F32, 2, -1) },
+		"elements beyond int":  func() { s.New(tensor.F32, 1<<62, 4) },
+		"bytes beyond int":     func() { s.New(tensor.F32, 1<<61, 2) },
+		"reshape to negative":  func() { s.Reshape(x, -2, -3) },
+		"reshape modulo 2⁶⁴":   func() { s.Reshape(x, 6, 7, 0x6DB6DB6DB6DB6DB7) },
 		"read after free":      func() { dead.Floats() },
 		"assign from freed":    func() { x.Assign(dead) },
 		"kernel on freed":      func() { s.Backend().Unary(tensor.Neg, tensor.Attr{}, x, dead) },
