@@ -8,13 +8,13 @@ import (
 )
 
 // An arithmetic is the way in which products of F32 tensors are computed: matrix products and
-// convolutions, everything else is F32 throughout. Products of F64 tensors know one way.
+// convolutions, everything else is F32 throughout. Products of other tensors know one way.
 type arithmetic int
 
 const (
 	exact arithmetic = iota // IEEE F32
 	tf32                    // NVIDIA's libraries round operands to TF32
-	bf16                    // operands are rounded to BF16 by a kernel of ours in front
+	bf16                    // networks keep BF16; F32 operands are rounded by a kernel in front
 )
 
 // arithmetic returns what the options ask for.
@@ -36,7 +36,18 @@ func (o Options) arithmetic() (arithmetic, error) {
 }
 
 // String returns what a run's record says beside the kernels' names: "" for plain F32.
-func (m arithmetic) String() string { return [...]string{"", ", TF32", ", bf16 products"}[m] }
+func (m arithmetic) String() string {
+	return [...]string{"", ", TF32", ", bf16 products and activations"}[m]
+}
+
+// Activations is BF16 where products round their operands to it: then networks keep their
+// activations so, and nothing needs rounding; see tensor.HalfKeeper.
+func (b *Backend) Activations() tensor.DType {
+	if b.mode == bf16 {
+		return tensor.BF16
+	}
+	return tensor.F32
+}
 
 // arr describes a tensor to the planner; nil is absent.
 func arr(t *tensor.Tensor) kernels.Array {
@@ -46,9 +57,10 @@ func arr(t *tensor.Tensor) kernels.Array {
 	return kernels.Array{Ptr: t.Buffer().(*buffer).address, DType: t.DType(), Shape: t.Shape()}
 }
 
-// operand describes an operand of a product in the backend's arithmetic: in bf16 an F32 tensor is
-// rounded into scratch memory first. The rounded copy lives for this call alone: kept for the next,
-// it would be state that no tensor shows.
+// operand describes an operand of a product in the backend's arithmetic: in bf16 an F32 tensor,
+// which a network has in front of Enter and behind Leave, is rounded into scratch memory first.
+// The rounded copy lives for this call alone: kept for the next, it would be state that no tensor
+// shows.
 func (b *Backend) operand(e *kernels.Encoder, t *tensor.Tensor) kernels.Array {
 	if b.mode == bf16 && t.DType() == tensor.F32 {
 		return e.Rounded(arr(t))

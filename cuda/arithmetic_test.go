@@ -22,7 +22,7 @@ func inBF16(t *testing.T, libraries bool, cache string) *Backend {
 	}
 	b := open(t, Options{Precision: tensor.BF16, Cache: cache})
 	if (b.lt != nil) != libraries || (b.dnn != nil) != libraries ||
-		!strings.HasSuffix(b.Kernels(), ", bf16 products") {
+		!strings.HasSuffix(b.Kernels(), ", bf16 products and activations") {
 		t.Fatalf("libraries %v: %s", libraries, b.Kernels())
 	}
 	if libraries {

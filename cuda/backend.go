@@ -18,12 +18,14 @@ type Options struct {
 	Isolate bool
 	// Own leaves cuDNN and cuBLASLt alone: our own kernels compute everything.
 	Own bool
-	// Precision is what the operands of matrix products and convolutions of F32 tensors are rounded
-	// to: F32, also the zero value, leaves them as they are; BF16 (8 bits of mantissa) multiplies on
-	// the tensor cores. Tensors stay F32 and so do the sums: weights, statistics and the optimizer
-	// never see bfloat16. A sum of k products x·w errs by at most (2⁻⁷ + 2⁻¹⁶ + k·2⁻²³)·Σ|x·w|: each
-	// operand by 2⁻⁸ of itself, each addition by 2⁻²³ of what is added so far. A convolution that
-	// cuDNN computes rounds its result to bfloat16 once more, by 2⁻⁸ of itself.
+	// Precision is F32, also the zero value, or BF16 (8 bits of mantissa), which multiplies on the
+	// tensor cores: networks then keep their activations so (Activations), in half the memory, and
+	// read their weights rounded to it; what is stored, an activation or the gradient of one or of a
+	// weight, is off by up to 2⁻⁸ of itself. Sums are made in F32; weights, statistics, losses and the
+	// optimizer stay F32. Products of F32 tensors, a head's for example, round their operands to BF16:
+	// a sum of k products x·w errs by at most (2⁻⁷ + 2⁻¹⁶ + k·2⁻²³)·Σ|x·w|, each operand by 2⁻⁸ of
+	// itself, each addition by 2⁻²³ of what is added so far; a convolution that cuDNN computes rounds
+	// its result as well.
 	Precision tensor.DType
 	// TF32 lets NVIDIA's libraries round the operands of F32 products to 10 bits of mantissa on the
 	// way in, which is many times faster and errs by 1e-3 instead of 1e-7. Our own kernels do not: a
@@ -65,6 +67,7 @@ type Backend struct {
 var (
 	_ tensor.NormUpsampler = (*Backend)(nil)
 	_ tensor.SpectralFuser = (*Backend)(nil)
+	_ tensor.HalfKeeper    = (*Backend)(nil)
 )
 
 // errRecording is what a recording fails with that does more than launch kernels.

@@ -65,7 +65,7 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 }
 
 // Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res): our kernel at its store, a library's
-// convolution followed by element-wise kernels.
+// convolution followed by one pass over y.
 func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
 		y, x, w := arr(y), b.operand(e, x), b.operand(e, w)
@@ -73,15 +73,7 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p 
 			e.Conv2DBiasAct(y, x, w, arr(bias), arr(res), relu, p)
 			return
 		}
-		if bias != nil {
-			e.Binary(tensor.Add, y, y, arr(bias))
-		}
-		if res != nil {
-			e.Binary(tensor.Add, y, y, arr(res))
-		}
-		if relu {
-			e.Unary(tensor.ReLU, tensor.Attr{}, y, y)
-		}
+		e.BiasAct(y, arr(bias), arr(res), relu)
 	})
 }
 
@@ -106,15 +98,15 @@ func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams
 }
 
 // convolve reports whether a library takes a convolution over. Filters of one pixel that move by
-// one make a matrix product, whose result cuBLASLt leaves in F32; cuDNN has no plan that does so
-// from bfloat16, so that there its result is bfloat16, which a kernel of ours widens.
+// one make a matrix product. Where operands were rounded to bfloat16 and the result is F32, as
+// cuBLASLt leaves it, cuDNN has no plan for it: its result is bfloat16, which a kernel of ours
+// widens.
 func (b *Backend) convolve(
 	e *kernels.Encoder, dir direction, x, w, y kernels.Array, p tensor.ConvParams,
 ) bool {
 	t := triple{x, w, y}
 	result, operand := t[dir.result()], t[dir.operand()]
-	if b.x.err() != nil || x.Shape.Size()*w.Shape.Size()*y.Shape.Size() == 0 ||
-		result.DType != tensor.F32 && result.DType != tensor.F64 {
+	if b.x.err() != nil || x.Shape.Size()*w.Shape.Size()*y.Shape.Size() == 0 {
 		return false
 	}
 	s := convSpec{dir, operand.DType, operand.DType, [4]int(x.Shape), [4]int(w.Shape),

@@ -16,8 +16,10 @@
 // a second stream beside the step before.
 //
 // Products, that is convolutions and matrix products, are computed in F32, with operands rounded to
-// TF32 by NVIDIA's libraries, or with operands rounded to bfloat16 by a kernel in front
-// (Options.Precision); everything else is F32. The bits of a ReLU that kernels could keep instead
+// TF32 by NVIDIA's libraries, or in bfloat16 (Options.Precision). Then the backend asks networks to
+// keep their activations in it (tensor.HalfKeeper), so that passes over memory take half the time
+// and bytes that they take in F32; F32 operands that a product still meets, a head's, are rounded
+// by a kernel in front. The bits of a ReLU that kernels could keep instead
 // of its output (kernels.NormApplyMask) are not used: NormBackward is given the output, which the
 // next convolution's weight gradient needs anyway, and a mask kept beside it from one call of the
 // contract to another would be state that no tensor shows.
@@ -28,9 +30,10 @@
 // by KeepPlans, in the run, which is computed with it to its end. A convolution with filters of one
 // pixel that moves by one is a matrix product, and computed as such where cuBLASLt is.
 //
-// From bfloat16 operands matrix products and our own kernels make F32 results. cuDNN (9.19 and
-// 9.26) has no plan that does: TestOffers asks it. Its convolutions leave bfloat16, which a kernel
-// of ours widens; every result is then off by 2⁻⁸ of itself more, as in PyTorch's mixed precision.
+// From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN
+// (9.19 and 9.26) has no plan for the latter: TestOffers asks it. Where its convolution is to give
+// F32 it leaves bfloat16, which a kernel of ours widens; with bfloat16 tensors nothing is left
+// over.
 //
 // Kernels are compiled for the card by NVRTC. Without it the driver translates PTX that is part of
 // the program, each file when a kernel of it is first launched.

@@ -46,9 +46,11 @@ func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	})
 }
 
-// kind names the arithmetic of a product with such operands.
-func (m arithmetic) kind(operand tensor.DType) driver.ProductKind {
+// kind names the arithmetic of a product with such operands and such a result.
+func (m arithmetic) kind(operand, result tensor.DType) driver.ProductKind {
 	switch {
+	case result == tensor.BF16:
+		return driver.ProductHalf
 	case operand == tensor.F64:
 		return driver.ProductF64
 	case operand == tensor.BF16:
@@ -63,15 +65,15 @@ func (m arithmetic) kind(operand tensor.DType) driver.ProductKind {
 func (b *Backend) product(e *kernels.Encoder, dst, x, y kernels.Array, p tensor.MatMulParams) bool {
 	last := len(dst.Shape) - 1
 	s := driver.ProductSpec{M: dst.Shape[last-1], N: dst.Shape[last], K: x.Shape[last], Batch: 1,
-		TransA: p.TransA, TransB: p.TransB, Kind: b.mode.kind(x.DType), Workspace: productWorkspace}
+		TransA: p.TransA, TransB: p.TransB, Kind: b.mode.kind(x.DType, dst.DType),
+		Workspace: productWorkspace}
 	if p.TransA {
 		s.K = x.Shape[last-1]
 	}
 	if last == 2 {
 		s.Batch = dst.Shape[0]
 	}
-	if b.lt == nil || b.x.err() != nil || s.M*s.N*s.K*s.Batch == 0 ||
-		dst.DType != tensor.F32 && dst.DType != tensor.F64 {
+	if b.lt == nil || b.x.err() != nil || s.M*s.N*s.K*s.Batch == 0 {
 		return false
 	}
 	execute := func(plan *driver.ProductPlan, room uint64) {
@@ -91,7 +93,8 @@ func (b *Backend) product(e *kernels.Encoder, dst, x, y kernels.Array, p tensor.
 // productName names a product in a file of choices.
 func productName(s driver.ProductSpec) string {
 	kind := [...]string{driver.ProductF32: "f32", driver.ProductTF32: "f32 as tf32",
-		driver.ProductBF16: "bf16 to f32", driver.ProductF64: "f64"}[s.Kind]
+		driver.ProductBF16: "bf16 to f32", driver.ProductHalf: "bf16",
+		driver.ProductF64: "f64"}[s.Kind]
 	return fmt.Sprintf("product %s %d×%d from %d, %d times, transposed %v %v", kind, s.M, s.N, s.K,
 		s.Batch, s.TransA, s.TransB)
 }

@@ -24,6 +24,7 @@ type callByCall struct{ kernelAbilities }
 
 type kernelAbilities interface {
 	tensor.SpectralFuser
+	Activations() tensor.DType
 	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
 }
 

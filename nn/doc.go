@@ -43,6 +43,9 @@
 // where they will be read again, by a gradient or by the next pass of an Inference; of the latter
 // the backend needs only the form that its kernels read, and the rest goes (Inference.Own).
 //
+// Half the memory is to be had in another way, too: where the backend asks for it the blocks of a
+// network compute on BF16 values, between two places that half.go describes.
+//
 // Nothing here is freed by being forgotten, and nothing is used after it was freed without a panic
 // that names the op that made it. Because every step gives back what it took, the next one gets the
 // same blocks: after the second step a training asks the system for no more memory.

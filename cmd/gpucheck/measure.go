@@ -106,9 +106,10 @@ func (c *check) convolution(b *cuda.Backend, engine string, s convShape) error {
 	oh, ow := p.Out(s.size, s.size, s.k, s.k)
 	scope := tensor.NewScope(b)
 	defer scope.Close()
-	x := random(scope, "x", s.n, s.size, s.size, s.c)
-	w := random(scope, "w", s.o, s.k, s.k, s.c)
-	y := random(scope, "y", s.n, oh, ow, s.o)
+	dt := b.Activations() // as a network's layers have it
+	x := drawn(scope, "x", dt, s.n, s.size, s.size, s.c)
+	w := drawn(scope, "w", dt, s.o, s.k, s.k, s.c)
+	y := drawn(scope, "y", dt, s.n, oh, ow, s.o)
 	dx, dw, out := scope.Like(x), scope.Like(w), scope.Like(y)
 	flops := 2 * float64(y.Size()) * float64(s.k*s.k*s.c)
 	v := map[string]any{"shape": fmt.Sprintf("%+v", s)}
@@ -132,7 +133,12 @@ func (c *check) convolution(b *cuda.Backend, engine string, s convShape) error {
 
 // random returns normal numbers drawn on the device.
 func random(s *tensor.Scope, name string, shape ...int) *tensor.Tensor {
-	t := s.New(tensor.F32, shape...)
+	return drawn(s, name, tensor.F32, shape...)
+}
+
+// drawn is random in a dtype.
+func drawn(s *tensor.Scope, name string, dt tensor.DType, shape ...int) *tensor.Tensor {
+	t := s.New(dt, shape...)
 	step := s.Zeros(tensor.I32, 1)
 	s.Backend().Random(tensor.Normal, tensor.NewKey(1, "gpucheck/"+name), t, step)
 	return t
@@ -150,7 +156,9 @@ func ceilings(c *check) error {
 			return err
 		}
 		s := tensor.NewScope(b)
-		x, y, z := random(s, "x", side, side), random(s, "y", side, side), s.New(tensor.F32, side, side)
+		dt := b.Activations()
+		x, y := drawn(s, "x", dt, side, side), drawn(s, "y", dt, side, side)
+		z := s.New(dt, side, side)
 		product, err := c.timed(b, func() { b.MatMul(z, x, y, tensor.MatMulParams{}) })
 		if err != nil {
 			return err

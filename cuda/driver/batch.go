@@ -136,6 +136,7 @@ const (
 	ProductF32  ProductKind = iota // F32 throughout
 	ProductTF32                    // F32 in memory; the operands are rounded to TF32 on the way in
 	ProductBF16                    // BF16 operands, F32 sums and result
+	ProductHalf                    // BF16 operands and result, F32 sums
 	ProductF64                     // F64 throughout
 )
 

@@ -150,13 +150,17 @@ enum { MAX_ALGORITHMS = 8 };
 
 // choose asks for algorithms that add in a fixed order and takes the one at a place among those
 // that the library says it can run.
-static int choose(ai_api *a, cublasLtHandle_t h, uint64_t workspace, int place, uint64_t *out) {
+static int choose(ai_api *a, cublasLtHandle_t h, const int64_t *spec, int place, uint64_t *out) {
   void *pref = NULL;
   int code = a->lt.cublasLtMatmulPreferenceCreate(&pref);
   if (code != 0) {
     return code;
   }
-  uint32_t fixed = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+  uint64_t workspace = (uint64_t)spec[9];
+  uint32_t fixed = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  if (spec[7] == spec[10]) { // else parts of a sum would be rounded to the result's type
+    fixed |= CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+  }
   code = a->lt.cublasLtMatmulPreferenceSetAttribute(pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                     &workspace, sizeof workspace);
   if (code == 0) {
@@ -200,8 +204,8 @@ int ai_lt_destroy(ai_api *a, const uint64_t *out) {
 static int describe(ai_api *a, const int64_t *spec, uint64_t *out) {
   int64_t m = spec[0], n = spec[1], k = spec[2];
   int32_t batch = (int32_t)spec[3], ta = (int32_t)spec[4], tb = (int32_t)spec[5];
-  int type = (int)spec[6], result = (int)spec[7]; // sums are scaled in the result's type
-  int code = a->lt.cublasLtMatmulDescCreate((void **)&out[0], (int)spec[8], result);
+  int type = (int)spec[6], result = (int)spec[7]; // sums are scaled in their own type, spec[10]
+  int code = a->lt.cublasLtMatmulDescCreate((void **)&out[0], (int)spec[8], (int)spec[10]);
   if (code == 0) {
     code = a->lt.cublasLtMatmulDescSetAttribute((void *)out[0], CUBLASLT_MATMUL_DESC_TRANSA, &tb,
                                                 sizeof tb);
@@ -229,7 +233,7 @@ int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t
     code = describe(a, spec, out);
   }
   if (code == 0) {
-    code = choose(a, (cublasLtHandle_t)handle, (uint64_t)spec[9], place, out);
+    code = choose(a, (cublasLtHandle_t)handle, spec, place, out);
   }
   if (code != 0) {
     ai_lt_destroy(a, out);

@@ -63,11 +63,12 @@ const (
 // place, counted from 0; the one that the library takes for the fastest comes first. Where there
 // are no more of them the error is NotOffered.
 func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*ProductPlan, error) {
-	types := [...]struct{ operand, result, compute int64 }{
-		ProductF32:  {realF32, realF32, computeF32},
-		ProductTF32: {realF32, realF32, computeTF32},
-		ProductBF16: {realBF16, realF32, computeF32},
-		ProductF64:  {realF64, realF64, computeF64},
+	types := [...]struct{ operand, result, compute, scale int64 }{
+		ProductF32:  {realF32, realF32, computeF32, realF32},
+		ProductTF32: {realF32, realF32, computeTF32, realF32},
+		ProductBF16: {realBF16, realF32, computeF32, realF32},
+		ProductHalf: {realBF16, realBF16, computeF32, realF32},
+		ProductF64:  {realF64, realF64, computeF64, realF64},
 	}[s.Kind]
 	flag := func(b bool) int64 {
 		if b {
@@ -76,7 +77,7 @@ func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*Product
 		return 0
 	}
 	spec := [...]int64{int64(s.M), int64(s.N), int64(s.K), int64(s.Batch), flag(s.TransA),
-		flag(s.TransB), types.operand, types.result, types.compute, int64(s.Workspace)}
+		flag(s.TransB), types.operand, types.result, types.compute, int64(s.Workspace), types.scale}
 	p := &ProductPlan{Handle: handle, Double: s.Kind == ProductF64}
 	code := C.ai_lt_plan(c.api.handle, C.uintptr_t(c.handle), C.uintptr_t(handle),
 		(*C.int64_t)(&spec[0]), C.int(place), (*C.uint64_t)(&p.out[0]))

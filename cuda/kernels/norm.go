@@ -1,5 +1,11 @@
 package kernels
 
+import (
+	"math"
+
+	"afterimage/tensor"
+)
+
 type normStatsArgs struct {
 	X, Parts uint64
 	M, Chunk int64
@@ -104,6 +110,26 @@ func (e *Encoder) NormApplyMask(y, mask, x, scale, shift, res Array, relu bool) 
 		ScaleBySample: b32(len(scale.Shape) == 2), ShiftBySample: b32(len(shift.Shape) == 2),
 		Vec: eightVec(c, y, x, scale, shift, res)}
 	stride(e, "norm_apply"+suffix("NormApply", y), a, ceilDiv(n, eight))
+}
+
+// BiasAct computes y = act(y + bias + res) in place, act = ReLU if relu else identity: what follows
+// a convolution y [… O] that a library computed. bias is [O] (F32 beside BF16), res of y's shape;
+// either may be absent. It is NormApply with a scale of 1, which rounds nothing.
+func (e *Encoder) BiasAct(y, bias, res Array, relu bool) {
+	if y.size() == 0 || bias.absent() && res.absent() && !relu {
+		return
+	}
+	per := Array{DType: y.DType, Shape: tensor.Shape{y.dim(-1)}}
+	if y.DType == tensor.BF16 {
+		per.DType = tensor.F32
+	}
+	one := e.fresh(per, per.Shape)
+	e.Fill(one, 1)
+	if bias.absent() {
+		bias = e.fresh(per, per.Shape)
+		e.Fill(bias, math.Copysign(0, -1)) // y + −0 is y to the bit
+	}
+	e.NormApply(y, y, one, bias, res, relu)
 }
 
 // NormUpsample computes y = Upsample(act(x·scale + shift), k) in one pass, act = ReLU if relu else

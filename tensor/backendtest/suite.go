@@ -22,8 +22,7 @@ type Options struct {
 	// F32 inputs are then drawn from bfloat16's grid, on which that changes nothing, and the bounds
 	// are those of sums in F32.
 	BF16 bool
-	// BF16Results says that, with BF16, a convolution may round its results to bfloat16 as well, and
-	// one of BF16 tensors what it convolved before it adds to it.
+	// BF16Results says that, with BF16, a convolution may round its results to bfloat16 as well.
 	BF16Results bool
 	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 part of
 	// the suite is then skipped with this reason. go test -short skips it always, and that in BF16.

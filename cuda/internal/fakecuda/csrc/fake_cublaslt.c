@@ -1,5 +1,5 @@
 // cuBLASLt's products without a GPU: descriptions and layouts are kept as the documentation states
-// them (columns lie together, sizes in elements; F32, F64, or BF16 with results in F32), and a
+// them (columns lie together, sizes in elements; F32, F64, or BF16 with results in either), and a
 // product is computed in double. It checks what a caller tells the library, not the library.
 // FAKECUBLASLT_SLOW=1 to 3 makes an algorithm slow; with FAKECUBLASLT_DIGITS=1 the results of
 // algorithm 2 differ from the others' in the last digit; with FAKECUBLASLT_FAIL=1 there is no memory
@@ -125,7 +125,7 @@ static int fits(const struct desc *d, const struct layout *a, const struct layou
   uint64_t m = d->op[0] ? a->cols : a->rows, k = d->op[0] ? a->rows : a->cols;
   uint64_t k2 = d->op[1] ? b->cols : b->rows, n = d->op[1] ? b->rows : b->cols;
   return k == k2 && c->rows == m && c->cols == n && a->batch == b->batch && b->batch == c->batch &&
-         a->type == b->type && c->type == (a->type == 14 ? 0 : a->type) &&
+         a->type == b->type && (c->type == a->type || (a->type == 14 && c->type == 0)) &&
          (a->type == 1) == (d->compute == 70) && (a->type == 0 || d->compute != 77);
 }
 
@@ -142,6 +142,9 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout
     return ALLOC_FAILED;
   }
   if (*pref & 1) { // an algorithm that adds in place, in any order, would be allowed
+    return NOT_SUPPORTED;
+  }
+  if (c->type == 14 && (*pref & 4)) { // parts of a sum would be rounded
     return NOT_SUPPORTED;
   }
   for (*got = 0; *got < ALGORITHMS && *got < want; (*got)++) {
@@ -192,6 +195,12 @@ static int multiply(const void *args) {
         int64_t at = z * p->c.stride + i + j * p->c.ld;
         if (p->c.type == 1) {
           ((double *)p->pc)[at] = sum;
+        } else if (p->c.type == 14) { // to nearest even; of a NaN the upper half is one, too
+          float f = (float)sum;
+          uint32_t bits;
+          memcpy(&bits, &f, 4);
+          ((uint16_t *)p->pc)[at] =
+              (uint16_t)(sum != sum ? bits >> 16 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
         } else {
           int other = wanted("FAKECUBLASLT_DIGITS", 1) && p->algorithm == 2;
           ((float *)p->pc)[at] = (float)(other ? sum * (1 + 0x1p-23) : sum);

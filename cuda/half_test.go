@@ -1,0 +1,219 @@
+//go:build linux && amd64 && cgo
+
+package cuda
+
+import (
+	"math"
+	"testing"
+
+	"afterimage/cuda/kernels"
+	"afterimage/gan"
+	"afterimage/nn"
+	"afterimage/nn/loss"
+	"afterimage/nn/models"
+	"afterimage/nn/optim"
+	"afterimage/nn/train"
+	"afterimage/tensor"
+	"afterimage/tensor/cpu"
+)
+
+// halfLoss is how far losses of networks that compute in BF16 may be from those in F32 in the first
+// steps, relative to 1 + themselves: what rounding to 2⁻⁸ behind each of some ten layers makes of
+// them, with room for a ReLU that falls otherwise and for the weights, which by then differ.
+const halfLoss = 5e-2
+
+// near makes the same steps on the CPU in F32 and on the fake device in bf16 and compares losses.
+func near(t *testing.T, o Options, steps int,
+	start func(b tensor.Backend) (func(i int) []float64, func())) {
+	t.Helper()
+	host, device := cpu.Open(2), open(t, o)
+	defer host.Close()
+	stepHost, closeHost := start(host)
+	defer closeHost()
+	stepDevice, closeDevice := start(device)
+	defer closeDevice()
+	worst := 0.0
+	for i := range steps {
+		want, got := stepHost(i), stepDevice(i)
+		for k, w := range want {
+			d := math.Abs(got[k]-w) / (1 + math.Abs(w))
+			if worst = max(worst, d); !(d <= halfLoss) {
+				t.Errorf("step %d, loss %d: %.6g, in F32 on the CPU %.6g", i, k, got[k], w)
+			}
+		}
+	}
+	if worst < 1e-6 {
+		t.Error("nothing was rounded")
+	}
+	if err := device.Sync(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d steps, losses within %.1e", steps, worst)
+}
+
+// TestTrainHalf trains a residual network and both players of a BigGAN with attention on BF16
+// activations.
+func TestTrainHalf(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: a minute under the emulator")
+	}
+	t.Run("resnet", func(t *testing.T) {
+		near(t, Options{Precision: tensor.BF16}, 2,
+			func(b tensor.Backend) (func(i int) []float64, func()) {
+				cfg := train.ClassifierConfig{Kind: "classifier", Arch: "resnet8", Dataset: "scenes",
+					TrainImages: 16, ValImages: 2, TestImages: 2, Batch: 4, Epochs: 2, LR: 0.02, Momentum: 0.9,
+					WeightDecay: 5e-4, Schedule: "constant", Flip: true, Seed: 3, Best: 1}
+				c, err := train.NewClassifier(b, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return func(i int) []float64 {
+					l, err := c.Step(i, c.Loader().Batch(i))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return []float64{l}
+				}, c.Close
+			})
+	})
+	t.Run("biggan", func(t *testing.T) {
+		near(t, Options{Precision: tensor.BF16}, 2,
+			func(b tensor.Backend) (func(i int) []float64, func()) {
+				p, step := players(t, b, 4, gan.Slim32(2, 10))
+				return step, p.Close
+			})
+	})
+}
+
+// players returns a GAN's training on given images and conditions.
+func players(t *testing.T, b tensor.Backend, batch int, net gan.Config) (*gan.Trainer,
+	func(i int) []float64) {
+	t.Helper()
+	cfg := gan.DefaultInverter()
+	cfg.Batch, cfg.Seed, cfg.Net = batch, 5, net
+	cfg.Net.Init = "normal" // faster to draw
+	p, err := gan.NewPlayers(b, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := tensor.NewScope(b)
+	t.Cleanup(s.Close)
+	x, cond := s.New(tensor.F32, batch, net.Size, net.Size, 3), s.New(tensor.F32, batch, net.Cond)
+	zero := tensor.FromSlice(s, []int32{0}, 1)
+	b.Random(tensor.Uniform, tensor.NewKey(7, "x"), x, zero)
+	b.Random(tensor.Normal, tensor.NewKey(7, "cond"), cond, zero)
+	return p, func(i int) []float64 {
+		d, err := p.DiscriminatorStep(i, x, cond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := p.GeneratorStep(i, cond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []float64{d.D, d.Real, d.Fake, g.G}
+	}
+}
+
+// A ghost is a device on which nothing runs: it counts the bytes that tensors and scratch memory of
+// our own kernels take, so that a step of a large network can be measured without a card.
+type ghost struct {
+	kernels.Methods
+	activations tensor.DType
+	live, peak  int
+	next        uint64
+}
+
+type ghostBuffer struct {
+	address uint64
+	bytes   int
+}
+
+// Bytes returns the size that was asked for.
+func (b *ghostBuffer) Bytes() int { return b.bytes }
+
+func newGhost(activations tensor.DType) *ghost {
+	g := &ghost{activations: activations, next: 1 << 20}
+	g.Methods = kernels.NewMethods(func(encode func(e *kernels.Encoder)) {
+		before := g.live
+		encode(&kernels.Encoder{Emit: func(kernels.Launch) {}, Scratch: func(bytes int) uint64 {
+			return g.take(bytes).address
+		}})
+		g.live = before
+	}, func(b tensor.Buffer) uint64 { return b.(*ghostBuffer).address })
+	return g
+}
+
+func (g *ghost) take(bytes int) *ghostBuffer {
+	const align = 256
+	b := &ghostBuffer{g.next, bytes}
+	g.next += uint64(bytes+align-1) / align * align
+	g.live += bytes
+	g.peak = max(g.peak, g.live)
+	return b
+}
+
+func (g *ghost) Name() string                           { return "ghost" }
+func (g *ghost) Activations() tensor.DType              { return g.activations }
+func (g *ghost) Alloc(bytes int) (tensor.Buffer, error) { return g.take(bytes), nil }
+func (g *ghost) Free(b tensor.Buffer)                   { g.live -= b.Bytes() }
+func (g *ghost) Upload(tensor.Buffer, []byte)           {}
+func (g *ghost) Download(dst []byte, src tensor.Buffer) { clear(dst) }
+func (g *ghost) Sync() error                            { return nil }
+
+// TestHalfMemory counts a step's bytes: in BF16 a step takes little more than half of what it takes
+// in F32, the rest being weights, gradients and the optimizer's state.
+func TestHalfMemory(t *testing.T) {
+	for _, n := range []struct {
+		name  string
+		most  float64 // share of the F32 step's peak
+		start func(t *testing.T, b tensor.Backend)
+	}{
+		{"resnet50, 64 images of 224 pixels", 0.56, func(t *testing.T, b tensor.Backend) {
+			classify(t, b, "resnet50", 64, 224, 1000)
+		}},
+		{"resnet18-cifar, 128 images of 32 pixels", 0.65, func(t *testing.T, b tensor.Backend) {
+			classify(t, b, "resnet18-cifar", 128, 32, 10)
+		}},
+		{"biggan32 ch 64, 64 images", 0.65, func(t *testing.T, b tensor.Backend) {
+			p, step := players(t, b, 64, gan.BigGAN32(64, 10))
+			defer p.Close()
+			step(0)
+		}},
+	} {
+		t.Run(n.name, func(t *testing.T) {
+			if testing.Short() && n.name[:6] == "biggan" {
+				t.Skip("short: draws millions of weights")
+			}
+			wide, half := newGhost(tensor.F32), newGhost(tensor.BF16)
+			n.start(t, wide)
+			n.start(t, half)
+			t.Logf("peak %.0f MB in F32, %.0f MB in BF16: %.2f", float64(wide.peak)/1e6,
+				float64(half.peak)/1e6, float64(half.peak)/float64(wide.peak))
+			if share := float64(half.peak) / float64(wide.peak); !(share <= n.most) {
+				t.Errorf("%.2f of the memory in F32, expected at most %.2f", share, n.most)
+			}
+		})
+	}
+}
+
+// classify makes a training step of a classifier on images without contents.
+func classify(t *testing.T, b tensor.Backend, arch string, batch, size, classes int) {
+	t.Helper()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	m, err := models.New(arch, models.Options{Classes: classes, InputSize: size})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nn.Init(s, m, 1)
+	opt := optim.NewSGD(s, nn.Trainable(m), optim.SGDConfig{Momentum: 0.9})
+	x, labels := s.New(tensor.F32, batch, size, size, 3), s.New(tensor.I32, batch)
+	move := train.NewMove(b)
+	defer move.Close()
+	move.Measure(b, nil, opt.Targets(), func(p *train.Pass) {
+		p.Minimise(loss.CrossEntropy(m.Forward(p.Ctx, p.Graph.Const(x)), labels, 0))
+	})
+	opt.Begin(1, 0.1)
+	move.Update(func(p *train.Pass) { opt.Update(p.Gradients()) })
+}
