@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"afterimage/nn/checkpoint"
@@ -81,6 +83,35 @@ func TestCreateTakesOnlyEmptyPlaces(t *testing.T) {
 
 // TestCreateLeavesNothingOnFailure: when a file of the run cannot be written, and on Abandon before
 // the first checkpoint, the directory goes away; with a checkpoint it stays.
+// TestCreateIsOnce: of processes that find a directory empty at the same moment one makes its run
+// there, also if it is done before another of them comes to lock it.
+func TestCreateIsOnce(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no lock keeps two processes from one directory there (Lock)")
+	}
+	for range 20 {
+		dir := filepath.Join(t.TempDir(), "run")
+		var made atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				r, err := train.Create(dir, tiny(), nil)
+				if err != nil {
+					return
+				}
+				made.Add(1)
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := made.Load(); n != 1 {
+			t.Fatalf("%d runs were made in one directory", n)
+		}
+	}
+}
+
 func TestCreateLeavesNothingOnFailure(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	_, err := train.Create(dir, tiny(), here, func(*train.Run) error { return errors.New("no space") })
