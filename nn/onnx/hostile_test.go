@@ -43,6 +43,7 @@ func TestHostileNumbers(t *testing.T) {
 			ints("pads", 1<<30, 1<<30, 1<<30, 1<<30)), "too large"},
 		{"AveragePool", nil, nil, attrs(ints("kernel_shape", 2, 2), ints("pads", huge, 0, huge, 0)),
 			"out of range"},
+		{"Split", nil, nil, attrs(attrI("num_outputs", 1<<40)), "num_outputs"},
 		{"ConstantOfShape", []int64{1 << 32, 1 << 32}, nil, nil, "too large"},
 	} {
 		s := newSketch(17, []int{1, 3, 4, 4})
@@ -71,6 +72,20 @@ func TestHostileNumbers(t *testing.T) {
 		if !errors.As(err, &e) || e.Op != tc.op || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s %v %v: got %v, expected %q", tc.op, tc.more, tc.real, err, tc.want)
 		}
+	}
+}
+
+// A matrix of an axis with itself, which sums along the axis are made with, is bounded likewise.
+func TestHostileAxis(t *testing.T) {
+	s := newSketch(18, []int{1 << 18})
+	zero := s.constant("axis", &Array{Elem: Int64, Shape: tensor.Shape{}, I: []int64{0}})
+	s.node("CumSum", "culprit", []string{"x0", zero})
+	g := importIn(t, s.model(t, "culprit"), Options{})
+	ag := autodiff.NewGraph(ref.New())
+	defer ag.Close()
+	_, err := g.Run(ag, map[string]*Value{"x0": Of(ag.Zeros(tensor.F32, 1<<18))})
+	if err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("got %v", err)
 	}
 }
 
