@@ -112,3 +112,20 @@ func TestHostileConvolution(t *testing.T) {
 		}
 	}
 }
+
+// A normalisation that is no number would make every answer one.
+func TestHostileNormalisation(t *testing.T) {
+	s := newSketch(17, []int{1, 2, 4, 4})
+	s.node("GlobalAveragePool", "p", []string{"x0"}).node("Flatten", "z", []string{"p"})
+	m := s.model(t, "z")
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	for want, o := range map[string]ClassifierOptions{
+		"Mean": {Mean: []float64{math.NaN(), 0}, Std: []float64{1, 1}},
+		"Std":  {Mean: []float64{0, 0}, Std: []float64{1, math.NaN()}},
+	} {
+		if _, err := NewClassifier(scope, m, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+}
