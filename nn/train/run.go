@@ -362,7 +362,11 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 	}
 	step, err1 := strconv.Atoi(f.Metadata[metaStep])
 	size, err2 := strconv.ParseInt(f.Metadata[metaMetrics], 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
+	err = errors.Join(err1, err2)
+	if err == nil && (step < 0 || size < 0) {
+		err = fmt.Errorf("step %d after %d bytes of log", step, size)
+	}
+	if err != nil {
 		return 0, nil, fmt.Errorf("train: %s: not a checkpoint of a run: %w", r.Path(CheckpointDir, name),
 			err)
 	}

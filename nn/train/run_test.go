@@ -185,6 +185,34 @@ func TestDamagedRuns(t *testing.T) {
 	}
 }
 
+// A checkpoint whose step or length of the log was damaged is said to be none, before the log is
+// cut.
+func TestDamagedCheckpoint(t *testing.T) {
+	for key, value := range map[string]string{"step": "-3", "metrics_bytes": "-3", "seconds": "1"} {
+		r, err := train.Create(filepath.Join(t.TempDir(), "run"), tiny(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := checkpoint.NewFile()
+		f.Metadata["step"], f.Metadata["metrics_bytes"] = "4", "0"
+		f.Metadata[key] = value
+		path := r.Path(train.CheckpointDir, train.LatestFile)
+		if err := checkpoint.SaveSafetensors(path, f); err != nil {
+			t.Fatal(err)
+		}
+		if step, _, err := r.Restore(train.LatestFile, nil); key == "seconds" {
+			if step != 4 || err != nil {
+				t.Errorf("a good one: step %d, %v", step, err)
+			}
+		} else {
+			wantError(t, key, err, "not a checkpoint of a run", "-3")
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestDiverged provokes NaN by an absurd learning rate, with and without a checkpoint at each step:
 // the error names step and tensor, and what stands on the disk is finite.
 func TestDiverged(t *testing.T) {
