@@ -206,7 +206,8 @@ func Host[T Elem](t *Tensor) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(&b.HostBytes()[0])), n)
 }
 
-// FirstNonFinite returns the flat index of the first NaN or infinity in t, or −1.
+// FirstNonFinite returns the flat index of the first NaN or infinity in t, or −1; integers have
+// none. It waits for the device. Panics as Floats does for types that are not computed with.
 func (t *Tensor) FirstNonFinite() int {
 	if !t.dtype.IsFloat() {
 		return -1

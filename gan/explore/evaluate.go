@@ -80,7 +80,8 @@ type Evaluation struct {
 	Factors   []FactorScore `json:"factors,omitempty"`
 }
 
-// The names of the controls.
+// The names of the controls. The other image is one of the rivals among which the true one is
+// looked for, and nearest to itself: with R rivals it ranks 50/R points above chance.
 const (
 	ControlMean  = "class mean"  // mean training image of the class
 	ControlOther = "other image" // another test image of the class
@@ -130,6 +131,9 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 		return nil, fmt.Errorf("explore: Evaluate: %w", err)
 	}
 	j, e := convene(p, test, o)
+	if o.Control != nil {
+		j.label = o.Control.Paint(j.answer, Noise{o.Seed, 0})
+	}
 	draws, mean := paint(p, j.answer, o)
 	var err error
 	if e.OneDraw, err = j.score(o.Name, draws.first); err != nil {
@@ -251,8 +255,7 @@ func (e *Evaluation) control(j *jury, test data.Dataset, o Options) error {
 	}
 	pictures, names = append(pictures, otherImages(j, test, o)), append(names, ControlOther)
 	if o.Control != nil {
-		pictures, names = append(pictures, o.Control.Paint(j.answer, Noise{o.Seed, 0})),
-			append(names, ControlLabel)
+		pictures, names = append(pictures, j.label), append(names, ControlLabel)
 	}
 	for i, m := range pictures {
 		s, err := j.score(names[i], m)

@@ -183,10 +183,7 @@ func canJudge(n Network, test data.Dataset) error {
 	return nil
 }
 
-func (l *lab) key(name string) tensor.Key {
-	return tensor.NewKey(l.Seed,
-		"explore/bootstrap/"+name)
-}
+func (l *lab) key(name string) tensor.Key { return bootstrapKey(l.Seed, name) }
 
 // stat returns the mean of values, one for each image, as a Stat that can be paired.
 func (l *lab) stat(name, unit, better string, values []float64) Stat {

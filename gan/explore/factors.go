@@ -60,7 +60,7 @@ func (e *Evaluation) factors(j *jury, test data.Dataset, o Options, recon metric
 	real, painted := r.Read(j.truth), r.Read(recon)
 	var label *mat.Dense
 	if o.Control != nil {
-		label = r.Read(o.Control.Paint(j.answer, Noise{o.Seed, 0}))
+		label = r.Read(j.label)
 	}
 	for _, f := range wholeFactors(names) {
 		r2 := func(read *mat.Dense) metrics.Estimate {

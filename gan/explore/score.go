@@ -60,16 +60,19 @@ type jury struct {
 	net, other Network
 	lpips      Distance
 	truth      metrics.Images
-	answer     Answer // the classifier's, of the true images
+	answer     Answer         // the classifier's, of the true images
+	label      metrics.Images // what the label control painted; none without one
 	gallery    gallery
 	lineup     metrics.Lineup
 	space      string // what the independent network's features are called
 	seed       uint64
 }
 
-func (j *jury) key(name string) tensor.Key {
-	return tensor.NewKey(j.seed,
-		"explore/bootstrap/"+name)
+func (j *jury) key(name string) tensor.Key { return bootstrapKey(j.seed, name) }
+
+// bootstrapKey returns the stream of the resamples behind the interval called name.
+func bootstrapKey(seed uint64, name string) tensor.Key {
+	return tensor.NewKey(seed, "explore/bootstrap/"+name)
 }
 
 // rank returns the retrieval of queries in a gallery and its estimates.

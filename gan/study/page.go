@@ -299,7 +299,8 @@ func (p *page) measures() report.Section {
 			"the painted picture picks out its original: the percentage of the other test images "+
 			"of the %s that are nearer to it, by the 8×8 block means (layout and colour); 0 %% "+
 			"is always nearest, 50 %% is chance, whatever the class gives away. `class mean` is "+
-			"the mean training image of that class, `other image` another test image of it. "+
+			"the mean training image of that class, `other image` another test image of it, which "+
+			"is one of the rivals and so 50/R points above chance with R of them. "+
 			"Blurred averages win every squared error, which is why the error alone says little.",
 			e.Images-1, e.Protocol),
 	}

@@ -3,6 +3,7 @@ package models
 import (
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
@@ -132,8 +133,12 @@ func New(name string, o Options) (*Classifier, error) {
 	case len(o.Mean) != len(o.Std) || len(o.Mean) != 0 && len(o.Mean) != o.Channels:
 		return nil, fmt.Errorf("models: New: %s: Mean has %d and Std %d values: "+
 			"expected %d each, or none", name, len(o.Mean), len(o.Std), o.Channels)
-	case slices.ContainsFunc(o.Std, func(s float64) bool { return !(s > 0) }):
+	case slices.ContainsFunc(o.Std, func(s float64) bool { return !(s > 0) || math.IsInf(s, 1) }):
 		return nil, fmt.Errorf("models: New: %s: Std %v must be positive", name, o.Std)
+	case slices.ContainsFunc(o.Mean, func(m float64) bool {
+		return math.IsNaN(m) || math.IsInf(m, 0)
+	}):
+		return nil, fmt.Errorf("models: New: %s: Mean %v must be finite", name, o.Mean)
 	}
 	o.Mean, o.Std = slices.Clone(o.Mean), slices.Clone(o.Std)
 	return &Classifier{arch: name, opts: o, norm: nn.Normalize{Mean: o.Mean, Std: o.Std},

@@ -103,6 +103,10 @@ func TestNewRefuses(t *testing.T) {
 			"models: New: resnet8: Mean has 1 and Std 3 values: expected 3 each, or none"},
 		{"resnet8", models.Options{Mean: []float64{0, 0, 0}, Std: []float64{1, 0, 1}},
 			"models: New: resnet8: Std [1 0 1] must be positive"},
+		{"resnet8", models.Options{Mean: []float64{0, 0, 0}, Std: []float64{1, 1, math.Inf(1)}},
+			"models: New: resnet8: Std [1 1 +Inf] must be positive"},
+		{"resnet8", models.Options{Mean: []float64{0, math.NaN(), 0}, Std: []float64{1, 1, 1}},
+			"models: New: resnet8: Mean [0 NaN 0] must be finite"},
 	} {
 		if m, err := models.New(tc.arch, tc.o); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("got %v, %v; want %q", m, err, tc.want)

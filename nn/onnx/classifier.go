@@ -146,6 +146,11 @@ func (c *Classifier) describeInput(m *Model) error {
 	}) {
 		return c.wrong("", "Std %v and Scale %g must be positive", c.opts.Std, c.opts.Scale)
 	}
+	if slices.ContainsFunc(c.opts.Mean, func(v float64) bool {
+		return math.IsNaN(v) || math.IsInf(v, 0)
+	}) {
+		return c.wrong("", "Mean %v must be finite", c.opts.Mean)
+	}
 	c.size, c.channels = h, ch
 	return nil
 }

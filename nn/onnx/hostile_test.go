@@ -43,6 +43,7 @@ func TestHostileNumbers(t *testing.T) {
 			ints("pads", 1<<30, 1<<30, 1<<30, 1<<30)), "too large"},
 		{"AveragePool", nil, nil, attrs(ints("kernel_shape", 2, 2), ints("pads", huge, 0, huge, 0)),
 			"out of range"},
+		{"Split", nil, nil, attrs(attrI("num_outputs", 1<<40)), "num_outputs"},
 		{"ConstantOfShape", []int64{1 << 32, 1 << 32}, nil, nil, "too large"},
 	} {
 		s := newSketch(17, []int{1, 3, 4, 4})
@@ -74,6 +75,20 @@ func TestHostileNumbers(t *testing.T) {
 	}
 }
 
+// A matrix of an axis with itself, which sums along the axis are made with, is bounded likewise.
+func TestHostileAxis(t *testing.T) {
+	s := newSketch(18, []int{1 << 18})
+	zero := s.constant("axis", &Array{Elem: Int64, Shape: tensor.Shape{}, I: []int64{0}})
+	s.node("CumSum", "culprit", []string{"x0", zero})
+	g := importIn(t, s.model(t, "culprit"), Options{})
+	ag := autodiff.NewGraph(ref.New())
+	defer ag.Close()
+	_, err := g.Run(ag, map[string]*Value{"x0": Of(ag.Zeros(tensor.F32, 1<<18))})
+	if err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A convolution's numbers likewise.
 func TestHostileConvolution(t *testing.T) {
 	const huge = 1 << 62
@@ -94,6 +109,23 @@ func TestHostileConvolution(t *testing.T) {
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), "out of range") {
 				t.Errorf("%s with %s %v: got %v", op, a.name, a.ints, err)
 			}
+		}
+	}
+}
+
+// A normalisation that is no number would make every answer one.
+func TestHostileNormalisation(t *testing.T) {
+	s := newSketch(17, []int{1, 2, 4, 4})
+	s.node("GlobalAveragePool", "p", []string{"x0"}).node("Flatten", "z", []string{"p"})
+	m := s.model(t, "z")
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	for want, o := range map[string]ClassifierOptions{
+		"Mean": {Mean: []float64{math.NaN(), 0}, Std: []float64{1, 1}},
+		"Std":  {Mean: []float64{0, 0}, Std: []float64{1, math.NaN()}},
+	} {
+		if _, err := NewClassifier(scope, m, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
 		}
 	}
 }

@@ -174,8 +174,9 @@ func (c *call) tuples(data tensor.Shape, idx *Array, batch int) (offsets []int,
 }
 
 // spread turns the offsets of slices into the flat positions of their elements.
-func spread(offsets []int, size int) []int {
-	flat := make([]int, 0, len(offsets)*size)
+func (c *call) spread(offsets []int, size int) []int {
+	c.fits(len(offsets), size)
+	flat := c.positions(len(offsets) * size)[:0]
 	for _, o := range offsets {
 		for i := range size {
 			flat = append(flat, o+i)
@@ -188,7 +189,7 @@ func gatherND(c *call) []*Value {
 	x, idx := c.arg(0), c.indices(1)
 	offsets, inner := c.tuples(x.shape, idx, c.attrInt("batch_dims", 0))
 	shape := slices.Concat(idx.Shape[:len(idx.Shape)-1], inner)
-	return []*Value{c.take(x, spread(offsets, inner.Size()), shape, 0)}
+	return []*Value{c.take(x, c.spread(offsets, inner.Size()), shape, 0)}
 }
 
 func scatterElements(c *call) []*Value {
@@ -203,7 +204,7 @@ func scatterElements(c *call) []*Value {
 func scatterND(c *call) []*Value {
 	x, idx, updates := c.arg(0), c.indices(1), c.arg(2)
 	offsets, inner := c.tuples(x.shape, idx, 0)
-	flat := spread(offsets, inner.Size())
+	flat := c.spread(offsets, inner.Size())
 	if len(flat) != updates.shape.Size() {
 		c.fail("indices %v ask for %d updates, got %v", idx.Shape, len(flat), updates.shape)
 	}

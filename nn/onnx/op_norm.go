@@ -181,7 +181,7 @@ func lrn(c *call) []*Value {
 		c.fail("expected [N C …] and a positive size, got %v and %d", x.Shape(), size)
 	}
 	ch := x.Dim(1)
-	band := make([]float64, ch*ch) // band[j][i] = 1 where channel j counts for channel i
+	band := newArray(Double, ch, ch).F // band[j][i] = 1 where channel j counts for channel i
 	for i := range ch {
 		for j := max(i-(size-1)/2, 0); j <= min(i+size/2, ch-1); j++ {
 			band[j*ch+i] = 1

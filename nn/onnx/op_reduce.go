@@ -325,7 +325,7 @@ func cumSum(c *call) []*Value {
 		return hostOut(out)
 	}
 	x := c.upload(v)
-	tri := make([]float64, n*n)
+	tri := newArray(Double, n, n).F
 	for i := range n {
 		for j := range n {
 			if counts(i, j) {

@@ -152,8 +152,8 @@ func split(c *call) []*Value {
 	}
 	if sizes == nil {
 		n := c.attrInt("num_outputs", len(c.node.out))
-		if n < 1 {
-			c.fail("num_outputs %d is not positive", n)
+		if n < 1 || n > len(c.node.out) {
+			c.fail("num_outputs %d does not fit %d results", n, len(c.node.out))
 		}
 		each, left := (x.shape[axis]+n-1)/n, x.shape[axis]
 		for range n {

@@ -84,6 +84,9 @@ func Create(dir string, config, environment any, files ...func(*Run) error) (*Ru
 	if err != nil {
 		return nil, err
 	}
+	if exists(r.Path(ConfigFile)) { // another process made its run since vacant looked
+		return nil, errors.Join(holdsRun(dir), r.Close())
+	}
 	files = append(files, func(r *Run) error { return writeBytes(r.Path(ConfigFile), text) },
 		func(r *Run) error { return os.Remove(r.Path(incompleteFile)) })
 	err = errors.Join(r.cut(0), os.RemoveAll(r.Path(EnvironmentFile)))
@@ -122,13 +125,22 @@ func vacant(dir string) error {
 	case err != nil:
 		return fmt.Errorf("train: %s cannot hold a run: %w: give another --out", dir, err)
 	case holds(entries, ConfigFile):
-		return fmt.Errorf("train: %s already holds a run: give --resume to go on with it, or another "+
-			"--out", dir)
+		return holdsRun(dir)
 	case holds(entries, incompleteFile):
 		return nil
 	}
 	return fmt.Errorf("train: %s is not empty (it holds %s) and is not a run: give a new directory "+
 		"as --out", dir, entries[0].Name())
+}
+
+func holdsRun(dir string) error {
+	return fmt.Errorf("train: %s already holds a run: give --resume to go on with it, or another "+
+		"--out", dir)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func holds(entries []fs.DirEntry, name string) bool {
@@ -350,7 +362,11 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 	}
 	step, err1 := strconv.Atoi(f.Metadata[metaStep])
 	size, err2 := strconv.ParseInt(f.Metadata[metaMetrics], 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
+	err = errors.Join(err1, err2)
+	if err == nil && (step < 0 || size < 0) {
+		err = fmt.Errorf("step %d after %d bytes of log", step, size)
+	}
+	if err != nil {
 		return 0, nil, fmt.Errorf("train: %s: not a checkpoint of a run: %w", r.Path(CheckpointDir, name),
 			err)
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"afterimage/nn/checkpoint"
@@ -81,6 +83,35 @@ func TestCreateTakesOnlyEmptyPlaces(t *testing.T) {
 
 // TestCreateLeavesNothingOnFailure: when a file of the run cannot be written, and on Abandon before
 // the first checkpoint, the directory goes away; with a checkpoint it stays.
+// TestCreateIsOnce: of processes that find a directory empty at the same moment one makes its run
+// there, also if it is done before another of them comes to lock it.
+func TestCreateIsOnce(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no lock keeps two processes from one directory there (Lock)")
+	}
+	for range 20 {
+		dir := filepath.Join(t.TempDir(), "run")
+		var made atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				r, err := train.Create(dir, tiny(), nil)
+				if err != nil {
+					return
+				}
+				made.Add(1)
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := made.Load(); n != 1 {
+			t.Fatalf("%d runs were made in one directory", n)
+		}
+	}
+}
+
 func TestCreateLeavesNothingOnFailure(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	_, err := train.Create(dir, tiny(), here, func(*train.Run) error { return errors.New("no space") })
@@ -151,6 +182,34 @@ func TestDamagedRuns(t *testing.T) {
 	write(t, filepath.Join(dir, train.ConfigFile), "kind: inverter\nother: 1\n")
 	if kind, err := train.Kind(dir); kind != "inverter" || err != nil {
 		t.Errorf("Kind returned %q, %v", kind, err)
+	}
+}
+
+// A checkpoint whose step or length of the log was damaged is said to be none, before the log is
+// cut.
+func TestDamagedCheckpoint(t *testing.T) {
+	for key, value := range map[string]string{"step": "-3", "metrics_bytes": "-3", "seconds": "1"} {
+		r, err := train.Create(filepath.Join(t.TempDir(), "run"), tiny(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := checkpoint.NewFile()
+		f.Metadata["step"], f.Metadata["metrics_bytes"] = "4", "0"
+		f.Metadata[key] = value
+		path := r.Path(train.CheckpointDir, train.LatestFile)
+		if err := checkpoint.SaveSafetensors(path, f); err != nil {
+			t.Fatal(err)
+		}
+		if step, _, err := r.Restore(train.LatestFile, nil); key == "seconds" {
+			if step != 4 || err != nil {
+				t.Errorf("a good one: step %d, %v", step, err)
+			}
+		} else {
+			wantError(t, key, err, "not a checkpoint of a run", "-3")
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
