@@ -121,7 +121,7 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	set, err := c.open(data.Options{})
+	set, err := c.open(data.Options{TestOnly: c.Split == "test"})
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,9 @@ func (c *evaluateClassifierCmd) measure(
 	e *env, b tensor.Backend, m gan.Classifier, ds data.Dataset,
 ) error {
 	start := time.Now()
-	correct, ce := train.Score(b, m, ds, c.Batch)
+	i := m.Inference(b)
+	correct, ce := train.Score(i, m, ds, c.Batch)
+	i.Close()
 	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split,
 		Images: ds.Len(), Correct: correct, Accuracy: float64(correct) / float64(ds.Len()),
 		CrossEntropy: ce / float64(ds.Len())}

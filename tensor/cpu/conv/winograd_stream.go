@@ -13,8 +13,8 @@ import "afterimage/tensor/cpu/gemm/micro"
 //
 // The mapped inputs V, which every panel reads, are made first, for all tiles. What is kept for the
 // next call is the packed filter, the same as the direct form's. The sum over channels is cut into
-// blocks of streamDepth, each added to the ones before, and so it is in the form with whole weights:
-// the bits are the same.
+// blocks of streamDepth, each added to the ones before, and so it is in the form with whole
+// weights: the bits are the same.
 
 const (
 	streamDepth = 128               // channels of a block

@@ -150,8 +150,8 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 	}
 }
 
-// TestWinogradStreamed holds weights mapped on the way to weights mapped as a whole, to the bit, for
-// any number of threads.
+// TestWinogradStreamed holds weights mapped on the way to weights mapped as a whole, to the bit,
+// for any number of threads.
 func TestWinogradStreamed(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	ps := pools(t)
