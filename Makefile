@@ -65,7 +65,7 @@ ptx:
 
 abi:
 	AFTERIMAGE_CUDA_VENV=$(VENV) $(GO) test ./cuda/driver ./cuda -count=1 -v \
-	  -run 'TestABI|TestLibraries|TestDescriptors|TestOffers'
+	  -run 'TestABI|TestAnswersABI|TestLibraries|TestDescriptors|TestOffers'
 
 generate:
 	cd tensor/cpu/internal/asmgen && $(GO) run ./gemm && $(GO) run ./neon && $(GO) run ./vec

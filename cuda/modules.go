@@ -121,9 +121,10 @@ func (m *modules) from() string {
 	return "NVRTC " + c.Version
 }
 
-// nvrtcInvalidOption is what NVRTC answers to an architecture it does not know:
-// NVRTC_ERROR_INVALID_OPTION of nvrtc.h.
-const nvrtcInvalidOption = 5
+// What NVRTC answers to an architecture it does not know.
+const (
+	nvrtcInvalidOption = 5 // NVRTC_ERROR_INVALID_OPTION
+)
 
 // compile compiles a text to a cubin or to PTX, or finds it in the cache. No fast-math: kernels
 // promise IEEE arithmetic.

@@ -60,7 +60,7 @@ func TestABI(t *testing.T) {
 	inC := regexp.MustCompile(`(?m)^  ((?:CU|NVRTC)[A-Z0-9]*_\w+) = (\d+),`)
 	inGo := regexp.MustCompile(`(?m)^\s+\w+ +(?:\w+ )?= (\d+) +// ((?:CU|NVRTC)[A-Z0-9]*_\w+)`)
 	for _, file := range []string{"abi.h", "libs.c", "driver.go", "libs.go",
-		"../dnn_numbers.go", "../modules.go"} {
+		"status.go", "../dnn_numbers.go", "../modules.go"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

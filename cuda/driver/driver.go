@@ -41,11 +41,17 @@ type Error struct {
 	Text    string // its words, or a compiler's messages
 }
 
-// Error returns one line: call, name, number, words, library with path and version.
+// Error returns one line: call, name, number, words, what to do where that is known, library with
+// path and version.
 func (e *Error) Error() string {
-	text := strings.TrimSpace(strings.Join(strings.Fields(e.Text), " "))
-	if text == "" {
+	text, remedy := strings.Join(strings.Fields(e.Text), " "), e.remedy()
+	switch {
+	case text == "" && remedy == "":
 		text = "no explanation"
+	case text == "":
+		text = remedy
+	case remedy != "":
+		text += ": " + remedy
 	}
 	name := e.Name
 	if name == "" {
@@ -74,32 +80,6 @@ func Code(err error) int {
 		return e.Code
 	}
 	return 0
-}
-
-// What CUDA's libraries answer where they have no plan or algorithm: the numbers of cublas_api.h,
-// and the thousands of cudnn_graph.h's.
-const (
-	cublasInvalid      = 7  // CUBLAS_STATUS_INVALID_VALUE
-	cublasNotSupported = 15 // CUBLAS_STATUS_NOT_SUPPORTED
-	cudnnBadParam      = 2  // CUDNN_STATUS_BAD_PARAM and its kinds
-	cudnnNotSupported  = 3  // CUDNN_STATUS_NOT_SUPPORTED and its kinds
-)
-
-// NotOffered reports whether err is cuBLASLt's or cuDNN's answer that they have no such algorithm
-// or plan, which the same library will give again; not a failure that may pass, a lack of memory
-// for example.
-func NotOffered(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Library {
-	case CuBLASLt:
-		return e.Code == cublasInvalid || e.Code == cublasNotSupported
-	case CuDNN:
-		return e.Code/1000 == cudnnBadParam || e.Code/1000 == cudnnNotSupported
-	}
-	return false
 }
 
 // A Found says what became of looking for a library.

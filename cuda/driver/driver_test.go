@@ -3,8 +3,6 @@
 package driver
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -300,25 +298,5 @@ func TestCapture(t *testing.T) {
 	}
 	if _, err := c.EndCapture(s); err == nil {
 		t.Error("a spoiled capture succeeded")
-	}
-}
-
-// TestNotOffered tells what a library does not have from what failed.
-func TestNotOffered(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want bool
-	}{
-		{nil, false},
-		{errors.New("other"), false},
-		{&Error{Library: CuBLASLt, Code: 15}, true}, // CUBLAS_STATUS_NOT_SUPPORTED
-		{&Error{Library: CuBLASLt, Code: 3}, false}, // CUBLAS_STATUS_ALLOC_FAILED
-		{fmt.Errorf("plan: %w", &Error{Library: CuDNN, Code: 3004}), true},
-		{&Error{Library: CuDNN, Code: 4000}, false}, // CUDNN_STATUS_INTERNAL_ERROR
-		{&Error{Library: CUDA, Code: 7}, false},
-	} {
-		if got := NotOffered(c.err); got != c.want {
-			t.Errorf("%v: %v, want %v", c.err, got, c.want)
-		}
 	}
 }

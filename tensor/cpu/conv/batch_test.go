@@ -36,9 +36,9 @@ func checkBatches(t *testing.T, rng *rand.Rand, s Shape) {
 	x, dy := random(rng, s.N*in), random(rng, s.N*out)
 	w, bias := random(rng, s.O*s.KH*s.KW*s.C), random(rng, s.O)
 	for _, f := range batchForms(s) {
-		from, size, made := x, in, out
+		from, size, made, bias := x, in, out, bias
 		if f.grad {
-			from, size, made = dy, out, in
+			from, size, made, bias = dy, out, in, nil
 		}
 		for _, keep := range []bool{false, true} {
 			var kept *par.Kept
@@ -89,11 +89,7 @@ func batchForms(s Shape) (list []batchForm) {
 			func(s Shape, p *par.Pool, y, x, w []float32, e Epilogue) { s.forward(v, p, y, x, w, e) })
 		add(fmt.Sprintf("input gradient, %v", v), true,
 			func(s Shape, p *par.Pool, dx, dy, w []float32, e Epilogue) {
-				if v == micro.Best() {
-					s.InputGradKept(p, dx, dy, w, e.Kept)
-					return
-				}
-				s.inputGrad(v, p, dx, dy, w)
+				s.inputGrad(v, p, dx, dy, w, e)
 			})
 		if s.winogradApplies() {
 			add(fmt.Sprintf("Winograd's forward, %v", v), false,
@@ -101,8 +97,8 @@ func batchForms(s Shape) (list []batchForm) {
 					s.forwardWinograd(v, p, y, x, w, e)
 				})
 			add(fmt.Sprintf("Winograd's input gradient, %v", v), true,
-				func(s Shape, p *par.Pool, dx, dy, w []float32, _ Epilogue) {
-					s.inputGradWinograd(v, p, dx, dy, w)
+				func(s Shape, p *par.Pool, dx, dy, w []float32, e Epilogue) {
+					s.inputGradWinograd(v, p, dx, dy, w, e)
 				})
 		}
 	}
@@ -117,8 +113,8 @@ func batchForms(s Shape) (list []batchForm) {
 	}
 	if s.bf16Applies(DirInputGrad) {
 		add("input gradient, bfloat16", true,
-			func(s Shape, p *par.Pool, dx, dy, w []float32, _ Epilogue) {
-				s.inputGradBF16(v, p, dx, dy, w)
+			func(s Shape, p *par.Pool, dx, dy, w []float32, e Epilogue) {
+				s.inputGradBF16(v, p, dx, dy, w, e)
 			})
 	}
 	return list

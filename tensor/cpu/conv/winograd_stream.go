@@ -97,13 +97,12 @@ func (q *winograd) keptTaps(panels int) []float32 {
 func (w *winogradStreamed) mapInput(t int) {
 	scratch := w.p.Borrow(mapTmp + positions*w.k)
 	tmp, patch := scratch[:mapTmp], scratch[mapTmp:]
-	f := patcher{h: w.inH, w: w.inW, c: w.k, c1: w.k, x: w.in, size: 6, patch: patch}
+	f := patcher{v: w.winograd.v, lineMap: inputMap(), h: w.inH, w: w.inW, c: w.k, x: w.in,
+		patch: patch, tmp: tmp}
 	n, ty, tx := tileAt(t, w.tilesH, w.tilesW)
-	src, row, pix := f.at(n, 4*ty-w.padTop, 4*tx-w.padLeft)
-	in := inputMap()
-	for c := 0; c < w.k; c += 16 {
-		dst := w.v[c/streamDepth*w.blockV+t*streamDepth+c%streamDepth:]
-		in.apply(w.winograd.v, dst, 6*w.planeV, w.planeV, src[c:], row, pix, min(16, w.k-c), tmp)
+	for b := range w.blocks {
+		f.c0, f.c1 = b*streamDepth, min(w.k, (b+1)*streamDepth)
+		f.mapTo(w.v[b*w.blockV+t*streamDepth:], w.planeV, n, 4*ty-w.padTop, 4*tx-w.padLeft)
 	}
 	w.p.Return(scratch)
 }

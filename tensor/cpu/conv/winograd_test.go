@@ -52,6 +52,45 @@ func TestMapsAgree(t *testing.T) {
 	}
 }
 
+// TestEdgeMaps compares squares at the edges of an image that is NaN all round with the same
+// squares copied and filled up with zeros.
+func TestEdgeMaps(t *testing.T) {
+	const channels, h, w = 24, 7, 9
+	if !slices.Contains(micro.Variants(), micro.AVX512) {
+		t.Skip("edges have a form of their own with AVX-512 alone")
+	}
+	rng := rand.New(rand.NewPCG(8, 8))
+	margin := 9 * w * channels
+	x := random(rng, 2*margin+h*w*channels)
+	for i := range x {
+		if i < margin || i >= margin+h*w*channels {
+			x[i] = float32(math.NaN())
+		}
+	}
+	for _, m := range []lineMap{inputMap(), gradMap()} {
+		f := patcher{lineMap: m, h: h, w: w, c: channels, c0: 3, c1: channels,
+			x: x[margin:][:h*w*channels], patch: make([]float32, positions*channels),
+			tmp: make([]float32, mapTmp)}
+		for y := -m.inN - 1; y <= h+1; y++ {
+			for px := -m.inN - 1; px <= w+1; px++ {
+				const plane = 2 * channels
+				got, want := make([]float32, positions*plane), make([]float32, positions*plane)
+				f.v = micro.AVX512
+				f.mapTo(got, plane, 0, y, px)
+				in := frame{max(0, -y), min(m.inN, h-y), max(0, -px), min(m.inN, w-px)}
+				patch, pix := f.copied(0, y, px, in), channels-3
+				for c := 0; c < pix; c += 16 {
+					m.apply(micro.AVX512, want[c:], 6*plane, plane, patch[c:], m.inN*pix, pix,
+						min(16, pix-c), f.tmp)
+				}
+				if !slices.Equal(got, want) {
+					t.Fatalf("map %d of the square at (%d, %d) differs from its copy", m.kind, y, px)
+				}
+			}
+		}
+	}
+}
+
 // TestOutputMapKeepsNaN: the ReLU of the output map's epilogue takes no NaN for a negative number.
 func TestOutputMapKeepsNaN(t *testing.T) {
 	const lanes, bad = 13, 11 // a whole vector and a tail of AVX2, the NaN in the tail
@@ -127,7 +166,9 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 				guarded(t, what, ny, func(y []float32) {
 					s.forwardWinograd(v, p, y, x, w, Epilogue{Bias: bias})
 				}),
-				guarded(t, what, nx, func(dx []float32) { s.inputGradWinograd(v, p, dx, dy, w) }),
+				guarded(t, what, nx, func(dx []float32) {
+					s.inputGradWinograd(v, p, dx, dy, w, Epilogue{})
+				}),
 				guarded(t, what, nw, func(dw []float32) { s.weightGradWinograd(v, p, dw, x, dy) }),
 			}
 			if first[0] == nil {
@@ -145,6 +186,9 @@ func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
 			}
 			checkEpilogue(t, what, bias, got[0], dy, func(y []float32, e Epilogue) {
 				s.forwardWinograd(v, p, y, x, w, e)
+			})
+			checkEpilogue(t, "input gradient "+what, nil, got[1], x, func(dx []float32, e Epilogue) {
+				s.inputGradWinograd(v, p, dx, dy, w, e)
 			})
 		}
 	}
@@ -172,7 +216,7 @@ func TestWinogradStreamed(t *testing.T) {
 					return s.winogradForward(v, p, y, x, w, e)
 				}},
 				{nx, func(p *par.Pool, dx []float32) *winograd {
-					return s.winogradInputGrad(v, p, dx, dy, w)
+					return s.winogradInputGrad(v, p, dx, dy, w, Epilogue{Res: x, Mask: x})
 				}},
 			} {
 				what := fmt.Sprintf("direction %d: %v, %+v", d, v, s)
