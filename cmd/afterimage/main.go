@@ -41,9 +41,9 @@ type cli struct {
 	Precision string `help:"What convolutions and matrix products round their operands to: f32, or bf16, faster and less precise, on a CPU with AVX512_BF16 or a GPU. Tensors stay F32 and sums are made in F32." enum:"f32,bf16" default:"f32" placeholder:"f32|bf16"`
 	TF32      bool   `help:"On a GPU, let NVIDIA's libraries round the operands of F32 products to TF32: faster, errs by 1e-3." name:"tf32"`
 
-	Version kong.VersionFlag `help:"Say which program this is: its revision and the Go it was built with."`
-
 	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available." default:"0" placeholder:"MB"`
+
+	Version kong.VersionFlag `help:"Say which program this is: its revision and the Go it was built with."`
 
 	Demo     demoCmd     `cmd:"" help:"Show what two small classifiers let through, then make the page again from scratch."`
 	Train    trainCmd    `cmd:"" help:"Train a classifier or an inverter."`
