@@ -35,6 +35,9 @@ type Classifier interface {
 	Channels() int
 	// Arch returns the architecture's name, or the file's where there is none.
 	Arch() string
+	// Inference opens an Inference for passes of the classifier alone. It owns the weights where they
+	// can be read again from the file they came from, which must stay as it is (nn.Inference.Own).
+	Inference(b tensor.Backend) *nn.Inference
 	// Save writes stem and the extension of the classifier's format, a file that OpenClassifier
 	// reads, and returns its path; with half set weights are rounded to F16 where the format has a
 	// choice.

@@ -98,7 +98,7 @@ type Inverter struct {
 	G      *Generator
 	Cond   *Conditioner
 
-	reread func() (*checkpoint.File, error) // the file it was read from; nil if it was not
+	again func(name string) (checkpoint.Array, error) // reads weights; nil if they are of no file
 }
 
 // Noise returns n standard normal noise vectors [n ZDim], in s: a pure function of (key, step).
@@ -125,29 +125,10 @@ func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor
 // file must stay as it is.
 func (v *Inverter) Inference(b tensor.Backend) *nn.Inference {
 	i := nn.NewInference(b)
-	if v.reread != nil {
-		i.Own(nn.Prefixed("generator", v.G), v.restoreOne)
+	if v.again != nil {
+		i.OwnFile(nn.Prefixed("generator", v.G), v.again)
 	}
 	return i
-}
-
-// restoreOne reads one parameter again. Panics with *tensor.Error where the file is gone or holds
-// another number of weights.
-func (v *Inverter) restoreOne(p nn.Named) {
-	f, err := v.reread()
-	var a checkpoint.Array
-	if err == nil {
-		a, err = f.Lookup(p.Name)
-	}
-	if want := p.Param.Shape.Size(); err == nil && a.Len() != want {
-		err = fmt.Errorf("%s: %s: expected %d numbers, got %d: put the file back that was opened",
-			f.Path, p.Name, want, a.Len())
-	}
-	if err != nil {
-		panic(&tensor.Error{Op: "Inverter.Inference", Reason: fmt.Sprintf("weights of %s are to be "+
-			"read again, and their file is gone or another one: %v", p.Name, err)})
-	}
-	p.Param.T.SetFloats(a.Float64s())
 }
 
 // PaintWith is Paint with an Inference that lasts: from the second call on spectral norms are not
@@ -237,8 +218,7 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 		return nil, fmt.Errorf("gan: %s expects a condition of %d numbers, its classifier gives %d",
 			f.Path, c.Net.Cond, cond.Dim())
 	}
-	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond,
-		reread: func() (*checkpoint.File, error) { return from.open(FinalInverter) }}
+	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond, again: f.Again()}
 	return v, v.restore(s, f)
 }
 

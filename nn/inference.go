@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 
 	"afterimage/autodiff"
+	"afterimage/nn/checkpoint"
 	"afterimage/tensor"
 )
 
@@ -54,6 +55,23 @@ func (i *Inference) Own(ps Params, again func(p Named)) {
 			}
 		}
 	}
+}
+
+// OwnFile is Own for parameters whose values read reads again, by name, from a file that must stay
+// as it is.
+func (i *Inference) OwnFile(ps Params, read func(name string) (checkpoint.Array, error)) {
+	i.Own(ps, func(p Named) {
+		a, err := read(p.Name)
+		if want := p.Param.Shape.Size(); err == nil && a.Len() != want {
+			err = fmt.Errorf("%s: expected %d numbers, got %d: put the file back that was opened", p.Name,
+				want, a.Len())
+		}
+		if err != nil {
+			panic(&tensor.Error{Op: "Inference.Own", Reason: fmt.Sprintf("weights are to be read again, "+
+				"and their file is gone or another one: %v", err)})
+		}
+		tensor.CopyFromHost(p.Param.T, a.Float32s())
+	})
 }
 
 // checksum tells contents of a tensor in host memory from others, but for one chance in 2³².

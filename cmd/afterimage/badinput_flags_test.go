@@ -43,6 +43,15 @@ func badAttacks(r runs) (cases []badCase) {
 		"--mean 0.5,0.5,0.5 --std 1,1,1":       {"says all of itself", "leave out", "--mean"},
 		"--arch lenet5":                        {"says all of itself", "resnet8"},
 		"--norm l2 --attack pgd-1,square-3":    {"square-3", "--norm linf"},
+		"--count -1":                           {"--count -1: expected 0"},
+		"--batch -3":                           {"--batch -3: expected 1 or more"},
+		"--batch 0":                            {"--batch 0: expected 1 or more"},
+		"--attack fgsm --eps -8":               {"--eps -8: expected more than 0"},
+		"--attack pgd-2 --step-size -0.5":      {"--step-size -0.5: expected 0"},
+		"--count many":                         {"--count: expected a whole number, got \"many\""},
+		"--eps big":                            {"--eps: expected a number, got \"big\""},
+		"--weights --json":                     {"--weights", "got the flag \"--json\""},
+		"--data":                               {"--data: expected a value behind it"},
 		"--norm l7 --attack fgsm --data x":     {"l7", "expected linf or l2"}, // before any work
 		"--attack pgd-y --weights nowhere.pth": {"pgd-y", "expected fgsm"},
 	} {

@@ -78,16 +78,22 @@ type attackResult struct {
 
 // check refuses flags that are out of range, before any work.
 func (c *evaluateClassifierCmd) check() error {
-	if c.Count < 0 || c.Batch < 1 {
-		return fmt.Errorf("--count %d must not be negative, --batch %d must be positive", c.Count,
-			c.Batch)
+	if c.Count < 0 {
+		return fmt.Errorf("--count %d: expected 0, for all images, or more", c.Count)
+	}
+	if c.Batch < 1 {
+		return fmt.Errorf("--batch %d: expected 1 or more", c.Batch)
 	}
 	if len(c.Attack) == 0 && (c.Norm != "" || c.Eps != nil || c.StepSize != 0) {
 		return errors.New("--norm, --eps and --step-size are an attack's: add --attack pgd-20, say, " +
 			"or leave them out")
 	}
-	if eps := c.radius(); !(eps > 0) || !(c.StepSize >= 0) || math.IsInf(eps+c.StepSize, 1) {
-		return fmt.Errorf("--eps %g must be positive, --step-size %g not negative", eps, c.StepSize)
+	if eps := c.radius(); !(eps > 0) || math.IsInf(eps, 1) {
+		return fmt.Errorf("--eps %g: expected more than 0", eps)
+	}
+	if !(c.StepSize >= 0) || math.IsInf(c.StepSize, 1) {
+		return fmt.Errorf("--step-size %g: expected 0, for 2.5 times eps over the steps, or more",
+			c.StepSize)
 	}
 	if n := c.norm(); n != "linf" && n != "l2" {
 		return fmt.Errorf("--norm %q: expected linf or l2", n)
@@ -121,7 +127,7 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	set, err := c.open(data.Options{})
+	set, err := c.open(data.Options{TestOnly: c.Split == "test"})
 	if err != nil {
 		return err
 	}
@@ -186,7 +192,9 @@ func (c *evaluateClassifierCmd) measure(
 	e *env, b tensor.Backend, m gan.Classifier, ds data.Dataset,
 ) error {
 	start := time.Now()
-	correct, ce := train.Score(b, m, ds, c.Batch)
+	i := m.Inference(b)
+	correct, ce := train.Score(i, m, ds, c.Batch)
+	i.Close()
 	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split,
 		Images: ds.Len(), Correct: correct, Accuracy: float64(correct) / float64(ds.Len()),
 		CrossEntropy: number(ce / float64(ds.Len()))}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -41,6 +42,8 @@ type cli struct {
 	TF32      bool   `help:"On a GPU, let NVIDIA's libraries round the operands of F32 products to TF32: faster, errs by 1e-3." name:"tf32"`
 
 	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available." default:"0" placeholder:"MB"`
+
+	Version kong.VersionFlag `help:"Say which program this is: its revision and the Go it was built with."`
 
 	Demo     demoCmd     `cmd:"" help:"Show what two small classifiers let through, then make the page again from scratch."`
 	Train    trainCmd    `cmd:"" help:"Train a classifier or an inverter."`
@@ -76,6 +79,8 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		kong.Description("What does a classifier keep of an image? Train one, invert it from its "+
 			"logits, and look."),
 		kong.Writers(out, errOut),
+		kong.Vars{"version": fmt.Sprintf("afterimage %s, %s, %s/%s", revision(), runtime.Version(),
+			runtime.GOOS, runtime.GOARCH)},
 		kong.Exit(func(code int) { exited = code }),
 		kong.ValueFormatter(helpText),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
@@ -84,12 +89,12 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		fmt.Fprintln(errOut, "afterimage:", err)
 		return exitOther
 	}
-	k, err := parser.Parse(args)
+	k, err := parser.Parse(joinNegative(args))
 	if exited >= 0 { // --help has been printed
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(errOut, "afterimage: %s\nTry: %s --help\n", oneLine(err), commandOf(err))
+		fmt.Fprintf(errOut, "afterimage: %s\nTry: %s --help\n", parseMessage(err), commandOf(err))
 		return exitUsage
 	}
 	var runErr error
@@ -110,20 +115,6 @@ func helpText(v *kong.Value) string {
 		return text
 	}
 	return strings.TrimSuffix(text, ".") + " (default " + v.Default + ")."
-}
-
-// commandOf returns the command whose help explains a command line that could not be parsed.
-func commandOf(err error) string {
-	words := []string{"afterimage"}
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context != nil {
-		for _, p := range parse.Context.Path {
-			if p.Command != nil {
-				words = append(words, p.Command.Name)
-			}
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 // oneLine joins the lines of a message that lists things one below the other.

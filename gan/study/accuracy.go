@@ -59,7 +59,9 @@ func (r *runner) accuracy(c ClassifierSpec) error {
 		return err
 	}
 	const batch = 100
-	right, _ := train.Score(r.backend, m, r.set.Test, batch)
+	i := m.Inference(r.backend)
+	right, _ := train.Score(i, m, r.set.Test, batch)
+	i.Close()
 	a := Accuracy{Classifier: c.Name, Arch: m.Arch(), Origin: "trained here",
 		Images: r.set.Test.Len(), Clean: float64(right) / float64(r.set.Test.Len())}
 	if c.Weights != "" {

@@ -30,6 +30,7 @@ type File struct {
 
 	names  []string
 	arrays map[string]Array
+	opened bool // by Open
 }
 
 // NewFile returns an empty File.
@@ -115,7 +116,7 @@ func (f *File) Number(name string) (v float64, ok bool) {
 func (f *File) StripPrefix(prefix string) (*File, error) {
 	out := NewFile()
 	out.Format, out.Path, out.Metadata, out.Fields = f.Format, f.Path, f.Metadata, f.Fields
-	out.Skipped = f.Skipped
+	out.Skipped, out.opened = f.Skipped, f.opened
 	for name, a := range f.All() {
 		short := strings.TrimPrefix(name, prefix)
 		if _, ok := out.arrays[short]; ok {

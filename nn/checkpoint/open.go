@@ -23,7 +23,11 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: Open: %w", err)
 	}
-	return Decode(path, data)
+	f, err := Decode(path, data)
+	if err == nil {
+		f.opened = true
+	}
+	return f, err
 }
 
 func describeMode(m os.FileMode) string {

@@ -69,24 +69,27 @@ func parseSafetensors(data []byte) (*File, error) {
 	}
 	b := newBudget(len(data))
 	for _, e := range entries {
-		elem, ok := elementNamed(strings.ToLower(e.DType))
-		if !ok || e.DType != strings.ToUpper(e.DType) {
-			return nil, unsupported(e.name, "convert it to F32 before saving", "dtype %s: expected "+
-				"F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 or BOOL", quote(e.DType))
-		}
-		size, ok := byteSize(e.Shape, elem.size)
-		if !ok || size != e.Offsets[1]-e.Offsets[0] {
-			return nil, bad(e.name, "%s %v: expected %d bytes, data_offsets hold %d", e.DType,
-				e.Shape, size, e.Offsets[1]-e.Offsets[0])
-		}
-		v := view{elem, body[e.Offsets[0]:e.Offsets[1]], e.Shape, rowMajor(e.Shape)}
-		a, err := v.array(e.name, b)
+		a, err := e.array(body[e.Offsets[0]:e.Offsets[1]], b)
 		if err != nil {
 			return nil, err
 		}
 		f.Set(e.name, a)
 	}
 	return f, nil
+}
+
+// array returns the entry's array from its bytes.
+func (e *stEntry) array(data []byte, b *budget) (Array, error) {
+	elem, ok := elementNamed(strings.ToLower(e.DType))
+	if !ok || e.DType != strings.ToUpper(e.DType) {
+		return Array{}, unsupported(e.name, "convert it to F32 before saving", "dtype %s: expected "+
+			"F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 or BOOL", quote(e.DType))
+	}
+	if size, ok := byteSize(e.Shape, elem.size); !ok || size != len(data) {
+		return Array{}, bad(e.name, "%s %v: expected %d bytes, data_offsets hold %d", e.DType,
+			e.Shape, size, len(data))
+	}
+	return view{elem, data, e.Shape, rowMajor(e.Shape)}.array(e.name, b)
 }
 
 // parseSTHeader reads the JSON into entries in their order, and the metadata into f.

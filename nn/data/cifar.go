@@ -53,8 +53,9 @@ func numbered(n int) []string {
 	return names
 }
 
-// openCIFAR reads the training and test images of one CIFAR set from dir.
-func openCIFAR(l *cifarLayout, dir string) (train, test *Memory, err error) {
+// openCIFAR reads the training and test images of one CIFAR set from dir; with testOnly there are
+// no training images.
+func openCIFAR(l *cifarLayout, dir string, testOnly bool) (train, test *Memory, err error) {
 	op := "Open " + l.name
 	wanted := append(append([]string{l.meta}, l.train...), l.test...)
 	files, err := findFiles(op, l.name, dir, l.folder, l.archive, wanted)
@@ -62,13 +63,17 @@ func openCIFAR(l *cifarLayout, dir string) (train, test *Memory, err error) {
 		return nil, nil, err
 	}
 	classes := l.classes
-	if raw, err := files.read(l.meta, 1<<16); err == nil {
+	if raw, err := files.read(l.meta, 1<<16, nil); err == nil {
 		lines := strings.ReplaceAll(strings.TrimSpace(string(raw)), "\r", "")
 		if names := strings.Split(lines, "\n"); len(names) == len(classes) {
 			classes = names
 		}
 	}
-	if train, err = readCIFARFiles(op, files, l, classes, l.train); err != nil {
+	trainFiles := l.train
+	if testOnly {
+		trainFiles = nil
+	}
+	if train, err = readCIFARFiles(op, files, l, classes, trainFiles); err != nil {
 		return nil, nil, err
 	}
 	test, err = readCIFARFiles(op, files, l, classes, l.test)
@@ -83,9 +88,10 @@ func readCIFARFiles(
 	op string, files *fileSource, l *cifarLayout, classes, names []string,
 ) (*Memory, error) {
 	m := &Memory{name: l.name, classes: classes, h: cifarSide, w: cifarSide, c: 3}
+	var raw []byte
 	for _, name := range names {
-		raw, err := files.read(name, cifarFileMax)
-		if err != nil {
+		var err error
+		if raw, err = files.read(name, cifarFileMax, raw); err != nil {
 			return nil, err
 		}
 		if m.pix == nil { // the files of one set are equally long

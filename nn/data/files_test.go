@@ -111,6 +111,25 @@ func TestCIFARFromFolderAndArchive(t *testing.T) {
 	}
 }
 
+// TestTestOnly: the training images are neither read nor missed, and the test images are the same.
+func TestTestOnly(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "test_batch.bin", cifarRecords(3, 1))
+	set, err := Open("cifar-10", dir, Options{TestOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, w, c := set.Size()
+	pix := make([]uint8, cifarPixels)
+	if label := set.Test.Read(2, pix); label != 2 || set.Test.Len() != 3 || set.TrainVal.Len() != 0 ||
+		set.Train.Len() != 0 || set.Val.Len() != 0 || len(set.Classes()) != 10 || h*w*c != cifarPixels {
+		t.Errorf("label %d of %d test images, %d others of %d×%d×%d, %d classes", label, set.Test.Len(),
+			set.TrainVal.Len(), h, w, c, len(set.Classes()))
+	}
+	_, err = Open("cifar-10", dir, Options{})
+	wantFileError(t, err, "data_batch_1.bin", "cannot read")
+}
+
 func TestCIFAR100TakesFineLabels(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "cifar-100-binary/train.bin", cifarRecords(10, 2))

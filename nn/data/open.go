@@ -15,6 +15,7 @@ type Options struct {
 	Val      int    // the same for validation (scenes: 2,000)
 	Test     int    // the same for testing (scenes: 2,000)
 	Seed     uint64 // scenes: which endless sequence of images; elsewhere without effect
+	TestOnly bool   // the other splits are not asked for: CIFAR's are not read, and have no images
 }
 
 // Names returns the names Open knows, besides "folder:PATH".
@@ -50,7 +51,7 @@ func Open(name, dir string, o Options) (*Set, error) {
 	var err error
 	switch name {
 	case "cifar-10", "cifar-100":
-		train, test, err = openCIFAR(cifarLayouts()[name], dir)
+		train, test, err = openCIFAR(cifarLayouts()[name], dir, o.TestOnly)
 	case "mnist", "fashion-mnist":
 		train, test, err = openMNIST(name, dir)
 	default:

@@ -2,6 +2,7 @@ package data
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -86,8 +87,9 @@ func (s *fileSource) where(name string) string {
 // forget drops a file of an archive from memory.
 func (s *fileSource) forget(name string) { delete(s.members, name) }
 
-// read returns the bytes of one file, an error if it is missing or longer than limit.
-func (s *fileSource) read(name string, limit int64) ([]byte, error) {
+// read returns the bytes of one file, in the memory of buf if they fit there; an error if it is
+// missing or longer than limit.
+func (s *fileSource) read(name string, limit int64, buf []byte) ([]byte, error) {
 	fail := func(problem, want, got string, err error) error {
 		return &FileError{s.op, s.where(name), problem, want, got, downloadAgain(s.dataset), err}
 	}
@@ -103,14 +105,17 @@ func (s *fileSource) read(name string, limit int64) ([]byte, error) {
 		return nil, fail("cannot read", "", "", errors.Unwrap(err))
 	}
 	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
+	to := bytes.NewBuffer(buf[:0])
+	if info, err := f.Stat(); err == nil { // at once: growing takes several times the memory
+		to.Grow(int(min(info.Size(), limit+1)) + bytes.MinRead)
+	}
+	if _, err := to.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
 		return nil, fail("cannot read", "", "", errors.Unwrap(err))
 	}
-	if int64(len(raw)) > limit {
+	if int64(to.Len()) > limit {
 		return nil, fail("too long", fmt.Sprintf("at most %d bytes", limit), "more", nil)
 	}
-	return raw, nil
+	return to.Bytes(), nil
 }
 
 // readArchive reads the wanted members of the .tar.gz into memory, whatever folder they are in.

@@ -38,7 +38,9 @@ func TestPublishedCIFARAccuracy(t *testing.T) {
 		s := tensor.NewScope(b)
 		m := load(t, s, tc.arch, tc.opts, dataFile(t, "models", tc.file))
 		ds := data.First(test, tc.images)
-		right, ce := train.Score(b, m, ds, 250)
+		i := m.Inference(b)
+		right, ce := train.Score(i, m, ds, 250)
+		i.Close()
 		figures.Check(t, tc.right, float64(right))
 		if tc.ce != "" {
 			figures.Check(t, tc.ce, ce/float64(ds.Len()))

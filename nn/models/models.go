@@ -9,6 +9,7 @@ import (
 
 	"afterimage/autodiff"
 	"afterimage/nn"
+	"afterimage/nn/checkpoint"
 	"afterimage/tensor"
 )
 
@@ -104,6 +105,8 @@ type Classifier struct {
 	opts Options
 	norm nn.Normalize
 	net  network
+
+	again func(name string) (checkpoint.Array, error) // reads weights; nil if they are of no file
 }
 
 // New declares the network called name; give it memory with nn.Init or Load. It returns an error,

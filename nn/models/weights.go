@@ -18,6 +18,9 @@ const (
 	layoutOHWI = "OHWI"
 )
 
+// modulePrefix is what PyTorch's DataParallel puts in front of names.
+const modulePrefix = "module."
+
 // A Mapping says how a file of another origin differs from ours beyond the layout of convolutions.
 // The zero Mapping fits any module without a flattened image.
 type Mapping struct {
@@ -33,7 +36,46 @@ func (m *Classifier) Mapping() Mapping { return Mapping{Flattened: m.net.flatten
 
 // Load reads every parameter of the classifier from f into memory of s.
 func (m *Classifier) Load(s *tensor.Scope, f *checkpoint.File) error {
+	m.again = reader(f, m.Mapping())
 	return LoadFile(s, m, f, m.Mapping())
+}
+
+// Inference opens an Inference that owns the classifier's weights if Load read them from a
+// safetensors file, from which they come back should they be needed once more: the file, and the
+// weights since Load, must stay as they are.
+func (m *Classifier) Inference(b tensor.Backend) *nn.Inference {
+	i := nn.NewInference(b)
+	if m.again != nil {
+		i.OwnFile(nn.List(m), m.again)
+	}
+	return i
+}
+
+// reader returns a function that reads the parameter called name once more, as LoadFile did from f;
+// nil where nobody can.
+func reader(f *checkpoint.File, mapping Mapping) func(name string) (checkpoint.Array, error) {
+	again := f.Again()
+	if again == nil {
+		return nil
+	}
+	ours := f.Metadata[layoutKey] == layoutOHWI
+	module := map[string]bool{} // names behind PyTorch's prefix
+	for _, name := range f.Names() {
+		if short, ok := strings.CutPrefix(name, modulePrefix); ok && !ours {
+			module[short] = true
+		}
+	}
+	return func(name string) (checkpoint.Array, error) {
+		key := mapping.key(name)
+		if module[key] {
+			key = modulePrefix + key
+		}
+		a, err := again(key)
+		if err == nil && !ours {
+			a = toOHWI(a, mapping.Flattened[name])
+		}
+		return a, err
+	}
 }
 
 // LoadFile reads every parameter of m from f, allocating in s those that have no memory yet, as
@@ -68,7 +110,7 @@ func LoadFile(s *tensor.Scope, m nn.Module, f *checkpoint.File, mapping Mapping)
 		if p.Param.T == nil {
 			p.Param.T = s.New(tensor.F32, p.Param.Shape...)
 		}
-		p.Param.T.SetFloats(a.Float64s())
+		tensor.CopyFromHost(p.Param.T, a.Float32s())
 	}
 	return nil
 }
@@ -86,7 +128,7 @@ func ourLayout(f *checkpoint.File, mapping Mapping) (*checkpoint.File, error) {
 	if f.Metadata[layoutKey] == layoutOHWI {
 		return f, nil
 	}
-	out, err := f.StripPrefix("module.")
+	out, err := f.StripPrefix(modulePrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -249,6 +249,9 @@ func (c *Classifier) InputSize() int { return c.size }
 // Channels returns the number of channels of the images.
 func (c *Classifier) Channels() int { return c.channels }
 
+// Inference opens an Inference; a graph's weights are constants of its own, which stay.
+func (c *Classifier) Inference(b tensor.Backend) *nn.Inference { return nn.NewInference(b) }
+
 // FeatureDim returns the width of the features, 0 if there are none: see Features.
 func (c *Classifier) FeatureDim() int { return c.features }
 

@@ -138,7 +138,9 @@ func TestPublishedAccuracyFromONNX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	right, ce := train.Score(b, c, set.Test, 250)
+	i := c.Inference(b)
+	defer i.Close()
+	right, ce := train.Score(i, c, set.Test, 250)
 	figures.Check(t, "resnet_2b.onnx, CIFAR-10 test images right of 10,000", float64(right))
 	figures.Check(t, "resnet_2b.onnx, mean cross-entropy", ce/float64(set.Test.Len()))
 }

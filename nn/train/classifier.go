@@ -282,16 +282,17 @@ func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
 // Accuracy returns the share of ds that the model, in evaluation mode, gets right, and the mean
 // cross-entropy.
 func (t *Classifier) Accuracy(ds data.Dataset) (accuracy, crossEntropy float64) {
-	correct, sum := Score(t.backend, t.Model, ds, 250)
+	i := nn.NewInference(t.backend)
+	defer i.Close()
+	correct, sum := Score(i, t.Model, ds, 250)
 	return float64(correct) / float64(ds.Len()), sum / float64(ds.Len())
 }
 
 // Score returns how many images of ds the classifier gets right and the sum of its cross-entropies.
+// The passes are i's.
 func Score(
-	b tensor.Backend, m attack.Model, ds data.Dataset, batch int,
+	i *nn.Inference, m attack.Model, ds data.Dataset, batch int,
 ) (correct int, crossEntropy float64) {
-	i := nn.NewInference(b)
-	defer i.Close()
 	for _, d := range data.Eval(ds, batch, data.Unit) {
 		i.Pass(func(c *nn.Ctx) {
 			g := c.Graph
@@ -302,7 +303,7 @@ func Score(
 				crossEntropy += v
 			}
 			pred := g.Scope().New(tensor.I32, d.N())
-			b.ArgMax(pred, logits.Tensor())
+			g.Backend().ArgMax(pred, logits.Tensor())
 			for i, p := range tensor.ToHost[int32](pred) {
 				if p == d.Labels[i] {
 					correct++

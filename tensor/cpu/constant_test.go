@@ -83,8 +83,16 @@ type constant struct {
 }
 
 func newConstant(t *testing.T, shape ...int) *constant {
+	return newConstantIn(t, tensor.F32, shape...)
+}
+
+// newConstantIn is newConstant for a precision, which it skips where this machine has no such.
+func newConstantIn(t *testing.T, precision tensor.DType, shape ...int) *constant {
 	b := Open(2)
 	t.Cleanup(b.Close)
+	if err := b.SetPrecision(precision); err != nil {
+		t.Skip(err)
+	}
 	s := tensor.NewScope(b)
 	t.Cleanup(s.Close)
 	c := &constant{Backend: b, s: s, w: numbers(s, shape...), plain: numbers(s, shape...)}
@@ -136,7 +144,14 @@ func (c *constant) parked() bool {
 // TestKeepConstantTransposed: constant weights of transposed convolutions, for images of any number
 // and size, beside forward convolutions with them: each form is packed once.
 func TestKeepConstantTransposed(t *testing.T) {
-	c := newConstant(t, 264, 2, 2, 256)
+	for _, precision := range []tensor.DType{tensor.F32, tensor.BF16} {
+		t.Run(precision.String(), func(t *testing.T) {
+			keepTransposed(t, newConstantIn(t, precision, 264, 2, 2, 256))
+		})
+	}
+}
+
+func keepTransposed(t *testing.T, c *constant) {
 	p := tensor.ConvParams{StrideH: 2, StrideW: 2, DilH: 1, DilW: 1, Groups: 1}
 	var kept int
 	for i, n := range []int{3, 1, 3} {

@@ -101,17 +101,19 @@ func (b *Backend) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor
 	}
 	s := shapeOf(dx.Shape(), w.Shape(), p)
 	e := conv.Epilogue{Res: host(add), Mask: host(y)}
-	switch b.form(s, conv.DirInputGrad) {
-	case bf16:
-		s.InputGradBF16(b.pool, host(dx), host(dy), host(w), e)
-	case winograd:
+	form := b.form(s, conv.DirInputGrad)
+	if form == winograd {
 		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w), e)
-	default:
-		var filter []float32
-		filter, e.Kept = weights(w)
-		s.InputGrad(b.pool, host(dx), host(dy), filter, e)
-		spent(w)
+		return
 	}
+	var filter []float32
+	filter, e.Kept = weights(w)
+	if form == bf16 {
+		s.InputGradBF16(b.pool, host(dx), host(dy), filter, e)
+	} else {
+		s.InputGrad(b.pool, host(dx), host(dy), filter, e)
+	}
+	spent(w)
 }
 
 // Conv2DWeightGrad is the adjoint in w; see tensor.Backend.

@@ -120,22 +120,46 @@ func (s Shape) InputGradBF16(p *par.Pool, dx, dy, w []float32, e Epilogue) {
 func (s Shape) inputGradBF16(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
 	s.check("InputGradBF16", dx, w, dy)
 	e.check("InputGradBF16", 0, len(dx))
-	e.Kept = nil
 	s.mustBF16("InputGradBF16", DirInputGrad)
 	if s.pointBF16(v) {
+		e.Kept.Direct()
+		e.Kept = nil
 		gemm.SBGEMMThen(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C,
 			e.then(dx, s.C))
 		return
 	}
 	half := s
 	half.O /= 2
-	paired, filter := p.Borrow(len(w)/2), len(w)/s.O
-	p.Run(half.O, func(i int) {
-		from := w[2*i*filter:]
-		micro.Interleave(v, paired[i*filter:], 0, from, from[filter:], 0, 1, filter)
-	})
-	half.inputGradDirect(v, p, dx, dy, paired, e)
-	p.Return(paired)
+	if e.Kept == nil { // in the order of memory: panels then have half as far to go
+		paired, filter := p.Borrow(len(w)/2), len(w)/s.O
+		p.Run(half.O, func(i int) {
+			from := w[2*i*filter:]
+			micro.Interleave(v, paired[i*filter:], 0, from, from[filter:], 0, 1, filter)
+		})
+		half.inputGradDirect(v, p, dx, dy, paired, e)
+		p.Return(paired)
+		return
+	}
+	passes := half.inputGradPasses(v, p, dx, dy, nil, e)
+	for _, q := range passes {
+		q.pack = s.pairGrad(q, w)
+	}
+	run(passes)
+}
+
+// pairGrad packs panels that are kept of the filter w for a phase of an input gradient: pairs of
+// output channels, a filter apart.
+func (s Shape) pairGrad(q *pass, w []float32,
+) func(dst []float32, width, group, c0, cols, tap int) {
+	filter := s.KH * s.KW * q.o // of one output channel
+	return func(dst []float32, width, group, c0, cols, tap int) {
+		kh, kw := q.rows.taps[tap/len(q.cols.taps)].k, q.cols.taps[tap%len(q.cols.taps)].k
+		from := w[2*group*q.k*filter+(kh*s.KW+kw)*q.o+c0:]
+		if cols < width {
+			clear(dst[:q.k*width])
+		}
+		micro.Interleave(q.v, dst, width, from, from[filter:], 2*filter, q.k, cols)
+	}
 }
 
 // A window is the part of a pass's input that an item reads: element i of the input is a[i-from].

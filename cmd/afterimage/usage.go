@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// negative matches a number below 0 that stands alone.
+var negative = regexp.MustCompile(`^-(\d|\.\d|inf$)`)
+
+// joinNegative writes "--flag -1" as "--flag=-1": no flag here begins with a digit, so a number
+// below 0 is what the flag is given, and its command can say what it expects instead.
+func joinNegative(args []string) []string {
+	var out []string
+	for i, a := range args {
+		if a == "--" {
+			return append(out, args[i:]...)
+		}
+		if n := len(out); n > 0 && negative.MatchString(a) && strings.HasPrefix(out[n-1], "--") &&
+			!strings.Contains(out[n-1], "=") {
+			out[n-1] += "=" + a
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// parserWords are the parser's own words for what a flag expects, and ours.
+var parserWords = []struct {
+	theirs *regexp.Regexp
+	ours   string
+}{
+	{regexp.MustCompile(`expected a valid \d+ bit int but got`), "expected a whole number, got"},
+	{regexp.MustCompile(`expected a valid \d+ bit uint but got`),
+		"expected a whole number from 0 on, got"},
+	{regexp.MustCompile(`expected a float but got ("[^"]*") \(string\)`), "expected a number, got $1"},
+	{regexp.MustCompile(`expected \w+ value but got "EOL" \(<EOL>\)`),
+		"expected a value behind it, got the end of the command line"},
+	{regexp.MustCompile(`expected \w+ value but got ("[^"]*") \([a-z ]+\); perhaps try (\S+)=".*"\?`),
+		"expected a value, got the flag $1; a value that begins with a dash is written $2=VALUE"},
+}
+
+// parseMessage is what is said of a command line that could not be parsed.
+func parseMessage(err error) string {
+	text := oneLine(err)
+	for _, w := range parserWords {
+		text = w.theirs.ReplaceAllString(text, w.ours)
+	}
+	return text
+}
+
+// commandOf returns the command whose help explains a command line that could not be parsed.
+func commandOf(err error) string {
+	words := []string{"afterimage"}
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		for _, p := range parse.Context.Path {
+			if p.Command != nil {
+				words = append(words, p.Command.Name)
+			}
+		}
+	}
+	return strings.Join(words, " ")
+}
