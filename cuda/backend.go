@@ -63,6 +63,7 @@ type Backend struct {
 }
 
 var (
+	_ tensor.LossFuser     = (*Backend)(nil)
 	_ tensor.NormUpsampler = (*Backend)(nil)
 	_ tensor.SpectralFuser = (*Backend)(nil)
 )
