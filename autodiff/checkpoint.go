@@ -97,6 +97,7 @@ func (g *Graph) Checkpoint(f func() *Value) *Value {
 	op := checkpoint{f: f}
 	if c.last == v && !slices.ContainsFunc(c.saved, (*tensor.Tensor).Freed) { // by a Tidy in f
 		op.last, op.name, op.readsOut = c.ops, c.op.Name(), c.op.Needs().Out
+		op.masks = masks(c.op)
 		inner.Keep(c.saved...)
 	} else {
 		c.saved = nil
@@ -133,10 +134,12 @@ type checkpoint struct {
 	last     int    // f's result is the output of its op number last; 0: it is not an op's
 	name     string // of that op
 	readsOut bool   // that op's VJP reads its output
+	masks    bool   // and masks its cotangent with it
 }
 
-func (checkpoint) Name() string   { return "Checkpoint" }
-func (c checkpoint) Needs() Needs { return Needs{All: true, Out: c.readsOut} }
+func (checkpoint) Name() string         { return "Checkpoint" }
+func (c checkpoint) Needs() Needs       { return Needs{All: true, Out: c.readsOut} }
+func (c checkpoint) masksWithOut() bool { return c.masks }
 
 // A capture watches the first call of a Checkpoint's function, which records nothing.
 type capture struct {
@@ -226,7 +229,7 @@ func (p *pass) unfold(n *Node, dy *Value) {
 	}
 	mark := p.g.values
 	y := p.g.replay(n)
-	p.adj[y] = dy // and nowhere else, so that it can be freed on the way
+	p.adj[y], p.masked[y] = dy, p.masked[n.out] // dy nowhere else, so that it can be freed on the way
 	if p.wanted[n.out] {
 		p.held[dy]++
 	} else {

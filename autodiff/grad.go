@@ -59,7 +59,8 @@ func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 	p := &pass{
 		g: g, free: !c.createGraph && !c.retain, first: g.values,
 		adj: map[*Value]*Value{}, held: map[*Value]int{},
-		wanted: map[*Value]bool{}, leads: map[*Value]bool{},
+		wanted: map[*Value]bool{}, leads: map[*Value]bool{}, readers: map[*Value]int{},
+		masked: map[*Value]bool{},
 	}
 	for _, x := range xs {
 		if x.graph != g {
@@ -103,6 +104,9 @@ type pass struct {
 	held   map[*Value]int    // how many entries of adj, and of the VJP at work, are this Value
 	wanted map[*Value]bool
 	leads  map[*Value]bool // values that depend on a wanted one
+
+	readers map[*Value]int  // how many nodes the pass has yet to come to that read a value
+	masked  map[*Value]bool // cotangents that have gone through their value's ReLU already
 }
 
 // owns reports whether v was made by this pass as a cotangent, which may then be freed. A VJP may
@@ -137,6 +141,7 @@ func (p *pass) nodes(y *Value, oldest int) []*Node {
 	slices.SortFunc(nodes, func(a, b *Node) int { return a.out.id - b.out.id })
 	for _, n := range nodes {
 		for _, in := range n.in {
+			p.readers[in]++
 			if p.leads[in] {
 				p.leads[n.out] = true
 			}
@@ -151,6 +156,7 @@ func (p *pass) step(n *Node) {
 	need := make([]bool, len(n.in))
 	onPath := false
 	for i, in := range n.in {
+		p.readers[in]--
 		need[i] = in.needGrad && p.leads[in]
 		onPath = onPath || need[i]
 	}
@@ -168,6 +174,7 @@ func (p *pass) step(n *Node) {
 	}
 	if p.adj[n.out] != nil && !p.wanted[n.out] {
 		delete(p.adj, n.out)
+		delete(p.masked, n.out)
 		p.drop(dy)
 	}
 	replayed := n.out.id > p.first // nobody else can ask for it again
@@ -181,8 +188,10 @@ func (p *pass) step(n *Node) {
 
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
+	j, joining := p.offer(n)
 	dxs := p.g.hide(func() []*Value {
 		defer p.lend(n, dy)()
+		defer joining()()
 		return n.op.(Op).VJP(n, dy, need)
 	})
 	for i, dx := range dxs {
@@ -197,7 +206,9 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 		p.held[dx]++ // two inputs may share it: none may be the last before all have it
 	}
 	for i, dx := range dxs {
-		if dx != nil {
+		if dx != nil && i == 0 && j.taken {
+			p.joined(n.in[i], dx, j)
+		} else if dx != nil {
 			p.accumulate(n.in[i], dx)
 		}
 	}

@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"math"
 
 	"afterimage/tensor"
 )
@@ -94,7 +95,7 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	x, w := n.In(0), n.In(1)
 	grads := make([]*Value, 2)
 	if need[0] {
-		grads[0] = Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
+		grads[0] = o.inputGrad(n, dy)
 	}
 	if need[1] {
 		grads[1] = Conv2DWeightGrad(x, dy, w.Dim(1), w.Dim(2), o.p)
@@ -102,8 +103,26 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	return grads
 }
 
+// inputGrad is the gradient of x, taken further where Grad offers it and the backend can.
+func (o convOp) inputGrad(n *Node, dy *Value) *Value {
+	x, w := n.In(0), n.In(1)
+	g := n.Graph()
+	j := g.join
+	b, ok := g.Backend().(tensor.InputGradMasker)
+	if !ok || j == nil || j.add == nil && j.relu == nil {
+		return Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
+	}
+	const name = "Conv2DInputGrad"
+	dx := g.newValue(g.scope.New(x.DType(), x.Shape()...), name)
+	g.ops++
+	b.Conv2DInputGradMask(dx.t, dy.live(name), w.live(name), j.add, j.relu, o.p)
+	j.taken = true
+	return dx
+}
+
 // Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU with ReLU′(0) = 0 if relu,
-// else the identity, in one pass over y: bias [O], res of y's shape [N OH OW O]; either may be nil.
+// else the identity, in one pass over y: bias [O], F32 beside a BF16 x, res of y's shape
+// [N OH OW O]; either may be nil.
 //
 // Panics as Conv2D does, and if bias or res has another shape.
 func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Value {
@@ -111,7 +130,7 @@ func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Valu
 	o := convBiasActOp{p: p, relu: relu, bias: bias != nil}
 	in := []*Value{x, w}
 	if bias != nil {
-		floats("Conv2DBiasAct", "x bias", x, bias)
+		channelwise("Conv2DBiasAct", "x bias", x, bias)
 		if !bias.Shape().Equal(tensor.Shape{w.Dim(0)}) {
 			misuse("Conv2DBiasAct", "expected bias [O]", "w bias", w, bias)
 		}
@@ -137,6 +156,8 @@ type convBiasActOp struct {
 func (convBiasActOp) Name() string   { return "Conv2DBiasAct" }
 func (o convBiasActOp) Needs() Needs { return Needs{Product: true, Out: o.relu} }
 
+func (o convBiasActOp) masksWithOut() bool { return o.relu }
+
 func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x, w, rest := in[0], in[1], in[2:]
 	var bias, res *tensor.Tensor
@@ -155,7 +176,7 @@ func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, ten
 // VJP masks dy where the ReLU was shut; from there on the sum of three terms passes it on to each.
 func (o convBiasActOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	if o.relu {
-		dy = reluMask(dy, n.Out())
+		dy = n.throughReLU(dy)
 	}
 	grads := make([]*Value, len(need))
 	copy(grads, convOp{o.p}.VJP(n, dy, need))
@@ -163,7 +184,7 @@ func (o convBiasActOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 		switch {
 		case !need[i]:
 		case i == 2 && o.bias:
-			grads[i] = sumPerChannel(dy, n.In(i).Shape())
+			grads[i] = channelGrad(dy, n.In(i))
 		default:
 			grads[i] = dy
 		}
@@ -269,10 +290,16 @@ func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
 		misuse(op, "expected images NHWC and kernels OHWI, four axes each", names, a, b)
 	}
 	if min(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups) < 1 ||
-		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 {
+		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 ||
+		max(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups, p.PadTop, p.PadLeft, p.PadBottom,
+			p.PadRight) > mostAttr {
 		misuse(op, fmt.Sprintf("attributes out of range: %+v", p), names, a, b)
 	}
 }
+
+// mostAttr bounds strides, dilations, paddings and windows, which may come from a file: products
+// with the extents of what is in memory then fit an int.
+const mostAttr = math.MaxInt32
 
 // checkForward returns the extents of C(x, w) and panics where x, w and p do not fit together.
 func checkForward(op string, x, w *Value, p tensor.ConvParams) (oh, ow int) {

@@ -19,6 +19,8 @@ type unary struct {
 func (o unary) Name() string { return o.name }
 func (o unary) Needs() Needs { return o.needs }
 
+func (o unary) masksWithOut() bool { return o.code == tensor.ReLU }
+
 func (o unary) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	y := s.Like(in[0])
 	s.Backend().Unary(o.code, o.attr, y, in[0])
@@ -122,7 +124,7 @@ func ReLU(x *Value) *Value {
 	return unary{"ReLU", tensor.ReLU, tensor.Attr{}, needsOut, dReLU}.of(x)
 }
 
-func dReLU(n *Node, dy *Value) *Value { return reluMask(dy, n.Out()) }
+func dReLU(n *Node, dy *Value) *Value { return n.throughReLU(dy) }
 
 // LeakyReLU computes x where x > 0, else alpha·x, with alpha ≥ 0. Derivative: 1 or alpha, and alpha
 // at 0; it reads the output only. Panics if alpha < 0.

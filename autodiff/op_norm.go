@@ -47,7 +47,8 @@ type BatchStats struct {
 
 // BatchNorm computes y = gamma·(x − mean)/√(var + eps) + beta in training mode: mean and biased
 // variance are taken for each channel, the last axis of x [N … C], over all other axes. gamma and
-// beta are [C] or, for conditional batch normalisation, [N C]: one row for each sample. eps ≥ 0.
+// beta are [C] or, for conditional batch normalisation, [N C]: one row for each sample; F32 beside
+// a BF16 x. eps ≥ 0.
 //
 // Panics on other shapes or a negative eps. Source: Ioffe and Szegedy, "Batch normalization", 2015.
 func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
@@ -104,7 +105,7 @@ func (o *batchNormOp) statistics(s *tensor.Scope, in tensors) (scale, shift *ten
 	saved tensors,
 ) {
 	x, gamma, beta := in[0], in[1], in[2]
-	b, dt, c := s.Backend(), x.DType(), x.Dim(-1)
+	b, dt, c := s.Backend(), ofChannels(x.DType()), x.Dim(-1)
 	mean, variance, rstd := s.New(dt, c), s.New(dt, c), s.New(dt, c)
 	b.NormStats(mean, variance, rstd, x, o.eps)
 	o.stats = BatchStats{Mean: mean, Variance: variance, Count: x.Size() / max(c, 1)}
@@ -119,13 +120,15 @@ func (o *batchNormOp) statistics(s *tensor.Scope, in tensors) (scale, shift *ten
 
 func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	var y *Value
-	if o.relu {
+	if o.relu && !n.masked() {
 		y = n.Out()
 	}
 	return o.vjp(n, dy, y, need)
 }
 
-// vjp is VJP with the output as a value of its own, nil unless a ReLU wants it.
+func (o *batchNormOp) masksWithOut() bool { return o.relu }
+
+// vjp is VJP with the output as a value of its own, nil unless a ReLU is to mask dy with it.
 func (o *batchNormOp) vjp(n *Node, dy, y *Value, need []bool) []*Value {
 	if n.HigherOrder() {
 		return o.vjpComposite(n, dy, y, need)
@@ -139,7 +142,7 @@ func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 	dxs := make([]*Value, len(n.in))
 	var d [4]*tensor.Tensor
 	for i, v := range n.in {
-		if i == 3 && need[i] && !o.relu {
+		if i == 3 && need[i] && y == nil {
 			dxs[i] = dy // the residual's gradient is dy itself
 		} else if need[i] {
 			dxs[i] = g.newValue(g.scope.New(v.DType(), v.Shape()...), o.name)
@@ -147,7 +150,7 @@ func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 		}
 	}
 	var out *tensor.Tensor
-	if o.relu {
+	if y != nil {
 		out = y.Tensor()
 	}
 	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), out,
@@ -158,17 +161,18 @@ func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 // vjpComposite differentiates the definition. beta and res enter y by addition, so their values are
 // not read and need not have been kept.
 func (o *batchNormOp) vjpComposite(n *Node, dy, y *Value, need []bool) []*Value {
-	if o.relu {
+	if y != nil {
 		dy = reluMask(dy, y)
 	}
 	dxs := make([]*Value, len(n.in))
 	if need[0] || need[1] {
 		copy(dxs, compositeVJP(n.in[:2], dy, need[:2], func(in []*Value) *Value {
-			return Mul(normalize(in[0], o.eps), perChannel(in[1], in[0]))
+			x := as(in[0], in[1].DType())
+			return as(Mul(normalize(x, o.eps), perChannel(in[1], x)), in[0].DType())
 		}))
 	}
 	if need[2] {
-		dxs[2] = sumPerChannel(dy, n.In(2).Shape())
+		dxs[2] = channelGrad(dy, n.In(2))
 	}
 	if len(n.in) == 4 && need[3] {
 		dxs[3] = dy
@@ -200,6 +204,8 @@ type batchNormUpsampleOp struct {
 	batchNormOp
 	k int
 }
+
+func (*batchNormUpsampleOp) masksWithOut() bool { return false }
 
 func (o *batchNormUpsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x := in[0]
@@ -269,9 +275,12 @@ func sumPerChannel(d *Value, shape tensor.Shape) *Value {
 	return Reshape(d, shape...)
 }
 
+// channelGrad is sumPerChannel in the shape and dtype of v, [C] or [N C].
+func channelGrad(d, v *Value) *Value { return as(sumPerChannel(d, v.Shape()), v.DType()) }
+
 // ScaleShift computes y = act(x·scale + shift + res), act ReLU (with ReLU′(0) = 0) if relu, else
 // the identity: batch normalisation with fixed statistics. x and res, which may be nil, are [N …
-// C], scale and shift [C] or [N C].
+// C], scale and shift [C] or [N C], F32 beside a BF16 x.
 func ScaleShift(x, scale, shift, res *Value, relu bool) *Value {
 	checkNorm("ScaleShift", "x scale shift res", x, scale, shift, res)
 	in := []*Value{x, scale, shift}
@@ -286,6 +295,8 @@ type scaleShiftOp struct{ relu bool }
 func (scaleShiftOp) Name() string   { return "ScaleShift" }
 func (o scaleShiftOp) Needs() Needs { return Needs{Product: true, Out: o.relu} }
 
+func (o scaleShiftOp) masksWithOut() bool { return o.relu }
+
 func (o scaleShiftOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	var res *tensor.Tensor
 	if len(in) == 4 {
@@ -299,22 +310,31 @@ func (o scaleShiftOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tens
 func (o scaleShiftOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	x, scale := n.In(0), n.In(1)
 	if o.relu {
-		dy = reluMask(dy, n.Out())
+		dy = n.throughReLU(dy)
 	}
 	dxs := make([]*Value, len(n.in))
 	if need[0] {
-		dxs[0] = Mul(dy, perChannel(scale, x))
+		dxs[0] = scaled(dy, scale)
 	}
 	if need[1] {
-		dxs[1] = sumPerChannel(Mul(dy, x), scale.Shape())
+		wide := scale.DType()
+		dxs[1] = sumPerChannel(Mul(as(dy, wide), as(x, wide)), scale.Shape())
 	}
 	if need[2] {
-		dxs[2] = sumPerChannel(dy, scale.Shape())
+		dxs[2] = channelGrad(dy, scale)
 	}
 	if len(need) == 4 && need[3] {
 		dxs[3] = dy
 	}
 	return dxs
+}
+
+// scaled returns d [N … C] times scale, [C] or [N C].
+func scaled(d, scale *Value) *Value {
+	if d.DType() == scale.DType() {
+		return Mul(d, perChannel(scale, d))
+	}
+	return ScaleShift(d, scale, d.graph.Zeros(scale.DType(), scale.Shape()...), nil, false)
 }
 
 // checkNorm panics unless a and b have one shape, [C] or [N C], and res is nil or like x [N … C].
@@ -325,7 +345,10 @@ func checkNorm(op, names string, x, a, b, res *Value) {
 	} else {
 		names = names[:len(names)-len(" res")]
 	}
-	floats(op, names, vs...)
+	channelwise(op, "x scale shift", x, a, b)
+	if res != nil {
+		floats(op, "x res", x, res)
+	}
 	if x.Rank() < 2 {
 		misuse(op, "expected x [N … C]", names, vs...)
 	}

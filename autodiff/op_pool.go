@@ -192,8 +192,9 @@ func GlobalSumPool(x *Value) *Value {
 func checkPool(op string, v *Value, shape tensor.Shape, p tensor.PoolParams) {
 	floats(op, "x", v)
 	rank(op, "x", v, 4)
-	if p.KH < 1 || p.KW < 1 || p.StrideH < 1 || p.StrideW < 1 {
-		misuse(op, fmt.Sprintf("window and stride must be at least 1: %+v", p), "x", v)
+	if min(p.KH, p.KW, p.StrideH, p.StrideW) < 1 ||
+		max(p.KH, p.KW, p.StrideH, p.StrideW) > mostAttr {
+		misuse(op, fmt.Sprintf("window and stride must be at least 1, and fit 31 bits: %+v", p), "x", v)
 	}
 	if min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 ||
 		max(p.PadTop, p.PadBottom) >= p.KH || max(p.PadLeft, p.PadRight) >= p.KW {

@@ -12,9 +12,9 @@ import (
 // zeros (placeOp). Elements may have any dtype; gradients ask for floating point.
 
 // Reshape returns x with another shape of the same size, in row-major order. It shares x's
-// elements. Panics if the sizes differ.
+// elements. Panics if the sizes differ or an extent is negative.
 func Reshape(x *Value, shape ...int) *Value {
-	if tensor.Shape(shape).Size() != x.Shape().Size() {
+	if n, ok := tensor.Shape(shape).CheckedSize(); !ok || n != x.Shape().Size() {
 		misuse("Reshape", fmt.Sprintf("x cannot become %v", tensor.Shape(shape)), "x", x)
 	}
 	return apply(reshapeOp{tensor.Shape(shape).Clone()}, x)
@@ -36,13 +36,11 @@ func (o reshapeOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
 // Permute returns x with its axes reordered: axis i of the result is axis perm[i] of x. Panics
 // unless perm names every axis once.
 func Permute(x *Value, perm ...int) *Value {
-	sorted := slices.Sorted(slices.Values(perm))
-	for i, a := range sorted {
-		if a != i || len(perm) != x.Rank() {
-			misuse("Permute", fmt.Sprintf("%v is not an order of x's axes", perm), "x", x)
-		}
+	every := make([]int, x.Rank())
+	for i := range every {
+		every[i] = i
 	}
-	if len(perm) != x.Rank() {
+	if !slices.Equal(slices.Sorted(slices.Values(perm)), every) {
 		misuse("Permute", fmt.Sprintf("%v is not an order of x's axes", perm), "x", x)
 	}
 	return apply(permuteOp{slices.Clone(perm)}, x)

@@ -208,8 +208,13 @@ func shapeSamples() []sample {
 		return one(func(x value) value { return ad.Pad(x, before, after) })
 	}
 	return []sample{
+		{name: "Cast", in: a, f: one(func(x value) value { return ad.Cast(x, tensor.F64) }),
+			bad: []fn{one(func(x value) value { return ad.Cast(x, tensor.I32) }),
+				one(func(x value) value { return ad.Cast(x, tensor.F16) }),
+				func(g graph, _ vals) value { return ad.Cast(ints(g, 1), tensor.F32) }}},
 		{name: "Reshape", in: a, f: one(func(x value) value { return ad.Reshape(x, 2, 6) }),
-			bad: []fn{one(func(x value) value { return ad.Reshape(x, 5) })}},
+			bad: []fn{one(func(x value) value { return ad.Reshape(x, 5) }),
+				one(func(x value) value { return ad.Reshape(x, -2, -6) })}},
 		{name: "Permute", in: []input{normal(1, 2, 3, 4)},
 			f: one(func(x value) value { return ad.Permute(x, 2, 0, 1) }),
 			bad: []fn{one(func(x value) value { return ad.Permute(x, 0, 1) }),
@@ -313,6 +318,11 @@ func convSamples() []sample {
 				two(func(x, w value) value {
 					q := p
 					q.StrideH = 0
+					return ad.Conv2D(x, w, q)
+				}),
+				two(func(x, w value) value { // reaches 2·2⁶² rows, which an int has as less than none
+					q := p
+					q.DilH = 1 << 62
 					return ad.Conv2D(x, w, q)
 				}))},
 			sample{name: "Conv2DInputGrad", f: two(inGrad), in: []input{y, w}, bad: append(
@@ -423,7 +433,8 @@ func poolSamples() []sample {
 		pool := func(name string, f func(value, tensor.PoolParams) value) sample {
 			return sample{name: name, f: one(with(f, p)), in: image,
 				bad: []fn{noImage(with(f, p)), one(with(f, over)), one(with(f, padded)),
-					one(with(f, tensor.PoolParams{KH: 1, KW: 1}))}}
+					one(with(f, tensor.PoolParams{KH: 1, KW: 1})),
+					one(with(f, tensor.PoolParams{KH: 1, KW: 1, StrideH: 1, StrideW: 1 << 40}))}}
 		}
 		list = append(list, pool("MaxPool", ad.MaxPool), pool("AvgPool", ad.AvgPool),
 			sample{name: "AvgPoolGrad", f: one(back), in: []input{normal(1, 2, oh, ow, 2)},

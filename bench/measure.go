@@ -71,27 +71,27 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 		return Row{}, err
 	}
 	collected := collecting()
-	t, bound, err := j.boundedTimes(b, s, minRuns, o.Seconds)
+	t, wall, err := j.boundedTimes(b, s, minRuns, o.Seconds)
 	if err != nil {
 		return Row{}, err
 	}
 	collected = collecting() - collected
-	r := t.row(s, bound, b.Threads())
+	r := t.row(s, Bound{wall, ratePerCPU(b, s)}, b.Threads())
 	if s.Images > 0 && s.Unit == FLOPs {
 		r.MallocsPerRun, r.GCFraction = mallocs(j), ratio(collected, t.cpu)
 	}
 	return r, nil
 }
 
-// boundedTimes runs a job as times does and measures its bound besides.
+// boundedTimes runs a job as times does and measures its bound by the wall clock besides.
 //
 // Of what computes, that is the multiply-add peak, measured as the job is: the median of rounds
 // between its runs, because the clock that counts is the one under the job's load. (The best of ten
 // rounds before and after is 2 to 4 % higher where the clock may rise.) Of what moves memory it is
-// the larger of two copies, before and after: between the runs they would empty the caches. So are
-// rates by CPU seconds, and the peak of jobs so short that there was no round between.
+// the larger of two copies, before and after: between the runs they would empty the caches. So is
+// the peak of jobs so short that there was no round between.
 func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (t timing,
-	bound Bound, err error) {
+	bound float64, err error) {
 	bound = boundOf(b, s)
 	var rounds []float64
 	last := time.Now()
@@ -107,23 +107,23 @@ func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (t
 	if t, err = j.times(least, seconds, between); err != nil {
 		return t, bound, err
 	}
-	bound = bound.larger(boundOf(b, s))
+	bound = max(bound, boundOf(b, s))
 	if len(rounds) > 0 {
 		slices.Sort(rounds)
-		bound.Wall = median(rounds)
+		bound = median(rounds)
 	}
 	return t, bound, nil
 }
 
 // boundOf measures what the machine can do of a row's unit; zero where nothing bounds it.
-func boundOf(b *cpu.Backend, s Spec) Bound {
+func boundOf(b *cpu.Backend, s Spec) float64 {
 	switch s.Unit {
 	case FLOPs:
 		return Peak(b)
 	case Bytes:
 		return CopyRate(b, int(s.Work*1e9))
 	}
-	return Bound{}
+	return 0
 }
 
 // A timing is what the runs of a job took.

@@ -72,11 +72,7 @@ type Bound struct {
 	PerCPU float64 // work per CPU second, times the threads
 }
 
-func (b Bound) larger(c Bound) Bound {
-	return Bound{max(b.Wall, c.Wall), max(b.PerCPU, c.PerCPU)}
-}
-
-// peakSteps is the number of multiply-adds in one call of the peak loop: a few milliseconds.
+// peakSteps is the number of multiply-adds in one call of the peak loop: a millisecond or so.
 const peakSteps = 100_000_000
 
 // roundEvery is how long runs go on until the peak is measured again between two of them.
@@ -91,25 +87,46 @@ func multiplier(b *cpu.Backend) micro.Variant {
 }
 
 // Peak measures the multiply-add peak of the backend's threads in GFLOP/s, of products in bfloat16
-// if b's precision is that: the best of some rounds. It takes tens of milliseconds.
-func Peak(b *cpu.Backend) Bound {
-	pool, v, steps := b.Pool(), multiplier(b), peakSteps
-	if v == micro.Generic {
-		steps = 1_000_000
+// if b's precision is that: the best of some rounds.
+func Peak(b *cpu.Backend) float64 {
+	if multiplier(b).Pairs() {
+		return gemm.PeakBF16(b.Pool())
 	}
-	wall := gemm.PeakFMA(pool)
-	if v.Pairs() {
-		wall = gemm.PeakBF16(pool)
+	return gemm.PeakFMA(b.Pool())
+}
+
+// tick is how long CPU seconds are counted for a rate, at least. The system brings those of threads
+// that are running up to date every 4 or 10 ms, but for the one that asks: of 2 ms of two threads
+// it often has counted one.
+const tick = 80 * time.Millisecond
+
+// ratePerCPU measures what a CPU second of b's threads can do of a row's unit, times the threads.
+func ratePerCPU(b *cpu.Backend, s Spec) float64 {
+	var run func() float64 // returns the work it did
+	switch s.Unit {
+	case FLOPs:
+		v, steps := multiplier(b), peakSteps
+		if v == micro.Generic {
+			steps = 1_000_000
+		}
+		done := make([]int, b.Threads())
+		run = func() float64 {
+			b.Pool().Run(len(done), func(i int) { done[i] = micro.PeakLoop(v, steps) })
+			return float64(len(done)*done[0]) / 1e9
+		}
+	case Bytes:
+		c := newCopier(b, int(s.Work*1e9))
+		defer c.close()
+		c.once()
+		run = func() float64 { c.once(); return float64(8*len(c.src)) / 1e9 }
+	default:
+		return 0
 	}
-	done := make([]int, pool.Threads())
-	start := cpuSeconds()
-	pool.Run(len(done), func(i int) { done[i] = micro.PeakLoop(v, steps) })
-	spent := cpuSeconds() - start
-	flops := 0
-	for _, d := range done {
-		flops += d
+	start, cpu, work := time.Now(), cpuSeconds(), 0.0
+	for time.Since(start) < tick {
+		work += run()
 	}
-	return Bound{wall, perCPU(float64(flops)/1e9, spent, pool.Threads())}
+	return perCPU(work, cpuSeconds()-cpu, b.Threads())
 }
 
 // perCPU is work per CPU second times threads, 0 where the clock is too coarse to tell.
@@ -158,21 +175,18 @@ func (c copier) once() {
 
 // CopyRate measures how fast the backend's threads copy, in GB/s, with bytes/2 read and as many
 // written: the best of three. The size matters: what fits a cache is copied faster.
-func CopyRate(b *cpu.Backend, bytes int) Bound {
+func CopyRate(b *cpu.Backend, bytes int) float64 {
 	c := newCopier(b, bytes)
 	defer c.close()
 	c.once()
-	var best Bound
-	n := len(c.src)
+	n, best := len(c.src), 0.0
 	repeat := max(1, 16<<20/(8*n)) // small copies are too short for the clock
 	for range 3 {
-		start, cpu := time.Now(), cpuSeconds()
+		start := time.Now()
 		for range repeat {
 			c.once()
 		}
-		gb := float64(repeat*8*n) / 1e9
-		spent := cpuSeconds() - cpu
-		best = best.larger(Bound{gb / time.Since(start).Seconds(), perCPU(gb, spent, b.Threads())})
+		best = max(best, float64(repeat*8*n)/1e9/time.Since(start).Seconds())
 	}
 	return best
 }

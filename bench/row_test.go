@@ -107,3 +107,17 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// TestRatePerCPU: a CPU second does the same work for one thread and for two, whoever else has the
+// processor. Times that are short for the system's clock would leave out the second thread.
+func TestRatePerCPU(t *testing.T) {
+	one, two := cpu.Open(1), cpu.Open(2)
+	defer one.Close()
+	defer two.Close()
+	for _, s := range []Spec{{Unit: FLOPs}, {Unit: Bytes, Work: 1e-3}} {
+		a, b := ratePerCPU(one, s), ratePerCPU(two, s)/2
+		if !(a > 0) || b < a/3 || b > 1.6*a { // two threads share memory and caches
+			t.Errorf("%s: a CPU second of one thread does %g, of two %g each", s.Unit, a, b)
+		}
+	}
+}

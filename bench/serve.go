@@ -87,7 +87,7 @@ func (s *server) measure(q Request) (Reply, error) {
 		}
 	}
 	var t timing
-	var bound Bound
+	var bound float64
 	var err error
 	if least := max(q.Least, 1); q.Bound {
 		t, bound, err = s.job.boundedTimes(s.backend, *q.Spec, least, q.Seconds)
@@ -97,7 +97,7 @@ func (s *server) measure(q Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	return Reply{Seconds: t.seconds, CPU: t.cpu / float64(len(t.seconds)), Bound: bound.Wall}, nil
+	return Reply{Seconds: t.seconds, CPU: t.cpu / float64(len(t.seconds)), Bound: bound}, nil
 }
 
 // drop frees the present job.

@@ -19,6 +19,8 @@ func (r Row) String() string {
 	times, spread, byCPU := "", "", ""
 	if r.Median > 0 {
 		times, spread = milliseconds(r.Median)+" ms", milliseconds(r.Min)+" … "+milliseconds(r.Max)
+	}
+	if r.CPUFraction > 0 {
 		byCPU = fmt.Sprintf("%.0f %%", 100*r.CPUFraction)
 	}
 	var rest []string
@@ -37,8 +39,6 @@ func (r Row) String() string {
 	fraction := ""
 	if r.Bound > 0 {
 		fraction = fmt.Sprintf("%.0f %%", 100*r.Fraction)
-	} else {
-		byCPU = ""
 	}
 	return line(r.Name, r.Shape, times, spread, fmt.Sprintf("%.1f %s", r.Rate, r.Unit), fraction,
 		byCPU, strings.Join(rest, ", "))

@@ -1,7 +1,11 @@
 package gan
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 
 	"afterimage/nn"
 	"afterimage/tensor"
@@ -77,16 +81,25 @@ func base(size, ch, cond, z int) Config {
 		Init: "orthogonal"}
 }
 
-// Validate returns an error that says which field does not fit and what would.
+// Bounds on a network's shape, far above any that is trained: products of its extents fit an int.
+const (
+	mostBlocks = 10   // of the generator: 4,096 pixels
+	mostMult   = 1024 // channel units of a block
+)
+
+// Validate returns an error that says which field does not fit and what would. Every comparison is
+// written so that NaN fails it.
 func (c Config) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("gan: Config: "+format, args...)
 	}
 	blocks := len(c.GMult) - 1
 	switch {
-	case blocks < 1 || c.Size != 4<<blocks:
-		return bad("size %d does not fit %d generator blocks: expected %d", c.Size, blocks,
-			4<<max(blocks, 0))
+	case blocks < 1 || blocks > mostBlocks:
+		return bad("g_mult has %d entries: expected 2 to %d, one more than blocks", blocks+1,
+			mostBlocks+1)
+	case c.Size != 4<<blocks:
+		return bad("size %d does not fit %d generator blocks: expected %d", c.Size, blocks, 4<<blocks)
 	case len(c.DMult) == 0 || len(c.DMult) != len(c.DDown):
 		return bad("d_mult has %d entries and d_down %d: expected as many", len(c.DMult), len(c.DDown))
 	case c.Cond < 1 || c.ChG < 1 || c.ChD < 1 || c.ZDim < 1 || c.Embed < 0:
@@ -100,17 +113,40 @@ func (c Config) Validate() error {
 		return bad("skip_rule %q: expected always or widening", c.SkipRule)
 	case c.Init != "orthogonal" && c.Init != "normal":
 		return bad("init %q: expected orthogonal or normal", c.Init)
-	case c.SNEps <= 0 || c.BNEps <= 0:
+	case !(c.SNEps > 0 && c.SNEps <= math.MaxFloat32) || !(c.BNEps > 0 && c.BNEps <= math.MaxFloat32):
 		return bad("sn_eps %g and bn_eps %g must be positive", c.SNEps, c.BNEps)
+	case min(slices.Min(c.GMult), slices.Min(c.DMult)) < 1 ||
+		max(slices.Max(c.GMult), slices.Max(c.DMult)) > mostMult:
+		return bad("g_mult %v and d_mult %v: expected 1 to %d each", c.GMult, c.DMult, mostMult)
+	}
+	g, d := map[int]int{}, map[int]int{} // channels by image size, where attention may stand
+	for i := range blocks {
+		g[8<<i] = c.GMult[i+1] * c.ChG
 	}
 	size := c.Size
-	for _, d := range c.DDown {
-		if d {
+	for i, down := range c.DDown {
+		if down {
 			size /= 2
+			d[size] = c.DMult[i] * c.ChD
 		}
 	}
 	if size < 1 {
 		return bad("d_down halves a %d-pixel image too often", c.Size)
+	}
+	return cmp.Or(attends("g_attention", c.GAttention, g), attends("d_attention", c.DAttention, d))
+}
+
+// attends returns an error unless attention can stand behind images of the given size, which have
+// so many channels; 0 is no attention.
+func attends(field string, size int, channels map[int]int) error {
+	ch, ok := channels[size]
+	switch {
+	case size != 0 && !ok:
+		return fmt.Errorf("gan: Config: %s is %d: expected 0 or one of the image sizes %v", field, size,
+			slices.Sorted(maps.Keys(channels)))
+	case size != 0 && ch%8 != 0:
+		return fmt.Errorf("gan: Config: %s is %d, where there are %d channels: expected a multiple of 8",
+			field, size, ch)
 	}
 	return nil
 }

@@ -64,7 +64,8 @@ func (d *Discriminator) Params() iter.Seq2[string, *nn.Param] {
 // Forward scores images: x [N Size Size 3] and y [N Cond] to [N].
 func (d *Discriminator) Forward(c *nn.Ctx, x, y *autodiff.Value) *autodiff.Value {
 	nn.Iterate(c, d)
-	h, size := autodiff.Reshape(x, x.Shape()...), d.Config.Size // the caller keeps x
+	// The caller keeps x.
+	h, size := then(autodiff.Reshape(x, x.Shape()...), c.Enter), d.Config.Size
 	for i, b := range d.Blocks {
 		h = then(h, func(x *autodiff.Value) *autodiff.Value {
 			return c.Parts(x, b.atOnce(x), func(x *autodiff.Value) *autodiff.Value {
@@ -77,7 +78,7 @@ func (d *Discriminator) Forward(c *nn.Ctx, x, y *autodiff.Value) *autodiff.Value
 			}
 		}
 	}
-	h = then(then(h, autodiff.ReLU), autodiff.GlobalSumPool)
+	h = then(then(then(h, autodiff.ReLU), c.Leave), autodiff.GlobalSumPool)
 	score := autodiff.Reshape(d.Linear.Forward(c, h), h.Dim(0))
 	return autodiff.Add(score, autodiff.Sum(autodiff.Mul(d.Project.Forward(c, y), h), 1))
 }

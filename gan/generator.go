@@ -86,8 +86,8 @@ func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 	}
 	first, chunk := g.Config.chunk()
 	n, size := z.Dim(0), 4
-	h := autodiff.Reshape(g.First.Forward(c, columns(z, 0, first)), n, 4, 4,
-		g.Config.GMult[0]*g.Config.ChG)
+	h := then(autodiff.Reshape(g.First.Forward(c, columns(z, 0, first)), n, 4, 4,
+		g.Config.GMult[0]*g.Config.ChG), c.Enter)
 	for i, b := range g.Blocks {
 		cond := y
 		if chunk > 0 {
@@ -109,17 +109,19 @@ func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 // output is the last layer, from x [N Size Size w] to the image.
 func (g *Generator) output(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	a := g.Norm.ForwardReLU(c, x, nil)
-	y := g.Last.Forward(c, a)
+	y := then(g.Last.Forward(c, a), c.Leave)
 	a.Done()
 	image := autodiff.Tanh(y)
 	y.Done()
 	return image
 }
 
-// then returns f(x) and gives up x.
+// then returns f(x) and gives up x, if that is another value.
 func then(x *autodiff.Value, f func(x *autodiff.Value) *autodiff.Value) *autodiff.Value {
 	y := f(x)
-	x.Done()
+	if y != x {
+		x.Done()
+	}
 	return y
 }
 

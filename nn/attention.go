@@ -64,6 +64,8 @@ func (a *SelfAttention) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 		attn := autodiff.Softmax(scores)
 		scores.Done()
 		mixed := autodiff.Reshape(autodiff.MatMul(attn, g, false, false), n, h, w, ch/2)
-		return autodiff.Add(x, autodiff.Mul(c.Value(a.Gamma), a.O.Forward(c, mixed)))
+		gamma := effectiveWeight(c, a.Gamma, nil, x.DType())
+		defer c.spent(gamma, a.Gamma)
+		return autodiff.Add(x, autodiff.Mul(gamma, a.O.Forward(c, mixed)))
 	})
 }

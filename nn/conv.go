@@ -83,7 +83,7 @@ func (l *Conv2D) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 // ForwardAct returns act(y + res), act = ReLU if relu, else the identity, in one pass over memory,
 // with y the layer's output and res of y's shape or nil.
 func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff.Value {
-	w := effectiveWeight(c, l.Weight, l.Norm)
+	w := effectiveWeight(c, l.Weight, l.Norm, x.DType())
 	y := autodiff.Conv2DBiasAct(x, w, l.bias(c), res, relu, l.Attr)
 	c.spent(w, l.Weight)
 	return y
@@ -93,24 +93,22 @@ func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff
 type joinedFilter struct {
 	l                    *Conv2D
 	upsampled, recording bool
+	dt                   tensor.DType
 }
 
-// joined returns a filter that make derives from the layer's weight. Hand it to spent afterwards.
-func (l *Conv2D) joined(c *Ctx, upsampled bool, make func(w *autodiff.Value) *autodiff.Value,
-) *autodiff.Value {
-	compute := func() *autodiff.Value {
-		if l.Norm == nil {
-			return make(c.Value(l.Weight))
-		}
-		w := l.Norm.divided(c) // not Weight, which would be kept as well
-		defer w.Done()
-		return make(w)
-	}
-	if !c.keeps() {
-		return compute()
-	}
-	return Derived(c, joinedFilter{l, upsampled, c.Graph.Recording()},
-		func() *autodiff.Value { return c.hoistWeight(compute, l.Weight) })
+// joined returns a filter, in dt, that make derives from the layer's weight. Hand it to spent
+// afterwards.
+func (l *Conv2D) joined(c *Ctx, upsampled bool, dt tensor.DType,
+	make func(w *autodiff.Value) *autodiff.Value) *autodiff.Value {
+	return c.derivedWeight(joinedFilter{l, upsampled, c.Graph.Recording(), dt}, l.Weight,
+		func() *autodiff.Value {
+			if l.Norm == nil {
+				return finished(make(c.Value(l.Weight)), dt)
+			}
+			w := l.Norm.divided(c) // not Weight, which would be kept as well
+			defer w.Done()
+			return finished(make(w), dt)
+		})
 }
 
 // joinedPixels is the number of pixels at the lower resolution from which layers are joined with
@@ -147,7 +145,7 @@ func (l *Conv2D) ForwardUpsampled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	}
 	kh, kw := l.Weight.Shape[1], l.Weight.Shape[2]
 	oh, ow := l.Attr.Out(2*x.Dim(1), 2*x.Dim(2), kh, kw)
-	w := l.joined(c, true, autodiff.UpsampledFilter)
+	w := l.joined(c, true, x.DType(), autodiff.UpsampledFilter)
 	defer c.spent(w, l.Weight)
 	return l.addBias(c, autodiff.Conv2DInputGrad(x, w, oh, ow,
 		autodiff.UpsampledParams(kh, kw, l.Attr)))
@@ -164,7 +162,7 @@ func (l *Conv2D) ForwardPooled(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	}
 	p := l.Attr
 	p.StrideH, p.StrideW = 2, 2
-	w := l.joined(c, false, autodiff.PooledFilter)
+	w := l.joined(c, false, x.DType(), autodiff.PooledFilter)
 	defer c.spent(w, l.Weight)
 	return autodiff.Conv2DBiasAct(x, w, l.bias(c), nil, false, p)
 }
@@ -182,7 +180,9 @@ func (l *Conv2D) addBias(c *Ctx, y *autodiff.Value) *autodiff.Value {
 		return y
 	}
 	defer y.Done()
-	return autodiff.Add(y, c.Value(l.Bias))
+	bias := effectiveWeight(c, l.Bias, nil, y.DType())
+	defer c.spent(bias, l.Bias)
+	return autodiff.Add(y, bias)
 }
 
 // MACs returns the multiply-accumulates of one h×w image and the extents of the output:
@@ -220,12 +220,4 @@ func weightParams(weight, bias *Param, sn *SpectralNorm) Params {
 		ps = append(ps, Named{"weight_u", sn.U})
 	}
 	return ps
-}
-
-// effectiveWeight returns the weight a layer multiplies with. Hand it to spent afterwards.
-func effectiveWeight(c *Ctx, weight *Param, sn *SpectralNorm) *autodiff.Value {
-	if sn == nil {
-		return c.Value(weight)
-	}
-	return sn.Weight(c)
 }

@@ -1,6 +1,9 @@
 package nn
 
-import "afterimage/autodiff"
+import (
+	"afterimage/autodiff"
+	"afterimage/tensor"
+)
 
 // A convolution and the batch normalisation behind it. With running statistics the latter is a
 // scale and a shift of each channel, which move into the convolution,
@@ -32,10 +35,11 @@ func ConvNormReLU(c *Ctx, conv *Conv2D, bn *BatchNorm2D, x, res *autodiff.Value)
 	return y
 }
 
-// A convNormKey finds an Inference's folded weight and bias in Derived.
+// A convNormKey finds an Inference's folded weight, in dt, and bias in Derived.
 type convNormKey struct {
 	conv *Conv2D
 	bn   *BatchNorm2D
+	dt   tensor.DType
 }
 
 type weightBias struct{ weight, bias *autodiff.Value }
@@ -46,8 +50,9 @@ type weightBias struct{ weight, bias *autodiff.Value }
 func (l *Conv2D) folded(c *Ctx, bn *BatchNorm2D, x, res *autodiff.Value,
 	relu bool) *autodiff.Value {
 	if c.lasting && !c.Graph.Recording() {
-		f := Derived(c, convNormKey{l, bn}, func() weightBias {
-			w := c.hoistWeight(func() *autodiff.Value { return l.foldedWeight(c, bn) }, l.Weight)
+		f := Derived(c, convNormKey{l, bn, x.DType()}, func() weightBias {
+			w := c.hoistWeight(func() *autodiff.Value { return l.foldedWeight(c, bn, x.DType()) },
+				l.Weight)
 			if l.Bias == nil {
 				return weightBias{w, l.foldedBias(c, bn)}
 			}
@@ -55,17 +60,17 @@ func (l *Conv2D) folded(c *Ctx, bn *BatchNorm2D, x, res *autodiff.Value,
 		})
 		return autodiff.Conv2DBiasAct(x, f.weight, f.bias, res, relu, l.Attr)
 	}
-	w := l.foldedWeight(c, bn)
+	w := l.foldedWeight(c, bn, x.DType())
 	defer w.Done()
 	return autodiff.Conv2DBiasAct(x, w, l.foldedBias(c, bn), res, relu, l.Attr)
 }
 
-// foldedWeight computes w′.
-func (l *Conv2D) foldedWeight(c *Ctx, bn *BatchNorm2D) *autodiff.Value {
+// foldedWeight computes w′ in dt.
+func (l *Conv2D) foldedWeight(c *Ctx, bn *BatchNorm2D, dt tensor.DType) *autodiff.Value {
 	scale, _ := bn.Fold(c)
-	w := effectiveWeight(c, l.Weight, l.Norm)
+	w := effectiveWeight(c, l.Weight, l.Norm, scale.DType())
 	defer c.spent(w, l.Weight)
-	return autodiff.Mul(w, autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1))
+	return finished(autodiff.Mul(w, autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1)), dt)
 }
 
 // foldedBias computes b′.

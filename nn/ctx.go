@@ -25,6 +25,10 @@ type Ctx struct {
 	// again for the gradient. The results are the same, to the bit.
 	Recompute bool
 
+	// Activations is BF16 where networks with F32 weights are to compute in it (Enter), else F32.
+	// NewCtx asks the backend.
+	Activations tensor.DType
+
 	// Standing, when not nil, makes normalisation layers use and collect batch statistics.
 	Standing *StandingStats
 
@@ -41,8 +45,11 @@ type Ctx struct {
 // learn become leaves, with respect to which Grad can differentiate; all others are constants, and
 // no gradient is computed for them.
 func NewCtx(g *autodiff.Graph, train bool, learn ...Params) *Ctx {
-	c := &Ctx{Graph: g, Train: train, scope: g.Scope(),
+	c := &Ctx{Graph: g, Train: train, Activations: tensor.F32, scope: g.Scope(),
 		leaves: map[*Param]*autodiff.Value{}, learn: map[*Param]bool{}, derived: map[any]any{}}
+	if b, ok := g.Backend().(tensor.HalfKeeper); ok {
+		c.Activations = b.Activations()
+	}
 	for _, list := range learn {
 		for _, p := range list {
 			c.learn[p.Param] = true

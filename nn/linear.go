@@ -50,12 +50,14 @@ func (l *Linear) Params() iter.Seq2[string, *Param] {
 
 // Forward applies the layer to x [N In]. Panics if x has another shape.
 func (l *Linear) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
-	w := effectiveWeight(c, l.Weight, l.Norm)
+	w := effectiveWeight(c, l.Weight, l.Norm, x.DType())
 	defer c.spent(w, l.Weight)
 	if l.Bias == nil {
 		return autodiff.MatMul(x, w, false, true)
 	}
-	return autodiff.Linear(x, w, c.Value(l.Bias))
+	bias := effectiveWeight(c, l.Bias, nil, x.DType())
+	defer c.spent(bias, l.Bias)
+	return autodiff.Linear(x, w, bias)
 }
 
 // MACs returns the multiply-accumulates of one sample, In·Out.
@@ -99,7 +101,7 @@ func (e *Embedding) Params() iter.Seq2[string, *Param] {
 
 // Lookup returns the rows of the labels idx, I32 [N] with values in [0, Classes): [N Dim].
 func (e *Embedding) Lookup(c *Ctx, idx *tensor.Tensor) *autodiff.Value {
-	w := effectiveWeight(c, e.Weight, e.Norm)
+	w := effectiveWeight(c, e.Weight, e.Norm, c.Value(e.Weight).DType())
 	defer c.spent(w, e.Weight)
 	return autodiff.Gather(w, idx)
 }
@@ -107,7 +109,7 @@ func (e *Embedding) Lookup(c *Ctx, idx *tensor.Tensor) *autodiff.Value {
 // Mix returns v·W for weights v [N Classes]: [N Dim]. For one-hot rows it equals Lookup; for
 // logits it is the dense form in which a vector takes a label's place.
 func (e *Embedding) Mix(c *Ctx, v *autodiff.Value) *autodiff.Value {
-	w := effectiveWeight(c, e.Weight, e.Norm)
+	w := effectiveWeight(c, e.Weight, e.Norm, v.DType())
 	defer c.spent(w, e.Weight)
 	return autodiff.MatMul(v, w, false, false)
 }

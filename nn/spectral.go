@@ -55,12 +55,8 @@ type uv struct{ u, v *autodiff.Value }
 // Weight returns W̄ in W's shape: one and the same for all calls in an Inference and in a pass
 // where a gradient may be asked for, else a new one for each call, whose owner is the caller.
 func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
-	if !c.keeps() {
-		return s.divided(c)
-	}
-	return Derived(c, spectralWeight{s, c.Graph.Recording()}, func() *autodiff.Value {
-		return c.hoistWeight(func() *autodiff.Value { return s.divided(c) }, s.W)
-	})
+	return c.derivedWeight(spectralWeight{s, c.Graph.Recording()}, s.W,
+		func() *autodiff.Value { return s.divided(c) })
 }
 
 // divided returns W̄, computed anew.

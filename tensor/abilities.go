@@ -13,6 +13,14 @@ type Resampler interface {
 	JoinsResampling(h, w, in, out int) bool
 }
 
+// A HalfKeeper is a Backend that can have networks keep their activations in BF16, in half the
+// memory, because its kernels compute with BF16 tensors as fast. One that is not has them keep F32.
+type HalfKeeper interface {
+	Backend
+	// Activations returns BF16 or F32. It does not change.
+	Activations() DType
+}
+
 // A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
 // passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
 type LossFuser interface {
@@ -47,6 +55,16 @@ type NormUpsampler interface {
 	// NormUpsample computes y = Upsample(act(x·scale + shift), k), act = ReLU if relu else identity:
 	// x [N H W C], y [N kH kW C], scale and shift [C] or [N C].
 	NormUpsample(y, x, scale, shift *Tensor, relu bool, k int)
+}
+
+// An InputGradMasker is a Backend that can take the gradient of a convolution's input further while
+// it stores it: add what other readers of that input have sent back, and put the sum through the
+// ReLU that the input came out of. One that is not makes up to three kernels, to the same bits.
+type InputGradMasker interface {
+	Backend
+	// Conv2DInputGradMask computes dx = y > 0 ? Conv2DInputGrad(dy, w) + add : 0; add and y have dx's
+	// shape. Without y, nil, nothing is masked, and without add, nil, nothing added.
+	Conv2DInputGradMask(dx, dy, w, add, y *Tensor, p ConvParams)
 }
 
 // A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:

@@ -10,7 +10,11 @@ type Buffer interface {
 //
 // Rules for every kernel:
 //   - Shapes, dtypes and attributes were checked by the caller; a backend need not check again.
-//   - All tensors are contiguous. Floating-point operands of one call share one dtype (F32 or F64).
+//   - All tensors are contiguous. Floating-point operands of one call share one dtype, F32, F64 or
+//     BF16, but for Cast's. Beside BF16, numbers of a channel (statistics, scale, shift, gamma,
+//     bias and their gradients) are F32, and a BF16 result is what the F32 operands of the same
+//     values give, rounded once, to nearest even. Conv2DBiasAct may round what it convolved as
+//     well, before it adds to it. The optimizers know F32 and F64 alone.
 //   - dst may be the same tensor as an operand of the same shape in Unary, Binary, Select, Cast,
 //     Softmax, NormApply; nowhere else may outputs overlap inputs.
 //   - Zero-sized tensors are legal everywhere.

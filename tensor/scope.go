@@ -1,6 +1,9 @@
 package tensor
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // A Scope owns the tensors allocated in it and gives their memory back when it closes. Scopes
 // nest: a training step, one PGD iteration, one evaluation batch, one VJP each open one. A model's
@@ -23,19 +26,19 @@ func (s *Scope) Child() *Scope { return &Scope{backend: s.backend, parent: s} }
 // Backend returns the backend on which the scope allocates.
 func (s *Scope) Backend() Backend { return s.backend }
 
-// New allocates a tensor with undefined elements. It panics with *Error if the shape is negative,
-// the scope is closed or memory runs out.
+// New allocates a tensor with undefined elements. It panics with *Error if an extent is negative,
+// the bytes of all elements exceed an int, the scope is closed or memory runs out.
 func (s *Scope) New(dt DType, shape ...int) *Tensor {
 	sh := Shape(shape).Clone()
-	for _, d := range sh {
-		if d < 0 {
-			panic(&Error{Op: "Alloc", Reason: fmt.Sprintf("negative extent in shape %v", sh)})
-		}
+	n, ok := sh.CheckedSize()
+	if !ok || n > math.MaxInt/max(dt.Size(), 1) {
+		panic(&Error{Op: "Alloc", Reason: fmt.Sprintf("shape %v has a negative extent or more "+
+			"elements than memory has addresses", sh)})
 	}
 	if s.closed {
 		panic(&Error{Op: "Alloc", Reason: "the scope is closed"})
 	}
-	buf, err := s.backend.Alloc(sh.Size() * dt.Size())
+	buf, err := s.backend.Alloc(n * dt.Size())
 	if err != nil {
 		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", sh, dt}}, Reason: err.Error()})
 	}
@@ -64,10 +67,11 @@ func FromSlice[T Elem](s *Scope, data []T, shape ...int) *Tensor {
 	return t
 }
 
-// Reshape returns a tensor of another shape that shares x's elements. Panics if sizes differ.
+// Reshape returns a tensor of another shape that shares x's elements. Panics if sizes differ or an
+// extent is negative.
 func (s *Scope) Reshape(x *Tensor, shape ...int) *Tensor {
 	sh := Shape(shape).Clone()
-	if sh.Size() != x.Size() {
+	if n, ok := sh.CheckedSize(); !ok || n != x.Size() {
 		panic(&Error{Op: "Reshape", Operands: []Operand{Describe("x", x)},
 			Reason: fmt.Sprintf("cannot become %v", sh)})
 	}

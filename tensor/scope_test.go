@@ -114,6 +114,10 @@ func TestMisusePanics(t *testing.T) {
 	dead.Free()
 	for what, f := range map[string]func(){
 		"negative extent":      func() { s.New(tensor.F32, 2, -1) },
+		"elements beyond int":  func() { s.New(tensor.F32, 1<<62, 4) },
+		"bytes beyond int":     func() { s.New(tensor.F32, 1<<61, 2) },
+		"reshape to negative":  func() { s.Reshape(x, -2, -3) },
+		"reshape modulo 2⁶⁴":   func() { s.Reshape(x, 6, 7, 0x6DB6DB6DB6DB6DB7) },
 		"read after free":      func() { dead.Floats() },
 		"assign from freed":    func() { x.Assign(dead) },
 		"kernel on freed":      func() { s.Backend().Unary(tensor.Neg, tensor.Attr{}, x, dead) },
@@ -124,7 +128,7 @@ func TestMisusePanics(t *testing.T) {
 		"to host type":         func() { tensor.ToHost[int32](x) },
 		"from host size":       func() { tensor.CopyFromHost(x, make([]float32, 5)) },
 		"set floats size":      func() { x.SetFloats(make([]float64, 7)) },
-		"floats of bf16":       func() { s.New(tensor.BF16, 2).Floats() },
+		"floats of f16":        func() { s.New(tensor.F16, 2).Floats() },
 		"slice of wrong shape": func() { tensor.FromSlice(s, []float32{1, 2}, 3) },
 	} {
 		mustPanic(t, what, f)

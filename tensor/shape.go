@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -22,6 +23,27 @@ func (s Shape) Size() int {
 		n *= d
 	}
 	return n
+}
+
+// CheckedSize is Size for extents that nobody has looked at yet. ok is false where one is negative,
+// and where the product of those that are not 0 exceeds an int: Size would return what is left of
+// it modulo 2⁶⁴, which may be any number.
+func (s Shape) CheckedSize() (n int, ok bool) {
+	product, empty := 1, false
+	for _, d := range s {
+		switch {
+		case d == 0:
+			empty = true
+		case d < 0 || product > math.MaxInt/d:
+			return 0, false
+		default:
+			product *= d
+		}
+	}
+	if empty {
+		return 0, true
+	}
+	return product, true
 }
 
 // Equal reports whether both shapes have the same extents.

@@ -33,6 +33,23 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// TestCheckedSize: products that only seem to be right, modulo 2⁶⁴, are refused, and so are those
+// of negative extents.
+func TestCheckedSize(t *testing.T) {
+	const seventh = 0x6DB6DB6DB6DB6DB7 // 7·seventh = 1 modulo 2⁶⁴
+	for _, s := range []tensor.Shape{{-1}, {-2, -3}, {0, -1}, {6, 7, seventh}, {1 << 62, 4},
+		{1 << 40, 0, 1 << 40}} {
+		if n, ok := s.CheckedSize(); ok {
+			t.Errorf("%v counts as %d elements", s, n)
+		}
+	}
+	for want, s := range map[int]tensor.Shape{1: {}, 0: {3, 0, 1 << 40}, 24: {2, 3, 4}} {
+		if n, ok := s.CheckedSize(); n != want || !ok {
+			t.Errorf("%v: %d, %v: expected %d elements", s, n, ok, want)
+		}
+	}
+}
+
 func TestDType(t *testing.T) {
 	sizes := map[tensor.DType]int{tensor.F32: 4, tensor.F64: 8, tensor.BF16: 2, tensor.I32: 4,
 		tensor.U8:  1,

@@ -105,6 +105,8 @@ func (t *Tensor) SetFloats(v []float64) {
 		upload(t, convert[int32](v))
 	case U8:
 		upload(t, convert[uint8](v))
+	case BF16:
+		t.backend.Upload(t.Buffer(), bf16Bytes(v))
 	default:
 		panic(&Error{Op: "SetFloats", Operands: []Operand{Describe("t", t)},
 			Reason: "dtype not supported"})
@@ -122,6 +124,8 @@ func (t *Tensor) Floats() []float64 {
 		return convert[float64](ToHost[int32](t))
 	case U8:
 		return convert[float64](ToHost[uint8](t))
+	case BF16:
+		return fromBF16(t)
 	}
 	panic(&Error{Op: "Floats", Operands: []Operand{Describe("t", t)},
 		Reason: "dtype not supported"})
@@ -171,7 +175,7 @@ func CopyFromHost[T Elem](t *Tensor, src []T) {
 
 func upload[T Elem](t *Tensor, src []T) { t.backend.Upload(t.Buffer(), asBytes(src)) }
 
-func asBytes[T Elem](s []T) []byte {
+func asBytes[T Elem | uint16](s []T) []byte {
 	if len(s) == 0 {
 		return nil
 	}

@@ -261,7 +261,7 @@ func plotAll(e *env, record *bench.Record, dir string) error {
 func typed(args []string) string {
 	line := "afterimage"
 	for _, a := range args {
-		line += " " + portable(a, filepath.Base(a))
+		line += " " + shellWord(portable(a, filepath.Base(a)))
 	}
 	return line
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,9 +15,9 @@ import (
 // TestBestCheckpoint: a run without its final file offers the checkpoint that does best on the
 // held-out images, of equal ones the earlier, and not the last.
 func TestBestCheckpoint(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "of [brackets]*")
 	for step, score := range map[string]string{"000100": "0.7", "000200": "0.9", "000300": "0.9",
-		"000400": "0.8"} {
+		"1000000": "0.9", "000400": "0.8"} {
 		f := checkpoint.NewFile()
 		f.Metadata["val_accuracy"] = score
 		path := filepath.Join(dir, train.CheckpointDir, "best-"+step+".safetensors")
@@ -59,5 +60,26 @@ func TestRepeatingCommand(t *testing.T) {
 		if got := c.Study.command(newEnv(&c, k, nil, nil)); got != want {
 			t.Errorf("%v: %q, expected %q", args, got, want)
 		}
+	}
+}
+
+// TestWordsOfARecordedCommand: a shell that is given the line hands the program what it was given.
+func TestWordsOfARecordedCommand(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell to ask")
+	}
+	args := []string{"", "a b", "it's", "^(machine|sgemm)$", "runs/[a]*", "--eps=8", "~/x", "$HOME",
+		"folder:/p", "é"}
+	line := "printf '<%s>'"
+	for _, a := range args {
+		line += " " + shellWord(a)
+	}
+	out, err := exec.Command(sh, "-c", line).Output()
+	if want := "<" + strings.Join(args, "><") + ">"; err != nil || string(out) != want {
+		t.Errorf("%s: %s, %v, expected %s", line, out, err, want)
+	}
+	if got := shellWord("--preset=scenes-quick"); got != "--preset=scenes-quick" {
+		t.Errorf("quoted without need: %s", got)
 	}
 }

@@ -328,8 +328,8 @@ func bestCheckpoint(dir string) (string, error) {
 	if final := filepath.Join(dir, train.CheckpointDir, train.FinalFile); exists(final) {
 		return final, nil
 	}
-	names, err := filepath.Glob(filepath.Join(dir, train.CheckpointDir, "best-*.safetensors"))
-	if err != nil || len(names) == 0 {
+	names := byStep(filepath.Join(dir, train.CheckpointDir), "best-", ".safetensors")
+	if len(names) == 0 {
 		return "", fmt.Errorf("%s holds no trained classifier: expected checkpoints/%s or "+
 			"checkpoints/best-*.safetensors: give the run of a classifier, or a file", dir,
 			train.FinalFile)

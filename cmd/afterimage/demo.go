@@ -113,7 +113,7 @@ func (c *demoCmd) Run(e *env) error {
 // command returns the command line that repeats a page of the demonstration.
 func (c *demoCmd) command(line string, e *env) string {
 	if e.isGiven("out") {
-		line += " --out " + portable(c.Out, "OUT")
+		line += " --out " + shellWord(portable(c.Out, "OUT"))
 	}
 	return line + e.arithmetic()
 }

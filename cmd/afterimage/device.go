@@ -153,8 +153,10 @@ type environment struct {
 func (e *env) describe(d device) environment {
 	now := environment{
 		Program: "afterimage", Revision: revision(), Go: runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(),
-		Command: "afterimage " + strings.Join(os.Args[1:], " "),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Command: "afterimage",
+	}
+	for _, a := range os.Args[1:] {
+		now.Command += " " + shellWord(a)
 	}
 	switch b := d.(type) {
 	case *cpu.Backend:

@@ -92,7 +92,7 @@ func (c *doctorCmd) Run(e *env) error {
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		CPU:      cpuName(), Cores: runtime.NumCPU(), Threads: b.Threads(), Features: features(),
 		Gemm: gemm.Kernel(), Vec: vec.Variant(),
-		PeakGFLOPs: gemm.PeakFMA(b.Pool()), CopyGBs: bench.CopyRate(b, doctorCopyBytes).Wall,
+		PeakGFLOPs: gemm.PeakFMA(b.Pool()), CopyGBs: bench.CopyRate(b, doctorCopyBytes),
 		Memory: memoryReport{availableMemory(), b.Memory().Limit}, CUDA: cuda.Find(),
 		Data: dataReport{c.Data, dataSets(c.Data)}}
 	if gemm.HasBF16() {

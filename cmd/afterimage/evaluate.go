@@ -59,7 +59,7 @@ type classifierResult struct {
 	Images       int            `json:"images"`
 	Correct      int            `json:"correct"`
 	Accuracy     float64        `json:"accuracy"`
-	CrossEntropy float64        `json:"cross_entropy"`
+	CrossEntropy number         `json:"cross_entropy"` // of foreign weights it may be infinite
 	Attacks      []attackResult `json:"attacks,omitempty"`
 	Warning      string         `json:"warning,omitempty"`
 	Seconds      float64        `json:"seconds"`
@@ -166,10 +166,19 @@ func (c *evaluateClassifierCmd) images(set *data.Set, m gan.Classifier) (data.Da
 			c.Weights, m.InputSize(), m.Channels(), c.Dataset, size, channels)
 	}
 	ds, err := set.Split(c.Split)
-	if err == nil && c.Count > 0 && c.Count < ds.Len() {
+	switch {
+	case err != nil:
+		return nil, err
+	case len(ds.Classes()) == 0:
+		return nil, fmt.Errorf("the images of %s have no labels to compare answers with: put those of "+
+			"each class into a subfolder of its own", c.Dataset)
+	case ds.Len() == 0:
+		return nil, fmt.Errorf("--split %s of %s holds no image: give another split, or more images",
+			c.Split, c.Dataset)
+	case c.Count > 0:
 		ds = data.First(ds, c.Count)
 	}
-	return ds, err
+	return ds, nil
 }
 
 // measure evaluates the classifier, attacks it, and prints what was found.
@@ -180,7 +189,7 @@ func (c *evaluateClassifierCmd) measure(
 	correct, ce := train.Score(b, m, ds, c.Batch)
 	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split,
 		Images: ds.Len(), Correct: correct, Accuracy: float64(correct) / float64(ds.Len()),
-		CrossEntropy: ce / float64(ds.Len())}
+		CrossEntropy: number(ce / float64(ds.Len()))}
 	for _, name := range c.Attack {
 		a, err := c.attack(b, m, ds, strings.TrimSpace(name))
 		if err != nil {
@@ -200,8 +209,8 @@ func (c *evaluateClassifierCmd) measure(
 // print writes the result for people.
 func (r classifierResult) print(w io.Writer) {
 	fmt.Fprintf(w, "%s on %s %s, %d images\n", r.Arch, r.Dataset, r.Split, r.Images)
-	fmt.Fprintf(w, "  clean          %6.2f %%  (%d right, cross-entropy %.4f)\n",
-		100*r.Accuracy, r.Correct, r.CrossEntropy)
+	fmt.Fprintf(w, "  clean          %6.2f %%  (%d right, cross-entropy %s)\n",
+		100*r.Accuracy, r.Correct, r.CrossEntropy.format(4))
 	for _, a := range r.Attacks {
 		fmt.Fprintf(w, "  %-14s %6.2f %%  (%s, eps %.4f)\n", a.Name, 100*a.Accuracy, a.Norm, a.Eps)
 	}

@@ -103,7 +103,7 @@ func TestEvaluateONNX(t *testing.T) {
 	for _, file := range []string{inside, bare} {
 		got, note := evaluate(file)
 		// single precision, in other orders of summation
-		if math.Abs(got.CrossEntropy-want.CrossEntropy) > 1e-5 || got.Correct != want.Correct {
+		if math.Abs(float64(got.CrossEntropy-want.CrossEntropy)) > 1e-5 || got.Correct != want.Correct {
 			t.Errorf("%s: %+v, expected %+v", file, got, want)
 		}
 		for i, a := range got.Attacks {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"afterimage/gan/report"
@@ -136,9 +138,25 @@ func runPlot(title string, keys []string, lines []map[string]float64) (report.Pl
 	return p, len(p.Series) > 0
 }
 
+// byStep returns the files of dir that are called by prefix, a step and ext, in the steps' order:
+// %06d sorts a million before 999,999.
+func byStep(dir, prefix, ext string) []string {
+	entries, _ := os.ReadDir(dir) // without the folder there are none
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), ext) {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	})
+	return names
+}
+
 // lastSamples returns the newest sample sheet of a run.
 func lastSamples(dir string) (report.Figure, bool) {
-	names, _ := filepath.Glob(filepath.Join(dir, train.SampleDir, "step-*.png")) // a fixed pattern
+	names := byStep(filepath.Join(dir, train.SampleDir), "step-", ".png")
 	if len(names) == 0 {
 		return report.Figure{}, false
 	}

@@ -41,3 +41,18 @@ func TestRunPage(t *testing.T) {
 		t.Error("one value was drawn as a curve")
 	}
 }
+
+// The newest sheet is that of the last step, also beyond a million of them and in a folder whose
+// name means something to a shell.
+func TestLastSamples(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run [a-c]?")
+	if _, ok := lastSamples(dir); ok {
+		t.Error("a sheet of a run that has none")
+	}
+	for _, step := range []int{500, 999500, 1000000} {
+		writePicture(t, filepath.Join(dir, train.SampleDir, train.SampleFile(step)), 4, 4, flatGrey(9))
+	}
+	if fig, ok := lastSamples(dir); !ok || fig.Title != "Step 1000000" {
+		t.Errorf("got %q, %v", fig.Title, ok)
+	}
+}

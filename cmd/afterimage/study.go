@@ -122,15 +122,15 @@ func (c *studyCmd) command(e *env) string {
 	if filepath.IsAbs(preset) {
 		preset = filepath.Base(preset)
 	}
-	line := "afterimage study --preset " + preset
+	line := "afterimage study --preset " + shellWord(preset)
 	// AFTERIMAGE_DATA is given, too, and is nobody else's
 	if e.isGiven("data") {
-		line += " --data " + portable(c.Data, "DATA")
+		line += " --data " + shellWord(portable(c.Data, "DATA"))
 	} else if _, ok := os.LookupEnv("AFTERIMAGE_DATA"); ok && c.Data != "" {
 		line += " --data DATA"
 	}
 	if c.Out != "" {
-		line += " --out " + portable(c.Out, "OUT")
+		line += " --out " + shellWord(portable(c.Out, "OUT"))
 	}
 	return line + e.arithmetic()
 }
@@ -147,6 +147,18 @@ func (e *env) arithmetic() (flags string) {
 		flags += " --tf32"
 	}
 	return flags
+}
+
+// shellWord returns an argument as a shell takes it for one: in quotes where it has to be.
+func shellWord(arg string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("-_./:=,+@%", r)
+	}
+	if arg != "" && !strings.ContainsFunc(arg, func(r rune) bool { return !plain(r) }) {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }
 
 // portable returns a path as it was typed, or a placeholder for an absolute one.

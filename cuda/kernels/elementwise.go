@@ -58,11 +58,7 @@ func pattern(t Array, v float64) uint64 {
 	case tensor.F64:
 		return math.Float64bits(v)
 	case tensor.BF16:
-		bits := math.Float32bits(float32(v))
-		if v != v {
-			return uint64(bits>>16 | 0x40)
-		}
-		return uint64((bits+0x7FFF+bits>>16&1)>>16) & 0xFFFF
+		return uint64(tensor.ToBF16(float32(v)))
 	case tensor.I32:
 		return uint64(uint32(int32(saturate(v, math.MinInt32, math.MaxInt32))))
 	case tensor.U8:

@@ -70,7 +70,7 @@ type Evaluation struct {
 	Space    string  `json:"independent,omitempty"`
 	LPIPS    string  `json:"lpips,omitempty"` // version and backbone
 
-	Accuracy metrics.Estimate `json:"classifier_accuracy"` // on these images
+	Accuracy metrics.Estimate `json:"classifier_accuracy"` // on those of these images with a label
 	OneDraw  *Scores          `json:"one_draw"`
 	MeanDraw *Scores          `json:"mean_picture,omitempty"` // the mean picture of all draws
 	Noise    *NoiseShare      `json:"noise,omitempty"`
@@ -122,6 +122,10 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 	if o.Images < 2 {
 		return nil, fmt.Errorf("explore: Evaluate: %d images: expected at least 2", o.Images)
 	}
+	if o.TrueClass && len(test.Classes()) == 0 {
+		return nil, fmt.Errorf("explore: Evaluate: the images of %s have no labels: rivals can share "+
+			"the predicted class, not the true one", test.Name())
+	}
 	if err := canJudge(o.Independent, test); err != nil {
 		return nil, fmt.Errorf("explore: Evaluate: %w", err)
 	}
@@ -162,14 +166,18 @@ func convene(p Painter, test data.Dataset, o Options) (*jury, *Evaluation) {
 	for _, c := range class {
 		count[c]++
 	}
-	right := make([]float64, o.Images)
-	for i := range right {
+	var right []float64
+	for i := range o.Images {
 		rivals := count[class[i]] - 1
 		if e.Rivals += float64(rivals) / float64(o.Images); rivals == 0 {
 			e.Unranked++
 		}
-		if j.gallery.predicts[i] == j.gallery.labels[i] {
-			right[i] = 1
+		switch j.gallery.labels[i] {
+		case data.Unlabeled:
+		case j.gallery.predicts[i]:
+			right = append(right, 1)
+		default:
+			right = append(right, 0)
 		}
 	}
 	e.Accuracy = metrics.Mean(right, j.key("accuracy"))

@@ -255,6 +255,21 @@ func TestEvaluateRefuses(t *testing.T) {
 	if _, err := Evaluate(oracle(small), small, Options{}); err == nil {
 		t.Error("8-pixel images were accepted")
 	}
+	if _, err := Evaluate(oracle(ds), unlabelled(t, ds), Options{TrueClass: true}); err == nil {
+		t.Error("rivals of a true class that nobody knows were accepted")
+	}
+}
+
+// Without labels nothing is said of the classifier's accuracy, and all else is measured.
+func TestEvaluateWithoutLabels(t *testing.T) {
+	ds := fakeSet(t, 20)
+	e, err := Evaluate(oracle(ds), unlabelled(t, ds), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !math.IsNaN(e.Accuracy.Value) || e.OneDraw.Retrieval.Mean.Value != 0 {
+		t.Errorf("accuracy %v, mean rank %v: expected none, and 0", e.Accuracy, e.OneDraw.Retrieval.Mean)
+	}
 }
 
 func first(ds data.Dataset, n int) metrics.Images {

@@ -250,6 +250,8 @@ func TestRunRefuses(t *testing.T) {
 		"noise":    {Network: seer{}, Test: ds},
 		"probe":    {Network: seer{}, Test: ds},
 		"shift":    {Network: oracle(ds), Test: data.First(ds, 2)},
+		// whose labels nobody knows, and whose classes have no name
+		"misclassified": {Network: oracle(ds), Test: unlabelled(t, ds)},
 	} {
 		if _, err := Run(name, s); err == nil {
 			t.Errorf("%s was accepted", name)

@@ -49,6 +49,23 @@ func fakeSet(t testing.TB, n int, wrong ...int) data.Dataset {
 	return m
 }
 
+// unlabelled returns the images of ds without their labels, as a folder without subfolders has
+// them.
+func unlabelled(t testing.TB, ds data.Dataset) data.Dataset {
+	t.Helper()
+	h, w, c := ds.Size()
+	pix, labels := make([]uint8, ds.Len()*h*w*c), make([]int32, ds.Len())
+	for i := range labels {
+		ds.Read(i, pix[i*h*w*c:(i+1)*h*w*c])
+		labels[i] = data.Unlabeled
+	}
+	m, err := data.NewMemory("unlabelled", nil, h, w, c, pix, labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // A seer reads the class off the upper left corner. Its features are the 8×8 means.
 type seer struct{}
 

@@ -7,6 +7,7 @@ import (
 
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
+	"afterimage/nn/data"
 	"afterimage/tensor"
 
 	"gonum.org/v1/gonum/mat"
@@ -21,6 +22,11 @@ const misclassifiedText = "Images that the classifier gets wrong, painted from i
 
 // misclassified asks whether a wrong answer holds as much of the image as a right one.
 func misclassified(l *lab) (*Result, error) {
+	if have, want := len(l.Test.Classes()), width(l.answer.Logits); have != want ||
+		slices.Contains(l.labels, data.Unlabeled) {
+		return nil, fmt.Errorf("explore: misclassified: answers are compared with labels: expected "+
+			"labelled images of the classifier's %d classes, %s has %d classes", want, l.Test.Name(), have)
+	}
 	pred := l.answer.Classes()
 	var wrong, right []int
 	for i, c := range pred {

@@ -117,9 +117,14 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	return r.finish()
 }
 
-// fits returns an error if the inverters paint other images than the data set holds: known before
-// any training, and not after those of the classifiers.
+// fits returns an error if the data set has no labels or nothing to test with, or if the inverters
+// paint other images than it holds: known before any training, and not after those of the
+// classifiers.
 func (s *Spec) fits(set *data.Set) error {
+	if len(set.Classes()) == 0 || set.Test.Len() < 2 {
+		return fmt.Errorf("%s has %d classes and %d test images: expected images with labels, and two "+
+			"or more to test with", s.Dataset, len(set.Classes()), set.Test.Len())
+	}
 	h, w, channels := set.Size()
 	for _, i := range s.Inverters {
 		c, err := s.Inverter(i, 1, "")

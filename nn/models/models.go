@@ -22,6 +22,7 @@ type Options struct {
 // A network is an architecture without its input normalisation.
 type network interface {
 	nn.Module
+	// features is Classifier.Features behind nn.Ctx.Enter; it leaves before its head.
 	features(c *nn.Ctx, x *autodiff.Value) (penultimate, logits *autodiff.Value)
 	macs(h, w int) int
 	// flattened names linear weights behind a flattened image and gives its C, H, W.
@@ -157,7 +158,12 @@ func (m *Classifier) Features(c *nn.Ctx, x *autodiff.Value) (penultimate, logits
 			Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
 			Reason:   fmt.Sprintf("expected images [N %d %d %d]", want[0], want[1], want[2])})
 	}
-	return m.net.features(c, m.norm.Forward(c, x))
+	normed := m.norm.Forward(c, x)
+	h := c.Enter(normed)
+	if h != normed && normed != x {
+		normed.Done()
+	}
+	return m.net.features(c, h)
 }
 
 // Arch returns the name given to New.

@@ -71,9 +71,19 @@ func (r *resnet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodif
 		h.Done()
 		h = y
 	}
+	h = leave(c, h)
 	pooled = autodiff.GlobalAvgPool(h)
 	h.Done()
 	return pooled, r.head.Forward(c, pooled)
+}
+
+// leave is nn.Ctx.Leave, which gives x up.
+func leave(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
+	y := c.Leave(x)
+	if y != x {
+		x.Done()
+	}
+	return y
 }
 
 func (r *resnet) stem(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {

@@ -93,7 +93,7 @@ func (r *resnet2b) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autod
 	for _, b := range r.blocks {
 		h = b.Forward(c, h)
 	}
-	hidden = autodiff.ReLU(r.linear1.Forward(c, nn.Flatten(h)))
+	hidden = autodiff.ReLU(r.linear1.Forward(c, nn.Flatten(leave(c, h))))
 	return hidden, r.linear2.Forward(c, hidden)
 }
 
@@ -142,7 +142,7 @@ func (l *lenet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff
 	h := autodiff.MaxPool(l.c1.ForwardAct(c, x, nil, true), pool)
 	h = autodiff.MaxPool(l.c3.ForwardAct(c, h, nil, true), pool)
 	h = l.c5.ForwardAct(c, h, nil, true)
-	hidden = autodiff.ReLU(l.f6.Forward(c, nn.Flatten(h)))
+	hidden = autodiff.ReLU(l.f6.Forward(c, nn.Flatten(leave(c, h))))
 	return hidden, l.f7.Forward(c, hidden)
 }
 
@@ -184,7 +184,7 @@ func (n *convnet) Params() iter.Seq2[string, *nn.Param] {
 func (n *convnet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
 	h := n.conv0.ForwardAct(c, x, nil, true)
 	h = n.conv2.ForwardAct(c, h, nil, true)
-	hidden = autodiff.ReLU(n.fc5.Forward(c, nn.Flatten(h)))
+	hidden = autodiff.ReLU(n.fc5.Forward(c, nn.Flatten(leave(c, h))))
 	return hidden, n.fc7.Forward(c, hidden)
 }
 

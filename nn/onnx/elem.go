@@ -119,8 +119,8 @@ type Array struct {
 // newArray returns an array of zeros.
 func newArray(e Elem, shape ...int) *Array {
 	a := &Array{Elem: e, Shape: tensor.Shape(shape).Clone()}
-	n := a.Shape.Size()
-	if n > maxHost {
+	n, ok := a.Shape.CheckedSize()
+	if !ok || n > maxHost {
 		panic(unsupported("", "a host array of shape %v is larger than any shape arithmetic needs",
 			a.Shape))
 	}

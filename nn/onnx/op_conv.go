@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"math"
 	"slices"
 
 	"afterimage/autodiff"
@@ -17,7 +18,7 @@ type window struct {
 func (c *call) window(image, kernel []int) window {
 	r := len(image)
 	list := func(name string, def int) []int {
-		v := c.attrInts(name)
+		v := c.near(name)
 		if len(v) == 0 {
 			return slices.Repeat([]int{def}, r)
 		}
@@ -28,13 +29,14 @@ func (c *call) window(image, kernel []int) window {
 	}
 	w := window{kernel: kernel, stride: list("strides", 1), dil: list("dilations", 1),
 		before: make([]int, r), after: make([]int, r), ceil: c.attrInt("ceil_mode", 0) == 1}
-	if len(kernel) != r || min(slices.Min(kernel), slices.Min(w.stride), slices.Min(w.dil)) < 1 {
+	if len(kernel) != r || min(slices.Min(kernel), slices.Min(w.stride), slices.Min(w.dil)) < 1 ||
+		slices.Max(kernel) > math.MaxInt32 {
 		c.fail("kernel %v, strides %v and dilations %v do not fit %d spatial axes", kernel,
 			w.stride, w.dil, r)
 	}
 	switch mode := c.attrString("auto_pad", "NOTSET"); mode {
 	case "NOTSET", "":
-		if p := c.attrInts("pads"); len(p) == 2*r {
+		if p := c.near("pads"); len(p) == 2*r {
 			w.before, w.after = p[:r], p[r:]
 		} else if len(p) > 0 {
 			c.fail("pads %v do not fit %d spatial axes", p, r)
@@ -54,6 +56,16 @@ func (c *call) window(image, kernel []int) window {
 		c.fail("auto_pad %q is not known", mode)
 	}
 	return w
+}
+
+// near returns a list of integers whose sums and products with the extents of what is in memory fit
+// an int, and fails where one is larger.
+func (c *call) near(name string) []int {
+	v := c.attrInts(name)
+	if slices.ContainsFunc(v, func(n int) bool { return n > math.MaxInt32 || n < -math.MaxInt32 }) {
+		c.fail("%s %v is out of range", name, v)
+	}
+	return v
 }
 
 // span returns how far the kernel reaches along axis i.
@@ -166,7 +178,7 @@ func (c *call) conv3D(x, w *autodiff.Value, win window, groups int) *autodiff.Va
 	v := like(c.arg(0), x)
 	var sum *autodiff.Value
 	for k := range win.kernel[0] {
-		idx := make([]int, depth)
+		idx := c.positions(depth)
 		for i := range idx {
 			idx[i] = i*win.stride[0] + k*win.dil[0] - win.before[0]
 			if idx[i] < 0 || idx[i] >= x.Dim(1) {
@@ -232,11 +244,11 @@ func (c *call) convTransposeLast(x, w *autodiff.Value) *autodiff.Value {
 func (c *call) transposedWindow(image, kernel []int) (window, []int) {
 	r := len(image)
 	mode := c.attrString("auto_pad", "NOTSET")
-	asked := c.attrInts("output_shape")
+	asked := c.near("output_shape")
 	if len(asked) > r {
 		asked = asked[len(asked)-r:] // old exporters put N and C in front
 	}
-	extra := c.attrInts("output_padding")
+	extra := c.near("output_padding")
 	if len(extra) == 0 {
 		extra = make([]int, r)
 	}
@@ -304,8 +316,7 @@ func (c *call) convTranspose2D(x, w *autodiff.Value, win window, out []int,
 
 // crop takes size positions from start on along an axis; what lies outside is 0.
 func (c *call) crop(v *Value, axis, start, size int) *Value {
-	c.within(max(size, 0), 1)
-	idx := make([]int, max(size, 0))
+	idx := c.positions(max(size, 0))
 	for i := range idx {
 		if idx[i] = start + i; idx[i] < 0 || idx[i] >= v.shape[axis] {
 			idx[i] = outside
@@ -324,7 +335,10 @@ func (c *call) convTranspose3D(x, w *autodiff.Value, win window, out []int,
 	for k := range win.kernel[0] {
 		y := c.convTranspose2D(flat, plane(w, k), win.tail(), out[1:], groups)
 		v := like(c.arg(0), autodiff.Reshape(y, s[0], s[1], y.Dim(1), y.Dim(2), y.Dim(3)))
-		idx := slices.Repeat([]int{outside}, out[0])
+		idx := c.positions(out[0])
+		for i := range idx {
+			idx[i] = outside
+		}
 		for i := range s[1] {
 			if at := i*win.stride[0] + k*win.dil[0] - win.before[0]; at >= 0 && at < out[0] {
 				idx[at] = i

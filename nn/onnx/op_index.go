@@ -276,7 +276,7 @@ func oneHot(c *call) []*Value {
 	if values.Shape.Size() != 2 || depth < 0 {
 		c.fail("expected two values and a depth ≥ 0, got %v and %d", values.Shape, depth)
 	}
-	c.within(idx.Shape.Size(), depth)
+	c.fits(idx.Shape.Size(), depth)
 	shape := slices.Insert(idx.Shape.Clone(), axis, depth)
 	inner := idx.Shape[axis:].Size()
 	pick := make([]int, shape.Size())
@@ -344,15 +344,16 @@ func pad(c *call) []*Value {
 		if before == 0 && after == 0 {
 			continue
 		}
+		if max(before, after, -before, -after) > maxHost {
+			c.refuse("", "padding of %d and %d positions is too large", before, after)
+		}
 		x = c.takeAxis(x, axis, c.padIndex(mode, x.shape[axis], before, after), fill)
 	}
 	return []*Value{x}
 }
 
 func (c *call) padIndex(mode string, n, before, after int) []int {
-	size := max(n+before+after, 0)
-	c.within(size, 1)
-	idx := make([]int, size)
+	idx := c.positions(max(n+before+after, 0))
 	for i := range idx {
 		k := i - before
 		inside := k >= 0 && k < n
@@ -382,7 +383,7 @@ func (c *call) padIndex(mode string, n, before, after int) []int {
 // depthToSpace moves blocks of channels into pixels; spaceToDepth moves them back.
 func depthToSpace(c *call) []*Value {
 	x, b := c.arg(0), c.attrInt("blocksize", 1)
-	if len(x.shape) != 4 || b < 1 || x.shape[1]%(b*b) != 0 {
+	if len(x.shape) != 4 || b < 1 || b > max(x.shape[1], 1) || x.shape[1]%(b*b) != 0 {
 		c.fail("a block of %d does not fit %v", b, x.shape)
 	}
 	n, ch, h, w := x.shape[0], x.shape[1]/(b*b), x.shape[2], x.shape[3]

@@ -92,12 +92,12 @@ func (w window) pool2D(countPad bool) (p tensor.PoolParams, ok bool) {
 func (c *call) taps(x *Value, win window, fill float64,
 	fold func(x, y *autodiff.Value) *autodiff.Value) *Value {
 	x = like(x, c.upload(x))
-	out := win.out(x.shape[2:])
+	out := c.pooled(x.shape, win)[2:]
 	var acc *autodiff.Value
 	walk(win.kernel, func(tap []int) {
 		v := x
 		for i, t := range tap {
-			idx := make([]int, out[i])
+			idx := c.positions(out[i])
 			for k := range idx {
 				idx[k] = k*win.stride[i] + t*win.dil[i] - win.before[i]
 				if idx[k] < 0 || idx[k] >= x.shape[2+i] {
@@ -115,9 +115,24 @@ func (c *call) taps(x *Value, win window, fill float64,
 	return like(x, acc)
 }
 
+// mostTaps bounds the positions of a window that are pooled one by one: 256×256, above what images
+// of networks have.
+const mostTaps = 1 << 16
+
+// pooled returns the shape that pooling one position at a time makes of x [N C …].
+func (c *call) pooled(x tensor.Shape, win window) tensor.Shape {
+	if n, ok := tensor.Shape(win.kernel).CheckedSize(); !ok || n > mostTaps {
+		c.refuse("", "a window of %v positions is too large", win.kernel)
+	}
+	shape := slices.Concat(x[:2], tensor.Shape(win.out(x[2:])))
+	c.fits(shape...)
+	return shape
+}
+
 // averageTaps divides the sum over the taps by the number of positions inside the image, or with
 // count_include_pad inside the padded image.
 func (c *call) averageTaps(x *Value, win window) *Value {
+	sum := c.taps(x, win, 0, autodiff.Add) // which refuses windows and results that are too large
 	out := tensor.Shape(win.out(x.shape[2:]))
 	pad := c.attrInt("count_include_pad", 0) == 1
 	counts := make([][]float64, len(out))
@@ -143,7 +158,6 @@ func (c *call) averageTaps(x *Value, win window) *Value {
 		}
 		inv = append(inv, 1/n)
 	})
-	sum := c.taps(x, win, 0, autodiff.Add)
 	return like(x, autodiff.Mul(sum.dev, c.constant(sum.dev.DType(), inv, out...)))
 }
 
@@ -151,7 +165,7 @@ func (c *call) averageTaps(x *Value, win window) *Value {
 // storage_order 1 the last two axes are counted column by column.
 func (c *call) maxPositions(x *Array, win window) *Array {
 	spatial := x.Shape[2:]
-	out := newArray(Int64, slices.Concat(x.Shape[:2], tensor.Shape(win.out(spatial)))...)
+	out := newArray(Int64, c.pooled(x.Shape, win)...)
 	stride := spatial.Strides()
 	order := slices.Clone(stride)
 	if r := len(spatial); c.attrInt("storage_order", 0) == 1 && r >= 2 {

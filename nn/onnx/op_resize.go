@@ -23,6 +23,9 @@ func resize(c *call) []*Value {
 	inside := make([][]bool, len(axes))
 	for i, axis := range axes {
 		p := plan[i]
+		if p.out > maxHost {
+			c.refuse("", "an axis of %d positions is too large", p.out)
+		}
 		coords := make([]float64, p.out)
 		inside[i] = make([]bool, p.out)
 		for k := range coords {
@@ -102,10 +105,10 @@ func (c *call) resizeExtents(plan []resampling, scales []float64, sizes []int) {
 			p.scale = scales[i]
 			// In 32 bits, as the scales are: 10·0.3 must not fall below 3.
 			size := float32(p.in) * float32(p.end-p.start) * float32(p.scale)
-			p.out = int(math.Floor(float64(size)))
-			if !(p.scale > 0) || p.out > math.MaxInt32 {
+			if !(p.scale > 0) || !(size >= 0 && size < math.MaxInt32) {
 				c.fail("scale %g of extent %d", p.scale, p.in)
 			}
+			p.out = int(math.Floor(float64(size)))
 		}
 		return
 	}
@@ -119,8 +122,9 @@ func (c *call) resizeExtents(plan []resampling, scales []float64, sizes []int) {
 	}
 	for i := range plan {
 		p := &plan[i]
-		if p.out = sizes[i]; policy != "stretch" {
-			p.out = int(math.Floor(common*float64(p.in) + 0.5))
+		p.out = sizes[i]
+		if wanted := math.Floor(common*float64(p.in) + 0.5); policy != "stretch" {
+			p.out = int(min(wanted, math.MaxInt32))
 		}
 		if p.out < 0 || p.in == 0 && p.out > 0 {
 			c.fail("extent %d cannot become %d", p.in, p.out)
@@ -213,7 +217,7 @@ func (c *call) weights(p resampling, coords []float64) []float64 {
 	if c.attrInt("antialias", 0) == 1 {
 		squeeze = min(p.scale, 1)
 	}
-	m := make([]float64, p.in*p.out)
+	m := newArray(Double, p.in, p.out).F
 	for k, x := range coords {
 		sum := 0.0
 		reach := support / squeeze

@@ -184,6 +184,7 @@ func expand(c *call) []*Value {
 	if !ok || slices.ContainsFunc(shape, func(d int) bool { return d < 0 }) {
 		c.fail("%v does not expand to %v", x.shape, want)
 	}
+	c.fits(shape...)
 	return []*Value{c.broadcastTo(x, shape)}
 }
 
@@ -199,8 +200,8 @@ func tile(c *call) []*Value {
 		if n == 1 {
 			continue
 		}
-		c.within(x.shape.Size(), n)
-		idx := make([]int, 0, n*x.shape[axis])
+		c.fits(x.shape.Size(), n)
+		idx := c.positions(n * x.shape[axis])[:0]
 		for range n {
 			for i := range x.shape[axis] {
 				idx = append(idx, i)
@@ -211,11 +212,20 @@ func tile(c *call) []*Value {
 	return []*Value{x}
 }
 
-// within fails when a result of a·b elements is larger than what may be asked of memory.
-func (c *call) within(a, b int) {
-	if b != 0 && a > math.MaxInt32/b {
-		c.refuse("", "a result of %d·%d elements is too large", a, b)
+// fits fails when a tensor of these extents is larger than what may be asked of memory.
+func (c *call) fits(shape ...int) {
+	if n, ok := tensor.Shape(shape).CheckedSize(); !ok || n > math.MaxInt32 {
+		c.refuse("", "a result of shape %v is too large", tensor.Shape(shape))
 	}
+}
+
+// positions returns room for n indices on the host and fails when they would ask for more memory
+// than any shape arithmetic needs.
+func (c *call) positions(n int) []int {
+	if n < 0 || n > maxHost {
+		c.refuse("", "%d positions along an axis are too many", n)
+	}
+	return make([]int, n)
 }
 
 // constantOfShape fills a shape with one value.
@@ -232,12 +242,10 @@ func constantOfShape(c *call) []*Value {
 		fill = v
 	}
 	shape := tensor.Shape(c.ints(0))
-	for i, d := range shape {
-		if d < 0 {
-			c.fail("%v is no shape", shape)
-		}
-		c.within(shape[:i].Size(), d)
+	if slices.ContainsFunc(shape, func(d int) bool { return d < 0 }) {
+		c.fail("%v is no shape", shape)
 	}
+	c.fits(shape...)
 	fill.Shape = tensor.Shape{}
 	return hostOut(fill.broadcast(shape))
 }

@@ -62,8 +62,9 @@ func (c *call) takeAxis(v *Value, axis int, idx []int, fill float64) *Value {
 		c.fail("an index lies outside axis %d of %v", axis, v.shape)
 	}
 	shape[axis] = len(idx)
+	c.fits(shape...)
 	if v.host != nil && v.dev == nil {
-		flat := make([]int, 0, shape.Size())
+		flat := c.positions(shape.Size())[:0]
 		for o := range outer {
 			for _, k := range idx {
 				for i := range inner {
@@ -77,7 +78,7 @@ func (c *call) takeAxis(v *Value, axis int, idx []int, fill float64) *Value {
 		}
 		return c.take(v, flat, shape, fill)
 	}
-	rows := make([]int, 0, outer*len(idx))
+	rows := c.positions(outer * len(idx))[:0]
 	x := autodiff.Reshape(v.dev, outer*n, inner)
 	if slices.Contains(idx, outside) {
 		pad := c.run.g.Scope().Full(x.DType(), fill, 1, inner)
@@ -99,7 +100,7 @@ func (c *call) takeAxis(v *Value, axis int, idx []int, fill float64) *Value {
 // reshape returns v in another shape of the same size.
 func (c *call) reshape(v *Value, shape ...int) *Value {
 	s := tensor.Shape(shape)
-	if s.Size() != v.shape.Size() {
+	if n, ok := s.CheckedSize(); !ok || n != v.shape.Size() {
 		c.fail("%v cannot become %v", v.shape, s)
 	}
 	out := &Value{elem: v.elem, shape: s.Clone()}
@@ -184,7 +185,7 @@ func (a *Array) broadcast(shape tensor.Shape) *Array {
 			stride[len(shape)-len(a.Shape)+i] = own[i]
 		}
 	}
-	if shape.Size() > maxHost {
+	if n, ok := shape.CheckedSize(); !ok || n > maxHost {
 		panic(unsupported("", "broadcasting to %v needs too much memory", shape))
 	}
 	idx := make([]int, 0, shape.Size())

@@ -195,6 +195,10 @@ func NewClassifierOn(b tensor.Backend, c ClassifierConfig, set *data.Set) (*Clas
 		return nil, fmt.Errorf("train: %s has %d training images, too few to hold some out: a data set "+
 			"without held-out images of its own needs 10 or more", c.Dataset, set.Train.Len())
 	}
+	if len(set.Classes()) == 0 {
+		return nil, fmt.Errorf("train: the images of %s have no labels: put those of each class into a "+
+			"subfolder of its own", c.Dataset)
+	}
 	size, width, channels := set.Size()
 	m, err := models.New(c.Arch, models.Options{Classes: len(set.Classes()), InputSize: size,
 		Channels: channels, Mean: c.Mean, Std: c.Std})

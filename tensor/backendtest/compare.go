@@ -25,20 +25,24 @@ const (
 	kChain = 8
 )
 
-// epsilon is the distance from 1 to the next number of dt.
+// epsilon is the distance from 1 to the next number of the type in which dt is computed: F32 for
+// BF16, whose results are then rounded once more.
 func epsilon(dt tensor.DType) float64 {
-	if dt == tensor.F32 {
-		return 0x1p-23
+	if dt == tensor.F64 {
+		return 0x1p-52
 	}
-	return 0x1p-52
+	return 0x1p-23
 }
+
+// roundBF16 is what rounding to bfloat16, with its 8 bits of mantissa, may change of a number.
+const roundBF16 = 0x1p-8
 
 // smallestNormal is what results may be off by near zero: a backend may flush subnormal results.
 func smallestNormal(dt tensor.DType) float64 {
-	if dt == tensor.F32 {
-		return 0x1p-126
+	if dt == tensor.F64 {
+		return 0x1p-1022
 	}
-	return 0x1p-1022
+	return 0x1p-126
 }
 
 // tolerance is the bound k·ε·magnitude; without mag the magnitude is that of the result.
@@ -94,8 +98,11 @@ func compareOutput(t *testing.T, dt tensor.DType, got, want output) {
 			}
 			bound = want.k*epsilon(dt)*mag + smallestNormal(dt)
 		}
-		if dt == tensor.F64 {
+		switch {
+		case dt == tensor.F64:
 			bound *= 2 // the oracle computes in F64 as well: both err
+		case got.dt == tensor.BF16 && want.k > 0:
+			bound += roundBF16 * (math.Abs(w) + bound)
 		}
 		if ok := agrees(g, w, bound, got.dt); ok || want.orNaN && g != g {
 			continue
@@ -114,8 +121,8 @@ func compareOutput(t *testing.T, dt tensor.DType, got, want output) {
 // agrees reports whether got is want, as a number of dt, up to bound. A want beyond dt's range is
 // an infinity.
 func agrees(got, want, bound float64, dt tensor.DType) bool {
-	if dt == tensor.F32 && math.IsInf(float64(float32(want)), 0) {
-		want = float64(float32(want))
+	if math.IsInf(rounded(want, dt), 0) {
+		want = rounded(want, dt)
 	}
 	if want != want || math.IsInf(want, 0) || got != got {
 		return got == want || got != got && want != want

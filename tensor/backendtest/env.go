@@ -14,7 +14,7 @@ type env struct {
 	*guarded
 	scope       *tensor.Scope
 	dt          tensor.DType // of this backend's floating-point tensors
-	grid        tensor.DType // of the dtype under test: inputs are its values
+	grid        tensor.DType // the dtype under test: inputs are its values
 	bf16        bool         // of F32, only bfloat16s: see Options
 	bf16Results bool         // of a convolution, too: see Options
 	oracle      bool
@@ -113,27 +113,56 @@ func spiked(g gen, at int, v float64) gen {
 	}
 }
 
-// onGrid rounds v to the dtype under test.
-func (e *env) onGrid(v float64) float64 {
-	switch {
-	case e.grid == tensor.F32 && e.bf16:
-		b := math.Float32bits(float32(v))
-		return float64(math.Float32frombits((b + 0x7fff + b>>16&1) &^ 0xffff)) // nearest even
-	case e.grid == tensor.F32:
+// rounded returns v as a number of dt.
+func rounded(v float64, dt tensor.DType) float64 {
+	switch dt {
+	case tensor.F32:
 		return float64(float32(v))
+	case tensor.BF16:
+		return float64(tensor.FromBF16(tensor.ToBF16(float32(v))))
 	}
 	return v
 }
 
 // state returns a tensor drawn from g that the case may change in place.
 func (e *env) state(g gen, shape ...int) *tensor.Tensor {
-	t := e.scope.New(e.dt, shape...)
-	t.SetFloats(e.draw(t.Size(), func(r *tensor.RNG, i int) float64 { return e.onGrid(g(r, i)) }))
+	grid := e.grid
+	if grid == tensor.F32 && e.bf16 {
+		grid = tensor.BF16
+	}
+	return e.fresh(e.dt, grid, g, shape)
+}
+
+// fresh returns a tensor drawn from g, rounded to a grid.
+func (e *env) fresh(dt, grid tensor.DType, g gen, shape []int) *tensor.Tensor {
+	t := e.scope.New(dt, shape...)
+	t.SetFloats(e.draw(t.Size(), func(r *tensor.RNG, i int) float64 { return rounded(g(r, i), grid) }))
 	return t
 }
 
 // in returns an input drawn from g; a case fails if a kernel changes it.
 func (e *env) in(g gen, shape ...int) *tensor.Tensor { return e.freeze(e.state(g, shape...)) }
+
+// ofChannels is the dtype of the numbers of a channel beside tensors of dt.
+func ofChannels(dt tensor.DType) tensor.DType {
+	if dt == tensor.BF16 {
+		return tensor.F32
+	}
+	return dt
+}
+
+// inChannels is in for the numbers of a channel.
+func (e *env) inChannels(g gen, shape ...int) *tensor.Tensor {
+	if e.bf16 && e.grid == tensor.F32 {
+		return e.in(g, shape...)
+	}
+	return e.freeze(e.fresh(ofChannels(e.dt), ofChannels(e.grid), g, shape))
+}
+
+// outChannels is out for the numbers of a channel.
+func (e *env) outChannels(shape ...int) *tensor.Tensor {
+	return e.scope.New(ofChannels(e.dt), shape...)
+}
 
 // ints returns an I32 input.
 func (e *env) ints(v []int32, shape ...int) *tensor.Tensor {
@@ -211,7 +240,11 @@ func (e *env) want(name string, t *tensor.Tensor, tol tolerance) {
 func (e *env) adjoint(name string, k float64, a1, b1, a2, b2 *tensor.Tensor) {
 	left, lm := dot(a1, b1)
 	right, rm := dot(a2, b2)
-	if bound := k * epsilon(e.grid) * max(lm, rm); !(math.Abs(left-right) <= bound) {
+	k *= epsilon(e.grid)
+	if e.grid == tensor.BF16 {
+		k += 2 * roundBF16 // of both results
+	}
+	if bound := k * max(lm, rm); !(math.Abs(left-right) <= bound) {
 		e.fault("%s: not adjoint: %.17g and %.17g differ by more than %.3g", name, left, right,
 			bound)
 	}

@@ -45,7 +45,7 @@ func normStatsCase(e *env, s []int, center float64) {
 	const eps = 1e-5
 	c := s[len(s)-1]
 	x := e.in(normal(center, 1.5), s...)
-	mean, variance, rstd := e.out(c), e.out(c), e.out(c)
+	mean, variance, rstd := e.outChannels(c), e.outChannels(c), e.outChannels(c)
 	e.NormStats(mean, variance, rstd, x, eps)
 	mu, v, r := mean.Floats(), variance.Floats(), rstd.Floats()
 	varMag := func(i int) float64 {
@@ -80,8 +80,8 @@ func perChannel(s []int, perSample bool) []int {
 
 func normApplyCase(e *env, s []int, perSample bool) {
 	pc := perChannel(s, perSample)
-	x, scale, shift := e.in(normal(0, 1), s...), e.in(normal(1, 1), pc...),
-		e.in(normal(0, 1), pc...)
+	x, scale, shift := e.in(normal(0, 1), s...), e.inChannels(normal(1, 1), pc...),
+		e.inChannels(normal(0, 1), pc...)
 	res := e.in(normal(0, 1), s...)
 	mag := func(r *tensor.Tensor) func() *tensor.Tensor {
 		return func() *tensor.Tensor {
@@ -114,10 +114,11 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 	c, pc := s[len(s)-1], perChannel(s, perSample)
 	x, dy := e.in(normal(center, 1), s...), e.in(normal(0.2, 1), s...)
 	y := e.in(cycle(1, 0, -2, 0.5, 3), s...) // y = 0 and below are masked
-	gamma := e.in(normal(1, 0.5), pc...)
-	mean, rstd := e.in(normal(center, 0.2), c), e.in(uniform(0.5, 2), c)
+	gamma := e.inChannels(normal(1, 0.5), pc...)
+	mean, rstd := e.inChannels(normal(center, 0.2), c), e.inChannels(uniform(0.5, 2), c)
 	for _, mask := range []*tensor.Tensor{nil, y} {
-		dx, dgamma, dbeta, dres := e.out(s...), e.out(pc...), e.out(pc...), e.out(s...)
+		dx, dgamma, dbeta, dres := e.out(s...), e.outChannels(pc...), e.outChannels(pc...),
+			e.out(s...)
 		e.NormBackward(dx, dgamma, dbeta, dres, dy, x, mask, mean, rstd, gamma)
 		m := newNormMagnitudes(dy, x, mean, rstd, gamma)
 		e.want("dx", dx, tolerance{k: kSum, mag: func() []float64 { return m.dx }})
@@ -130,7 +131,7 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 		o := [4]*tensor.Tensor{}
 		o[only] = e.out(s...)
 		if only == 1 || only == 2 {
-			o[only] = e.out(pc...)
+			o[only] = e.outChannels(pc...)
 		}
 		e.NormBackward(o[0], o[1], o[2], o[3], dy, x, y, mean, rstd, gamma)
 		m := newNormMagnitudes(dy, x, mean, rstd, gamma)
@@ -173,7 +174,8 @@ func newNormMagnitudes(dy, x, mean, rstd, gamma *tensor.Tensor) normMagnitudes {
 // after the other, to the bit.
 func normUpsampleCase(e *env, s []int, perSample bool) {
 	pc := perChannel(s, perSample)
-	x, scale, shift := e.in(normal(0, 1), s...), e.in(normal(1, 1), pc...), e.in(normal(0, 1), pc...)
+	x := e.in(normal(0, 1), s...)
+	scale, shift := e.inChannels(normal(1, 1), pc...), e.inChannels(normal(0, 1), pc...)
 	for _, k := range []int{1, 2, 3} {
 		for _, relu := range []bool{false, true} {
 			small, y := e.scope.Like(x), e.out(s[0], k*s[1], k*s[2], s[3])
@@ -196,12 +198,12 @@ func normNaN(e *env) {
 	const c = 17
 	s := []int{3, 5, c}
 	x := e.in(spiked(normal(0, 1), 20, math.NaN()), s...)
-	mean, variance, rstd := e.out(c), e.out(c), e.out(c)
+	mean, variance, rstd := e.outChannels(c), e.outChannels(c), e.outChannels(c)
 	e.NormStats(mean, variance, rstd, x, 1e-5)
 	for _, t := range []*tensor.Tensor{mean, variance, rstd} {
 		e.want("stats", t, withinOne(kSum, c))
 	}
 	y := e.out(s...)
-	e.NormApply(y, x, e.in(cycle(1), c), e.in(cycle(0), c), nil, true)
+	e.NormApply(y, x, e.inChannels(cycle(1), c), e.inChannels(cycle(0), c), nil, true)
 	e.want("apply", y, exactly())
 }

@@ -36,14 +36,14 @@ func optimFamily(f *family) {
 	for _, p := range []tensor.SGDParams{{}, {WeightDecay: 0.1}, {Momentum: 0.9},
 		{Momentum: 0.9, WeightDecay: 5e-4},
 		{Momentum: 0.9, WeightDecay: 1e-2, Nesterov: true}} {
-		f.check(fmt.Sprintf("sgd/%+v", p), func(e *env) { sgdCase(e, p) })
+		f.checkWide(fmt.Sprintf("sgd/%+v", p), func(e *env) { sgdCase(e, p) })
 	}
 	for _, p := range []tensor.AdamParams{{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8},
 		{Beta1: 0, Beta2: 0.999, Eps: 1e-6},
 		{Beta1: 0.5, Beta2: 0.9, Eps: 1e-8, WeightDecay: 0.05}} {
-		f.check(fmt.Sprintf("adam/%+v", p), func(e *env) { adamCase(e, p) })
+		f.checkWide(fmt.Sprintf("adam/%+v", p), func(e *env) { adamCase(e, p) })
 	}
-	f.check("lerp", func(e *env) {
+	f.checkWide("lerp", func(e *env) {
 		for _, decay := range []float64{0, 0.5, 0.999, 1} {
 			dst, src := states(e, uniform(-1, 1)), states(e, uniform(-1, 1))
 			for range 3 {
@@ -52,7 +52,7 @@ func optimFamily(f *family) {
 			wantAll(e, fmt.Sprint("lerp ", decay), dst, nearOne)
 		}
 	})
-	f.check("squared norm", squaredNormCase)
+	f.checkWide("squared norm", squaredNormCase)
 }
 
 // squaredNormCase draws parameters of which one has every kind of number that must show, and sums

@@ -33,11 +33,7 @@ func randomBits(e *env, key tensor.Key, step int32, n int) {
 		e.Random(tensor.Dist(d), key, y, s)
 		got := y.Floats()
 		for i, v := range got {
-			want := draw(key.Word(uint32(step), uint64(i)))
-			if e.dt == tensor.F32 {
-				want = float64(float32(want))
-			}
-			if v != want {
+			if want := rounded(draw(key.Word(uint32(step), uint64(i))), e.dt); v != want {
 				e.fault("dist %d key %v step %d: element %d of %d: got %v, want %v", d, key, step,
 					i, n, v, want)
 				return

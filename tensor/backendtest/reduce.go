@@ -55,7 +55,7 @@ func reduceFamily(f *family) {
 	f.check("softmax", func(e *env) { softmaxCase(e, false) })
 	f.check("logsoftmax", func(e *env) { softmaxCase(e, true) })
 	if _, ok := f.s.one.Backend.(tensor.LossFuser); ok {
-		f.check("cross-entropy", crossEntropyCase)
+		f.checkWide("cross-entropy", crossEntropyCase)
 	}
 }
 

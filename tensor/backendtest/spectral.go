@@ -16,7 +16,7 @@ func spectralFamily(f *family) {
 	if _, ok := f.s.one.Backend.(tensor.SpectralFuser); !ok {
 		return
 	}
-	f.check("iterate", func(e *env) {
+	f.checkWide("iterate", func(e *env) {
 		b := e.Backend.(tensor.SpectralFuser)
 		var w, u, v, next []*tensor.Tensor
 		var eps []float64
@@ -34,7 +34,7 @@ func spectralFamily(f *family) {
 		}
 		b.PowerIterate(nil, nil, nil, nil, nil)
 	})
-	f.check("quotient", func(e *env) {
+	f.checkWide("quotient", func(e *env) {
 		b := e.Backend.(tensor.SpectralFuser)
 		for _, s := range spectrals {
 			// Positive numbers: nothing cancels in σ, and a relative bound holds.

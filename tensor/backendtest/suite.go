@@ -22,11 +22,14 @@ type Options struct {
 	// F32 inputs are then drawn from bfloat16's grid, on which that changes nothing, and the bounds
 	// are those of sums in F32.
 	BF16 bool
-	// BF16Results says that, with BF16, a convolution may round its results to bfloat16 as well.
+	// BF16Results says that, with BF16, a convolution may round its results to bfloat16 as well, and
+	// one of BF16 tensors what it convolved before it adds to it.
 	BF16Results bool
-	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 half of
-	// the suite is then skipped with this reason. go test -short skips it always.
+	// NoF64, if not empty, is the reason why the backend does not compute in F64. The F64 part of
+	// the suite is then skipped with this reason. go test -short skips it always, and that in BF16.
 	NoF64 string
+	// NoBF16, if not empty, is the reason why BF16 tensors are not tested.
+	NoBF16 string
 	// PaddingMultiplied, if not empty, is the reason why Conv2DWeightGrad may multiply dy with the
 	// zeros of the padding, as implicit matrix products do: a NaN in dy then also reaches the taps
 	// that hang over the image's edge.
@@ -75,10 +78,16 @@ type family struct {
 	s *suite
 }
 
-// check runs a case in F32 and F64. The case is a function that draws its inputs, calls kernels
-// and hands over the results; it runs once on the oracle and three times on the backend, with the
-// same inputs each time.
+// check runs a case in F32, F64 and BF16. The case is a function that draws its inputs, calls
+// kernels and hands over the results; it runs once on the oracle and three times on the backend,
+// with the same inputs each time.
 func (f *family) check(name string, c func(e *env)) {
+	f.checkWide(name, c)
+	f.checkIn(name, tensor.BF16, c)
+}
+
+// checkWide is check for kernels that BF16 has no part in.
+func (f *family) checkWide(name string, c func(e *env)) {
 	f.checkIn(name, tensor.F32, c)
 	f.checkIn(name, tensor.F64, c)
 }
@@ -88,7 +97,10 @@ func (f *family) checkIn(name string, dt tensor.DType, c func(e *env)) {
 		if dt == tensor.F64 && f.s.options.NoF64 != "" {
 			t.Skipf("F64: %s", f.s.options.NoF64)
 		}
-		if dt == tensor.F64 && testing.Short() {
+		if dt == tensor.BF16 && f.s.options.NoBF16 != "" {
+			t.Skipf("BF16: %s", f.s.options.NoBF16)
+		}
+		if dt != tensor.F32 && testing.Short() {
 			t.Skip("short: F32 only")
 		}
 		tp := newTape()

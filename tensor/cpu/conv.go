@@ -75,19 +75,32 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
-	if !f32(dx, dy, w) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
+	b.Conv2DInputGradMask(dx, dy, w, nil, nil, p)
+}
+
+// Conv2DInputGradMask is the adjoint in x with an epilogue; see tensor.InputGradMasker.
+func (b *Backend) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor.ConvParams) {
+	if !f32(dx, dy, w, add, y) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
 		b.Backend.Conv2DInputGrad(dx, dy, w, p)
+		if add != nil {
+			b.Binary(tensor.Add, dx, dx, add)
+		}
+		if y != nil {
+			b.Binary(tensor.ReLUMask, dx, dx, y)
+		}
 		return
 	}
 	s := shapeOf(dx.Shape(), w.Shape(), p)
+	e := conv.Epilogue{Res: host(add), Mask: host(y)}
 	switch b.form(s, conv.DirInputGrad) {
 	case bf16:
-		s.InputGradBF16(b.pool, host(dx), host(dy), host(w))
+		s.InputGradBF16(b.pool, host(dx), host(dy), host(w), e)
 	case winograd:
-		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
+		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w), e)
 	default:
-		filter, kept := weights(w)
-		s.InputGradKept(b.pool, host(dx), host(dy), filter, kept)
+		var filter []float32
+		filter, e.Kept = weights(w)
+		s.InputGrad(b.pool, host(dx), host(dy), filter, e)
 		spent(w)
 	}
 }

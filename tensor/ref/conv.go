@@ -62,6 +62,8 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 		convLoop[float32](y, x, w, p)
 	case tensor.F64:
 		convLoop[float64](y, x, w, p)
+	case tensor.BF16:
+		b.Conv2DBiasAct(y, x, w, nil, nil, false, p)
 	default:
 		panic(badDType("Conv2D", y, x, w))
 	}
@@ -70,6 +72,12 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 // Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), one after the other.
 func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 	p tensor.ConvParams) {
+	if y.DType() == tensor.BF16 {
+		b.inF32(func(f widening) {
+			b.Conv2DBiasAct(f.out(y), f.in(x), f.in(w), bias, f.in(res), relu, p)
+		})
+		return
+	}
 	b.Conv2D(y, x, w, p)
 	for _, t := range []*tensor.Tensor{bias, res} {
 		if t != nil {
@@ -106,6 +114,8 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 		convInputGradLoop[float32](dx, dy, w, p)
 	case tensor.F64:
 		convInputGradLoop[float64](dx, dy, w, p)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.Conv2DInputGrad(f.out(dx), f.in(dy), f.in(w), p) })
 	default:
 		panic(badDType("Conv2DInputGrad", dx, dy, w))
 	}
@@ -135,6 +145,8 @@ func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams
 		convWeightGradLoop[float32](dw, x, dy, p)
 	case tensor.F64:
 		convWeightGradLoop[float64](dw, x, dy, p)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.Conv2DWeightGrad(f.out(dw), f.in(x), f.in(dy), p) })
 	default:
 		panic(badDType("Conv2DWeightGrad", dw, x, dy))
 	}
@@ -157,13 +169,18 @@ func convWeightGradLoop[T tensor.Float](dw, x, dy *tensor.Tensor, p tensor.ConvP
 	store(dw, acc)
 }
 
-// store rounds float64 results to dst's dtype, F32 or F64, and writes them.
+// store rounds float64 results to dst's dtype and writes them; to BF16 by way of F32.
 func store(dst *tensor.Tensor, v []float64) {
-	if dst.DType() == tensor.F64 {
+	switch dst.DType() {
+	case tensor.F64:
 		copy(tensor.Host[float64](dst), v)
-		return
-	}
-	for i, d := 0, tensor.Host[float32](dst); i < len(v); i++ {
-		d[i] = float32(v[i])
+	case tensor.BF16:
+		for i, d := 0, words[uint16](dst); i < len(v); i++ {
+			d[i] = tensor.ToBF16(float32(v[i]))
+		}
+	default:
+		for i, d := 0, tensor.Host[float32](dst); i < len(v); i++ {
+			d[i] = float32(v[i])
+		}
 	}
 }

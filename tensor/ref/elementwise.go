@@ -39,7 +39,7 @@ func loader(t *tensor.Tensor) func(i int) float64 {
 		return func(i int) float64 { return s[i] }
 	case tensor.BF16:
 		s := words[uint16](t)
-		return func(i int) float64 { return float64(math.Float32frombits(uint32(s[i]) << 16)) }
+		return func(i int) float64 { return float64(tensor.FromBF16(s[i])) }
 	case tensor.I32:
 		s := tensor.Host[int32](t)
 		return func(i int) float64 { return float64(s[i]) }
@@ -61,7 +61,7 @@ func storer(t *tensor.Tensor) func(i int, v float64) {
 		return func(i int, v float64) { s[i] = v }
 	case tensor.BF16:
 		s := words[uint16](t)
-		return func(i int, v float64) { s[i] = bfloat16(v) }
+		return func(i int, v float64) { s[i] = tensor.ToBF16(float32(v)) }
 	case tensor.I32:
 		s := tensor.Host[int32](t)
 		return func(i int, v float64) { s[i] = int32(saturate(v, math.MinInt32, math.MaxInt32)) }
@@ -80,15 +80,6 @@ func saturate(v, lo, hi float64) float64 {
 	return min(max(v, lo), hi)
 }
 
-// bfloat16 rounds v to F32 and that to the nearest bfloat16, ties to even.
-func bfloat16(v float64) uint16 {
-	bits := math.Float32bits(float32(v))
-	if v != v {
-		return uint16(bits>>16) | 0x40 // keep it a NaN, whatever the dropped half held
-	}
-	return uint16((bits + 0x7FFF + bits>>16&1) >> 16)
-}
-
 // Unary computes dst = op(x) elementwise.
 func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor) {
 	switch dst.DType() {
@@ -96,6 +87,8 @@ func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor)
 		unaryLoop[float32](unaryFunc(op, p), dst, x)
 	case tensor.F64:
 		unaryLoop[float64](unaryFunc(op, p), dst, x)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.Unary(op, p, f.out(dst), f.in(x)) })
 	default:
 		panic(badDType("Unary", dst, x))
 	}
@@ -195,6 +188,8 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 		binaryLoop[float32](binaryFunc(op), dst, x, y)
 	case tensor.F64:
 		binaryLoop[float64](binaryFunc(op), dst, x, y)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.Binary(op, f.out(dst), f.in(x), f.in(y)) })
 	default:
 		panic(badDType("Binary", dst, x, y))
 	}
@@ -249,6 +244,8 @@ func (b *Backend) Select(dst, cond, x, y *tensor.Tensor) {
 		selectLoop[float32](dst, cond, x, y)
 	case tensor.F64:
 		selectLoop[float64](dst, cond, x, y)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.Select(f.out(dst), f.in(cond), f.in(x), f.in(y)) })
 	default:
 		panic(badDType("Select", dst, cond, x, y))
 	}

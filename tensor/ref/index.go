@@ -21,6 +21,8 @@ func (b *Backend) ScatterAdd(dst, x, idx *tensor.Tensor) {
 		scatterAddLoop[float32](dst, x, idx)
 	case tensor.F64:
 		scatterAddLoop[float64](dst, x, idx)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.ScatterAdd(f.out(dst), f.in(x), idx) })
 	default:
 		panic(badDType("ScatterAdd", dst, x, idx))
 	}

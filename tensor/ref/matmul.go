@@ -10,6 +10,8 @@ func (be *Backend) MatMul(dst, a, b *tensor.Tensor, p tensor.MatMulParams) {
 		matMulLoop[float32](dst, a, b, p)
 	case tensor.F64:
 		matMulLoop[float64](dst, a, b, p)
+	case tensor.BF16:
+		be.inF32(func(f widening) { be.MatMul(f.out(dst), f.in(a), f.in(b), p) })
 	default:
 		panic(badDType("MatMul", dst, a, b))
 	}

@@ -14,6 +14,8 @@ func (b *Backend) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64)
 		normStatsLoop[float32](mean, variance, rstd, x, eps)
 	case tensor.F64:
 		normStatsLoop[float64](mean, variance, rstd, x, eps)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.NormStats(mean, variance, rstd, f.in(x), eps) })
 	default:
 		panic(badDType("NormStats", mean, variance, rstd, x))
 	}
@@ -63,6 +65,8 @@ func (b *Backend) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
 		normApplyLoop[float32](y, x, scale, shift, res, relu)
 	case tensor.F64:
 		normApplyLoop[float64](y, x, scale, shift, res, relu)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.NormApply(f.out(y), f.in(x), scale, shift, f.in(res), relu) })
 	default:
 		panic(badDType("NormApply", y, x, scale, shift))
 	}
@@ -104,6 +108,11 @@ func (b *Backend) NormBackward(
 		normBackwardLoop[float32](dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
 	case tensor.F64:
 		normBackwardLoop[float64](dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
+	case tensor.BF16:
+		b.inF32(func(f widening) {
+			b.NormBackward(f.out(dx), dgamma, dbeta, f.out(dres), f.in(dy), f.in(x), f.in(y), mean, rstd,
+				gamma)
+		})
 	default:
 		panic(badDType("NormBackward", dy, x, mean, rstd, gamma))
 	}

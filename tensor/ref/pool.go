@@ -41,6 +41,8 @@ func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 		maxPoolLoop[float32](y, idx, x, p)
 	case tensor.F64:
 		maxPoolLoop[float64](y, idx, x, p)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.MaxPool(f.out(y), idx, f.in(x), p) })
 	default:
 		panic(badDType("MaxPool", y, idx, x))
 	}
@@ -72,6 +74,8 @@ func (b *Backend) PoolGather(y, x, idx *tensor.Tensor) {
 		poolGatherLoop[float32](y, x, idx)
 	case tensor.F64:
 		poolGatherLoop[float64](y, x, idx)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.PoolGather(f.out(y), f.in(x), idx) })
 	default:
 		panic(badDType("PoolGather", y, x, idx))
 	}
@@ -99,6 +103,8 @@ func (b *Backend) PoolScatter(dx, dy, idx *tensor.Tensor) {
 		poolScatterLoop[float32](dx, dy, idx)
 	case tensor.F64:
 		poolScatterLoop[float64](dx, dy, idx)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.PoolScatter(f.out(dx), f.in(dy), idx) })
 	default:
 		panic(badDType("PoolScatter", dx, dy, idx))
 	}
@@ -119,6 +125,8 @@ func (b *Backend) AvgPool(y, x *tensor.Tensor, p tensor.PoolParams) {
 		avgPoolLoop[float32](y, x, p)
 	case tensor.F64:
 		avgPoolLoop[float64](y, x, p)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.AvgPool(f.out(y), f.in(x), p) })
 	default:
 		panic(badDType("AvgPool", y, x))
 	}
@@ -157,6 +165,8 @@ func (b *Backend) AvgPoolGrad(dx, dy *tensor.Tensor, p tensor.PoolParams) {
 		avgPoolGradLoop[float32](dx, dy, p)
 	case tensor.F64:
 		avgPoolGradLoop[float64](dx, dy, p)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.AvgPoolGrad(f.out(dx), f.in(dy), p) })
 	default:
 		panic(badDType("AvgPoolGrad", dx, dy))
 	}

@@ -14,6 +14,8 @@ func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) 
 		reduceLoop[float32](op, dst, x)
 	case tensor.F64:
 		reduceLoop[float64](op, dst, x)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.Reduce(op, f.out(dst), f.in(x), axes) })
 	default:
 		panic(badDType("Reduce", dst, x))
 	}
@@ -64,6 +66,8 @@ func (b *Backend) ArgMax(dst, x *tensor.Tensor) {
 		argMaxLoop[float32](dst, x)
 	case tensor.F64:
 		argMaxLoop[float64](dst, x)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.ArgMax(dst, f.in(x)) })
 	default:
 		panic(badDType("ArgMax", dst, x))
 	}
@@ -93,6 +97,8 @@ func (b *Backend) Softmax(log bool, dst, x *tensor.Tensor) {
 		softmaxLoop[float32](log, dst, x)
 	case tensor.F64:
 		softmaxLoop[float64](log, dst, x)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.Softmax(log, f.out(dst), f.in(x)) })
 	default:
 		panic(badDType("Softmax", dst, x))
 	}

@@ -33,6 +33,8 @@ func (b *Backend) UpsampleGrad(dx, dy *tensor.Tensor, k int) {
 		upsampleGradLoop[float32](dx, dy, k)
 	case tensor.F64:
 		upsampleGradLoop[float64](dx, dy, k)
+	case tensor.BF16:
+		b.inF32(func(f widening) { b.UpsampleGrad(f.out(dx), f.in(dy), k) })
 	default:
 		panic(badDType("UpsampleGrad", dx, dy))
 	}

@@ -93,7 +93,8 @@ func (s Shape) forwardBF16(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 	e.check("ForwardBF16", s.O, len(y))
 	s.mustBF16("ForwardBF16", DirForward)
 	if s.pointBF16(v) {
-		gemm.SBGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, s.O, s.then(y, e))
+		gemm.SBGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, s.O,
+			e.then(y, s.O))
 		return
 	}
 	half := s
@@ -110,16 +111,20 @@ func (s Shape) forwardBF16(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 }
 
 // InputGradBF16 is InputGrad with dy and w rounded to bfloat16, for an even number of output
-// channels in a group. It panics for other shapes, if gemm.HasBF16 is false, and as InputGrad does.
-func (s Shape) InputGradBF16(p *par.Pool, dx, dy, w []float32) {
-	s.inputGradBF16(bestBF16("InputGradBF16"), p, dx, dy, w)
+// channels in a group; dx and what e adds stay float32. It panics for other shapes, if gemm.HasBF16
+// is false, and as InputGrad does.
+func (s Shape) InputGradBF16(p *par.Pool, dx, dy, w []float32, e Epilogue) {
+	s.inputGradBF16(bestBF16("InputGradBF16"), p, dx, dy, w, e)
 }
 
-func (s Shape) inputGradBF16(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
+func (s Shape) inputGradBF16(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
 	s.check("InputGradBF16", dx, w, dy)
+	e.check("InputGradBF16", 0, len(dx))
+	e.Kept = nil
 	s.mustBF16("InputGradBF16", DirInputGrad)
 	if s.pointBF16(v) {
-		gemm.SBGEMM(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C)
+		gemm.SBGEMMThen(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C,
+			e.then(dx, s.C))
 		return
 	}
 	half := s
@@ -129,7 +134,7 @@ func (s Shape) inputGradBF16(v micro.Variant, p *par.Pool, dx, dy, w []float32) 
 		from := w[2*i*filter:]
 		micro.Interleave(v, paired[i*filter:], 0, from, from[filter:], 0, 1, filter)
 	})
-	half.inputGradDirect(v, p, dx, dy, paired)
+	half.inputGradDirect(v, p, dx, dy, paired, e)
 	p.Return(paired)
 }
 

@@ -53,7 +53,8 @@
 //
 // # What follows a convolution
 //
-// A bias, a residual and a ReLU are applied before an output leaves the cache; see epilogue.go. The
+// A bias, a residual and a ReLU are applied before an output leaves the cache, and to the gradient
+// of an input what others have sent back and the mask of the ReLU in front; see epilogue.go. The
 // bias enters with the sum, in the kernel; the rest is done in the registers of Winograd's last
 // map, or to a block of rows that has just been finished.
 //
@@ -63,7 +64,9 @@
 // Invariants:
 //
 //  1. The bits of a result depend on the operands and the Shape, not on the number of threads.
-//     Forward and InputGrad give an image the same bits whatever the batch it is in.
+//     Functions that compute y or dx give an image the same bits whatever the batch it is in. Which
+//     function is the faster one may depend on the batch: Shape.Winograd asks for tiles enough, so
+//     that whoever follows it rounds a few small images otherwise than many.
 //  2. In the direct functions only products of an input pixel inside the image enter a sum, and
 //     every such product does: NaN and infinities propagate exactly to the outputs whose window
 //     holds them. Winograd's spread over a tile.

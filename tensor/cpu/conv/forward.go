@@ -70,27 +70,10 @@ func (s Shape) forwardPass(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 //	dx[n, h, w, c] = sum over kh, kw, o of dy[n, oh, ow, o] * w[o, kh, kw, c]
 //	    where oh*StrideH + kh*DilH = h + PadTop and ow*StrideW + kw*DilW = w + PadLeft
 //
-// dx is overwritten; pixels that no output saw get zero. Shapes and panics are as in Forward. It is
-// also what the field calls transposed convolution.
-func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32) {
-	s.inputGrad(micro.Best(), p, dx, dy, w)
-}
-
-// InputGradKept is InputGrad with weights that stay: their packed form is kept for calls with the
-// same w. The result is the same.
-func (s Shape) InputGradKept(p *par.Pool, dx, dy, w []float32, kept *par.Kept) {
-	v := micro.Best()
-	if kept == nil || s.planar(DirInputGrad) || s.point(v) || max(s.KH, s.KW) > 64 {
-		kept.Direct()
-		s.inputGrad(v, p, dx, dy, w)
-		return
-	}
-	s.check("InputGrad", dx, w, dy)
-	passes := s.inputGradPasses(v, p, dx, dy, w)
-	for _, q := range passes {
-		q.end.Kept, q.key = kept, gradPanelsKey{v, q.rows.set(), q.cols.set(), s.KW, q.k, q.o, q.groups}
-	}
-	run(passes)
+// and then what e says. dx is overwritten; pixels that no output saw start at zero. Shapes and
+// panics are as in Forward. It is also what the field calls transposed convolution.
+func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32, e Epilogue) {
+	s.inputGrad(micro.Best(), p, dx, dy, w, e)
 }
 
 // A gradPanelsKey finds the packed panels of a phase of an input gradient, for images of any number
@@ -110,29 +93,37 @@ func (a *axis) set() (bits uint64) {
 	return bits
 }
 
-func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
+func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
 	s.check("InputGrad", dx, w, dy)
-	if s.planar(DirInputGrad) {
-		s.inputGradPlanar(v, p, dx, dy, w)
-		return
+	e.check("InputGrad", 0, len(dx))
+	switch {
+	case s.planar(DirInputGrad):
+		s.inputGradPlanar(v, p, dx, dy, w, e)
+	case s.point(v):
+		s.pointInputGrad(p, dx, dy, w, e)
+	default:
+		s.inputGradDirect(v, p, dx, dy, w, e)
 	}
-	if s.point(v) {
-		s.pointInputGrad(p, dx, dy, w)
-		return
-	}
-	s.inputGradDirect(v, p, dx, dy, w)
 }
 
 // inputGradDirect is InputGrad by the tile kernel, for any shape.
-func (s Shape) inputGradDirect(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
-	run(s.inputGradPasses(v, p, dx, dy, w))
+func (s Shape) inputGradDirect(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
+	run(s.inputGradPasses(v, p, dx, dy, w, e))
 }
 
-func (s Shape) inputGradPasses(v micro.Variant, p *par.Pool, dx, dy, w []float32) []*pass {
+// inputGradPasses are the phases. The sets of taps that name their packed panels have 64 bits.
+func (s Shape) inputGradPasses(v micro.Variant, p *par.Pool, dx, dy, w []float32,
+	e Epilogue) []*pass {
+	if max(s.KH, s.KW) > 64 {
+		e.Kept.Direct()
+		e.Kept = nil
+	}
 	passes := make([]*pass, 0, s.StrideH*s.StrideW)
 	for i := range s.StrideH {
 		for j := range s.StrideW {
-			passes = append(passes, s.inputGradPhase(v, p, dx, dy, w, i, j))
+			q := s.inputGradPhase(v, p, dx, dy, w, i, j)
+			q.end, q.key = e, gradPanelsKey{v, q.rows.set(), q.cols.set(), s.KW, q.k, q.o, q.groups}
+			passes = append(passes, q)
 		}
 	}
 	return passes

@@ -21,19 +21,23 @@ func (s Shape) point(v micro.Variant) bool {
 // pointForward is Forward for a 1×1 filter of stride 1: pixels × channels times the transpose of
 // the weights.
 func (s Shape) pointForward(p *par.Pool, y, x, w []float32, e Epilogue) {
-	gemm.SGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, s.O, s.then(y, e))
+	gemm.SGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, s.O,
+		e.then(y, s.O))
 }
 
-// then is the epilogue of the product that is y.
-func (s Shape) then(y []float32, e Epilogue) gemm.Epilogue {
+// then is the epilogue of the product that is y, of o channels.
+func (e Epilogue) then(y []float32, o int) gemm.Epilogue {
 	then := gemm.Epilogue{Bias: e.Bias, Kept: e.Kept}
 	if e.late() {
-		then.Block = func(i, rows, j, cols int) { e.finish(y, i*s.O+j, cols, rows, s.O) }
+		then.Block = func(i, rows, j, cols int) { e.finish(y, i*o+j, cols, rows, o) }
 	}
 	return then
 }
 
 // pointInputGrad is InputGrad likewise.
-func (s Shape) pointInputGrad(p *par.Pool, dx, dy, w []float32) {
-	gemm.SGEMM(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C)
+func (s Shape) pointInputGrad(p *par.Pool, dx, dy, w []float32, e Epilogue) {
+	e.Kept.Direct()
+	e.Kept = nil
+	gemm.SGEMMThen(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C,
+		e.then(dx, s.C))
 }

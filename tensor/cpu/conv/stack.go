@@ -173,9 +173,9 @@ func (s *stacked) item(n0, n1, r0, r1, p0, p1 int) {
 		for panel := p0; panel < p1; panel++ {
 			s.panel(q, in, panel, n0, n1, r0, min(r1, q.rows.count), from)
 		}
-		for n := n0; n < n1 && r0 < q.rows.count; n++ {
-			q.finish(p0, p1, n*q.rows.count+r0, n*q.rows.count+min(r1, q.rows.count))
-		}
+	}
+	for n := n0; n < n1; n++ {
+		q.finish(p0, p1, s.perImage, n*s.perImage+r0, n*s.perImage+r1)
 	}
 	q.p.Return(in)
 }

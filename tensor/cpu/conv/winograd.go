@@ -57,7 +57,7 @@ const (
 // sum over (for the gradient of the weights, on both sides); an output that fills its 4×4 tiles
 // well enough, and at least 16 tiles in the batch, or 8 where both sides have 32 channels (but not
 // for the gradient of the weights); and more than four channels to produce. The answer depends on
-// nothing but the shape.
+// nothing but the shape, of which the number of images is a part.
 func (s Shape) Winograd(d Direction) bool {
 	if !s.winogradApplies() || d != DirWeightGrad && s.planar(d) {
 		return false
@@ -113,18 +113,21 @@ func (s Shape) winogradForward(v micro.Variant, p *par.Pool, y, x, w []float32,
 }
 
 // InputGradWinograd is InputGrad by Winograd's algorithm; see ForwardWinograd.
-func (s Shape) InputGradWinograd(p *par.Pool, dx, dy, w []float32) {
-	s.inputGradWinograd(micro.Best(), p, dx, dy, w)
+func (s Shape) InputGradWinograd(p *par.Pool, dx, dy, w []float32, e Epilogue) {
+	s.inputGradWinograd(micro.Best(), p, dx, dy, w, e)
 }
 
-func (s Shape) inputGradWinograd(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
+func (s Shape) inputGradWinograd(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
 	s.check("InputGradWinograd", dx, w, dy)
 	s.mustWinograd("InputGradWinograd")
-	s.winogradInputGrad(v, p, dx, dy, w).run()
+	e.check("InputGradWinograd", 0, len(dx))
+	s.winogradInputGrad(v, p, dx, dy, w, e).run()
 }
 
-func (s Shape) winogradInputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) *winograd {
-	q := &winograd{v: v, p: p, in: dy, out: dx, n: s.N, inH: s.OutH(), inW: s.OutW(), k: s.O,
+func (s Shape) winogradInputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32,
+	e Epilogue) *winograd {
+	e.Kept = nil
+	q := &winograd{v: v, p: p, in: dy, out: dx, end: e, n: s.N, inH: s.OutH(), inW: s.OutW(), k: s.O,
 		outH: s.H, outW: s.W, o: s.C, padTop: 2 - s.PadTop, padLeft: 2 - s.PadLeft}
 	q.pack = func(dst []float32, width, c0, cols, tap, k0, k1 int) {
 		micro.Pack(v, dst, width, w[(9*k0+8-tap)*s.C+c0:], 9*s.C, k1-k0, cols)
@@ -137,7 +140,7 @@ type winograd struct {
 	v                 micro.Variant
 	p                 *par.Pool
 	in, out           []float32
-	end               Epilogue // of a forward convolution
+	end               Epilogue
 	n, inH, inW, k    int
 	outH, outW, o     int
 	padTop, padLeft   int
@@ -276,16 +279,12 @@ func (q *winograd) item(t0, t1, p0, p1 int) {
 
 // inputs maps the patches of tiles t0..t1-1 to v [position][tile][k]; patch is scratch memory.
 func (q *winograd) inputs(v, tmp, patch []float32, t0, t1 int) {
-	f := patcher{h: q.inH, w: q.inW, c: q.k, c1: q.k, x: q.in, size: 6, patch: patch}
-	in := inputMap()
+	f := patcher{v: q.v, lineMap: inputMap(), h: q.inH, w: q.inW, c: q.k, c1: q.k, x: q.in,
+		patch: patch, tmp: tmp}
 	for t := t0; t < t1; t++ {
 		n, ty, tx := tileAt(t, q.tilesH, q.tilesW)
-		f.prefetch(q.v, n, 4*(ty+1)-q.padTop+2, 4*tx-q.padLeft)
-		src, row, pix := f.at(n, 4*ty-q.padTop, 4*tx-q.padLeft)
-		for c := 0; c < q.k; c += 16 {
-			in.apply(q.v, v[(t-t0)*q.rowV+c:], 6*q.planeV, q.planeV, src[c:], row, pix,
-				min(16, q.k-c), tmp)
-		}
+		f.prefetch(n, 4*(ty+1)-q.padTop+2, 4*tx-q.padLeft)
+		f.mapTo(v[(t-t0)*q.rowV:], q.planeV, n, 4*ty-q.padTop, 4*tx-q.padLeft)
 	}
 }
 
@@ -300,9 +299,10 @@ func tileAt(t, tilesH, tilesW int) (n, ty, tx int) {
 const biasPosition = 6 + 1
 
 // multiply forms the 36 products of tiles × channels times channels × outputs; u begins with panel
-// p0.
+// p0. The sum over channels is cut into the blocks of the streamed form, so that an image's bits do
+// not depend on which of the two computes the batch that it is in.
 func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
-	seg := [1]micro.Seg{{K: q.k}}
+	seg := [1]micro.Seg{}
 	g := micro.Args{A: v, B: u, C: m, Segs: seg[:], StepA: 1, Alpha: 1}
 	g.SetRows(q.rowV, q.rowM)
 	parts := ceil(tiles, q.v.Rows())
@@ -311,20 +311,24 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
 		for panel := p0; panel < p1; panel++ {
 			o0, cols, width := q.panel(panel)
 			g.StepB, g.Cols = width, cols
-			g.BOff = ((panel-p0)*positions + xi) * q.planeU
-			g.Bias = nil
+			g.Bias, g.Beta = nil, 0
 			if q.end.Bias != nil && xi == biasPosition {
 				g.Bias = q.end.Bias[o0:][:cols]
 			}
-			g.AOff, g.COff = xi*q.planeV, xi*q.planeM+(panel-p0)*micro.MaxCols
-			for i := range parts {
-				g.Rows = most
-				if i >= parts-less {
-					g.Rows--
+			for k0 := 0; k0 < q.k; k0 += streamDepth {
+				seg[0].K = min(streamDepth, q.k-k0)
+				g.BOff = ((panel-p0)*positions+xi)*q.planeU + k0*width
+				g.AOff, g.COff = xi*q.planeV+k0, xi*q.planeM+(panel-p0)*micro.MaxCols
+				for i := range parts {
+					g.Rows = most
+					if i >= parts-less {
+						g.Rows--
+					}
+					micro.Mul(q.v, &g)
+					g.AOff += g.Rows * q.rowV
+					g.COff += g.Rows * q.rowM
 				}
-				micro.Mul(q.v, &g)
-				g.AOff += g.Rows * q.rowV
-				g.COff += g.Rows * q.rowM
+				g.Bias, g.Beta = nil, 1
 			}
 		}
 	}
@@ -340,8 +344,10 @@ func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 		at := ((n*q.outH+4*ty)*q.outW + 4*tx) * q.o
 		if ahead := at + 8*q.o; p0 == 0 && ahead < len(q.out) { // two tiles on
 			micro.Prefetch(q.v, q.out[ahead:], q.outW*q.o, 4, 4*q.o)
-			if q.end.Res != nil {
-				micro.Prefetch(q.v, q.end.Res[ahead:], q.outW*q.o, 4, 4*q.o)
+			for _, read := range [][]float32{q.end.Res, q.end.Mask} {
+				if read != nil {
+					micro.Prefetch(q.v, read[ahead:], q.outW*q.o, 4, 4*q.o)
+				}
 			}
 		}
 		for c := p0 * micro.MaxCols; c < min(q.o, p1*micro.MaxCols); c += 16 {
@@ -364,50 +370,71 @@ func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 	}
 }
 
-// A patcher gives square patches of some channels of images [h w c]: in place if they lie inside,
-// else copied with zeros round them.
+// The map reads a patch sixteen channels at a time, from up to six rows of the image. Rows of up to
+// edgeRow floats are read in place by all patches; where rows are longer a patch that has to be
+// filled up with zeros is copied first, which is the faster way to bring it into the first-level
+// cache.
+const edgeRow = 512
+
+// A patcher maps square patches of some channels of images [h w c], zero outside the images.
 type patcher struct {
+	v micro.Variant
+	lineMap
 	h, w, c int
 	x       []float32
-	c0, c1  int // channels wanted
-	size    int
-	patch   []float32
+	c0, c1  int       // channels wanted
+	linear  bool      // every patch is copied first
+	patch   []float32 // scratch memory for a patch
+	tmp     []float32 // and for the map
 }
 
-// at returns the patch of image n whose first pixel is (y, x), with its row and pixel strides.
-func (f *patcher) at(n, y, x int) (src []float32, row, pix int) {
-	image := f.x[n*f.h*f.w*f.c:][:f.h*f.w*f.c]
-	if y >= 0 && x >= 0 && y+f.size <= f.h && x+f.size <= f.w {
-		return image[(y*f.w+x)*f.c+f.c0:], f.w * f.c, f.c
+// mapTo maps the patch of image n whose first pixel is (y, x) to vectors plane elements apart.
+func (f *patcher) mapTo(dst []float32, plane, n, y, x int) {
+	size := f.inN
+	in := frame{max(0, -y), min(size, f.h-y), max(0, -x), min(size, f.w-x)}
+	at, row, pix, src := ((n*f.h+y)*f.w+x)*f.c+f.c0, f.w*f.c, f.c, f.x
+	inside := in == frame{0, size, 0, size}
+	if f.linear || !inside && (f.v != micro.AVX512 || row > edgeRow) {
+		src, at, row, pix, inside = f.copied(n, y, x, in), 0, size*(f.c1-f.c0), f.c1-f.c0, true
 	}
-	pix = f.c1 - f.c0
-	row = f.size * pix
-	from, to := max(0, -x), min(f.size, f.w-x) // columns that exist
-	for i := range f.size {
-		d := f.patch[i*row:][:row]
-		if y+i < 0 || y+i >= f.h || from >= to {
+	for c := 0; c < f.c1-f.c0; c += 16 {
+		if lanes := min(16, f.c1-f.c0-c); inside {
+			f.apply(f.v, dst[c:], 6*plane, plane, src[at+c:], row, pix, lanes, f.tmp)
+		} else {
+			f.applyEdge(dst[c:], 6*plane, plane, src, at+c, row, pix, lanes, in, f.tmp)
+		}
+	}
+}
+
+// copied returns the patch whole, with zeros outside its frame, [size size c1-c0].
+func (f *patcher) copied(n, y, x int, in frame) []float32 {
+	image := f.x[n*f.h*f.w*f.c:][:f.h*f.w*f.c]
+	pix, size := f.c1-f.c0, f.inN
+	for i := range size {
+		d := f.patch[i*size*pix:][:size*pix]
+		if i < in.top || i >= in.bottom || in.left >= in.right {
 			clear(d)
 			continue
 		}
-		clear(d[:from*pix])
-		clear(d[to*pix:])
-		src := image[((y+i)*f.w+x+from)*f.c+f.c0:]
+		clear(d[:in.left*pix])
+		clear(d[in.right*pix:])
+		src := image[((y+i)*f.w+x+in.left)*f.c+f.c0:]
 		if pix == f.c {
-			copy(d[from*pix:to*pix], src)
+			copy(d[in.left*pix:in.right*pix], src)
 			continue
 		}
-		for j := range to - from {
-			copy(d[(from+j)*pix:][:pix], src[j*f.c:])
+		for j := range in.right - in.left {
+			copy(d[(in.left+j)*pix:][:pix], src[j*f.c:])
 		}
 	}
-	return f.patch, row, pix
+	return f.patch
 }
 
 // prefetch asks for the four rows from row y on, four pixels wide: what the patch below a patch
 // adds to it.
-func (f *patcher) prefetch(v micro.Variant, n, y, x int) {
+func (f *patcher) prefetch(n, y, x int) {
 	at := ((n*f.h+y)*f.w+x)*f.c + f.c0
 	if at >= 0 && at < len(f.x) {
-		micro.Prefetch(v, f.x[at:], f.w*f.c, 4, 4*f.c)
+		micro.Prefetch(f.v, f.x[at:], f.w*f.c, 4, 4*f.c)
 	}
 }

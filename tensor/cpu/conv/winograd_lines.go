@@ -1,6 +1,10 @@
 package conv
 
-import "afterimage/tensor/cpu/gemm/micro"
+import (
+	"unsafe"
+
+	"afterimage/tensor/cpu/gemm/micro"
+)
 
 // A lineMap is one of the one-dimensional maps of F(4, 3): it takes in inN numbers and gives outN.
 // Applied to the columns and then to the rows of a square it is the two-dimensional map L X Lᵀ.
@@ -103,6 +107,33 @@ func (l *lineMap) apply(v micro.Variant, dst []float32, rowDst, colDst int, src 
 	}
 }
 
+// A frame is the part of a square that lies in its image: rows top..bottom-1 and columns
+// left..right-1.
+type frame struct{ top, bottom, left, right int }
+
+// applyEdge is apply, with AVX-512 and of the input or the gradient map, for a square whose first
+// vector would lie at element at of src. What lies outside the frame is not read and counts as
+// zeros; at may be negative.
+func (l *lineMap) applyEdge(dst []float32, rowDst, colDst int, src []float32, at, rowSrc, colSrc,
+	lanes int, in frame, tmp []float32) {
+	dst = dst[:(l.outN-1)*(rowDst+colDst)+lanes]
+	if in.top < in.bottom && in.left < in.right { // what is read exists
+		_ = src[at+in.top*rowSrc+in.left*colSrc:][:(in.bottom-1-in.top)*rowSrc+
+			(in.right-1-in.left)*colSrc+lanes]
+	}
+	var masks [1 + 6]uint16 // of the lanes, and of each row
+	masks[0] = 1<<lanes - 1
+	for i := in.top; i < in.bottom; i++ {
+		masks[1+i] = masks[0]
+	}
+	cols := 0
+	for j := in.left; j < in.right; j++ {
+		cols |= 1 << j
+	}
+	edgeAVX512(l.kind, &dst[0], 4*rowDst, 4*colDst, unsafe.SliceData(src), 4*at, 4*rowSrc, 4*colSrc,
+		&tmp[0], &masks[0], cols)
+}
+
 // lanesAVX2 is how many channels an AVX2 map takes at a time.
 const lanesAVX2 = 8
 
@@ -133,7 +164,7 @@ func (l *lineMap) applyGeneric(dst []float32, rowDst, colDst int, src []float32,
 // applyThen is apply for outputs, to dst from element at on, and the epilogue but for the bias.
 func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst int, src []float32,
 	rowSrc, colSrc, lanes int, tmp []float32, e *Epilogue) {
-	if v != micro.AVX512 && v != micro.AVX2 || !e.late() {
+	if v != micro.AVX512 && v != micro.AVX2 || !e.late() || e.ReLU && e.Mask != nil {
 		l.apply(v, dst[at:], rowDst, colDst, src, rowSrc, colSrc, lanes, tmp)
 		if !e.late() {
 			return
@@ -145,20 +176,31 @@ func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst i
 	}
 	last := at + (l.outN-1)*(rowDst+colDst) + lanes
 	d, s := dst[at:last], src[:(l.inN-1)*(rowSrc+colSrc)+lanes]
-	res := func(c int) *float32 {
-		if e.Res == nil {
+	beside := func(f []float32, c int) *float32 {
+		if f == nil {
 			return nil
 		}
-		return &e.Res[at:last][c]
+		return &f[at:last][c]
 	}
 	if v == micro.AVX512 {
-		outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], 1<<lanes-1,
-			res(0), e.floor())
+		res, lanes := beside(e.Res, 0), 1<<lanes-1
+		if gate := beside(e.Mask, 0); gate != nil {
+			outputMaskAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res,
+				gate)
+			return
+		}
+		outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res,
+			e.floor())
 		return
 	}
 	for c := 0; c < lanes; c += lanesAVX2 {
-		outputActAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0],
-			min(lanesAVX2, lanes-c), res(c), e.floor())
+		res, lanes := beside(e.Res, c), min(lanesAVX2, lanes-c)
+		if gate := beside(e.Mask, c); gate != nil {
+			outputMaskAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res, gate)
+			continue
+		}
+		outputActAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res,
+			e.floor())
 	}
 }
 

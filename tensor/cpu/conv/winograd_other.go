@@ -16,3 +16,15 @@ func outputActAVX512(*float32, int, int, *float32, int, int, *float32, int, *flo
 func outputActAVX2(*float32, int, int, *float32, int, int, *float32, int, *float32, float32) {
 	panic(absent)
 }
+
+func edgeAVX512(mapKind, *float32, int, int, *float32, int, int, int, *float32, *uint16, int) {
+	panic(absent)
+}
+
+func outputMaskAVX512(*float32, int, int, *float32, int, int, *float32, int, *float32, *float32) {
+	panic(absent)
+}
+
+func outputMaskAVX2(*float32, int, int, *float32, int, int, *float32, int, *float32, *float32) {
+	panic(absent)
+}

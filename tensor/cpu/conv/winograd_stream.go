@@ -13,8 +13,8 @@ import "afterimage/tensor/cpu/gemm/micro"
 //
 // The mapped inputs V, which every panel reads, are made first, for all tiles. What is kept for the
 // next call is the packed filter, the same as the direct form's. The sum over channels is cut into
-// blocks of streamDepth, each added to the ones before. Up to that many channels the bits are those
-// of the form with whole weights, with more they differ in the rounding.
+// blocks of streamDepth, each added to the ones before, and so it is in the form with whole
+// weights: the bits are the same.
 
 const (
 	streamDepth = 128               // channels of a block
@@ -29,7 +29,7 @@ const (
 	streamLarge      = 2 * 256 * 256
 	streamTilesLarge = 640
 	// Mapped weights that are kept need no mapping any more: of fewer pairs, which stay in a cache,
-	// there they are kept whole, if the bits are the same.
+	// there they are kept whole.
 	streamKept = 128 * 128
 )
 
@@ -39,7 +39,7 @@ func (q *winograd) streams(tiles int) bool {
 	switch {
 	case min(q.k, q.o) < streamChannels:
 		return false
-	case q.end.Kept != nil && pairs < streamKept && q.k <= streamDepth:
+	case q.end.Kept != nil && pairs < streamKept:
 		return false
 	case pairs < streamLarge:
 		return tiles <= min(streamTiles, pairs/streamPairs)
@@ -97,13 +97,12 @@ func (q *winograd) keptTaps(panels int) []float32 {
 func (w *winogradStreamed) mapInput(t int) {
 	scratch := w.p.Borrow(mapTmp + positions*w.k)
 	tmp, patch := scratch[:mapTmp], scratch[mapTmp:]
-	f := patcher{h: w.inH, w: w.inW, c: w.k, c1: w.k, x: w.in, size: 6, patch: patch}
+	f := patcher{v: w.winograd.v, lineMap: inputMap(), h: w.inH, w: w.inW, c: w.k, x: w.in,
+		patch: patch, tmp: tmp}
 	n, ty, tx := tileAt(t, w.tilesH, w.tilesW)
-	src, row, pix := f.at(n, 4*ty-w.padTop, 4*tx-w.padLeft)
-	in := inputMap()
-	for c := 0; c < w.k; c += 16 {
-		dst := w.v[c/streamDepth*w.blockV+t*streamDepth+c%streamDepth:]
-		in.apply(w.winograd.v, dst, 6*w.planeV, w.planeV, src[c:], row, pix, min(16, w.k-c), tmp)
+	for b := range w.blocks {
+		f.c0, f.c1 = b*streamDepth, min(w.k, (b+1)*streamDepth)
+		f.mapTo(w.v[b*w.blockV+t*streamDepth:], w.planeV, n, 4*ty-w.padTop, 4*tx-w.padLeft)
 	}
 	w.p.Return(scratch)
 }

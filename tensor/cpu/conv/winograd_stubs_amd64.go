@@ -9,6 +9,11 @@ package conv
 //go:noescape
 func winogradInput(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int)
 
+// winogradInputEdge maps x of 6×6 pixels to Bᵀ x B; what of the square does not exist is zero.
+//
+//go:noescape
+func winogradInputEdge(dst *float32, rowDst, colDst int, src *float32, at, rowSrc, colSrc int, tmp *float32, masks *uint16, cols int)
+
 // winogradOutput maps m of 6×6 products to Aᵀ m A, 4×4 pixels.
 //
 //go:noescape
@@ -19,6 +24,11 @@ func winogradOutput(dst *float32, rowDst, colDst int, src *float32, rowSrc, colS
 //go:noescape
 func winogradOutputAct(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int, res *float32, floor float32)
 
+// winogradOutputMask maps m of 6×6 products to Aᵀ m A, 4×4 pixels, adds res unless it is nil, and stores 0 where gate is not positive.
+//
+//go:noescape
+func winogradOutputMask(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int, res, gate *float32)
+
 // winogradWeight maps g of 3×3 taps to G g Gᵀ.
 //
 //go:noescape
@@ -28,6 +38,11 @@ func winogradWeight(dst *float32, rowDst, colDst int, src *float32, rowSrc, colS
 //
 //go:noescape
 func winogradGrad(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int)
+
+// winogradGradEdge maps dy of 4×4 pixels to A dy Aᵀ; what of the square does not exist is zero.
+//
+//go:noescape
+func winogradGradEdge(dst *float32, rowDst, colDst int, src *float32, at, rowSrc, colSrc int, tmp *float32, masks *uint16, cols int)
 
 // winogradWeightGrad maps du of 6×6 to Gᵀ du G, 3×3 taps.
 //
@@ -48,6 +63,11 @@ func winogradOutputAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, 
 //
 //go:noescape
 func winogradOutputActAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int, res *float32, floor float32)
+
+// winogradOutputMaskAVX2 maps m of 6×6 products to Aᵀ m A, 4×4 pixels, adds res unless it is nil, and stores 0 where gate is not positive.
+//
+//go:noescape
+func winogradOutputMaskAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int, res, gate *float32)
 
 // winogradWeightAVX2 maps g of 3×3 taps to G g Gᵀ.
 //

@@ -148,15 +148,12 @@ func winogradStubs() []byte {
 		if suffix != "" {
 			lanes = "lanes"
 		}
-		declare := func(l line, act bool) {
-			name := l.name + suffix
-			fmt.Fprintf(&b, "\n// %s maps %s.\n//\n//go:noescape\n", name, l.doc)
-			fmt.Fprintf(&b, "func %s%s\n", name, strings.TrimPrefix(l.signature(lanes, act), "func"))
-		}
 		for _, l := range lines {
-			declare(l, false)
-			if l.name == "winogradOutput" {
-				declare(l.withAct(), true)
+			for _, f := range l.forms(suffix != "") {
+				l := l.in(f)
+				name := l.name + suffix
+				fmt.Fprintf(&b, "\n// %s maps %s.\n//\n//go:noescape\n", name, l.doc)
+				fmt.Fprintf(&b, "func %s%s\n", name, strings.TrimPrefix(l.signature(lanes, f), "func"))
 			}
 		}
 	}

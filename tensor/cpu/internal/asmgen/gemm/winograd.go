@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/build"
@@ -131,6 +132,57 @@ var lines = []line{
 		}},
 }
 
+// A form of a map is the map itself or a variant of it.
+type form int
+
+const (
+	whole  form = iota // a square that exists
+	act                // of outputs: acts on what it stores
+	masked             // of outputs: masks what it stores
+	edge               // AVX-512: a square at the edge of an image, read where it exists
+)
+
+// in returns the map in the given form, named and described.
+func (l line) in(f form) line {
+	switch f {
+	case act:
+		l.name += "Act"
+		l.doc += ", adds res unless it is nil, and takes the maximum with floor"
+	case masked:
+		l.name += "Mask"
+		l.doc += ", adds res unless it is nil, and stores 0 where gate is not positive"
+	case edge:
+		l.name += "Edge"
+		l.doc += "; what of the square does not exist is zero"
+	}
+	return l
+}
+
+// forms lists the forms that a map has.
+func (l line) forms(avx2 bool) []form {
+	switch {
+	case l.name == "winogradOutput":
+		return []form{whole, act, masked}
+	case !avx2 && (l.name == "winogradInput" || l.name == "winogradGrad"):
+		return []form{whole, edge}
+	}
+	return []form{whole}
+}
+
+// signature is that of a form's function; lanes names the argument that says which lanes take part.
+func (l line) signature(lanes string, f form) string {
+	switch s := "func(dst *float32, rowDst, colDst int, src *float32, "; f {
+	case edge:
+		return s + "at, rowSrc, colSrc int, tmp *float32, masks *uint16, cols int)"
+	case act:
+		return s + "rowSrc, colSrc int, tmp *float32, " + lanes + " int, res *float32, floor float32)"
+	case masked:
+		return s + "rowSrc, colSrc int, tmp *float32, " + lanes + " int, res, gate *float32)"
+	default:
+		return s + "rowSrc, colSrc int, tmp *float32, " + lanes + " int)"
+	}
+}
+
 // winograd adds, for each map L, a function
 //
 //	func name(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32,
@@ -141,12 +193,17 @@ var lines = []line{
 // read nor written. tmp has room for 36 vectors.
 //
 // winogradOutputAct is winogradOutput with two arguments more, res *float32, laid out as dst, or nil,
-// and floor float32: it stores max(y + res, floor), and NaN where y is NaN.
+// and floor float32: it stores max(y + res, floor), and NaN where y is NaN. winogradOutputMask has
+// res and gate *float32, laid out as dst: it stores y + res where gate > 0, and 0 elsewhere.
+//
+// winogradInputEdge and winogradGradEdge read a square whose first vector would lie at bytes from
+// src, which may be before it. masks points to the mask of lanes and then one for each row of the
+// square, the same or, where the row does not exist, zero; cols has a bit for each column that
+// exists. What is masked out is not read, so that an image needs no margin.
 func winograd(c *build.Context) {
 	for _, l := range lines {
-		winogradMap(c, l, false)
-		if l.name == "winogradOutput" {
-			winogradMap(c, l.withAct(), true)
+		for _, f := range l.forms(false) {
+			winogradMap(c, l.in(f), f)
 		}
 	}
 }
@@ -160,90 +217,137 @@ func lineRegisters(i int) (in, out, tmp []reg.VecPhysical) {
 	return zmm[0:6], zmm[6:12], zmm[12:16]
 }
 
-// withAct names the variant of a map that acts on what it stores.
-func (l line) withAct() line {
-	l.name += "Act"
-	l.doc += ", adds res unless it is nil, and takes the maximum with floor"
-	return l
+// A winogradMapper emits the code of a map.
+type winogradMapper struct {
+	winogradCode
+	line
+	form
+	dst, rowDst, colDst reg.GPPhysical
+	src, rowSrc, colSrc reg.GPPhysical
+	tmp, at, cols       reg.GPPhysical
+	lanes               []reg.OpmaskPhysical // of a row's pixels
+	store               func(y, spare reg.VecPhysical)
 }
 
-// signature is that of a map's function; lanes names the argument that says which lanes take part.
-func (l line) signature(lanes string, act bool) string {
-	s := "func(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, " +
-		lanes + " int"
-	if act {
-		s += ", res *float32, floor float32"
-	}
-	return s + ")"
-}
-
-func winogradMap(c *build.Context, l line, act bool) {
+func winogradMap(c *build.Context, l line, f form) {
 	c.Function(l.name)
 	c.Attributes(4) // NOSPLIT
-	c.SignatureExpr(l.signature("mask", act))
-	dst, rowDst, colDst, src, rowSrc, colSrc := reg.RDI, reg.RSI, reg.RDX, reg.RCX, reg.R8, reg.R9
-	tmp, at := reg.R10, reg.RAX
-	c.Load(c.Param("dst"), dst)
-	c.Load(c.Param("rowDst"), rowDst)
-	c.Load(c.Param("colDst"), colDst)
-	c.Load(c.Param("src"), src)
-	c.Load(c.Param("rowSrc"), rowSrc)
-	c.Load(c.Param("colSrc"), colSrc)
-	c.Load(c.Param("tmp"), tmp)
-	c.Load(c.Param("mask"), reg.RAX)
-	c.KMOVW(reg.EAX, reg.K1)
-	w := &winogradCode{c, map[float32]operand.Op{}}
+	c.SignatureExpr(l.signature("mask", f))
+	w := winogradMapper{winogradCode: winogradCode{c, map[float32]operand.Op{}}, line: l, form: f,
+		dst: reg.RDI, rowDst: reg.RSI, colDst: reg.RDX, src: reg.RCX, rowSrc: reg.R8, colSrc: reg.R9,
+		tmp: reg.R10, at: reg.RAX, cols: reg.R11}
+	w.arguments()
 	for i, k := range l.consts {
-		w.consts[k] = zmm[31-i]
+		w.winogradCode.consts[k] = zmm[31-i]
 		c.MOVL(operand.U32(math.Float32bits(k)), reg.EAX)
 		c.VPBROADCASTD(reg.EAX, zmm[31-i])
 	}
-	store := func(y, _ reg.VecPhysical) { c.VMOVUPS(y, reg.K1, mem(at, 0)) }
-	if act {
-		store = winogradAct(c, dst, at, zmm[31-len(l.consts)])
+	w.store = func(y, _ reg.VecPhysical) { c.VMOVUPS(y, reg.K1, mem(w.at, 0)) }
+	if f == act || f == masked {
+		w.store = winogradAct(c, f, w.dst, w.at, zmm[31-len(l.consts)])
 	}
 	for j := range l.inN {
-		x, t, s := lineRegisters(j)
-		c.MOVQ(src, at)
-		for i := range l.inN {
-			c.VMOVUPS_Z(mem(at, 0), reg.K1, x[i])
-			if i < l.inN-1 {
-				c.ADDQ(rowSrc, at)
-			}
-		}
-		c.ADDQ(colSrc, src)
-		l.emit(w, x, t, s)
-		for i := range l.outN {
-			c.VMOVUPS(t[i], mem(tmp, 64*(i*l.inN+j)))
-		}
+		w.column(j)
 	}
 	for i := range l.outN {
-		x, t, s := lineRegisters(i)
-		for j := range l.inN {
-			c.VMOVUPS(mem(tmp, 64*(i*l.inN+j)), x[j])
-		}
-		l.emit(w, x, t, s)
-		c.MOVQ(dst, at)
-		for j := range l.outN {
-			store(t[j], s[3])
-			if j < l.outN-1 {
-				c.ADDQ(colDst, at)
-			}
-		}
-		c.ADDQ(rowDst, dst)
+		w.row(i)
 	}
 	c.VZEROUPPER()
 	c.RET()
 }
 
-// winogradAct loads res and floor and returns how y is stored at at, with a register to spare. K2
-// has the lanes of res: none where there is no res. What is then not read is dst itself: a load of
-// no lanes from memory that does not exist would cost the processor hundreds of cycles.
-func winogradAct(c *build.Context, dst, at reg.GPPhysical, floor reg.VecPhysical) func(y,
-	spare reg.VecPhysical) {
-	delta := reg.R11 // from dst to res
+// arguments loads the arguments, the mask of lanes into K1 and the masks of the rows.
+func (w *winogradMapper) arguments() {
+	c := w.c
+	for _, p := range []struct {
+		name string
+		to   reg.GPPhysical
+	}{{"dst", w.dst}, {"rowDst", w.rowDst}, {"colDst", w.colDst}, {"src", w.src},
+		{"rowSrc", w.rowSrc}, {"colSrc", w.colSrc}, {"tmp", w.tmp}} {
+		c.Load(c.Param(p.name), p.to)
+	}
+	if w.form != edge {
+		c.Load(c.Param("mask"), reg.RAX)
+		c.KMOVW(reg.EAX, reg.K1)
+		for range w.inN {
+			w.lanes = append(w.lanes, reg.K1)
+		}
+		return
+	}
+	c.Load(c.Param("at"), w.at)
+	c.ADDQ(w.at, w.src)
+	c.Load(c.Param("cols"), w.cols)
+	c.Load(c.Param("masks"), w.at)
+	w.lanes = []reg.OpmaskPhysical{reg.K2, reg.K3, reg.K4, reg.K5, reg.K6, reg.K7}[:w.inN]
+	c.KMOVW(mem(w.at, 0), reg.K1)
+	for i, k := range w.lanes {
+		c.KMOVW(mem(w.at, 2*(i+1)), k)
+	}
+}
+
+// column maps column j of the square to tmp. One that does not exist is mapped to zeros.
+func (w *winogradMapper) column(j int) {
+	c := w.c
+	x, t, s := lineRegisters(j)
+	there, done := fmt.Sprintf("there%d", j), fmt.Sprintf("done%d", j)
+	if w.form == edge {
+		c.BTQ(operand.U8(j), w.cols)
+		c.JCS(operand.LabelRef(there))
+		w.zero(t[0])
+		for i := range w.outN {
+			c.VMOVUPS(t[0], mem(w.tmp, 64*(i*w.inN+j)))
+		}
+		c.JMP(operand.LabelRef(done))
+		c.Label(there)
+	}
+	c.MOVQ(w.src, w.at)
+	for i := range w.inN {
+		c.VMOVUPS_Z(mem(w.at, 0), w.lanes[i], x[i])
+		if i < w.inN-1 {
+			c.ADDQ(w.rowSrc, w.at)
+		}
+	}
+	w.emit(&w.winogradCode, x, t, s)
+	for i := range w.outN {
+		c.VMOVUPS(t[i], mem(w.tmp, 64*(i*w.inN+j)))
+	}
+	if w.form == edge {
+		c.Label(done)
+	}
+	c.ADDQ(w.colSrc, w.src)
+}
+
+// row maps row i of what tmp holds to the result.
+func (w *winogradMapper) row(i int) {
+	x, t, s := lineRegisters(i)
+	for j := range w.inN {
+		w.c.VMOVUPS(mem(w.tmp, 64*(i*w.inN+j)), x[j])
+	}
+	w.emit(&w.winogradCode, x, t, s)
+	w.c.MOVQ(w.dst, w.at)
+	for j := range w.outN {
+		w.store(t[j], s[3])
+		if j < w.outN-1 {
+			w.c.ADDQ(w.colDst, w.at)
+		}
+	}
+	w.c.ADDQ(w.rowDst, w.dst)
+}
+
+// winogradAct loads res and floor, or gate, and returns how y is stored at at, with a register to
+// spare. K2 has the lanes of res: none where there is no res. What is then not read is dst itself:
+// a load of no lanes from memory that does not exist would cost the processor hundreds of cycles.
+func winogradAct(c *build.Context, f form, dst, at reg.GPPhysical,
+	floor reg.VecPhysical) func(y, spare reg.VecPhysical) {
+	delta, gate := reg.R11, reg.R12 // from dst to res and to gate
 	c.Load(c.Param("res"), delta)
-	c.VBROADCASTSS(operand.NewParamAddr("floor", 72), floor)
+	if f == act {
+		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), floor)
+	} else {
+		c.VPXORD(floor, floor, floor)
+		c.Load(c.Param("gate"), gate)
+		c.SUBQ(dst, gate)
+	}
 	c.KXORW(reg.K2, reg.K2, reg.K2)
 	c.TESTQ(delta, delta)
 	c.JEQ(operand.LabelRef("alone"))
@@ -253,7 +357,16 @@ func winogradAct(c *build.Context, dst, at reg.GPPhysical, floor reg.VecPhysical
 	return func(y, spare reg.VecPhysical) {
 		c.VMOVUPS_Z(operand.Mem{Base: at, Index: delta, Scale: 1}, reg.K2, spare)
 		c.VADDPS(spare, y, y)
-		c.VMAXPS(y, floor, y) // of NaN and floor the first operand here, NaN
+		if f == act {
+			c.VMAXPS(y, floor, y) // of NaN and floor the first operand here, NaN
+		} else {
+			c.VMOVUPS_Z(operand.Mem{Base: at, Index: gate, Scale: 1}, reg.K1, spare)
+			c.VCMPPS(operand.Imm(greaterThan), floor, spare, reg.K3)
+			c.VMOVAPS_Z(y, reg.K3, y)
+		}
 		c.VMOVUPS(y, reg.K1, mem(at, 0))
 	}
 }
+
+// greaterThan is the comparison > of VCMPPS, false for NaN.
+const greaterThan = 0x1e

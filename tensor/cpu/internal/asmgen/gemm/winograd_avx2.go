@@ -24,9 +24,8 @@ func winogradAVX2(c *build.Context) {
 		}
 	}
 	for _, l := range lines {
-		winogradMapAVX2(c, l, masks, consts, false)
-		if l.name == "winogradOutput" {
-			winogradMapAVX2(c, l.withAct(), masks, consts, true)
+		for _, f := range l.forms(true) {
+			winogradMapAVX2(c, l.in(f), masks, consts, f)
 		}
 	}
 }
@@ -46,23 +45,25 @@ func floatVector(c *build.Context, x float32) operand.Mem {
 type winogradBody struct {
 	winogradCode
 	line
-	act, tail           bool
+	form
+	tail                bool
 	dst, rowDst, colDst reg.GPPhysical
 	src, rowSrc, colSrc reg.GPPhysical
-	tmp, at, delta      reg.GPPhysical // delta: from dst to res
+	tmp, at             reg.GPPhysical
+	delta, gate         reg.GPPhysical // from dst to res and to gate
 	x, y, spare         []reg.VecPhysical
 	floor, mask         reg.VecPhysical
 	labels              int
 }
 
 func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[float32]operand.Op,
-	act bool) {
+	f form) {
 	c.Function(l.name + "AVX2")
 	c.Attributes(attr.NOSPLIT)
-	c.SignatureExpr(l.signature("lanes", act))
-	w := &winogradBody{winogradCode: winogradCode{c, consts}, line: l, act: act,
+	c.SignatureExpr(l.signature("lanes", f))
+	w := &winogradBody{winogradCode: winogradCode{c, consts}, line: l, form: f,
 		dst: reg.RDI, rowDst: reg.RSI, colDst: reg.RDX, src: reg.RCX, rowSrc: reg.R8, colSrc: reg.R9,
-		tmp: reg.R10, at: reg.RAX, delta: reg.R11,
+		tmp: reg.R10, at: reg.RAX, delta: reg.R11, gate: reg.R12,
 		x: ymm[:l.inN], y: ymm[l.inN : l.inN+l.outN], spare: ymm[l.inN+l.outN : 14],
 		floor: ymm[14], mask: ymm[15]}
 	for _, p := range []struct {
@@ -72,13 +73,8 @@ func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[flo
 		{"rowSrc", w.rowSrc}, {"colSrc", w.colSrc}, {"tmp", w.tmp}} {
 		c.Load(c.Param(p.name), p.to)
 	}
-	if act {
-		c.Load(c.Param("res"), w.delta)
-		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), w.floor)
-		c.TESTQ(w.delta, w.delta)
-		c.JEQ(operand.LabelRef("alone"))
-		c.SUBQ(w.dst, w.delta)
-		c.Label("alone")
+	if f == act || f == masked {
+		w.actArguments()
 	}
 	lanes := reg.RAX
 	c.Load(c.Param("lanes"), lanes)
@@ -89,6 +85,23 @@ func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[flo
 	loadLanes(c, masks, lanes, reg.RBX, w.mask)
 	w.tail = true
 	w.emitBody()
+}
+
+// actArguments loads res and floor, or gate.
+func (w *winogradBody) actArguments() {
+	c := w.c
+	c.Load(c.Param("res"), w.delta)
+	if w.form == act {
+		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), w.floor)
+	} else {
+		w.zero(w.floor)
+		c.Load(c.Param("gate"), w.gate)
+		c.SUBQ(w.dst, w.gate)
+	}
+	c.TESTQ(w.delta, w.delta)
+	c.JEQ(operand.LabelRef("alone"))
+	c.SUBQ(w.dst, w.delta)
+	c.Label("alone")
 }
 
 // emitBody maps the columns and then the rows, and returns.
@@ -139,7 +152,7 @@ func (w *winogradBody) load(m operand.Mem, to reg.VecPhysical) {
 // overlap dst.
 func (w *winogradBody) store(y reg.VecPhysical) {
 	c := w.c
-	if w.act {
+	if w.form == act || w.form == masked {
 		w.labels++
 		alone := fmt.Sprintf("alone%d", w.labels)
 		c.TESTQ(w.delta, w.delta)
@@ -147,7 +160,14 @@ func (w *winogradBody) store(y reg.VecPhysical) {
 		w.load(operand.Mem{Base: w.at, Index: w.delta, Scale: 1}, w.spare[0])
 		c.VADDPS(w.spare[0], y, y)
 		c.Label(alone)
+	}
+	switch w.form {
+	case act:
 		c.VMAXPS(y, w.floor, y) // of NaN and floor the first operand here, NaN
+	case masked:
+		w.load(operand.Mem{Base: w.at, Index: w.gate, Scale: 1}, w.spare[0])
+		c.VCMPPS(operand.Imm(greaterThan), w.floor, w.spare[0], w.spare[0])
+		c.VANDPS(w.spare[0], y, y)
 	}
 	if w.tail {
 		c.VMASKMOVPS(y, w.mask, mem(w.at, 0))

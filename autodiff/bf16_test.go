@@ -1,0 +1,137 @@
+package autodiff_test
+
+import (
+	"math"
+	"testing"
+
+	ad "afterimage/autodiff"
+	"afterimage/autodiff/gradcheck"
+	"afterimage/tensor"
+	"afterimage/tensor/ref"
+)
+
+// A bf16Net is a function of an image x [2 6 6 4] and F32 parameters, which computes in x's dtype.
+// Casts of its parameters to that dtype are its own.
+type bf16Net struct {
+	name   string
+	shapes [][]int // of the parameters
+	f      func(x value, p vals) value
+}
+
+// like casts a parameter to x's dtype.
+func like(p, x value) value { return ad.Cast(p, x.DType()) }
+
+// bf16Nets use every op that is more to BF16 than its kernel: those with F32 operands beside it,
+// and those whose VJP is composed.
+func bf16Nets() []bf16Net {
+	same := tensor.ConvParams{StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1,
+		DilH: 1, DilW: 1, Groups: 1}
+	two := tensor.PoolParams{KH: 2, KW: 2, StrideH: 2, StrideW: 2}
+	return []bf16Net{
+		{"convolution with bias, residual and ReLU", [][]int{{4, 3, 3, 4}, {4}},
+			func(x value, p vals) value {
+				return ad.Conv2DBiasAct(x, like(p[0], x), p[1], x, true, same)
+			}},
+		{"batch norm", [][]int{{4}, {4}}, func(x value, p vals) value {
+			y, _ := ad.BatchNorm(x, p[0], p[1], 1e-5)
+			return y
+		}},
+		{"batch norm with residual and ReLU", [][]int{{2, 4}, {2, 4}}, func(x value, p vals) value {
+			y, _ := ad.BatchNormReLU(x, p[0], p[1], x, 1e-5)
+			return y
+		}},
+		{"batch norm, enlarged", [][]int{{2, 4}, {2, 4}}, func(x value, p vals) value {
+			y, _ := ad.BatchNormReLUUpsample(x, p[0], p[1], 1e-5, 2)
+			return y
+		}},
+		{"scale and shift", [][]int{{2, 4}, {2, 4}}, func(x value, p vals) value {
+			return ad.ScaleShift(x, p[0], p[1], x, true)
+		}},
+		{"pooling", nil, func(x value, _ vals) value {
+			return ad.Concat(3, ad.AvgPool(x, two), ad.MaxPool(x, two))
+		}},
+		{"attention", [][]int{{4, 1, 1, 4}, {1}}, func(x value, p vals) value {
+			q := ad.Reshape(ad.Conv2D(x, like(p[0], x), tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1,
+				DilW: 1, Groups: 1}), 2, 36, 4)
+			k := ad.Reshape(x, 2, 36, 4)
+			a := ad.Softmax(ad.MatMul(q, k, false, true))
+			return ad.Add(k, ad.Mul(like(p[1], x), ad.MatMul(a, k, false, false)))
+		}},
+		{"leaky slice", nil, func(x value, _ vals) value {
+			y := ad.LeakyReLU(ad.Slice(x, []int{0, 0, 0, 0}, []int{2, 6, 6, 4}, []int{1, 2, 2, 1}), 0.2)
+			return ad.Pad(y, []int{0, 0, 0, 1}, []int{0, 0, 0, 1})
+		}},
+	}
+}
+
+// bf16Gradient is how far a gradient through two or three ops in BF16 may be from that in F64, as
+// the norm of the difference over the norm: each number on the way is off by up to 2⁻⁸, in random
+// directions, and some decisions of a ReLU or a maximum fall otherwise.
+const bf16Gradient = 5e-2
+
+// gradients returns the gradients of ⟨net(x), weights⟩ for x and the parameters, after a cast of x
+// to dt, and, with second, those of the sum of their squares.
+func (n bf16Net) gradients(t *testing.T, dt tensor.DType, second bool) [][]float64 {
+	t.Helper()
+	wide := dt
+	if dt == tensor.BF16 {
+		wide = tensor.F32
+	}
+	g := ad.NewGraph(ref.New(ref.WithPoison()))
+	defer g.Close()
+	leaf := func(seed uint32, shape ...int) value {
+		in := gradcheck.Normal(seed, shape...)
+		v := g.Scope().New(wide, shape...)
+		v.SetFloats(in.Data)
+		return g.Leaf(v)
+	}
+	xs := vals{leaf(1, 2, 6, 6, 4)}
+	for i, s := range n.shapes {
+		xs = append(xs, leaf(uint32(i+2), s...))
+	}
+	y := ad.Cast(n.f(ad.Cast(xs[0], dt), xs[1:]), wide)
+	loss := ad.Sum(ad.Mul(y, leaf(99, y.Shape()...)))
+	var grads vals
+	if second {
+		penalty := g.Scalar(wide, 0)
+		for _, d := range ad.Grad(loss, xs, ad.CreateGraph()) {
+			penalty = ad.Add(penalty, ad.Sum(ad.Square(d)))
+		}
+		loss = penalty
+	}
+	grads = ad.Grad(loss, xs)
+	out := make([][]float64, len(grads))
+	for i, d := range grads {
+		if d.DType() != wide {
+			t.Errorf("%s: gradient %d is %v, expected %v", n.name, i, d.DType(), wide)
+		}
+		out[i] = d.Tensor().Floats()
+	}
+	return out
+}
+
+// TestBF16Gradients compares gradients of both orders in BF16 with those in F64, which the table's
+// checks hold to finite differences.
+func TestBF16Gradients(t *testing.T) {
+	for _, n := range bf16Nets() {
+		for _, second := range []bool{false, true} {
+			want, got := n.gradients(t, tensor.F64, second), n.gradients(t, tensor.BF16, second)
+			same := true
+			for i := range want {
+				d, norm := 0.0, 0.0
+				for k, w := range want[i] {
+					d, norm = d+(got[i][k]-w)*(got[i][k]-w), norm+w*w
+				}
+				off := math.Sqrt(d / norm)
+				if norm > 0 && !(off <= bf16Gradient) {
+					t.Errorf("%s, second order %v: gradient %d is off by %.2g of its norm", n.name, second, i,
+						off)
+				}
+				same = same && d < 1e-12*norm
+			}
+			if same {
+				t.Errorf("%s, second order %v: nothing was rounded", n.name, second)
+			}
+		}
+	}
+}

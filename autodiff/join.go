@@ -1,0 +1,106 @@
+package autodiff
+
+import "afterimage/tensor"
+
+// What becomes of a gradient
+//
+// The cotangent of an activation x = ReLU(…) is a sum over whatever reads x, and its way on begins
+// with a mask:
+//
+//	dx = d₁ + d₂ + …,    then    x > 0 ? dx : 0.
+//
+// By ops each sign is a pass over memory: read two tensors, write one. In a residual network's
+// block the last of the d is the input gradient of a convolution, a kernel that computes long on
+// each number it stores. While it has the number in the cache it can just as well add what has
+// arrived before, and mask the sum: the same operations on the same numbers, without the passes.
+//
+// Neither the convolution nor the ReLU can know this; the backward pass does. It visits nodes in
+// the reverse order of their creation, so when it comes to the first node that read x, all others
+// have sent their part. Grad then offers the VJP at work to join its gradient to them (join), and
+// what the VJP has done Grad leaves out: the addition here, the mask in Node.throughReLU, in the
+// VJP of the op that made x. Offers are declined by saying nothing, which all VJPs do but
+// convolution's, and that one on a backend that is no tensor.InputGradMasker. Under CreateGraph
+// nothing is offered: there the tape is to see each step.
+//
+// A ResNet's basic block, in tensors read and written between the kernels of its backward pass:
+//
+//	                         before                                       joined
+//	sum over the fork        d₁ d₂ → dx                                   d₂, at the store
+//	mask of the block's end  dx x → dy                                    x, at the store
+//	its batch norm           dy h, dy h → dh                              the same
+//	mask inside              with the next: twice a                       a, at the store
+//	batch norm inside        da h a, da h a → dh                          da h, da h → dh
+//	                         18                                           13
+
+// A join is what a VJP is offered to do to the gradient of its node's first input x, and told about
+// its cotangent.
+type join struct {
+	add    *tensor.Tensor // what has arrived at x, to be added; nil: nothing yet
+	relu   *tensor.Tensor // x, then to mask the sum with; nil: x is no ReLU's, or more is to arrive
+	taken  bool           // the VJP has done it
+	masked bool           // the cotangent has gone through the node's ReLU
+}
+
+// A masking op begins its VJP by masking the cotangent with its output, through a ReLU.
+type masking interface{ masksWithOut() bool }
+
+func masks(op recorded) bool {
+	m, ok := op.(masking)
+	return ok && m.masksWithOut()
+}
+
+// offer returns what n's VJP may do, set for as long as it runs by the function returned, which
+// returns another to end that.
+func (p *pass) offer(n *Node) (j *join, during func() (end func())) {
+	g, x := p.g, n.in[0]
+	j = &join{masked: p.masked[n.out]}
+	if !g.recording {
+		if old := p.adj[x]; old != nil {
+			j.add = old.t
+		}
+		if p.readers[x] == 0 && !p.wanted[x] && x.node != nil && !x.node.freed && masks(x.node.op) &&
+			count(n.in, x) == 1 {
+			j.relu = x.t
+		}
+	}
+	return j, func() func() {
+		was := g.join
+		g.join = j
+		return func() { g.join = was }
+	}
+}
+
+// count returns how often x is among vs.
+func count(vs []*Value, x *Value) (times int) {
+	for _, v := range vs {
+		if v == x {
+			times++
+		}
+	}
+	return times
+}
+
+// joined notes that dx is all that has arrived at x.
+func (p *pass) joined(x, dx *Value, j *join) {
+	old := p.adj[x]
+	p.adj[x] = dx
+	p.held[dx]++
+	if old != nil {
+		p.drop(old)
+	}
+	p.masked[x] = j.relu != nil
+}
+
+// throughReLU takes the cotangent of n, a masking op, through its ReLU unless that has been done.
+func (n *Node) throughReLU(dy *Value) *Value {
+	if n.masked() {
+		return dy
+	}
+	return reluMask(dy, n.Out())
+}
+
+// masked reports, in n's VJP, whether the cotangent has gone through n's ReLU.
+func (n *Node) masked() bool {
+	j := n.out.graph.join
+	return j != nil && j.masked
+}

@@ -1,0 +1,73 @@
+package autodiff
+
+import (
+	"fmt"
+
+	"afterimage/tensor"
+)
+
+// Activations in half the bytes
+//
+// A network may compute on BF16 values while its weights, their gradients and its loss stay F32.
+// The weights go through Cast, as the image does at the beginning and the last activations do at
+// the end; a cotangent goes the same way back, so each gradient arrives in the type of what it
+// belongs to. Between the casts every function takes BF16 as it takes F32. What belongs to a
+// channel and not to a pixel (scale and shift of a normalisation, a bias) stays F32 beside BF16:
+// it costs nothing, and statistics over a batch need the digits.
+//
+// A result is rounded once, when it is stored. What that is worth: 2⁻⁸ of each number, in both
+// directions at random. Where an op's VJP is composed of several functions, each rounds.
+
+// Cast converts x to dt, F32, F64 or BF16, to the nearest number, ties to even. The cotangent is
+// converted back: rounding counts as the identity. If x has dt already the result is a copy. Panics
+// if x or dt is of another kind.
+func Cast(x *Value, dt tensor.DType) *Value {
+	floats("Cast", "x", x)
+	if dt != tensor.F32 && dt != tensor.F64 && dt != tensor.BF16 {
+		misuse("Cast", fmt.Sprintf("expected f32, f64 or bf16, got %v", dt), "x", x)
+	}
+	return apply(castOp{dt}, x)
+}
+
+type castOp struct{ dt tensor.DType }
+
+func (castOp) Name() string { return "Cast" }
+func (castOp) Needs() Needs { return needsNothing }
+
+func (o castOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	y := s.New(o.dt, in[0].Shape()...)
+	s.Backend().Cast(y, in[0])
+	return y, nil
+}
+
+func (castOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
+	return []*Value{Cast(dy, n.In(0).DType())}
+}
+
+// as is Cast, but x itself where there is nothing to do.
+func as(x *Value, dt tensor.DType) *Value {
+	if x.DType() == dt {
+		return x
+	}
+	return Cast(x, dt)
+}
+
+// ofChannels is the dtype of what belongs to the channels of a value of type dt.
+func ofChannels(dt tensor.DType) tensor.DType {
+	if dt == tensor.BF16 {
+		return tensor.F32
+	}
+	return dt
+}
+
+// channelwise panics unless every v in vs has the dtype of what belongs to x's channels.
+func channelwise(op, names string, x *Value, vs ...*Value) {
+	floats(op, "x", x)
+	all := append([]*Value{x}, vs...)
+	for _, v := range vs {
+		if v.DType() != ofChannels(x.DType()) {
+			misuse(op, "operands must share one floating-point dtype; beside bf16 those of a channel "+
+				"are f32", names, all...)
+		}
+	}
+}
