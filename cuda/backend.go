@@ -61,10 +61,14 @@ type Backend struct {
 	dnn     *convolutions // nil without cuDNN
 	book    *planBook     // nil without either
 	mode    arithmetic
-	closed  bool
+
+	compared map[bool]int // shapes by whether our kernels for compute capability 9.0 were right
+
+	closed bool
 }
 
 var (
+	_ tensor.LossFuser     = (*Backend)(nil)
 	_ tensor.NormUpsampler = (*Backend)(nil)
 	_ tensor.SpectralFuser = (*Backend)(nil)
 	_ tensor.HalfKeeper    = (*Backend)(nil)
@@ -97,7 +101,7 @@ func Open(name string, o Options) (*Backend, error) {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
 	}
 	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx,
-		mode: mode}
+		mode: mode, compared: map[bool]int{}}
 	b.Methods = kernels.NewMethods(b.run, func(buf tensor.Buffer) uint64 {
 		return buf.(*buffer).address
 	})

@@ -37,9 +37,11 @@ type contest struct {
 	// list asks the library for offers that add in a fixed order, on the device's thread: the first
 	// ones, or if a choice is known the one that it names, if it still stands there. The error says
 	// why there may be more: what failed, not what the library does not offer.
-	list  func(kept choice, known bool) ([]offer, error)
-	own   func() // appends our kernel's commands
-	alone bool   // our kernel does not compete
+	list func(kept choice, known bool) ([]offer, error)
+	own  func() // appends our kernel's commands
+	// hopper returns our kernel for compute capability 9.0 as an offer, if it serves.
+	hopper func() (offer, bool)
+	alone  bool // our kernel does not compete
 }
 
 // choose returns the offer that computes a shape, nil if our own kernel does. A choice that the run
@@ -94,13 +96,20 @@ func (b *Backend) choose(c contest) *offer {
 	return winner
 }
 
-// offered calls list on the device's thread. A refusal leaves the device whole; our kernel does it
-// then.
+// offered calls list on the device's thread, and asks for our kernel for compute capability 9.0. A
+// refusal leaves the device whole; our kernel does it then.
 func (b *Backend) offered(c contest, kept choice, known bool) (found []offer, failed error) {
 	b.x.do(func() error {
-		found, failed = c.list(kept, known)
+		if !known || kept.Mode != hopperMode {
+			found, failed = c.list(kept, known)
+		}
 		return nil
 	})
+	if !c.alone && (!known || kept.Mode == hopperMode) {
+		if o, ok := c.hopper(); ok {
+			found = append(found, o)
+		}
+	}
 	return found, failed
 }
 

@@ -25,10 +25,11 @@ type convSpec struct {
 	p               tensor.ConvParams
 }
 
-// A convPlan is what cuDNN computes one shape with. The descriptors behind a plan live as long as
-// it does: the documentation does not say that the library copies them.
+// A convPlan is what computes one shape: a plan of cuDNN's, or our kernel for compute capability
+// 9.0, as choice says. The descriptors behind a plan live as long as it does: the documentation
+// does not say that the library copies them.
 type convPlan struct {
-	plan      uint64
+	plan      uint64 // 0 for our kernel
 	workspace int
 	choice    choice
 	behind    []uint64
@@ -132,20 +133,30 @@ func (b *Backend) convolve(
 			[]uint64{t[0].Ptr, t[1].Ptr, t[2].Ptr})
 		widen()
 	}
+	own := convolveOwn(dir, x, w, y, p)
 	plan, known := b.dnn.plans[s]
 	if !known {
-		plan = b.choosePlan(s, execute, func() { convolveOwn(e, dir, x, w, y, p) })
+		plan = b.choosePlan(s, execute, own)
 	}
-	if plan != nil {
+	switch {
+	case plan == nil:
+		return false
+	case plan.choice.Mode == hopperMode:
+		own.onHopper(e)
+	default:
 		execute(plan, b.workspace(plan.workspace))
 	}
-	return plan != nil
+	return true
 }
 
 // choosePlan returns the plan for a convolution that was not computed before, nil for our kernel.
-func (b *Backend) choosePlan(s convSpec, execute func(*convPlan, uint64), own func()) *convPlan {
+func (b *Backend) choosePlan(
+	s convSpec, execute func(*convPlan, uint64), own ownWork,
+) *convPlan {
 	var plans []*convPlan
-	won := b.choose(contest{shape: s.String(), own: own, alone: b.dnn.alone,
+	m, n := s.extents()
+	won := b.choose(contest{shape: s.String(), own: func() { own.plain(&b.enc) },
+		hopper: func() (offer, bool) { return b.hopperOffer(own, m, n) }, alone: b.dnn.alone,
 		list: func(kept choice, known bool) (found []offer, failed error) {
 			plans, failed = b.listPlans(s, kept, known)
 			for _, p := range plans {
@@ -155,7 +166,9 @@ func (b *Backend) choosePlan(s convSpec, execute func(*convPlan, uint64), own fu
 			return found, failed
 		}})
 	var plan *convPlan
-	if won != nil {
+	if won != nil && won.choice.Mode == hopperMode {
+		plan = &convPlan{choice: won.choice}
+	} else if won != nil {
 		plan = plans[slices.IndexFunc(plans, func(p *convPlan) bool { return p.choice == won.choice })]
 	}
 	if b.graph == nil {
@@ -193,18 +206,34 @@ func (t triple) product(dir direction) (dst, a, b kernels.Array, p tensor.MatMul
 	return t[1], t[2], t[0], tensor.MatMulParams{TransA: true}
 }
 
-// convolveOwn computes a convolution with our own kernel.
-func convolveOwn(
-	e *kernels.Encoder, dir direction, x, w, y kernels.Array, p tensor.ConvParams,
-) {
+// extents returns the rows and columns of the matrix product that our own kernel makes of it, in
+// each group.
+func (s convSpec) extents() (m, n int) {
+	switch s.dir {
+	case forward:
+		return s.y[0] * s.y[1] * s.y[2], s.y[3] / s.p.Groups
+	case inputGrad:
+		return s.x[0] * s.x[1] * s.x[2], s.x[3] / s.p.Groups
+	}
+	return s.w[0] / s.p.Groups, s.w[1] * s.w[2] * s.w[3]
+}
+
+// convolveOwn is a convolution by our own kernel.
+func convolveOwn(dir direction, x, w, y kernels.Array, p tensor.ConvParams) ownWork {
+	none := kernels.Array{}
 	switch dir {
 	case forward:
-		e.Conv2DBiasAct(y, x, w, kernels.Array{}, kernels.Array{}, false, p)
+		return ownWork{y, x, w, func(e *kernels.Encoder, y, x, w kernels.Array) {
+			e.Conv2DBiasAct(y, x, w, none, none, false, p)
+		}}
 	case inputGrad:
-		e.Conv2DInputGrad(x, y, w, p)
-	case weightGrad:
-		e.Conv2DWeightGrad(w, x, y, p)
+		return ownWork{x, y, w, func(e *kernels.Encoder, x, y, w kernels.Array) {
+			e.Conv2DInputGrad(x, y, w, p)
+		}}
 	}
+	return ownWork{w, x, y, func(e *kernels.Encoder, w, x, y kernels.Array) {
+		e.Conv2DWeightGrad(w, x, y, p)
+	}}
 }
 
 // workspace returns scratch memory for a plan, 0 if it needs none.
@@ -232,7 +261,7 @@ func (b *Backend) ConvolutionsBy() (library, own int) {
 		return 0, 0
 	}
 	for _, p := range b.dnn.plans {
-		if p != nil {
+		if p != nil && p.choice.Mode != hopperMode {
 			library++
 		} else {
 			own++
@@ -265,7 +294,7 @@ func (c *convolutions) close(ctx *driver.Context) {
 
 // close gives a plan and what is behind it back; nil is none.
 func (p *convPlan) close(ctx *driver.Context) {
-	if p != nil {
+	if p != nil && p.plan != 0 {
 		ctx.DestroyDescriptor(p.plan)
 		(&describing{ctx: ctx, made: p.behind}).close()
 	}

@@ -27,8 +27,10 @@
 // Which of cuDNN's plans a convolution gets, and which of cuBLASLt's algorithms a product, is
 // decided once for a card and the libraries' versions: the heuristics' first offers that add in a
 // fixed order and our own kernel are timed, and the fastest is kept in the user's cache folder and,
-// by KeepPlans, in the run, which is computed with it to its end. A convolution with filters of one
-// pixel that moves by one is a matrix product, and computed as such where cuBLASLt is.
+// by KeepPlans, in the run, which is computed with it to its end. On compute capability 9.0 a
+// kernel of ours for that alone competes, too, where it makes the same result: it was written
+// without such a card. A convolution with filters of one pixel that moves by one is a matrix
+// product, and computed as such where cuBLASLt is.
 //
 // From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN
 // (9.19 and 9.26) has no plan for the latter: TestOffers asks it. Where its convolution is to give

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"afterimage/cuda/driver"
 )
@@ -212,11 +213,10 @@ func parsePlans(raw []byte) (plans, error) {
 		return plans{}, fmt.Errorf("no file of plans: %w", err)
 	}
 	for name, c := range p.Shapes {
-		if !c.own() && c.Mode != heurProducts && c.Mode != heurModeA && c.Mode != heurModeFallback ||
-			c.Place < 0 || c.Place >= mostConfigs {
-			return plans{}, fmt.Errorf("shape %q: mode %d, place %d: expected mode %d, %d, %d or %d "+
-				"and a place from 0 to %d", name, c.Mode, c.Place, none().Mode, heurProducts, heurModeA,
-				heurModeFallback, mostConfigs-1)
+		modes := []int64{hopperMode, none().Mode, heurProducts, heurModeA, heurModeFallback}
+		if !slices.Contains(modes, c.Mode) || c.Place < 0 || c.Place >= mostConfigs {
+			return plans{}, fmt.Errorf("shape %q: mode %d, place %d: expected a mode of %d and a place "+
+				"from 0 to %d", name, c.Mode, c.Place, modes, mostConfigs-1)
 		}
 	}
 	if p.Shapes == nil {

@@ -23,10 +23,11 @@ type products struct {
 	alone  bool                                // our own kernel does not compete, for tests
 }
 
-// A productPlan is what cuBLASLt computes one shape with.
+// A productPlan is what computes one shape: an algorithm of cuBLASLt, or our kernel for compute
+// capability 9.0, as choice says.
 type productPlan struct {
-	*driver.ProductPlan
-	choice choice
+	*driver.ProductPlan // nil for our kernel
+	choice              choice
 }
 
 // openProducts opens cuBLASLt if it is there; without it our own kernels multiply.
@@ -80,14 +81,22 @@ func (b *Backend) product(e *kernels.Encoder, dst, x, y kernels.Array, p tensor.
 		b.command("cublasLtMatmul")
 		b.batch.Product(plan, x.Ptr, y.Ptr, dst.Ptr, room)
 	}
+	own := ownWork{dst, x, y, func(e *kernels.Encoder, dst, x, y kernels.Array) {
+		e.MatMul(dst, x, y, p)
+	}}
 	plan, known := b.lt.plans[s]
 	if !known {
-		plan = b.chooseProduct(s, execute, func() { e.MatMul(dst, x, y, p) })
+		plan = b.chooseProduct(s, execute, own)
 	}
-	if plan != nil {
+	switch {
+	case plan == nil:
+		return false
+	case plan.choice.Mode == hopperMode:
+		own.onHopper(e)
+	default:
 		execute(plan.ProductPlan, b.workspace(plan.Workspace))
 	}
-	return plan != nil
+	return true
 }
 
 // productName names a product in a file of choices.
@@ -102,10 +111,11 @@ func productName(s driver.ProductSpec) string {
 // chooseProduct returns the algorithm for a product that was not computed before, nil for our
 // kernel.
 func (b *Backend) chooseProduct(s driver.ProductSpec, execute func(*driver.ProductPlan, uint64),
-	own func(),
+	own ownWork,
 ) *productPlan {
 	plans := map[int]*driver.ProductPlan{} // by place
-	won := b.choose(contest{shape: productName(s), own: own, alone: b.lt.alone,
+	won := b.choose(contest{shape: productName(s), own: func() { own.plain(&b.enc) },
+		hopper: func() (offer, bool) { return b.hopperOffer(own, s.M, s.N) }, alone: b.lt.alone,
 		list: func(kept choice, known bool) (found []offer, failed error) {
 			for place := range offers {
 				if known && place != kept.Place {
@@ -131,7 +141,10 @@ func (b *Backend) chooseProduct(s driver.ProductSpec, execute func(*driver.Produ
 		}})
 	var plan *productPlan
 	if won != nil {
-		plan = &productPlan{plans[won.choice.Place], won.choice}
+		plan = &productPlan{choice: won.choice}
+		if won.choice.Mode != hopperMode {
+			plan.ProductPlan = plans[won.choice.Place]
+		}
 	}
 	if b.graph == nil {
 		b.lt.plans[s] = plan
@@ -149,9 +162,7 @@ func (l *products) giveUp(ctx *driver.Context, differs func(string, *choice) boo
 		if !differs(productName(s), used) {
 			continue
 		}
-		if p != nil {
-			ctx.ClosePlan(p.ProductPlan)
-		}
+		p.close(ctx)
 		delete(l.plans, s)
 	}
 }
@@ -159,9 +170,14 @@ func (l *products) giveUp(ctx *driver.Context, differs func(string, *choice) boo
 // close gives the plans and the handle back.
 func (l *products) close(ctx *driver.Context) {
 	for _, p := range l.plans {
-		if p != nil {
-			ctx.ClosePlan(p.ProductPlan)
-		}
+		p.close(ctx)
 	}
 	ctx.CloseProducts(l.handle)
+}
+
+// close gives a plan of the library's back.
+func (p *productPlan) close(ctx *driver.Context) {
+	if p != nil && p.ProductPlan != nil {
+		ctx.ClosePlan(p.ProductPlan)
+	}
 }

@@ -23,6 +23,7 @@ import (
 type callByCall struct{ kernelAbilities }
 
 type kernelAbilities interface {
+	tensor.LossFuser
 	tensor.SpectralFuser
 	Activations() tensor.DType
 	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)

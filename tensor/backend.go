@@ -131,6 +131,9 @@ type Backend interface {
 	// Lerp moves every dst toward src in place: dst += (1 − decay)·(src − dst); decay is an F32
 	// tensor of one element.
 	Lerp(dst, src []*Tensor, decay *Tensor)
+	// SquaredNorm writes the sum of the squares of all elements of all xs into dst, of one element
+	// and xs' dtype: NaN or infinite if an element is, infinite if a square or the sum is too large.
+	SquaredNorm(dst *Tensor, xs []*Tensor)
 }
 
 // A ConstantKeeper is a Backend that can keep what it derives from the contents of a tensor, packed

@@ -92,8 +92,10 @@ func convolutions(c *check) error {
 			}
 		}
 		library, own := b.ConvolutionsBy()
-		c.say(line{Stage: "convolutions", Name: o.name + ", who computed", OK: true,
-			Values: map[string]any{"by_cudnn": library, "by_own": own}})
+		right, wrong, chosen := b.HopperKernels()
+		c.say(line{Stage: "convolutions", Name: o.name + ", who computed", OK: wrong == 0,
+			Values: map[string]any{"by_cudnn": library, "by_own": own, "hopper_right": right,
+				"hopper_wrong": wrong, "by_hopper": chosen}})
 		b.Close()
 	}
 	return nil

@@ -17,7 +17,7 @@
 //           scratch memory and conv_join adds them in order.
 // Bytes     The image about KH·KW times from cache, once from memory; the filter once for each tile
 //           row.
-#include "tile.h"
+#include "wgmma.h"
 
 struct conv_args {
     u64 x, w, y;   // dx, dw or dy in their places
@@ -330,6 +330,24 @@ extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_mixed(conv_ar
 }
 extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_wide_mixed(conv_args a) {
     conv_weight_grad<bf16, float, Mma<128, 128>>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_forward_hopper_bf16(conv_args a) {
+    conv_forward<bf16, bf16, Wgmma>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_forward_hopper_mixed(conv_args a) {
+    conv_forward<bf16, float, Wgmma>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_input_grad_hopper_bf16(conv_args a) {
+    conv_input_grad<bf16, bf16, Wgmma>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_input_grad_hopper_mixed(conv_args a) {
+    conv_input_grad<bf16, float, Wgmma>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_hopper_bf16(conv_args a) {
+    conv_weight_grad<bf16, bf16, Wgmma>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void conv_weight_grad_hopper_mixed(conv_args a) {
+    conv_weight_grad<bf16, float, Wgmma>(a);
 }
 
 // ---- dst = Σ over chunks, in order

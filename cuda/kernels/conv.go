@@ -69,9 +69,9 @@ func (e *Encoder) conv(entry string, in, out Array, a convArgs, m, n int) {
 	if out.size() == 0 {
 		return
 	}
-	infix, tiles := e.tiled(out, m, n, int(a.Groups))
+	infix, tiles, shared := e.tiled(in, m, n, int(a.Groups))
 	grid := [3]uint32{uint32(tiles), 1, uint32(a.Groups)}
-	emit(e, entry+infix+productSuffix("Conv2D", in, out), a, grid, [3]uint32{block, 1, 1}, 0)
+	emit(e, entry+infix+productSuffix("Conv2D", in, out), a, grid, [3]uint32{block, 1, 1}, shared)
 }
 
 // Conv2DWeightGrad computes dw, the adjoint of Conv2D in w applied to dy.
@@ -81,7 +81,7 @@ func (e *Encoder) Conv2DWeightGrad(dw, x, dy Array, p tensor.ConvParams) {
 	}
 	a := newConv(x, dw, dy, p)
 	m, n := dw.dim(0)/p.Groups, dw.size()/dw.dim(0)
-	infix, tiles := e.tiled(dw, m, n, p.Groups)
+	infix, tiles, shared := e.tiled(x, m, n, p.Groups)
 	pixels := dy.size() / dy.dim(3)
 	chunks, length := split(pixels, tiles*p.Groups, wantedChunks, leastPixels)
 	chunks = max(chunks, 1)
@@ -91,7 +91,7 @@ func (e *Encoder) Conv2DWeightGrad(dw, x, dy Array, p tensor.ConvParams) {
 	}
 	grid := [3]uint32{uint32(tiles), 1, uint32(p.Groups * chunks)}
 	emit(e, "conv_weight_grad"+infix+productSuffix("Conv2D", x, dw), a, grid,
-		[3]uint32{block, 1, 1}, 0)
+		[3]uint32{block, 1, 1}, shared)
 	if chunks > 1 {
 		stride(e, "conv_join"+suffix("Conv2D", dw), convJoinArgs{Dst: dw.Ptr, Parts: a.W,
 			N: int64(dw.size()), Chunks: int32(chunks)}, dw.size())

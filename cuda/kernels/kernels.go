@@ -129,6 +129,9 @@ type Encoder struct {
 	// Scratch returns 256-byte aligned device memory with undefined contents that nobody else uses
 	// before the launches of this call have run.
 	Scratch func(bytes int) uint64
+	// Hopper makes products of BF16 operands by the instructions of compute capability 9.0, which
+	// only a module compiled for sm_90a has.
+	Hopper bool
 
 	wide bool // tests: choose the wide tiles whatever the shape
 }

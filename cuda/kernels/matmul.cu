@@ -7,7 +7,7 @@
 //           matrices. A transposed operand is the same memory with the fast axis swapped, so
 //           that all four cases read whole lines.
 // Bytes     A N/BN times and B M/BM times (from cache), C once.
-#include "tile.h"
+#include "wgmma.h"
 
 struct matmul_args {
     u64 dst, a, b;
@@ -150,4 +150,28 @@ extern "C" __global__ __launch_bounds__(256) void matmul_wide_tn_mixed(matmul_ar
 }
 extern "C" __global__ __launch_bounds__(256) void matmul_wide_tt_mixed(matmul_args a) {
     matmul<bf16, float, Mma<128, 128>, true, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_nn_bf16(matmul_args a) {
+    matmul<bf16, bf16, Wgmma, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_nt_bf16(matmul_args a) {
+    matmul<bf16, bf16, Wgmma, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_tn_bf16(matmul_args a) {
+    matmul<bf16, bf16, Wgmma, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_tt_bf16(matmul_args a) {
+    matmul<bf16, bf16, Wgmma, true, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_nn_mixed(matmul_args a) {
+    matmul<bf16, float, Wgmma, false, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_nt_mixed(matmul_args a) {
+    matmul<bf16, float, Wgmma, false, true>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_tn_mixed(matmul_args a) {
+    matmul<bf16, float, Wgmma, true, false>(a);
+}
+extern "C" __global__ __launch_bounds__(256) void matmul_hopper_tt_mixed(matmul_args a) {
+    matmul<bf16, float, Wgmma, true, true>(a);
 }

@@ -17,15 +17,22 @@ const narrowTile, wideTile = 64, 128
 // the largest card.
 const fillCard = 128
 
-// tiled chooses the tile for an m×n result in parallel parts, and returns the infix of the entry's
-// name and the number of tiles.
-func (e *Encoder) tiled(t Array, m, n, parallel int) (infix string, tiles int) {
+// hopperShared is the shared memory of a kernel of wgmma.h: four tiles of both operands, and room
+// to begin them at a multiple of 1,024 bytes.
+const hopperShared = 4*2*wideTile*128 + 1024
+
+// tiled chooses the tile for an m×n result, from operands like in, in parallel parts; it returns
+// the infix of the entry's name, the number of tiles and the dynamic shared memory.
+func (e *Encoder) tiled(in Array, m, n, parallel int) (infix string, tiles, shared int) {
 	side := narrowTile
 	wide := ceilDiv(m, wideTile) * ceilDiv(n, wideTile) * parallel
-	if t.DType != tensor.F64 && (e.wide || wide >= fillCard && n > narrowTile && m > narrowTile) {
+	switch {
+	case e.Hopper && in.DType == tensor.BF16:
+		infix, side, shared = "_hopper", wideTile, hopperShared
+	case in.DType != tensor.F64 && (e.wide || wide >= fillCard && n > narrowTile && m > narrowTile):
 		infix, side = "_wide", wideTile
 	}
-	return infix, ceilDiv(n, side) * ceilDiv(m, side)
+	return infix, ceilDiv(n, side) * ceilDiv(m, side), shared
 }
 
 // vec reports whether rows of ld elements that start at p can be read 16 bytes at a time.
@@ -51,10 +58,10 @@ func (e *Encoder) MatMul(dst, a, b Array, p tensor.MatMulParams) {
 		StrideA: int64(m * k), StrideB: int64(k * n), M: int32(m), N: int32(n), K: int32(k),
 		VecDst: vec(dst, n),
 		VecA:   vec(a, a.dim(-1)), VecB: vec(b, b.dim(-1))}
-	infix, tiles := e.tiled(dst, m, n, batch)
+	infix, tiles, shared := e.tiled(a, m, n, batch)
 	grid := [3]uint32{uint32(tiles), 1, uint32(min(batch, maxGridZ))}
 	entry := "matmul" + infix + "_" + transposed(p.TransA) + transposed(p.TransB)
-	emit(e, entry+productSuffix("MatMul", a, dst), args, grid, [3]uint32{block, 1, 1}, 0)
+	emit(e, entry+productSuffix("MatMul", a, dst), args, grid, [3]uint32{block, 1, 1}, shared)
 }
 
 // transposed is BLAS's letter for an operand.

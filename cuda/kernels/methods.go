@@ -77,6 +77,20 @@ func (m Methods) Softmax(log bool, dst, x *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Softmax(log, m.array(dst), m.array(x)) })
 }
 
+// CrossEntropy computes log softmax(logits) and −Σ target·logp along rows; see tensor.LossFuser.
+func (m Methods) CrossEntropy(loss, logp, logits, target *tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.CrossEntropy(m.array(loss), m.array(logp), m.array(logits), m.array(target))
+	})
+}
+
+// CrossEntropyGrad computes dy·(exp(logp)·Σtarget − target) along rows; see tensor.LossFuser.
+func (m Methods) CrossEntropyGrad(dx, dy, logp, target *tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.CrossEntropyGrad(m.array(dx), m.array(dy), m.array(logp), m.array(target))
+	})
+}
+
 // MatMul computes dst = op(x)·op(y), batch by batch.
 func (m Methods) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	m.run(func(e *Encoder) { e.MatMul(m.array(dst), m.array(x), m.array(y), p) })
@@ -240,4 +254,9 @@ func (m Methods) Adam(p tensor.AdamParams, params, grads, m1, m2 []*tensor.Tenso
 // Lerp moves every dst toward src in place.
 func (m Methods) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Lerp(m.arrays(dst), m.arrays(src), m.array(decay)) })
+}
+
+// SquaredNorm adds up the squares of all elements of all tensors.
+func (m Methods) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
+	m.run(func(e *Encoder) { e.SquaredNorm(m.array(dst), m.arrays(xs)) })
 }

@@ -1,9 +1,10 @@
-// optim.cu: SGD, Adam, Lerp over many tensors in one launch.
+// optim.cu: SGD, Adam, Lerp and the squared norm over many tensors in one launch.
 //
 // What      sgd    g += wd·p;  buf = momentum·buf + g;  p −= lr·(nesterov ? g + momentum·buf : buf)
 //           adam   p −= lr·wd·p;  m = β₁·m + (1−β₁)·g;  v = β₂·v + (1−β₂)·g²
 //                  p −= lr · m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + eps)
 //           lerp   dst += (1 − decay)·(src − dst)
+//           squared_norm  parts[chunk] = Σ x² over the chunk; a reduction adds the parts
 //           lr, decay (f32) and t (i32) are read from device memory, so that a captured graph
 //           replays with new ones.
 // Threads   The argument struct holds a table of tensors; each is cut into chunks of 4,096 elements
@@ -128,6 +129,32 @@ template <typename A> DEVICE void lerp(const lerp_args &a) {
 
 extern "C" __global__ void lerp_f32(lerp_args a) { lerp<float>(a); }
 extern "C" __global__ void lerp_f64(lerp_args a) { lerp<double>(a); }
+
+const int NORM_TENSORS = 200;
+
+struct squared_norm_args {
+    u64 parts; // the sum of each chunk
+    u64 x[NORM_TENSORS];
+    i64 n[NORM_TENSORS];
+    i32 first[NORM_TENSORS];
+    i32 count, pad;
+};
+ARGS_SIZE(squared_norm_args, 4016);
+
+template <typename A> DEVICE void squared_norm(const squared_norm_args &a) {
+    __shared__ A room[WARP];
+    int t = locate(a.first, a.count, blockIdx.x);
+    const A *x = (const A *)a.x[t];
+    A sum = 0;
+    each_element(a.n[t], blockIdx.x - a.first[t], [&](i64 i) { sum = fma_of(x[i], x[i], sum); });
+    sum = block_fold<AddFold>(sum, room);
+    if (threadIdx.x == 0) {
+        ((A *)a.parts)[blockIdx.x] = sum;
+    }
+}
+
+extern "C" __global__ void squared_norm_f32(squared_norm_args a) { squared_norm<float>(a); }
+extern "C" __global__ void squared_norm_f64(squared_norm_args a) { squared_norm<double>(a); }
 
 // ---- mixed precision: float masters beside what the step also needs. g is float or bfloat16;
 // where the pointers are not 0, the new p also goes to shadow as bfloat16 (what the next forward

@@ -2,7 +2,10 @@ package kernels
 
 import "afterimage/tensor"
 
-const sgdTensors, adamTensors, lerpTensors = 100, 80, 140 // SGD_TENSORS, … of optim.cu
+// SGD_TENSORS, … of optim.cu
+const sgdTensors, adamTensors, lerpTensors, normTensors = 100, 80, 140, 200
+
+const optimChunk = 4096 // OPTIM_CHUNK of optim.cu
 
 type sgdArgs struct {
 	Lr                    uint64
@@ -30,13 +33,20 @@ type lerpArgs struct {
 	Count, Pad int32
 }
 
+type squaredNormArgs struct {
+	Parts      uint64
+	X          [normTensors]uint64
+	N          [normTensors]int64
+	First      [normTensors]int32
+	Count, Pad int32
+}
+
 // tables cuts the tensors into tables of at most limit entries of one dtype and calls f for each
 // table with the indices of its tensors and the number of the first chunk of each; chunks is their
 // number in all. Empty tensors are left out.
 func tables(op string, ts []Array, limit int,
 	f func(dt string, which []int, first []int32, chunks int),
 ) {
-	const chunk = 4096 // OPTIM_CHUNK of optim.cu
 	for _, dt := range []tensor.DType{tensor.F32, tensor.F64} {
 		var which []int
 		var first []int32
@@ -58,7 +68,7 @@ func tables(op string, ts []Array, limit int,
 				flush()
 			}
 			which, first = append(which, i), append(first, int32(chunks))
-			chunks += ceilDiv(t.size(), chunk)
+			chunks += ceilDiv(t.size(), optimChunk)
 		}
 		flush()
 	}
@@ -109,4 +119,32 @@ func (e *Encoder) Lerp(dst, src []Array, decay Array) {
 		}
 		optim(e, "lerp"+dt, a, chunks)
 	})
+}
+
+// SquaredNorm adds up the squares of all elements of all xs: a launch for every 200 tensors leaves
+// the sum of each chunk, in the tensors' order, and a reduction adds those.
+func (e *Encoder) SquaredNorm(dst Array, xs []Array) {
+	chunks := 0
+	for _, x := range xs {
+		chunks += ceilDiv(x.size(), optimChunk)
+	}
+	one := tensor.Shape{1}
+	dst.Shape = one
+	if chunks == 0 {
+		e.Fill(dst, 0)
+		return
+	}
+	parts := e.fresh(dst, tensor.Shape{chunks})
+	at := parts.Ptr
+	f := func(dt string, which []int, first []int32, chunks int) {
+		a := squaredNormArgs{Parts: at, Count: int32(len(which))}
+		copy(a.First[:], first)
+		for k, i := range which {
+			a.X[k], a.N[k] = xs[i].Ptr, int64(xs[i].size())
+		}
+		optim(e, "squared_norm"+dt, a, chunks)
+		at += uint64(chunks * dst.DType.Size())
+	}
+	tables("SquaredNorm", xs, normTensors, f)
+	e.Reduce(tensor.Sum, dst, parts, []int{0})
 }

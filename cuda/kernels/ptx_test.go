@@ -57,6 +57,9 @@ func TestPTX(t *testing.T) {
 		t.Log("no ptxas in the virtual environment: the files are not assembled")
 	}
 	for _, stem := range kernels.Stems() {
+		if *onlyStem != "" && stem != *onlyStem {
+			continue
+		}
 		raw, err := os.ReadFile(filepath.Join(dir, stem+"."+kernels.PTXArch+".ptx"))
 		if err != nil {
 			t.Fatal(err)

@@ -218,6 +218,22 @@ func (o *Adam) Update(grads []*autodiff.Value) {
 	}
 }
 
+// SquaredNorm returns the sum of the squares of all gradients' elements, [], a constant, added up
+// on the device: by one kernel for all of them. A NaN or an infinity anywhere makes it one, and so
+// does what would overflow Adam's second moment. Panics without a gradient.
+func SquaredNorm(grads []*autodiff.Value) *autodiff.Value {
+	if len(grads) == 0 {
+		panic(&tensor.Error{Op: "SquaredNorm", Reason: "no gradients given"})
+	}
+	g, xs := grads[0].Graph(), make([]*tensor.Tensor, len(grads))
+	for i, v := range grads {
+		xs[i] = v.Tensor()
+	}
+	sum := g.Scope().New(grads[0].DType())
+	g.Backend().SquaredNorm(sum, xs)
+	return g.Const(sum)
+}
+
 // ClipNorm scales gradients so that their joint Euclidean norm n is at most limit: g·min(1,
 // limit/(n + 1e-6)), PyTorch's clip_grad_norm_. It returns new gradients, constants, and the norm
 // before, []. Nothing is read back.
@@ -227,11 +243,7 @@ func ClipNorm(grads []*autodiff.Value, limit float64) (
 		panic(&tensor.Error{Op: "ClipNorm", Reason: "no gradients given"})
 	}
 	grads[0].Graph().NoGrad(func() {
-		total := autodiff.Sum(autodiff.Square(grads[0]))
-		for _, g := range grads[1:] {
-			total = autodiff.Add(total, autodiff.Sum(autodiff.Square(g)))
-		}
-		norm = autodiff.Sqrt(total)
+		norm = autodiff.Sqrt(SquaredNorm(grads))
 		ratio := autodiff.Scale(autodiff.Recip(autodiff.AddScalar(norm, clipGuard)), limit)
 		factor := autodiff.Clamp(ratio, 0, 1)
 		for _, g := range grads {

@@ -12,7 +12,6 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/models"
-	"afterimage/tensor"
 )
 
 // ErrStopped is wrapped by what a training returns that saved a checkpoint and ended because it was
@@ -51,23 +50,6 @@ func checkFinite(
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
-
-// squaredNorm returns the sum of the squares of all gradients, one element in s, added up on the
-// device. A NaN or an infinity anywhere makes it one, and so does what would overflow Adam's second
-// moment. There must be a gradient.
-func squaredNorm(s *tensor.Scope, grads []*autodiff.Value) *tensor.Tensor {
-	b, total := s.Backend(), s.Zeros(grads[0].DType(), 1)
-	for _, g := range grads {
-		inner, x := s.Child(), g.Tensor()
-		x = inner.Reshape(x, x.Size())
-		square, sum := inner.Like(x), inner.New(x.DType(), 1)
-		b.Unary(tensor.Square, tensor.Attr{}, square, x)
-		b.Reduce(tensor.Sum, sum, square, []int{0})
-		b.Binary(tensor.Add, total, total, sum)
-		inner.Close()
-	}
-	return total
-}
 
 // Explain adds to the error of a training that went wrong what of the run is left; other errors it
 // returns as they are.

@@ -3,6 +3,7 @@ package train
 import (
 	"afterimage/autodiff"
 	"afterimage/nn"
+	"afterimage/nn/optim"
 	"afterimage/tensor"
 )
 
@@ -57,7 +58,7 @@ func (p *Pass) Minimise(loss *autodiff.Value, more ...*autodiff.Value) {
 	p.grads = autodiff.Grad(loss, p.Ctx.Values(p.params))
 	p.report = p.Scope().New(loss.DType(), size)
 	at := p.tell(0, loss.Tensor())
-	at = p.tell(at, squaredNorm(p.Scope(), p.grads))
+	at = p.tell(at, optim.SquaredNorm(p.grads).Tensor())
 	for _, v := range more {
 		at = p.tell(at, v.Tensor())
 	}

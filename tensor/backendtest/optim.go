@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"fmt"
+	"math"
 
 	"afterimage/tensor"
 )
@@ -29,8 +30,8 @@ func wantAll(e *env, name string, ts []*tensor.Tensor, tol func(n int) tolerance
 
 func nearOne(n int) tolerance { return withinOne(kSteps, n) }
 
-// optimFamily tests SGD, Adam and Lerp over several steps. Parameters lie in (−1, 1) and
-// gradients near 1, so bounds are absolute.
+// optimFamily tests SGD, Adam and Lerp over several steps, and the gradients' norm. Parameters lie
+// in (−1, 1) and gradients near 1, so bounds are absolute.
 func optimFamily(f *family) {
 	for _, p := range []tensor.SGDParams{{}, {WeightDecay: 0.1}, {Momentum: 0.9},
 		{Momentum: 0.9, WeightDecay: 5e-4},
@@ -51,6 +52,28 @@ func optimFamily(f *family) {
 			wantAll(e, fmt.Sprint("lerp ", decay), dst, nearOne)
 		}
 	})
+	f.checkWide("squared norm", squaredNormCase)
+}
+
+// squaredNormCase draws parameters of which one has every kind of number that must show, and sums
+// that exceed F32 although no square does.
+func squaredNormCase(e *env) {
+	dst := e.out(1)
+	for i, g := range []gen{normal(0, 1), cycle(0), spiked(normal(0, 1), 66, math.NaN()),
+		spiked(normal(0, 1), 66, math.Inf(-1)), spiked(cycle(1), 66, 1e30), cycle(0x1p63),
+		spiked(cycle(1e-30), 66, 1)} {
+		xs := states(e, g)
+		e.SquaredNorm(dst, xs)
+		e.want(fmt.Sprint("squared norm ", i), dst, within(kSum))
+	}
+	var many []*tensor.Tensor // more than one launch's table holds
+	for i := range 450 {
+		many = append(many, e.in(normal(0, 1), i%7))
+	}
+	e.SquaredNorm(dst, many)
+	e.want("of many", dst, within(kSum))
+	e.SquaredNorm(dst, nil)
+	e.want("of none", dst, exactly())
 }
 
 func sgdCase(e *env, p tensor.SGDParams) {

@@ -72,3 +72,21 @@ func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 		vec.EMA(host(dst[t.k])[t.lo:t.hi], host(src[t.k])[t.lo:t.hi], d)
 	})
 }
+
+// SquaredNorm adds up the squares of all elements of all tensors, tile by tile; see tensor.Backend.
+func (b *Backend) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
+	if !f32(dst) || !f32(xs...) {
+		b.Backend.SquaredNorm(dst, xs)
+		return
+	}
+	ts := tiles(xs)
+	sums, total := make([]float64, len(ts)), 0.0
+	b.pool.Run(len(ts), func(i int) {
+		x := host(xs[ts[i].k])[ts[i].lo:ts[i].hi]
+		sums[i] = vec.Dot(x, x)
+	})
+	for _, s := range sums {
+		total += s
+	}
+	host(dst)[0] = float32(total)
+}

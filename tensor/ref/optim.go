@@ -98,6 +98,17 @@ func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	}
 }
 
+// SquaredNorm adds up the squares of all elements of all tensors; see tensor.Backend.
+func (b *Backend) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
+	total := 0.0
+	for _, x := range xs {
+		for _, v := range x.Floats() {
+			total += v * v
+		}
+	}
+	store(dst, []float64{total})
+}
+
 func lerpLoop[T tensor.Float](dst, src *tensor.Tensor, rate float64) {
 	d := tensor.Host[T](dst)
 	for i, v := range tensor.Host[T](src) {

@@ -17,10 +17,10 @@ import (
 	"afterimage/cuda/kernels"
 )
 
-//go:embed host/ksim.cc host/ksim.h host/ksim_device.h
+//go:embed host/ksim.cc host/ksim.h host/ksim_device.h host/ksim_wgmma.h
 var runtimeText embed.FS
 
-var hostFiles = []string{"ksim.cc", "ksim.h", "ksim_device.h"}
+var hostFiles = []string{"ksim.cc", "ksim.h", "ksim_device.h", "ksim_wgmma.h"}
 
 // ErrUnavailable is behind every error that says the emulator cannot exist on this machine: another
 // platform, no cgo, no C++ compiler. Tests skip on it, and fail on any other.

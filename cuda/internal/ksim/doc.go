@@ -5,14 +5,14 @@
 // It catches a missing barrier (a thread reads before another wrote: poison, or other bits under
 // another seed), a divergent barrier, a write or read outside a buffer (guard zones, inaccessible
 // pages), an index outside a shared array, a misaligned vector access, an uninitialised read, an
-// asynchronous copy nobody waited for, and a launch outside a device's limits.
+// asynchronous copy or product nobody waited for, and a launch outside a device's limits.
 //
 // Non-goals: speed, and what only hardware shows: races inside a warp between two waiting points,
 // memory ordering between running blocks, register spills, the true layout of tensor-core
 // fragments, the accuracy of the device's own expf.
 //
 // Invariants:
-//  1. The kernels' text is used unchanged; only port.h knows of the emulator.
+//  1. The kernels' text is used unchanged; only port.h and wgmma.h know of the emulator.
 //  2. The same launches with the same seeds give the same bits.
 //  3. A fault ends its launch with an error that names kernel, block, thread and what happened; the
 //     process lives on.

@@ -55,6 +55,13 @@ struct Copy {
     size_t bytes;
 };
 
+struct Product { // of a warpgroup; see ksim_wgmma.h
+    float *d;
+    int n;
+    uint64_t a, b;
+    bool ta, tb;
+};
+
 struct Thread {
     Where where;
     State state;
@@ -66,6 +73,11 @@ struct Thread {
     uint64_t value;
     std::vector<std::vector<Copy>> groups; // committed asynchronous copies, oldest first
     std::vector<Copy> open;                // not yet committed
+    bool unfenced, late; // copies landed since the last fence for the tensor cores; at a barrier
+    bool registers_fenced;
+    std::vector<std::vector<Product>> products; // committed groups, oldest first
+    std::vector<Product> issued;                // not yet committed
+    std::map<float *, std::vector<float>> sums; // of products that were not waited for
 };
 
 // ---- the state of the running launch. One at a time: launching holds a mutex.
@@ -82,6 +94,8 @@ static unsigned at_barrier, done;
 static const Entry *kernel;
 static const void *kernel_args;
 static char *dynamic_start;
+static size_t dynamic_bytes;
+static int unfenced_threads; // that came to their last barrier so
 static volatile bool running;
 static pthread_t launcher; // the OS thread on which fibres run
 static std::string fault_text;
@@ -127,7 +141,10 @@ template <typename... A> static void fault(const char *format, A... a) {
 
 // ---- waiting
 
+static void note_fences();
+
 void barrier(int line) {
+    note_fences();
     self->state = AT_BARRIER;
     self->line = line;
     leave();
@@ -269,6 +286,7 @@ void copy_wait(int n) {
     while ((int)self->groups.size() > n) {
         for (const Copy &c : self->groups.front()) {
             memcpy(c.to, c.from, c.bytes);
+            self->unfenced = true;
         }
         self->groups.erase(self->groups.begin());
     }
@@ -280,12 +298,17 @@ void check_aligned(const void *p, size_t bytes) {
     }
 }
 
+#include "ksim_wgmma.h"
+
 // ---- blocks
 
 static void thread_main() {
     kernel->run(kernel_args);
     if (!self->open.empty() || !self->groups.empty()) {
         record("the thread ends with asynchronous copies that nobody waited for");
+    }
+    if (!self->issued.empty() || !self->products.empty()) {
+        record("the thread ends with products of its warpgroup that nobody waited for");
     }
     self->state = DONE;
     leave();
@@ -314,6 +337,7 @@ static void reset_threads(unsigned n) {
     threads.resize(n);
     ready.clear();
     at_barrier = done = 0;
+    unfenced_threads = 0;
     for (unsigned i = 0; i < n; i++) {
         Thread &t = threads[i];
         t.where = {{i % block_dim.x, i / block_dim.x % block_dim.y, i / block_dim.x / block_dim.y},
@@ -322,6 +346,10 @@ static void reset_threads(unsigned n) {
         t.stack = nullptr;
         t.open.clear();
         t.groups.clear();
+        t.unfenced = t.late = t.registers_fenced = false;
+        t.products.clear();
+        t.issued.clear();
+        t.sums.clear();
         ready.push_back(i);
     }
 }
@@ -591,6 +619,7 @@ static int launch(const char *name, const unsigned *grid, const unsigned *block,
     grid_dim = {grid[0], grid[1], grid[2]};
     block_dim = {block[0], block[1], block[2]};
     dynamic_start = (char *)allocate(shared_bytes);
+    dynamic_bytes = shared_bytes;
     launcher = pthread_self();
     install_handlers();
     run_grid(grid, shared_bytes, seed & 1 ? 0x7F : 0xFF);

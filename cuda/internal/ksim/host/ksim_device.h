@@ -53,6 +53,12 @@ void copy_commit();
 void copy_wait(int n);
 void mma_m16n8k16(float d[4], const uint32_t a[4], const uint32_t b[2], int line);
 void *dynamic_shared();
+uint32_t shared_address(const void *p);
+void proxy_fence();
+void wgmma_fence();
+void wgmma_commit();
+void wgmma_wait(int n);
+void wgmma(float *d, int n, uint64_t a, uint64_t b, bool ta, bool tb, int line);
 
 template <typename T>
 T shuffle(WarpOp op, int line, unsigned mask, T v, int arg) {

@@ -1,6 +1,6 @@
 // faults.cu: kernels with one mistake each, beside the same kernel without it. The tests of ksim
 // show that the emulator tells them apart.
-#include "port.h"
+#include "wgmma.h"
 
 struct fault_args {
     u64 dst, src;
@@ -143,5 +143,46 @@ extern "C" __global__ void one_mma(fault_args a) {
     mma_m16n8k16(d, fa, fb);
     for (int r = 0; r < 4; r++) {
         ((float *)a.dst)[(g + r / 2 * 8) * 8 + 2 * t + r % 2] = d[r];
+    }
+}
+
+// One product of a warpgroup: shared memory is filled from an image, to which the descriptors'
+// addresses are relative; D 64×128 float. mode says which operands run along rows, and fault what
+// is left out.
+struct wgmma_args {
+    u64 dst, image, left, right;
+    i32 bytes, mode, fault, pad;
+};
+
+extern "C" __global__ void one_wgmma(wgmma_args a) {
+    char *room = dynamic_room();
+    room += -shared_address(room) % GROUP;
+    for (int i = threadIdx.x * 16; i < a.bytes; i += blockDim.x * 16) {
+        copy_async16(room + i, (const char *)a.image + i);
+    }
+    copy_commit();
+    copy_wait<0>();
+    if (a.fault != 1) {
+        proxy_fence();
+    }
+    __syncthreads();
+    float d[64] = {};
+    if (a.fault != 2) {
+        wgmma_fence();
+    }
+    u64 at = shared_address(room) / 16, left = a.left + at, right = a.right + at;
+    switch (a.mode) {
+    case 0: wgmma_m64n128k16<false, false>(d, left, right); break;
+    case 1: wgmma_m64n128k16<true, false>(d, left, right); break;
+    case 2: wgmma_m64n128k16<false, true>(d, left, right); break;
+    case 3: wgmma_m64n128k16<true, true>(d, left, right); break;
+    }
+    wgmma_commit();
+    if (a.fault != 3) {
+        wgmma_wait<0>();
+    }
+    for (int i = 0; i < 64; i++) {
+        int row = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + i / 2 % 2 * 8;
+        ((float *)a.dst)[row * 128 + i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2] = d[i];
     }
 }
