@@ -32,6 +32,8 @@
 //   - What comes from far is asked for in the steps of the tile before, a cache line in each: the
 //     next panel, the next rows of A (ahead.go), C shortly before its store.
 //   - KC is large, so that C is read and written seldom and tiles begin seldom.
+//   - Of sums of up to 32 steps C is most of what moves, and it moves in order: the two inner loops
+//     change places, so that its rows are written from end to end (sweepAcross).
 //
 // The tiles of the parallel loop are MC and NC multiples; each thread packs for itself, so nobody
 // waits for another's packing. How large they are: plan.go.

@@ -27,6 +27,15 @@ const (
 	tilesOfThreadPacked = 6
 )
 
+// Limits of a product whose sums are so short that it writes more than it reads, and whose B fits
+// the first-level cache as a whole. There a tile of rows meets all panels of B in turn, instead of
+// a panel all tiles of rows, so that C leaves for memory from end to end: written in columns of 128
+// bytes, 33 MB of rows of 1 KiB took 1.5 times as long.
+const (
+	acrossK      = 32
+	acrossFloats = 8 << 10 // of B
+)
+
 // pageFloats is 4 KiB: lines so far apart share a set of the first-level cache.
 const pageFloats = 1 << 10
 
@@ -46,6 +55,7 @@ type blocking struct {
 	packB    bool
 	passing  bool // B is packed by the first block of each tile as it reads it
 	shared   bool // B is packed once, before the tiles
+	across   bool // all panels for a tile of rows before the next
 	packA    bool
 	sharedA  bool // and A
 	aStride  int  // row stride of a packed block of A
@@ -104,6 +114,7 @@ func (j *job) plan(n0, n int) blocking {
 		j.v.Pairs()
 	j.share(&t)
 	t.shared = t.packB && !t.passing && (t.mi > 1 || j.then.Kept != nil)
+	t.across = t.shared && !t.packA && 0 < j.k && j.k <= acrossK && n*j.k <= acrossFloats
 	if t.unit = j.v.Rows(); t.packA && j.transA {
 		t.unit = micro.MaxRows // a packed panel's
 	}
