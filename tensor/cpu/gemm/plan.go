@@ -108,15 +108,18 @@ func (j *job) plan(n0, n int) blocking {
 	// two take no longer to load than a packed copy would take to make.
 	t.packB = j.transB || j.m > 2*micro.MaxRows || j.v.Pairs()
 	t.passing = t.packB && !j.transB && !j.v.Pairs() && j.then.Kept == nil
-	// Rows of A in one set of the first-level cache are more than its eight to twelve lines; in two
+	// Rows of A in one set of the first-level cache are as many as fit, or they are copied; in two
 	// sets, half a page apart, they fit, and a copy costs more. bfloat16 is made by packing.
-	t.packA = j.transA && n > micro.MaxCols || !j.transA && j.lda%pageFloats == 0 && j.m > 8 ||
-		j.v.Pairs()
+	oneSet := !j.transA && j.lda%pageFloats == 0 && j.m > 8
+	t.packA = j.transA && n > micro.MaxCols || oneSet && j.v.RowsInSet() == 0 || j.v.Pairs()
 	j.share(&t)
 	t.shared = t.packB && !t.passing && (t.mi > 1 || j.then.Kept != nil)
 	t.across = t.shared && !t.packA && 0 < j.k && j.k <= acrossK && n*j.k <= acrossFloats
-	if t.unit = j.v.Rows(); t.packA && j.transA {
+	switch t.unit = j.v.Rows(); {
+	case t.packA && j.transA:
 		t.unit = micro.MaxRows // a packed panel's
+	case oneSet && !t.packA:
+		t.unit = j.v.RowsInSet()
 	}
 	rows := ceil(ceil(j.m, t.unit), t.mi)
 	if t.passing {
