@@ -272,6 +272,7 @@ func TestListedShapes(t *testing.T) {
 		Square(40, 8, 8, 16, 16, 3, 1, 1),
 		Square(16, 4, 4, 17, 33, 3, 1, 1), Square(29, 7, 7, 5, 34, 3, 2, 1), // tiles of images
 		Square(30, 5, 5, 9, 40, 1, 2, 0),
+		Square(2, 6, 5, 3, 270, 3, 1, 1), Square(13, 5, 5, 3, 270, 1, 1, 0), // from end to end
 		Square(1, 6, 6, 45, 46, 7, 2, 3), // weights' gradient by rows of taps
 		{N: 2, H: 11, W: 13, C: 12, O: 8, KH: 3, KW: 5, StrideH: 2, StrideW: 3, PadTop: 2,
 			PadLeft: 1, PadBottom: 0, PadRight: 3, DilH: 2, DilW: 1, Groups: 4},

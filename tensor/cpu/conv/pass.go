@@ -134,8 +134,9 @@ func sweep(passes []*pass) {
 		r1, p1 := min(rows, r0+itemRows), min(panels, p0+itemPanels)
 		in := openWindow(passes, perImage, r0, r1)
 		for n, q := range passes {
-			for panel := p0; panel < p1; panel++ {
-				q.item(in, panel, perImage, r0, r1, n == 0 && panel == p0)
+			each := q.together(p0, p1)
+			for panel := p0; panel < p1; panel += each {
+				q.item(in, panel, each, perImage, r0, r1, n == 0 && panel == p0)
 			}
 		}
 		q.finish(p0, p1, perImage, r0, r1)
@@ -159,19 +160,32 @@ func shared(pieces, groups, threads int) int {
 	return pieces
 }
 
-// item computes one panel of output channels for output rows r0..r1-1, counted over all images
-// with perImage in each (some phases of an image of odd size have one row less, which is left out).
-// The first panel of an item finds its input in memory, and asks for the next row's in time.
-func (q *pass) item(win window, panel, perImage, r0, r1 int, first bool) {
-	group, o0, cols, at := q.panel(panel)
-	width := panelWidth(cols)
-	g := micro.Args{A: win.a, B: q.packed, C: q.out, BOff: at, StepA: 1, StepB: width, Cols: cols,
-		Alpha: 1}
-	g.SetRows(q.cols.step*q.inPix, q.cols.stride*q.outPix)
-	if q.end.Bias != nil {
-		g.Bias = q.end.Bias[group*q.o+o0:][:cols]
+// A tile of pixels meets all panels of weights in turn, so that pixels are written from end to end,
+// where these weights stay in the first-level cache and it pays: from 1 KiB for a pixel on, when
+// the stores of a single panel meet in a few sets of that cache and hold up each other and what is
+// loaded from there.
+const (
+	acrossSum    = 32  // taps × channels
+	acrossPixels = 256 // floats
+)
+
+// together is how many of panels p0..p1-1 a tile of pixels meets before the next tile: all or one.
+func (q *pass) together(p0, p1 int) int {
+	if q.groups == 1 && q.taps()*q.k <= acrossSum && q.outPix >= acrossPixels {
+		return p1 - p0
 	}
-	segs := q.segs[width/32]
+	return 1
+}
+
+// item computes count panels of output channels, from the given one on, for output rows r0..r1-1,
+// counted over all images with perImage in each (some phases of an image of odd size have one row
+// less, which is left out). The first panel of an item finds its input in memory, and asks for the
+// next row's in time.
+func (q *pass) item(win window, panel, count, perImage, r0, r1 int, first bool) {
+	group, o0, cols, at := q.panel(panel)
+	width, size := panelWidth(cols), micro.MaxCols*q.taps()*q.k
+	g := micro.Args{A: win.a, B: q.packed, C: q.out, StepA: 1, Alpha: 1}
+	g.SetRows(q.cols.step*q.inPix, q.cols.stride*q.outPix)
 	for r := r0; r < r1; r++ {
 		n, i := r/perImage, r%perImage
 		if i >= q.rows.count {
@@ -186,13 +200,24 @@ func (q *pass) item(win window, panel, perImage, r0, r1 int, first bool) {
 			}
 			next = q.ahead(soon/perImage, soon%perImage)
 		}
-		out := n*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow + group*q.o + o0
+		out := n*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow + group*q.o
 		for t, s := range q.spans {
-			g.Segs, g.Rows = segs[q.class[i]][t], s.n
+			g.Rows = s.n
 			g.AOff = in + s.from*q.cols.step*q.inPix
-			g.COff = out + (q.cols.start+s.from*q.cols.stride)*q.outPix
-			g.Ahead, g.AheadStep = next.Take(g.Steps())
-			micro.Mul(q.v, &g)
+			pixel := out + (q.cols.start+s.from*q.cols.stride)*q.outPix
+			g.BOff = at
+			for o := o0; o < o0+count*micro.MaxCols; o += micro.MaxCols {
+				g.Cols = min(micro.MaxCols, q.o-o)
+				g.StepB = panelWidth(g.Cols)
+				g.Segs = q.segs[g.StepB/32][q.class[i]][t]
+				g.COff = pixel + o
+				if q.end.Bias != nil {
+					g.Bias = q.end.Bias[group*q.o+o:][:g.Cols]
+				}
+				g.Ahead, g.AheadStep = next.Take(g.Steps())
+				micro.Mul(q.v, &g)
+				g.BOff += size
+			}
 		}
 	}
 }

@@ -24,7 +24,8 @@ func (s Shape) WeightGrad(p *par.Pool, dw, x, dy []float32) {
 const (
 	gradBlockM = 10 * micro.MaxRows // rows of a block of dw, at most
 	pointRows  = 19 * micro.MaxRows // the same for a single tap, which uses its pixels only once
-	gradBlockN = 4 * micro.MaxCols  // columns, at most
+	gradBlockN = 4 * micro.MaxCols  // columns, at most,
+	fewBlockN  = 32 * micro.MaxCols // or this, beside up to fewChannels rows
 	gradTaps   = 96 << 10           // floats of a block with all taps, at most, else a row of taps
 	gradPixels = 64 << 10           // floats of x and dy that a block reads between returns to it,
 	gradMore   = 96 << 10           // or this, where fewer would be less than
@@ -48,6 +49,7 @@ type gradPlan struct {
 	parts      int
 	partRows   int // output rows (over all images) in a part
 	blocksM    int
+	blockN     int
 	blocksN    int
 	tapRows    int  // blocks of a row of taps each, KH, or 1 block of all taps
 	stepRows   int  // output rows summed at a time
@@ -79,13 +81,18 @@ func (s Shape) gradPlan(split bool) *gradPlan {
 			g.tapRows = s.KH
 		}
 	}
-	g.blocksM, g.blocksN = ceil(g.m, blockM), ceil(g.n, gradBlockN)
+	g.blockN = gradBlockN
+	if g.m <= fewChannels {
+		// All there is to do is to read the other operand, which wants to be read from end to end.
+		g.blockN = fewBlockN
+	}
+	g.blocksM, g.blocksN = ceil(g.m, blockM), ceil(g.n, g.blockN)
 	rows := s.N * s.OutH()
 	blocks := s.Groups * g.blocksM * g.blocksN * g.tapRows
 	g.parts = max(1, min(gradParts, ceil(gradItems, blocks), rows/partRows))
 	g.partRows = max(1, ceil(rows, g.parts))
 	g.parts = max(1, ceil(rows, g.partRows)) // none empty
-	g.stepRows = s.gradStep(g, min(g.m, blockM), min(g.n, gradBlockN))
+	g.stepRows = s.gradStep(g, min(g.m, blockM), min(g.n, g.blockN))
 	return g
 }
 
@@ -172,7 +179,7 @@ func (w *weightGrad) block(part, group, bm, bn, tapRow, size int) {
 	}
 	g.SetRows(1, rowC)
 	m0, mEnd := bm*w.m/w.blocksM, (bm+1)*w.m/w.blocksM
-	n0, nEnd := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
+	n0, nEnd := bn*w.blockN, min(w.n, (bn+1)*w.blockN)
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
 	tiles := ceil(mEnd-m0, w.v.Rows())

@@ -78,6 +78,10 @@ func (j *job) tile(t *blocking, own []float32, i int) {
 		for s.m0 = m0; s.m0 < m1; s.m0 += t.bm {
 			s.mc, s.first = min(t.bm, m1-s.m0), s.m0 == m0
 			s.tiles = ceil(s.mc, t.unit)
+			if t.across {
+				j.sweepAcross(t, &g, &s)
+				continue
+			}
 			j.sweep(t, &g, &s)
 		}
 		g.Beta = 1
@@ -125,6 +129,27 @@ func (j *job) sweep(t *blocking, g *micro.Args, s *step) {
 				}
 				g.Ahead, g.AheadStep = next.Take(s.kc)
 			}
+			micro.Mul(j.v, g)
+		}
+	}
+}
+
+// sweepAcross runs the two inner loops the other way round, for the only block of a short sum:
+// tiles of rows, and for each the panels of B, which were packed before. Everything is near or read
+// in order.
+func (j *job) sweepAcross(t *blocking, g *micro.Args, s *step) {
+	j.operandA(t, g, s)
+	s.cut(g, 1, s.kc)
+	for ir, r1 := 0, 0; ir < s.tiles; ir++ {
+		r0 := r1
+		r1 = j.rowsUpTo(t, s, ir)
+		g.Rows, g.AOff = r1-r0, r0*g.RowA
+		for jr := 0; jr < s.nc; jr += micro.MaxCols {
+			j.operandB(t, g, s, jr)
+			if j.then.Bias != nil {
+				g.Bias = j.then.Bias[t.n0+s.c0+jr:][:g.Cols]
+			}
+			g.COff = (s.m0+r0)*j.ldc + t.n0 + s.c0 + jr
 			micro.Mul(j.v, g)
 		}
 	}

@@ -27,11 +27,14 @@
 //     the kernel writes it to the panel besides (micro.MulCopy). Packing beforehand costs two
 //     passes through memory, 2 to 5 % of a square product and 15 % of one with 64 rows. It remains
 //     for a B that has to be turned (transB) or is kept for further calls.
-//   - A is read in place: the kernel takes any strides. Only rows that compete for the same cache
-//     sets, a page apart, are copied, strip by strip just before their first use (1 % of 1024³).
+//   - A is read in place: the kernel takes any strides. Rows a page apart meet in one set of the
+//     first-level cache: tiles have no more of them than fit beside B, eleven where a set has
+//     twelve lines. Where it has eight A is copied, strip by strip just before its first use.
 //   - What comes from far is asked for in the steps of the tile before, a cache line in each: the
 //     next panel, the next rows of A (ahead.go), C shortly before its store.
 //   - KC is large, so that C is read and written seldom and tiles begin seldom.
+//   - Of sums of up to 32 steps C is most of what moves, and it moves in order: the two inner loops
+//     change places, so that its rows are written from end to end (sweepAcross).
 //
 // The tiles of the parallel loop are MC and NC multiples; each thread packs for itself, so nobody
 // waits for another's packing. How large they are: plan.go.

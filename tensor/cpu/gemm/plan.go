@@ -27,6 +27,15 @@ const (
 	tilesOfThreadPacked = 6
 )
 
+// Limits of a product whose sums are so short that it writes more than it reads, and whose B fits
+// the first-level cache as a whole. There a tile of rows meets all panels of B in turn, instead of
+// a panel all tiles of rows, so that C leaves for memory from end to end: written in columns of 128
+// bytes, 33 MB of rows of 1 KiB took 1.5 times as long.
+const (
+	acrossK      = 32
+	acrossFloats = 8 << 10 // of B
+)
+
 // pageFloats is 4 KiB: lines so far apart share a set of the first-level cache.
 const pageFloats = 1 << 10
 
@@ -46,6 +55,7 @@ type blocking struct {
 	packB    bool
 	passing  bool // B is packed by the first block of each tile as it reads it
 	shared   bool // B is packed once, before the tiles
+	across   bool // all panels for a tile of rows before the next
 	packA    bool
 	sharedA  bool // and A
 	aStride  int  // row stride of a packed block of A
@@ -98,14 +108,18 @@ func (j *job) plan(n0, n int) blocking {
 	// two take no longer to load than a packed copy would take to make.
 	t.packB = j.transB || j.m > 2*micro.MaxRows || j.v.Pairs()
 	t.passing = t.packB && !j.transB && !j.v.Pairs() && j.then.Kept == nil
-	// Rows of A in one set of the first-level cache are more than its eight to twelve lines; in two
+	// Rows of A in one set of the first-level cache are as many as fit, or they are copied; in two
 	// sets, half a page apart, they fit, and a copy costs more. bfloat16 is made by packing.
-	t.packA = j.transA && n > micro.MaxCols || !j.transA && j.lda%pageFloats == 0 && j.m > 8 ||
-		j.v.Pairs()
+	oneSet := !j.transA && j.lda%pageFloats == 0 && j.m > 8
+	t.packA = j.transA && n > micro.MaxCols || oneSet && j.v.RowsInSet() == 0 || j.v.Pairs()
 	j.share(&t)
 	t.shared = t.packB && !t.passing && (t.mi > 1 || j.then.Kept != nil)
-	if t.unit = j.v.Rows(); t.packA && j.transA {
+	t.across = t.shared && !t.packA && 0 < j.k && j.k <= acrossK && n*j.k <= acrossFloats
+	switch t.unit = j.v.Rows(); {
+	case t.packA && j.transA:
 		t.unit = micro.MaxRows // a packed panel's
+	case oneSet && !t.packA:
+		t.unit = j.v.RowsInSet()
 	}
 	rows := ceil(ceil(j.m, t.unit), t.mi)
 	if t.passing {

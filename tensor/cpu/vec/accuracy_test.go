@@ -128,6 +128,14 @@ func TestStreamedEqualsCached(t *testing.T) {
 		if buf[2] != 0 || buf[n+3] != 0 {
 			t.Fatalf("%s Add wrote outside its output", v.name)
 		}
+		one, in := make([]float32, 2*StreamLen+53), make([]float32, 2*StreamLen+53)
+		copy(in, x)
+		v.relu(one, in)
+		for i := range one {
+			if one[i] != max(0, in[i]) {
+				t.Fatalf("%s ReLU: element %d of %d: %v", v.name, i, len(one), one[i])
+			}
+		}
 		const c = 64
 		rows := n / c * c
 		want := make([]float32, rows)

@@ -16,7 +16,7 @@ func unary(k func(dst, x *float32, rows, cols int, nt bool)) func(dst, x []float
 		if len(dst) == 0 {
 			return
 		}
-		chunks(dst, !same(dst, x), func(lo, hi int, nt bool) {
+		chunks(dst, around(dst, x), func(lo, hi int, nt bool) {
 			k(&dst[lo], &x[lo], 1, hi-lo, nt)
 		})
 	}
@@ -28,7 +28,7 @@ func scalar(k func(dst, x *float32, s float32, rows, cols int, nt bool)) func(
 		if len(dst) == 0 {
 			return
 		}
-		chunks(dst, !same(dst, x), func(lo, hi int, nt bool) {
+		chunks(dst, around(dst, x), func(lo, hi int, nt bool) {
 			k(&dst[lo], &x[lo], s, 1, hi-lo, nt)
 		})
 	}
@@ -40,7 +40,7 @@ func scalar2(k func(dst, x *float32, a, b float32, rows, cols int, nt bool)) fun
 		if len(dst) == 0 {
 			return
 		}
-		chunks(dst, !same(dst, x), func(lo, hi int, nt bool) {
+		chunks(dst, around(dst, x), func(lo, hi int, nt bool) {
 			k(&dst[lo], &x[lo], a, b, 1, hi-lo, nt)
 		})
 	}

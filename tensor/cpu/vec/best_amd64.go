@@ -62,6 +62,9 @@ func chunks(dst []float32, stream bool, f func(lo, hi int, nt bool)) {
 	}
 }
 
+// around reports whether dst, made of x alone, may be written around the cache.
+func around(dst, x []float32) bool { return !same(dst, x) && cap(dst) >= 2*StreamLen }
+
 // offLine returns how many elements of dst come before its first cache line boundary.
 func offLine(dst []float32) int {
 	return int(-uintptr(unsafe.Pointer(unsafe.SliceData(dst))) >> 2 & 15)

@@ -37,6 +37,17 @@ func (v Variant) Rows() int {
 	return MaxRows
 }
 
+// RowsInSet is the most rows of a tile where rows of A are a page apart, so that the elements in
+// use meet in one set of the first-level cache: one less than it has lines, the last being B's. It
+// is 0 if so few rows would cost more than a copy of A.
+func (v Variant) RowsInSet() int {
+	const worth = 12 // lines of a set; eight were not tried
+	if n := dataWays(); v == AVX512 && n >= worth {
+		return min(n-1, MaxRows)
+	}
+	return 0
+}
+
 // Prefetches reports whether the variant's kernels ask for what comes later, Args.Ahead and C,
 // between the steps of the sum.
 func (v Variant) Prefetches() bool { return v.Float32() == AVX512 }

@@ -2,7 +2,11 @@
 
 package micro
 
-import "golang.org/x/sys/cpu"
+import (
+	"sync"
+
+	"golang.org/x/sys/cpu"
+)
 
 // runs reports whether the processor and the operating system support the variant.
 func (v Variant) runs() bool {
@@ -16,6 +20,20 @@ func (v Variant) runs() bool {
 	}
 	return false
 }
+
+func cpuid(leaf uint32) (eax, ebx uint32)
+
+// dataWays returns how many lines a set of the first-level data cache holds, which AMD and Intel
+// tell in different leaves of the same form; 1 where they don't.
+var dataWays = sync.OnceValue(func() int {
+	const amd, intel, extended = 0x8000001d, 4, 0x80000000
+	leaf := uint32(intel)
+	if last, _ := cpuid(extended); last >= amd {
+		leaf = amd
+	}
+	_, ebx := cpuid(leaf)
+	return int(ebx>>22) + 1
+})
 
 //go:noescape
 func transpose16(dst *float32, rowDst int, src *float32, rowSrc int, rows, cols int)

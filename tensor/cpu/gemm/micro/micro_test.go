@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 )
@@ -346,4 +350,21 @@ func BenchmarkMul(b *testing.B) {
 		}
 		b.ReportMetric(float64(flops)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 	})
+}
+
+// TestRowsInSet compares what the processor says of its first-level cache with what the system
+// says.
+func TestRowsInSet(t *testing.T) {
+	for _, v := range Variants() {
+		if n := v.RowsInSet(); n < 0 || n > MaxRows {
+			t.Errorf("%v: %d rows in a set", v, n)
+		}
+	}
+	raw, err := os.ReadFile("/sys/devices/system/cpu/cpu0/cache/index0/ways_of_associativity")
+	if err != nil || runtime.GOARCH != "amd64" || Best() == Generic {
+		t.Skip("no system to compare with")
+	}
+	if got, want := strconv.Itoa(dataWays()), strings.TrimSpace(string(raw)); got != want {
+		t.Errorf("sets of %s lines, the system says %s", got, want)
+	}
 }

@@ -44,6 +44,7 @@ func main() {
 		{"gemm/micro/bf16_stubs_amd64.go", kernelStubs(pairs, "dotAVX512")},
 		{"gemm/micro/pack_amd64.s", assemble("micro", packing)},
 		{"gemm/micro/peak_amd64.s", assemble("micro", peak)},
+		{"gemm/micro/cpuid_amd64.s", assemble("micro", cpuid)},
 		{"gemm/micro/avx2_amd64.s", assemble("micro", avx2)},
 		{"gemm/micro/avx2_stubs_amd64.go", avx2Stubs()},
 		{"conv/winograd_amd64.s", assemble("conv", winograd)},
