@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"afterimage/gan/metrics"
 )
@@ -72,8 +73,11 @@ func writeFile(path string, b []byte) (err error) {
 		if errors.As(err, &p) { // it names the temporary file
 			err = &fs.PathError{Op: p.Op, Path: path, Err: p.Err}
 		}
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			err = fmt.Errorf("%w: make the folder first", err)
+		case errors.Is(err, syscall.ENOSPC):
+			err = fmt.Errorf("%w: free space and try again", err)
 		}
 		if err != nil {
 			err = fmt.Errorf("report: %w", err)
