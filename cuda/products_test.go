@@ -91,10 +91,10 @@ func TestProductChoice(t *testing.T) {
 		}
 		panic("not reached")
 	}
-	slow := func(algorithm string) { t.Setenv("FAKECUBLASLT_SLOW", algorithm) }
-	slow("1")
+	slow := func(algorithms string) { t.Setenv("FAKECUBLASLT_SLOW", algorithms) }
+	slow("13")
 	if got, c := multiply(cache, run); got == 24 || c.Place != 1 || c.Engine>>32 != 62 {
-		t.Errorf("with a slow algorithm 1: %v, %+v", got, c)
+		t.Errorf("with slow algorithms 1 and 3: %v, %+v", got, c)
 	}
 	slow("2")
 	if got, c := multiply(cache, ""); got == 24 || c.Place != 1 {

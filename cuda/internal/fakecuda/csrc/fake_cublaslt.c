@@ -1,9 +1,9 @@
 // cuBLASLt's products without a GPU: descriptions and layouts are kept as the documentation states
 // them (columns lie together, sizes in elements; F32, F64, or BF16 with results in either), and a
 // product is computed in double. It checks what a caller tells the library, not the library.
-// FAKECUBLASLT_SLOW=1 to 3 makes an algorithm slow; with FAKECUBLASLT_DIGITS=1 the results of
-// algorithm 2 differ from the others' in the last digit; with FAKECUBLASLT_FAIL=1 there is no memory
-// to look for algorithms.
+// FAKECUBLASLT_SLOW=13 makes algorithms 1 and 3 of three slow; with FAKECUBLASLT_DIGITS=1 the results
+// of algorithm 2 differ from the others' in the last digit; with FAKECUBLASLT_FAIL=1 there is no
+// memory to look for algorithms.
 
 #include "fake_queue.h"
 
@@ -113,10 +113,10 @@ EXPORT int cublasLtMatmulPreferenceSetAttribute(uint32_t *p, int name, const voi
   return INVALID;
 }
 
-// wanted reports whether an environment variable is that number.
+// wanted reports whether that number is among an environment variable's digits.
 static int wanted(const char *variable, int number) {
   const char *v = getenv(variable);
-  return v != NULL && atoi(v) == number;
+  return v != NULL && strchr(v, '0' + number) != NULL;
 }
 
 // fits checks that the three layouts make a product.
