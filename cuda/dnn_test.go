@@ -32,6 +32,7 @@ func TestConvolutions(t *testing.T) {
 	}
 	taken, cache := 0, t.TempDir() // a shape is timed once
 	backendtest.Run(t, backendtest.Options{Families: []string{"conv"},
+		NoBF16: "our own kernels convolve BF16 tensors",
 		Open: func(int) tensor.Backend {
 			b := openWithDNN(t, cache)
 			t.Cleanup(func() {
