@@ -20,7 +20,7 @@ func inBF16(t *testing.T, libraries bool, cache string) *Backend {
 		t.Setenv("AFTERIMAGE_CUBLASLT", fake.Lt)
 		t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
 	}
-	b := open(t, Options{Precision: tensor.BF16, Cache: cache})
+	b := open(t, Options{Precision: tensor.BF16, Hopper: true, Cache: cache})
 	if (b.lt != nil) != libraries || (b.dnn != nil) != libraries ||
 		!strings.HasSuffix(b.Kernels(), ", bf16 products and activations") {
 		t.Fatalf("libraries %v: %s", libraries, b.Kernels())

@@ -31,6 +31,10 @@ type Options struct {
 	// way in, which is many times faster and errs by 1e-3 instead of 1e-7. Our own kernels do not: a
 	// product that the libraries refuse stays F32.
 	TF32 bool
+	// Hopper lets our own kernels for compute capability 9.0 compete for products in bf16, where they
+	// are right (hopper.go). They have never run on a card: one that fails there instead of being
+	// wrong would end the work, so it is for whoever wants to see.
+	Hopper bool
 	// Cache is the folder of compiled kernels and of chosen plans; "" takes afterimage/cubin in the
 	// user's cache folder.
 	Cache string
@@ -62,7 +66,8 @@ type Backend struct {
 	book    *planBook     // nil without either
 	mode    arithmetic
 
-	compared map[bool]int // shapes by whether our kernels for compute capability 9.0 were right
+	hopper   bool         // our kernels for compute capability 9.0 may compete
+	compared map[bool]int // shapes by whether they were right
 
 	closed bool
 }
@@ -101,7 +106,7 @@ func Open(name string, o Options) (*Backend, error) {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
 	}
 	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx,
-		mode: mode, compared: map[bool]int{}}
+		mode: mode, hopper: o.Hopper, compared: map[bool]int{}}
 	b.Methods = kernels.NewMethods(b.run, func(buf tensor.Buffer) uint64 {
 		return buf.(*buffer).address
 	})

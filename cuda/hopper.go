@@ -10,8 +10,9 @@ import (
 )
 
 // Our own kernels for compute capability 9.0 (kernels/WGMMA.md) were written without such a card.
-// So before one may compete for a shape it has to make, on this card, from operands drawn for that,
-// the result of the kernel that every card runs.
+// So they are left out unless Options.Hopper asks for them, and then one may compete for a shape
+// only when it has made, on this card, from operands drawn for that, the result of the kernel that
+// every card runs.
 
 // hopperMode stands for such a kernel in a choice, in place of a mode of the heuristics.
 const hopperMode = -2
@@ -41,11 +42,11 @@ func (w ownWork) onHopper(e *kernels.Encoder) {
 // plain encodes the work with the kernel for every card.
 func (w ownWork) plain(e *kernels.Encoder) { w.run(e, w.result, w.left, w.right) }
 
-// hopperOffer returns the work of m rows and n columns on Hopper's instructions as an offer, if the
-// card has them, the kernel fits, and its result is right.
+// hopperOffer returns the work of m rows and n columns on Hopper's instructions as an offer, if it
+// is asked for, the card has them, the kernel fits, and its result is right.
 func (b *Backend) hopperOffer(w ownWork, m, n int) (offer, bool) {
 	c := b.ctx.API().Found(driver.NVRTC)
-	if b.mods.arch != "sm_90a" || c.Err != nil || w.left.DType != tensor.BF16 ||
+	if !b.hopper || b.mods.arch != "sm_90a" || c.Err != nil || w.left.DType != tensor.BF16 ||
 		min(m, n) < hopperLeast || !b.hopperAgrees(w) {
 		return offer{}, false
 	}

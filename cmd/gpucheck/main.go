@@ -53,8 +53,9 @@ var stages = []stage{
 	{"conformance", 60 * time.Second, conformance},
 	{"ceilings", 20 * time.Second, ceilings},
 	{"agreement", 45 * time.Second, agreement},
-	{"steps", 130 * time.Second, steps},
+	{"steps", 110 * time.Second, steps},
 	{"convolutions", 45 * time.Second, convolutions},
+	{"hopper", 20 * time.Second, hopper},
 	{"pytorch", theRest, pytorch},
 }
 

@@ -155,7 +155,8 @@ func rehearseStages(t *testing.T, r *rehearsal) {
 func rehearseLibraries(t *testing.T, r *rehearsal) {
 	env := append(r.fake.Env, "AFTERIMAGE_CUDNN="+r.fake.DNN, "AFTERIMAGE_CUBLASLT="+r.fake.Lt,
 		"XDG_CACHE_HOME=", "HOME=")
-	got, code, _ := r.run(env, "-tiny", "-total", "30m", "-only", "report,ceilings,convolutions,steps")
+	got, code, _ := r.run(env, "-tiny", "-total", "30m",
+		"-only", "report,ceilings,convolutions,hopper,steps")
 	r.wantAll(got, code)
 	libraries := false
 	for _, l := range got["convolutions"] {
