@@ -164,6 +164,9 @@ func (g *ghost) Sync() error                            { return nil }
 // TestHalfMemory counts a step's bytes: in BF16 a step takes little more than half of what it takes
 // in F32, the rest being weights, gradients and the optimizer's state.
 func TestHalfMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: make test counts it")
+	}
 	for _, n := range []struct {
 		name  string
 		most  float64 // share of the F32 step's peak

@@ -88,6 +88,9 @@ func TestPlansShared(t *testing.T) {
 
 // TestPlanOwn wants our own kernel where every plan is slower, and that kept, too.
 func TestPlanOwn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: TestPlanChoice keeps a choice, too")
+	}
 	cache := t.TempDir()
 	t.Setenv("FAKECUDNN_SLOW", "9")
 	if _, c := convolveOnce(t, cache, ""); !c.own() || c.Micros <= 0 {

@@ -30,6 +30,9 @@ func openWithLt(t *testing.T, cache string) *Backend {
 // TestProducts holds products through cuBLASLt's interface to the reference: orders, strides,
 // transpositions, batches. The library behind it is a fake that does what the documentation says.
 func TestProducts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: TestProductChoice multiplies by cuBLASLt, too")
+	}
 	cache := t.TempDir() // a shape is timed once
 	backendtest.Run(t, backendtest.Options{Families: []string{"matmul"},
 		Open: func(int) tensor.Backend { return openWithLt(t, cache) }})

@@ -105,6 +105,9 @@ func distance(got, want []float64) float64 {
 
 // TestTrainClassifier trains a small ResNet on drawn scenes, an adversary included.
 func TestTrainClassifier(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: TestRecordShares runs steps of a network, too")
+	}
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: "resnet2b", Dataset: "scenes",
 		TrainImages: 8, ValImages: 2, TestImages: 2, Batch: 4, Epochs: 2, LR: 0.1, Momentum: 0.9,
 		WeightDecay: 5e-4, Schedule: "onecycle", Flip: true, Seed: 3, Best: 1,

@@ -121,6 +121,9 @@ func emulated(more ...string) []string {
 // TestDevices wants auto to take the GPU that the fake driver offers, cpu not to, and every way in
 // which a GPU can be unusable to give one line.
 func TestDevices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: make test starts the program on fake devices")
+	}
 	gpu := fakeGPU(t)
 	code, out := program(t, gpu, "doctor", "--json", "--data", t.TempDir())
 	var r doctorReport

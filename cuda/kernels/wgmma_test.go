@@ -10,6 +10,9 @@ import (
 // layout in shared memory, around the tile of 128 and its 64 steps of k, through more tiles than
 // there is room for, aligned rows and others.
 func TestWgmmaMatMul(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: TestWgmmaConv runs the same loop")
+	}
 	l := newLab(t)
 	l.enc.Hopper = true
 	for _, dt := range products[:2] {

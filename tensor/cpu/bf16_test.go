@@ -28,6 +28,9 @@ func openBF16(t *testing.T, threads int) *Backend {
 // TestConformanceBF16 holds convolutions and matrix products of operands that are bfloat16s to
 // tensor/ref within the bounds of sums in float32, with Winograd's form beside and without it.
 func TestConformanceBF16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: TestConformance reaches the fallback in F64")
+	}
 	for name, families := range map[string][]string{"winograd": {"conv"},
 		"direct": {"matmul", "conv"}} {
 		t.Run(name, func(t *testing.T) {
