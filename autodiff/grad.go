@@ -188,10 +188,10 @@ func (p *pass) step(n *Node) {
 
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
-	j, joining := p.offer(n)
+	j := p.offer(n)
 	dxs := p.g.hide(func() []*Value {
 		defer p.lend(n, dy)()
-		defer joining()()
+		defer p.g.joining(j)()
 		return n.op.(Op).VJP(n, dy, need)
 	})
 	for i, dx := range dxs {

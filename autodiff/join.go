@@ -50,12 +50,10 @@ func masks(op recorded) bool {
 	return ok && m.masksWithOut()
 }
 
-// offer returns what n's VJP may do, set for as long as it runs by the function returned, which
-// returns another to end that.
-func (p *pass) offer(n *Node) (j *join, during func() (end func())) {
-	g, x := p.g, n.in[0]
-	j = &join{masked: p.masked[n.out]}
-	if !g.recording {
+// offer returns what n's VJP may do.
+func (p *pass) offer(n *Node) *join {
+	x, j := n.in[0], &join{masked: p.masked[n.out]}
+	if !p.g.recording {
 		if old := p.adj[x]; old != nil {
 			j.add = old.t
 		}
@@ -64,11 +62,14 @@ func (p *pass) offer(n *Node) (j *join, during func() (end func())) {
 			j.relu = x.t
 		}
 	}
-	return j, func() func() {
-		was := g.join
-		g.join = j
-		return func() { g.join = was }
-	}
+	return j
+}
+
+// joining makes j what the VJP at work may do, until the function it returns is called.
+func (g *Graph) joining(j *join) (end func()) {
+	was := g.join
+	g.join = j
+	return func() { g.join = was }
 }
 
 // count returns how often x is among vs.

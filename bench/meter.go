@@ -95,10 +95,10 @@ func Peak(b *cpu.Backend) float64 {
 	return gemm.PeakFMA(b.Pool())
 }
 
-// tick is how long CPU seconds are counted for a rate, at least. The system brings those of threads
-// that are running up to date every 4 or 10 ms, but for the one that asks: of 2 ms of two threads
-// it often has counted one.
-const tick = 80 * time.Millisecond
+// manyTicks is how long CPU seconds are counted for a rate, at least. The system brings those of
+// threads that are running up to date at its tick, every 4 or 10 ms, but for the one that asks: of
+// 2 ms of two threads it often has counted one.
+const manyTicks = 80 * time.Millisecond
 
 // ratePerCPU measures what a CPU second of b's threads can do of a row's unit, times the threads.
 func ratePerCPU(b *cpu.Backend, s Spec) float64 {
@@ -123,7 +123,7 @@ func ratePerCPU(b *cpu.Backend, s Spec) float64 {
 		return 0
 	}
 	start, cpu, work := time.Now(), cpuSeconds(), 0.0
-	for time.Since(start) < tick {
+	for time.Since(start) < manyTicks {
 		work += run()
 	}
 	return perCPU(work, cpuSeconds()-cpu, b.Threads())

@@ -183,18 +183,25 @@ func editPlans(t *testing.T, path string, f func(*choice)) {
 	}
 }
 
+// keepsAll has b keep its choices in the run's file, if there is a run, and wants none made anew.
+func keepsAll(t *testing.T, b *Backend, run string) {
+	t.Helper()
+	if run == "" {
+		return
+	}
+	_, err := b.KeepPlans(run, func(shape string) { t.Errorf("%s is chosen anew", shape) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestPlansFailed is TestProductFailed for cuDNN's plans.
 func TestPlansFailed(t *testing.T) {
 	cache, run := t.TempDir(), filepath.Join(t.TempDir(), "plans.json")
 	kept := failing(t, "FAKECUDNN_FAIL", run, func(run string) (float64, error) {
 		b := openWithDNN(t, cache)
 		defer b.Close()
-		if run != "" {
-			_, err := b.KeepPlans(run, func(shape string) { t.Errorf("%s is chosen anew", shape) })
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
+		keepsAll(t, b, run)
 		s := tensor.NewScope(b)
 		defer s.Close()
 		x, w := s.Full(tensor.F32, 1, 1, 4, 4, 3), s.Full(tensor.F32, 1, 5, 3, 3, 3)

@@ -131,12 +131,7 @@ func TestProductFailed(t *testing.T) {
 	multiply := func(run string) (float64, error) {
 		b := openWithLt(t, cache)
 		defer b.Close()
-		if run != "" {
-			_, err := b.KeepPlans(run, func(shape string) { t.Errorf("%s is chosen anew", shape) })
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
+		keepsAll(t, b, run)
 		s := tensor.NewScope(b)
 		defer s.Close()
 		z, x, y := s.New(tensor.F32, 3, 5), s.Full(tensor.F32, 2, 3, 4), s.Full(tensor.F32, 3, 4, 5)

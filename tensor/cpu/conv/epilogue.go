@@ -25,7 +25,7 @@ type Epilogue struct {
 	Mask []float32 // as long as y, or nil; it must not overlap y
 
 	// Kept is where packed and mapped forms of w stay for calls with the same w; nil to make them
-	// anew in each. The other forms of InputGrad than the direct one keep nothing.
+	// anew in each. InputGradWinograd keeps nothing.
 	Kept *par.Kept
 }
 
