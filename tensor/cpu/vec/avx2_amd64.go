@@ -30,6 +30,7 @@ func avx2Table() table {
 		binary(equalAVX2)
 	t.selectOf, t.maxWindows = selectOf(selectOfAVX2), maxWindows(maxWindowsAVX2)
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX2), accumulate(reluGradAddAVX2)
 	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)

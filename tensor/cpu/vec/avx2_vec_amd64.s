@@ -14210,3 +14210,704 @@ channel:
 done:
 	MOVQ SI, ret+48(FP)
 	RET
+
+// func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile8AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+	LEAQ (R13)(R12*2), R14
+	LEAQ (R14)(R12*2), R15
+
+tile:
+	XORQ BX, BX
+
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y4
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y6
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VFMADD231PS (R8)(R12*1), Y8, Y1
+	VFMADD231PS (R8)(R12*2), Y8, Y2
+	VFMADD231PS (R8)(R13*1), Y8, Y3
+	VFMADD231PS (R8)(R12*4), Y8, Y4
+	VFMADD231PS (R8)(R14*1), Y8, Y5
+	VFMADD231PS (R8)(R13*2), Y8, Y6
+	VFMADD231PS (R8)(R15*1), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y7, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y2
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y3
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y4
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y5
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y6
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y7
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y8
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y9
+	VMASKMOVPS  (R8), Y0, Y10
+	VFMADD231PS Y10, Y9, Y1
+	VMASKMOVPS  (R8)(R12*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y2
+	VMASKMOVPS  (R8)(R12*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y3
+	VMASKMOVPS  (R8)(R13*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VMASKMOVPS  (R8)(R12*4), Y0, Y10
+	VFMADD231PS Y10, Y9, Y5
+	VMASKMOVPS  (R8)(R14*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y6
+	VMASKMOVPS  (R8)(R13*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y7
+	VMASKMOVPS  (R8)(R15*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y8
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y2, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y3, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y4, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y5, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y6, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y7, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y8, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*8), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile4AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y6
+	VMOVUPS 32(R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VFMADD231PS (R8)(R12*1), Y8, Y2
+	VFMADD231PS (R8)(R12*2), Y8, Y4
+	VFMADD231PS (R8)(R13*1), Y8, Y6
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS 32(R8), Y8, Y1
+	VFMADD231PS 32(R8)(R12*1), Y8, Y3
+	VFMADD231PS 32(R8)(R12*2), Y8, Y5
+	VFMADD231PS 32(R8)(R13*1), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y4, (R8)
+	VMOVUPS     Y5, 32(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y6, (R8)
+	VMOVUPS     Y7, 32(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y4
+	VFMADD231PS (R8), Y4, Y0
+	VFMADD231PS (R8)(R12*1), Y4, Y1
+	VFMADD231PS (R8)(R12*2), Y4, Y2
+	VFMADD231PS (R8)(R13*1), Y4, Y3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y2
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y3
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y4
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y5
+	VMASKMOVPS  (R8), Y0, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VMASKMOVPS  (R8)(R12*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y2
+	VMASKMOVPS  (R8)(R12*2), Y0, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VMASKMOVPS  (R8)(R13*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y4
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y2, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y3, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y4, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*4), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile2AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+128, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 64(R8), Y2
+	VMOVUPS 96(R8), Y3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y5
+	VMOVUPS 64(R8), Y6
+	VMOVUPS 96(R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VFMADD231PS (R8)(R12*1), Y8, Y4
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS 32(R8), Y8, Y1
+	VFMADD231PS 32(R8)(R12*1), Y8, Y5
+	VMOVUPS     64(R9), Y8
+	VFMADD231PS 64(R8), Y8, Y2
+	VFMADD231PS 64(R8)(R12*1), Y8, Y6
+	VMOVUPS     96(R9), Y8
+	VFMADD231PS 96(R8), Y8, Y3
+	VFMADD231PS 96(R8)(R12*1), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	VMOVUPS     Y2, 64(R8)
+	VMOVUPS     Y3, 96(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y4, (R8)
+	VMOVUPS     Y5, 32(R8)
+	VMOVUPS     Y6, 64(R8)
+	VMOVUPS     Y7, 96(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+128, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y1
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y2
+	VFMADD231PS (R8), Y2, Y0
+	VFMADD231PS (R8)(R12*1), Y2, Y1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y2
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y3
+	VMASKMOVPS  (R8), Y0, Y4
+	VFMADD231PS Y4, Y3, Y1
+	VMASKMOVPS  (R8)(R12*1), Y0, Y4
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y2, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*2), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile1AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+256, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 64(R8), Y2
+	VMOVUPS 96(R8), Y3
+	VMOVUPS 128(R8), Y4
+	VMOVUPS 160(R8), Y5
+	VMOVUPS 192(R8), Y6
+	VMOVUPS 224(R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS 32(R8), Y8, Y1
+	VMOVUPS     64(R9), Y8
+	VFMADD231PS 64(R8), Y8, Y2
+	VMOVUPS     96(R9), Y8
+	VFMADD231PS 96(R8), Y8, Y3
+	VMOVUPS     128(R9), Y8
+	VFMADD231PS 128(R8), Y8, Y4
+	VMOVUPS     160(R9), Y8
+	VFMADD231PS 160(R8), Y8, Y5
+	VMOVUPS     192(R9), Y8
+	VFMADD231PS 192(R8), Y8, Y6
+	VMOVUPS     224(R9), Y8
+	VFMADD231PS 224(R8), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	VMOVUPS     Y2, 64(R8)
+	VMOVUPS     Y3, 96(R8)
+	VMOVUPS     Y4, 128(R8)
+	VMOVUPS     Y5, 160(R8)
+	VMOVUPS     Y6, 192(R8)
+	VMOVUPS     Y7, 224(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+256, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y1
+	VFMADD231PS (R8), Y1, Y0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y2
+	VMASKMOVPS  (R8), Y0, Y3
+	VFMADD231PS Y3, Y2, Y1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*1), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET

@@ -30,6 +30,7 @@ func avx512Table() table {
 		binary(equalAVX512)
 	t.selectOf, t.maxWindows = selectOf(selectOfAVX512), maxWindows(maxWindowsAVX512)
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX512), accumulate(reluGradAddAVX512)
 	t.axpy, t.axpby = axpy(axpyAVX512), axpby(axpbyAVX512)

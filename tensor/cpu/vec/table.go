@@ -17,6 +17,7 @@ type table struct {
 	selectOf                             func(dst, cond, x, y []float32)
 	maxWindows                           func(y []float32, idx []int32, x []float32, w Windows)
 	scatterAdd                           func(dx, dy []float32, idx []int32, c int) int
+	tapSums                              func(y, x, w, init []float32, t Taps)
 	leakyReLU                            func(dst, x []float32, alpha float32)
 	clamp, affine                        func(dst, x []float32, a, b float32)
 	addScalar, mulScalar, rsubScalar     func(dst, x []float32, s float32)
@@ -67,8 +68,8 @@ func goTable() table {
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
-		scatterAdd: scatterAddGo,
-		add:        addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
+		scatterAdd: scatterAddGo, tapSums: tapSumsGo,
+		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
 		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, reluGradAdd: reluGradAddGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,

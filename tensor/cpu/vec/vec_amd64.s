@@ -13419,3 +13419,700 @@ channel:
 done:
 	MOVQ SI, ret+48(FP)
 	RET
+
+// func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile8AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+	LEAQ (R13)(R12*2), R14
+	LEAQ (R14)(R12*2), R15
+
+tile:
+	XORQ BX, BX
+
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z4
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z6
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VFMADD231PS (R8)(R12*1), Z8, Z1
+	VFMADD231PS (R8)(R12*2), Z8, Z2
+	VFMADD231PS (R8)(R13*1), Z8, Z3
+	VFMADD231PS (R8)(R12*4), Z8, Z4
+	VFMADD231PS (R8)(R14*1), Z8, Z5
+	VFMADD231PS (R8)(R13*2), Z8, Z6
+	VFMADD231PS (R8)(R15*1), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z5, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z6, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z7, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z3
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z4
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z5
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z6
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z7
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z8
+	VMOVUPS.Z   (R8), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (R8)(R12*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS.Z   (R8)(R12*2), K1, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS.Z   (R8)(R13*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS.Z   (R8)(R12*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS.Z   (R8)(R14*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z5
+	VMOVUPS.Z   (R8)(R13*2), K1, Z9
+	VFMADD231PS Z9, Z8, Z6
+	VMOVUPS.Z   (R8)(R15*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z5, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z6, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z7, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*8), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile4AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+128, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VFMADD231PS (R8)(R12*1), Z8, Z2
+	VFMADD231PS (R8)(R12*2), Z8, Z4
+	VFMADD231PS (R8)(R13*1), Z8, Z6
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS 64(R8), Z8, Z1
+	VFMADD231PS 64(R8)(R12*1), Z8, Z3
+	VFMADD231PS 64(R8)(R12*2), Z8, Z5
+	VFMADD231PS 64(R8)(R13*1), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, (R8)
+	VMOVUPS     Z3, 64(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, (R8)
+	VMOVUPS     Z5, 64(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z6, (R8)
+	VMOVUPS     Z7, 64(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+128, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z4
+	VFMADD231PS (R8), Z4, Z0
+	VFMADD231PS (R8)(R12*1), Z4, Z1
+	VFMADD231PS (R8)(R12*2), Z4, Z2
+	VFMADD231PS (R8)(R13*1), Z4, Z3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z3
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z4
+	VMOVUPS.Z   (R8), K1, Z5
+	VFMADD231PS Z5, Z4, Z0
+	VMOVUPS.Z   (R8)(R12*1), K1, Z5
+	VFMADD231PS Z5, Z4, Z1
+	VMOVUPS.Z   (R8)(R12*2), K1, Z5
+	VFMADD231PS Z5, Z4, Z2
+	VMOVUPS.Z   (R8)(R13*1), K1, Z5
+	VFMADD231PS Z5, Z4, Z3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*4), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile2AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+256, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	VMOVUPS 128(R8), Z6
+	VMOVUPS 192(R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VFMADD231PS (R8)(R12*1), Z8, Z4
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS 64(R8), Z8, Z1
+	VFMADD231PS 64(R8)(R12*1), Z8, Z5
+	VMOVUPS     128(R9), Z8
+	VFMADD231PS 128(R8), Z8, Z2
+	VFMADD231PS 128(R8)(R12*1), Z8, Z6
+	VMOVUPS     192(R9), Z8
+	VFMADD231PS 192(R8), Z8, Z3
+	VFMADD231PS 192(R8)(R12*1), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	VMOVUPS     Z2, 128(R8)
+	VMOVUPS     Z3, 192(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, (R8)
+	VMOVUPS     Z5, 64(R8)
+	VMOVUPS     Z6, 128(R8)
+	VMOVUPS     Z7, 192(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+256, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z1
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z2
+	VFMADD231PS (R8), Z2, Z0
+	VFMADD231PS (R8)(R12*1), Z2, Z1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z1
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z2
+	VMOVUPS.Z   (R8), K1, Z3
+	VFMADD231PS Z3, Z2, Z0
+	VMOVUPS.Z   (R8)(R12*1), K1, Z3
+	VFMADD231PS Z3, Z2, Z1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*2), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile1AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+512, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	VMOVUPS 256(R8), Z4
+	VMOVUPS 320(R8), Z5
+	VMOVUPS 384(R8), Z6
+	VMOVUPS 448(R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS 64(R8), Z8, Z1
+	VMOVUPS     128(R9), Z8
+	VFMADD231PS 128(R8), Z8, Z2
+	VMOVUPS     192(R9), Z8
+	VFMADD231PS 192(R8), Z8, Z3
+	VMOVUPS     256(R9), Z8
+	VFMADD231PS 256(R8), Z8, Z4
+	VMOVUPS     320(R9), Z8
+	VFMADD231PS 320(R8), Z8, Z5
+	VMOVUPS     384(R9), Z8
+	VFMADD231PS 384(R8), Z8, Z6
+	VMOVUPS     448(R9), Z8
+	VFMADD231PS 448(R8), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	VMOVUPS     Z2, 128(R8)
+	VMOVUPS     Z3, 192(R8)
+	VMOVUPS     Z4, 256(R8)
+	VMOVUPS     Z5, 320(R8)
+	VMOVUPS     Z6, 384(R8)
+	VMOVUPS     Z7, 448(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+512, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z1
+	VFMADD231PS (R8), Z1, Z0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z1
+	VMOVUPS.Z   (R8), K1, Z2
+	VFMADD231PS Z2, Z1, Z0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*1), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
