@@ -8,9 +8,9 @@ import (
 // A depthwise convolution has a filter for each channel and no sum over channels, so it is no
 // product of matrices: tiles would use one column in sixteen. Its vectors are channels instead,
 // and so are those of the filters, once they are turned into [tap][channel]. vec.TapSums takes
-// a row of pixels, with their sums in registers, through all taps. At a border, where a tap outside
-// is skipped as everywhere in this package, the taps inside still form a rectangle: columns with the
-// same ones make a run.
+// a row of pixels, with their sums in registers, through all taps. At a border, where a tap
+// outside is skipped as everywhere in this package, the taps inside still form a rectangle:
+// columns with the same ones make a run.
 //
 // All three directions are such sums. The gradient of the input is a forward convolution for each
 // phase of the strides; the gradient of the weights exchanges the roles of pixels and taps.

@@ -14,6 +14,7 @@ func avx2Table() table {
 	t.square, t.recip, t.exp, t.log = unary(squareAVX2), unary(recipAVX2), unary(expAVX2),
 		unary(logAVX2)
 	t.tanh, t.sigmoid, t.softplus = unary(tanhAVX2), unary(sigmoidAVX2), unary(softplusAVX2)
+	t.erf = unary(erfAVX2)
 	t.relu, t.step, t.sign = unary(reluAVX2), unary(stepAVX2), unary(signAVX2)
 	t.fill = fill(fillAVX2)
 	t.leakyReLU, t.clamp, t.affine = scalar(leakyReLUAVX2), scalar2(clampAVX2),

@@ -49,6 +49,11 @@ func logAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func tanhAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// erfAVX2 computes dst = the error function of x.
+//
+//go:noescape
+func erfAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // sigmoidAVX2 computes dst = 1/(1+e^-x).
 //
 //go:noescape

@@ -14,6 +14,7 @@ func avx512Table() table {
 	t.square, t.recip, t.exp, t.log = unary(squareAVX512), unary(recipAVX512), unary(expAVX512),
 		unary(logAVX512)
 	t.tanh, t.sigmoid, t.softplus = unary(tanhAVX512), unary(sigmoidAVX512), unary(softplusAVX512)
+	t.erf = unary(erfAVX512)
 	t.relu, t.step, t.sign = unary(reluAVX512), unary(stepAVX512), unary(signAVX512)
 	t.fill = fill(fillAVX512)
 	t.leakyReLU, t.clamp, t.affine = scalar(leakyReLUAVX512), scalar2(clampAVX512),

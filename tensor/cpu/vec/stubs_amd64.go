@@ -49,6 +49,11 @@ func logAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func tanhAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// erfAVX512 computes dst = the error function of x.
+//
+//go:noescape
+func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // sigmoidAVX512 computes dst = 1/(1+e^-x).
 //
 //go:noescape

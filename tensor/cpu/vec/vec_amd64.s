@@ -1003,6 +1003,310 @@ GLOBL cbeaaaa99<>(SB), RODATA|NOPTR, $4
 DATA c3f200000<>+0(SB)/4, $0x3f200000
 GLOBL c3f200000<>(SB), RODATA|NOPTR, $4
 
+// func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·erfAVX512(SB), NOSPLIT, $0-33
+	MOVQ  dst+0(FP), CX
+	MOVQ  x+8(FP), DX
+	MOVQ  rows+16(FP), BX
+	MOVQ  cols+24(FP), SI
+	MOVQ  SI, DI
+	ANDQ  $-16, DI
+	MOVQ  SI, R8
+	ANDQ  $+15, R8
+	MOVQ  $-1, AX
+	BZHIQ R8, AX, AX
+	KMOVW AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS           (DX)(AX*4), Z0
+	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      c40800000<>+0(SB), Z2
+	VMINPS            Z1, Z2, Z2
+	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z2
+	VMINPS            Z3, Z2, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VBROADCASTSS      c3f800000<>+0(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
+	VPORD             Z3, Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      c3f700000<>+0(SB), Z0
+	VCMPPS            $0x11, Z0, Z1, K2
+	VMOVAPS           Z2, Z0
+	VMOVAPS           Z3, K2, Z0
+	VMOVUPS           Z0, (CX)(AX*4)
+	ADDQ              $+16, AX
+	CMPQ              AX, DI
+	JLT               loop
+
+tail:
+	TESTQ             R8, R8
+	JZ                next
+	VMOVUPS.Z         (DX)(AX*4), K1, Z0
+	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      c40800000<>+0(SB), Z2
+	VMINPS            Z1, Z2, Z2
+	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z2
+	VMINPS            Z3, Z2, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VBROADCASTSS      c3f800000<>+0(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
+	VPORD             Z3, Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      c3f700000<>+0(SB), Z0
+	VCMPPS            $0x11, Z0, Z1, K2
+	VMOVAPS           Z2, Z0
+	VMOVAPS           Z3, K2, Z0
+	VMOVUPS           Z0, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS           (DX)(AX*4), Z0
+	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      c40800000<>+0(SB), Z2
+	VMINPS            Z1, Z2, Z2
+	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z2
+	VMINPS            Z3, Z2, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VBROADCASTSS      c3f800000<>+0(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
+	VPORD             Z3, Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      c3f700000<>+0(SB), Z0
+	VCMPPS            $0x11, Z0, Z1, K2
+	VMOVAPS           Z2, Z0
+	VMOVAPS           Z3, K2, Z0
+	VMOVNTPS          Z0, (CX)(AX*4)
+	ADDQ              $+16, AX
+	CMPQ              AX, DI
+	JLT               streamLoop
+	JMP               tail
+
+DATA c40800000<>+0(SB)/4, $0x40800000
+GLOBL c40800000<>(SB), RODATA|NOPTR, $4
+
+DATA cb7b1bc7f<>+0(SB)/4, $0xb7b1bc7f
+GLOBL cb7b1bc7f<>(SB), RODATA|NOPTR, $4
+
+DATA c39e458a5<>+0(SB)/4, $0x39e458a5
+GLOBL c39e458a5<>(SB), RODATA|NOPTR, $4
+
+DATA cbb88d913<>+0(SB)/4, $0xbb88d913
+GLOBL cbb88d913<>(SB), RODATA|NOPTR, $4
+
+DATA c3ccde407<>+0(SB)/4, $0x3ccde407
+GLOBL c3ccde407<>(SB), RODATA|NOPTR, $4
+
+DATA cbdddcd16<>+0(SB)/4, $0xbdddcd16
+GLOBL cbdddcd16<>(SB), RODATA|NOPTR, $4
+
+DATA cbf2221c2<>+0(SB)/4, $0xbf2221c2
+GLOBL cbf2221c2<>(SB), RODATA|NOPTR, $4
+
+DATA cbf909442<>+0(SB)/4, $0xbf909442
+GLOBL cbf909442<>(SB), RODATA|NOPTR, $4
+
+DATA c3939429e<>+0(SB)/4, $0x3939429e
+GLOBL c3939429e<>(SB), RODATA|NOPTR, $4
+
+DATA cba1b2c87<>+0(SB)/4, $0xba1b2c87
+GLOBL cba1b2c87<>(SB), RODATA|NOPTR, $4
+
+DATA c3ba327f8<>+0(SB)/4, $0x3ba327f8
+GLOBL c3ba327f8<>(SB), RODATA|NOPTR, $4
+
+DATA cbcdb3191<>+0(SB)/4, $0xbcdb3191
+GLOBL cbcdb3191<>(SB), RODATA|NOPTR, $4
+
+DATA c3de70bd3<>+0(SB)/4, $0x3de70bd3
+GLOBL c3de70bd3<>(SB), RODATA|NOPTR, $4
+
+DATA cbec0936a<>+0(SB)/4, $0xbec0936a
+GLOBL cbec0936a<>(SB), RODATA|NOPTR, $4
+
+DATA c3e0375d3<>+0(SB)/4, $0x3e0375d3
+GLOBL c3e0375d3<>(SB), RODATA|NOPTR, $4
+
+DATA c3f700000<>+0(SB)/4, $0x3f700000
+GLOBL c3f700000<>(SB), RODATA|NOPTR, $4
+
 // func sigmoidAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-33
