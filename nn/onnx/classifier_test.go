@@ -4,6 +4,7 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,8 +58,8 @@ func TestClassifierOfSingleImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.single || len(c.Notes()) != 1 {
-		t.Errorf("single %v, notes %q", c.single, c.Notes())
+	if c.batch != 1 || len(c.Notes()) != 1 {
+		t.Errorf("batch %d, notes %q", c.batch, c.Notes())
 	}
 	g := autodiff.NewGraph(ref.New())
 	defer g.Close()
@@ -272,5 +273,45 @@ func TestClassifierOfHalves(t *testing.T) {
 	z := c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
 	if len(z) != 2 || z[0] != 2.5 || z[1] != 4 {
 		t.Errorf("logits %v, expected [2.5 4]", z)
+	}
+}
+
+// A graph with a larger batch written into it serves batches of any size: with the logits and the
+// gradient that each image has by itself.
+func TestClassifierOfFixedBatch(t *testing.T) {
+	s := newSketch(17, []int{3, 1, 2, 2})
+	s.node("Reshape", "flat", []string{"x0", s.longs("shape", 3, 4)})
+	s.node("Gemm", "z", []string{"flat", s.floats("w", []int{4, 3}, normals("w", 12)...)})
+	s.node("Tanh", "y", []string{"z"})
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	c, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.batch != 3 || c.Classes() != 3 || len(c.Notes()) != 1 {
+		t.Errorf("batch %d, %d classes, notes %q", c.batch, c.Classes(), c.Notes())
+	}
+	run := func(images ...int) (z, dx []float64) {
+		g := autodiff.NewGraph(ref.New())
+		defer g.Close()
+		var data []float32
+		for _, i := range images {
+			for k := range 4 {
+				data = append(data, float32(4*i+k)/40)
+			}
+		}
+		x := g.Leaf(tensor.FromSlice(g.Scope(), data, len(images), 2, 2, 1))
+		y := c.Forward(nn.NewCtx(g, false), x).Keep()
+		d := autodiff.Grad(autodiff.Sum(autodiff.Square(y)), []*autodiff.Value{x})[0]
+		return y.Tensor().Floats(), d.Tensor().Floats()
+	}
+	z, dx := run(0, 1, 2, 3, 4, 5, 6)
+	for i := range 7 {
+		zi, di := run(i)
+		if !slices.Equal(z[3*i:3*i+3], zi) || !slices.Equal(dx[4*i:4*i+4], di) {
+			t.Errorf("image %d: logits and gradient %v %v, alone %v %v", i, z[3*i:3*i+3],
+				dx[4*i:4*i+4], zi, di)
+		}
 	}
 }

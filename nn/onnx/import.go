@@ -15,8 +15,8 @@ type Options struct {
 	DType tensor.DType
 	// ChannelsLast makes inputs of rank 4 take [N H W C] instead of ONNX's [N C H W].
 	ChannelsLast bool
-	// KeepPermutes leaves out the pass that cancels permutes between neighbouring kernels. Results
-	// do not depend on it, but for rounding; it serves tests.
+	// KeepPermutes leaves out the passes that cancel permutes between neighbouring kernels and that
+	// join kernels. Results do not depend on them, but for rounding; it serves tests.
 	KeepPermutes bool
 }
 
@@ -64,6 +64,9 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 			b.cancelPermutes()
 		}
 		b.dropDead()
+		if !o.KeepPermutes {
+			b.fuse()
+		}
 		g = b.finish(s)
 	})
 	if err != nil {
