@@ -50,9 +50,10 @@ type Classifier struct {
 	size     int
 	channels int
 	classes  int
-	features int // width of penult; 0 without one
-	batch    int // images that the graph takes at a time; 0: any number
-	declared int // what the file says of that, −1 if it leaves it open
+	features int  // width of penult; 0 without one
+	batch    int  // images that the graph takes at a time; 0: any number
+	kept     bool // the backend keeps what it derives from the weights
+	declared int  // what the file says of that, −1 if it leaves it open
 	notes    []string
 }
 
@@ -273,8 +274,15 @@ func (c *Classifier) InputSize() int { return c.size }
 // Channels returns the number of channels of the images.
 func (c *Classifier) Channels() int { return c.channels }
 
-// Inference opens an Inference; a graph's weights are constants of its own, which stay.
-func (c *Classifier) Inference(b tensor.Backend) *nn.Inference { return nn.NewInference(b) }
+// Inference opens an Inference. A graph's weights are constants of its own, of which the backend
+// may keep packed forms from then on, as it does of a network's own layers.
+func (c *Classifier) Inference(b tensor.Backend) *nn.Inference {
+	if k, ok := b.(tensor.ConstantKeeper); ok && !c.kept {
+		c.graph.keepKernels(k)
+		c.kept = true
+	}
+	return nn.NewInference(b)
+}
 
 // FeatureDim returns the width of the features, 0 if there are none: see Features.
 func (c *Classifier) FeatureDim() int { return c.features }
@@ -284,6 +292,15 @@ func (c *Classifier) Options() ClassifierOptions {
 	o := c.opts
 	o.Mean, o.Std, o.InputSize = slices.Clone(o.Mean), slices.Clone(o.Std), c.size
 	return o
+}
+
+// Outputs returns the names of all outputs of the file, of which one holds the logits.
+func (c *Classifier) Outputs() []string {
+	var names []string
+	for _, o := range c.model.Outputs() {
+		names = append(names, o.Name)
+	}
+	return names
 }
 
 // Notes returns what was assumed about the file, for printing.

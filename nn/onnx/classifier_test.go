@@ -11,6 +11,7 @@ import (
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/tensor"
+	"afterimage/tensor/cpu"
 	"afterimage/tensor/ref"
 )
 
@@ -248,7 +249,11 @@ func TestClassifierOutput(t *testing.T) {
 			t.Errorf("output %q of %q: %d classes, expected %d", tc.name, tc.outs, c.Classes(), tc.classes)
 		}
 	}
-	_, err := NewClassifier(scope, s.model(t, "logits"), ClassifierOptions{Output: "logit"})
+	two, err := NewClassifier(scope, s.model(t, "features", "logits"), ClassifierOptions{})
+	if err != nil || !slices.Equal(two.Outputs(), []string{"features", "logits"}) {
+		t.Errorf("outputs %q, %v", two.Outputs(), err)
+	}
+	_, err = NewClassifier(scope, s.model(t, "logits"), ClassifierOptions{Output: "logit"})
 	if err == nil || !strings.Contains(err.Error(), `it has "logits"`) {
 		t.Errorf("a name that does not exist: %v", err)
 	}
@@ -312,6 +317,41 @@ func TestClassifierOfFixedBatch(t *testing.T) {
 		if !slices.Equal(z[3*i:3*i+3], zi) || !slices.Equal(dx[4*i:4*i+4], di) {
 			t.Errorf("image %d: logits and gradient %v %v, alone %v %v", i, z[3*i:3*i+3],
 				dx[4*i:4*i+4], zi, di)
+		}
+	}
+}
+
+// What the backend keeps of the weights for an Inference changes no bit, in it or beside it.
+func TestClassifierInference(t *testing.T) {
+	b := cpu.Open(1)
+	defer b.Close()
+	scope := tensor.NewScope(b)
+	defer scope.Close()
+	s := newSketch(17, []int{-1, 3, 8, 8})
+	s.node("Conv", "a", []string{"x0", s.floats("w", []int{16, 3, 3, 3}, normals("w", 432)...)})
+	s.node("Conv", "d", []string{"a", s.floats("v", []int{16, 1, 3, 3}, normals("v", 144)...)},
+		attrI("group", 16))
+	s.node("GlobalAveragePool", "p", []string{"d"})
+	s.node("Flatten", "y", []string{"p"})
+	c, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := scope.New(tensor.F32, 2, 8, 8, 3)
+	x.SetFloats(normals("image", x.Size()))
+	plain := func() []float64 {
+		g := autodiff.NewGraph(b)
+		defer g.Close()
+		return c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+	}
+	want := plain()
+	i := c.Inference(b)
+	defer i.Close()
+	for range 2 {
+		var got []float64
+		i.Pass(func(ctx *nn.Ctx) { got = c.Forward(ctx, ctx.Graph.Const(x)).Tensor().Floats() })
+		if !slices.Equal(got, want) || !slices.Equal(plain(), want) {
+			t.Fatalf("logits %v, expected %v", got, want)
 		}
 	}
 }

@@ -81,6 +81,18 @@ func (g *Graph) Inputs() []Input { return slices.Clone(g.inputs) }
 // Outputs returns the names of what Run gives.
 func (g *Graph) Outputs() []string { return slices.Clone(g.outputs) }
 
+// keepKernels lets a backend keep forms of the kernels of convolutions.
+func (g *Graph) keepKernels(k tensor.ConstantKeeper) {
+	for _, n := range g.nodes {
+		if n.domain != internal || n.op != "Conv" && n.op != "ConvTranspose" {
+			continue
+		}
+		if c, ok := g.consts[n.in[1]]; ok && c.dev != nil && c.dev.DType() == tensor.F32 {
+			k.KeepConstant(c.dev, nil)
+		}
+	}
+}
+
 // Count returns how many nodes of each operator the graph runs, after all passes: permutes as
 // "Transpose".
 func (g *Graph) Count() map[string]int {
