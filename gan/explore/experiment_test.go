@@ -257,6 +257,8 @@ func TestRunRefuses(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 		}
 	}
+	_, err := Run("misclassified", Subject{Network: oracle(ds), Test: classes(t, ds, 3)})
+	wantOtherClasses(t, err)
 }
 
 func TestJitterDependsOnElementAlone(t *testing.T) {

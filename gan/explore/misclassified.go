@@ -22,10 +22,12 @@ const misclassifiedText = "Images that the classifier gets wrong, painted from i
 
 // misclassified asks whether a wrong answer holds as much of the image as a right one.
 func misclassified(l *lab) (*Result, error) {
-	if have, want := len(l.Test.Classes()), width(l.answer.Logits); have != want ||
-		slices.Contains(l.labels, data.Unlabeled) {
-		return nil, fmt.Errorf("explore: misclassified: answers are compared with labels: expected "+
-			"labelled images of the classifier's %d classes, %s has %d classes", want, l.Test.Name(), have)
+	if err := sameClasses(l.answer, l.Test); err != nil {
+		return nil, fmt.Errorf("explore: misclassified: %w", err)
+	}
+	if i := slices.Index(l.labels, data.Unlabeled); i >= 0 {
+		return nil, fmt.Errorf("explore: misclassified: image %d of %s has no label to compare the "+
+			"answer with: put it into the folder of its class", i, l.Test.Name())
 	}
 	pred := l.answer.Classes()
 	var wrong, right []int
