@@ -224,14 +224,6 @@ func (l *lab) spread() []float64 {
 	return out
 }
 
-func average(x []float64) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += v
-	}
-	return sum / float64(len(x))
-}
-
 // content measures how far the content of pictures a and b is apart, for each image: by 8×8 means,
 // and, with an independent network, by its features, in units of the mean squared distance between
 // two real images.

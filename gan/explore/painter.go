@@ -60,9 +60,9 @@ func newClassifier(s *tensor.Scope, m gan.Classifier) *classifier {
 // Ask runs the classifier in evaluation mode.
 func (c *classifier) Ask(m metrics.Images) Answer {
 	m = m.In(metrics.Unit)
-	a := Answer{Logits: newDense(m.N, c.model.Classes())}
+	a := Answer{Logits: metrics.NewDense(m.N, c.model.Classes())}
 	if d := c.model.FeatureDim(); d > 0 {
-		a.Features = newDense(m.N, d)
+		a.Features = metrics.NewDense(m.N, d)
 	}
 	for lo := 0; lo < m.N; lo += batchSize {
 		part := m.Slice(lo, min(lo+batchSize, m.N))
@@ -140,12 +140,4 @@ func copyRows(m *mat.Dense, lo int, x []float32) {
 	for i, v := range x {
 		m.Set(lo+i/d, i%d, float64(v))
 	}
-}
-
-// newDense is mat.NewDense that allows no rows.
-func newDense(n, d int) *mat.Dense {
-	if n == 0 {
-		return &mat.Dense{}
-	}
-	return mat.NewDense(n, d, nil)
 }

@@ -156,7 +156,7 @@ func (r *runner) claim() error {
 	old, err := os.ReadFile(r.path(SpecFile))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return writeFile(r.path(SpecFile), text)
+		return checkpoint.WriteBytes(r.path(SpecFile), text)
 	case err != nil:
 		return fmt.Errorf("study: %w", err)
 	case string(old) != string(text):
