@@ -101,7 +101,7 @@ the folder of data sets (weights/v0.1 or lpips/weights/v0.1, and models/imagenet
 
 // Run measures an inverter.
 func (c *evaluateInverterCmd) Run(e *env) error {
-	_, s, closeAll, err := e.openScope()
+	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,10 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(e.out).Encode(ev)
+		return json.NewEncoder(e.out).Encode(struct {
+			*explore.Evaluation
+			origin
+		}{ev, e.origin(b)})
 	}
 	printEvaluation(e, ev)
 	return nil
