@@ -300,3 +300,13 @@ func TestGoldenSoftmax(t *testing.T) {
 		golden2("cross_entropy/soft", ad.CrossEntropy),
 		smoothed("cross_entropy/0.0", 0), smoothed("cross_entropy/0.1", 0.1)})
 }
+
+func TestGoldenAttention(t *testing.T) {
+	scaled := func(name string, scale float64) goldenCase {
+		return goldenCase{name, func(_ graph, in vals) value {
+			return ad.Attention(in[0], in[1], in[2], scale)
+		}}
+	}
+	runGolden(t, "attention", golden.Default, []goldenCase{scaled("attention/1", 1),
+		scaled("attention/0.6", 0.6)})
+}

@@ -457,7 +457,18 @@ func softmaxSamples() []sample {
 	scalar := func(f func(value) value) []fn {
 		return append(notFloat(f), func(g graph, _ vals) value { return f(zeros(g)) })
 	}
+	attention := func(scale float64) fn {
+		return func(_ graph, in vals) value { return ad.Attention(in[0], in[1], in[2], scale) }
+	}
+	unfit := []fn{
+		func(_ graph, in vals) value { return ad.Attention(in[0], in[2], in[1], 1) },
+		func(g graph, in vals) value { return ad.Attention(in[0], in[1], zeros(g, 2, 3, 2), 1) },
+		func(g graph, in vals) value { return ad.Attention(in[0], in[1], f32(g, 2, 4, 2), 1) },
+		func(g graph, in vals) value { return ad.Attention(zeros(g, 3, 3), in[1], in[2], 1) }}
+	operands := []input{normal(1, 2, 3, 3), normal(2, 2, 4, 3), normal(3, 2, 4, 2)}
 	return []sample{
+		{name: "Attention", f: attention(1), in: operands, bad: unfit},
+		{name: "Attention", f: attention(0.6), in: operands, bad: unfit},
 		{name: "Softmax", f: one(ad.Softmax), in: []input{normal(1, 2, 2, 4)},
 			bad: scalar(ad.Softmax)},
 		{name: "LogSoftmax", f: one(ad.LogSoftmax), in: []input{normal(1, 3, 4)},
