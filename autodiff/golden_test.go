@@ -100,7 +100,9 @@ func TestGoldenShape(t *testing.T) {
 }
 
 func TestGoldenMatMul(t *testing.T) {
-	quotient := func(_ graph, in vals) value { return ad.SpectralQuotient(in[0], in[1], in[2]) }
+	quotient := func(_ graph, in vals) value {
+		return ad.SpectralQuotient(in[0], in[1], in[2], in[0].DType())
+	}
 	cases := []goldenCase{
 		{"linear", func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }},
 		golden2("linear/no_bias", func(x, w value) value { return ad.Linear(x, w, nil) }),

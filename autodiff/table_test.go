@@ -270,7 +270,9 @@ func matMulSamples() []sample {
 		}
 	}
 	linear := func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }
-	quotient := func(_ graph, in vals) value { return ad.SpectralQuotient(in[0], in[1], in[2]) }
+	quotient := func(_ graph, in vals) value {
+		return ad.SpectralQuotient(in[0], in[1], in[2], in[0].DType())
+	}
 	return append(list,
 		sample{name: "Linear", f: linear,
 			in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
@@ -283,9 +285,15 @@ func matMulSamples() []sample {
 			}}},
 		sample{name: "SpectralQuotient", f: quotient,
 			in: []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)},
-			bad: []fn{func(g graph, in vals) value { return ad.SpectralQuotient(in[0], in[2], in[1]) },
+			bad: []fn{
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2])
+					return ad.SpectralQuotient(in[0], in[2], in[1], tensor.F64)
+				},
+				func(g graph, in vals) value {
+					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2], tensor.F64)
+				},
+				func(g graph, in vals) value {
+					return ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
 				}}})
 }
 
