@@ -2,6 +2,7 @@ package autodiff_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	ad "afterimage/autodiff"
@@ -132,6 +133,39 @@ func TestBF16Gradients(t *testing.T) {
 			if same {
 				t.Errorf("%s, second order %v: nothing was rounded", n.name, second)
 			}
+		}
+	}
+}
+
+// TestSpectralQuotientHalf wants a quotient in BF16 and its gradients, by the kernel and through
+// the definition, to be those of the F32 quotient and Cast, to the bit.
+func TestSpectralQuotientHalf(t *testing.T) {
+	compute := func(direct, create bool) (y, dw []float64) {
+		g := ad.NewGraph(ref.New())
+		defer g.Close()
+		var in vals
+		for i, shape := range [][]int{{4, 3, 3, 2}, {1, 4}, {1, 18}, {4, 3, 3, 2}} {
+			x := g.Scope().New(tensor.F32, shape...)
+			x.SetFloats(normal(uint32(i+1), shape...).Data)
+			in = append(in, g.Leaf(x))
+		}
+		var out value
+		if direct {
+			out = ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
+		} else {
+			out = ad.Cast(ad.SpectralQuotient(in[0], in[1], in[2], tensor.F32), tensor.BF16)
+		}
+		o := []ad.GradOption{ad.WithCotangent(ad.Cast(in[3], tensor.BF16))}
+		if create {
+			o = append(o, ad.CreateGraph())
+		}
+		return out.Keep().Tensor().Floats(), ad.Grad(out, in[:1], o...)[0].Tensor().Floats()
+	}
+	for _, create := range []bool{false, true} {
+		y, dw := compute(true, create)
+		wantY, wantDw := compute(false, create)
+		if !slices.Equal(y, wantY) || !slices.Equal(dw, wantDw) {
+			t.Errorf("create %v: %v, gradient %v; want %v, %v", create, y, dw, wantY, wantDw)
 		}
 	}
 }

@@ -293,6 +293,19 @@ func TestConvBiasActComposite(t *testing.T) {
 	}
 }
 
+// TestAttentionComposite compares attention's kernels with their definition.
+func TestAttentionComposite(t *testing.T) {
+	in := []input{normal(1, 2, 5, 3), normal(2, 2, 4, 3), normal(3, 2, 4, 6)}
+	for _, scale := range []float64{1, 0.6} {
+		fused := func(_ graph, in vals) value { return ad.Attention(in[0], in[1], in[2], scale) }
+		definition := func(_ graph, in vals) value {
+			p := ad.Softmax(ad.Scale(ad.MatMul(in[0], in[1], false, true), scale))
+			return ad.MatMul(p, in[2], false, false)
+		}
+		gradcheck.Same(t, fused, definition, in)
+	}
+}
+
 func TestBatchStats(t *testing.T) {
 	in := normInputs(false, false, false)
 	_, v := open(t, in)

@@ -73,10 +73,11 @@ type Backend struct {
 }
 
 var (
-	_ tensor.LossFuser     = (*Backend)(nil)
-	_ tensor.NormUpsampler = (*Backend)(nil)
-	_ tensor.SpectralFuser = (*Backend)(nil)
-	_ tensor.HalfKeeper    = (*Backend)(nil)
+	_ tensor.AttentionFuser = (*Backend)(nil)
+	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.NormUpsampler  = (*Backend)(nil)
+	_ tensor.SpectralFuser  = (*Backend)(nil)
+	_ tensor.HalfKeeper     = (*Backend)(nil)
 )
 
 // errRecording is what a recording fails with that does more than launch kernels.

@@ -120,7 +120,11 @@ func players(t *testing.T, b tensor.Backend, batch int, net gan.Config) (*gan.Tr
 type ghost struct {
 	kernels.Methods
 	activations tensor.DType
+	composed    bool // no kernel of attention is used
 	live, peak  int
+	made        int // bytes of all tensors and scratch memory
+	largest     int // bytes of one
+	launches    int
 	next        uint64
 }
 
@@ -136,9 +140,8 @@ func newGhost(activations tensor.DType) *ghost {
 	g := &ghost{activations: activations, next: 1 << 20}
 	g.Methods = kernels.NewMethods(func(encode func(e *kernels.Encoder)) {
 		before := g.live
-		encode(&kernels.Encoder{Emit: func(kernels.Launch) {}, Scratch: func(bytes int) uint64 {
-			return g.take(bytes).address
-		}})
+		encode(&kernels.Encoder{Emit: func(kernels.Launch) { g.launches++ },
+			Scratch: func(bytes int) uint64 { return g.take(bytes).address }})
 		g.live = before
 	}, func(b tensor.Buffer) uint64 { return b.(*ghostBuffer).address })
 	return g
@@ -149,6 +152,8 @@ func (g *ghost) take(bytes int) *ghostBuffer {
 	b := &ghostBuffer{g.next, bytes}
 	g.next += uint64(bytes+align-1) / align * align
 	g.live += bytes
+	g.made += bytes
+	g.largest = max(g.largest, bytes)
 	g.peak = max(g.peak, g.live)
 	return b
 }
@@ -159,7 +164,10 @@ func (g *ghost) Alloc(bytes int) (tensor.Buffer, error) { return g.take(bytes), 
 func (g *ghost) Free(b tensor.Buffer)                   { g.live -= b.Bytes() }
 func (g *ghost) Upload(tensor.Buffer, []byte)           {}
 func (g *ghost) Download(dst []byte, src tensor.Buffer) { clear(dst) }
-func (g *ghost) Sync() error                            { return nil }
+func (g *ghost) FusesAttention(q, k, v *tensor.Tensor) bool {
+	return !g.composed && g.Methods.FusesAttention(q, k, v)
+}
+func (g *ghost) Sync() error { return nil }
 
 // TestHalfMemory counts a step's bytes: in BF16 a step takes little more than half of what it takes
 // in F32, the rest being weights, gradients and the optimizer's state.

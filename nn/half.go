@@ -60,9 +60,7 @@ func weightIn(c *Ctx, weight *Param, sn *SpectralNorm, dt tensor.DType) *autodif
 	if sn == nil {
 		return autodiff.Cast(c.Value(weight), dt)
 	}
-	w := sn.divided(c) // not Weight, which would be kept as well
-	defer w.Done()
-	return autodiff.Cast(w, dt)
+	return sn.divided(c, dt) // not Weight, which would be kept as well
 }
 
 // derivedWeight returns a weight that compute returns from p: one and the same for all calls where
