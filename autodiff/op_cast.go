@@ -19,8 +19,9 @@ import (
 // directions at random. Where an op's VJP is composed of several functions, each rounds.
 
 // Cast converts x to dt, F32, F64 or BF16, to the nearest number, ties to even. The cotangent is
-// converted back: rounding counts as the identity. If x has dt already the result is a copy. Panics
-// if x or dt is of another kind.
+// converted back: rounding counts as the identity. If x has dt already the result is a copy, and if
+// x keeps its elements in BF16 as well (tensor.KeepShadow) they are the result: like x itself they
+// change when somebody writes to its tensor. Panics if x or dt is of another kind.
 func Cast(x *Value, dt tensor.DType) *Value {
 	floats("Cast", "x", x)
 	if dt != tensor.F32 && dt != tensor.F64 && dt != tensor.BF16 {
@@ -35,6 +36,9 @@ func (castOp) Name() string { return "Cast" }
 func (castOp) Needs() Needs { return needsNothing }
 
 func (o castOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	if half := in[0].Shadow(); half != nil && o.dt == tensor.BF16 {
+		return s.Reshape(half, in[0].Shape()...), nil
+	}
 	y := s.New(o.dt, in[0].Shape()...)
 	s.Backend().Cast(y, in[0])
 	return y, nil

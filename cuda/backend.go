@@ -77,6 +77,7 @@ var (
 	_ tensor.NormUpsampler = (*Backend)(nil)
 	_ tensor.SpectralFuser = (*Backend)(nil)
 	_ tensor.HalfKeeper    = (*Backend)(nil)
+	_ tensor.Shadower      = (*Backend)(nil)
 )
 
 // errRecording is what a recording fails with that does more than launch kernels.

@@ -19,7 +19,8 @@
 // TF32 by NVIDIA's libraries, or in bfloat16 (Options.Precision). Then the backend asks networks to
 // keep their activations in it (tensor.HalfKeeper), so that passes over memory take half the time
 // and bytes that they take in F32; F32 operands that a product still meets, a head's, are rounded
-// by a kernel in front. The bits of a ReLU that kernels could keep instead
+// by a kernel in front, and the weights of a network by the optimizer's kernel when it moves them
+// (tensor.Shadower). The bits of a ReLU that kernels could keep instead
 // of its output (kernels.NormApplyMask) are not used: NormBackward is given the output, which the
 // next convolution's weight gradient needs anyway, and a mask kept beside it from one call of the
 // contract to another would be state that no tensor shows.
