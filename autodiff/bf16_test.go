@@ -110,6 +110,54 @@ func (n bf16Net) gradients(t *testing.T, dt tensor.DType, second bool) [][]float
 	return out
 }
 
+// TestBF16WeightGradients takes the gradient of a weight that was rounded and that two products
+// read, and wants it as exact as sums in F32 are: not on bfloat16's grid.
+func TestBF16WeightGradients(t *testing.T) {
+	const exact = 1e-6 // some roundings of 6e-8
+	p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	for name, n := range map[string]struct {
+		x, w []int
+		f    func(x, w value) value
+	}{
+		"product": {[]int{32, 9}, []int{4, 9}, func(x, w value) value {
+			return ad.MatMul(x, w, false, true)
+		}},
+		"product from the left": {[]int{2, 9, 32}, []int{2, 9, 4}, func(x, w value) value {
+			return ad.MatMul(w, x, true, false)
+		}},
+		"convolution": {[]int{2, 6, 6, 3}, []int{4, 3, 3, 3}, func(x, w value) value {
+			return ad.Conv2DBiasAct(x, w, nil, nil, false, p)
+		}},
+		"transposed convolution": {[]int{2, 4, 4, 4}, []int{4, 3, 3, 3}, func(x, w value) value {
+			return ad.Conv2DInputGrad(x, w, 6, 6, p)
+		}},
+	} {
+		gradient := func(dt, wide tensor.DType) []float64 {
+			g := ad.NewGraph(ref.New(ref.WithPoison()))
+			defer g.Close()
+			onGrid := func(seed uint32, shape ...int) value {
+				v, half := g.Scope().New(wide, shape...), g.Scope().New(tensor.BF16, shape...)
+				half.SetFloats(gradcheck.Normal(seed, shape...).Data)
+				v.SetFloats(half.Floats())
+				return g.Leaf(v)
+			}
+			x, w := onGrid(1, n.x...), onGrid(2, n.w...)
+			x16, w16 := ad.Cast(x, dt), ad.Cast(w, dt)
+			y := ad.Add(n.f(x16, w16), n.f(ad.Scale(x16, 0.5), w16))
+			y = ad.Mul(ad.Cast(y, wide), onGrid(3, y.Shape()...))
+			return ad.Grad(ad.Sum(y), vals{w})[0].Tensor().Floats()
+		}
+		want, got := gradient(tensor.F64, tensor.F64), gradient(tensor.BF16, tensor.F32)
+		d, norm := 0.0, 0.0
+		for i, w := range want {
+			d, norm = d+(got[i]-w)*(got[i]-w), norm+w*w
+		}
+		if off := math.Sqrt(d / norm); !(off <= exact) {
+			t.Errorf("%s: the gradient is off by %.2g of its norm", name, off)
+		}
+	}
+}
+
 // TestBF16Gradients compares gradients of both orders in BF16 with those in F64, which the table's
 // checks hold to finite differences.
 func TestBF16Gradients(t *testing.T) {

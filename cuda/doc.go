@@ -35,8 +35,9 @@
 //
 // From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN
 // (9.19 and 9.26) has no plan for the latter: TestOffers asks it. Where its convolution is to give
-// F32 it leaves bfloat16, which a kernel of ours widens; with bfloat16 tensors nothing is left
-// over.
+// F32 it leaves bfloat16, which a kernel of ours widens: that of F32 tensors, and the gradient of a
+// weight, which is F32 beside bfloat16 activations (autodiff.Cast). A gradient that our kernels or
+// cuBLASLt compute, of a filter of one pixel for example, keeps all digits of its sums.
 //
 // Kernels are compiled for the card by NVRTC. Without it the driver translates PTX that is part of
 // the program, each file when a kernel of it is first launched.
