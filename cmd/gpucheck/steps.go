@@ -61,6 +61,7 @@ type callByCall struct{ kernelAbilities }
 type kernelAbilities interface {
 	tensor.LossFuser
 	tensor.SpectralFuser
+	tensor.Shadower
 	Activations() tensor.DType
 	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
 }
