@@ -79,6 +79,7 @@ var (
 	_ tensor.SpectralFuser = (*Backend)(nil)
 	_ tensor.HalfKeeper    = (*Backend)(nil)
 	_ tensor.Shadower      = (*Backend)(nil)
+	_ tensor.ManyScaler    = (*Backend)(nil)
 )
 
 // errRecording is what a recording fails with that does more than launch kernels.

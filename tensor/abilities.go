@@ -33,6 +33,14 @@ type Shadower interface {
 	AdamShadow(p AdamParams, params, grads, m, v, shadows []*Tensor, lr, step *Tensor)
 }
 
+// A ManyScaler is a Backend that multiplies any number of tensors by one factor in one kernel. One
+// that is not multiplies one after the other, to the same bits.
+type ManyScaler interface {
+	Backend
+	// ScaleAll writes dst[i] = src[i]·factor; factor has one element, of their dtype, F32 or F64.
+	ScaleAll(dst, src []*Tensor, factor *Tensor)
+}
+
 // A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
 // passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
 type LossFuser interface {

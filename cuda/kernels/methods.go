@@ -276,6 +276,11 @@ func (m Methods) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Lerp(m.arrays(dst), m.arrays(src), m.array(decay)) })
 }
 
+// ScaleAll writes every src times factor to its dst; see tensor.ManyScaler.
+func (m Methods) ScaleAll(dst, src []*tensor.Tensor, factor *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.ScaleAll(m.arrays(dst), m.arrays(src), m.array(factor)) })
+}
+
 // SquaredNorm adds up the squares of all elements of all tensors.
 func (m Methods) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
 	m.run(func(e *Encoder) { e.SquaredNorm(m.array(dst), m.arrays(xs)) })

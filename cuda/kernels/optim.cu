@@ -1,11 +1,12 @@
-// optim.cu: SGD, Adam, Lerp and the squared norm over many tensors in one launch.
+// optim.cu: SGD, Adam, Lerp, a factor and the squared norm over many tensors in one launch.
 //
 // What      sgd    g += wd·p;  buf = momentum·buf + g;  p −= lr·(nesterov ? g + momentum·buf : buf)
 //           adam   p −= lr·wd·p;  m = β₁·m + (1−β₁)·g;  v = β₂·v + (1−β₂)·g²
 //                  p −= lr · m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + eps)
 //           lerp   dst += (1 − decay)·(src − dst)
+//           scale  dst = factor·src
 //           squared_norm  parts[chunk] = Σ x² over the chunk; a reduction adds the parts
-//           lr, decay (f32) and t (i32) are read from device memory, so that a captured graph
+//           lr, decay, factor and t (i32) are read from device memory, so that a captured graph
 //           replays with new ones.
 // Threads   The argument struct holds a table of tensors; each is cut into chunks of 4,096 elements
 //           and blockIdx.x counts chunks: a block finds its tensor by bisection. One launch serves
@@ -140,28 +141,39 @@ template <typename A> DEVICE void adam(const adam_args &a) {
 extern "C" __global__ void adam_f32(adam_args a) { adam<float>(a); }
 extern "C" __global__ void adam_f64(adam_args a) { adam<double>(a); }
 
-const int LERP_TENSORS = 140;
+const int PAIR_TENSORS = 140;
 
-struct lerp_args {
-    u64 decay;
-    u64 dst[LERP_TENSORS], src[LERP_TENSORS];
-    i64 n[LERP_TENSORS];
-    i32 first[LERP_TENSORS];
+struct pairs_args {
+    u64 scalar; // decay, f32, or factor, of the tensors' type
+    u64 dst[PAIR_TENSORS], src[PAIR_TENSORS];
+    i64 n[PAIR_TENSORS];
+    i32 first[PAIR_TENSORS];
     i32 count, pad;
 };
-ARGS_SIZE(lerp_args, 3936);
+ARGS_SIZE(pairs_args, 3936);
 
-template <typename A> DEVICE void lerp(const lerp_args &a) {
+template <typename A> DEVICE void lerp(const pairs_args &a) {
     int t = locate(a.first, a.count, blockIdx.x);
     A *dst = (A *)a.dst[t];
     const A *src = (const A *)a.src[t];
-    A rate = (A)(1 - (double)*(const float *)a.decay);
+    A rate = (A)(1 - (double)*(const float *)a.scalar);
     each_element(a.n[t], blockIdx.x - a.first[t],
                  [=](i64 i) { dst[i] = fma_of(rate, src[i] - dst[i], dst[i]); });
 }
 
-extern "C" __global__ void lerp_f32(lerp_args a) { lerp<float>(a); }
-extern "C" __global__ void lerp_f64(lerp_args a) { lerp<double>(a); }
+extern "C" __global__ void lerp_f32(pairs_args a) { lerp<float>(a); }
+extern "C" __global__ void lerp_f64(pairs_args a) { lerp<double>(a); }
+
+template <typename A> DEVICE void scale(const pairs_args &a) {
+    int t = locate(a.first, a.count, blockIdx.x);
+    A *dst = (A *)a.dst[t];
+    const A *src = (const A *)a.src[t];
+    A factor = *(const A *)a.scalar;
+    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) { dst[i] = factor * src[i]; });
+}
+
+extern "C" __global__ void scale_f32(pairs_args a) { scale<float>(a); }
+extern "C" __global__ void scale_f64(pairs_args a) { scale<double>(a); }
 
 const int NORM_TENSORS = 200;
 

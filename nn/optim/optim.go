@@ -267,11 +267,29 @@ func ClipNorm(grads []*autodiff.Value, limit float64) (
 		norm = autodiff.Sqrt(SquaredNorm(grads))
 		ratio := autodiff.Scale(autodiff.Recip(autodiff.AddScalar(norm, clipGuard)), limit)
 		factor := autodiff.Clamp(ratio, 0, 1)
-		for _, g := range grads {
-			clipped = append(clipped, autodiff.Mul(g, factor))
-		}
+		clipped = scaled(grads, factor)
 	})
 	return clipped, norm
+}
+
+// scaled returns all values times factor, by one kernel where the backend has one for many.
+func scaled(vs []*autodiff.Value, factor *autodiff.Value) []*autodiff.Value {
+	out, g := make([]*autodiff.Value, len(vs)), factor.Graph()
+	b, many := g.Backend().(tensor.ManyScaler)
+	if !many {
+		for i, v := range vs {
+			out[i] = autodiff.Mul(v, factor)
+		}
+		return out
+	}
+	src, dst := make([]*tensor.Tensor, len(vs)), make([]*tensor.Tensor, len(vs))
+	for i, v := range vs {
+		src[i] = v.Tensor()
+		dst[i] = g.Scope().Like(src[i])
+		out[i] = g.Const(dst[i])
+	}
+	b.ScaleAll(dst, src, factor.Tensor())
+	return out
 }
 
 // clipGuard is PyTorch's guard against a zero norm.

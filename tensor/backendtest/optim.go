@@ -53,6 +53,7 @@ func optimFamily(f *family) {
 		}
 	})
 	f.checkWide("squared norm", squaredNormCase)
+	f.checkWide("scale", scaleCase)
 	if _, ok := f.s.one.Backend.(tensor.Shadower); ok {
 		f.checkIn("shadows", tensor.F32, shadowCase)
 	}
@@ -89,6 +90,33 @@ func wantShadows(e *env, name string, params, halves []*tensor.Tensor) {
 			e.Binary(tensor.Sub, off, off, half)
 			e.want(fmt.Sprintf("%s, shadow %d, difference", name, i), off, exactly())
 		}
+	}
+}
+
+// scaleCase wants a tensor.ManyScaler to do what multiplications one by one do, to the bit.
+func scaleCase(e *env) {
+	b, able := e.Backend.(tensor.ManyScaler)
+	var xs, ys []*tensor.Tensor
+	factor := e.in(cycle(0.3), 1)
+	for i := range 150 { // more than one launch's table holds
+		n := i % 7
+		if i == 70 {
+			n = 9001
+		}
+		xs, ys = append(xs, e.in(normal(0, 1), n)), append(ys, e.out(n))
+		e.Binary(tensor.Mul, ys[i], xs[i], factor)
+	}
+	outs := make([]*tensor.Tensor, len(xs))
+	for i, y := range ys {
+		outs[i] = e.out(y.Size())
+		e.Cast(outs[i], y)
+	}
+	if able {
+		b.ScaleAll(outs, xs, factor)
+	}
+	for i, y := range ys {
+		e.Binary(tensor.Sub, y, y, outs[i])
+		e.want(fmt.Sprintf("scale %d, difference", i), y, exactly())
 	}
 }
 
