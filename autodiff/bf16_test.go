@@ -2,6 +2,7 @@ package autodiff_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	ad "afterimage/autodiff"
@@ -154,6 +155,31 @@ func TestBF16WeightGradients(t *testing.T) {
 		}
 		if off := math.Sqrt(d / norm); !(off <= exact) {
 			t.Errorf("%s: the gradient is off by %.2g of its norm", name, off)
+		}
+	}
+}
+
+// TestBF16RoundedValue asks for the gradient of a rounded value, and starts from one, and wants its
+// dtype, though on the way the cotangent is F32.
+func TestBF16RoundedValue(t *testing.T) {
+	g := ad.NewGraph(ref.New(ref.WithPoison()))
+	defer g.Close()
+	x := g.Leaf(tensor.FromSlice(g.Scope(), []float32{1, 2, 3, 4}, 2, 2))
+	half := ad.Cast(x, tensor.BF16)
+	dy := ad.Cast(g.Const(tensor.FromSlice(g.Scope(), []float32{5, 6, 7, 8}, 2, 2)), tensor.BF16)
+	for _, higher := range [][]ad.GradOption{nil, {ad.CreateGraph()}} {
+		options := append(higher, ad.Retain())
+		y := ad.MatMul(half, half, false, false)
+		d := ad.Grad(y, vals{half, x}, append(options, ad.WithCotangent(dy))...)
+		if d[0].DType() != tensor.BF16 || d[1].DType() != tensor.F32 {
+			t.Errorf("gradients are %v and %v", d[0].DType(), d[1].DType())
+		}
+		if got := d[1].Tensor().Floats(); !slices.Equal(got, []float64{43, 69, 61, 97}) {
+			t.Errorf("through the product: %v", got)
+		}
+		d = ad.Grad(half, vals{x}, append(options, ad.WithCotangent(dy))...)
+		if !slices.Equal(d[0].Tensor().Floats(), dy.Tensor().Floats()) {
+			t.Errorf("through the rounding alone: %v", d[0].Tensor().Floats())
 		}
 	}
 }

@@ -124,6 +124,7 @@ type ghost struct {
 	live, peak  int
 	next        uint64
 	launches    map[string]int // by the kernel's name
+	cast        int            // bytes that casts have read and written
 }
 
 type ghostBuffer struct {
@@ -145,6 +146,14 @@ func newGhost(activations tensor.DType) *ghost {
 		g.live = before
 	}, func(b tensor.Buffer) uint64 { return b.(*ghostBuffer).address })
 	return g
+}
+
+// Cast counts the bytes.
+func (g *ghost) Cast(dst, x *tensor.Tensor) {
+	if dst.DType() != x.DType() {
+		g.cast += dst.Bytes() + x.Bytes()
+	}
+	g.Methods.Cast(dst, x)
 }
 
 func (g *ghost) take(bytes int) *ghostBuffer {
@@ -242,11 +251,17 @@ func TestHalfLaunches(t *testing.T) {
 	}
 	const convolutions, others = 53, 3
 	g := newGhost(tensor.BF16)
-	step, done := classifying(t, g, "resnet50", 2, 64, 10)
+	step, done := classifying(t, g, "resnet50", 64, 224, 1000)
 	defer done()
 	for i, want := range []int{2*convolutions + others, others} { // first for the pass and the shadow
 		clear(g.launches)
+		g.cast = 0
 		step()
+		all := 0
+		for _, n := range g.launches {
+			all += n
+		}
+		t.Logf("step %d: %d launches, casts move %.1f MB", i+1, all, float64(g.cast)/1e6)
 		if got := g.launches["cast_bf16_f32"]; got != want {
 			t.Errorf("step %d: %d casts to bf16, want %d", i+1, got, want)
 		}
