@@ -214,9 +214,15 @@ func (b *builder) foldConstants() {
 		}
 		switch n.op {
 		case "Constant":
-			return catch(func() { b.consts[n.out[0]] = constant(&call{node: n})[0].host }) == nil
+			return catch(func() {
+				a := constant(&call{node: n})[0].host
+				b.consts[n.out[0]] = literal{a.Shape, func() *Array { return a }}
+			}) == nil
 		case "Identity":
-			if len(n.in) == 1 && b.consts[n.in[0]] != nil {
+			if len(n.in) != 1 {
+				return false
+			}
+			if _, ok := b.consts[n.in[0]]; ok {
 				same[n.out[0]] = n.in[0]
 				return true
 			}

@@ -362,8 +362,8 @@ func (l *layouter) sinkReduction(n *node) bool {
 	p, ok := l.of[n.in[0]]
 	axes := n.attrInts("axes")
 	if len(n.in) > 1 && n.in[1] != "" {
-		if c := l.b.consts[n.in[1]]; c != nil {
-			for _, a := range c.I {
+		if c, ok := l.b.consts[n.in[1]]; ok {
+			for _, a := range c.decode().I {
 				axes = append(axes, int(a))
 			}
 		}
