@@ -28,7 +28,7 @@ func Steps(b *cpu.Backend, o Options) ([]Row, error) {
 		if s.Target != "" {
 			return fresh(s, o)
 		}
-		own := cpu.OpenLike(b)
+		own := cpu.OpenLike(b, b.Threads())
 		defer own.Close()
 		r, err := Measure(own, s, o)
 		r.PeakBytes = own.Memory().Peak

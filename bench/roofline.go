@@ -28,7 +28,7 @@ func count(b *cpu.Backend, s Spec) (tally, error) {
 	if open == nil {
 		return nil, nil
 	}
-	l := &ledger{cpu.OpenLike(b), tally{}}
+	l := &ledger{cpu.OpenLike(b, b.Threads()), tally{}}
 	defer l.Backend.Close()
 	var err error
 	e := tensor.Try(func() {

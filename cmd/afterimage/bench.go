@@ -11,6 +11,7 @@ import (
 type benchCmd struct {
 	Kernels benchKernelsCmd `cmd:"" help:"Measure single kernels against peak and bandwidth."`
 	Steps   benchStepsCmd   `cmd:"" help:"Measure whole training steps, inference, start and memory."`
+	Scaling benchScalingCmd `cmd:"" help:"Measure steps with one thread and with all in turn."`
 	Compare benchCompareCmd `cmd:"" help:"Measure this program and PyTorch in turn."`
 	Plot    benchPlotCmd    `cmd:"" help:"Draw the pictures of a comparison."`
 	Rows    benchRowsCmd    `cmd:"" help:"List every measurement as JSON."`

@@ -14,7 +14,7 @@ func toNCHW() []int { return []int{0, 3, 1, 2} }
 // costs speed.
 func (b *builder) inferRanks() {
 	for name, a := range b.consts {
-		b.ranks[name] = len(a.Shape)
+		b.ranks[name] = len(a.shape)
 	}
 	for _, in := range b.inputs {
 		if in.Shape != nil {
@@ -42,12 +42,10 @@ func (b *builder) inferRanks() {
 		case "Gemm", "Flatten":
 			r, ok = 2, true
 		case "Reshape":
-			var target *Array
-			if len(n.in) > 1 {
-				target = b.consts[n.in[1]]
-			}
-			if ok = target != nil; ok {
-				r = len(target.I)
+			if ok = len(n.in) > 1; ok {
+				var target literal
+				target, ok = b.consts[n.in[1]]
+				r = target.shape.Size()
 			}
 		default:
 			ok = elementwise[n.op]
@@ -142,7 +140,7 @@ const foldFactor = 4
 func (b *builder) foldTransposes() {
 	budget := 0
 	for _, a := range b.consts {
-		budget += foldFactor * a.Shape.Size()
+		budget += foldFactor * a.shape.Size()
 	}
 	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool {
 		if n.op != "Transpose" || len(n.in) != 1 || n.out[0] == "" {
@@ -150,11 +148,11 @@ func (b *builder) foldTransposes() {
 		}
 		a, ok := b.consts[n.in[0]]
 		perm := n.attrInts("perm")
-		if !ok || !isPermutation(perm, len(a.Shape)) || slices.Contains(b.outputs, n.out[0]) ||
-			a.Shape.Size() > budget {
+		if !ok || !isPermutation(perm, len(a.shape)) || slices.Contains(b.outputs, n.out[0]) ||
+			a.shape.Size() > budget {
 			return false
 		}
-		budget -= a.Shape.Size()
+		budget -= a.shape.Size()
 		b.consts[n.out[0]] = a.permute(perm)
 		return true
 	})
@@ -286,10 +284,10 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 		return p.src
 	}
 	a, ok := l.b.consts[name]
-	if !ok || exact || len(a.Shape) > len(perm) {
+	if !ok || exact || len(a.shape) > len(perm) {
 		return ""
 	}
-	if a.Shape.Size() == 1 {
+	if a.shape.Size() == 1 {
 		return name
 	}
 	inverse := make([]int, len(perm))
@@ -300,9 +298,12 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 	if _, ok := l.b.consts[moved]; ok {
 		return moved
 	}
-	full := *a
-	full.Shape = slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.Shape)), a.Shape)
-	l.b.consts[moved] = full.permute(inverse)
+	full := slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.shape)), a.shape)
+	l.b.consts[moved] = literal{full, func() *Array {
+		x := *a.decode()
+		x.Shape = full
+		return &x
+	}}.permute(inverse)
 	return moved
 }
 
@@ -361,8 +362,8 @@ func (l *layouter) sinkReduction(n *node) bool {
 	p, ok := l.of[n.in[0]]
 	axes := n.attrInts("axes")
 	if len(n.in) > 1 && n.in[1] != "" {
-		if c := l.b.consts[n.in[1]]; c != nil {
-			for _, a := range c.I {
+		if c, ok := l.b.consts[n.in[1]]; ok {
+			for _, a := range c.decode().I {
 				axes = append(axes, int(a))
 			}
 		}
