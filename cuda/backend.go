@@ -74,12 +74,13 @@ type Backend struct {
 }
 
 var (
-	_ tensor.LossFuser     = (*Backend)(nil)
-	_ tensor.NormUpsampler = (*Backend)(nil)
-	_ tensor.SpectralFuser = (*Backend)(nil)
-	_ tensor.HalfKeeper    = (*Backend)(nil)
-	_ tensor.Shadower      = (*Backend)(nil)
-	_ tensor.ManyScaler    = (*Backend)(nil)
+	_ tensor.AttentionFuser = (*Backend)(nil)
+	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.NormUpsampler  = (*Backend)(nil)
+	_ tensor.SpectralFuser  = (*Backend)(nil)
+	_ tensor.HalfKeeper     = (*Backend)(nil)
+	_ tensor.Shadower       = (*Backend)(nil)
+	_ tensor.ManyScaler     = (*Backend)(nil)
 )
 
 // errRecording is what a recording fails with that does more than launch kernels.

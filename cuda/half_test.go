@@ -121,10 +121,14 @@ func players(t *testing.T, b tensor.Backend, batch int, net gan.Config) (*gan.Tr
 type ghost struct {
 	kernels.Methods
 	activations tensor.DType
+	composed    bool // no kernel of attention is used
 	live, peak  int
-	next        uint64
-	launches    map[string]int // by the kernel's name
+	made        int // bytes of all tensors and scratch memory
+	largest     int // bytes of one
+	launches    int
+	by          map[string]int // launches by the kernel's name
 	cast        int            // bytes that casts have read and written
+	next        uint64
 }
 
 type ghostBuffer struct {
@@ -136,10 +140,10 @@ type ghostBuffer struct {
 func (b *ghostBuffer) Bytes() int { return b.bytes }
 
 func newGhost(activations tensor.DType) *ghost {
-	g := &ghost{activations: activations, next: 1 << 20, launches: map[string]int{}}
+	g := &ghost{activations: activations, next: 1 << 20, by: map[string]int{}}
 	g.Methods = kernels.NewMethods(func(encode func(e *kernels.Encoder)) {
 		before := g.live
-		count := func(l kernels.Launch) { g.launches[l.Entry]++ }
+		count := func(l kernels.Launch) { g.launches++; g.by[l.Entry]++ }
 		encode(&kernels.Encoder{Emit: count, Scratch: func(bytes int) uint64 {
 			return g.take(bytes).address
 		}})
@@ -161,6 +165,8 @@ func (g *ghost) take(bytes int) *ghostBuffer {
 	b := &ghostBuffer{g.next, bytes}
 	g.next += uint64(bytes+align-1) / align * align
 	g.live += bytes
+	g.made += bytes
+	g.largest = max(g.largest, bytes)
 	g.peak = max(g.peak, g.live)
 	return b
 }
@@ -171,7 +177,10 @@ func (g *ghost) Alloc(bytes int) (tensor.Buffer, error) { return g.take(bytes), 
 func (g *ghost) Free(b tensor.Buffer)                   { g.live -= b.Bytes() }
 func (g *ghost) Upload(tensor.Buffer, []byte)           {}
 func (g *ghost) Download(dst []byte, src tensor.Buffer) { clear(dst) }
-func (g *ghost) Sync() error                            { return nil }
+func (g *ghost) FusesAttention(q, k, v *tensor.Tensor) bool {
+	return !g.composed && g.Methods.FusesAttention(q, k, v)
+}
+func (g *ghost) Sync() error { return nil }
 
 // TestHalfMemory counts a step's bytes: in BF16 a step takes little more than half of what it takes
 // in F32, the rest being weights, gradients and the optimizer's state.
@@ -254,15 +263,11 @@ func TestHalfLaunches(t *testing.T) {
 	step, done := classifying(t, g, "resnet50", 64, 224, 1000)
 	defer done()
 	for i, want := range []int{2*convolutions + others, others} { // first for the pass and the shadow
-		clear(g.launches)
-		g.cast = 0
+		clear(g.by)
+		g.launches, g.cast = 0, 0
 		step()
-		all := 0
-		for _, n := range g.launches {
-			all += n
-		}
-		t.Logf("step %d: %d launches, casts move %.1f MB", i+1, all, float64(g.cast)/1e6)
-		if got := g.launches["cast_bf16_f32"]; got != want {
+		t.Logf("step %d: %d launches, casts move %.1f MB", i+1, g.launches, float64(g.cast)/1e6)
+		if got := g.by["cast_bf16_f32"]; got != want {
 			t.Errorf("step %d: %d casts to bf16, want %d", i+1, got, want)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 type callByCall struct{ kernelAbilities }
 
 type kernelAbilities interface {
+	tensor.AttentionFuser
 	tensor.LossFuser
 	tensor.SpectralFuser
 	Activations() tensor.DType

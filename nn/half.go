@@ -64,9 +64,7 @@ func weightIn(c *Ctx, weight *Param, sn *SpectralNorm, dt tensor.DType) *autodif
 		}
 		return autodiff.Cast(c.Value(weight), dt)
 	}
-	w := sn.divided(c) // not Weight, which would be kept as well
-	defer w.Done()
-	return autodiff.Cast(w, dt)
+	return sn.divided(c, dt) // not Weight, which would be kept as well
 }
 
 // KeepRounded makes the parameters of the pass that are learnt, and that layers computed with in

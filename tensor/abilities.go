@@ -53,6 +53,26 @@ type LossFuser interface {
 	CrossEntropyGrad(dx, dy, logp, target *Tensor)
 }
 
+// An AttentionFuser is a Backend with kernels for attention that never store the scores, of which
+// there are as many as pairs of a query and a key. A backend need not be one: autodiff.Attention
+// then stays composed of matrix products and Softmax.
+type AttentionFuser interface {
+	Backend
+	// FusesAttention reports whether it takes such operands, and is better at that than MatMul and
+	// Softmax are. It depends on their dtype and shapes and on settings of the backend that change
+	// how it rounds, on nothing else.
+	FusesAttention(q, k, v *Tensor) bool
+	// Attention writes y = softmax(scale·q·kᵀ)·v, the softmax over keys, and
+	// lse = log Σ exp(scale·q·kᵀ), which AttentionGrad takes: q [B L D], k [B M D], v [B M E],
+	// y [B L E], lse [B L], F32 beside BF16. Probabilities and gradients of scores may be rounded to
+	// the operands' dtype before they are multiplied.
+	Attention(y, lse, q, k, v *Tensor, scale float64)
+	// AttentionGrad writes y's gradients for q, k and v, with p = exp(scale·q·kᵀ − lse):
+	// dv = pᵀ·dy, ds = scale·p·(dy·vᵀ − Σₑ dy·y), dq = ds·k, dk = dsᵀ·q. dq, dk and dv may be nil
+	// when not wanted.
+	AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v *Tensor, scale float64)
+}
+
 // A SpectralFuser is a Backend with kernels for spectral normalisation. A weight w [R …] stands for
 // the matrix M [R, K] of its R rows; u has R elements and v K. A backend need not be one: what uses
 // it then stays composed of matrix products.
@@ -61,9 +81,11 @@ type SpectralFuser interface {
 	// PowerIterate makes one step for each of a list of weights, from u[i]:
 	// v[i] = Mᵀu/max(‖Mᵀu‖, eps[i]), next[i] = Mv/max(‖Mv‖, eps[i]).
 	PowerIterate(next, v, w, u []*Tensor, eps []float64)
-	// SpectralQuotient writes sigma = uᵀMv, one element, and y = w/sigma.
+	// SpectralQuotient writes sigma = uᵀMv, one element, and y = w/sigma. Beside F32 operands y may
+	// be BF16: it is then rounded once.
 	SpectralQuotient(y, sigma, w, u, v *Tensor)
-	// SpectralQuotientGrad writes y's gradient for w, dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+	// SpectralQuotientGrad writes y's gradient for w, dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ. Beside F32 operands
+	// dy may be BF16.
 	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)
 }
 

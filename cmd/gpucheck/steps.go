@@ -59,6 +59,7 @@ type callByCall struct{ kernelAbilities }
 
 // kernelAbilities are what a backend with kernels of its own for some things still has.
 type kernelAbilities interface {
+	tensor.AttentionFuser
 	tensor.LossFuser
 	tensor.SpectralFuser
 	tensor.Shadower

@@ -51,6 +51,7 @@ var Mirrors = map[string]reflect.Type{
 	"cross_entropy_grad_args": reflect.TypeFor[crossEntropyGradArgs](),
 	"augment_args":            reflect.TypeFor[augmentArgs](),
 	"spectral_args":           reflect.TypeFor[spectralArgs](),
+	"spectral_grad_args":      reflect.TypeFor[spectralGradArgs](),
 	"spectral_divide_args":    reflect.TypeFor[spectralDivideArgs](),
 	"attention_args":          reflect.TypeFor[attentionArgs](),
 }

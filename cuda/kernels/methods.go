@@ -91,6 +91,26 @@ func (m Methods) CrossEntropyGrad(dx, dy, logp, target *tensor.Tensor) {
 	})
 }
 
+// FusesAttention reports whether Attention takes such operands; see tensor.AttentionFuser.
+func (m Methods) FusesAttention(q, k, v *tensor.Tensor) bool {
+	return FusesAttention(m.array(q), m.array(k), m.array(v))
+}
+
+// Attention computes softmax(scale·q·kᵀ)·v without storing the scores; see tensor.AttentionFuser.
+func (m Methods) Attention(y, lse, q, k, v *tensor.Tensor, scale float64) {
+	m.run(func(e *Encoder) {
+		e.Attention(m.array(y), m.array(lse), m.array(q), m.array(k), m.array(v), scale)
+	})
+}
+
+// AttentionGrad computes the gradients of Attention; see tensor.AttentionFuser.
+func (m Methods) AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v *tensor.Tensor, scale float64) {
+	m.run(func(e *Encoder) {
+		e.AttentionGrad(m.array(dq), m.array(dk), m.array(dv), m.array(dy), m.array(y), m.array(lse),
+			m.array(q), m.array(k), m.array(v), scale)
+	})
+}
+
 // MatMul computes dst = op(x)·op(y), batch by batch.
 func (m Methods) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	m.run(func(e *Encoder) { e.MatMul(m.array(dst), m.array(x), m.array(y), p) })

@@ -50,7 +50,7 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 	if o.DType != tensor.F32 && o.DType != tensor.F64 {
 		return nil, fmt.Errorf("onnx: Import: DType %v: expected f32 or f64", o.DType)
 	}
-	b := &builder{model: m, opts: o, consts: map[string]*Array{}, ranks: map[string]int{}}
+	b := &builder{model: m, opts: o, consts: map[string]literal{}, ranks: map[string]int{}}
 	var g *Graph
 	err := catch(func() {
 		b.constants()
@@ -94,8 +94,23 @@ type builder struct {
 	inputs  []Input
 	outputs []string
 	nodes   []*node
-	consts  map[string]*Array
+	consts  map[string]literal
 	ranks   map[string]int
+}
+
+// A literal is a constant whose elements are decoded when they are asked for: those of all weights
+// at once, in float64, would be several times the file.
+type literal struct {
+	shape  tensor.Shape
+	decode func() *Array
+}
+
+func (l literal) permute(perm []int) literal {
+	shape := make(tensor.Shape, len(perm))
+	for i, p := range perm {
+		shape[i] = l.shape[p]
+	}
+	return literal{shape, func() *Array { return l.decode().permute(perm) }}
 }
 
 // must panics with err, which is an *Error, for catch in Import.
@@ -112,7 +127,8 @@ func (b *builder) constants() {
 		panic(unsupported("store the weights densely", "the graph has sparse initialisers"))
 	}
 	for _, t := range g.initializers {
-		b.consts[t.name] = must(t.array())
+		shape, _, err := t.extents()
+		b.consts[t.name] = literal{must(shape, err), func() *Array { return must(t.array()) }}
 	}
 	b.inputs = b.model.Inputs()
 	for _, o := range g.outputs {
@@ -235,7 +251,7 @@ func (b *builder) dropDead() {
 	}
 	slices.Reverse(kept)
 	b.nodes = kept
-	maps.DeleteFunc(b.consts, func(name string, _ *Array) bool { return !wanted[name] })
+	maps.DeleteFunc(b.consts, func(name string, _ literal) bool { return !wanted[name] })
 }
 
 // finish uploads the constants and notes where every value is read last.
@@ -243,7 +259,7 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 	g := &Graph{file: b.model.file, dtype: b.opts.DType, inputs: b.inputs, outputs: b.outputs,
 		nodes: b.nodes, consts: map[string]*constValue{}, last: make([][]string, len(b.nodes))}
 	for _, name := range slices.Sorted(maps.Keys(b.consts)) {
-		a := b.consts[name]
+		a := b.consts[name].decode()
 		v := &constValue{elem: a.Elem, host: a}
 		if a.Elem.IsFloat() {
 			dt := b.opts.DType

@@ -13,7 +13,7 @@ func toNCHW() []int { return []int{0, 3, 1, 2} }
 // costs speed.
 func (b *builder) inferRanks() {
 	for name, a := range b.consts {
-		b.ranks[name] = len(a.Shape)
+		b.ranks[name] = len(a.shape)
 	}
 	for _, in := range b.inputs {
 		if in.Shape != nil {
@@ -41,12 +41,10 @@ func (b *builder) inferRanks() {
 		case "Gemm", "Flatten":
 			r, ok = 2, true
 		case "Reshape":
-			var target *Array
-			if len(n.in) > 1 {
-				target = b.consts[n.in[1]]
-			}
-			if ok = target != nil; ok {
-				r = len(target.I)
+			if ok = len(n.in) > 1; ok {
+				var target literal
+				target, ok = b.consts[n.in[1]]
+				r = target.shape.Size()
 			}
 		default:
 			ok = elementwise[n.op]
@@ -141,7 +139,7 @@ const foldFactor = 4
 func (b *builder) foldTransposes() {
 	budget := 0
 	for _, a := range b.consts {
-		budget += foldFactor * a.Shape.Size()
+		budget += foldFactor * a.shape.Size()
 	}
 	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool {
 		if n.op != "Transpose" || len(n.in) != 1 || n.out[0] == "" {
@@ -149,11 +147,11 @@ func (b *builder) foldTransposes() {
 		}
 		a, ok := b.consts[n.in[0]]
 		perm := n.attrInts("perm")
-		if !ok || !isPermutation(perm, len(a.Shape)) || slices.Contains(b.outputs, n.out[0]) ||
-			a.Shape.Size() > budget {
+		if !ok || !isPermutation(perm, len(a.shape)) || slices.Contains(b.outputs, n.out[0]) ||
+			a.shape.Size() > budget {
 			return false
 		}
-		budget -= a.Shape.Size()
+		budget -= a.shape.Size()
 		b.consts[n.out[0]] = a.permute(perm)
 		return true
 	})
@@ -285,10 +283,10 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 		return p.src
 	}
 	a, ok := l.b.consts[name]
-	if !ok || exact || len(a.Shape) > len(perm) {
+	if !ok || exact || len(a.shape) > len(perm) {
 		return ""
 	}
-	if a.Shape.Size() == 1 {
+	if a.shape.Size() == 1 {
 		return name
 	}
 	inverse := make([]int, len(perm))
@@ -299,8 +297,11 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 	if _, ok := l.b.consts[moved]; ok {
 		return moved
 	}
-	full := *a
-	full.Shape = slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.Shape)), a.Shape)
-	l.b.consts[moved] = full.permute(inverse)
+	full := slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.shape)), a.shape)
+	l.b.consts[moved] = literal{full, func() *Array {
+		x := *a.decode()
+		x.Shape = full
+		return &x
+	}}.permute(inverse)
 	return moved
 }

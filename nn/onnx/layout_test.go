@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"math"
+	"runtime"
 	"testing"
 
 	"afterimage/autodiff"
@@ -149,4 +150,47 @@ func TestRunFreesIntermediates(t *testing.T) {
 	if n := ag.Scope().Live(); n > 2 { // the input and the output
 		t.Errorf("%d tensors are alive after Run, expected 2", n)
 	}
+}
+
+// A scale weighs the heap whenever a tensor is allocated.
+type scale struct {
+	*ref.Backend
+	most uint64
+}
+
+func (s *scale) Alloc(bytes int) (tensor.Buffer, error) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.most = max(s.most, m.HeapAlloc)
+	return s.Backend.Alloc(bytes)
+}
+
+// Weights are decoded, turned and uploaded one by one: beside the file and the tensors there are
+// never those of all layers in float64.
+func TestImportHoldsOneWeightAtATime(t *testing.T) {
+	const layers, width = 12, 96
+	s := newSketch(17, []int{1, width, 4, 4})
+	prev := "x0"
+	for i := range layers {
+		name := "v" + string(rune('a'+i))
+		w := s.floats("w"+name, []int{width, width, 3, 3}, make([]float64, width*width*9)...)
+		s.node("Conv", name, []string{prev, w}, ints("pads", 1, 1, 1, 1))
+		prev = name
+	}
+	m, b := s.model(t, prev), &scale{Backend: ref.New()}
+	s.graph.initializers = nil
+	b.Alloc(0)
+	before := b.most
+	in := tensor.NewScope(b)
+	defer in.Close()
+	if _, err := Import(in, m, Options{ChannelsLast: true}); err != nil {
+		t.Fatal(err)
+	}
+	const weights, one = 4 * layers * width * width * 9, 4 * width * width * 9
+	// the tensors, and one weight in float64, as it is and turned, with the order of its elements
+	if more := b.most - before; more > weights+7*one {
+		t.Errorf("%d bytes more on the heap for %d bytes of weights in %d layers", more, weights, layers)
+	}
+	runtime.KeepAlive(m)
 }
