@@ -125,10 +125,9 @@ type ghost struct {
 	live, peak  int
 	made        int // bytes of all tensors and scratch memory
 	largest     int // bytes of one
-	launches    int
-	by          map[string]int // launches by the kernel's name
-	cast        int            // bytes that casts have read and written
 	next        uint64
+	launches    map[string]int // by the kernel's name
+	cast        int            // bytes that casts have read and written
 }
 
 type ghostBuffer struct {
@@ -139,11 +138,20 @@ type ghostBuffer struct {
 // Bytes returns the size that was asked for.
 func (b *ghostBuffer) Bytes() int { return b.bytes }
 
+// count is how many kernels were launched.
+func (g *ghost) count() int {
+	all := 0
+	for _, n := range g.launches {
+		all += n
+	}
+	return all
+}
+
 func newGhost(activations tensor.DType) *ghost {
-	g := &ghost{activations: activations, next: 1 << 20, by: map[string]int{}}
+	g := &ghost{activations: activations, next: 1 << 20, launches: map[string]int{}}
 	g.Methods = kernels.NewMethods(func(encode func(e *kernels.Encoder)) {
 		before := g.live
-		count := func(l kernels.Launch) { g.launches++; g.by[l.Entry]++ }
+		count := func(l kernels.Launch) { g.launches[l.Entry]++ }
 		encode(&kernels.Encoder{Emit: count, Scratch: func(bytes int) uint64 {
 			return g.take(bytes).address
 		}})
@@ -263,11 +271,11 @@ func TestHalfLaunches(t *testing.T) {
 	step, done := classifying(t, g, "resnet50", 64, 224, 1000)
 	defer done()
 	for i, want := range []int{2*convolutions + others, others} { // first for the pass and the shadow
-		clear(g.by)
-		g.launches, g.cast = 0, 0
+		clear(g.launches)
+		g.cast = 0
 		step()
-		t.Logf("step %d: %d launches, casts move %.1f MB", i+1, g.launches, float64(g.cast)/1e6)
-		if got := g.by["cast_bf16_f32"]; got != want {
+		t.Logf("step %d: %d launches, casts move %.1f MB", i+1, g.count(), float64(g.cast)/1e6)
+		if got := g.launches["cast_bf16_f32"]; got != want {
 			t.Errorf("step %d: %d casts to bf16, want %d", i+1, got, want)
 		}
 	}
