@@ -178,6 +178,14 @@ func TestAdjointPairs(t *testing.T) {
 	check("Slice/Pad", func(x value) value { return ad.Slice(x, []int{1, 2}, []int{3, 5}, nil) },
 		func(y value) value { return ad.Pad(y, []int{1, 2}, []int{1, 0}) },
 		[]int{4, 5}, []int{2, 3})
+	check("SlicePad/SlicePad", func(x value) value {
+		return ad.SlicePad(x, []int{0, 3}, []int{3, 0}, []int{2, -1}, []int{1, 0}, []int{0, 2})
+	}, func(y value) value { // the copy the other way: rows apart, columns backwards, zeros between
+		y = ad.Slice(y, []int{1, 2}, []int{3, -1}, []int{1, -1})
+		rows := ad.Split(y, 0, 1, 1)
+		y = ad.Concat(0, rows[0], ad.Pad(rows[1], []int{1, 0}, []int{0, 0}))
+		return ad.Pad(y, []int{0, 1}, []int{1, 1})
+	}, []int{4, 5}, []int{3, 5})
 	check("Gather/ScatterAdd", func(x value) value { return ad.Gather(x, idx(x.Graph(), 3, 0, 3)) },
 		func(y value) value { return ad.ScatterAdd(y, idx(y.Graph(), 3, 0, 3), 4) },
 		[]int{4, 2}, []int{3, 2})

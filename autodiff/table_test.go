@@ -207,6 +207,9 @@ func shapeSamples() []sample {
 	pad := func(before, after []int) fn {
 		return one(func(x value) value { return ad.Pad(x, before, after) })
 	}
+	slicePad := func(start, stop, step, before []int) fn {
+		return one(func(x value) value { return ad.SlicePad(x, start, stop, step, before, []int{2, 1}) })
+	}
 	return []sample{
 		{name: "Cast", in: a, f: one(func(x value) value { return ad.Cast(x, tensor.F64) }),
 			bad: []fn{one(func(x value) value { return ad.Cast(x, tensor.I32) }),
@@ -229,6 +232,10 @@ func shapeSamples() []sample {
 			bad: []fn{one(func(x value) value { return ad.SliceAxis(x, 2, 0, 1) })}},
 		{name: "Pad", in: a, f: pad([]int{1, 0}, []int{2, 1}),
 			bad: []fn{pad([]int{1}, []int{1}), pad([]int{-1, 0}, []int{0, 0})}},
+		{name: "SlicePad", in: a, f: slicePad([]int{0, 3}, []int{3, -1}, []int{2, -2}, []int{1, 0}),
+			bad: []fn{slicePad([]int{0, 0}, []int{4, 1}, nil, []int{1, 0}),
+				slicePad([]int{0, 0}, []int{1, 1}, nil, []int{1}),
+				slicePad([]int{0, 0}, []int{1, 1}, nil, []int{0, -1})}},
 		{name: "Concat", in: []input{normal(1, 2, 3), normal(2, 2, 1), normal(3, 2, 2)},
 			f: func(_ graph, in vals) value { return ad.Concat(-1, in...) },
 			bad: []fn{func(_ graph, in vals) value { return ad.Concat(0, in...) },

@@ -157,10 +157,7 @@ func (r *Record) Write() error {
 	if err != nil {
 		return err
 	}
-	return checkpoint.WriteFile(filepath.Join(r.dir, TableFile), func(w io.Writer) error {
-		_, err := io.WriteString(w, r.Markdown())
-		return err
-	})
+	return checkpoint.WriteBytes(filepath.Join(r.dir, TableFile), []byte(r.Markdown()))
 }
 
 // ReadRecord reads a JSONFile.

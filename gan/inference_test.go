@@ -107,8 +107,8 @@ func largeWeights(m nn.Module) (bytes int) {
 	return bytes
 }
 
-// lostFile paints with weights that are given up, and cannot be read again: from a file with arrays
-// of other sizes in its place, and from none.
+// lostFile paints with weights that are given up, and cannot be read again: from a file of another
+// length in its place, and from none.
 func lostFile(t *testing.T, b *cpu.Backend, v *gan.Inverter, dir string, images func(int,
 	func(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor) []float32) {
 	if runtime.GOOS != "linux" {
@@ -132,8 +132,8 @@ func lostFile(t *testing.T, b *cpu.Backend, v *gan.Inverter, dir string, images 
 	}
 	err = tensor.Try(func() { images(1, v.Paint) })
 	if err == nil || !strings.Contains(err.Error(), "expected ") ||
-		!strings.Contains(err.Error(), "got 3") || strings.Contains(err.Error(), "nil") {
-		t.Errorf("with a file of other sizes: %v", err)
+		!strings.Contains(err.Error(), "put that file back") || strings.Contains(err.Error(), "nil") {
+		t.Errorf("with another file: %v", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)

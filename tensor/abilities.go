@@ -21,6 +21,26 @@ type HalfKeeper interface {
 	Activations() DType
 }
 
+// A Shadower is a Backend whose optimizers also write the rounded form that weights keep beside
+// them (Tensor.KeepShadow), so that a network which computes in BF16 need not round them in each
+// pass. One that is not has weights keep none.
+type Shadower interface {
+	Backend
+	// SGDShadow is SGD which also writes, in the same pass, the new params[i] to shadows[i], BF16
+	// and of its shape, where that is not nil.
+	SGDShadow(p SGDParams, params, grads, buf, shadows []*Tensor, lr *Tensor)
+	// AdamShadow is Adam which does so.
+	AdamShadow(p AdamParams, params, grads, m, v, shadows []*Tensor, lr, step *Tensor)
+}
+
+// A ManyScaler is a Backend that multiplies any number of tensors by one factor in one kernel. One
+// that is not multiplies one after the other, to the same bits.
+type ManyScaler interface {
+	Backend
+	// ScaleAll writes dst[i] = src[i]·factor; factor has one element, of their dtype, F32 or F64.
+	ScaleAll(dst, src []*Tensor, factor *Tensor)
+}
+
 // A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
 // passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
 type LossFuser interface {

@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A Scope owns the tensors allocated in it and gives their memory back when it closes. Scopes
@@ -14,6 +15,7 @@ type Scope struct {
 	backend Backend
 	parent  *Scope
 	live    []*Tensor
+	onClose []func()
 	closed  bool
 }
 
@@ -42,7 +44,7 @@ func (s *Scope) New(dt DType, shape ...int) *Tensor {
 	if err != nil {
 		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", sh, dt}}, Reason: err.Error()})
 	}
-	t := &Tensor{shape: sh, dtype: dt, store: &storage{buf, 1}, backend: s.backend}
+	t := &Tensor{shape: sh, dtype: dt, store: &storage{buf: buf, refs: 1}, backend: s.backend}
 	s.live = append(s.live, t)
 	return t
 }
@@ -100,8 +102,16 @@ func (s *Scope) Keep(ts ...*Tensor) {
 	}
 }
 
+// OnClose makes Close call f before it frees anything, and what was given last first: for what is
+// made of the scope's tensors, lives as long as they do, and has memory of its own.
+func (s *Scope) OnClose(f func()) { s.onClose = append(s.onClose, f) }
+
 // Close frees every tensor the scope still owns. Closing twice is harmless.
 func (s *Scope) Close() {
+	for _, f := range slices.Backward(s.onClose) {
+		f()
+	}
+	s.onClose = nil
 	for i, t := range s.live {
 		t.Free()
 		s.live[i] = nil

@@ -208,3 +208,22 @@ func TestErrorText(t *testing.T) {
 		t.Errorf("got %q, want %q", e.Error(), want)
 	}
 }
+
+// TestOnClose: what was given is called once, the last first, while the tensors are still there.
+func TestOnClose(t *testing.T) {
+	s := tensor.NewScope(ref.New())
+	x := s.Zeros(tensor.F32, 3)
+	var order []int
+	for k := range 2 {
+		s.OnClose(func() {
+			if order = append(order, k); x.Freed() {
+				t.Error("the scope's tensors were freed before")
+			}
+		})
+	}
+	s.Close()
+	s.Close()
+	if !slices.Equal(order, []int{1, 0}) || !x.Freed() {
+		t.Errorf("called %v, expected [1 0] and the tensor freed", order)
+	}
+}

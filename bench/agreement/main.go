@@ -86,11 +86,7 @@ func run(args []string, stderr io.Writer) int {
 	if *out == "" {
 		*out = filepath.Join(root, filepath.FromSlash(pagePath))
 	}
-	err = checkpoint.WriteFile(*out, func(w io.Writer) error {
-		_, err := io.WriteString(w, p.markdown())
-		return err
-	})
-	if err != nil {
+	if err := checkpoint.WriteBytes(*out, []byte(p.markdown())); err != nil {
 		fmt.Fprintln(stderr, "agreement:", err)
 		return exitDisagrees
 	}

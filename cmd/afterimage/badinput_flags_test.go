@@ -233,6 +233,9 @@ func TestAttackRecord(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Attacks) != len(want) {
 			t.Fatalf("%s: %v: %s", flags, err, out)
 		}
+		if got.Command == "" || got.Revision != revision() || !strings.Contains(got.Kernels, "gemm") {
+			t.Errorf("%s: made by %+v: expected a command, a revision and kernels", flags, got.origin)
+		}
 		seed := uint64(1)
 		if strings.Contains(flags, "--seed") {
 			seed = 1234

@@ -93,7 +93,7 @@ func (c *compareCmd) classifier(e *env, s *tensor.Scope) (*embedder, error) {
 
 // penultimate describes images by what a classifier's last linear layer reads.
 func penultimate(s *tensor.Scope, m gan.Classifier, name string) *embedder {
-	net := explore.FromClassifier(s.Backend(), m)
+	net := explore.FromClassifier(s, m)
 	return &embedder{space: name + ", penultimate layer", side: m.InputSize(),
 		rows: func(m metrics.Images) *mat.Dense { return net.Ask(m).Features }}
 }

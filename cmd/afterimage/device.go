@@ -175,6 +175,18 @@ func (e *env) describe(d device) environment {
 	return now
 }
 
+// An origin says where a result that is printed as JSON comes from, for those who keep it.
+type origin struct {
+	Command  string `json:"command"`
+	Revision string `json:"revision"`
+	Kernels  string `json:"kernels"`
+}
+
+func (e *env) origin(d device) origin {
+	now := e.describe(d)
+	return origin{typed(os.Args[1:]), now.Revision, now.Kernels}
+}
+
 // warnOtherKernels warns if what goes on with this was computed with kernels that round differently
 // until now, as the record was at path says. It reports whether it did.
 func (e *env) warnOtherKernels(

@@ -63,6 +63,7 @@ type classifierResult struct {
 	Attacks      []attackResult `json:"attacks,omitempty"`
 	Warning      string         `json:"warning,omitempty"`
 	Seconds      float64        `json:"seconds"`
+	origin
 }
 
 // An attackResult says what of the accuracy an attack leaves, and all that repeats it.
@@ -189,7 +190,7 @@ func (c *evaluateClassifierCmd) images(set *data.Set, m gan.Classifier) (data.Da
 
 // measure evaluates the classifier, attacks it, and prints what was found.
 func (c *evaluateClassifierCmd) measure(
-	e *env, b tensor.Backend, m gan.Classifier, ds data.Dataset,
+	e *env, b device, m gan.Classifier, ds data.Dataset,
 ) error {
 	start := time.Now()
 	i := m.Inference(b)
@@ -197,7 +198,7 @@ func (c *evaluateClassifierCmd) measure(
 	i.Close()
 	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split,
 		Images: ds.Len(), Correct: correct, Accuracy: float64(correct) / float64(ds.Len()),
-		CrossEntropy: number(ce / float64(ds.Len()))}
+		CrossEntropy: number(ce / float64(ds.Len())), origin: e.origin(b)}
 	for _, name := range c.Attack {
 		a, err := c.attack(b, m, ds, strings.TrimSpace(name))
 		if err != nil {

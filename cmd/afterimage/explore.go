@@ -30,7 +30,7 @@ type inverterFlags struct {
 
 // open loads everything the flags name into s.
 func (f inverterFlags) open(
-	e *env, b tensor.Backend, s *tensor.Scope,
+	e *env, s *tensor.Scope,
 ) (*gan.Inverter, *data.Set, explore.Network, error) {
 	v, err := openInverter(s, f.Inverter)
 	if err != nil {
@@ -64,11 +64,12 @@ func (f inverterFlags) open(
 	if note != "" {
 		fmt.Fprintln(e.err, "independent network:", renamed("independent", note))
 	}
-	return v, set, explore.FromClassifier(b, m), nil
+	return v, set, explore.FromClassifier(s, m), nil
 }
 
 // foreignFlag matches the names of foreignFlags in a message.
-var foreignFlag = regexp.MustCompile(`--(arch|mean|std|input-size|input-scale|bgr|layout)\b`)
+var foreignFlag = regexp.MustCompile(
+	`--(arch|mean|std|input-size|input-scale|bgr|layout|onnx-output)\b`)
 
 // renamed gives the flags in a message about a classifier the names they have where they begin with
 // a prefix of their own.
@@ -106,7 +107,7 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 		return err
 	}
 	defer closeAll()
-	v, set, other, err := c.open(e, b, s)
+	v, set, other, err := c.open(e, s)
 	if err != nil {
 		return err
 	}
@@ -121,17 +122,20 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 		if err := c.checkControl(v.Config, u.Config); err != nil {
 			return err
 		}
-		o.Control = explore.FromInverter(b, u)
+		o.Control = explore.FromInverter(s, u)
 	}
 	if err := c.addLPIPS(e, s, &o, v.Config.Net.Size); err != nil {
 		return err
 	}
-	ev, err := explore.Evaluate(explore.FromInverter(b, v), set.Test, o)
+	ev, err := explore.Evaluate(explore.FromInverter(s, v), set.Test, o)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(e.out).Encode(ev)
+		return json.NewEncoder(e.out).Encode(struct {
+			*explore.Evaluation
+			origin
+		}{ev, e.origin(b)})
 	}
 	printEvaluation(e, ev)
 	return nil
@@ -242,12 +246,12 @@ func (c *exploreCmd) Run(e *env) error {
 	if c.Images < 2 {
 		return errors.New("--images must be at least 2")
 	}
-	b, s, closeAll, err := e.openScope()
+	_, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	v, set, other, err := c.open(e, b, s)
+	v, set, other, err := c.open(e, s)
 	if err != nil {
 		return err
 	}
@@ -256,7 +260,7 @@ func (c *exploreCmd) Run(e *env) error {
 			"an inverter that is told logits", c.Name, c.Inverter, v.Config.Condition)
 	}
 	r, err := explore.Run(c.Name, explore.Subject{Name: "inverter",
-		Network: explore.FromInverter(b, v), Test: set.Test, Train: set.Train,
+		Network: explore.FromInverter(s, v), Test: set.Test, Train: set.Train,
 		Images: c.Images, Seed: c.Seed, Independent: other})
 	if err != nil {
 		return err

@@ -62,6 +62,7 @@ type kernelAbilities interface {
 	tensor.AttentionFuser
 	tensor.LossFuser
 	tensor.SpectralFuser
+	tensor.Shadower
 	Activations() tensor.DType
 	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
 }

@@ -212,7 +212,7 @@ func (a *API) call(name string, call C.int, ctx uint64, in []uint64, out []uint6
 func (a *API) fail(l Library, call string, code int) error {
 	var name [256]C.char
 	var text [textSize]C.char
-	C.ai_explain(a.handle, C.int(l), C.int(code), &name[0], &text[0], textSize)
+	C.ai_explain(a.handle, C.int(l), C.int(code), &name[0], C.size_t(len(name)), &text[0], textSize)
 	f := a.found[l]
 	return &Error{Library: l, Path: f.Path, Version: f.Version, Call: call, Code: code,
 		Name: C.GoString(&name[0]), Text: C.GoString(&text[0])}

@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,6 +250,17 @@ func TestCompile(t *testing.T) {
 	t.Setenv("FAKECUDA_NVRTC_FAIL", "1")
 	_, err = c.API().Compile("x", "f.cu", []string{"--gpu-architecture=sm_90a"}, false)
 	wantLine(t, err, "compile f.cu", "told to fail", "NVRTC", fakes.NVRTC)
+}
+
+// TestLongNames wants a library's name for a result to be cut to the room there is for it.
+func TestLongNames(t *testing.T) {
+	c := open(t)
+	t.Setenv("FAKECUDA_NAME_LENGTH", "3000")
+	_, err := c.LoadModule([]byte("rubbish"))
+	var e *Error
+	if !errors.As(err, &e) || e.Name != strings.Repeat("N", 255) {
+		t.Errorf("%v: expected a name of 255 bytes", err)
+	}
 }
 
 // TestCapture records a batch and replays it twice; a wait inside a capture spoils it.

@@ -91,7 +91,8 @@ void ai_path(uintptr_t api, int library, char *text, size_t size) {
   }
 }
 
-void ai_explain(uintptr_t api, int library, int code, char *name, char *text, size_t size) {
+void ai_explain(uintptr_t api, int library, int code, char *name, size_t name_size, char *text,
+                size_t text_size) {
   ai_api *a = (ai_api *)api;
   const char *n = NULL, *t = NULL;
   switch (library) {
@@ -107,8 +108,8 @@ void ai_explain(uintptr_t api, int library, int code, char *name, char *text, si
   case AI_CUDNN:
     n = a->dnn.cudnnGetErrorString(code);
     if (a->dnn.cudnnGetLastErrorString != NULL) {
-      a->dnn.cudnnGetLastErrorString(text, size);
-      snprintf(name, size, "%s", n);
+      a->dnn.cudnnGetLastErrorString(text, text_size);
+      snprintf(name, name_size, "%s", n ? n : "");
       return;
     }
     break;
@@ -116,8 +117,8 @@ void ai_explain(uintptr_t api, int library, int code, char *name, char *text, si
     t = a->lt.cublasLtGetStatusString(code);
     break;
   }
-  snprintf(name, size, "%s", n ? n : "");
-  snprintf(text, size, "%s", t ? t : "");
+  snprintf(name, name_size, "%s", n ? n : "");
+  snprintf(text, text_size, "%s", t ? t : "");
 }
 
 void ai_free(void *p) { free(p); }

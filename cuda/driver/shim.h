@@ -92,8 +92,9 @@ const char *ai_missing(uintptr_t api, int library, int i, int *required);
 // ai_path writes the file that the library was really loaded from.
 void ai_path(uintptr_t api, int library, char *text, size_t size);
 
-// ai_explain writes the library's name and text of a result.
-void ai_explain(uintptr_t api, int library, int code, char *name, char *text, size_t size);
+// ai_explain writes the library's name and text of a result, cut to the sizes.
+void ai_explain(uintptr_t api, int library, int code, char *name, size_t name_size, char *text,
+                size_t text_size);
 
 int ai_call(uintptr_t api, int call, uintptr_t context, const uint64_t *in, uint64_t *out);
 int ai_device_name(uintptr_t api, int device, char *text, int size);

@@ -271,9 +271,34 @@ func (m Methods) Adam(p tensor.AdamParams, params, grads, m1, m2 []*tensor.Tenso
 	})
 }
 
+// SGDShadow is SGD that also writes the parameters in BF16; see tensor.Shadower.
+func (m Methods) SGDShadow(p tensor.SGDParams, params, grads, buf, shadows []*tensor.Tensor,
+	lr *tensor.Tensor,
+) {
+	m.run(func(e *Encoder) {
+		e.SGDMixed(p, m.arrays(params), m.arrays(grads), m.arrays(buf), m.array(lr),
+			Mixed{Shadow: m.arrays(shadows)})
+	})
+}
+
+// AdamShadow is Adam that also writes the parameters in BF16; see tensor.Shadower.
+func (m Methods) AdamShadow(p tensor.AdamParams, params, grads, m1, m2, shadows []*tensor.Tensor,
+	lr, step *tensor.Tensor,
+) {
+	m.run(func(e *Encoder) {
+		e.AdamMixed(p, m.arrays(params), m.arrays(grads), m.arrays(m1), m.arrays(m2), m.array(lr),
+			m.array(step), Mixed{Shadow: m.arrays(shadows)})
+	})
+}
+
 // Lerp moves every dst toward src in place.
 func (m Methods) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Lerp(m.arrays(dst), m.arrays(src), m.array(decay)) })
+}
+
+// ScaleAll writes every src times factor to its dst; see tensor.ManyScaler.
+func (m Methods) ScaleAll(dst, src []*tensor.Tensor, factor *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.ScaleAll(m.arrays(dst), m.arrays(src), m.array(factor)) })
 }
 
 // SquaredNorm adds up the squares of all elements of all tensors.

@@ -110,8 +110,8 @@ type NoiseShare struct {
 // class, agreement and logit distance, beside the controls; with several draws also of their mean
 // picture, and the noise's share; on images with known factors, which of them came back.
 //
-// It returns an error if the images' size does not allow the measures; it panics with
-// *tensor.Error if networks and images do not fit.
+// It returns an error if the images' size does not allow the measures or their labels are of other
+// classes than the classifier's; it panics with *tensor.Error if networks and images do not fit.
 func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 	o = o.withDefaults(test)
 	h, w, c := test.Size()
@@ -129,6 +129,11 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 	}
 	if err := canJudge(o.Independent, test); err != nil {
 		return nil, fmt.Errorf("explore: Evaluate: %w", err)
+	}
+	if m, _ := Load(test, 0, 1); len(test.Classes()) > 0 {
+		if err := sameClasses(p.Ask(m), test); err != nil {
+			return nil, fmt.Errorf("explore: Evaluate: %w", err)
+		}
 	}
 	j, e := convene(p, test, o)
 	if o.Control != nil {

@@ -188,7 +188,7 @@ func TestFactors(t *testing.T) {
 		return metrics.NewImages(n, 16, 16, 3, metrics.Symmetric, make([]float32, n*16*16*3))
 	}}
 	o := Options{Images: 60, Seed: 1, Train: set.Train, Control: grey}
-	e, err := Evaluate(oracle(set.Test), set.Test, o)
+	e, err := Evaluate(tenfold{oracle(set.Test)}, set.Test, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +257,33 @@ func TestEvaluateRefuses(t *testing.T) {
 	}
 	if _, err := Evaluate(oracle(ds), unlabelled(t, ds), Options{TrueClass: true}); err == nil {
 		t.Error("rivals of a true class that nobody knows were accepted")
+	}
+	_, err = Evaluate(oracle(ds), classes(t, ds, 3), Options{})
+	wantOtherClasses(t, err)
+}
+
+// classes returns the images of ds with labels of n classes, all of the first.
+func classes(t testing.TB, ds data.Dataset, n int) data.Dataset {
+	t.Helper()
+	h, w, c := ds.Size()
+	pix := make([]uint8, ds.Len()*h*w*c)
+	for i := range ds.Len() {
+		ds.Read(i, pix[i*h*w*c:(i+1)*h*w*c])
+	}
+	m, err := data.NewMemory("other", strings.Split("abcdefgh", "")[:n], h, w, c, pix,
+		make([]int32, ds.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// wantOtherClasses checks the error about images of 3 classes for a classifier of 4.
+func wantOtherClasses(t *testing.T, err error) {
+	t.Helper()
+	const says = "images of the classifier's 4 classes, other has 3: give the data set"
+	if err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("images of other classes: %v, expected %q", err, says)
 	}
 }
 

@@ -2,6 +2,7 @@ package explore_test
 
 import (
 	"fmt"
+	"slices"
 
 	"afterimage/gan/explore"
 	"afterimage/gan/metrics"
@@ -10,18 +11,18 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// brightness is a classifier of one rule, bright or dark, whose inverter paints grey of that
-// brightness.
+// brightness is a classifier of ten classes that looks at one thing: its first logit is the image's
+// brightness, the others never change. Its inverter paints grey of that brightness.
 type brightness struct{}
 
 func (brightness) Ask(m metrics.Images) explore.Answer {
-	z, f := mat.NewDense(m.N, 2, nil), mat.NewDense(m.N, 1, nil)
+	z, f := mat.NewDense(m.N, 10, slices.Repeat([]float64{0.5}, 10*m.N)), mat.NewDense(m.N, 1, nil)
 	for i := range m.N {
 		mean := 0.0
 		for _, v := range m.In(metrics.Unit).At(i) {
 			mean += float64(v) / float64(m.Size())
 		}
-		z.SetRow(i, []float64{mean, 0.5})
+		z.Set(i, 0, mean)
 		f.Set(i, 0, mean)
 	}
 	return explore.Answer{Logits: z, Features: f}

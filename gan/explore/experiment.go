@@ -183,6 +183,16 @@ func canJudge(n Network, test data.Dataset) error {
 	return nil
 }
 
+// sameClasses returns an error if the images' labels are not the classes that the network which
+// answers tells apart.
+func sameClasses(a Answer, test data.Dataset) error {
+	if have, want := len(test.Classes()), width(a.Logits); have != want {
+		return fmt.Errorf("answers are compared with labels: expected images of the classifier's %d "+
+			"classes, %s has %d: give the data set it was trained on", want, test.Name(), have)
+	}
+	return nil
+}
+
 func (l *lab) key(name string) tensor.Key { return bootstrapKey(l.Seed, name) }
 
 // stat returns the mean of values, one for each image, as a Stat that can be paired.
@@ -212,14 +222,6 @@ func (l *lab) spread() []float64 {
 		out[c] = math.Sqrt(sq)
 	}
 	return out
-}
-
-func average(x []float64) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += v
-	}
-	return sum / float64(len(x))
 }
 
 // content measures how far the content of pictures a and b is apart, for each image: by 8×8 means,

@@ -87,7 +87,7 @@ func TestShiftSlopeOfKnownContrast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := 0.01 * average(l.spread())
+	want := 0.01 * metrics.Average(l.spread())
 	if v := stat(t, r, "RMS contrast slope").Estimate.Value; !near(v, want, 1e-6) {
 		t.Errorf("contrast slope %v, want %v", v, want)
 	}
@@ -157,6 +157,23 @@ func TestMisclassifiedOfTheTruth(t *testing.T) {
 	none := fakeSet(t, 12)
 	if r := run(t, "misclassified", Subject{Network: oracle(none), Test: none}); r.Sheet != nil {
 		t.Error("a sheet of no images")
+	}
+}
+
+// The sheet of wrong images costs one draw more, of no image behind the last that is shown.
+func TestWrongSheetPaintsOnce(t *testing.T) {
+	ds := fakeSet(t, 40, 1, 2, 7)
+	var painted []int
+	p := fakePainter{paint: func(a Answer, n Noise) metrics.Images {
+		painted = append(painted, len(a.Classes()))
+		return oracle(ds).Paint(a, n)
+	}}
+	r := run(t, "misclassified", Subject{Network: p, Test: ds})
+	if diff := cmp.Diff([]int{40, 8}, painted); diff != "" {
+		t.Errorf("images painted at a time (-want +got):\n%s", diff)
+	}
+	if len(r.Sheet.Rows) != 3 || len(r.Sheet.Rows[2].Images) != 3 {
+		t.Errorf("sheet: %+v", r.Sheet)
 	}
 }
 
@@ -257,6 +274,8 @@ func TestRunRefuses(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 		}
 	}
+	_, err := Run("misclassified", Subject{Network: oracle(ds), Test: classes(t, ds, 3)})
+	wantOtherClasses(t, err)
 }
 
 func TestJitterDependsOnElementAlone(t *testing.T) {

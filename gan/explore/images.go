@@ -80,7 +80,7 @@ func stack(ms []*mat.Dense) *mat.Dense {
 		r, c := m.Dims()
 		n, d = n+r, c
 	}
-	out, at := newDense(n, d), 0
+	out, at := metrics.NewDense(n, d), 0
 	for _, m := range ms {
 		r, _ := m.Dims()
 		for i := range r {
@@ -97,7 +97,7 @@ func rows(m *mat.Dense, index []int) *mat.Dense {
 		return nil
 	}
 	_, d := m.Dims()
-	out := newDense(len(index), d)
+	out := metrics.NewDense(len(index), d)
 	for i, k := range index {
 		copy(out.RawRowView(i), m.RawRowView(k))
 	}

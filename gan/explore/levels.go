@@ -17,7 +17,7 @@ const shiftText = "One constant is added to all logits, in units of their mean s
 
 // shift adds a constant to all logits, which softmax would delete.
 func shift(l *lab) (*Result, error) {
-	unit := average(l.spread())
+	unit := metrics.Average(l.spread())
 	levels := []float64{-2, -1, -0.5, 0, 0.5, 1, 2}
 	var columns []metrics.Images
 	captions := make([]string, len(levels))
@@ -114,7 +114,7 @@ func (l *lab) sweep(levels, positions []float64, columns []metrics.Images, capti
 
 // slopes returns the least-squares slope of each image's values, values[level][image], over x.
 func slopes(x []float64, values [][]float64) []float64 {
-	mean := average(x)
+	mean := metrics.Average(x)
 	den := 0.0
 	for _, v := range x {
 		den += (v - mean) * (v - mean)

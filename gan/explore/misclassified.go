@@ -22,10 +22,12 @@ const misclassifiedText = "Images that the classifier gets wrong, painted from i
 
 // misclassified asks whether a wrong answer holds as much of the image as a right one.
 func misclassified(l *lab) (*Result, error) {
-	if have, want := len(l.Test.Classes()), width(l.answer.Logits); have != want ||
-		slices.Contains(l.labels, data.Unlabeled) {
-		return nil, fmt.Errorf("explore: misclassified: answers are compared with labels: expected "+
-			"labelled images of the classifier's %d classes, %s has %d classes", want, l.Test.Name(), have)
+	if err := sameClasses(l.answer, l.Test); err != nil {
+		return nil, fmt.Errorf("explore: misclassified: %w", err)
+	}
+	if i := slices.Index(l.labels, data.Unlabeled); i >= 0 {
+		return nil, fmt.Errorf("explore: misclassified: image %d of %s has no label to compare the "+
+			"answer with: put it into the folder of its class", i, l.Test.Name())
 	}
 	pred := l.answer.Classes()
 	var wrong, right []int
@@ -58,7 +60,7 @@ func misclassified(l *lab) (*Result, error) {
 		{Name: "retrieval of wrong images, mean", Unit: "%", Better: "lower",
 			Estimate: metrics.Mean(metrics.Defined(take(rank, wrong)), l.key("rank"))},
 	}}
-	r.Sheet = l.wrongSheet(wrong, pred)
+	r.Sheet = l.wrongSheet(recon, wrong, pred)
 	return r, nil
 }
 
@@ -125,23 +127,26 @@ func (l *lab) againstOther(err8 []float64, wrong []int, pred []int32) []float64 
 	return out
 }
 
-// wrongSheet shows the first wrong images, as many as there are up to twice Pictures, or nil if
-// there is none.
-func (l *lab) wrongSheet(wrong []int, pred []int32) *report.Sheet {
+// wrongSheet shows the first wrong images, as many as there are up to twice Pictures, each with two
+// draws, of which the first is there already; nil if there is none.
+func (l *lab) wrongSheet(first metrics.Images, wrong []int, pred []int32) *report.Sheet {
 	wrong = wrong[:min(len(wrong), 2*l.Pictures)]
 	if len(wrong) == 0 {
 		return nil
 	}
+	upTo := cycle(wrong[len(wrong)-1]+1, 0) // noise is told by an image's place among all
+	second := l.painter.Paint(l.answer.pick(upTo), Noise{l.Seed, 1})
 	names := l.Test.Classes()
-	s := &report.Sheet{Lead: true, Wrap: l.Pictures, Rows: []report.SheetRow{{Caption: "original",
-		Images: report.Pictures(l.images.Select(wrong))}}}
+	s := &report.Sheet{Lead: true, Wrap: l.Pictures}
+	for _, row := range []struct {
+		caption string
+		images  metrics.Images
+	}{{"original", l.images}, {"draw 1", first}, {"draw 2", second}} {
+		s.Rows = append(s.Rows, report.SheetRow{Caption: row.caption,
+			Images: report.Pictures(row.images.Select(wrong))})
+	}
 	for _, w := range wrong {
 		s.Columns = append(s.Columns, fmt.Sprintf("%s→%s", names[l.labels[w]], names[pred[w]]))
-	}
-	for k := range 2 {
-		m := l.painter.Paint(l.answer, Noise{l.Seed, k}).Select(wrong)
-		s.Rows = append(s.Rows, report.SheetRow{Caption: fmt.Sprintf("draw %d", k+1),
-			Images: report.Pictures(m)})
 	}
 	return s
 }

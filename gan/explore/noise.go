@@ -163,7 +163,7 @@ func perturb(l *lab) (*Result, error) {
 // (key, step, element).
 func jitter(z *mat.Dense, size []float64, sigma float64, key tensor.Key, step uint32) *mat.Dense {
 	n, k := z.Dims()
-	out := newDense(n, k)
+	out := metrics.NewDense(n, k)
 	for i := range n {
 		for c := range k {
 			e := tensor.StdNormal(key.Word(step, uint64(i*k+c)))

@@ -42,26 +42,31 @@ type Painter interface {
 // activations for the networks of 32-pixel images.
 const batchSize = 64
 
-// FromClassifier returns a classifier, whose weights live on b, as a Network.
-func FromClassifier(b tensor.Backend, m gan.Classifier) Network { return &classifier{b, m} }
+// FromClassifier returns a classifier, whose weights live in s, as a Network. It lasts as long as
+// s, as does what its layers derive from weights (nn.Inference).
+func FromClassifier(s *tensor.Scope, m gan.Classifier) Network { return newClassifier(s, m) }
 
 type classifier struct {
-	backend tensor.Backend
-	model   gan.Classifier
+	passes *nn.Inference
+	model  gan.Classifier
+}
+
+func newClassifier(s *tensor.Scope, m gan.Classifier) *classifier {
+	c := &classifier{m.Inference(s.Backend()), m}
+	s.OnClose(c.passes.Close)
+	return c
 }
 
 // Ask runs the classifier in evaluation mode.
 func (c *classifier) Ask(m metrics.Images) Answer {
 	m = m.In(metrics.Unit)
-	a := Answer{Logits: newDense(m.N, c.model.Classes())}
+	a := Answer{Logits: metrics.NewDense(m.N, c.model.Classes())}
 	if d := c.model.FeatureDim(); d > 0 {
-		a.Features = newDense(m.N, d)
+		a.Features = metrics.NewDense(m.N, d)
 	}
-	i := nn.NewInference(c.backend)
-	defer i.Close()
 	for lo := 0; lo < m.N; lo += batchSize {
 		part := m.Slice(lo, min(lo+batchSize, m.N))
-		i.Pass(func(ctx *nn.Ctx) {
+		c.passes.Pass(func(ctx *nn.Ctx) {
 			g := ctx.Graph
 			x := tensor.FromSlice(g.Scope(), part.Pix, part.N, part.H, part.W, part.C)
 			f, z := c.model.Features(ctx, g.Const(x))
@@ -74,14 +79,19 @@ func (c *classifier) Ask(m metrics.Images) Answer {
 	return a
 }
 
-// FromInverter returns an inverter, whose weights live on b, as a Painter.
-func FromInverter(b tensor.Backend, v *gan.Inverter) Painter {
-	return &inverter{classifier{b, v.Cond.Model}, v}
+// FromInverter returns an inverter, whose weights live in s, as a Painter. It lasts as long as s,
+// as does what its layers derive from weights (nn.Inference).
+func FromInverter(s *tensor.Scope, v *gan.Inverter) Painter {
+	p := &inverter{newClassifier(s, v.Cond.Model), s.Backend(), v, v.Inference(s.Backend())}
+	s.OnClose(p.painting.Close)
+	return p
 }
 
 type inverter struct {
-	classifier
-	v *gan.Inverter
+	*classifier
+	backend  tensor.Backend
+	v        *gan.Inverter
+	painting *nn.Inference // of the generator
 }
 
 // Paint turns the answer into the inverter's condition and paints from it.
@@ -93,8 +103,6 @@ func (p *inverter) Paint(a Answer, n Noise) metrics.Images {
 	defer s.Close()
 	key := tensor.NewKey(n.Seed, "explore/noise")
 	z, dim := tensor.ToHost[float32](p.v.Noise(s, key, uint32(n.Draw), rows)), p.v.Config.Net.ZDim
-	i := nn.NewInference(p.backend)
-	defer i.Close()
 	for lo := 0; lo < rows; lo += batchSize {
 		hi := min(lo+batchSize, rows)
 		g := autodiff.NewGraph(p.backend)
@@ -106,7 +114,8 @@ func (p *inverter) Paint(a Answer, n Noise) metrics.Images {
 			}
 			cond := p.v.Cond.Of(g, logits, features).Tensor()
 			noise := tensor.FromSlice(g.Scope(), z[lo*dim:hi*dim], hi-lo, dim)
-			pix = append(pix, tensor.ToHost[float32](p.v.PaintWith(i, g.Scope(), cond, noise))...)
+			pix = append(pix, tensor.ToHost[float32](p.v.PaintWith(p.painting, g.Scope(), cond,
+				noise))...)
 		})
 		g.Close()
 	}
@@ -131,12 +140,4 @@ func copyRows(m *mat.Dense, lo int, x []float32) {
 	for i, v := range x {
 		m.Set(lo+i/d, i%d, float64(v))
 	}
-}
-
-// newDense is mat.NewDense that allows no rows.
-func newDense(n, d int) *mat.Dense {
-	if n == 0 {
-		return &mat.Dense{}
-	}
-	return mat.NewDense(n, d, nil)
 }

@@ -6,7 +6,6 @@ import (
 	"image"
 	"image/draw"
 	"image/png"
-	"io"
 	"os"
 	"strings"
 
@@ -109,10 +108,7 @@ func WriteJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("explore: %s: %w", path, err)
 	}
-	return checkpoint.WriteFile(path, func(w io.Writer) error {
-		_, err := w.Write(append(raw, '\n'))
-		return err
-	})
+	return checkpoint.WriteBytes(path, append(raw, '\n'))
 }
 
 // ReadJSON reads a file of JSON into v.

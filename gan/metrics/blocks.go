@@ -20,7 +20,7 @@ func BlockMeans(m Images, g int) *mat.Dense {
 	}
 	bh, bw := m.H/g, m.W/g
 	a, b := m.Range.affine()
-	out := newDense(m.N, g*g*m.C)
+	out := NewDense(m.N, g*g*m.C)
 	for i := range m.N {
 		row, pix := out.RawRowView(i), m.At(i)
 		for y := range m.H {
@@ -76,7 +76,7 @@ func Matrix(n, d int, x []float32) *mat.Dense {
 // OneHot returns labels as rows of a [n, classes] matrix with a single 1: the code that holds the
 // class and nothing else. It panics if a label is outside 0..classes−1.
 func OneHot(labels []int32, classes int) *mat.Dense {
-	out := newDense(len(labels), classes)
+	out := NewDense(len(labels), classes)
 	for i, l := range labels {
 		if l < 0 || int(l) >= classes {
 			fail("metrics.OneHot", "label %d of row %d is outside 0..%d", l, i, classes-1)
@@ -86,8 +86,8 @@ func OneHot(labels []int32, classes int) *mat.Dense {
 	return out
 }
 
-// newDense is mat.NewDense that allows zero rows.
-func newDense(n, d int) *mat.Dense { return denseOf(n, d, make([]float64, n*d)) }
+// NewDense returns a matrix of zeros [n, d]; of no rows, which gonum refuses, the empty one.
+func NewDense(n, d int) *mat.Dense { return denseOf(n, d, make([]float64, n*d)) }
 
 // denseOf wraps data as [n, d]; gonum refuses n = 0, so an empty batch becomes the empty matrix.
 func denseOf(n, d int, data []float64) *mat.Dense {

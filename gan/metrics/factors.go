@@ -47,7 +47,7 @@ func SceneFeatures(m Images) *mat.Dense {
 	const g = 16
 	coarse, fine := BlockMeans(m, Grid), BlockMeans(m, g)
 	_, d := coarse.Dims()
-	out := newDense(m.N, d+2*m.C+7)
+	out := NewDense(m.N, d+2*m.C+7)
 	for i := range m.N {
 		row := out.RawRowView(i)
 		copy(row, coarse.RawRowView(i))

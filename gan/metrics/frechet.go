@@ -114,7 +114,7 @@ func KID(a, b *mat.Dense, subsets, size int, key tensor.Key) (mu, sd float64) {
 	if subsets > 1 {
 		sd = math.Sqrt(variance(vals))
 	}
-	return mean(vals), sd
+	return Average(vals), sd
 }
 
 func pickRows(a *mat.Dense, idx []int) *mat.Dense {

@@ -57,7 +57,7 @@ func FitProbe(code, target *mat.Dense, cfg ProbeConfig) (*Probe, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e := mean(RowMSE(lin.Predict(held), want)); e < best {
+		if e := Average(RowMSE(lin.Predict(held), want)); e < best {
 			best, p.Lambda = e, l
 		}
 	}

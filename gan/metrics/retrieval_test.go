@@ -49,8 +49,8 @@ func TestRetrievalByChance(t *testing.T) {
 	}
 	rank := Retrieval(randomRows(200, 5, "queries"), g, FirstN(200, class))
 	// The standard error of the mean of 200 uniform ranks is 100/√(12·200) = 2.04.
-	near(t, "mean rank of unrelated queries", mean(rank), 50, 4*2.04)
-	near(t, "mean rank of the images themselves", mean(Retrieval(g, g, FirstN(n, class))), 0, 0)
+	near(t, "mean rank of unrelated queries", Average(rank), 50, 4*2.04)
+	near(t, "mean rank of the images themselves", Average(Retrieval(g, g, FirstN(n, class))), 0, 0)
 }
 
 func TestRetrievalRefusesNaN(t *testing.T) {

@@ -215,7 +215,7 @@ func newR2(pred, y *mat.Dense, j int) *r2 {
 	n, _ := y.Dims()
 	r := &r2{make([]float64, n), make([]float64, n), make([]float64, n)}
 	col := mat.Col(nil, j, y)
-	mu := mean(col)
+	mu := Average(col)
 	for i, v := range col {
 		e := v - pred.At(i, j)
 		r.err2[i], r.dev[i], r.dev2[i] = e*e, v-mu, (v-mu)*(v-mu)

@@ -13,7 +13,7 @@ func (m Images) luma(i int) []float64 {
 		if m.C == 3 {
 			out[j] = 0.299*p[0] + 0.587*p[1] + 0.114*p[2]
 		} else {
-			out[j] = mean(p)
+			out[j] = Average(p)
 		}
 	}
 	return out
@@ -26,7 +26,7 @@ func Contrast(m Images) []float64 {
 	out := make([]float64, m.N)
 	for i := range out {
 		y := m.luma(i)
-		mu, sum := mean(y), 0.0
+		mu, sum := Average(y), 0.0
 		for _, v := range y {
 			sum += (v - mu) * (v - mu)
 		}

@@ -45,20 +45,21 @@ func NoiseVariance(draws []Images) NoiseSplit {
 			s.Image += variance(col) / float64(dim*len(blocks))
 		}
 	}
-	s.Ratio = mean(s.Noise) / s.Image
+	s.Ratio = Average(s.Noise) / s.Image
 	return s
 }
 
 // variance returns the sample variance (n−1) in two passes.
 func variance(x []float64) float64 {
-	m, sum := mean(x), 0.0
+	m, sum := Average(x), 0.0
 	for _, v := range x {
 		sum += (v - m) * (v - m)
 	}
 	return sum / float64(len(x)-1)
 }
 
-func mean(x []float64) float64 {
+// Average returns the mean of x; Mean is it with its interval.
+func Average(x []float64) float64 {
 	sum := 0.0
 	for _, v := range x {
 		sum += v

@@ -3,7 +3,6 @@ package study
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -11,7 +10,6 @@ import (
 	"afterimage/gan/explore"
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
-	"afterimage/nn/checkpoint"
 	"afterimage/nn/data"
 	"afterimage/nn/train"
 	"afterimage/tensor"
@@ -298,13 +296,6 @@ func (r *runner) curves() ([]curve, error) {
 		}
 	}
 	return out, nil
-}
-
-func writeFile(path string, raw []byte) error {
-	return checkpoint.WriteFile(path, func(w io.Writer) error {
-		_, err := w.Write(raw)
-		return err
-	})
 }
 
 // excludesZero reports whether an interval lies on one side of 0.

@@ -156,7 +156,7 @@ func (r *runner) claim() error {
 	old, err := os.ReadFile(r.path(SpecFile))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return writeFile(r.path(SpecFile), text)
+		return checkpoint.WriteBytes(r.path(SpecFile), text)
 	case err != nil:
 		return fmt.Errorf("study: %w", err)
 	case string(old) != string(text):
@@ -317,7 +317,7 @@ func (r *runner) judge(s *tensor.Scope) (explore.Network, string, error) {
 		return nil, "", fmt.Errorf("the judge %s has no features to judge by: give another network",
 			m.Arch())
 	}
-	return explore.FromClassifier(r.backend, m), fmt.Sprintf("%d features of the independent %s",
+	return explore.FromClassifier(s, m), fmt.Sprintf("%d features of the independent %s",
 		m.FeatureDim(), m.Arch()), nil
 }
 
@@ -327,7 +327,7 @@ func (r *runner) inverter(s *tensor.Scope, name string) (explore.Painter, error)
 	if err != nil {
 		return nil, err
 	}
-	return explore.FromInverter(r.backend, v), nil
+	return explore.FromInverter(s, v), nil
 }
 
 // lpips reads LPIPS's weights into s, if the folder of the data has them; else it returns nil.

@@ -51,7 +51,7 @@ func Shipped(b tensor.Backend, sh Shipment) (*report.Report, *Result, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		p := explore.FromInverter(b, v)
+		p := explore.FromInverter(s, v)
 		if ps = append(ps, p); isLabel(sh.Names[k]) {
 			control = p
 		}

@@ -1,76 +1,75 @@
 package checkpoint
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
-	"slices"
+	"unsafe"
 )
 
-// Again returns a function that reads one array once more, and nothing else, from the safetensors
-// file that Open read f from: weights that were given up come back for the price of themselves. It
-// is nil for a File of another format, or that was not opened, and keeps none of f's arrays.
+// An origin says where the bytes of an array lie in the file it was read from.
+type origin struct {
+	array Array // without its bytes
+	at    int64
+}
+
+// Again returns a function that reads one array once more, and nothing else, from the file that
+// Open read f from: weights that were given up come back for the price of themselves. It is nil for
+// a File that was not opened, and for one with an array that is not in its file as it is in memory:
+// compressed, strided or of a narrower type. It keeps none of f's arrays.
+//
+// The function returns an error if the file is gone or has another length, or the File had no such
+// array. Other values in a file of the same length are for the caller to notice.
 func (f *File) Again() func(name string) (Array, error) {
-	if !f.opened || f.Format != "safetensors" {
+	if f.origins == nil {
 		return nil
 	}
-	path := f.Path
+	path, length, origins := f.Path, f.length, f.origins
 	return func(name string) (Array, error) {
-		a, err := readAgain(path, name)
-		return a, inFile(err, "safetensors", path)
+		o, ok := origins[name]
+		if !ok {
+			return Array{}, fmt.Errorf("checkpoint: %s: no array %s in it", path, quote(name))
+		}
+		r, err := os.Open(path)
+		if err != nil {
+			return Array{}, fmt.Errorf("checkpoint: %w", err)
+		}
+		defer r.Close()
+		info, err := r.Stat()
+		if err != nil {
+			return Array{}, fmt.Errorf("checkpoint: %w", err)
+		}
+		if info.Size() != length {
+			return Array{}, fmt.Errorf("checkpoint: %s: expected the %d bytes that were opened, got %d: "+
+				"put that file back", path, length, info.Size())
+		}
+		a := o.array
+		a.Data = make([]byte, a.Len()*a.DType.Size())
+		if _, err := r.ReadAt(a.Data, o.at); err != nil {
+			return Array{}, fmt.Errorf("checkpoint: %s: %w", path, err)
+		}
+		return a, nil
 	}
 }
 
-// readAgain reads the header of the safetensors file at path and one array.
-func readAgain(path, name string) (Array, error) {
-	r, err := os.Open(path)
-	if err != nil {
-		return Array{}, fmt.Errorf("checkpoint: %w", err)
+// originate notes where f's arrays lie in data, the bytes of the file at its path, if all do.
+func (f *File) originate(data []byte) {
+	origins := map[string]origin{}
+	for name, a := range f.All() {
+		at, ok := within(a.Data, data)
+		if !ok {
+			return
+		}
+		origins[name] = origin{Array{DType: a.DType, Shape: a.Shape}, at}
 	}
-	defer r.Close()
-	entries, body, err := headerAt(r)
-	if err != nil {
-		return Array{}, err
-	}
-	i := slices.IndexFunc(entries, func(e stEntry) bool { return e.name == name })
-	if i < 0 {
-		return Array{}, &FormatError{Key: name, Reason: "not in the file any more",
-			Next: "put the file back that was opened"}
-	}
-	e := &entries[i]
-	data := make([]byte, e.Offsets[1]-e.Offsets[0])
-	if _, err := r.ReadAt(data, body+int64(e.Offsets[0])); err != nil {
-		return Array{}, fmt.Errorf("checkpoint: %s: %w", path, err)
-	}
-	return e.array(data, newBudget(len(data)))
+	f.origins, f.length = origins, int64(len(data))
 }
 
-// headerAt reads a header, with the checks of parseSafetensors, and returns where the data begins.
-func headerAt(r *os.File) (entries []stEntry, body int64, err error) {
-	info, err := r.Stat()
-	if err != nil {
-		return nil, 0, fmt.Errorf("checkpoint: %w", err)
+// within returns where part, if it is a slice of whole, begins. What is empty is in anything.
+func within(part, whole []byte) (at int64, ok bool) {
+	if len(part) == 0 {
+		return 0, true
 	}
-	var size [8]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return nil, 0, bad("", "%d bytes: expected at least the 8 of the header length", info.Size())
-	}
-	n, left := binary.LittleEndian.Uint64(size[:]), info.Size()-8
-	if n > maxHeader || n > uint64(left) {
-		return nil, 0, bad("", "a header of %d bytes: expected at most %d and no more than the %d that "+
-			"follow", n, maxHeader, left)
-	}
-	header := make([]byte, n)
-	if _, err := io.ReadFull(r, header); err != nil {
-		return nil, 0, fmt.Errorf("checkpoint: %s: %w", r.Name(), err)
-	}
-	if entries, err = parseSTHeader(header, NewFile()); err != nil {
-		return nil, 0, err
-	}
-	left -= int64(n)
-	if int64(int(left)) != left {
-		return nil, 0, bad("", "%d bytes of data: more than fit in memory", left)
-	}
-	return entries, 8 + int64(n), checkOffsets(entries, int(left))
+	begin := uintptr(unsafe.Pointer(unsafe.SliceData(whole)))
+	p := uintptr(unsafe.Pointer(unsafe.SliceData(part)))
+	return int64(p - begin), p >= begin && p-begin < uintptr(len(whole))
 }

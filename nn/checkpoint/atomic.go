@@ -25,6 +25,14 @@ func WriteFile(path string, write func(io.Writer) error) error {
 	return writeFile(path, write, osDisk{})
 }
 
+// WriteBytes is WriteFile for what is in memory already.
+func WriteBytes(path string, data []byte) error {
+	return WriteFile(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
 // A disk is what writeFile needs of the operating system; tests make each step fail.
 type disk interface {
 	sync(f *os.File) error

@@ -28,9 +28,10 @@ type File struct {
 	// Skipped names what a PyTorch file holds that was not taken over, such as "optimizer".
 	Skipped []string
 
-	names  []string
-	arrays map[string]Array
-	opened bool // by Open
+	names   []string
+	arrays  map[string]Array
+	origins map[string]origin // of the arrays of a file that can be read again
+	length  int64             // of that file
 }
 
 // NewFile returns an empty File.
@@ -116,7 +117,10 @@ func (f *File) Number(name string) (v float64, ok bool) {
 func (f *File) StripPrefix(prefix string) (*File, error) {
 	out := NewFile()
 	out.Format, out.Path, out.Metadata, out.Fields = f.Format, f.Path, f.Metadata, f.Fields
-	out.Skipped, out.opened = f.Skipped, f.opened
+	out.Skipped, out.length = f.Skipped, f.length
+	if f.origins != nil {
+		out.origins = map[string]origin{}
+	}
 	for name, a := range f.All() {
 		short := strings.TrimPrefix(name, prefix)
 		if _, ok := out.arrays[short]; ok {
@@ -126,6 +130,9 @@ func (f *File) StripPrefix(prefix string) (*File, error) {
 				Next: "use the names as they are"}
 		}
 		out.Set(short, a)
+		if o, ok := f.origins[name]; ok {
+			out.origins[short] = o
+		}
 	}
 	return out, nil
 }

@@ -25,7 +25,7 @@ func Open(path string) (*File, error) {
 	}
 	f, err := Decode(path, data)
 	if err == nil {
-		f.opened = true
+		f.originate(data)
 	}
 	return f, err
 }

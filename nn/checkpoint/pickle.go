@@ -32,9 +32,18 @@ type (
 
 func (g global) String() string { return g.module + "." + g.name }
 
+// maxName is the limit on the bytes of a dict's key, a storage's key and an imported name. A few
+// bytes of pickle can use one again and again, and each time it is read whole. Real ones stay below
+// a hundred.
+const maxName = 1 << 12
+
 func (d *dict) set(key, value any) error {
-	switch key.(type) {
-	case string, int64, bool, float64, nil, global:
+	switch k := key.(type) {
+	case string:
+		if len(k) > maxName {
+			return fmt.Errorf("a dict key of %d bytes: expected at most %d", len(k), maxName)
+		}
+	case int64, bool, float64, nil, global:
 	default:
 		return fmt.Errorf("a dict key is a %T: expected a string or a number", key)
 	}

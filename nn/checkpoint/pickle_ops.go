@@ -281,8 +281,10 @@ func (m *machine) objectOp(op byte) (bool, error) {
 			return true, err
 		}
 		name, err := m.line()
-		m.push(global{module, name})
-		return true, err
+		if err != nil {
+			return true, err
+		}
+		return true, m.pushGlobal(module, name)
 	case 0x93: // STACK_GLOBAL
 		module, name, err := m.pop2()
 		if err != nil {
@@ -293,7 +295,7 @@ func (m *machine) objectOp(op byte) (bool, error) {
 		if !ok1 || !ok2 {
 			return true, fmt.Errorf("an import of %T.%T: expected two strings", module, name)
 		}
-		m.push(global{mod, attr})
+		return true, m.pushGlobal(mod, attr)
 	case 'R', 0x81: // REDUCE, NEWOBJ
 		return true, m.callTop()
 	case 0x92: // NEWOBJ_EX: keyword arguments are of no use to the known names
@@ -314,7 +316,14 @@ func (m *machine) objectOp(op byte) (bool, error) {
 	default: // PERSID, INST, OBJ, EXT*, NEXT_BUFFER, READONLY_BUFFER: PyTorch writes none of them
 		return false, nil
 	}
-	return true, nil
+}
+
+func (m *machine) pushGlobal(module, name string) error {
+	if n := len(module) + len(name); n > maxName {
+		return fmt.Errorf("an imported name of %d bytes: expected at most %d", n, maxName)
+	}
+	m.push(global{module, name})
+	return nil
 }
 
 // callTop replaces a callable and its argument tuple by the result.

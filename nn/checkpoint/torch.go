@@ -150,7 +150,7 @@ func rebuildTensor(args tuple, dtype any) (any, error) {
 		}
 	}
 	if t.offset, ok = toInt(args[1]); !ok {
-		return nil, fmt.Errorf("a tensor at storage offset %v: expected a number from 0", args[1])
+		return nil, fmt.Errorf("a tensor at a storage offset of %T: expected a number from 0", args[1])
 	}
 	var ok1, ok2 bool
 	t.shape, ok1 = toInts(args[2])
@@ -239,6 +239,9 @@ func (e *torchEnv) persistent(id any) (any, error) {
 	numel, ok2 := toInt(t[4])
 	if !ok1 || !ok2 {
 		return nil, fmt.Errorf("storage key %T, size %T: expected a string and a number", t[2], t[4])
+	}
+	if len(key) > maxName {
+		return nil, fmt.Errorf("a storage key of %d bytes: expected at most %d", len(key), maxName)
 	}
 	r := e.roots[key]
 	if r == nil {
@@ -345,11 +348,10 @@ func npScalar(args tuple) (any, error) {
 	}
 	data, ok := args[1].([]byte)
 	if s, isText := args[1].(string); isText { // Python 2's str
-		data, ok = []byte(s), true
+		data, ok = []byte(s[:min(len(s), d.elem.size+1)]), true
 	}
 	if !ok || len(data) != d.elem.size {
-		return nil, fmt.Errorf("a NumPy scalar of %s: expected %d bytes, got %d", d.elem.name,
-			d.elem.size, len(data))
+		return nil, fmt.Errorf("a NumPy scalar of %s: expected %d bytes", d.elem.name, d.elem.size)
 	}
 	if d.big {
 		data = d.elem.swap(data)

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/big"
 )
 
@@ -56,9 +55,9 @@ func legacyHeader(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if version != int64(legacyProtocol) {
+	if v, ok := version.(int64); !ok || v != legacyProtocol {
 		return nil, unsupported("", "in Python, load it and save it with torch.save",
-			"legacy protocol: expected %d, got %s", legacyProtocol, quote(fmt.Sprint(version)))
+			"legacy protocol %d, of type %T: expected %d", v, version, legacyProtocol)
 	}
 	data = data[n:]
 	system, n, err := unpickle(data, e)

@@ -133,6 +133,35 @@ func TestTorchNesting(t *testing.T) {
 	}
 }
 
+// TestTorchBoundsRepetition: what a few bytes of pickle repeat is not read, copied or printed whole
+// each time.
+func TestTorchBoundsRepetition(t *testing.T) {
+	const doublings = 24
+	long := strings.Repeat("k", 1<<20)
+	nested := ")" + strings.Repeat("2\x86", doublings) // a tuple of itself twice, and so on
+	magic := newPickler().ops("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19").stop()
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"version": {append(magic, newPickler().ops(nested).stop()...), "legacy protocol"},
+		"offset": {legacyFile(newPickler().global("torch._utils", "_rebuild_tensor").ops("(").
+			storage("FloatStorage", "0", 2).ops(nested + "NNtR").stop()), "storage offset"},
+		"dict key": {legacyFile(newPickler().ops("}").str(long).ops("q\x00" +
+			strings.Repeat("Nsh\x00", 1<<16) + "Ns").stop()), "a dict key of 1048576 bytes"},
+		"storage key": {legacyFile(newPickler().ops("(").str("storage").global("torch",
+			"FloatStorage").str(long).str("cpu").int(2).ops("t" + strings.Repeat("2Q0", 1<<16)).
+			stop()), "a storage key of 1048576 bytes"},
+		"name": {legacyFile(newPickler().global("m", long).ops("q\x00" + strings.Repeat(")R0h\x00",
+			1<<16)).stop()), "an imported name of 1048577 bytes"},
+	} {
+		checkRead(t, c.data, ReadTorch)
+		if _, err := ReadTorch(c.data); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: expected an error with %q, got %v", name, c.want, err)
+		}
+	}
+}
+
 func TestTorchRefusesObjects(t *testing.T) {
 	tensorOf := func(class string, numel, offset int, shape, stride []int) []byte {
 		return newPickler().ops("}").str("w").tensor(class, "0", numel, offset, shape, stride).

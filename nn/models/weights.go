@@ -40,9 +40,9 @@ func (m *Classifier) Load(s *tensor.Scope, f *checkpoint.File) error {
 	return LoadFile(s, m, f, m.Mapping())
 }
 
-// Inference opens an Inference that owns the classifier's weights if Load read them from a
-// safetensors file, from which they come back should they be needed once more: the file, and the
-// weights since Load, must stay as they are.
+// Inference opens an Inference that owns the classifier's weights if Load read them from a file and
+// they can be read once more (checkpoint.File.Again): the file, and the weights since Load, must
+// stay as they are.
 func (m *Classifier) Inference(b tensor.Backend) *nn.Inference {
 	i := nn.NewInference(b)
 	if m.again != nil {
@@ -54,23 +54,19 @@ func (m *Classifier) Inference(b tensor.Backend) *nn.Inference {
 // reader returns a function that reads the parameter called name once more, as LoadFile did from f;
 // nil where nobody can.
 func reader(f *checkpoint.File, mapping Mapping) func(name string) (checkpoint.Array, error) {
+	ours := f.Metadata[layoutKey] == layoutOHWI
+	if !ours {
+		var err error
+		if f, err = f.StripPrefix(modulePrefix); err != nil {
+			return nil // LoadFile says so
+		}
+	}
 	again := f.Again()
 	if again == nil {
 		return nil
 	}
-	ours := f.Metadata[layoutKey] == layoutOHWI
-	module := map[string]bool{} // names behind PyTorch's prefix
-	for _, name := range f.Names() {
-		if short, ok := strings.CutPrefix(name, modulePrefix); ok && !ours {
-			module[short] = true
-		}
-	}
 	return func(name string) (checkpoint.Array, error) {
-		key := mapping.key(name)
-		if module[key] {
-			key = modulePrefix + key
-		}
-		a, err := again(key)
+		a, err := again(mapping.key(name))
 		if err == nil && !ours {
 			a = toOHWI(a, mapping.Flattened[name])
 		}

@@ -50,11 +50,12 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 	if o.DType != tensor.F32 && o.DType != tensor.F64 {
 		return nil, fmt.Errorf("onnx: Import: DType %v: expected f32 or f64", o.DType)
 	}
-	b := &builder{model: m, opts: o, consts: map[string]*Array{}, ranks: map[string]int{}}
+	b := &builder{model: m, opts: o, consts: map[string]literal{}, ranks: map[string]int{}}
 	var g *Graph
 	err := catch(func() {
 		b.constants()
 		b.bind()
+		b.foldConstants()
 		b.channelsLast()
 		b.inferRanks()
 		b.lower()
@@ -94,8 +95,23 @@ type builder struct {
 	inputs  []Input
 	outputs []string
 	nodes   []*node
-	consts  map[string]*Array
+	consts  map[string]literal
 	ranks   map[string]int
+}
+
+// A literal is a constant whose elements are decoded when they are asked for: those of all weights
+// at once, in float64, would be several times the file.
+type literal struct {
+	shape  tensor.Shape
+	decode func() *Array
+}
+
+func (l literal) permute(perm []int) literal {
+	shape := make(tensor.Shape, len(perm))
+	for i, p := range perm {
+		shape[i] = l.shape[p]
+	}
+	return literal{shape, func() *Array { return l.decode().permute(perm) }}
 }
 
 // must panics with err, which is an *Error, for catch in Import.
@@ -112,7 +128,8 @@ func (b *builder) constants() {
 		panic(unsupported("store the weights densely", "the graph has sparse initialisers"))
 	}
 	for _, t := range g.initializers {
-		b.consts[t.name] = must(t.array())
+		shape, _, err := t.extents()
+		b.consts[t.name] = literal{must(shape, err), func() *Array { return must(t.array()) }}
 	}
 	b.inputs = b.model.Inputs()
 	for _, o := range g.outputs {
@@ -180,6 +197,40 @@ func (b *builder) node(p *nodeProto, ops map[string]map[string]opFunc) *node {
 	return n
 }
 
+// foldConstants makes initialisers of Constant nodes, and lets whoever reads a copy of one read
+// that itself, so that the passes behind see them. What is no number stays a node, whose error
+// comes when somebody reads it.
+func (b *builder) foldConstants() {
+	same := map[string]string{}
+	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool {
+		n.in = slices.Clone(n.in)
+		for i, in := range n.in {
+			if to, ok := same[in]; ok {
+				n.in[i] = to
+			}
+		}
+		if n.domain != "" || len(n.out) != 1 || slices.Contains(b.outputs, n.out[0]) {
+			return false
+		}
+		switch n.op {
+		case "Constant":
+			return catch(func() {
+				a := constant(&call{node: n})[0].host
+				b.consts[n.out[0]] = literal{a.Shape, func() *Array { return a }}
+			}) == nil
+		case "Identity":
+			if len(n.in) != 1 {
+				return false
+			}
+			if _, ok := b.consts[n.in[0]]; ok {
+				same[n.out[0]] = n.in[0]
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // newTranspose returns a node that permutes in to out.
 func newTranspose(in, out string, perm []int) *node {
 	ints := make([]int64, len(perm))
@@ -235,7 +286,7 @@ func (b *builder) dropDead() {
 	}
 	slices.Reverse(kept)
 	b.nodes = kept
-	maps.DeleteFunc(b.consts, func(name string, _ *Array) bool { return !wanted[name] })
+	maps.DeleteFunc(b.consts, func(name string, _ literal) bool { return !wanted[name] })
 }
 
 // finish uploads the constants and notes where every value is read last.
@@ -243,7 +294,7 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 	g := &Graph{file: b.model.file, dtype: b.opts.DType, inputs: b.inputs, outputs: b.outputs,
 		nodes: b.nodes, consts: map[string]*constValue{}, last: make([][]string, len(b.nodes))}
 	for _, name := range slices.Sorted(maps.Keys(b.consts)) {
-		a := b.consts[name]
+		a := b.consts[name].decode()
 		v := &constValue{elem: a.Elem, host: a}
 		if a.Elem.IsFloat() {
 			dt := b.opts.DType

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -13,7 +14,7 @@ func toNCHW() []int { return []int{0, 3, 1, 2} }
 // costs speed.
 func (b *builder) inferRanks() {
 	for name, a := range b.consts {
-		b.ranks[name] = len(a.Shape)
+		b.ranks[name] = len(a.shape)
 	}
 	for _, in := range b.inputs {
 		if in.Shape != nil {
@@ -41,12 +42,10 @@ func (b *builder) inferRanks() {
 		case "Gemm", "Flatten":
 			r, ok = 2, true
 		case "Reshape":
-			var target *Array
-			if len(n.in) > 1 {
-				target = b.consts[n.in[1]]
-			}
-			if ok = target != nil; ok {
-				r = len(target.I)
+			if ok = len(n.in) > 1; ok {
+				var target literal
+				target, ok = b.consts[n.in[1]]
+				r = target.shape.Size()
 			}
 		default:
 			ok = elementwise[n.op]
@@ -141,7 +140,7 @@ const foldFactor = 4
 func (b *builder) foldTransposes() {
 	budget := 0
 	for _, a := range b.consts {
-		budget += foldFactor * a.Shape.Size()
+		budget += foldFactor * a.shape.Size()
 	}
 	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool {
 		if n.op != "Transpose" || len(n.in) != 1 || n.out[0] == "" {
@@ -149,11 +148,11 @@ func (b *builder) foldTransposes() {
 		}
 		a, ok := b.consts[n.in[0]]
 		perm := n.attrInts("perm")
-		if !ok || !isPermutation(perm, len(a.Shape)) || slices.Contains(b.outputs, n.out[0]) ||
-			a.Shape.Size() > budget {
+		if !ok || !isPermutation(perm, len(a.shape)) || slices.Contains(b.outputs, n.out[0]) ||
+			a.shape.Size() > budget {
 			return false
 		}
-		budget -= a.Shape.Size()
+		budget -= a.shape.Size()
 		b.consts[n.out[0]] = a.permute(perm)
 		return true
 	})
@@ -200,7 +199,7 @@ func (b *builder) cancelPermutes() {
 			l.out = append(l.out, &m)
 		case m.op == "Transpose" && len(m.in) == 1 && isPermutation(perm, len(perm)) && perm != nil:
 			l.transpose(&m, perm)
-		case l.sink(&m):
+		case l.sink(&m) || l.sinkSplit(&m) || l.sinkReduction(&m):
 		default:
 			l.out = append(l.out, &m)
 		}
@@ -285,10 +284,10 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 		return p.src
 	}
 	a, ok := l.b.consts[name]
-	if !ok || exact || len(a.Shape) > len(perm) {
+	if !ok || exact || len(a.shape) > len(perm) {
 		return ""
 	}
-	if a.Shape.Size() == 1 {
+	if a.shape.Size() == 1 {
 		return name
 	}
 	inverse := make([]int, len(perm))
@@ -299,8 +298,110 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 	if _, ok := l.b.consts[moved]; ok {
 		return moved
 	}
-	full := *a
-	full.Shape = slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.Shape)), a.Shape)
-	l.b.consts[moved] = full.permute(inverse)
+	full := slices.Concat(slices.Repeat([]int{1}, len(perm)-len(a.shape)), a.shape)
+	l.b.consts[moved] = literal{full, func() *Array {
+		x := *a.decode()
+		x.Shape = full
+		return &x
+	}}.permute(inverse)
 	return moved
+}
+
+// moved returns the axis of a value that is axis a of its permute by perm; ok is false if there is
+// none.
+func moved(perm []int, a int) (axis int, ok bool) {
+	if a < 0 {
+		a += len(perm)
+	}
+	if a < 0 || a >= len(perm) {
+		return 0, false
+	}
+	return perm[a], true
+}
+
+// withInts returns a node's attributes with one replaced.
+func (n *node) withInts(name string, v ...int) map[string]attrProto {
+	attrs := maps.Clone(n.attrs)
+	a := attrProto{name: name}
+	for _, x := range v {
+		a.i = int64(x)
+		a.ints = append(a.ints, int64(x))
+	}
+	attrs[name] = a
+	return attrs
+}
+
+// sinkSplit moves the permute of what is cut behind the parts.
+func (l *layouter) sinkSplit(n *node) bool {
+	p, ok := l.of[n.in[0]]
+	if !ok || n.op != "Split" || n.domain != "" || slices.Contains(n.out, "") {
+		return false
+	}
+	axis, ok := moved(p.perm, n.attrInt("axis", 0))
+	if !ok {
+		return false
+	}
+	m := *n
+	m.in = slices.Clone(n.in)
+	m.in[0], m.attrs, m.out = p.src, n.withInts("axis", axis), nil
+	for _, out := range n.out {
+		m.out = append(m.out, out+"/moved")
+	}
+	l.out = append(l.out, &m)
+	for i, out := range n.out {
+		l.emit(m.out[i], out, p.perm)
+	}
+	return true
+}
+
+// sinkReduction moves the permute of what is reduced along constant axes behind the result.
+func (l *layouter) sinkReduction(n *node) bool {
+	if n.domain != "" || len(n.in) == 0 || len(n.out) != 1 || reductions()[n.op].dev == nil {
+		return false
+	}
+	p, ok := l.of[n.in[0]]
+	axes := n.attrInts("axes")
+	if len(n.in) > 1 && n.in[1] != "" {
+		if c, ok := l.b.consts[n.in[1]]; ok {
+			for _, a := range c.decode().I {
+				axes = append(axes, int(a))
+			}
+		}
+	}
+	if !ok || len(axes) == 0 {
+		return false
+	}
+	m := *n
+	var to []int
+	for _, a := range axes {
+		axis, ok := moved(p.perm, a)
+		if !ok {
+			return false
+		}
+		to = append(to, axis)
+	}
+	perm := p.perm
+	if n.attrInt("keepdims", 1) == 0 {
+		perm = without(p.perm, to)
+	}
+	m.in, m.out = []string{p.src}, []string{n.out[0] + "/moved"}
+	m.attrs = n.withInts("axes", to...)
+	l.out = append(l.out, &m)
+	l.emit(m.out[0], n.out[0], perm)
+	return true
+}
+
+// without is the permutation of the axes that are left when some are dropped.
+func without(perm, dropped []int) []int {
+	var left []int
+	for _, a := range perm {
+		if !slices.Contains(dropped, a) {
+			left = append(left, a)
+		}
+	}
+	sorted := slices.Sorted(slices.Values(left))
+	for i, a := range left {
+		left[i] = slices.Index(sorted, a)
+	}
+	return left
 }

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"math"
+	"runtime"
 	"testing"
 
 	"afterimage/autodiff"
@@ -23,8 +24,9 @@ func normals(stream string, n int) []float64 {
 }
 
 // A network with every way in which permutes meet: convolutions in a row, a residual sum, constants
-// for channels and for single elements, concatenation, pooling, normalisation, an output in the
-// middle, a permute of the user's, and a branch that only one side can run channels last.
+// for channels and for single elements, also as nodes, parts and concatenation, reductions,
+// pooling, normalisation, an output in the middle, a permute of the user's, and a branch that only
+// one side can run channels last.
 func layoutSketch() *sketch {
 	s := newSketch(17, []int{-1, 3, 8, 8})
 	w := func(name string, shape ...int) string {
@@ -39,18 +41,25 @@ func layoutSketch() *sketch {
 	s.node("Mul", "m", []string{"c2", w("perchannel", 4, 1, 1)})
 	s.node("Add", "a", []string{"m", w("perpixel", 8, 8)})
 	s.node("Sub", "d", []string{s.floats("half", nil, 0.5), "a"})
-	s.node("Add", "sum", []string{"d", "r1"})
+	s.graph.nodes = append(s.graph.nodes, &nodeProto{name: "cut", op: "Split",
+		in: []string{"r1", s.longs("parts", 3, 1)}, out: []string{"front", "back"},
+		attrs: []attrProto{attrI("axis", 1)}})
+	s.node("Concat", "turned", []string{"back", "front"}, attrI("axis", -3))
+	s.node("Add", "sum", []string{"d", "turned"})
 	s.node("Concat", "cat", []string{"sum", "c1"}, attrI("axis", 1))
 	s.node("MaxPool", "p", []string{"cat"}, ints("kernel_shape", 2, 2), ints("strides", 2, 2))
 	s.node("ReduceMean", "rm", []string{"p"}, ints("axes", 1))
-	s.node("Mul", "scaled", []string{"p", "rm"})
+	s.node("ReduceMax", "se", []string{"p"}, ints("axes", -1, 2))
+	s.node("Mul", "gated", []string{"p", "se"})
+	s.node("Mul", "scaled", []string{"gated", "rm"})
 	s.node("ConvTranspose", "up", []string{"scaled", w("w3", 8, 2, 2, 2)}, ints("strides", 2, 2))
-	s.node("Clip", "clip", []string{"up", s.floats("lo", nil, -3), s.floats("hi", nil, 3)})
+	s.node("Constant", "lo", nil, attrProto{name: "value_float", f: -3})
+	s.node("Identity", "hi", []string{s.floats("three", nil, 3)})
+	s.node("Clip", "clip", []string{"up", "lo", "hi"})
 	s.node("Transpose", "t", []string{"clip"}, ints("perm", 0, 2, 3, 1))
 	s.node("Transpose", "tt", []string{"t"}, ints("perm", 0, 3, 1, 2))
 	s.node("AveragePool", "ap", []string{"tt"}, ints("kernel_shape", 2, 2))
-	s.node("GlobalAveragePool", "gap", []string{"ap"})
-	s.node("Flatten", "flat", []string{"gap"})
+	s.node("ReduceSum", "flat", []string{"ap", s.longs("pixels", 2, 3)}, attrI("keepdims", 0))
 	s.node("Gemm", "y", []string{"flat", w("w4", 2, 5)})
 	return s
 }
@@ -149,4 +158,47 @@ func TestRunFreesIntermediates(t *testing.T) {
 	if n := ag.Scope().Live(); n > 2 { // the input and the output
 		t.Errorf("%d tensors are alive after Run, expected 2", n)
 	}
+}
+
+// A scale weighs the heap whenever a tensor is allocated.
+type scale struct {
+	*ref.Backend
+	most uint64
+}
+
+func (s *scale) Alloc(bytes int) (tensor.Buffer, error) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.most = max(s.most, m.HeapAlloc)
+	return s.Backend.Alloc(bytes)
+}
+
+// Weights are decoded, turned and uploaded one by one: beside the file and the tensors there are
+// never those of all layers in float64.
+func TestImportHoldsOneWeightAtATime(t *testing.T) {
+	const layers, width = 12, 96
+	s := newSketch(17, []int{1, width, 4, 4})
+	prev := "x0"
+	for i := range layers {
+		name := "v" + string(rune('a'+i))
+		w := s.floats("w"+name, []int{width, width, 3, 3}, make([]float64, width*width*9)...)
+		s.node("Conv", name, []string{prev, w}, ints("pads", 1, 1, 1, 1))
+		prev = name
+	}
+	m, b := s.model(t, prev), &scale{Backend: ref.New()}
+	s.graph.initializers = nil
+	b.Alloc(0)
+	before := b.most
+	in := tensor.NewScope(b)
+	defer in.Close()
+	if _, err := Import(in, m, Options{ChannelsLast: true}); err != nil {
+		t.Fatal(err)
+	}
+	const weights, one = 4 * layers * width * width * 9, 4 * width * width * 9
+	// the tensors, and one weight in float64, as it is and turned, with the order of its elements
+	if more := b.most - before; more > weights+7*one {
+		t.Errorf("%d bytes more on the heap for %d bytes of weights in %d layers", more, weights, layers)
+	}
+	runtime.KeepAlive(m)
 }

@@ -106,9 +106,26 @@ func (c ClassifierConfig) Validate() error {
 		return bad("attack: ramp is %g: expected [0, 1]", a.Ramp)
 	case a.Steps > 0 && a.Norm != "linf" && a.Norm != "l2":
 		return bad("attack norm is %q: expected linf or l2", a.Norm)
+	case len(c.Milestones) > 0 && c.Schedule != "steps":
+		return bad("milestones %v with schedule %q: expected none, or the schedule steps", c.Milestones,
+			c.Schedule)
+	case !increasing(0, c.Milestones, 1):
+		return bad("milestones are %v: expected fractions of the training between 0 and 1, each above "+
+			"the one before: epoch 30 of 90 is 0.333", c.Milestones)
 	}
 	_, err := c.schedule(1)
 	return err
+}
+
+// increasing reports whether all of x lie between lo and hi, each above the one before.
+func increasing(lo float64, x []float64, hi float64) bool {
+	for _, v := range x {
+		if !(v > lo && v < hi) {
+			return false
+		}
+		lo = v
+	}
+	return true
 }
 
 // schedule returns the learning rate as a function of the step, 0 to total.

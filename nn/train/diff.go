@@ -16,9 +16,10 @@ import (
 
 // Diff lists in what two run directories differ: files that only one has, configuration, log lines,
 // tensors and metadata of checkpoints, bytes of everything else. Two runs of the same configuration
-// on the same instruction set do not differ, whatever interrupted them. Left out is what may
-// differ: the seconds in log and checkpoints, the environment record, and
-// TensorBoard's copy of the log.
+// on the same instruction set do not differ, whatever interrupted them. Left out is what differs
+// between such runs: the seconds in log and checkpoints, the environment record, TensorBoard's copy
+// of the log, a GPU's telemetry, and the plans it chose by time, of which only what they compute
+// counts.
 func Diff(a, b string) ([]string, error) {
 	in := [2]map[string][]byte{}
 	for i, dir := range []string{a, b} {
@@ -48,7 +49,7 @@ func Diff(a, b string) ([]string, error) {
 	return out, nil
 }
 
-// readTree returns the content of every file under dir by its path in dir.
+// readTree returns the content of every file under dir that is compared, by its path in dir.
 func readTree(dir string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -56,7 +57,7 @@ func readTree(dir string) (map[string][]byte, error) {
 			return err
 		}
 		rel, err := filepath.Rel(dir, path)
-		if err == nil {
+		if err == nil && !varies(rel) {
 			files[rel], err = os.ReadFile(path)
 		}
 		return err
@@ -67,10 +68,13 @@ func readTree(dir string) (map[string][]byte, error) {
 	return files, nil
 }
 
+// varies reports whether a file of a run may differ between equal runs, or be there in one alone.
+func varies(name string) bool {
+	return slices.Contains([]string{EnvironmentFile, EventsFile, TelemetryFile, PlansFile}, name)
+}
+
 func diffFile(name string, a, b []byte) ([]string, error) {
 	switch {
-	case name == EnvironmentFile || name == EventsFile: // times, and what the log says
-		return nil, nil
 	case name == MetricsFile:
 		return diffLog(a, b)
 	case filepath.Ext(name) == ".safetensors":

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"afterimage/nn/checkpoint"
 )
 
 // Continue notes where a run goes on. The note becomes a line of the environment record, which has
@@ -34,7 +36,7 @@ func (r *Run) record() error {
 	if r.environment == nil {
 		return nil
 	}
-	if err := writeBytes(r.Path(EnvironmentFile), r.environment); err != nil {
+	if err := checkpoint.WriteBytes(r.Path(EnvironmentFile), r.environment); err != nil {
 		return err
 	}
 	r.environment = nil

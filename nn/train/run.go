@@ -87,7 +87,8 @@ func Create(dir string, config, environment any, files ...func(*Run) error) (*Ru
 	if exists(r.Path(ConfigFile)) { // another process made its run since vacant looked
 		return nil, errors.Join(holdsRun(dir), r.Close())
 	}
-	files = append(files, func(r *Run) error { return writeBytes(r.Path(ConfigFile), text) },
+	files = append(files,
+		func(r *Run) error { return checkpoint.WriteBytes(r.Path(ConfigFile), text) },
 		func(r *Run) error { return os.Remove(r.Path(incompleteFile)) })
 	err = errors.Join(r.cut(0), os.RemoveAll(r.Path(EnvironmentFile)))
 	if err == nil {
@@ -408,11 +409,4 @@ func syncDir(dir string) error {
 		return fmt.Errorf("train: flush directory %s: %w", dir, err)
 	}
 	return nil
-}
-
-func writeBytes(path string, raw []byte) error {
-	return checkpoint.WriteFile(path, func(w io.Writer) error {
-		_, err := w.Write(raw)
-		return err
-	})
 }
