@@ -216,29 +216,32 @@ func TestBF16Gradients(t *testing.T) {
 	}
 }
 
-// TestSpectralQuotientHalf wants a quotient in BF16 and its gradients, by the kernel and through
-// the definition, to be those of the F32 quotient and Cast, to the bit.
+// TestSpectralQuotientHalf wants a quotient in BF16 and its gradients behind a convolution, by the
+// kernel and through the definition, to be those of the F32 quotient and Cast, to the bit.
 func TestSpectralQuotientHalf(t *testing.T) {
+	p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
 	compute := func(direct, create bool) (y, dw []float64) {
 		g := ad.NewGraph(ref.New())
 		defer g.Close()
 		var in vals
-		for i, shape := range [][]int{{4, 3, 3, 2}, {1, 4}, {1, 18}, {4, 3, 3, 2}} {
+		for i, shape := range [][]int{{4, 3, 3, 2}, {1, 4}, {1, 18}, {2, 5, 5, 2}, {2, 3, 3, 4}} {
 			x := g.Scope().New(tensor.F32, shape...)
 			x.SetFloats(normal(uint32(i+1), shape...).Data)
 			in = append(in, g.Leaf(x))
 		}
-		var out value
+		var w value
 		if direct {
-			out = ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
+			w = ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
 		} else {
-			out = ad.Cast(ad.SpectralQuotient(in[0], in[1], in[2], tensor.F32), tensor.BF16)
+			w = ad.Cast(ad.SpectralQuotient(in[0], in[1], in[2], tensor.F32), tensor.BF16)
 		}
-		o := []ad.GradOption{ad.WithCotangent(ad.Cast(in[3], tensor.BF16))}
+		half := func(x value) value { return ad.Cast(x, tensor.BF16) }
+		o := []ad.GradOption{ad.WithCotangent(half(in[4]))}
 		if create {
 			o = append(o, ad.CreateGraph())
 		}
-		return out.Keep().Tensor().Floats(), ad.Grad(out, in[:1], o...)[0].Tensor().Floats()
+		out := ad.Conv2D(half(in[3]), w, p).Keep()
+		return out.Tensor().Floats(), ad.Grad(out, in[:1], o...)[0].Tensor().Floats()
 	}
 	for _, create := range []bool{false, true} {
 		y, dw := compute(true, create)
