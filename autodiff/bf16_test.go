@@ -2,6 +2,7 @@ package autodiff_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	ad "afterimage/autodiff"
@@ -110,6 +111,79 @@ func (n bf16Net) gradients(t *testing.T, dt tensor.DType, second bool) [][]float
 	return out
 }
 
+// TestBF16WeightGradients takes the gradient of a weight that was rounded and that two products
+// read, and wants it as exact as sums in F32 are: not on bfloat16's grid.
+func TestBF16WeightGradients(t *testing.T) {
+	const exact = 1e-6 // some roundings of 6e-8
+	p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	for name, n := range map[string]struct {
+		x, w []int
+		f    func(x, w value) value
+	}{
+		"product": {[]int{32, 9}, []int{4, 9}, func(x, w value) value {
+			return ad.MatMul(x, w, false, true)
+		}},
+		"product from the left": {[]int{2, 9, 32}, []int{2, 9, 4}, func(x, w value) value {
+			return ad.MatMul(w, x, true, false)
+		}},
+		"convolution": {[]int{2, 6, 6, 3}, []int{4, 3, 3, 3}, func(x, w value) value {
+			return ad.Conv2DBiasAct(x, w, nil, nil, false, p)
+		}},
+		"transposed convolution": {[]int{2, 4, 4, 4}, []int{4, 3, 3, 3}, func(x, w value) value {
+			return ad.Conv2DInputGrad(x, w, 6, 6, p)
+		}},
+	} {
+		gradient := func(dt, wide tensor.DType) []float64 {
+			g := ad.NewGraph(ref.New(ref.WithPoison()))
+			defer g.Close()
+			onGrid := func(seed uint32, shape ...int) value {
+				v, half := g.Scope().New(wide, shape...), g.Scope().New(tensor.BF16, shape...)
+				half.SetFloats(gradcheck.Normal(seed, shape...).Data)
+				v.SetFloats(half.Floats())
+				return g.Leaf(v)
+			}
+			x, w := onGrid(1, n.x...), onGrid(2, n.w...)
+			x16, w16 := ad.Cast(x, dt), ad.Cast(w, dt)
+			y := ad.Add(n.f(x16, w16), n.f(ad.Scale(x16, 0.5), w16))
+			y = ad.Mul(ad.Cast(y, wide), onGrid(3, y.Shape()...))
+			return ad.Grad(ad.Sum(y), vals{w})[0].Tensor().Floats()
+		}
+		want, got := gradient(tensor.F64, tensor.F64), gradient(tensor.BF16, tensor.F32)
+		d, norm := 0.0, 0.0
+		for i, w := range want {
+			d, norm = d+(got[i]-w)*(got[i]-w), norm+w*w
+		}
+		if off := math.Sqrt(d / norm); !(off <= exact) {
+			t.Errorf("%s: the gradient is off by %.2g of its norm", name, off)
+		}
+	}
+}
+
+// TestBF16RoundedValue asks for the gradient of a rounded value, and starts from one, and wants its
+// dtype, though on the way the cotangent is F32.
+func TestBF16RoundedValue(t *testing.T) {
+	g := ad.NewGraph(ref.New(ref.WithPoison()))
+	defer g.Close()
+	x := g.Leaf(tensor.FromSlice(g.Scope(), []float32{1, 2, 3, 4}, 2, 2))
+	half := ad.Cast(x, tensor.BF16)
+	dy := ad.Cast(g.Const(tensor.FromSlice(g.Scope(), []float32{5, 6, 7, 8}, 2, 2)), tensor.BF16)
+	for _, higher := range [][]ad.GradOption{nil, {ad.CreateGraph()}} {
+		options := append(higher, ad.Retain())
+		y := ad.MatMul(half, half, false, false)
+		d := ad.Grad(y, vals{half, x}, append(options, ad.WithCotangent(dy))...)
+		if d[0].DType() != tensor.BF16 || d[1].DType() != tensor.F32 {
+			t.Errorf("gradients are %v and %v", d[0].DType(), d[1].DType())
+		}
+		if got := d[1].Tensor().Floats(); !slices.Equal(got, []float64{43, 69, 61, 97}) {
+			t.Errorf("through the product: %v", got)
+		}
+		d = ad.Grad(half, vals{x}, append(options, ad.WithCotangent(dy))...)
+		if !slices.Equal(d[0].Tensor().Floats(), dy.Tensor().Floats()) {
+			t.Errorf("through the rounding alone: %v", d[0].Tensor().Floats())
+		}
+	}
+}
+
 // TestBF16Gradients compares gradients of both orders in BF16 with those in F64, which the table's
 // checks hold to finite differences.
 func TestBF16Gradients(t *testing.T) {
@@ -132,6 +206,39 @@ func TestBF16Gradients(t *testing.T) {
 			if same {
 				t.Errorf("%s, second order %v: nothing was rounded", n.name, second)
 			}
+		}
+	}
+}
+
+// TestSpectralQuotientHalf wants a quotient in BF16 and its gradients, by the kernel and through
+// the definition, to be those of the F32 quotient and Cast, to the bit.
+func TestSpectralQuotientHalf(t *testing.T) {
+	compute := func(direct, create bool) (y, dw []float64) {
+		g := ad.NewGraph(ref.New())
+		defer g.Close()
+		var in vals
+		for i, shape := range [][]int{{4, 3, 3, 2}, {1, 4}, {1, 18}, {4, 3, 3, 2}} {
+			x := g.Scope().New(tensor.F32, shape...)
+			x.SetFloats(normal(uint32(i+1), shape...).Data)
+			in = append(in, g.Leaf(x))
+		}
+		var out value
+		if direct {
+			out = ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
+		} else {
+			out = ad.Cast(ad.SpectralQuotient(in[0], in[1], in[2], tensor.F32), tensor.BF16)
+		}
+		o := []ad.GradOption{ad.WithCotangent(ad.Cast(in[3], tensor.BF16))}
+		if create {
+			o = append(o, ad.CreateGraph())
+		}
+		return out.Keep().Tensor().Floats(), ad.Grad(out, in[:1], o...)[0].Tensor().Floats()
+	}
+	for _, create := range []bool{false, true} {
+		y, dw := compute(true, create)
+		wantY, wantDw := compute(false, create)
+		if !slices.Equal(y, wantY) || !slices.Equal(dw, wantDw) {
+			t.Errorf("create %v: %v, gradient %v; want %v, %v", create, y, dw, wantY, wantDw)
 		}
 	}
 }

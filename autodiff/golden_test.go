@@ -100,7 +100,9 @@ func TestGoldenShape(t *testing.T) {
 }
 
 func TestGoldenMatMul(t *testing.T) {
-	quotient := func(_ graph, in vals) value { return ad.SpectralQuotient(in[0], in[1], in[2]) }
+	quotient := func(_ graph, in vals) value {
+		return ad.SpectralQuotient(in[0], in[1], in[2], in[0].DType())
+	}
 	cases := []goldenCase{
 		{"linear", func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }},
 		golden2("linear/no_bias", func(x, w value) value { return ad.Linear(x, w, nil) }),
@@ -299,4 +301,14 @@ func TestGoldenSoftmax(t *testing.T) {
 		golden1("log_softmax/large", ad.LogSoftmax),
 		golden2("cross_entropy/soft", ad.CrossEntropy),
 		smoothed("cross_entropy/0.0", 0), smoothed("cross_entropy/0.1", 0.1)})
+}
+
+func TestGoldenAttention(t *testing.T) {
+	scaled := func(name string, scale float64) goldenCase {
+		return goldenCase{name, func(_ graph, in vals) value {
+			return ad.Attention(in[0], in[1], in[2], scale)
+		}}
+	}
+	runGolden(t, "attention", golden.Default, []goldenCase{scaled("attention/1", 1),
+		scaled("attention/0.6", 0.6)})
 }

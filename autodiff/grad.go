@@ -198,7 +198,8 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 		if dxs[i] = nil; !need[i] || dx == nil {
 			continue
 		}
-		if !dx.Shape().Equal(n.in[i].Shape()) || dx.DType() != n.in[i].DType() {
+		if dt := dx.DType(); !dx.Shape().Equal(n.in[i].Shape()) || dt != n.in[i].DType() &&
+			dt != n.in[i].gradientType() {
 			misuse(n.op.Name(), "the VJP returned another shape or dtype than its input's",
 				"dx x", dx, n.in[i])
 		}
@@ -233,6 +234,11 @@ func (p *pass) lend(n *Node, dy *Value) (end func()) {
 
 // accumulate adds dx to the cotangent of x, in place where nobody else can see it.
 func (p *pass) accumulate(x, dx *Value) {
+	if dt := x.gradientType(); dx.DType() != dt {
+		dx = Cast(dx, dt)
+		p.held[dx]++
+		defer p.drop(dx)
+	}
 	old := p.adj[x]
 	if old == nil {
 		p.adj[x] = dx
@@ -266,6 +272,8 @@ func (p *pass) results(xs []*Value) []*Value {
 		switch dx := p.adj[x]; {
 		case dx == nil:
 			out[i] = p.g.Zeros(x.DType(), x.Shape()...)
+		case dx.DType() != x.DType():
+			out[i] = Cast(dx, x.DType())
 		case !p.owns(dx) || p.held[dx] > 1 || slices.Contains(out[:i], dx):
 			out[i] = Reshape(dx, dx.Shape()...) // shares the elements
 		default:

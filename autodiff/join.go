@@ -53,7 +53,7 @@ func masks(op recorded) bool {
 // offer returns what n's VJP may do.
 func (p *pass) offer(n *Node) *join {
 	x, j := n.in[0], &join{masked: p.masked[n.out]}
-	if !p.g.recording {
+	if !p.g.recording && x.gradientType() == x.DType() {
 		if old := p.adj[x]; old != nil {
 			j.add = old.t
 		}

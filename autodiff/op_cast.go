@@ -17,10 +17,16 @@ import (
 //
 // A result is rounded once, when it is stored. What that is worth: 2⁻⁸ of each number, in both
 // directions at random. Where an op's VJP is composed of several functions, each rounds.
+//
+// There is one exception, for what is added up over many steps. The cotangent of an F32 value that
+// was rounded is F32 before it goes back through Cast: from BF16 operands the kernels of a weight's
+// gradient, a matrix product or Conv2DWeightGrad, leave the sums they have, and where a weight was
+// read several times the parts are added so. What other functions send there is widened.
 
 // Cast converts x to dt, F32, F64 or BF16, to the nearest number, ties to even. The cotangent is
-// converted back: rounding counts as the identity. If x has dt already the result is a copy. Panics
-// if x or dt is of another kind.
+// converted back: rounding counts as the identity. If x has dt already the result is a copy, and if
+// x keeps its elements in BF16 as well (tensor.KeepShadow) they are the result: like x itself they
+// change when somebody writes to its tensor. Panics if x or dt is of another kind.
 func Cast(x *Value, dt tensor.DType) *Value {
 	floats("Cast", "x", x)
 	if dt != tensor.F32 && dt != tensor.F64 && dt != tensor.BF16 {
@@ -35,13 +41,26 @@ func (castOp) Name() string { return "Cast" }
 func (castOp) Needs() Needs { return needsNothing }
 
 func (o castOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	if half := in[0].Shadow(); half != nil && o.dt == tensor.BF16 {
+		return s.Reshape(half, in[0].Shape()...), nil
+	}
 	y := s.New(o.dt, in[0].Shape()...)
 	s.Backend().Cast(y, in[0])
 	return y, nil
 }
 
 func (castOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
-	return []*Value{Cast(dy, n.In(0).DType())}
+	return []*Value{as(dy, n.In(0).DType())}
+}
+
+// gradientType returns the dtype of v's cotangents: v's own, but F32 if Cast rounded v from F32.
+func (v *Value) gradientType() tensor.DType {
+	if v.node != nil && v.DType() == tensor.BF16 {
+		if _, cast := v.node.op.(castOp); cast && v.node.in[0].DType() == tensor.F32 {
+			return tensor.F32
+		}
+	}
+	return v.DType()
 }
 
 // as is Cast, but x itself where there is nothing to do.

@@ -98,7 +98,7 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 		grads[0] = o.inputGrad(n, dy)
 	}
 	if need[1] {
-		grads[1] = Conv2DWeightGrad(x, dy, w.Dim(1), w.Dim(2), o.p)
+		grads[1] = conv2DWeightGrad(x, dy, w, o.p)
 	}
 	return grads
 }
@@ -233,7 +233,7 @@ func (o convInputGradOp) VJP(n *Node, z *Value, need []bool) []*Value {
 		grads[0] = Conv2D(z, w, o.p)
 	}
 	if need[1] {
-		grads[1] = Conv2DWeightGrad(z, y, w.Dim(1), w.Dim(2), o.p)
+		grads[1] = conv2DWeightGrad(z, y, w, o.p)
 	}
 	return grads
 }
@@ -253,12 +253,19 @@ func Conv2DWeightGrad(x, y *Value, kh, kw int, p tensor.ConvParams) *Value {
 		misuse("Conv2DWeightGrad", fmt.Sprintf(
 			"a %d×%d kernel gives %d×%d outputs", kh, kw, oh, ow), "x y", x, y)
 	}
-	return apply(convWeightGradOp{kh, kw, p}, x, y)
+	return apply(convWeightGradOp{kh, kw, p, x.DType()}, x, y)
 }
 
+// conv2DWeightGrad is Conv2DWeightGrad as a cotangent of w.
+func conv2DWeightGrad(x, y, w *Value, p tensor.ConvParams) *Value {
+	return apply(convWeightGradOp{w.Dim(1), w.Dim(2), p, w.gradientType()}, x, y)
+}
+
+// convWeightGradOp has a result of dt: that of its inputs or, beside BF16, F32.
 type convWeightGradOp struct {
 	kh, kw int
 	p      tensor.ConvParams
+	dt     tensor.DType
 }
 
 func (convWeightGradOp) Name() string { return "Conv2DWeightGrad" }
@@ -266,13 +273,14 @@ func (convWeightGradOp) Needs() Needs { return needsFactors }
 
 func (o convWeightGradOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x, y := in[0], in[1]
-	w := s.New(x.DType(), y.Dim(3), o.kh, o.kw, x.Dim(3)/o.p.Groups)
+	w := s.New(o.dt, y.Dim(3), o.kh, o.kw, x.Dim(3)/o.p.Groups)
 	s.Backend().Conv2DWeightGrad(w, x, y, o.p)
 	return w, nil
 }
 
 func (o convWeightGradOp) VJP(n *Node, z *Value, need []bool) []*Value {
 	x, y := n.In(0), n.In(1)
+	z = as(z, x.DType())
 	grads := make([]*Value, 2)
 	if need[0] {
 		grads[0] = Conv2DInputGrad(y, z, x.Dim(1), x.Dim(2), o.p)

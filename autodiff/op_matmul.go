@@ -41,10 +41,19 @@ func MatMul(a, b *Value, transA, transB bool) *Value {
 			"inner extents differ: A has %d (transA %v), B has %d (transB %v)",
 			ka, transA, kb, transB), "a b", a, b)
 	}
-	return apply(matMulOp{transA, transB}, a, b)
+	return apply(matMulOp{transA, transB, a.DType()}, a, b)
 }
 
-type matMulOp struct{ transA, transB bool }
+// matMulFor is MatMul as a cotangent of x.
+func matMulFor(x, a, b *Value, transA, transB bool) *Value {
+	return apply(matMulOp{transA, transB, x.gradientType()}, a, b)
+}
+
+// matMulOp has a result of dt: that of its inputs or, beside BF16, F32.
+type matMulOp struct {
+	transA, transB bool
+	dt             tensor.DType
+}
 
 func (matMulOp) Name() string { return "MatMul" }
 func (matMulOp) Needs() Needs { return needsFactors }
@@ -60,25 +69,26 @@ func (o matMulOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors)
 	}
 	shape := a.Shape().Clone()
 	shape[len(shape)-2], shape[len(shape)-1] = m, n
-	y := s.New(a.DType(), shape...)
+	y := s.New(o.dt, shape...)
 	s.Backend().MatMul(y, a, b, tensor.MatMulParams{TransA: o.transA, TransB: o.transB})
 	return y, nil
 }
 
 func (o matMulOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	a, b := n.In(0), n.In(1)
+	dy = as(dy, a.DType())
 	dxs := make([]*Value, 2)
 	switch {
 	case need[0] && o.transA:
-		dxs[0] = MatMul(b, dy, o.transB, true)
+		dxs[0] = matMulFor(a, b, dy, o.transB, true)
 	case need[0]:
-		dxs[0] = MatMul(dy, b, false, !o.transB)
+		dxs[0] = matMulFor(a, dy, b, false, !o.transB)
 	}
 	switch {
 	case need[1] && o.transB:
-		dxs[1] = MatMul(dy, a, true, o.transA)
+		dxs[1] = matMulFor(b, dy, a, true, o.transA)
 	case need[1]:
-		dxs[1] = MatMul(a, dy, !o.transA, false)
+		dxs[1] = matMulFor(b, a, dy, !o.transA, false)
 	}
 	return dxs
 }

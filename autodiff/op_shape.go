@@ -79,32 +79,9 @@ func (o permuteOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
 // everywhere. A negative step walks backwards, and then stop = −1 includes element 0.
 // Panics unless start, stop (and step) have one entry for each axis and stay inside x.
 func Slice(x *Value, start, stop, step []int) *Value {
-	r := x.Rank()
-	if step == nil {
-		step = slices.Repeat([]int{1}, r)
-	}
-	if len(start) != r || len(stop) != r || len(step) != r {
-		misuse("Slice", fmt.Sprintf("expected %d entries of start, stop and step", r), "x", x)
-	}
-	size := make([]int, r)
-	for i, n := range x.Shape() {
-		a, b, s := start[i], stop[i], step[i]
-		up := s > 0 && 0 <= a && a <= b && b <= n
-		down := s < 0 && -1 <= b && b <= a && a < n
-		if !up && !down {
-			misuse("Slice", fmt.Sprintf("axis %d: %d:%d:%d does not lie in x", i, a, b, s), "x", x)
-		}
-		if up {
-			size[i] = (b - a + s - 1) / s
-		} else {
-			size[i] = (a - b - s - 1) / -s
-		}
-	}
-	return apply(sliceOp{box{slices.Clone(start), slices.Clone(step), size}}, x)
+	from := sliced("Slice", x, start, stop, step)
+	return apply(boxOp{from, whole(from.size), x.Shape(), from.size}, x)
 }
-
-// A box is a strided region of a tensor.
-type box struct{ start, step, size []int }
 
 // SliceAxis takes x[…, start:stop, …] along one axis and everything along the others.
 // Panics if the axis or the range lies outside x.
@@ -115,62 +92,106 @@ func SliceAxis(x *Value, axis, start, stop int) *Value {
 	return Slice(x, from, to, nil)
 }
 
-type sliceOp struct{ box }
-
-func (sliceOp) Name() string { return "Slice" }
-func (sliceOp) Needs() Needs { return needsNothing }
-
-func (o sliceOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	y := s.New(in[0].DType(), o.size...)
-	r := len(o.size)
-	s.Backend().CopyRegion(y, in[0], tensor.Region{
-		DstStart: make([]int, r), DstStep: slices.Repeat([]int{1}, r),
-		SrcStart: o.start, SrcStep: o.step, Size: o.size})
-	return y, nil
-}
-
-func (o sliceOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
-	return []*Value{apply(placeOp{o.box, n.In(0).Shape()}, dy)}
-}
-
 // Pad puts x into zeros: before[i] of them before and after[i] behind it along axis i. Panics
 // unless before and after have one entry ≥ 0 for each axis.
 func Pad(x *Value, before, after []int) *Value {
+	to, shape := padded("Pad", x, x.Shape(), before, after)
+	return apply(boxOp{whole(x.Shape()), to, x.Shape(), shape}, x)
+}
+
+// SlicePad is Pad(Slice(x, start, stop, step), before, after) in one copy.
+func SlicePad(x *Value, start, stop, step, before, after []int) *Value {
+	from := sliced("SlicePad", x, start, stop, step)
+	to, shape := padded("SlicePad", x, from.size, before, after)
+	return apply(boxOp{from, to, x.Shape(), shape}, x)
+}
+
+// A box is a strided region of a tensor.
+type box struct{ start, step, size []int }
+
+// whole is the box of all of a tensor.
+func whole(shape []int) box {
+	return box{make([]int, len(shape)), slices.Repeat([]int{1}, len(shape)), shape}
+}
+
+// sliced checks what Slice takes and returns it as a box of x.
+func sliced(op string, x *Value, start, stop, step []int) box {
 	r := x.Rank()
-	if len(before) != r || len(after) != r {
-		misuse("Pad", fmt.Sprintf("expected %d entries of before and after", r), "x", x)
+	if step == nil {
+		step = slices.Repeat([]int{1}, r)
 	}
-	shape := x.Shape().Clone()
+	if len(start) != r || len(stop) != r || len(step) != r {
+		misuse(op, fmt.Sprintf("expected %d entries of start, stop and step", r), "x", x)
+	}
+	size := make([]int, r)
+	for i, n := range x.Shape() {
+		a, b, s := start[i], stop[i], step[i]
+		up := s > 0 && 0 <= a && a <= b && b <= n
+		down := s < 0 && -1 <= b && b <= a && a < n
+		if !up && !down {
+			misuse(op, fmt.Sprintf("axis %d: %d:%d:%d does not lie in x", i, a, b, s), "x", x)
+		}
+		if up {
+			size[i] = (b - a + s - 1) / s
+		} else {
+			size[i] = (a - b - s - 1) / -s
+		}
+	}
+	return box{slices.Clone(start), slices.Clone(step), size}
+}
+
+// padded checks what Pad takes and returns where a tensor of the given size lies in the padded one,
+// and that one's shape.
+func padded(op string, x *Value, size, before, after []int) (box, tensor.Shape) {
+	r := len(size)
+	if len(before) != r || len(after) != r {
+		misuse(op, fmt.Sprintf("expected %d entries of before and after", r), "x", x)
+	}
+	shape := slices.Clone(size)
 	for i := range shape {
 		if before[i] < 0 || after[i] < 0 {
-			misuse("Pad", fmt.Sprintf("axis %d: negative padding", i), "x", x)
+			misuse(op, fmt.Sprintf("axis %d: negative padding", i), "x", x)
 		}
 		shape[i] += before[i] + after[i]
 	}
-	where := box{slices.Clone(before), slices.Repeat([]int{1}, r), x.Shape()}
-	return apply(placeOp{where, shape}, x)
+	return box{slices.Clone(before), slices.Repeat([]int{1}, r), size}, shape
 }
 
-// placeOp puts its input into the box of a tensor of zeros, the adjoint of sliceOp.
-type placeOp struct {
-	box
-	shape tensor.Shape
+// boxOp copies a box of its input into a box, of the same size, of a tensor of zeros. Its adjoint
+// copies the other way.
+type boxOp struct {
+	from, to box
+	in, out  tensor.Shape
 }
 
-func (placeOp) Name() string { return "Pad" }
-func (placeOp) Needs() Needs { return needsNothing }
+func (o boxOp) Name() string {
+	switch {
+	case o.covers():
+		return "Slice"
+	case o.in.Equal(o.from.size):
+		return "Pad"
+	}
+	return "SlicePad"
+}
 
-func (o placeOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	y := s.Zeros(in[0].DType(), o.shape...)
-	r := len(o.size)
-	s.Backend().CopyRegion(y, in[0], tensor.Region{
-		DstStart: o.start, DstStep: o.step,
-		SrcStart: make([]int, r), SrcStep: slices.Repeat([]int{1}, r), Size: o.size})
+// covers reports whether every element of the output is copied.
+func (o boxOp) covers() bool { return o.out.Equal(o.to.size) }
+
+func (boxOp) Needs() Needs { return needsNothing }
+
+func (o boxOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	create := s.Zeros
+	if o.covers() {
+		create = s.New
+	}
+	y := create(in[0].DType(), o.out...)
+	s.Backend().CopyRegion(y, in[0], tensor.Region{DstStart: o.to.start, DstStep: o.to.step,
+		SrcStart: o.from.start, SrcStep: o.from.step, Size: o.to.size})
 	return y, nil
 }
 
-func (o placeOp) VJP(_ *Node, dy *Value, _ []bool) []*Value {
-	return []*Value{apply(sliceOp{o.box}, dy)}
+func (o boxOp) VJP(_ *Node, dy *Value, _ []bool) []*Value {
+	return []*Value{apply(boxOp{o.to, o.from, o.out, o.in}, dy)}
 }
 
 // Concat joins xs along axis. Panics if there are none, or if they differ in dtype or in another

@@ -1,27 +1,38 @@
 package autodiff
 
-import "afterimage/tensor"
+import (
+	"fmt"
+
+	"afterimage/tensor"
+)
 
 // SpectralQuotient computes w/σ with σ = uᵀMv, where M is w [R …] seen as a matrix [R, K] of its
 // rows: a weight over an estimate of its largest singular value, for u [1 R] and v [1 K] near the
-// singular vectors. VJP for w: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+// singular vectors. dt is the result's dtype: w's or, of F32, BF16, into which it is rounded as by
+// Cast. VJP for w: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
 //
-// Panics if w has no axis or the vectors do not fit. Source: Miyato et al., ICLR 2018, equation 8.
-func SpectralQuotient(w, u, v *Value) *Value {
+// Panics if w has no axis, the vectors do not fit or dt is another. Source: Miyato et al., ICLR
+// 2018, equation 8.
+func SpectralQuotient(w, u, v *Value, dt tensor.DType) *Value {
 	floats("SpectralQuotient", "w u v", w, u, v)
+	if dt != w.DType() && (dt != tensor.BF16 || w.DType() != tensor.F32) {
+		misuse("SpectralQuotient", fmt.Sprintf("a quotient in %v: expected w's dtype or, of f32, bf16",
+			dt), "w", w)
+	}
 	if w.Rank() == 0 || !u.Shape().Equal(tensor.Shape{1, w.Dim(0)}) ||
 		!v.Shape().Equal(tensor.Shape{1, w.Shape()[1:].Size()}) {
 		misuse("SpectralQuotient", "expected w [R …], u [1 R] and v [1 K], K the elements of a row",
 			"w u v", w, u, v)
 	}
+	o := spectralOp{dt}
 	if _, ok := w.graph.Backend().(tensor.SpectralFuser); ok {
-		return apply(spectralOp{}, w, u, v)
+		return apply(o, w, u, v)
 	}
-	return spectralQuotient([]*Value{w, u, v})
+	return o.composite([]*Value{w, u, v})
 }
 
-// spectralQuotient is the definition.
-func spectralQuotient(in []*Value) *Value {
+// composite is the definition.
+func (o spectralOp) composite(in []*Value) *Value {
 	w, u, v := in[0], in[1], in[2]
 	return w.graph.compose(func() *Value {
 		sigma := MatMul(MatMul(v, Reshape(w, u.Dim(1), v.Dim(1)), false, true), u, false, true)
@@ -29,29 +40,29 @@ func spectralQuotient(in []*Value) *Value {
 		for i := range one {
 			one[i] = 1
 		}
-		return Div(w, Reshape(sigma, one...))
+		return as(Div(w, Reshape(sigma, one...)), o.dt)
 	})
 }
 
 // spectralOp is the kernel, which saves σ. The vectors' gradients and gradients of gradients are
 // the definition's.
-type spectralOp struct{}
+type spectralOp struct{ dt tensor.DType }
 
 func (spectralOp) Name() string { return "SpectralQuotient" }
 func (spectralOp) Needs() Needs { return Needs{All: true} }
 
-func (spectralOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	y, sigma := s.Like(in[0]), s.New(in[0].DType())
+func (o spectralOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	y, sigma := s.New(o.dt, in[0].Shape()...), s.New(in[0].DType())
 	s.Backend().(tensor.SpectralFuser).SpectralQuotient(y, sigma, in[0], in[1], in[2])
 	return y, tensors{sigma}
 }
 
 func (o spectralOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	if n.HigherOrder() || need[1] || need[2] {
-		return compositeVJP(n.in, dy, need, spectralQuotient)
+		return compositeVJP(n.in, dy, need, o.composite)
 	}
 	g := n.Graph()
-	dw := g.newValue(g.scope.New(dy.DType(), dy.Shape()...), o.Name())
+	dw := g.newValue(g.scope.Like(n.In(0).Tensor()), o.Name())
 	g.Backend().(tensor.SpectralFuser).SpectralQuotientGrad(dw.t, dy.Tensor(), n.In(0).Tensor(),
 		n.In(1).Tensor(), n.In(2).Tensor(), n.Saved(0).Tensor())
 	return []*Value{dw, nil, nil}

@@ -178,6 +178,14 @@ func TestAdjointPairs(t *testing.T) {
 	check("Slice/Pad", func(x value) value { return ad.Slice(x, []int{1, 2}, []int{3, 5}, nil) },
 		func(y value) value { return ad.Pad(y, []int{1, 2}, []int{1, 0}) },
 		[]int{4, 5}, []int{2, 3})
+	check("SlicePad/SlicePad", func(x value) value {
+		return ad.SlicePad(x, []int{0, 3}, []int{3, 0}, []int{2, -1}, []int{1, 0}, []int{0, 2})
+	}, func(y value) value { // the copy the other way: rows apart, columns backwards, zeros between
+		y = ad.Slice(y, []int{1, 2}, []int{3, -1}, []int{1, -1})
+		rows := ad.Split(y, 0, 1, 1)
+		y = ad.Concat(0, rows[0], ad.Pad(rows[1], []int{1, 0}, []int{0, 0}))
+		return ad.Pad(y, []int{0, 1}, []int{1, 1})
+	}, []int{4, 5}, []int{3, 5})
 	check("Gather/ScatterAdd", func(x value) value { return ad.Gather(x, idx(x.Graph(), 3, 0, 3)) },
 		func(y value) value { return ad.ScatterAdd(y, idx(y.Graph(), 3, 0, 3), 4) },
 		[]int{4, 2}, []int{3, 2})
@@ -282,6 +290,19 @@ func TestConvBiasActComposite(t *testing.T) {
 				gradcheck.Same(t, fused, definition, in)
 			})
 		}
+	}
+}
+
+// TestAttentionComposite compares attention's kernels with their definition.
+func TestAttentionComposite(t *testing.T) {
+	in := []input{normal(1, 2, 5, 3), normal(2, 2, 4, 3), normal(3, 2, 4, 6)}
+	for _, scale := range []float64{1, 0.6} {
+		fused := func(_ graph, in vals) value { return ad.Attention(in[0], in[1], in[2], scale) }
+		definition := func(_ graph, in vals) value {
+			p := ad.Softmax(ad.Scale(ad.MatMul(in[0], in[1], false, true), scale))
+			return ad.MatMul(p, in[2], false, false)
+		}
+		gradcheck.Same(t, fused, definition, in)
 	}
 }
 

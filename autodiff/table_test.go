@@ -207,6 +207,9 @@ func shapeSamples() []sample {
 	pad := func(before, after []int) fn {
 		return one(func(x value) value { return ad.Pad(x, before, after) })
 	}
+	slicePad := func(start, stop, step, before []int) fn {
+		return one(func(x value) value { return ad.SlicePad(x, start, stop, step, before, []int{2, 1}) })
+	}
 	return []sample{
 		{name: "Cast", in: a, f: one(func(x value) value { return ad.Cast(x, tensor.F64) }),
 			bad: []fn{one(func(x value) value { return ad.Cast(x, tensor.I32) }),
@@ -229,6 +232,10 @@ func shapeSamples() []sample {
 			bad: []fn{one(func(x value) value { return ad.SliceAxis(x, 2, 0, 1) })}},
 		{name: "Pad", in: a, f: pad([]int{1, 0}, []int{2, 1}),
 			bad: []fn{pad([]int{1}, []int{1}), pad([]int{-1, 0}, []int{0, 0})}},
+		{name: "SlicePad", in: a, f: slicePad([]int{0, 3}, []int{3, -1}, []int{2, -2}, []int{1, 0}),
+			bad: []fn{slicePad([]int{0, 0}, []int{4, 1}, nil, []int{1, 0}),
+				slicePad([]int{0, 0}, []int{1, 1}, nil, []int{1}),
+				slicePad([]int{0, 0}, []int{1, 1}, nil, []int{0, -1})}},
 		{name: "Concat", in: []input{normal(1, 2, 3), normal(2, 2, 1), normal(3, 2, 2)},
 			f: func(_ graph, in vals) value { return ad.Concat(-1, in...) },
 			bad: []fn{func(_ graph, in vals) value { return ad.Concat(0, in...) },
@@ -270,7 +277,9 @@ func matMulSamples() []sample {
 		}
 	}
 	linear := func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }
-	quotient := func(_ graph, in vals) value { return ad.SpectralQuotient(in[0], in[1], in[2]) }
+	quotient := func(_ graph, in vals) value {
+		return ad.SpectralQuotient(in[0], in[1], in[2], in[0].DType())
+	}
 	return append(list,
 		sample{name: "Linear", f: linear,
 			in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
@@ -283,9 +292,15 @@ func matMulSamples() []sample {
 			}}},
 		sample{name: "SpectralQuotient", f: quotient,
 			in: []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)},
-			bad: []fn{func(g graph, in vals) value { return ad.SpectralQuotient(in[0], in[2], in[1]) },
+			bad: []fn{
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2])
+					return ad.SpectralQuotient(in[0], in[2], in[1], tensor.F64)
+				},
+				func(g graph, in vals) value {
+					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2], tensor.F64)
+				},
+				func(g graph, in vals) value {
+					return ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
 				}}})
 }
 
@@ -457,7 +472,18 @@ func softmaxSamples() []sample {
 	scalar := func(f func(value) value) []fn {
 		return append(notFloat(f), func(g graph, _ vals) value { return f(zeros(g)) })
 	}
+	attention := func(scale float64) fn {
+		return func(_ graph, in vals) value { return ad.Attention(in[0], in[1], in[2], scale) }
+	}
+	unfit := []fn{
+		func(_ graph, in vals) value { return ad.Attention(in[0], in[2], in[1], 1) },
+		func(g graph, in vals) value { return ad.Attention(in[0], in[1], zeros(g, 2, 3, 2), 1) },
+		func(g graph, in vals) value { return ad.Attention(in[0], in[1], f32(g, 2, 4, 2), 1) },
+		func(g graph, in vals) value { return ad.Attention(zeros(g, 3, 3), in[1], in[2], 1) }}
+	operands := []input{normal(1, 2, 3, 3), normal(2, 2, 4, 3), normal(3, 2, 4, 2)}
 	return []sample{
+		{name: "Attention", f: attention(1), in: operands, bad: unfit},
+		{name: "Attention", f: attention(0.6), in: operands, bad: unfit},
 		{name: "Softmax", f: one(ad.Softmax), in: []input{normal(1, 2, 2, 4)},
 			bad: scalar(ad.Softmax)},
 		{name: "LogSoftmax", f: one(ad.LogSoftmax), in: []input{normal(1, 3, 4)},

@@ -42,7 +42,7 @@ func TestCatalogue(t *testing.T) {
 		if !(s.Work > 0) || s.Unit == "" || len(s.Groups) == 0 || s.Name == "" || s.Shape == "" {
 			t.Errorf("%s is incomplete: %+v", s.Key, s)
 		}
-		if s.Target == "" && openers()[s.Kind] == nil {
+		if s.Target == "" && openerOf(s.Kind) == nil {
 			t.Errorf("%s: nothing measures kind %q", s.Key, s.Kind)
 		}
 		if _, err := c.Find(s.Target); s.Target != "" && err != nil {

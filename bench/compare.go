@@ -48,7 +48,10 @@ type Comparison struct {
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
 
-	Bound       float64 `json:"bound,omitempty"` // measured by our program beside the row, in Unit
+	// Bound and, of a step, Roofline are what the machine can do, measured by our program beside the
+	// row: a rate in Unit, and seconds of a run at least. They are medians of the rounds.
+	Bound       float64 `json:"bound,omitempty"`
+	Roofline    float64 `json:"roofline,omitempty"`
 	TotalOurs   float64 `json:"total_ours,omitempty"`
 	TotalTheirs float64 `json:"total_theirs,omitempty"` // of memory rows: all resident bytes
 	// Notes say why a figure is missing.
@@ -156,15 +159,16 @@ func (c *comparer) modes(s Spec) []string {
 // rounds takes turns: ours, then every mode of theirs that is still of interest.
 func (c *comparer) rounds(s Spec, r *Comparison) error {
 	modes, able := c.modes(s), true
+	var bounds, rooflines []float64
 	for i := range c.o.Rounds {
 		if able {
-			reply, err := c.measure(c.ours, s, "", i == 0)
+			reply, err := c.measure(c.ours, s, "", true)
 			if able, err = r.note("this program", err); err != nil {
 				return err
 			}
 			if able {
 				r.Ours = append(r.Ours, medianOf(reply.Seconds))
-				r.Bound = max(r.Bound, reply.Bound)
+				bounds, rooflines = append(bounds, reply.Bound), append(rooflines, reply.Roofline)
 			}
 		}
 		for _, m := range modes {
@@ -182,6 +186,7 @@ func (c *comparer) rounds(s Spec, r *Comparison) error {
 			return len(t) <= i || t[0] > alive*r.fastest()
 		})
 	}
+	r.Bound, r.Roofline = medianOf(bounds), medianOf(rooflines)
 	return nil
 }
 

@@ -80,10 +80,11 @@ func TestRatioArithmetic(t *testing.T) {
 		func(q Request) Reply {
 			order = append(order, "A")
 			round++
-			if q.Bound != (round == 1) || q.Seconds != 0.5 || q.Least != 1 {
+			if !q.Bound || q.Seconds != 0.5 || q.Least != 1 {
 				t.Errorf("round %d asks %+v", round, q)
 			}
-			return Reply{Seconds: ours[round-1], Bound: 3}
+			return Reply{Seconds: ours[round-1], Bound: []float64{2, 9, 3}[round-1],
+				Roofline: []float64{1, 0.5, 0.8}[round-1]}
 		},
 		func(q Request) Reply {
 			order = append(order, q.Mode)
@@ -93,7 +94,7 @@ func TestRatioArithmetic(t *testing.T) {
 	want := Comparison{Key: "row", Name: "row", Shape: "1", Groups: []string{"g"}, Threads: 2,
 		Unit: FLOPs, Work: 2, Ours: []float64{2, 4, 1}, Theirs: []float64{5.8, 4, 5}, Best: EagerCL,
 		Modes: map[string][]float64{Eager: {6, 6, 6}, EagerCL: {5.8, 4, 5}, Compile: {9}},
-		Ratio: 2.9, Low: 1, High: 5, Bound: 3}
+		Ratio: 2.9, Low: 1, High: 5, Bound: 3, Roofline: 0.8}
 	if len(rows) != 1 || !reflect.DeepEqual(rows[0], want) {
 		t.Errorf("got  %+v\nwant %+v", rows, want)
 	}
@@ -230,8 +231,13 @@ func TestMeans(t *testing.T) {
 		t.Errorf("totals %+v", totals)
 	}
 	list := r.Scalings(2)
-	if len(list) != 1 || list[0].Ours != 1.5 || list[0].Theirs != 2.5 || list[0].Roofline != 2 {
+	if len(list) != 1 || list[0].Ours != 1.5 || list[0].Theirs != 2.5 || list[0].Bound != 2 ||
+		list[0].Roofline != 2 {
 		t.Errorf("scalings %+v", list)
+	}
+	r.Rows[0].Roofline, r.Rows[2].Roofline = 4, 7
+	if list := r.Scalings(2); list[0].Bound != 2 || list[0].Roofline != 1.75 {
+		t.Errorf("of a step: %+v", list)
 	}
 }
 

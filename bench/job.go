@@ -14,6 +14,7 @@ type job struct {
 	run   func() error
 	close func()
 	peak  func() float64 // in place of run: measures a rate itself, of one unit of work
+	tally tally          // what a run asks of the machine, if it is a step that was counted
 }
 
 // ErrUnsupported says that this program has no way of doing a measurement.
@@ -30,7 +31,7 @@ func open(b *cpu.Backend, s Spec) (job, error) {
 	default:
 		return job{}, fmt.Errorf("bench: %s: precision %s: %w", s.Key, s.Precision, ErrUnsupported)
 	}
-	f := openers()[s.Kind]
+	f := openerOf(s.Kind)
 	if f == nil {
 		return job{}, fmt.Errorf("bench: %s: kind %q: %w", s.Key, s.Kind, ErrUnsupported)
 	}
@@ -48,8 +49,16 @@ func open(b *cpu.Backend, s Spec) (job, error) {
 // An opener prepares the measurements of one kind.
 type opener func(b *cpu.Backend, s Spec) (job, error)
 
-// openers lists the kinds that run in this process; "start" and "memory" take a fresh one. It is a
-// function because packages here have no mutable state.
+// openerOf returns the opener of a kind, nil if there is none.
+func openerOf(kind string) opener {
+	if step := stepOpeners()[kind]; step != nil {
+		return func(b *cpu.Backend, s Spec) (job, error) { return step(b, s) }
+	}
+	return openers()[kind]
+}
+
+// openers lists the kinds of single kernels and layers, and the loader; "start" and "memory" take a
+// fresh process. It is a function because packages here have no mutable state.
 func openers() map[string]opener {
 	return map[string]opener{
 		"fma": openPeak, "copy": openCopy, "sgemm": openMatMul,
@@ -64,9 +73,15 @@ func openers() map[string]opener {
 		"softmax": openSoftmax, "cross-entropy": openCrossEntropy,
 		"sgd": openOptimizer, "adam": openOptimizer, "ema": openOptimizer,
 		"adam-ema": openOptimizer, "spectral": openSpectral,
+		"loader": openLoader,
+	}
+}
+
+// stepOpeners lists the kinds of steps, which run on any backend: on one that keeps a ledger too.
+func stepOpeners() map[string]func(tensor.Backend, Spec) (job, error) {
+	return map[string]func(tensor.Backend, Spec) (job, error){
 		"classifier": openClassifier, "gan-d": openPlayer, "gan-g": openPlayer,
 		"inverter": openInverter, "inference": openInference, "paint": openPaint,
-		"loader": openLoader,
 	}
 }
 
@@ -76,7 +91,7 @@ func scoped(s *tensor.Scope, run func()) job {
 }
 
 // inference is a job of forward passes of m, all with one nn.Inference, which owns m's weights.
-func inference(b *cpu.Backend, s *tensor.Scope, m nn.Module, run func(*nn.Inference)) job {
+func inference(b tensor.Backend, s *tensor.Scope, m nn.Module, run func(*nn.Inference)) job {
 	i := nn.NewInference(b)
 	i.Own(nn.List(m), func(p nn.Named) { nn.Redraw(p, seed) })
 	return job{run: func() error { run(i); return nil }, close: func() {

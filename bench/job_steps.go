@@ -13,7 +13,7 @@ import (
 )
 
 // openClassifier is train.Classifier's step, of adversarial training if args say so.
-func openClassifier(b *cpu.Backend, s Spec) (job, error) {
+func openClassifier(b tensor.Backend, s Spec) (job, error) {
 	n, size, classes := s.Args["n"], s.Args["h"], s.Args["classes"]
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: s.Arch, Dataset: "random",
 		Epochs: 1000, Batch: n, LR: 1e-3, Momentum: 0.9, WeightDecay: 5e-4, Schedule: "constant",
@@ -50,7 +50,7 @@ func netOf(s Spec) gan.Config {
 }
 
 // newTrainer returns a trainer of the inverter that args describe; close frees it.
-func newTrainer(b *cpu.Backend, s Spec) (t *gan.Trainer, close func(), err error) {
+func newTrainer(b tensor.Backend, s Spec) (t *gan.Trainer, close func(), err error) {
 	scope := tensor.NewScope(b)
 	cfg := gan.DefaultInverter()
 	n := s.Args["n"]
@@ -69,7 +69,7 @@ func newTrainer(b *cpu.Backend, s Spec) (t *gan.Trainer, close func(), err error
 }
 
 // openPlayer is one player's half of gan.Trainer's step on given images and conditions.
-func openPlayer(b *cpu.Backend, s Spec) (job, error) {
+func openPlayer(b tensor.Backend, s Spec) (job, error) {
 	t, done, err := newTrainer(b, s)
 	if err != nil {
 		return job{}, err
@@ -92,7 +92,7 @@ func openPlayer(b *cpu.Backend, s Spec) (job, error) {
 }
 
 // openInverter is gan.Trainer's whole step, the drawing of the batch's scenes included.
-func openInverter(b *cpu.Backend, s Spec) (job, error) {
+func openInverter(b tensor.Backend, s Spec) (job, error) {
 	t, done, err := newTrainer(b, s)
 	if err != nil {
 		return job{}, err
@@ -106,7 +106,7 @@ func openInverter(b *cpu.Backend, s Spec) (job, error) {
 }
 
 // openInference is a classifier's forward pass in evaluation mode.
-func openInference(b *cpu.Backend, s Spec) (job, error) {
+func openInference(b tensor.Backend, s Spec) (job, error) {
 	n, size := s.Args["n"], s.Args["h"]
 	m, err := models.New(s.Arch, models.Options{InputSize: size, Classes: s.Args["classes"]})
 	if err != nil {
@@ -121,7 +121,7 @@ func openInference(b *cpu.Backend, s Spec) (job, error) {
 }
 
 // openPaint is gan.Inverter's painting of one image.
-func openPaint(b *cpu.Backend, s Spec) (job, error) {
+func openPaint(b tensor.Backend, s Spec) (job, error) {
 	scope, net := tensor.NewScope(b), netOf(s)
 	v := &gan.Inverter{Config: gan.InverterConfig{Net: net}, G: gan.NewGenerator(net)}
 	nn.Init(scope, v.G, seed)

@@ -115,12 +115,14 @@ func (r *Record) scaling(b *strings.Builder, threads int) {
 	if len(list) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n## %s against one\n\nSpeed-up of the median times. Roofline: the same "+
-		"quotient of the bound measured beside the row.\n\n| row | shape | ours | PyTorch | roofline | "+
-		"ours of roofline |\n|---|---|---:|---:|---:|---:|\n", plural(threads))
+	fmt.Fprintf(b, "\n## %s against one\n\nSpeed-up of the median times. Bound: the same "+
+		"quotient of the bound measured beside the row. Roofline: of a step, that of the times it would "+
+		"take if each of its kernels ran at the multiply-add peak or as fast as a copy of its bytes, "+
+		"whichever is longer; of other rows the bound's.\n\n| row | shape | ours | PyTorch | bound | "+
+		"roofline | ours of roofline |\n|---|---|---:|---:|---:|---:|---:|\n", plural(threads))
 	for _, s := range list {
-		fmt.Fprintf(b, "| %s | %s | %.2f | %.2f | %.2f | %.0f %% |\n", s.Row.Name, s.Row.Shape, s.Ours,
-			s.Theirs, s.Roofline, 100*ratio(s.Ours, s.Roofline))
+		fmt.Fprintf(b, "| %s | %s | %.2f | %.2f | %.2f | %.2f | %.0f %% |\n", s.Row.Name, s.Row.Shape,
+			s.Ours, s.Theirs, s.Bound, s.Roofline, 100*ratio(s.Ours, s.Roofline))
 	}
 }
 

@@ -28,7 +28,7 @@ func Steps(b *cpu.Backend, o Options) ([]Row, error) {
 		if s.Target != "" {
 			return fresh(s, o)
 		}
-		own := cpu.OpenLike(b)
+		own := cpu.OpenLike(b, b.Threads())
 		defer own.Close()
 		r, err := Measure(own, s, o)
 		r.PeakBytes = own.Memory().Peak
@@ -67,16 +67,19 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 		return Row{}, err
 	}
 	defer j.close()
+	if j.tally, err = count(b, s); err != nil {
+		return Row{}, err
+	}
 	if err := j.warm(warmUps); err != nil {
 		return Row{}, err
 	}
 	collected := collecting()
-	t, wall, err := j.boundedTimes(b, s, minRuns, o.Seconds)
+	t, err := j.boundedTimes(b, s, minRuns, o.Seconds)
 	if err != nil {
 		return Row{}, err
 	}
 	collected = collecting() - collected
-	r := t.row(s, Bound{wall, ratePerCPU(b, s)}, b.Threads())
+	r := t.row(s, Bound{t.bound, ratePerCPU(b, s)}, b.Threads())
 	if s.Images > 0 && s.Unit == FLOPs {
 		r.MallocsPerRun, r.GCFraction = mallocs(j), ratio(collected, t.cpu)
 	}
@@ -90,9 +93,10 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 // rounds before and after is 2 to 4 % higher where the clock may rise.) Of what moves memory it is
 // the larger of two copies, before and after: between the runs they would empty the caches. So is
 // the peak of jobs so short that there was no round between.
-func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (t timing,
-	bound float64, err error) {
-	bound = boundOf(b, s)
+//
+// A step's roofline is measured after it.
+func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (timing, error) {
+	bound := boundOf(b, s)
 	var rounds []float64
 	last := time.Now()
 	between := func() {
@@ -104,15 +108,17 @@ func (j job) boundedTimes(b *cpu.Backend, s Spec, least int, seconds float64) (t
 	if s.Unit != FLOPs || j.peak != nil {
 		between = func() {}
 	}
-	if t, err = j.times(least, seconds, between); err != nil {
-		return t, bound, err
+	t, err := j.times(least, seconds, between)
+	if err != nil {
+		return t, err
 	}
-	bound = max(bound, boundOf(b, s))
+	t.bound = max(bound, boundOf(b, s))
 	if len(rounds) > 0 {
 		slices.Sort(rounds)
-		bound = median(rounds)
+		t.bound = median(rounds)
 	}
-	return t, bound, nil
+	t.roofline, t.kernels = j.tally.roofline(b, t.bound)
+	return t, nil
 }
 
 // boundOf measures what the machine can do of a row's unit; zero where nothing bounds it.
@@ -128,8 +134,11 @@ func boundOf(b *cpu.Backend, s Spec) float64 {
 
 // A timing is what the runs of a job took.
 type timing struct {
-	seconds []float64
-	cpu     float64 // CPU seconds of all runs
+	seconds  []float64
+	cpu      float64 // CPU seconds of all runs
+	bound    float64 // by the wall clock, in the row's unit, if it was measured
+	roofline float64 // seconds of a run at least, a step's only
+	kernels  []KernelTime
 }
 
 // long is how many seconds a warm-up run takes after which another one would show nothing.
@@ -173,7 +182,8 @@ func (t timing) row(s Spec, bound Bound, threads int) Row {
 	sorted := slices.Sorted(slices.Values(t.seconds))
 	r := Row{Key: s.Key, Name: s.Name, Shape: s.Shape, Unit: s.Unit, Runs: len(sorted),
 		Median: median(sorted), Min: sorted[0], Max: sorted[len(sorted)-1],
-		CPU: t.cpu / float64(len(sorted)), Bound: bound.Wall}
+		CPU: t.cpu / float64(len(sorted)), Bound: bound.Wall,
+		Roofline: t.roofline, Kernels: t.kernels}
 	r.Rate = ratio(s.Work, r.Median)
 	r.Fraction = ratio(r.Rate, r.Bound)
 	r.CPUFraction = ratio(perCPU(s.Work, r.CPU, threads), bound.PerCPU)

@@ -50,6 +50,11 @@ type Row struct {
 	Fraction    float64 `json:"fraction,omitempty"`     // Rate / Bound
 	CPUFraction float64 `json:"cpu_fraction,omitempty"` // the same by CPU seconds; see Bound
 
+	// Roofline is the seconds that a step takes at least, by what its kernels have to do; see
+	// KernelTime. Kernels lists them, the longest first, as they ran in a few runs of their own.
+	Roofline float64      `json:"roofline,omitempty"`
+	Kernels  []KernelTime `json:"kernels,omitempty"`
+
 	ImagesPerSecond float64 `json:"images_per_second,omitempty"`
 	PeakBytes       int     `json:"peak_bytes,omitempty"`      // of tensor memory, a step's only
 	MallocsPerRun   float64 `json:"mallocs_per_run,omitempty"` // Go heap objects, a step's only

@@ -14,7 +14,7 @@ type Request struct {
 	WarmUps int     `json:"warmups"`
 	Least   int     `json:"least"`   // number of runs, at least
 	Seconds float64 `json:"seconds"` // time of all runs, at least, if they are fewer than 1000
-	Bound   bool    `json:"bound"`   // measure the row's bound before and after
+	Bound   bool    `json:"bound"`   // measure the row's bound besides, and a step's roofline
 }
 
 // A Reply is the line that answers a Request.
@@ -27,6 +27,8 @@ type Reply struct {
 	Seconds []float64 `json:"seconds,omitempty"` // of each run
 	CPU     float64   `json:"cpu,omitempty"`     // CPU seconds of the process for a run, their mean
 	Bound   float64   `json:"bound,omitempty"`   // by the wall clock, in the row's unit
+	// Roofline is the seconds that a run takes at least; a step's only.
+	Roofline float64 `json:"roofline,omitempty"`
 
 	Start int `json:"start,omitempty"` // resident bytes when the program was ready for requests
 	Peak  int `json:"peak,omitempty"`  // the largest so far

@@ -82,22 +82,27 @@ func (s *server) measure(q Request) (Reply, error) {
 			return Reply{}, err
 		}
 		s.key, s.backend, s.job = q.Spec.Key, b, j
+		if q.Bound {
+			if s.job.tally, err = count(b, *q.Spec); err != nil {
+				return Reply{}, err
+			}
+		}
 		if err := j.warm(q.WarmUps); err != nil {
 			return Reply{}, err
 		}
 	}
 	var t timing
-	var bound float64
 	var err error
 	if least := max(q.Least, 1); q.Bound {
-		t, bound, err = s.job.boundedTimes(s.backend, *q.Spec, least, q.Seconds)
+		t, err = s.job.boundedTimes(s.backend, *q.Spec, least, q.Seconds)
 	} else {
 		t, err = s.job.times(least, q.Seconds, func() {})
 	}
 	if err != nil {
 		return Reply{}, err
 	}
-	return Reply{Seconds: t.seconds, CPU: t.cpu / float64(len(t.seconds)), Bound: bound}, nil
+	return Reply{Seconds: t.seconds, CPU: t.cpu / float64(len(t.seconds)), Bound: t.bound,
+		Roofline: t.roofline}, nil
 }
 
 // drop frees the present job.

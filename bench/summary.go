@@ -128,7 +128,8 @@ func isConv(c Comparison) bool {
 type Scaling struct {
 	Row          Comparison // with the larger number of threads
 	Ours, Theirs float64    // time of one thread over that of more
-	Roofline     float64    // the same of the row's bound: what the machine gives
+	Bound        float64    // the same of the row's bound
+	Roofline     float64    // the same of a step's roofline, of other rows the bound
 }
 
 // Scalings returns the rows that were measured with one thread and with the given number.
@@ -139,8 +140,12 @@ func (r *Record) Scalings(threads int) []Scaling {
 		if !ok || c.Threads != threads || threads == 1 || c.Unit != FLOPs && c.Unit != Bytes {
 			continue
 		}
-		list = append(list, Scaling{Row: c, Ours: ratio(medianOf(one.Ours), medianOf(c.Ours)),
-			Theirs: ratio(medianOf(one.Theirs), medianOf(c.Theirs)), Roofline: ratio(c.Bound, one.Bound)})
+		s := Scaling{Row: c, Ours: ratio(medianOf(one.Ours), medianOf(c.Ours)),
+			Theirs: ratio(medianOf(one.Theirs), medianOf(c.Theirs)), Bound: ratio(c.Bound, one.Bound)}
+		if s.Roofline = ratio(one.Roofline, c.Roofline); s.Roofline == 0 {
+			s.Roofline = s.Bound
+		}
+		list = append(list, s)
 	}
 	return list
 }

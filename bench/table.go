@@ -12,9 +12,9 @@ func Header() string {
 }
 
 // String returns the row as one line of a table: name, shape, median and spread of the times, rate,
-// the fraction of the bound measured beside it, the same fraction by CPU seconds, and for a
-// training step images a second, its peak of tensor memory, its Go heap objects and the garbage
-// collector's share of its CPU seconds.
+// the fraction of the bound measured beside it, the same fraction by CPU seconds, and for a step
+// the fraction of its roofline, images a second, its peak of tensor memory, its Go heap objects and
+// the garbage collector's share of its CPU seconds.
 func (r Row) String() string {
 	times, spread, byCPU := "", "", ""
 	if r.Median > 0 {
@@ -24,6 +24,9 @@ func (r Row) String() string {
 		byCPU = fmt.Sprintf("%.0f %%", 100*r.CPUFraction)
 	}
 	var rest []string
+	if r.Roofline > 0 {
+		rest = append(rest, fmt.Sprintf("%.0f %% of roofline", 100*ratio(r.Roofline, r.Median)))
+	}
 	if r.ImagesPerSecond > 0 && r.Unit != Images {
 		rest = append(rest, fmt.Sprintf("%.0f images/s", r.ImagesPerSecond))
 	}
@@ -42,6 +45,22 @@ func (r Row) String() string {
 	}
 	return line(r.Name, r.Shape, times, spread, fmt.Sprintf("%.1f %s", r.Rate, r.Unit), fraction,
 		byCPU, strings.Join(rest, ", "))
+}
+
+// ByKernel returns a table of the kernels of a step, the longest first, each with its calls in a
+// run, its time, its share of all kernels' time and how much of that its roofline is; empty for
+// other rows.
+func (r Row) ByKernel() string {
+	all := 0.0
+	for _, k := range r.Kernels {
+		all += k.Seconds
+	}
+	var b strings.Builder
+	for _, k := range r.Kernels {
+		fmt.Fprintf(&b, "  %-22s %5d calls %10s ms %5.1f %% of all %4.0f %% of roofline\n", k.Kernel,
+			k.Calls, milliseconds(k.Seconds), 100*ratio(k.Seconds, all), 100*ratio(k.Roofline, k.Seconds))
+	}
+	return b.String()
 }
 
 // line sets the columns of the table.

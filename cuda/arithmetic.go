@@ -49,6 +49,13 @@ func (b *Backend) Activations() tensor.DType {
 	return tensor.F32
 }
 
+// FusesAttention reports whether attention on such operands is better fused. In F32 it is where
+// products are exact: where they may round, the tensor cores multiply several times faster than the
+// ordinary units that the kernel has for F32. See tensor.AttentionFuser.
+func (b *Backend) FusesAttention(q, k, v *tensor.Tensor) bool {
+	return (b.mode == exact || q.DType() == tensor.BF16) && b.Methods.FusesAttention(q, k, v)
+}
+
 // arr describes a tensor to the planner; nil is absent.
 func arr(t *tensor.Tensor) kernels.Array {
 	if t == nil {

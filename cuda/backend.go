@@ -20,9 +20,10 @@ type Options struct {
 	Own bool
 	// Precision is F32, also the zero value, or BF16 (8 bits of mantissa), which multiplies on the
 	// tensor cores: networks then keep their activations so (Activations), in half the memory, and
-	// read their weights rounded to it; what is stored, an activation or the gradient of one or of a
-	// weight, is off by up to 2⁻⁸ of itself. Sums are made in F32; weights, statistics, losses and the
-	// optimizer stay F32. Products of F32 tensors, a head's for example, round their operands to BF16:
+	// read their weights rounded to it; what is stored, an activation or the gradient of one or, where
+	// cuDNN computes it, of a weight, is off by up to 2⁻⁸ of itself. Sums are made in F32; weights,
+	// their gradients, statistics, losses and the optimizer stay F32. Products of F32 tensors, a
+	// head's for example, round their operands to BF16:
 	// a sum of k products x·w errs by at most (2⁻⁷ + 2⁻¹⁶ + k·2⁻²³)·Σ|x·w|, each operand by 2⁻⁸ of
 	// itself, each addition by 2⁻²³ of what is added so far; a convolution that cuDNN computes rounds
 	// its result as well.
@@ -73,10 +74,13 @@ type Backend struct {
 }
 
 var (
-	_ tensor.LossFuser     = (*Backend)(nil)
-	_ tensor.NormUpsampler = (*Backend)(nil)
-	_ tensor.SpectralFuser = (*Backend)(nil)
-	_ tensor.HalfKeeper    = (*Backend)(nil)
+	_ tensor.AttentionFuser = (*Backend)(nil)
+	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.NormUpsampler  = (*Backend)(nil)
+	_ tensor.SpectralFuser  = (*Backend)(nil)
+	_ tensor.HalfKeeper     = (*Backend)(nil)
+	_ tensor.Shadower       = (*Backend)(nil)
+	_ tensor.ManyScaler     = (*Backend)(nil)
 )
 
 // errRecording is what a recording fails with that does more than launch kernels.

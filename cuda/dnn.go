@@ -99,9 +99,9 @@ func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams
 }
 
 // convolve reports whether a library takes a convolution over. Filters of one pixel that move by
-// one make a matrix product. Where operands were rounded to bfloat16 and the result is F32, as
-// cuBLASLt leaves it, cuDNN has no plan for it: its result is bfloat16, which a kernel of ours
-// widens.
+// one make a matrix product. Where operands are bfloat16 and the result is F32, a weight's gradient
+// for example, as cuBLASLt leaves it, cuDNN has no plan for it: its result is bfloat16, which a
+// kernel of ours widens.
 func (b *Backend) convolve(
 	e *kernels.Encoder, dir direction, x, w, y kernels.Array, p tensor.ConvParams,
 ) bool {

@@ -19,10 +19,12 @@
 // TF32 by NVIDIA's libraries, or in bfloat16 (Options.Precision). Then the backend asks networks to
 // keep their activations in it (tensor.HalfKeeper), so that passes over memory take half the time
 // and bytes that they take in F32; F32 operands that a product still meets, a head's, are rounded
-// by a kernel in front. The bits of a ReLU that kernels could keep instead
-// of its output (kernels.NormApplyMask) are not used: NormBackward is given the output, which the
-// next convolution's weight gradient needs anyway, and a mask kept beside it from one call of the
-// contract to another would be state that no tensor shows.
+// by a kernel in front, and the weights of a network by the optimizer's kernel when it moves them
+// (tensor.Shadower). The bits of a ReLU that the forward pass could keep instead of its output
+// (kernels.NormApplyMask) are not used: NormBackward is given the output, which the next
+// convolution's weight gradient needs anyway, and a mask kept beside it from one call of the
+// contract to another would be state that no tensor shows. Within its call NormBackward does keep
+// them, from its first pass to its second.
 //
 // Which of cuDNN's plans a convolution gets, and which of cuBLASLt's algorithms a product, is
 // decided once for a card and the libraries' versions: the heuristics' first offers that add in a
@@ -34,8 +36,9 @@
 //
 // From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN
 // (9.19 and 9.26) has no plan for the latter: TestOffers asks it. Where its convolution is to give
-// F32 it leaves bfloat16, which a kernel of ours widens; with bfloat16 tensors nothing is left
-// over.
+// F32 it leaves bfloat16, which a kernel of ours widens: that of F32 tensors, and the gradient of a
+// weight, which is F32 beside bfloat16 activations (autodiff.Cast). A gradient that our kernels or
+// cuBLASLt compute, of a filter of one pixel for example, keeps all digits of its sums.
 //
 // Kernels are compiled for the card by NVRTC. Without it the driver translates PTX that is part of
 // the program, each file when a kernel of it is first launched.

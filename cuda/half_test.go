@@ -115,13 +115,19 @@ func players(t *testing.T, b tensor.Backend, batch int, net gan.Config) (*gan.Tr
 	}
 }
 
-// A ghost is a device on which nothing runs: it counts the bytes that tensors and scratch memory of
-// our own kernels take, so that a step of a large network can be measured without a card.
+// A ghost is a device on which nothing runs: it counts launches, and the bytes that tensors and
+// scratch memory of our own kernels take, so that a step of a large network can be measured without
+// a card.
 type ghost struct {
 	kernels.Methods
 	activations tensor.DType
+	composed    bool // no kernel of attention is used
 	live, peak  int
+	made        int // bytes of all tensors and scratch memory
+	largest     int // bytes of one
 	next        uint64
+	launches    map[string]int // by the kernel's name
+	cast        int            // bytes that casts have read and written
 }
 
 type ghostBuffer struct {
@@ -132,11 +138,21 @@ type ghostBuffer struct {
 // Bytes returns the size that was asked for.
 func (b *ghostBuffer) Bytes() int { return b.bytes }
 
+// count is how many kernels were launched.
+func (g *ghost) count() int {
+	all := 0
+	for _, n := range g.launches {
+		all += n
+	}
+	return all
+}
+
 func newGhost(activations tensor.DType) *ghost {
-	g := &ghost{activations: activations, next: 1 << 20}
+	g := &ghost{activations: activations, next: 1 << 20, launches: map[string]int{}}
 	g.Methods = kernels.NewMethods(func(encode func(e *kernels.Encoder)) {
 		before := g.live
-		encode(&kernels.Encoder{Emit: func(kernels.Launch) {}, Scratch: func(bytes int) uint64 {
+		count := func(l kernels.Launch) { g.launches[l.Entry]++ }
+		encode(&kernels.Encoder{Emit: count, Scratch: func(bytes int) uint64 {
 			return g.take(bytes).address
 		}})
 		g.live = before
@@ -144,11 +160,21 @@ func newGhost(activations tensor.DType) *ghost {
 	return g
 }
 
+// Cast counts the bytes.
+func (g *ghost) Cast(dst, x *tensor.Tensor) {
+	if dst.DType() != x.DType() {
+		g.cast += dst.Bytes() + x.Bytes()
+	}
+	g.Methods.Cast(dst, x)
+}
+
 func (g *ghost) take(bytes int) *ghostBuffer {
 	const align = 256
 	b := &ghostBuffer{g.next, bytes}
 	g.next += uint64(bytes+align-1) / align * align
 	g.live += bytes
+	g.made += bytes
+	g.largest = max(g.largest, bytes)
 	g.peak = max(g.peak, g.live)
 	return b
 }
@@ -159,7 +185,10 @@ func (g *ghost) Alloc(bytes int) (tensor.Buffer, error) { return g.take(bytes), 
 func (g *ghost) Free(b tensor.Buffer)                   { g.live -= b.Bytes() }
 func (g *ghost) Upload(tensor.Buffer, []byte)           {}
 func (g *ghost) Download(dst []byte, src tensor.Buffer) { clear(dst) }
-func (g *ghost) Sync() error                            { return nil }
+func (g *ghost) FusesAttention(q, k, v *tensor.Tensor) bool {
+	return !g.composed && g.Methods.FusesAttention(q, k, v)
+}
+func (g *ghost) Sync() error { return nil }
 
 // TestHalfMemory counts a step's bytes: in BF16 a step takes little more than half of what it takes
 // in F32, the rest being weights, gradients and the optimizer's state.
@@ -203,8 +232,16 @@ func TestHalfMemory(t *testing.T) {
 // classify makes a training step of a classifier on images without contents.
 func classify(t *testing.T, b tensor.Backend, arch string, batch, size, classes int) {
 	t.Helper()
+	step, done := classifying(t, b, arch, batch, size, classes)
+	defer done()
+	step()
+}
+
+// classifying returns what makes one such step after another, and what ends them.
+func classifying(t *testing.T, b tensor.Backend, arch string, batch, size, classes int) (step,
+	done func()) {
+	t.Helper()
 	s := tensor.NewScope(b)
-	defer s.Close()
 	m, err := models.New(arch, models.Options{Classes: classes, InputSize: size})
 	if err != nil {
 		t.Fatal(err)
@@ -213,10 +250,33 @@ func classify(t *testing.T, b tensor.Backend, arch string, batch, size, classes 
 	opt := optim.NewSGD(s, nn.Trainable(m), optim.SGDConfig{Momentum: 0.9})
 	x, labels := s.New(tensor.F32, batch, size, size, 3), s.New(tensor.I32, batch)
 	move := train.NewMove(b)
-	defer move.Close()
-	move.Measure(b, nil, opt.Targets(), func(p *train.Pass) {
-		p.Minimise(loss.CrossEntropy(m.Forward(p.Ctx, p.Graph.Const(x)), labels, 0))
-	})
-	opt.Begin(1, 0.1)
-	move.Update(func(p *train.Pass) { opt.Update(p.Gradients()) })
+	return func() {
+		move.Measure(b, nil, opt.Targets(), func(p *train.Pass) {
+			p.Minimise(loss.CrossEntropy(m.Forward(p.Ctx, p.Graph.Const(x)), labels, 0))
+		})
+		opt.Begin(1, 0.1)
+		move.Update(func(p *train.Pass) { opt.Update(p.Gradients()) })
+	}, func() { move.Close(); s.Close() }
+}
+
+// TestHalfLaunches counts a step's casts. Once the optimizer writes what passes read of weights,
+// the image's remains, that of the gradient where activations are F32 again, and that of the
+// maximum's gradient, which is added up in F32.
+func TestHalfLaunches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: make test counts them")
+	}
+	const convolutions, others = 53, 3
+	g := newGhost(tensor.BF16)
+	step, done := classifying(t, g, "resnet50", 64, 224, 1000)
+	defer done()
+	for i, want := range []int{2*convolutions + others, others} { // first for the pass and the shadow
+		clear(g.launches)
+		g.cast = 0
+		step()
+		t.Logf("step %d: %d launches, casts move %.1f MB", i+1, g.count(), float64(g.cast)/1e6)
+		if got := g.launches["cast_bf16_f32"]; got != want {
+			t.Errorf("step %d: %d casts to bf16, want %d", i+1, got, want)
+		}
+	}
 }

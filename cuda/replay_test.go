@@ -18,11 +18,12 @@ import (
 	"afterimage/tensor"
 )
 
-// callByCall hides that a backend can record and stage: a training then makes every call, of the
-// same kernels.
+// callByCall hides that a backend can record and stage, and that its optimizers write weights in
+// BF16: a training then makes every call, and rounds weights in each pass.
 type callByCall struct{ kernelAbilities }
 
 type kernelAbilities interface {
+	tensor.AttentionFuser
 	tensor.LossFuser
 	tensor.SpectralFuser
 	Activations() tensor.DType
@@ -103,12 +104,22 @@ func TestReplayClassifier(t *testing.T) {
 }
 
 // TestReplayResume stops a recorded training and goes on with it on a device opened afresh, and
-// wants the checkpoint of an undisturbed training call by call.
+// wants the checkpoint of an undisturbed training call by call, which in bf16 rounds its weights in
+// each pass.
 func TestReplayResume(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short: two trainings under the emulator")
+		t.Skip("short: two trainings under the emulator, twice")
 	}
-	cfg := robust()
+	t.Run("f32", func(t *testing.T) { resumed(t, robust(), Options{}) })
+	t.Run("bf16", func(t *testing.T) {
+		cfg := robust()
+		cfg.Attack = train.Adversary{}
+		resumed(t, cfg, Options{Precision: tensor.BF16})
+	})
+}
+
+// resumed is TestReplayResume for one training.
+func resumed(t *testing.T, cfg train.ClassifierConfig, o Options) {
 	dir := t.TempDir()
 	run := func(b tensor.Backend, name string, resume bool, stopAt int) error {
 		c, err := train.NewClassifier(b, cfg)
@@ -129,13 +140,13 @@ func TestReplayResume(t *testing.T) {
 		done := 0
 		return c.Run(r, func(p train.Progress) { done = p.Step }, func() bool { return done == stopAt })
 	}
-	if err := run(callByCall{open(t, Options{})}, "whole", false, 0); err != nil {
+	if err := run(callByCall{open(t, o)}, "whole", false, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(open(t, Options{}), "parts", false, 4); !errors.Is(err, train.ErrStopped) {
+	if err := run(open(t, o), "parts", false, 4); !errors.Is(err, train.ErrStopped) {
 		t.Fatal(err)
 	}
-	if err := run(open(t, Options{}), "parts", true, 0); err != nil {
+	if err := run(open(t, o), "parts", true, 0); err != nil {
 		t.Fatal(err)
 	}
 	load := func(name string) map[string][]float64 {

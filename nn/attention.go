@@ -60,10 +60,7 @@ func (a *SelfAttention) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
 	return c.Block(func() *autodiff.Value {
 		theta := autodiff.Reshape(a.Theta.Forward(c, x), n, h*w, ch/8)
 		phi, g := pooled(a.Phi), pooled(a.G)
-		scores := autodiff.MatMul(theta, phi, false, true)
-		attn := autodiff.Softmax(scores)
-		scores.Done()
-		mixed := autodiff.Reshape(autodiff.MatMul(attn, g, false, false), n, h, w, ch/2)
+		mixed := autodiff.Reshape(autodiff.Attention(theta, phi, g, 1), n, h, w, ch/2)
 		gamma := effectiveWeight(c, a.Gamma, nil, x.DType())
 		defer c.spent(gamma, a.Gamma)
 		return autodiff.Add(x, autodiff.Mul(gamma, a.O.Forward(c, mixed)))

@@ -105,7 +105,7 @@ func (l *Conv2D) joined(c *Ctx, upsampled bool, dt tensor.DType,
 			if l.Norm == nil {
 				return finished(make(c.Value(l.Weight)), dt)
 			}
-			w := l.Norm.divided(c) // not Weight, which would be kept as well
+			w := l.Norm.divided(c, c.Value(l.Weight).DType()) // not Weight, which would be kept as well
 			defer w.Done()
 			return finished(make(w), dt)
 		})

@@ -38,6 +38,7 @@ type Ctx struct {
 	scope   *tensor.Scope     // the graph's outermost: what Derived keeps must outlive a Tidy
 	leaves  map[*Param]*autodiff.Value
 	learn   map[*Param]bool
+	rounded []*Param // of these, what layers have computed with in BF16
 	derived map[any]any
 }
 

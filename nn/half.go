@@ -15,7 +15,8 @@ import (
 // iterations and averages are F32 throughout, so that a checkpoint is the same with and without.
 //
 // A weight is rounded once for a pass, however often the layer is called in it, and a joined or
-// folded filter when it is finished.
+// folded filter when it is finished. One that is trained keeps its rounded form from the first pass
+// on, where the optimizer's kernel writes it along (KeepRounded): then no pass rounds it.
 
 // Enter returns x as the pass keeps activations: an F32 x in BF16 where Activations says so, x
 // itself elsewhere. It is the first thing that a network does.
@@ -58,11 +59,20 @@ func effectiveWeight(c *Ctx, weight *Param, sn *SpectralNorm, dt tensor.DType) *
 // weightIn computes the weight in another dtype than its parameter's.
 func weightIn(c *Ctx, weight *Param, sn *SpectralNorm, dt tensor.DType) *autodiff.Value {
 	if sn == nil {
+		if c.learn[weight] {
+			c.rounded = append(c.rounded, weight)
+		}
 		return autodiff.Cast(c.Value(weight), dt)
 	}
-	w := sn.divided(c) // not Weight, which would be kept as well
-	defer w.Done()
-	return autodiff.Cast(w, dt)
+	return sn.divided(c, dt) // not Weight, which would be kept as well
+}
+
+// KeepRounded makes the parameters of the pass that are learnt, and that layers computed with in
+// BF16, keep that form from now on (tensor.KeepShadow). It allocates what outlives the pass.
+func (c *Ctx) KeepRounded() {
+	for _, p := range c.rounded {
+		p.T.KeepShadow()
+	}
 }
 
 // derivedWeight returns a weight that compute returns from p: one and the same for all calls where

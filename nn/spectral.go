@@ -56,13 +56,13 @@ type uv struct{ u, v *autodiff.Value }
 // where a gradient may be asked for, else a new one for each call, whose owner is the caller.
 func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
 	return c.derivedWeight(spectralWeight{s, c.Graph.Recording()}, s.W,
-		func() *autodiff.Value { return s.divided(c) })
+		func() *autodiff.Value { return s.divided(c, c.Value(s.W).DType()) })
 }
 
-// divided returns W̄, computed anew.
-func (s *SpectralNorm) divided(c *Ctx) *autodiff.Value {
+// divided returns W̄ in dt, W's dtype or BF16, computed anew.
+func (s *SpectralNorm) divided(c *Ctx, dt tensor.DType) *autodiff.Value {
 	it := s.vectors(c)
-	return autodiff.SpectralQuotient(c.Value(s.W), it.u, it.v)
+	return autodiff.SpectralQuotient(c.Value(s.W), it.u, it.v, dt)
 }
 
 // vectors returns the pass's singular vector estimates.

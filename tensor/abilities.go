@@ -21,6 +21,26 @@ type HalfKeeper interface {
 	Activations() DType
 }
 
+// A Shadower is a Backend whose optimizers also write the rounded form that weights keep beside
+// them (Tensor.KeepShadow), so that a network which computes in BF16 need not round them in each
+// pass. One that is not has weights keep none.
+type Shadower interface {
+	Backend
+	// SGDShadow is SGD which also writes, in the same pass, the new params[i] to shadows[i], BF16
+	// and of its shape, where that is not nil.
+	SGDShadow(p SGDParams, params, grads, buf, shadows []*Tensor, lr *Tensor)
+	// AdamShadow is Adam which does so.
+	AdamShadow(p AdamParams, params, grads, m, v, shadows []*Tensor, lr, step *Tensor)
+}
+
+// A ManyScaler is a Backend that multiplies any number of tensors by one factor in one kernel. One
+// that is not multiplies one after the other, to the same bits.
+type ManyScaler interface {
+	Backend
+	// ScaleAll writes dst[i] = src[i]·factor; factor has one element, of their dtype, F32 or F64.
+	ScaleAll(dst, src []*Tensor, factor *Tensor)
+}
+
 // A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
 // passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
 type LossFuser interface {
@@ -33,6 +53,26 @@ type LossFuser interface {
 	CrossEntropyGrad(dx, dy, logp, target *Tensor)
 }
 
+// An AttentionFuser is a Backend with kernels for attention that never store the scores, of which
+// there are as many as pairs of a query and a key. A backend need not be one: autodiff.Attention
+// then stays composed of matrix products and Softmax.
+type AttentionFuser interface {
+	Backend
+	// FusesAttention reports whether it takes such operands, and is better at that than MatMul and
+	// Softmax are. It depends on their dtype and shapes and on settings of the backend that change
+	// how it rounds, on nothing else.
+	FusesAttention(q, k, v *Tensor) bool
+	// Attention writes y = softmax(scale·q·kᵀ)·v, the softmax over keys, and
+	// lse = log Σ exp(scale·q·kᵀ), which AttentionGrad takes: q [B L D], k [B M D], v [B M E],
+	// y [B L E], lse [B L], F32 beside BF16. Probabilities and gradients of scores may be rounded to
+	// the operands' dtype before they are multiplied.
+	Attention(y, lse, q, k, v *Tensor, scale float64)
+	// AttentionGrad writes y's gradients for q, k and v, with p = exp(scale·q·kᵀ − lse):
+	// dv = pᵀ·dy, ds = scale·p·(dy·vᵀ − Σₑ dy·y), dq = ds·k, dk = dsᵀ·q. dq, dk and dv may be nil
+	// when not wanted.
+	AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v *Tensor, scale float64)
+}
+
 // A SpectralFuser is a Backend with kernels for spectral normalisation. A weight w [R …] stands for
 // the matrix M [R, K] of its R rows; u has R elements and v K. A backend need not be one: what uses
 // it then stays composed of matrix products.
@@ -41,9 +81,11 @@ type SpectralFuser interface {
 	// PowerIterate makes one step for each of a list of weights, from u[i]:
 	// v[i] = Mᵀu/max(‖Mᵀu‖, eps[i]), next[i] = Mv/max(‖Mv‖, eps[i]).
 	PowerIterate(next, v, w, u []*Tensor, eps []float64)
-	// SpectralQuotient writes sigma = uᵀMv, one element, and y = w/sigma.
+	// SpectralQuotient writes sigma = uᵀMv, one element, and y = w/sigma. Beside F32 operands y may
+	// be BF16: it is then rounded once.
 	SpectralQuotient(y, sigma, w, u, v *Tensor)
-	// SpectralQuotientGrad writes y's gradient for w, dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+	// SpectralQuotientGrad writes y's gradient for w, dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ. Beside F32 operands
+	// dy may be BF16.
 	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)
 }
 

@@ -14,7 +14,8 @@ type Buffer interface {
 //     BF16, but for Cast's. Beside BF16, numbers of a channel (statistics, scale, shift, gamma,
 //     bias and their gradients) are F32, and a BF16 result is what the F32 operands of the same
 //     values give, rounded once, to nearest even. Conv2DBiasAct may round what it convolved as
-//     well, before it adds to it. The optimizers know F32 and F64 alone.
+//     well, before it adds to it. MatMul and Conv2DWeightGrad make F32 results of BF16 operands,
+//     too, which Conv2DWeightGrad may have rounded. The optimizers know F32 and F64 alone.
 //   - dst may be the same tensor as an operand of the same shape in Unary, Binary, Select, Cast,
 //     Softmax, NormApply; nowhere else may outputs overlap inputs.
 //   - Zero-sized tensors are legal everywhere.

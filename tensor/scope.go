@@ -44,7 +44,7 @@ func (s *Scope) New(dt DType, shape ...int) *Tensor {
 	if err != nil {
 		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", sh, dt}}, Reason: err.Error()})
 	}
-	t := &Tensor{shape: sh, dtype: dt, store: &storage{buf, 1}, backend: s.backend}
+	t := &Tensor{shape: sh, dtype: dt, store: &storage{buf: buf, refs: 1}, backend: s.backend}
 	s.live = append(s.live, t)
 	return t
 }

@@ -21,8 +21,9 @@ type Tensor struct {
 
 // storage counts the tensors that share one buffer.
 type storage struct {
-	buf  Buffer
-	refs int
+	buf    Buffer
+	refs   int
+	shadow *Tensor // see KeepShadow; nil: none
 }
 
 // Shape returns the extents. Callers must not change the slice.
@@ -74,6 +75,9 @@ func (t *Tensor) Free() {
 	}
 	if t.store.refs--; t.store.refs == 0 {
 		t.backend.Free(t.store.buf)
+		if t.store.shadow != nil {
+			t.store.shadow.Free()
+		}
 	}
 	t.store = nil
 }
@@ -88,6 +92,7 @@ func (t *Tensor) Assign(x *Tensor) {
 			Reason: "shape or dtype differ"})
 	}
 	t.backend.Cast(t, x)
+	t.written()
 }
 
 // SetFloats writes host values, converted to t's dtype, into t in place.
@@ -111,6 +116,7 @@ func (t *Tensor) SetFloats(v []float64) {
 		panic(&Error{Op: "SetFloats", Operands: []Operand{Describe("t", t)},
 			Reason: "dtype not supported"})
 	}
+	t.written()
 }
 
 // Floats returns a host copy of the elements as float64, whatever the dtype.
@@ -171,6 +177,7 @@ func CopyFromHost[T Elem](t *Tensor, src []T) {
 			Reason: fmt.Sprintf("source holds %d × %v", len(src), DTypeOf[T]())})
 	}
 	upload(t, src)
+	t.written()
 }
 
 func upload[T Elem](t *Tensor, src []T) { t.backend.Upload(t.Buffer(), asBytes(src)) }

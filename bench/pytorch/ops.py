@@ -232,5 +232,14 @@ def softmax():
     return g.save()
 
 
+def attention():
+    g = Golden("autodiff/testdata/attention.safetensors")
+    for name, scale in (("attention/1", 1.0), ("attention/0.6", 0.6)):
+        f = lambda q, k, v: F.scaled_dot_product_attention(q, k, v, scale=scale)
+        g.case(name, f, g.normal(2, 5, 3), g.normal(2, 4, 3), g.normal(2, 4, 6))
+    return g.save()
+
+
 def write():
-    return elementwise() + reduce_and_shape() + matmul() + conv() + pool() + pool_grad() + norm() + softmax()
+    return (elementwise() + reduce_and_shape() + matmul() + conv() + pool() + pool_grad() + norm() + softmax() +
+            attention())

@@ -11,6 +11,7 @@ import (
 type benchCmd struct {
 	Kernels benchKernelsCmd `cmd:"" help:"Measure single kernels against peak and bandwidth."`
 	Steps   benchStepsCmd   `cmd:"" help:"Measure whole training steps, inference, start and memory."`
+	Scaling benchScalingCmd `cmd:"" help:"Measure steps with one thread and with all in turn."`
 	Compare benchCompareCmd `cmd:"" help:"Measure this program and PyTorch in turn."`
 	Plot    benchPlotCmd    `cmd:"" help:"Draw the pictures of a comparison."`
 	Rows    benchRowsCmd    `cmd:"" help:"List every measurement as JSON."`
@@ -40,29 +41,35 @@ Examples:
 }
 
 // Run measures kernels.
-func (c *benchKernelsCmd) Run(e *env) error { return c.run(e, bench.Kernels) }
+func (c *benchKernelsCmd) Run(e *env) error { return c.run(e, bench.Kernels, false) }
 
-type benchStepsCmd struct{ benchFlags }
+type benchStepsCmd struct {
+	benchFlags
+	ByKernel bool `help:"Show the time of each kernel under its step."`
+}
 
 // Help shows examples under the flags.
 func (benchStepsCmd) Help() string {
 	return `Whole steps of the program's own trainers on random images: ResNets, a PGD-7
 adversarial step, BigGAN's discriminator and generator; inference; the loader; the time
 to the first step and the memory of a program started for it. The rate counts 6 × MACs
-of convolutions and linear layers an image, 4 × MACs for an attack's iteration.
+of convolutions and linear layers an image, 4 × MACs for an attack's iteration. The
+roofline is the time that the step's kernels take together if each runs at the
+multiply-add peak or as fast as a copy of its bytes, whichever is longer.
 
 Examples:
   afterimage bench steps
   afterimage bench steps --only resnet20 --seconds 10
+  afterimage bench steps --only '^step/resnet50-n8h224$' --by-kernel
   afterimage bench steps --threads 1 --json`
 }
 
 // Run measures steps.
-func (c *benchStepsCmd) Run(e *env) error { return c.run(e, bench.Steps) }
+func (c *benchStepsCmd) Run(e *env) error { return c.run(e, bench.Steps, c.ByKernel) }
 
 // run measures and prints: row by row as they come, or all as JSON.
-func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]bench.Row,
-	error)) error {
+func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]bench.Row, error),
+	byKernel bool) error {
 	only, err := rowsOnly(c.Only)
 	if err != nil {
 		return err
@@ -89,6 +96,9 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 				first = false
 			}
 			fmt.Fprintln(e.out, r)
+			if byKernel {
+				fmt.Fprint(e.out, r.ByKernel())
+			}
 		}
 	}
 	rows, err := measure(b, o)

@@ -90,7 +90,7 @@ func (benchServeCmd) Run(e *env) error {
 	if err := json.Unmarshal(raw, &environment); err != nil {
 		return err
 	}
-	open := func() *cpu.Backend { return cpu.OpenLike(b) }
+	open := func() *cpu.Backend { return cpu.OpenLike(b, b.Threads()) }
 	return bench.Serve(open, os.Stdin, e.out, environment)
 }
 

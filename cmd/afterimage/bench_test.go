@@ -57,6 +57,21 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// TestBenchScaling checks what is refused, before anything is measured.
+func TestBenchScaling(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--threads 1: expected 2 or more":  {"--threads", "1"},
+		"--rounds 0: expected 1 or more":   {"--threads", "2", "--rounds", "0"},
+		"--seconds -1: expected 0 or more": {"--threads", "2", "--seconds=-1"},
+		"matches no step":                  {"--threads", "2", "--only", "^sgemm"},
+	} {
+		code, _, errOut := inProcess(append([]string{"bench", "scaling"}, args...)...)
+		if code != exitUsage || !strings.Contains(errOut, want) {
+			t.Errorf("%q: exit %d, %q, expected %q", args, code, errOut, want)
+		}
+	}
+}
+
 // TestBench checks the table, the JSON form and what is refused.
 func TestBench(t *testing.T) {
 	args := []string{"bench", "kernels", "--only", "sgemm 256×256×256", "--seconds", "0"}

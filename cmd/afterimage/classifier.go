@@ -43,6 +43,7 @@ type weightFlags struct {
 type onnxFlags struct {
 	InputScale float64 `help:"What an ONNX file's (normalised) pixels are multiplied by: 255 for a network on [0, 255]." default:"1"`
 	BGR        bool    `help:"An ONNX file takes its channels in the order blue, green, red." name:"bgr"`
+	ONNXOutput string  `help:"Which of an ONNX file's outputs are the logits; by default the one called logits, or else the first." name:"onnx-output" placeholder:"NAME"`
 	Layout     string  `help:"Axes of an ONNX file's images: nchw, nhwc, or auto, which looks where 1 or 3 channels are." default:"auto" enum:"auto,nchw,nhwc"`
 }
 
@@ -74,9 +75,10 @@ func (f classifierFlags) load(
 	default:
 		m, note, err = f.weights(s, path, classes)
 	}
-	if err == nil && !gan.IsONNX(path) && (f.BGR || f.InputScale != 1 || f.Layout != "auto") {
-		err = fmt.Errorf("%s: --bgr, --input-scale and --layout are for ONNX files: leave them "+
-			"out; --mean and --std change the normalisation", path)
+	if err == nil && !gan.IsONNX(path) && (f.BGR || f.InputScale != 1 || f.Layout != "auto" ||
+		f.ONNXOutput != "") {
+		err = fmt.Errorf("%s: --bgr, --input-scale, --layout and --onnx-output are for ONNX files: "+
+			"leave them out; --mean and --std change the normalisation", path)
 	}
 	if err != nil {
 		return nil, "", err
@@ -216,6 +218,9 @@ func (f foreignFlags) imported(
 	if f.InputSize != 0 {
 		o.InputSize = f.InputSize
 	}
+	if f.ONNXOutput != "" {
+		o.Output = f.ONNXOutput
+	}
 	o.BGR = o.BGR || f.BGR
 	if f.Layout != "auto" {
 		o.ChannelsLast = f.Layout == "nhwc"
@@ -233,7 +238,7 @@ func onnxFlagNames() *strings.Replacer {
 		"change ChannelsLast", "give --layout", "try ChannelsLast", "try --layout nhwc",
 		"give Mean and Std", "give --mean and --std", "Mean has", "--mean has", "and Std", "and --std",
 		"Std [", "--std [", "and Scale", "and --input-scale", "set DType to F64",
-		"export it in single precision")
+		"export it in single precision", "set Output", "give --onnx-output")
 }
 
 // guess returns how an ONNX file that says nothing of it is likely to be fed, and why its
@@ -293,7 +298,7 @@ func describeONNX(m *onnx.Classifier, why string) string {
 		high = o.Scale
 	}
 	notes := append([]string{fmt.Sprintf("%s: %d×%d %s in [0, %g], %s; normalisation: %s (%s); "+
-		"--mean, --std, --input-scale, --bgr, --layout change it", m.Arch(), m.InputSize(),
+		"--mean, --std, --input-scale, --bgr, --layout, --onnx-output change it", m.Arch(), m.InputSize(),
 		m.InputSize(), order, high, layout, norm, why)}, m.Notes()...)
 	return strings.Join(notes, "; ")
 }

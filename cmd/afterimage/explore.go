@@ -67,7 +67,8 @@ func (f inverterFlags) open(
 }
 
 // foreignFlag matches the names of foreignFlags in a message.
-var foreignFlag = regexp.MustCompile(`--(arch|mean|std|input-size|input-scale|bgr|layout)\b`)
+var foreignFlag = regexp.MustCompile(
+	`--(arch|mean|std|input-size|input-scale|bgr|layout|onnx-output)\b`)
 
 // renamed gives the flags in a message about a classifier the names they have where they begin with
 // a prefix of their own.

@@ -59,8 +59,10 @@ type callByCall struct{ kernelAbilities }
 
 // kernelAbilities are what a backend with kernels of its own for some things still has.
 type kernelAbilities interface {
+	tensor.AttentionFuser
 	tensor.LossFuser
 	tensor.SpectralFuser
+	tensor.Shadower
 	Activations() tensor.DType
 	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
 }

@@ -3,6 +3,7 @@ package kernels_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"afterimage/cuda/kernels"
@@ -143,8 +144,8 @@ func normalise(x []float64, eps float64) float64 {
 func TestAttention(t *testing.T) {
 	l := newLab(t)
 	for _, dt := range []tensor.DType{bf, tensor.F32} {
-		for _, s := range [][5]int{{1, 1, 1, 1, 1}, {2, 20, 37, 5, 9}, {1, 33, 70, 64, 150},
-			{1, 16, 32, 16, 256}} {
+		for _, s := range [][5]int{{1, 1, 1, 1, 1}, {2, 20, 37, 5, 9}, {1, 33, 70, 64, 130},
+			{1, 16, 32, 16, 140}, {2, 70, 67, 24, 96}, {1, 65, 33, 16, 64}} {
 			attentionCase(l, dt, s[0], s[1], s[2], s[3], s[4])
 		}
 	}
@@ -238,6 +239,38 @@ func TestMixedOptimizers(t *testing.T) {
 			l.near(name+" v", v[i], rv[i].Floats(), 1)
 			l.near(name+" ema", ema[i], rema[i].Floats(), 1)
 			l.near(name+" shadow", shadow[i], l.floats(p[i]), 0)
+		}
+	}
+}
+
+// TestMixedBits wants an optimizer that writes shadows to move parameters as the plain one does, to
+// the bit.
+func TestMixedBits(t *testing.T) {
+	l := newLab(t)
+	lr, _ := l.in(tensor.F32, func(int) float64 { return 0.1 }, 1)
+	step, _ := l.in(tensor.I32, func(int) float64 { return 3 }, 1)
+	twice := func(f func(i int) float64, n int) (pair [2][]kernels.Array) {
+		a, r := l.in(tensor.F32, f, n)
+		b, _ := l.in(tensor.F32, func(i int) float64 { return r.Floats()[i] }, n)
+		return [2][]kernels.Array{{a}, {b}}
+	}
+	const n = 5000
+	normal, positive := func(int) float64 { return l.rng.Normal() }, func(int) float64 {
+		return l.rng.Float64()
+	}
+	p, g, m, v := twice(normal, n), twice(normal, n), twice(positive, n), twice(positive, n)
+	x := kernels.Mixed{Shadow: []kernels.Array{l.out(bf, n)}}
+	sp := tensor.SGDParams{Momentum: 0.9, WeightDecay: 0.01, Nesterov: true}
+	ap := tensor.AdamParams{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.01}
+	for range 2 {
+		l.enc.SGD(sp, p[0], g[0], m[0], lr)
+		l.enc.SGDMixed(sp, p[1], g[1], m[1], lr, x)
+		l.enc.Adam(ap, p[0], g[0], m[0], v[0], lr, step)
+		l.enc.AdamMixed(ap, p[1], g[1], m[1], v[1], lr, step, x)
+	}
+	for i, pair := range [][2][]kernels.Array{p, m, v} {
+		if !slices.Equal(l.floats(pair[0][0]), l.floats(pair[1][0])) {
+			t.Errorf("tensor %d of p, m, v: other bits", i)
 		}
 	}
 }

@@ -142,7 +142,8 @@ func convCase(l *lab, dt [2]tensor.DType, nhw [3]int, c, o, k int, p tensor.Conv
 func TestNormMask(t *testing.T) {
 	l := newLab(t)
 	for _, dt := range []tensor.DType{bf, tensor.F32} {
-		for _, s := range [][]int{{3, 4, 5, 16}, {2, 3, 3, 7}, {1, 1, 1, 1}, {4, 16, 16, 24}} {
+		for _, s := range [][]int{{3, 4, 5, 16}, {2, 3, 3, 7}, {1, 1, 1, 1}, {4, 16, 16, 24},
+			{2, 5, 7, 40}} {
 			for _, bySample := range []bool{false, true} {
 				normCase(l, dt, s, bySample)
 			}

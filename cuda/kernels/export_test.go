@@ -43,7 +43,7 @@ var Mirrors = map[string]reflect.Type{
 	"random_args":             reflect.TypeFor[randomArgs](),
 	"sgd_args":                reflect.TypeFor[sgdArgs](),
 	"adam_args":               reflect.TypeFor[adamArgs](),
-	"lerp_args":               reflect.TypeFor[lerpArgs](),
+	"pairs_args":              reflect.TypeFor[pairsArgs](),
 	"squared_norm_args":       reflect.TypeFor[squaredNormArgs](),
 	"sgd_mixed_args":          reflect.TypeFor[sgdMixedArgs](),
 	"adam_mixed_args":         reflect.TypeFor[adamMixedArgs](),
@@ -51,6 +51,7 @@ var Mirrors = map[string]reflect.Type{
 	"cross_entropy_grad_args": reflect.TypeFor[crossEntropyGradArgs](),
 	"augment_args":            reflect.TypeFor[augmentArgs](),
 	"spectral_args":           reflect.TypeFor[spectralArgs](),
+	"spectral_grad_args":      reflect.TypeFor[spectralGradArgs](),
 	"spectral_divide_args":    reflect.TypeFor[spectralDivideArgs](),
 	"attention_args":          reflect.TypeFor[attentionArgs](),
 }

@@ -91,6 +91,26 @@ func (m Methods) CrossEntropyGrad(dx, dy, logp, target *tensor.Tensor) {
 	})
 }
 
+// FusesAttention reports whether Attention takes such operands; see tensor.AttentionFuser.
+func (m Methods) FusesAttention(q, k, v *tensor.Tensor) bool {
+	return FusesAttention(m.array(q), m.array(k), m.array(v))
+}
+
+// Attention computes softmax(scale·q·kᵀ)·v without storing the scores; see tensor.AttentionFuser.
+func (m Methods) Attention(y, lse, q, k, v *tensor.Tensor, scale float64) {
+	m.run(func(e *Encoder) {
+		e.Attention(m.array(y), m.array(lse), m.array(q), m.array(k), m.array(v), scale)
+	})
+}
+
+// AttentionGrad computes the gradients of Attention; see tensor.AttentionFuser.
+func (m Methods) AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v *tensor.Tensor, scale float64) {
+	m.run(func(e *Encoder) {
+		e.AttentionGrad(m.array(dq), m.array(dk), m.array(dv), m.array(dy), m.array(y), m.array(lse),
+			m.array(q), m.array(k), m.array(v), scale)
+	})
+}
+
 // MatMul computes dst = op(x)·op(y), batch by batch.
 func (m Methods) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	m.run(func(e *Encoder) { e.MatMul(m.array(dst), m.array(x), m.array(y), p) })
@@ -251,9 +271,34 @@ func (m Methods) Adam(p tensor.AdamParams, params, grads, m1, m2 []*tensor.Tenso
 	})
 }
 
+// SGDShadow is SGD that also writes the parameters in BF16; see tensor.Shadower.
+func (m Methods) SGDShadow(p tensor.SGDParams, params, grads, buf, shadows []*tensor.Tensor,
+	lr *tensor.Tensor,
+) {
+	m.run(func(e *Encoder) {
+		e.SGDMixed(p, m.arrays(params), m.arrays(grads), m.arrays(buf), m.array(lr),
+			Mixed{Shadow: m.arrays(shadows)})
+	})
+}
+
+// AdamShadow is Adam that also writes the parameters in BF16; see tensor.Shadower.
+func (m Methods) AdamShadow(p tensor.AdamParams, params, grads, m1, m2, shadows []*tensor.Tensor,
+	lr, step *tensor.Tensor,
+) {
+	m.run(func(e *Encoder) {
+		e.AdamMixed(p, m.arrays(params), m.arrays(grads), m.arrays(m1), m.arrays(m2), m.array(lr),
+			m.array(step), Mixed{Shadow: m.arrays(shadows)})
+	})
+}
+
 // Lerp moves every dst toward src in place.
 func (m Methods) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Lerp(m.arrays(dst), m.arrays(src), m.array(decay)) })
+}
+
+// ScaleAll writes every src times factor to its dst; see tensor.ManyScaler.
+func (m Methods) ScaleAll(dst, src []*tensor.Tensor, factor *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.ScaleAll(m.arrays(dst), m.arrays(src), m.array(factor)) })
 }
 
 // SquaredNorm adds up the squares of all elements of all tensors.

@@ -17,9 +17,11 @@
 // Variance  One pass. A thread reads 8 rows, computes their mean and sum of squared deviations in
 //           registers and joins that with what it has (Chan, Golub, LeVeque, 1979): as exact as two
 //           passes, because no square of a large mean is ever formed.
-// ReLU      The mask is 1 bit an element, bit e%8 of byte e/8: backward reads it instead of y, a
-//           sixteenth of y in bfloat16.
-// Bytes     stats: x. apply: x, res, y (and 1/8 byte). backward: dy, x, mask twice, dx once.
+// ReLU      The mask is 1 bit an element, bit e%8 of byte e/8: backward's second pass reads it
+//           instead of y, a sixteenth of y in bfloat16. apply can write it, and backward's first pass
+//           does where it is given y.
+// Bytes     stats: x. apply: x, res, y (and 1/8 byte). backward: dy and x twice, y or the mask in
+//           the first pass, the mask in the second, dx once.
 #include "port.h"
 
 const int LANES = 8;  // row lanes of a reducing block
@@ -312,12 +314,13 @@ struct norm_backward_args {
     u64 mean, rstd, gamma;       // of type P
     u64 sums;                    // [2, C] of Acc<T>: avg(h), avg(h·x̂)
     u64 parts;                   // [S, chunks, 2, C] of Acc<T>: Σg, Σg·x̂
+    u64 keep;                    // where the sums' pass leaves the mask, or 0; C a multiple of 8
     i64 n, each;                 // elements, elements of a segment
     i64 rows, chunk;             // rows of a segment, rows in a chunk
     i32 c, chunks;
     i32 segments, vec;
 };
-ARGS_SIZE(norm_backward_args, 136);
+ARGS_SIZE(norm_backward_args, 144);
 
 // passes reports whether the ReLU let element e through.
 template <typename T> DEVICE bool passes(const norm_backward_args &a, i64 e) {
@@ -339,11 +342,20 @@ template <typename T, typename P> DEVICE void norm_backward_sums(const norm_back
     }
     for (i64 s = blockIdx.z; s < a.segments; s += gridDim.z) {
         A sum_g = 0, sum_gx = 0;
-        for (i64 r = from + threadIdx.y; c < a.c && r < to; r += LANES) {
+        for (i64 r = from + threadIdx.y; r < to; r += LANES) { // the same for a warp
             i64 e = s * a.each + r * a.c + c;
-            A g = passes<T>(a, e) ? widen(((const T *)a.dy)[e]) : (A)0;
-            sum_g += g;
-            sum_gx += g * ((widen(((const T *)a.x)[e]) - mean) * rstd);
+            bool pass = c < a.c && passes<T>(a, e);
+            if (c < a.c) {
+                A g = pass ? widen(((const T *)a.dy)[e]) : (A)0;
+                sum_g += g;
+                sum_gx += g * ((widen(((const T *)a.x)[e]) - mean) * rstd);
+            }
+            if (a.keep) {
+                u32 bits = __ballot_sync(ALL_LANES, pass); // of 32 neighbours
+                if (c < a.c && threadIdx.x % 8 == 0) {
+                    ((u8 *)a.keep)[e / 8] = (u8)(bits >> threadIdx.x);
+                }
+            }
         }
         room_g[threadIdx.y][threadIdx.x] = sum_g;
         room_gx[threadIdx.y][threadIdx.x] = sum_gx;

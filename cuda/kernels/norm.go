@@ -40,7 +40,7 @@ type normBackwardArgs struct {
 	Dx, Dres          uint64
 	Dy, X, Y, Mask    uint64
 	Mean, Rstd, Gamma uint64
-	Sums, Parts       uint64
+	Sums, Parts, Keep uint64
 	N, Each           int64
 	Rows, Chunk       int64
 	C, Chunks         int32
@@ -188,10 +188,17 @@ func (e *Encoder) NormBackwardMask(
 	if len(gamma.Shape) == 2 {
 		a.Segments, a.Each = int32(gamma.dim(0)), int64(rowSize(x))
 	}
+	apply := !dx.absent() || !dres.absent()
 	if !dx.absent() || !dgamma.absent() || !dbeta.absent() {
+		if apply && !y.absent() && c%eight == 0 {
+			a.Keep = e.Scratch(n / eight)
+		}
 		e.normSums(&a, dgamma, dbeta, x)
 	}
-	if !dx.absent() || !dres.absent() {
+	if a.Keep != 0 { // what the first pass has seen of y
+		a.Y, a.Mask = 0, a.Keep
+	}
+	if apply {
 		a.Vec = eightVec(c, dx, dres, dy, x, mean, rstd, gamma, Array{Ptr: a.Sums})
 		stride(e, "norm_backward"+suffix("NormBackward", x), a, ceilDiv(n, eight))
 	}

@@ -1,11 +1,12 @@
-// optim.cu: SGD, Adam, Lerp and the squared norm over many tensors in one launch.
+// optim.cu: SGD, Adam, Lerp, a factor and the squared norm over many tensors in one launch.
 //
 // What      sgd    g += wd·p;  buf = momentum·buf + g;  p −= lr·(nesterov ? g + momentum·buf : buf)
 //           adam   p −= lr·wd·p;  m = β₁·m + (1−β₁)·g;  v = β₂·v + (1−β₂)·g²
 //                  p −= lr · m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + eps)
 //           lerp   dst += (1 − decay)·(src − dst)
+//           scale  dst = factor·src
 //           squared_norm  parts[chunk] = Σ x² over the chunk; a reduction adds the parts
-//           lr, decay (f32) and t (i32) are read from device memory, so that a captured graph
+//           lr, decay, factor and t (i32) are read from device memory, so that a captured graph
 //           replays with new ones.
 // Threads   The argument struct holds a table of tensors; each is cut into chunks of 4,096 elements
 //           and blockIdx.x counts chunks: a block finds its tensor by bisection. One launch serves
@@ -49,20 +50,34 @@ struct sgd_args {
 };
 ARGS_SIZE(sgd_args, 3632);
 
+// Sgd is a step with what all elements share.
+template <typename A> struct Sgd {
+    A lr, momentum, decay;
+    bool nesterov;
+    // moved returns where the gradient g takes p; buf is null without momentum.
+    DEVICE A moved(A p, A g, A *buf) const {
+        A d = fma_of(decay, p, g), step = d;
+        if (buf) {
+            A b = fma_of(momentum, *buf, d);
+            *buf = b;
+            step = nesterov ? fma_of(momentum, b, d) : b;
+        }
+        return fma_of(-lr, step, p);
+    }
+};
+
+template <typename A, typename Args> DEVICE Sgd<A> sgd_of(const Args &a) {
+    Sgd<A> s = {(A) * (const float *)a.lr, (A)a.momentum, (A)a.weight_decay, a.nesterov != 0};
+    return s;
+}
+
 template <typename A> DEVICE void sgd(const sgd_args &a) {
     int t = locate(a.first, a.count, blockIdx.x);
     A *p = (A *)a.p[t], *buf = (A *)a.buf[t];
     const A *g = (const A *)a.g[t];
-    A lr = (A) * (const float *)a.lr, momentum = (A)a.momentum, decay = (A)a.weight_decay;
-    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
-        A d = fma_of(decay, p[i], g[i]), step = d;
-        if (buf) {
-            A b = fma_of(momentum, buf[i], d);
-            buf[i] = b;
-            step = a.nesterov ? fma_of(momentum, b, d) : b;
-        }
-        p[i] = fma_of(-lr, step, p[i]);
-    });
+    Sgd<A> step = sgd_of<A>(a);
+    each_element(a.n[t], blockIdx.x - a.first[t],
+                 [=](i64 i) { p[i] = step.moved(p[i], g[i], buf ? buf + i : 0); });
 }
 
 extern "C" __global__ void sgd_f32(sgd_args a) { sgd<float>(a); }
@@ -80,7 +95,20 @@ struct adam_args {
 };
 ARGS_SIZE(adam_args, 3576);
 
-template <typename A> DEVICE void adam(const adam_args &a) {
+// Adam is a step with what all elements share.
+template <typename A> struct Adam {
+    A lr, keep, b1, b2, r1, r2, c1, c2, eps;
+    // moved returns where the gradient g takes p.
+    DEVICE A moved(A p, A g, A *m, A *v) const {
+        A m1 = fma_of(r1, g, b1 * *m), v1 = fma_of(r2 * g, g, b2 * *v);
+        *m = m1;
+        *v = v1;
+        return fma_of(p, keep, -lr * (m1 / c1) / (sqrt_of(v1 / c2) + eps));
+    }
+};
+
+// adam_of is called by all threads of a block.
+template <typename A, typename Args> DEVICE Adam<A> adam_of(const Args &a) {
     __shared__ A corrections[2];
     if (threadIdx.x == 0) { // 1 − βᵗ cancels for small t: in double, once a block
         double t = (double)*(const i32 *)a.step;
@@ -88,47 +116,64 @@ template <typename A> DEVICE void adam(const adam_args &a) {
         corrections[1] = (A)(1 - pow(a.beta2, t));
     }
     __syncthreads();
-    A c1 = corrections[0], c2 = corrections[1];
+    A lr = (A) * (const float *)a.lr;
+    Adam<A> s = {lr,
+                 1 - lr * (A)a.weight_decay,
+                 (A)a.beta1,
+                 (A)a.beta2,
+                 (A)(1 - a.beta1),
+                 (A)(1 - a.beta2),
+                 corrections[0],
+                 corrections[1],
+                 (A)a.eps};
+    return s;
+}
+
+template <typename A> DEVICE void adam(const adam_args &a) {
+    Adam<A> step = adam_of<A>(a);
     int t = locate(a.first, a.count, blockIdx.x);
     A *p = (A *)a.p[t], *m = (A *)a.m[t], *v = (A *)a.v[t];
     const A *g = (const A *)a.g[t];
-    A lr = (A) * (const float *)a.lr, keep = 1 - lr * (A)a.weight_decay;
-    A b1 = (A)a.beta1, b2 = (A)a.beta2, eps = (A)a.eps;
-    A r1 = (A)(1 - a.beta1), r2 = (A)(1 - a.beta2);
-    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
-        A d = g[i];
-        A m1 = fma_of(r1, d, b1 * m[i]), v1 = fma_of(r2 * d, d, b2 * v[i]);
-        m[i] = m1;
-        v[i] = v1;
-        p[i] = p[i] * keep - lr * (m1 / c1) / (sqrt_of(v1 / c2) + eps);
-    });
+    each_element(a.n[t], blockIdx.x - a.first[t],
+                 [=](i64 i) { p[i] = step.moved(p[i], g[i], m + i, v + i); });
 }
 
 extern "C" __global__ void adam_f32(adam_args a) { adam<float>(a); }
 extern "C" __global__ void adam_f64(adam_args a) { adam<double>(a); }
 
-const int LERP_TENSORS = 140;
+const int PAIR_TENSORS = 140;
 
-struct lerp_args {
-    u64 decay;
-    u64 dst[LERP_TENSORS], src[LERP_TENSORS];
-    i64 n[LERP_TENSORS];
-    i32 first[LERP_TENSORS];
+struct pairs_args {
+    u64 scalar; // decay, f32, or factor, of the tensors' type
+    u64 dst[PAIR_TENSORS], src[PAIR_TENSORS];
+    i64 n[PAIR_TENSORS];
+    i32 first[PAIR_TENSORS];
     i32 count, pad;
 };
-ARGS_SIZE(lerp_args, 3936);
+ARGS_SIZE(pairs_args, 3936);
 
-template <typename A> DEVICE void lerp(const lerp_args &a) {
+template <typename A> DEVICE void lerp(const pairs_args &a) {
     int t = locate(a.first, a.count, blockIdx.x);
     A *dst = (A *)a.dst[t];
     const A *src = (const A *)a.src[t];
-    A rate = (A)(1 - (double)*(const float *)a.decay);
+    A rate = (A)(1 - (double)*(const float *)a.scalar);
     each_element(a.n[t], blockIdx.x - a.first[t],
                  [=](i64 i) { dst[i] = fma_of(rate, src[i] - dst[i], dst[i]); });
 }
 
-extern "C" __global__ void lerp_f32(lerp_args a) { lerp<float>(a); }
-extern "C" __global__ void lerp_f64(lerp_args a) { lerp<double>(a); }
+extern "C" __global__ void lerp_f32(pairs_args a) { lerp<float>(a); }
+extern "C" __global__ void lerp_f64(pairs_args a) { lerp<double>(a); }
+
+template <typename A> DEVICE void scale(const pairs_args &a) {
+    int t = locate(a.first, a.count, blockIdx.x);
+    A *dst = (A *)a.dst[t];
+    const A *src = (const A *)a.src[t];
+    A factor = *(const A *)a.scalar;
+    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) { dst[i] = factor * src[i]; });
+}
+
+extern "C" __global__ void scale_f32(pairs_args a) { scale<float>(a); }
+extern "C" __global__ void scale_f64(pairs_args a) { scale<double>(a); }
 
 const int NORM_TENSORS = 200;
 
@@ -156,10 +201,10 @@ template <typename A> DEVICE void squared_norm(const squared_norm_args &a) {
 extern "C" __global__ void squared_norm_f32(squared_norm_args a) { squared_norm<float>(a); }
 extern "C" __global__ void squared_norm_f64(squared_norm_args a) { squared_norm<double>(a); }
 
-// ---- mixed precision: float masters beside what the step also needs. g is float or bfloat16;
-// where the pointers are not 0, the new p also goes to shadow as bfloat16 (what the next forward
-// pass reads) and into the average ema += (1 − ema_decay)·(p − ema). Gradients are multiplied by
-// *grad_scale first (1/loss scale, or a clipping factor).
+// ---- mixed precision: the same steps, to the bit, with float masters beside what a step also
+// needs. g is float or bfloat16; where the pointers are not 0, the new p also goes to shadow as
+// bfloat16 (what the next forward pass reads) and into the average ema += (1 − ema_decay)·(p − ema).
+// Gradients are multiplied by *grad_scale first (1/loss scale, or a clipping factor).
 
 const int SGD_MIXED_TENSORS = 70;
 
@@ -191,17 +236,10 @@ template <typename G> DEVICE void sgd_mixed(const sgd_mixed_args &a) {
     float *p = (float *)a.p[t], *buf = (float *)a.buf[t], *ema = (float *)a.ema[t];
     bf16 *shadow = (bf16 *)a.shadow[t];
     const G *g = (const G *)a.g[t];
-    float lr = *(const float *)a.lr, momentum = (float)a.momentum, decay = (float)a.weight_decay;
+    Sgd<float> step = sgd_of<float>(a);
     float scale = scalar_or(a.grad_scale, 1), rate = (float)(1 - (double)scalar_or(a.ema_decay, 1));
-    bool nesterov = a.nesterov != 0;
     each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
-        float d = fma_of(decay, p[i], scale * widen(g[i])), step = d;
-        if (buf) {
-            float b = fma_of(momentum, buf[i], d);
-            buf[i] = b;
-            step = nesterov ? fma_of(momentum, b, d) : b;
-        }
-        float next = fma_of(-lr, step, p[i]);
+        float next = step.moved(p[i], scale * widen(g[i]), buf ? buf + i : 0);
         p[i] = next;
         publish(next, i, shadow, ema, rate);
     });
@@ -224,29 +262,15 @@ struct adam_mixed_args {
 ARGS_SIZE(adam_mixed_args, 3672);
 
 template <typename G> DEVICE void adam_mixed(const adam_mixed_args &a) {
-    __shared__ float corrections[2];
-    if (threadIdx.x == 0) {
-        double t = (double)*(const i32 *)a.step;
-        corrections[0] = (float)(1 - pow(a.beta1, t));
-        corrections[1] = (float)(1 - pow(a.beta2, t));
-    }
-    __syncthreads();
-    float c1 = corrections[0], c2 = corrections[1];
+    Adam<float> step = adam_of<float>(a);
     int t = locate(a.first, a.count, blockIdx.x);
     float *p = (float *)a.p[t], *m = (float *)a.m[t], *v = (float *)a.v[t];
     float *ema = (float *)a.ema[t];
     bf16 *shadow = (bf16 *)a.shadow[t];
     const G *g = (const G *)a.g[t];
-    float lr = *(const float *)a.lr, keep = 1 - lr * (float)a.weight_decay;
-    float b1 = (float)a.beta1, b2 = (float)a.beta2, eps = (float)a.eps;
-    float r1 = (float)(1 - a.beta1), r2 = (float)(1 - a.beta2);
     float scale = scalar_or(a.grad_scale, 1), rate = (float)(1 - (double)scalar_or(a.ema_decay, 1));
     each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
-        float d = scale * widen(g[i]);
-        float m1 = fma_of(r1, d, b1 * m[i]), v1 = fma_of(r2 * d, d, b2 * v[i]);
-        m[i] = m1;
-        v[i] = v1;
-        float next = p[i] * keep - lr * (m1 / c1) / (sqrt_of(v1 / c2) + eps);
+        float next = step.moved(p[i], scale * widen(g[i]), m + i, v + i);
         p[i] = next;
         publish(next, i, shadow, ema, rate);
     });

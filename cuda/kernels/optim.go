@@ -3,7 +3,7 @@ package kernels
 import "afterimage/tensor"
 
 // SGD_TENSORS, … of optim.cu
-const sgdTensors, adamTensors, lerpTensors, normTensors = 100, 80, 140, 200
+const sgdTensors, adamTensors, pairTensors, normTensors = 100, 80, 140, 200
 
 const optimChunk = 4096 // OPTIM_CHUNK of optim.cu
 
@@ -25,11 +25,11 @@ type adamArgs struct {
 	Count, Pad                     int32
 }
 
-type lerpArgs struct {
-	Decay      uint64
-	Dst, Src   [lerpTensors]uint64
-	N          [lerpTensors]int64
-	First      [lerpTensors]int32
+type pairsArgs struct {
+	Scalar     uint64
+	Dst, Src   [pairTensors]uint64
+	N          [pairTensors]int64
+	First      [pairTensors]int32
 	Count, Pad int32
 }
 
@@ -110,14 +110,22 @@ func (e *Encoder) Adam(p tensor.AdamParams, params, grads, m, v []Array, lr, ste
 }
 
 // Lerp moves every dst toward src in place: dst += (1 − decay)·(src − dst).
-func (e *Encoder) Lerp(dst, src []Array, decay Array) {
-	tables("Lerp", dst, lerpTensors, func(dt string, which []int, first []int32, chunks int) {
-		a := lerpArgs{Decay: decay.Ptr, Count: int32(len(which))}
+func (e *Encoder) Lerp(dst, src []Array, decay Array) { e.pairs("Lerp", "lerp", dst, src, decay) }
+
+// ScaleAll writes every src times factor, of one element and their dtype, to its dst.
+func (e *Encoder) ScaleAll(dst, src []Array, factor Array) {
+	e.pairs("ScaleAll", "scale", dst, src, factor)
+}
+
+// pairs launches a kernel that makes every dst of its src and one number.
+func (e *Encoder) pairs(op, entry string, dst, src []Array, scalar Array) {
+	tables(op, dst, pairTensors, func(dt string, which []int, first []int32, chunks int) {
+		a := pairsArgs{Scalar: scalar.Ptr, Count: int32(len(which))}
 		copy(a.First[:], first)
 		for k, i := range which {
 			a.Dst[k], a.Src[k], a.N[k] = dst[i].Ptr, src[i].Ptr, int64(dst[i].size())
 		}
-		optim(e, "lerp"+dt, a, chunks)
+		optim(e, entry+dt, a, chunks)
 	})
 }
 

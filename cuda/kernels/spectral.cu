@@ -155,3 +155,65 @@ extern "C" __global__ void spectral_divide_f64(spectral_divide_args a) {
 extern "C" __global__ void spectral_divide_bf16(spectral_divide_args a) {
     spectral_divide<bf16, float>(a);
 }
+
+// ---- the gradient of W/σ for W: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ. dy may be bfloat16 beside float.
+//
+// Two launches: the product's sums over chunks, then dw; each block of the second adds all chunks
+// up in the same order, which is a few hundred numbers from cache.
+
+struct spectral_grad_args {
+    u64 dw, dy, w, u, v, sigma, part;
+    i64 n;
+    i32 cols, chunks;
+};
+ARGS_SIZE(spectral_grad_args, 72);
+
+template <typename D, typename A> DEVICE void spectral_inner(const spectral_grad_args &a) {
+    __shared__ A room[WARP];
+    const D *dy = (const D *)a.dy;
+    const A *w = (const A *)a.w;
+    i64 from = (i64)blockIdx.x * DIVIDE_CHUNK, to = min64(from + DIVIDE_CHUNK, a.n);
+    A sum = 0;
+    for (i64 i = from + threadIdx.x; i < to; i += blockDim.x) {
+        sum = fma_of((A)widen(dy[i]), w[i], sum);
+    }
+    sum = block_fold<AddFold>(sum, room);
+    if (threadIdx.x == 0) {
+        ((A *)a.part)[blockIdx.x] = sum;
+    }
+}
+
+template <typename D, typename A> DEVICE void spectral_grad(const spectral_grad_args &a) {
+    __shared__ A room[WARP];
+    A inner = 0, sigma = *(const A *)a.sigma;
+    for (i32 i = threadIdx.x; i < a.chunks; i += blockDim.x) {
+        inner += ((const A *)a.part)[i];
+    }
+    inner = block_fold<AddFold>(inner, room) / sigma / sigma;
+    const D *dy = (const D *)a.dy;
+    const A *u = (const A *)a.u, *v = (const A *)a.v;
+    i64 from = (i64)blockIdx.x * DIVIDE_CHUNK, to = min64(from + DIVIDE_CHUNK, a.n);
+    for (i64 i = from + threadIdx.x; i < to; i += blockDim.x) {
+        i64 r = quotient(i, a.cols), c = i - r * a.cols;
+        ((A *)a.dw)[i] = (A)widen(dy[i]) / sigma - u[r] * inner * v[c];
+    }
+}
+
+extern "C" __global__ void spectral_inner_f32(spectral_grad_args a) {
+    spectral_inner<float, float>(a);
+}
+extern "C" __global__ void spectral_inner_f64(spectral_grad_args a) {
+    spectral_inner<double, double>(a);
+}
+extern "C" __global__ void spectral_inner_bf16(spectral_grad_args a) {
+    spectral_inner<bf16, float>(a);
+}
+extern "C" __global__ void spectral_grad_f32(spectral_grad_args a) {
+    spectral_grad<float, float>(a);
+}
+extern "C" __global__ void spectral_grad_f64(spectral_grad_args a) {
+    spectral_grad<double, double>(a);
+}
+extern "C" __global__ void spectral_grad_bf16(spectral_grad_args a) {
+    spectral_grad<bf16, float>(a);
+}

@@ -20,6 +20,14 @@ type spectralDivideArgs struct {
 	Count, Pad    int32
 }
 
+type spectralGradArgs struct {
+	Dw, Dy, W, U, V, Sigma, Part uint64
+	N                            int64
+	Cols, Chunks                 int32
+}
+
+const divideChunk = 4096 // DIVIDE_CHUNK
+
 // PowerIteration makes one power iteration for every weight w[i], seen as [out, everything else],
 // from u[i]: v = Wᵀu/max(‖Wᵀu‖, eps), u' = Wv/max(‖Wv‖, eps), σ = u'ᵀWv. It writes v[i], uOut[i]
 // (which may be u[i]) and sigma[i], of one element; all arrays of one call are F32, or all F64.
@@ -74,7 +82,7 @@ func (e *Encoder) PowerIterate(next, v, w, u []Array, eps []float64) {
 }
 
 // SpectralQuotient computes sigma = uᵀMv and y = w/sigma, where M is w [R …] as a matrix of its
-// rows.
+// rows; y has w's dtype or, beside F32, is BF16.
 func (e *Encoder) SpectralQuotient(y, sigma, w, u, v Array) {
 	rows := w.dim(0)
 	if w.size() == 0 {
@@ -94,27 +102,16 @@ func (e *Encoder) SpectralQuotient(y, sigma, w, u, v Array) {
 	e.DivideAll([]Array{y}, []Array{w}, []Array{sigma})
 }
 
-// SpectralQuotientGrad computes dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+// SpectralQuotientGrad computes dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ; dy has w's dtype or, beside F32, is
+// BF16.
 func (e *Encoder) SpectralQuotientGrad(dw, dy, w, u, v, sigma Array) {
-	if w.size() == 0 {
-		return
-	}
-	rows, cols := w.dim(0), rowSize(w)
-	flat, matrix := tensor.Shape{rows * cols}, tensor.Shape{rows, cols}
-	dwM, dyF, wF := dw, dy, w
-	dwM.Shape, dyF.Shape, wF.Shape = matrix, flat, flat
-	u.Shape, v.Shape, sigma.Shape = tensor.Shape{rows, 1}, tensor.Shape{1, cols}, tensor.Shape{1}
-	room, inner := e.fresh(w, flat), e.fresh(w, tensor.Shape{1})
-	e.Binary(tensor.Mul, room, dyF, wF)
-	e.Reduce(tensor.Sum, inner, room, []int{0})
-	e.Binary(tensor.Div, inner, inner, sigma)
-	e.Binary(tensor.Div, inner, inner, sigma)
-	along := e.fresh(w, u.Shape)
-	e.Binary(tensor.Mul, along, u, inner)
-	room.Shape = matrix
-	e.Binary(tensor.Mul, room, along, v)
-	e.DivideAll([]Array{dw}, []Array{dy}, []Array{sigma})
-	e.Binary(tensor.Sub, dwM, dwM, room)
+	chunks := ceilDiv(w.size(), divideChunk)
+	a := spectralGradArgs{Dw: dw.Ptr, Dy: dy.Ptr, W: w.Ptr, U: u.Ptr, V: v.Ptr, Sigma: sigma.Ptr,
+		N: int64(w.size()), Cols: int32(rowSize(w)), Chunks: int32(chunks)}
+	a.Part = e.fresh(w, tensor.Shape{chunks}).Ptr
+	grid, dt := [3]uint32{uint32(chunks), 1, 1}, suffix("SpectralQuotientGrad", dy)
+	emit(e, "spectral_inner"+dt, a, grid, [3]uint32{block, 1, 1}, 0)
+	emit(e, "spectral_grad"+dt, a, grid, [3]uint32{block, 1, 1}, 0)
 }
 
 // fresh returns scratch memory of t's type.

@@ -11,13 +11,13 @@
 // Memory    Four tiles of A and B, 128 KB, of which two are being fetched while one is multiplied.
 // Bytes     As in tile.h.
 #pragma once
+#include "room.h"
 #include "tile.h"
 
 // ---- the instructions. On cards other than 9.0 a kernel that uses them traps; none is launched.
 
 #ifdef KSIM
 DEVICE u32 shared_address(const void *p) { return ksim::shared_address(p); }
-DEVICE char *dynamic_room() { return (char *)ksim::dynamic_shared(); }
 DEVICE void proxy_fence() { ksim::proxy_fence(); }
 DEVICE void wgmma_fence() { ksim::wgmma_fence(); }
 DEVICE void wgmma_commit() { ksim::wgmma_commit(); }
@@ -27,10 +27,6 @@ template <bool TA, bool TB> DEVICE void wgmma_m64n128k16(float d[64], u64 a, u64
 }
 #else
 DEVICE u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
-DEVICE char *dynamic_room() {
-    extern __shared__ __align__(16) char room[];
-    return room;
-}
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define HOPPER(...) asm volatile(__VA_ARGS__)

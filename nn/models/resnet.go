@@ -283,11 +283,9 @@ func (s *subsample) Params() iter.Seq2[string, *nn.Param] { return nn.Params(nil
 
 // Forward returns [N ⌈H/stride⌉ ⌈W/stride⌉ out].
 func (s *subsample) Forward(_ *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	y := autodiff.Slice(x, []int{0, 0, 0, 0}, x.Shape(), []int{1, s.stride, s.stride, 1})
 	before := (s.out - s.in) / 2
-	z := autodiff.Pad(y, []int{0, 0, 0, before}, []int{0, 0, 0, s.out - s.in - before})
-	y.Done()
-	return z
+	return autodiff.SlicePad(x, []int{0, 0, 0, 0}, x.Shape(), []int{1, s.stride, s.stride, 1},
+		[]int{0, 0, 0, before}, []int{0, 0, 0, s.out - s.in - before})
 }
 
 func (s *subsample) macs(int, int) int { return 0 }

@@ -27,6 +27,9 @@ type ClassifierOptions struct {
 	ChannelsLast bool `json:"channels_last"`
 	// InputSize is needed when the file leaves height and width open.
 	InputSize int `json:"input_size"`
+	// Output is the name of the output that holds the logits; empty: the one called "logits", or else
+	// the first.
+	Output string `json:"output"`
 	// KeepSoftmax takes the graph's output as the logits even if a Softmax makes it.
 	KeepSoftmax bool `json:"keep_softmax"`
 	// DType of the computation: F32 (also the zero value) or F64.
@@ -104,7 +107,7 @@ func (c *Classifier) wrong(next, format string, args ...any) *Error {
 // describeInput finds the image among the inputs.
 func (c *Classifier) describeInput(m *Model) error {
 	ins := m.Inputs()
-	if len(ins) != 1 || ins[0].Elem != Float && ins[0].Elem != Double || len(ins[0].Shape) != 4 {
+	if len(ins) != 1 || !ins[0].Elem.IsFloat() || len(ins[0].Shape) != 4 {
 		return c.wrong("export the part of the network that maps one batch of images to logits",
 			"expected one floating-point input [N C H W], got %v", ins)
 	}

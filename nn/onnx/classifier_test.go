@@ -225,3 +225,52 @@ func TestNormalises(t *testing.T) {
 		t.Error("took one for the other")
 	}
 }
+
+// The logits are the output that is named, the one called "logits", or the first.
+func TestClassifierOutput(t *testing.T) {
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	s := newSketch(17, []int{-1, 2, 1, 1})
+	s.node("Flatten", "features", []string{"x0"})
+	s.node("Gemm", "logits", []string{"features", s.floats("w", []int{2, 3}, normals("w", 6)...)})
+	for _, tc := range []struct {
+		name    string
+		outs    []string
+		classes int
+	}{{"", []string{"features", "logits"}, 3}, {"features", []string{"features", "logits"}, 2},
+		{"", []string{"features"}, 2}} {
+		c, err := NewClassifier(scope, s.model(t, tc.outs...), ClassifierOptions{Output: tc.name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Classes() != tc.classes {
+			t.Errorf("output %q of %q: %d classes, expected %d", tc.name, tc.outs, c.Classes(), tc.classes)
+		}
+	}
+	_, err := NewClassifier(scope, s.model(t, "logits"), ClassifierOptions{Output: "logit"})
+	if err == nil || !strings.Contains(err.Error(), `it has "logits"`) {
+		t.Errorf("a name that does not exist: %v", err)
+	}
+}
+
+// A graph that takes images of 16 bits is computed in 32, as its weights are.
+func TestClassifierOfHalves(t *testing.T) {
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	s := newSketch(17, []int{-1, 2, 1, 1})
+	s.graph.inputs[0].elem = Float16
+	s.node("Flatten", "flat", []string{"x0"})
+	s.node("Cast", "h", []string{s.floats("w", []int{2, 2}, 1, 2, 3, 4)}, attrI("to", int64(Float16)))
+	s.node("Gemm", "y", []string{"flat", "h"})
+	c, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := autodiff.NewGraph(ref.New())
+	defer g.Close()
+	x := tensor.FromSlice(g.Scope(), []float32{1, 0.5}, 1, 1, 1, 2)
+	z := c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+	if len(z) != 2 || z[0] != 2.5 || z[1] != 4 {
+		t.Errorf("logits %v, expected [2.5 4]", z)
+	}
+}

@@ -178,8 +178,8 @@ func (t *tensorProto) array() (*Array, error) {
 	}
 	switch {
 	case t.external:
-		return nil, unsupported("save the model as one file (onnx.save_model with "+
-			"save_as_external_data=False)", "tensor %s is stored in another file", quote(t.name))
+		return nil, unsupported("open it by its path, or export one file", "tensor %s is stored in "+
+			"another file", quote(t.name))
 	case t.strings > 0 || t.elem.size() == 0:
 		return nil, unsupported("remove it from the graph, or convert it to a numeric type",
 			"tensor %s has elements of %v", quote(t.name), t.elem)

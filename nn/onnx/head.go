@@ -3,6 +3,7 @@ package onnx
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
@@ -17,9 +18,8 @@ func (c *Classifier) head(m *Model) (*Model, error) {
 	if len(outs) == 0 {
 		return nil, c.wrong("", "the graph has no output")
 	}
-	c.output = outs[0].name
-	if len(outs) > 1 {
-		c.note("the graph has %d outputs; the first one, %q, is taken", len(outs), c.output)
+	if err := c.chooseOutput(outs); err != nil {
+		return nil, err
 	}
 	t := trace(m.proto.graph)
 	if n := t.made[c.output]; n != nil && n.op == "Softmax" && !c.opts.KeepSoftmax &&
@@ -36,6 +36,30 @@ func (c *Classifier) head(m *Model) (*Model, error) {
 	}
 	p.graph = &g
 	return &Model{file: m.file, data: m.data, proto: &p}, nil
+}
+
+// chooseOutput finds the logits among several outputs.
+func (c *Classifier) chooseOutput(outs []valueInfo) error {
+	const usual = "logits"
+	names := make([]string, len(outs))
+	for i, o := range outs {
+		names[i] = quote(o.name)
+	}
+	list := strings.Join(names, ", ")
+	find := func(name string) int {
+		return slices.IndexFunc(outs, func(o valueInfo) bool { return o.name == name })
+	}
+	at := max(0, find(usual))
+	if c.opts.Output != "" {
+		if at = find(c.opts.Output); at < 0 {
+			return c.wrong("set Output to one of them", "no output is called %s: it has %s",
+				quote(c.opts.Output), list)
+		}
+	} else if len(outs) > 1 {
+		c.note("of its outputs %s %q is taken for the logits", list, outs[at].name)
+	}
+	c.output = outs[at].name
+	return nil
 }
 
 // A tracer follows values back to where they come from.

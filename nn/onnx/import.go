@@ -55,6 +55,7 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 	err := catch(func() {
 		b.constants()
 		b.bind()
+		b.foldConstants()
 		b.channelsLast()
 		b.inferRanks()
 		b.lower()
@@ -194,6 +195,40 @@ func (b *builder) node(p *nodeProto, ops map[string]map[string]opFunc) *node {
 			n.op))
 	}
 	return n
+}
+
+// foldConstants makes initialisers of Constant nodes, and lets whoever reads a copy of one read
+// that itself, so that the passes behind see them. What is no number stays a node, whose error
+// comes when somebody reads it.
+func (b *builder) foldConstants() {
+	same := map[string]string{}
+	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool {
+		n.in = slices.Clone(n.in)
+		for i, in := range n.in {
+			if to, ok := same[in]; ok {
+				n.in[i] = to
+			}
+		}
+		if n.domain != "" || len(n.out) != 1 || slices.Contains(b.outputs, n.out[0]) {
+			return false
+		}
+		switch n.op {
+		case "Constant":
+			return catch(func() {
+				a := constant(&call{node: n})[0].host
+				b.consts[n.out[0]] = literal{a.Shape, func() *Array { return a }}
+			}) == nil
+		case "Identity":
+			if len(n.in) != 1 {
+				return false
+			}
+			if _, ok := b.consts[n.in[0]]; ok {
+				same[n.out[0]] = n.in[0]
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // newTranspose returns a node that permutes in to out.

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -198,7 +199,7 @@ func (b *builder) cancelPermutes() {
 			l.out = append(l.out, &m)
 		case m.op == "Transpose" && len(m.in) == 1 && isPermutation(perm, len(perm)) && perm != nil:
 			l.transpose(&m, perm)
-		case l.sink(&m):
+		case l.sink(&m) || l.sinkSplit(&m) || l.sinkReduction(&m):
 		default:
 			l.out = append(l.out, &m)
 		}
@@ -304,4 +305,103 @@ func (l *layouter) before(name string, perm []int, exact bool) string {
 		return &x
 	}}.permute(inverse)
 	return moved
+}
+
+// moved returns the axis of a value that is axis a of its permute by perm; ok is false if there is
+// none.
+func moved(perm []int, a int) (axis int, ok bool) {
+	if a < 0 {
+		a += len(perm)
+	}
+	if a < 0 || a >= len(perm) {
+		return 0, false
+	}
+	return perm[a], true
+}
+
+// withInts returns a node's attributes with one replaced.
+func (n *node) withInts(name string, v ...int) map[string]attrProto {
+	attrs := maps.Clone(n.attrs)
+	a := attrProto{name: name}
+	for _, x := range v {
+		a.i = int64(x)
+		a.ints = append(a.ints, int64(x))
+	}
+	attrs[name] = a
+	return attrs
+}
+
+// sinkSplit moves the permute of what is cut behind the parts.
+func (l *layouter) sinkSplit(n *node) bool {
+	p, ok := l.of[n.in[0]]
+	if !ok || n.op != "Split" || n.domain != "" || slices.Contains(n.out, "") {
+		return false
+	}
+	axis, ok := moved(p.perm, n.attrInt("axis", 0))
+	if !ok {
+		return false
+	}
+	m := *n
+	m.in = slices.Clone(n.in)
+	m.in[0], m.attrs, m.out = p.src, n.withInts("axis", axis), nil
+	for _, out := range n.out {
+		m.out = append(m.out, out+"/moved")
+	}
+	l.out = append(l.out, &m)
+	for i, out := range n.out {
+		l.emit(m.out[i], out, p.perm)
+	}
+	return true
+}
+
+// sinkReduction moves the permute of what is reduced along constant axes behind the result.
+func (l *layouter) sinkReduction(n *node) bool {
+	if n.domain != "" || len(n.in) == 0 || len(n.out) != 1 || reductions()[n.op].dev == nil {
+		return false
+	}
+	p, ok := l.of[n.in[0]]
+	axes := n.attrInts("axes")
+	if len(n.in) > 1 && n.in[1] != "" {
+		if c, ok := l.b.consts[n.in[1]]; ok {
+			for _, a := range c.decode().I {
+				axes = append(axes, int(a))
+			}
+		}
+	}
+	if !ok || len(axes) == 0 {
+		return false
+	}
+	m := *n
+	var to []int
+	for _, a := range axes {
+		axis, ok := moved(p.perm, a)
+		if !ok {
+			return false
+		}
+		to = append(to, axis)
+	}
+	perm := p.perm
+	if n.attrInt("keepdims", 1) == 0 {
+		perm = without(p.perm, to)
+	}
+	m.in, m.out = []string{p.src}, []string{n.out[0] + "/moved"}
+	m.attrs = n.withInts("axes", to...)
+	l.out = append(l.out, &m)
+	l.emit(m.out[0], n.out[0], perm)
+	return true
+}
+
+// without is the permutation of the axes that are left when some are dropped.
+func without(perm, dropped []int) []int {
+	var left []int
+	for _, a := range perm {
+		if !slices.Contains(dropped, a) {
+			left = append(left, a)
+		}
+	}
+	sorted := slices.Sorted(slices.Values(left))
+	for i, a := range left {
+		left[i] = slices.Index(sorted, a)
+	}
+	return left
 }

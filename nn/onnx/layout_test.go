@@ -24,8 +24,9 @@ func normals(stream string, n int) []float64 {
 }
 
 // A network with every way in which permutes meet: convolutions in a row, a residual sum, constants
-// for channels and for single elements, concatenation, pooling, normalisation, an output in the
-// middle, a permute of the user's, and a branch that only one side can run channels last.
+// for channels and for single elements, also as nodes, parts and concatenation, reductions,
+// pooling, normalisation, an output in the middle, a permute of the user's, and a branch that only
+// one side can run channels last.
 func layoutSketch() *sketch {
 	s := newSketch(17, []int{-1, 3, 8, 8})
 	w := func(name string, shape ...int) string {
@@ -40,18 +41,25 @@ func layoutSketch() *sketch {
 	s.node("Mul", "m", []string{"c2", w("perchannel", 4, 1, 1)})
 	s.node("Add", "a", []string{"m", w("perpixel", 8, 8)})
 	s.node("Sub", "d", []string{s.floats("half", nil, 0.5), "a"})
-	s.node("Add", "sum", []string{"d", "r1"})
+	s.graph.nodes = append(s.graph.nodes, &nodeProto{name: "cut", op: "Split",
+		in: []string{"r1", s.longs("parts", 3, 1)}, out: []string{"front", "back"},
+		attrs: []attrProto{attrI("axis", 1)}})
+	s.node("Concat", "turned", []string{"back", "front"}, attrI("axis", -3))
+	s.node("Add", "sum", []string{"d", "turned"})
 	s.node("Concat", "cat", []string{"sum", "c1"}, attrI("axis", 1))
 	s.node("MaxPool", "p", []string{"cat"}, ints("kernel_shape", 2, 2), ints("strides", 2, 2))
 	s.node("ReduceMean", "rm", []string{"p"}, ints("axes", 1))
-	s.node("Mul", "scaled", []string{"p", "rm"})
+	s.node("ReduceMax", "se", []string{"p"}, ints("axes", -1, 2))
+	s.node("Mul", "gated", []string{"p", "se"})
+	s.node("Mul", "scaled", []string{"gated", "rm"})
 	s.node("ConvTranspose", "up", []string{"scaled", w("w3", 8, 2, 2, 2)}, ints("strides", 2, 2))
-	s.node("Clip", "clip", []string{"up", s.floats("lo", nil, -3), s.floats("hi", nil, 3)})
+	s.node("Constant", "lo", nil, attrProto{name: "value_float", f: -3})
+	s.node("Identity", "hi", []string{s.floats("three", nil, 3)})
+	s.node("Clip", "clip", []string{"up", "lo", "hi"})
 	s.node("Transpose", "t", []string{"clip"}, ints("perm", 0, 2, 3, 1))
 	s.node("Transpose", "tt", []string{"t"}, ints("perm", 0, 3, 1, 2))
 	s.node("AveragePool", "ap", []string{"tt"}, ints("kernel_shape", 2, 2))
-	s.node("GlobalAveragePool", "gap", []string{"ap"})
-	s.node("Flatten", "flat", []string{"gap"})
+	s.node("ReduceSum", "flat", []string{"ap", s.longs("pixels", 2, 3)}, attrI("keepdims", 0))
 	s.node("Gemm", "y", []string{"flat", w("w4", 2, 5)})
 	return s
 }

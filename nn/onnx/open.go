@@ -22,11 +22,19 @@ type Input struct {
 	Shape tensor.Shape // −1 where the file leaves an extent open; nil when the rank is open
 }
 
-// Open reads an ONNX file. The error, an *Error, names the file and what is wrong with it.
+// Open reads an ONNX file, and what of it is stored in files beside it. The error, an *Error, names
+// the file and what is wrong with it.
 func Open(path string) (*Model, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: Open: %w", err)
+	}
+	m, err := Decode(path, data)
+	if err != nil || !m.proto.graph.external() {
+		return m, err
+	}
+	if data, err = inlined(path, data); err != nil {
+		return nil, inFile(err, path)
 	}
 	return Decode(path, data)
 }

@@ -66,7 +66,8 @@ type tensorProto struct {
 	doubles  []float64
 	ints     []int64 // int32_data, int64_data and uint64_data
 	strings  int
-	external bool
+	external bool       // the elements are in another file,
+	entries  []property // which these describe
 }
 
 func parseModel(buf []byte) (*modelProto, error) {
@@ -261,9 +262,12 @@ func parseTensor(buf []byte, depth int) (*tensorProto, error) {
 			t.hasRaw = true
 		case 10:
 			t.doubles, err = f.floats(t.doubles, 8)
-		case 13:
+		case tagExternal:
+			var p property
 			t.external = true
-		case 14:
+			p, err = parseProperty(f)
+			t.entries = append(t.entries, p)
+		case tagLocation:
 			n, err = f.integer()
 			t.external = t.external || n == 1
 		}

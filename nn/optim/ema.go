@@ -31,7 +31,7 @@ type EMA struct {
 // NewEMA starts the average as a copy of m, with its state in s.
 func NewEMA(s *tensor.Scope, m nn.Module, cfg EMAConfig) *EMA {
 	e := &EMA{cfg: cfg, module: nn.List(m), decay: newClock(s).lr}
-	e.shadow = shadows(s, "ema", e.module)
+	e.shadow = zeros(s, "ema", e.module)
 	for i, p := range e.shadow {
 		p.Param.T.Assign(e.module[i].Param.T)
 	}
@@ -64,7 +64,7 @@ func (e *EMA) Update() {
 }
 
 // Swap exchanges the module's tensors with the average's: between two calls the module is the
-// average. No element is copied.
+// average. No element is copied. Do not call Update in between.
 func (e *EMA) Swap() {
 	for i, p := range e.module {
 		q := e.shadow[i].Param

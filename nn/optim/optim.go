@@ -53,8 +53,8 @@ func (c clock) params() nn.Params {
 	return nn.Params{{Name: "step", Param: c.step}, {Name: "lr", Param: c.lr}}
 }
 
-// shadows returns one buffer of zeros for each parameter, named prefix.name.
-func shadows(s *tensor.Scope, prefix string, params nn.Params) nn.Params {
+// zeros returns one buffer of zeros for each parameter, named prefix.name.
+func zeros(s *tensor.Scope, prefix string, params nn.Params) nn.Params {
 	out := make(nn.Params, len(params))
 	for i, t := range params.Tensors() {
 		out[i] = nn.Named{Name: prefix + "." + params[i].Name, Param: &nn.Param{
@@ -82,6 +82,18 @@ func groups(params nn.Params, decay float64, spare bool) []group {
 		}
 	}
 	return out
+}
+
+// shadows returns the BF16 forms that parameters keep beside them, nil for one that has none, and
+// the backend that writes them along; nil if none has one.
+func shadows(params []*tensor.Tensor) (halves []*tensor.Tensor, b tensor.Shadower) {
+	halves = make([]*tensor.Tensor, len(params))
+	for i, p := range params {
+		if halves[i] = p.Shadow(); halves[i] != nil {
+			b = p.Backend().(tensor.Shadower)
+		}
+	}
+	return halves, b
 }
 
 // take returns the tensors of the parameters at the group's positions.
@@ -146,7 +158,7 @@ func NewSGD(s *tensor.Scope, params nn.Params, cfg SGDConfig) *SGD {
 	o := &SGD{clock: newClock(s), cfg: cfg, params: params,
 		groups: groups(params, cfg.WeightDecay, cfg.SpareGains)}
 	if cfg.Momentum != 0 {
-		o.buf = shadows(s, "momentum", params)
+		o.buf = zeros(s, "momentum", params)
 	}
 	return o
 }
@@ -165,7 +177,12 @@ func (o *SGD) Update(grads []*autodiff.Value) {
 	for _, g := range o.groups {
 		p := tensor.SGDParams{Momentum: o.cfg.Momentum, WeightDecay: g.decay,
 			Nesterov: o.cfg.Nesterov}
-		o.lr.T.Backend().SGD(p, g.take(o.params), g.gradients(grads), g.take(o.buf), o.lr.T)
+		ps, ds, buf := g.take(o.params), g.gradients(grads), g.take(o.buf)
+		if halves, b := shadows(ps); b != nil {
+			b.SGDShadow(p, ps, ds, buf, halves, o.lr.T)
+		} else {
+			o.lr.T.Backend().SGD(p, ps, ds, buf, o.lr.T)
+		}
 	}
 }
 
@@ -195,7 +212,7 @@ type Adam struct {
 // NewAdam makes an optimizer of params with its state in s. Panics if a parameter has no values.
 func NewAdam(s *tensor.Scope, params nn.Params, cfg AdamConfig) *Adam {
 	return &Adam{clock: newClock(s), cfg: cfg, params: params,
-		m: shadows(s, "m", params), v: shadows(s, "v", params),
+		m: zeros(s, "m", params), v: zeros(s, "v", params),
 		groups: groups(params, cfg.WeightDecay, cfg.SpareGains)}
 }
 
@@ -213,8 +230,12 @@ func (o *Adam) Update(grads []*autodiff.Value) {
 	for _, g := range o.groups {
 		p := tensor.AdamParams{Beta1: o.cfg.Beta1, Beta2: o.cfg.Beta2, Eps: o.cfg.Eps,
 			WeightDecay: g.decay}
-		o.lr.T.Backend().Adam(p, g.take(o.params), g.gradients(grads), g.take(o.m), g.take(o.v),
-			o.lr.T, o.step.T)
+		ps, ds, m, v := g.take(o.params), g.gradients(grads), g.take(o.m), g.take(o.v)
+		if halves, b := shadows(ps); b != nil {
+			b.AdamShadow(p, ps, ds, m, v, halves, o.lr.T, o.step.T)
+		} else {
+			o.lr.T.Backend().Adam(p, ps, ds, m, v, o.lr.T, o.step.T)
+		}
 	}
 }
 
@@ -246,11 +267,29 @@ func ClipNorm(grads []*autodiff.Value, limit float64) (
 		norm = autodiff.Sqrt(SquaredNorm(grads))
 		ratio := autodiff.Scale(autodiff.Recip(autodiff.AddScalar(norm, clipGuard)), limit)
 		factor := autodiff.Clamp(ratio, 0, 1)
-		for _, g := range grads {
-			clipped = append(clipped, autodiff.Mul(g, factor))
-		}
+		clipped = scaled(grads, factor)
 	})
 	return clipped, norm
+}
+
+// scaled returns all values times factor, by one kernel where the backend has one for many.
+func scaled(vs []*autodiff.Value, factor *autodiff.Value) []*autodiff.Value {
+	out, g := make([]*autodiff.Value, len(vs)), factor.Graph()
+	b, many := g.Backend().(tensor.ManyScaler)
+	if !many {
+		for i, v := range vs {
+			out[i] = autodiff.Mul(v, factor)
+		}
+		return out
+	}
+	src, dst := make([]*tensor.Tensor, len(vs)), make([]*tensor.Tensor, len(vs))
+	for i, v := range vs {
+		src[i] = v.Tensor()
+		dst[i] = g.Scope().Like(src[i])
+		out[i] = g.Const(dst[i])
+	}
+	b.ScaleAll(dst, src, factor.Tensor())
+	return out
 }
 
 // clipGuard is PyTorch's guard against a zero norm.

@@ -215,6 +215,38 @@ func TestClipNorm(t *testing.T) {
 	}
 }
 
+// A scalingRef is tensor/ref with a kernel for many factors.
+type scalingRef struct {
+	*ref.Backend
+	calls int
+}
+
+func (b *scalingRef) ScaleAll(dst, src []*tensor.Tensor, factor *tensor.Tensor) {
+	b.calls++
+	for i, d := range dst {
+		b.Binary(tensor.Mul, d, src[i], factor)
+	}
+}
+
+// TestClipNormAtOnce wants a backend that scales many tensors at once to be asked, once, and the
+// gradients to stay as they are.
+func TestClipNormAtOnce(t *testing.T) {
+	b := &scalingRef{Backend: ref.New()}
+	s, g := tensor.NewScope(b), autodiff.NewGraph(b)
+	defer s.Close()
+	defer g.Close()
+	grads := []*autodiff.Value{g.Const(tensor.FromSlice(s, []float64{3, 0}, 2)),
+		g.Const(tensor.FromSlice(s, []float64{-4}, 1))}
+	clipped, norm := optim.ClipNorm(grads, 1)
+	got := append(clipped[0].Tensor().Floats(), clipped[1].Tensor().Floats()...)
+	compare(t, "clipped", got, []float64{3 / (5 + 1e-6), 0, -4 / (5 + 1e-6)})
+	compare(t, "norm", []float64{norm.Item()}, []float64{5})
+	compare(t, "gradients", grads[0].Tensor().Floats(), []float64{3, 0})
+	if b.calls != 1 {
+		t.Errorf("%d calls", b.calls)
+	}
+}
+
 func TestMisuse(t *testing.T) {
 	f := setup(t)
 	o := optim.NewSGD(f.s, f.params, optim.SGDConfig{})

@@ -98,6 +98,9 @@ func (m *Move) Measure(b tensor.Backend, key any, params nn.Params, f func(p *Pa
 		m.pass.Ctx.Updates = nn.NewUpdates(b)
 		f(m.pass)
 	})
+	if m.halves[0] == nil { // what a recording allocates it would take along
+		m.pass.Ctx.KeepRounded()
+	}
 	return m.pass.report.Floats()
 }
 

@@ -117,11 +117,17 @@ func (c convCase) run(e *env) {
 		e.Conv2DInputGrad(m, e.abs(dy), e.abs(w), c.p)
 		return m
 	}))
-	e.want("dw", dw, c.tolerance(e, func() *tensor.Tensor {
+	tol := c.tolerance(e, func() *tensor.Tensor {
 		m := e.out(ws...)
 		e.Conv2DWeightGrad(m, e.abs(x), e.abs(dy), c.p)
 		return m
-	}))
+	})
+	e.want("dw", dw, tol)
+	if e.grid == tensor.BF16 {
+		wide := e.outChannels(ws...)
+		e.Conv2DWeightGrad(wide, x, dy, c.p)
+		e.want("dw in F32", wide, tol)
+	}
 	c.epilogue(e, x, w)
 	c.inputGradMask(e, dx, dy, w)
 	e.adjoint("Conv2DInputGrad", e.kConv(kSum), y, dy, x, dx)

@@ -52,12 +52,18 @@ func matMulShapes(p tensor.MatMulParams, s [3]int, batch []int) (d, a, b []int) 
 func matMulCase(e *env, p tensor.MatMulParams, s [3]int, batch []int) {
 	ds, as, bs := matMulShapes(p, s, batch)
 	a, b, d := e.in(normal(0, 1), as...), e.in(normal(0.2, 1), bs...), e.out(ds...)
-	e.MatMul(d, a, b, p)
-	e.want("MatMul", d, withinSum(kSum, func() *tensor.Tensor {
+	tol := withinSum(kSum, func() *tensor.Tensor {
 		m := e.out(ds...)
 		e.MatMul(m, e.abs(a), e.abs(b), p)
 		return m
-	}))
+	})
+	e.MatMul(d, a, b, p)
+	e.want("MatMul", d, tol)
+	if e.grid == tensor.BF16 {
+		wide := e.outChannels(ds...)
+		e.MatMul(wide, a, b, p)
+		e.want("MatMul in F32", wide, tol)
+	}
 }
 
 // matMulSpecials checks that one NaN or infinity reaches its row or column and nothing else, and

@@ -53,6 +53,71 @@ func optimFamily(f *family) {
 		}
 	})
 	f.checkWide("squared norm", squaredNormCase)
+	f.checkWide("scale", scaleCase)
+	if _, ok := f.s.one.Backend.(tensor.Shadower); ok {
+		f.checkIn("shadows", tensor.F32, shadowCase)
+	}
+}
+
+// shadowCase wants a tensor.Shadower to move parameters as SGD and Adam do, and to leave beside
+// them what Cast makes of them.
+func shadowCase(e *env) {
+	b := e.Backend.(tensor.Shadower)
+	var halves []*tensor.Tensor
+	params, buf := states(e, uniform(-1, 1)), states(e, cycle(0))
+	m, v := states(e, cycle(0)), states(e, cycle(0))
+	for _, p := range params {
+		halves = append(halves, e.scope.New(tensor.BF16, p.Shape()...))
+	}
+	halves[1] = nil // a bias, for example
+	for step := range optimSteps {
+		lr, t := e.scalar(0.1/float64(1+step)), e.ints([]int32{int32(step + 1)}, 1)
+		b.SGDShadow(tensor.SGDParams{Momentum: 0.9, WeightDecay: 1e-2, Nesterov: true}, params,
+			states(e, normal(0, 1)), buf, halves, lr)
+		wantShadows(e, fmt.Sprint("sgd ", step), params, halves)
+		b.AdamShadow(tensor.AdamParams{Beta1: 0.5, Beta2: 0.9, Eps: 1e-8, WeightDecay: 0.05}, params,
+			states(e, normal(0, 1)), m, v, halves, lr, t)
+		wantShadows(e, fmt.Sprint("adam ", step), params, halves)
+	}
+}
+
+func wantShadows(e *env, name string, params, halves []*tensor.Tensor) {
+	wantAll(e, name, params, nearOne)
+	for i, half := range halves {
+		if half != nil {
+			off := e.scope.Like(half)
+			e.Cast(off, params[i])
+			e.Binary(tensor.Sub, off, off, half)
+			e.want(fmt.Sprintf("%s, shadow %d, difference", name, i), off, exactly())
+		}
+	}
+}
+
+// scaleCase wants a tensor.ManyScaler to do what multiplications one by one do, to the bit.
+func scaleCase(e *env) {
+	b, able := e.Backend.(tensor.ManyScaler)
+	var xs, ys []*tensor.Tensor
+	factor := e.in(cycle(0.3), 1)
+	for i := range 150 { // more than one launch's table holds
+		n := i % 7
+		if i == 70 {
+			n = 9001
+		}
+		xs, ys = append(xs, e.in(normal(0, 1), n)), append(ys, e.out(n))
+		e.Binary(tensor.Mul, ys[i], xs[i], factor)
+	}
+	outs := make([]*tensor.Tensor, len(xs))
+	for i, y := range ys {
+		outs[i] = e.out(y.Size())
+		e.Cast(outs[i], y)
+	}
+	if able {
+		b.ScaleAll(outs, xs, factor)
+	}
+	for i, y := range ys {
+		e.Binary(tensor.Sub, y, y, outs[i])
+		e.want(fmt.Sprintf("scale %d, difference", i), y, exactly())
+	}
 }
 
 // squaredNormCase draws parameters of which one has every kind of number that must show, and sums

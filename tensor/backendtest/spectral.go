@@ -51,6 +51,27 @@ func spectralFamily(f *family) {
 			}})
 		}
 	})
+	f.checkIn("quotient in bf16", tensor.F32, spectralHalf)
+}
+
+// spectralHalf tests quotients in BF16 beside F32 operands, and their gradients.
+func spectralHalf(e *env) {
+	b, half := e.Backend.(tensor.SpectralFuser), tensor.BF16
+	if e.oracle {
+		half = e.dt
+	}
+	for _, s := range spectrals {
+		positive := uniform(0.5, 1.5)
+		w, dy := e.in(positive, s...), e.freeze(e.fresh(half, tensor.BF16, normal(0, 1), s))
+		u, v := e.in(positive, 1, s[0]), e.in(positive, 1, tensor.Shape(s[1:]).Size())
+		y, sigma, dw := e.scope.New(half, s...), e.out(1), e.out(s...)
+		b.SpectralQuotient(y, sigma, w, u, v)
+		e.want(fmt.Sprint("y ", s), y, within(kSum))
+		b.SpectralQuotientGrad(dw, dy, w, u, v, sigma)
+		e.want(fmt.Sprint("dw ", s), dw, tolerance{k: kSum, mag: func() []float64 {
+			return quotientMagnitude(w, dy, u, v, sigma)
+		}})
+	}
 }
 
 // quotientMagnitude is the size of the two terms of a quotient's gradient.

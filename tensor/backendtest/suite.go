@@ -53,10 +53,10 @@ func Run(t *testing.T, o Options) {
 		run  func(*family)
 	}{
 		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
-		{"matmul", matMulFamily}, {"conv", convFamily}, {"copy", copyFamily},
-		{"index", indexFamily}, {"pool", poolFamily}, {"resample", resampleFamily},
-		{"norm", normFamily}, {"spectral", spectralFamily}, {"random", randomFamily},
-		{"optim", optimFamily},
+		{"matmul", matMulFamily}, {"attention", attentionFamily}, {"conv", convFamily},
+		{"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
+		{"resample", resampleFamily}, {"norm", normFamily}, {"spectral", spectralFamily},
+		{"random", randomFamily}, {"optim", optimFamily},
 	} {
 		if len(o.Families) > 0 && !slices.Contains(o.Families, f.name) {
 			continue

@@ -39,10 +39,10 @@ func Open(threads int) *Backend {
 	return &Backend{Backend: ref.New(), pool: pool, winograd: true}
 }
 
-// OpenLike returns a backend of its own with as many threads as b, which may be closed, and what
-// SetWinograd, SetPrecision and SetMemoryLimit chose for b.
-func OpenLike(b *Backend) *Backend {
-	own := Open(b.Threads())
+// OpenLike returns a backend of its own with the given number of threads and what SetWinograd,
+// SetPrecision and SetMemoryLimit chose for b, which may be closed.
+func OpenLike(b *Backend, threads int) *Backend {
+	own := Open(threads)
 	own.winograd, own.bf16 = b.winograd, b.bf16
 	own.SetMemoryLimit(b.Memory().Limit)
 	return own

@@ -61,6 +61,8 @@ func unary(op tensor.UnaryOp, a, b float32) func(dst, x []float32) {
 		return vec.Square
 	case tensor.Tanh:
 		return vec.Tanh
+	case tensor.Erf:
+		return vec.Erf
 	case tensor.Sigmoid:
 		return vec.Sigmoid
 	case tensor.Softplus:

@@ -140,7 +140,7 @@ func convInputGradLoop[T tensor.Float](dx, dy, w *tensor.Tensor, p tensor.ConvPa
 
 // Conv2DWeightGrad computes dw[o, tap, c] = Σ dy[y pixel, o]·x[x pixel, c], the adjoint in w.
 func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
-	switch dw.DType() {
+	switch x.DType() {
 	case tensor.F32:
 		convWeightGradLoop[float32](dw, x, dy, p)
 	case tensor.F64:

@@ -5,7 +5,7 @@ import "afterimage/tensor"
 // MatMul computes dst[b] = op(a[b])·op(b[b]) for rank-3 operands [B m k]·[B k n], or rank-2
 // without the batch axis. TransA and TransB take a as [k m], b as [n k].
 func (be *Backend) MatMul(dst, a, b *tensor.Tensor, p tensor.MatMulParams) {
-	switch dst.DType() {
+	switch a.DType() {
 	case tensor.F32:
 		matMulLoop[float32](dst, a, b, p)
 	case tensor.F64:

@@ -83,6 +83,31 @@ func adamLoop[T tensor.Float](p tensor.AdamParams, w, grad, m, v *tensor.Tensor,
 	}
 }
 
+// SGDShadow is SGD, then the rounding; see tensor.Shadower.
+func (b *Backend) SGDShadow(p tensor.SGDParams, params, grads, buf, shadows []*tensor.Tensor,
+	lr *tensor.Tensor,
+) {
+	b.SGD(p, params, grads, buf, lr)
+	b.roundAll(shadows, params)
+}
+
+// AdamShadow is Adam, then the rounding; see tensor.Shadower.
+func (b *Backend) AdamShadow(p tensor.AdamParams, params, grads, m, v, shadows []*tensor.Tensor,
+	lr, step *tensor.Tensor,
+) {
+	b.Adam(p, params, grads, m, v, lr, step)
+	b.roundAll(shadows, params)
+}
+
+// roundAll writes what there is of shadows.
+func (b *Backend) roundAll(shadows, params []*tensor.Tensor) {
+	for i, half := range shadows {
+		if half != nil {
+			b.Cast(half, params[i])
+		}
+	}
+}
+
 // Lerp moves every dst toward src in place: dst += (1 − decay)·(src − dst).
 func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	rate := 1 - float64(tensor.Host[float32](decay)[0])

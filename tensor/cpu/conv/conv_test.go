@@ -278,6 +278,9 @@ func TestListedShapes(t *testing.T) {
 			PadLeft: 1, PadBottom: 0, PadRight: 3, DilH: 2, DilW: 1, Groups: 4},
 		{N: 2, H: 9, W: 9, C: 6, O: 6, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadTop: 1,
 			PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 6},
+		depthwise(Square(2, 30, 30, 70, 70, 3, 1, 1)), depthwise(Square(3, 7, 7, 100, 100, 7, 1, 3)),
+		depthwise(Square(1, 33, 33, 24, 24, 5, 2, 2)), depthwise(Square(2, 1, 1, 8, 8, 3, 1, 1)),
+		depthwise(Square(2, 8, 8, 20, 20, 1, 3, 0)), depthwise(Square(0, 4, 4, 3, 3, 3, 1, 1)),
 		{N: 1, H: 12, W: 10, C: 5, O: 7, KH: 3, KW: 3, StrideH: 1, StrideW: 2, PadTop: 4,
 			PadLeft: 4, PadBottom: 4, PadRight: 4, DilH: 4, DilW: 3, Groups: 1},
 		{N: 1, H: 1, W: 2, C: 3, O: 4, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadTop: 3,
@@ -311,8 +314,17 @@ func TestRandomShapes(t *testing.T) {
 			s.Groups = 1 + rng.IntN(3)
 			s.C, s.O = s.Groups*(1+rng.IntN(9)), s.Groups*(1+rng.IntN(9))
 		}
+		if rng.IntN(5) == 0 {
+			s = depthwise(s)
+		}
 		checkShape(t, rng, ps, s)
 	}
+}
+
+// depthwise is s with a group for each input channel and as many output channels.
+func depthwise(s Shape) Shape {
+	s.Groups, s.O = s.C, s.C
+	return s
 }
 
 // TestBatchIndependence: an image has the same bits alone and in a batch.
@@ -323,8 +335,9 @@ func TestBatchIndependence(t *testing.T) {
 	for _, s := range []Shape{
 		Square(9, 12, 12, 20, 24, 3, 2, 1), Square(9, 14, 14, 16, 3, 3, 1, 1), // planar
 		Square(9, 9, 9, 800, 20, 1, 1, 0), // a matrix product
+		depthwise(Square(9, 12, 12, 40, 40, 3, 2, 1)),
 	} {
-		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
+		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C/s.Groups)
 		y := make([]float32, s.N*s.OutH()*s.OutW()*s.O)
 		s.Forward(p, y, x, w, Epilogue{})
 		one := s

@@ -40,6 +40,11 @@
 // for when either side has up to four, or x up to sixteen, whose rows are a row of taps; see
 // weightgrad_few.go.
 //
+// # A filter for each channel
+//
+// Depthwise convolution sums over taps alone and takes channels for lanes, in all three directions;
+// see depthwise.go.
+//
 // # Fewer multiplications
 //
 // 3×3 filters of stride 1, most of the work of the networks here, have a second implementation by
@@ -59,7 +64,7 @@
 // map, or to a block of rows that has just been finished.
 //
 // Non-goals: other layouts and types, transposed convolution as an operation of its own (it is
-// InputGrad), tuning at run time. Grouped convolution is right but not fast.
+// InputGrad), tuning at run time. Other grouped convolution is right but not fast.
 //
 // Invariants:
 //
@@ -72,5 +77,5 @@
 //     holds them. Winograd's spread over a tile.
 //  3. Every element of the result is written, and nothing else.
 //
-// Comes from: tensor/cpu. Goes to: packages gemm and gemm/micro.
+// Comes from: tensor/cpu. Goes to: packages gemm, gemm/micro and vec.
 package conv

@@ -30,15 +30,16 @@ type (
 func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
 	s.check("Forward", x, w, y)
 	e.check("Forward", s.O, len(y))
-	if s.planar(DirForward) {
+	switch {
+	case s.depthwise():
+		s.depthForward(p, y, x, w, e)
+	case s.planar(DirForward):
 		s.forwardPlanar(v, p, y, x, w, e)
-		return
-	}
-	if s.point(v) {
+	case s.point(v):
 		s.pointForward(p, y, x, w, e)
-		return
+	default:
+		s.forwardDirect(v, p, y, x, w, e)
 	}
-	s.forwardDirect(v, p, y, x, w, e)
 }
 
 // forwardDirect is Forward by the tile kernel, for any shape.
@@ -97,6 +98,8 @@ func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Ep
 	s.check("InputGrad", dx, w, dy)
 	e.check("InputGrad", 0, len(dx))
 	switch {
+	case s.depthwise():
+		s.depthInputGrad(p, dx, dy, w, e)
 	case s.planar(DirInputGrad):
 		s.inputGradPlanar(v, p, dx, dy, w, e)
 	case s.point(v):

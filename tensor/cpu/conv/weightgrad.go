@@ -127,6 +127,10 @@ func (s Shape) weightGrad(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
 		clear(dw)
 		return
 	}
+	if s.depthwise() {
+		s.depthWeightGrad(p, dw, x, dy)
+		return
+	}
 	if t, reversed, ok := s.few(); ok {
 		if reversed {
 			x, dy = dy, x

@@ -11,6 +11,7 @@ const (
 	ulpExp     = 1.0
 	ulpLog     = 1.0
 	ulpTanh    = 2.0
+	ulpErf     = 1.0
 	ulpSigmoid = 3.0
 	// ulpSoftplus: exp, log and a division each leave an ulp or so, and the sum another.
 	ulpSoftplus = 3.0
@@ -59,6 +60,7 @@ func TestAccuracy(t *testing.T) {
 			{"Exp", v.exp, math.Exp, ulpExp, nil},
 			{"Log", v.log, math.Log, ulpLog, nil},
 			{"Tanh", v.tanh, math.Tanh, ulpTanh, nil},
+			{"Erf", v.erf, math.Erf, ulpErf, nil},
 			{"Sigmoid", v.sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) },
 				ulpSigmoid, func(x float32) bool { return x < -87 && x > -105 }},
 			{"Softplus", v.softplus, func(x float64) float64 {
@@ -98,6 +100,8 @@ func TestTranscendentalEnds(t *testing.T) {
 			{one(v.log, 0), -inf}, {one(v.log, inf), inf}, {one(v.log, 1), 0},
 			{one(v.log, float32(math.Copysign(0, -1))), -inf},
 			{one(v.tanh, inf), 1}, {one(v.tanh, -inf), -1},
+			{one(v.erf, inf), 1}, {one(v.erf, -inf), -1}, {one(v.erf, 0.3), -one(v.erf, -0.3)},
+			{one(v.erf, 3), -one(v.erf, -3)}, {one(v.erf, 3.999), 1}, {one(v.erf, 4.001), 1},
 			{one(v.sigmoid, inf), 1}, {one(v.sigmoid, -inf), 0}, {one(v.sigmoid, 0), 0.5},
 			{one(v.softplus, inf), inf}, {one(v.softplus, -inf), 0},
 			{one(v.tanh, 0.3), -one(v.tanh, -0.3)}, {one(v.tanh, 3), -one(v.tanh, -3)},

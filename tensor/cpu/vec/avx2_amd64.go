@@ -14,6 +14,7 @@ func avx2Table() table {
 	t.square, t.recip, t.exp, t.log = unary(squareAVX2), unary(recipAVX2), unary(expAVX2),
 		unary(logAVX2)
 	t.tanh, t.sigmoid, t.softplus = unary(tanhAVX2), unary(sigmoidAVX2), unary(softplusAVX2)
+	t.erf = unary(erfAVX2)
 	t.relu, t.step, t.sign = unary(reluAVX2), unary(stepAVX2), unary(signAVX2)
 	t.fill = fill(fillAVX2)
 	t.leakyReLU, t.clamp, t.affine = scalar(leakyReLUAVX2), scalar2(clampAVX2),
@@ -30,6 +31,7 @@ func avx2Table() table {
 		binary(equalAVX2)
 	t.selectOf, t.maxWindows = selectOf(selectOfAVX2), maxWindows(maxWindowsAVX2)
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX2), accumulate(reluGradAddAVX2)
 	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)

@@ -49,6 +49,11 @@ func logAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func tanhAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// erfAVX2 computes dst = the error function of x.
+//
+//go:noescape
+func erfAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // sigmoidAVX2 computes dst = 1/(1+e^-x).
 //
 //go:noescape
@@ -408,3 +413,23 @@ func maxWindowsAVX2(best *float32, idx *int32, x *float32, count int, kh int, kw
 //
 //go:noescape
 func scatterAddAVX2(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
+
+// tapTile8AVX2 computes tiles of 8 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapTile4AVX2 computes tiles of 4 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapTile2AVX2 computes tiles of 2 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapTile1AVX2 computes tiles of 1 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)

@@ -1424,6 +1424,445 @@ DATA c3f200000<>+24(SB)/4, $0x3f200000
 DATA c3f200000<>+28(SB)/4, $0x3f200000
 GLOBL c3f200000<>(SB), RODATA|NOPTR, $32
 
+// func erfAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·erfAVX2(SB), NOSPLIT, $0-33
+	MOVQ dst+0(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ rows+16(FP), BX
+	MOVQ cols+24(FP), SI
+	MOVQ SI, DI
+	ANDQ $-8, DI
+	MOVQ SI, R8
+	ANDQ $+7, R8
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VANDPS       c7fffffff<>+0(SB), Y0, Y1
+	VBROADCASTSS c40800000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  c39e458a5<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbb88d913<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  c3ccde407<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbdddcd16<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbf2221c2<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbf909442<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  c3939429e<>+0(SB), Y2, Y3
+	VBROADCASTSS c42c80000<>+0(SB), Y2
+	VMINPS       Y3, Y2, Y2
+	VBROADCASTSS cc3160000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       c3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3f317217<>+0(SB), Y3, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3377d1cf<>+0(SB), Y3, Y2
+	VBROADCASTSS c3ab51227<>+0(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3c091cea<>+0(SB), Y2, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3d2aac79<>+0(SB), Y2, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y2, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3efffffe<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       c3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VPADDD       c0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS c3f800000<>+0(SB), Y3
+	VSUBPS       Y2, Y3, Y2
+	VANDPS       c80000000<>+0(SB), Y0, Y3
+	VORPS        Y3, Y2, Y2
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS cba1b2c87<>+0(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3ba327f8<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbcdb3191<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3de70bd3<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbec0936a<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3e0375d3<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VBROADCASTSS c3f700000<>+0(SB), Y0
+	VCMPPS       $0x11, Y0, Y1, Y0
+	VBLENDVPS    Y0, Y3, Y2, Y0
+	VMOVUPS      Y0, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, DI
+	JLT          loop
+
+tail:
+	TESTQ        R8, R8
+	JZ           next
+	LEAQ         lanes<>+32(SB), R9
+	MOVQ         R8, R10
+	SHLQ         $0x02, R10
+	SUBQ         R10, R9
+	VMOVUPS      (R9), Y0
+	VMASKMOVPS   (DX)(AX*4), Y0, Y1
+	VANDPS       c7fffffff<>+0(SB), Y1, Y2
+	VBROADCASTSS c40800000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y3
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c39e458a5<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbb88d913<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3ccde407<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbdddcd16<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbf2221c2<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbf909442<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3939429e<>+0(SB), Y3, Y4
+	VBROADCASTSS c42c80000<>+0(SB), Y3
+	VMINPS       Y4, Y3, Y3
+	VBROADCASTSS cc3160000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       c3fb8aa3b<>+0(SB), Y3, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS c3f317217<>+0(SB), Y4, Y3
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS c3377d1cf<>+0(SB), Y4, Y3
+	VBROADCASTSS c3ab51227<>+0(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3c091cea<>+0(SB), Y3, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3d2aac79<>+0(SB), Y3, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       c3f800000<>+0(SB), Y5, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS c3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y3
+	VANDPS       c80000000<>+0(SB), Y1, Y4
+	VORPS        Y4, Y3, Y3
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS cba1b2c87<>+0(SB), Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3ba327f8<>+0(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  cbcdb3191<>+0(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3de70bd3<>+0(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  cbec0936a<>+0(SB), Y4, Y5
+	VMOVAPS      Y5, Y5
+	VFMADD213PS  c3e0375d3<>+0(SB), Y4, Y5
+	VMOVAPS      Y5, Y4
+	VFMADD213PS  Y1, Y1, Y4
+	VBROADCASTSS c3f700000<>+0(SB), Y1
+	VCMPPS       $0x11, Y1, Y2, Y1
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VMASKMOVPS   Y1, Y0, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VANDPS       c7fffffff<>+0(SB), Y0, Y1
+	VBROADCASTSS c40800000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  c39e458a5<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbb88d913<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  c3ccde407<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbdddcd16<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbf2221c2<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  cbf909442<>+0(SB), Y2, Y3
+	VMOVAPS      Y3, Y3
+	VFMADD213PS  c3939429e<>+0(SB), Y2, Y3
+	VBROADCASTSS c42c80000<>+0(SB), Y2
+	VMINPS       Y3, Y2, Y2
+	VBROADCASTSS cc3160000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       c3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3f317217<>+0(SB), Y3, Y2
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS c3377d1cf<>+0(SB), Y3, Y2
+	VBROADCASTSS c3ab51227<>+0(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3c091cea<>+0(SB), Y2, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3d2aac79<>+0(SB), Y2, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y2, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3efffffe<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       c3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VPADDD       c0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS c3f800000<>+0(SB), Y3
+	VSUBPS       Y2, Y3, Y2
+	VANDPS       c80000000<>+0(SB), Y0, Y3
+	VORPS        Y3, Y2, Y2
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS cba1b2c87<>+0(SB), Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3ba327f8<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbcdb3191<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3de70bd3<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  cbec0936a<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y4
+	VFMADD213PS  c3e0375d3<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y3
+	VFMADD213PS  Y0, Y0, Y3
+	VBROADCASTSS c3f700000<>+0(SB), Y0
+	VCMPPS       $0x11, Y0, Y1, Y0
+	VBLENDVPS    Y0, Y3, Y2, Y0
+	VMOVNTPS     Y0, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
+
+DATA c40800000<>+0(SB)/4, $0x40800000
+DATA c40800000<>+4(SB)/4, $0x40800000
+DATA c40800000<>+8(SB)/4, $0x40800000
+DATA c40800000<>+12(SB)/4, $0x40800000
+DATA c40800000<>+16(SB)/4, $0x40800000
+DATA c40800000<>+20(SB)/4, $0x40800000
+DATA c40800000<>+24(SB)/4, $0x40800000
+DATA c40800000<>+28(SB)/4, $0x40800000
+GLOBL c40800000<>(SB), RODATA|NOPTR, $32
+
+DATA cb7b1bc7f<>+0(SB)/4, $0xb7b1bc7f
+DATA cb7b1bc7f<>+4(SB)/4, $0xb7b1bc7f
+DATA cb7b1bc7f<>+8(SB)/4, $0xb7b1bc7f
+DATA cb7b1bc7f<>+12(SB)/4, $0xb7b1bc7f
+DATA cb7b1bc7f<>+16(SB)/4, $0xb7b1bc7f
+DATA cb7b1bc7f<>+20(SB)/4, $0xb7b1bc7f
+DATA cb7b1bc7f<>+24(SB)/4, $0xb7b1bc7f
+DATA cb7b1bc7f<>+28(SB)/4, $0xb7b1bc7f
+GLOBL cb7b1bc7f<>(SB), RODATA|NOPTR, $32
+
+DATA c39e458a5<>+0(SB)/4, $0x39e458a5
+DATA c39e458a5<>+4(SB)/4, $0x39e458a5
+DATA c39e458a5<>+8(SB)/4, $0x39e458a5
+DATA c39e458a5<>+12(SB)/4, $0x39e458a5
+DATA c39e458a5<>+16(SB)/4, $0x39e458a5
+DATA c39e458a5<>+20(SB)/4, $0x39e458a5
+DATA c39e458a5<>+24(SB)/4, $0x39e458a5
+DATA c39e458a5<>+28(SB)/4, $0x39e458a5
+GLOBL c39e458a5<>(SB), RODATA|NOPTR, $32
+
+DATA cbb88d913<>+0(SB)/4, $0xbb88d913
+DATA cbb88d913<>+4(SB)/4, $0xbb88d913
+DATA cbb88d913<>+8(SB)/4, $0xbb88d913
+DATA cbb88d913<>+12(SB)/4, $0xbb88d913
+DATA cbb88d913<>+16(SB)/4, $0xbb88d913
+DATA cbb88d913<>+20(SB)/4, $0xbb88d913
+DATA cbb88d913<>+24(SB)/4, $0xbb88d913
+DATA cbb88d913<>+28(SB)/4, $0xbb88d913
+GLOBL cbb88d913<>(SB), RODATA|NOPTR, $32
+
+DATA c3ccde407<>+0(SB)/4, $0x3ccde407
+DATA c3ccde407<>+4(SB)/4, $0x3ccde407
+DATA c3ccde407<>+8(SB)/4, $0x3ccde407
+DATA c3ccde407<>+12(SB)/4, $0x3ccde407
+DATA c3ccde407<>+16(SB)/4, $0x3ccde407
+DATA c3ccde407<>+20(SB)/4, $0x3ccde407
+DATA c3ccde407<>+24(SB)/4, $0x3ccde407
+DATA c3ccde407<>+28(SB)/4, $0x3ccde407
+GLOBL c3ccde407<>(SB), RODATA|NOPTR, $32
+
+DATA cbdddcd16<>+0(SB)/4, $0xbdddcd16
+DATA cbdddcd16<>+4(SB)/4, $0xbdddcd16
+DATA cbdddcd16<>+8(SB)/4, $0xbdddcd16
+DATA cbdddcd16<>+12(SB)/4, $0xbdddcd16
+DATA cbdddcd16<>+16(SB)/4, $0xbdddcd16
+DATA cbdddcd16<>+20(SB)/4, $0xbdddcd16
+DATA cbdddcd16<>+24(SB)/4, $0xbdddcd16
+DATA cbdddcd16<>+28(SB)/4, $0xbdddcd16
+GLOBL cbdddcd16<>(SB), RODATA|NOPTR, $32
+
+DATA cbf2221c2<>+0(SB)/4, $0xbf2221c2
+DATA cbf2221c2<>+4(SB)/4, $0xbf2221c2
+DATA cbf2221c2<>+8(SB)/4, $0xbf2221c2
+DATA cbf2221c2<>+12(SB)/4, $0xbf2221c2
+DATA cbf2221c2<>+16(SB)/4, $0xbf2221c2
+DATA cbf2221c2<>+20(SB)/4, $0xbf2221c2
+DATA cbf2221c2<>+24(SB)/4, $0xbf2221c2
+DATA cbf2221c2<>+28(SB)/4, $0xbf2221c2
+GLOBL cbf2221c2<>(SB), RODATA|NOPTR, $32
+
+DATA cbf909442<>+0(SB)/4, $0xbf909442
+DATA cbf909442<>+4(SB)/4, $0xbf909442
+DATA cbf909442<>+8(SB)/4, $0xbf909442
+DATA cbf909442<>+12(SB)/4, $0xbf909442
+DATA cbf909442<>+16(SB)/4, $0xbf909442
+DATA cbf909442<>+20(SB)/4, $0xbf909442
+DATA cbf909442<>+24(SB)/4, $0xbf909442
+DATA cbf909442<>+28(SB)/4, $0xbf909442
+GLOBL cbf909442<>(SB), RODATA|NOPTR, $32
+
+DATA c3939429e<>+0(SB)/4, $0x3939429e
+DATA c3939429e<>+4(SB)/4, $0x3939429e
+DATA c3939429e<>+8(SB)/4, $0x3939429e
+DATA c3939429e<>+12(SB)/4, $0x3939429e
+DATA c3939429e<>+16(SB)/4, $0x3939429e
+DATA c3939429e<>+20(SB)/4, $0x3939429e
+DATA c3939429e<>+24(SB)/4, $0x3939429e
+DATA c3939429e<>+28(SB)/4, $0x3939429e
+GLOBL c3939429e<>(SB), RODATA|NOPTR, $32
+
+DATA cba1b2c87<>+0(SB)/4, $0xba1b2c87
+DATA cba1b2c87<>+4(SB)/4, $0xba1b2c87
+DATA cba1b2c87<>+8(SB)/4, $0xba1b2c87
+DATA cba1b2c87<>+12(SB)/4, $0xba1b2c87
+DATA cba1b2c87<>+16(SB)/4, $0xba1b2c87
+DATA cba1b2c87<>+20(SB)/4, $0xba1b2c87
+DATA cba1b2c87<>+24(SB)/4, $0xba1b2c87
+DATA cba1b2c87<>+28(SB)/4, $0xba1b2c87
+GLOBL cba1b2c87<>(SB), RODATA|NOPTR, $32
+
+DATA c3ba327f8<>+0(SB)/4, $0x3ba327f8
+DATA c3ba327f8<>+4(SB)/4, $0x3ba327f8
+DATA c3ba327f8<>+8(SB)/4, $0x3ba327f8
+DATA c3ba327f8<>+12(SB)/4, $0x3ba327f8
+DATA c3ba327f8<>+16(SB)/4, $0x3ba327f8
+DATA c3ba327f8<>+20(SB)/4, $0x3ba327f8
+DATA c3ba327f8<>+24(SB)/4, $0x3ba327f8
+DATA c3ba327f8<>+28(SB)/4, $0x3ba327f8
+GLOBL c3ba327f8<>(SB), RODATA|NOPTR, $32
+
+DATA cbcdb3191<>+0(SB)/4, $0xbcdb3191
+DATA cbcdb3191<>+4(SB)/4, $0xbcdb3191
+DATA cbcdb3191<>+8(SB)/4, $0xbcdb3191
+DATA cbcdb3191<>+12(SB)/4, $0xbcdb3191
+DATA cbcdb3191<>+16(SB)/4, $0xbcdb3191
+DATA cbcdb3191<>+20(SB)/4, $0xbcdb3191
+DATA cbcdb3191<>+24(SB)/4, $0xbcdb3191
+DATA cbcdb3191<>+28(SB)/4, $0xbcdb3191
+GLOBL cbcdb3191<>(SB), RODATA|NOPTR, $32
+
+DATA c3de70bd3<>+0(SB)/4, $0x3de70bd3
+DATA c3de70bd3<>+4(SB)/4, $0x3de70bd3
+DATA c3de70bd3<>+8(SB)/4, $0x3de70bd3
+DATA c3de70bd3<>+12(SB)/4, $0x3de70bd3
+DATA c3de70bd3<>+16(SB)/4, $0x3de70bd3
+DATA c3de70bd3<>+20(SB)/4, $0x3de70bd3
+DATA c3de70bd3<>+24(SB)/4, $0x3de70bd3
+DATA c3de70bd3<>+28(SB)/4, $0x3de70bd3
+GLOBL c3de70bd3<>(SB), RODATA|NOPTR, $32
+
+DATA cbec0936a<>+0(SB)/4, $0xbec0936a
+DATA cbec0936a<>+4(SB)/4, $0xbec0936a
+DATA cbec0936a<>+8(SB)/4, $0xbec0936a
+DATA cbec0936a<>+12(SB)/4, $0xbec0936a
+DATA cbec0936a<>+16(SB)/4, $0xbec0936a
+DATA cbec0936a<>+20(SB)/4, $0xbec0936a
+DATA cbec0936a<>+24(SB)/4, $0xbec0936a
+DATA cbec0936a<>+28(SB)/4, $0xbec0936a
+GLOBL cbec0936a<>(SB), RODATA|NOPTR, $32
+
+DATA c3e0375d3<>+0(SB)/4, $0x3e0375d3
+DATA c3e0375d3<>+4(SB)/4, $0x3e0375d3
+DATA c3e0375d3<>+8(SB)/4, $0x3e0375d3
+DATA c3e0375d3<>+12(SB)/4, $0x3e0375d3
+DATA c3e0375d3<>+16(SB)/4, $0x3e0375d3
+DATA c3e0375d3<>+20(SB)/4, $0x3e0375d3
+DATA c3e0375d3<>+24(SB)/4, $0x3e0375d3
+DATA c3e0375d3<>+28(SB)/4, $0x3e0375d3
+GLOBL c3e0375d3<>(SB), RODATA|NOPTR, $32
+
+DATA c3f700000<>+0(SB)/4, $0x3f700000
+DATA c3f700000<>+4(SB)/4, $0x3f700000
+DATA c3f700000<>+8(SB)/4, $0x3f700000
+DATA c3f700000<>+12(SB)/4, $0x3f700000
+DATA c3f700000<>+16(SB)/4, $0x3f700000
+DATA c3f700000<>+20(SB)/4, $0x3f700000
+DATA c3f700000<>+24(SB)/4, $0x3f700000
+DATA c3f700000<>+28(SB)/4, $0x3f700000
+GLOBL c3f700000<>(SB), RODATA|NOPTR, $32
+
 // func sigmoidAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-33
@@ -14209,4 +14648,705 @@ channel:
 
 done:
 	MOVQ SI, ret+48(FP)
+	RET
+
+// func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile8AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+	LEAQ (R13)(R12*2), R14
+	LEAQ (R14)(R12*2), R15
+
+tile:
+	XORQ BX, BX
+
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y4
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y6
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VFMADD231PS (R8)(R12*1), Y8, Y1
+	VFMADD231PS (R8)(R12*2), Y8, Y2
+	VFMADD231PS (R8)(R13*1), Y8, Y3
+	VFMADD231PS (R8)(R12*4), Y8, Y4
+	VFMADD231PS (R8)(R14*1), Y8, Y5
+	VFMADD231PS (R8)(R13*2), Y8, Y6
+	VFMADD231PS (R8)(R15*1), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y7, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y2
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y3
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y4
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y5
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y6
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y7
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y8
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y9
+	VMASKMOVPS  (R8), Y0, Y10
+	VFMADD231PS Y10, Y9, Y1
+	VMASKMOVPS  (R8)(R12*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y2
+	VMASKMOVPS  (R8)(R12*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y3
+	VMASKMOVPS  (R8)(R13*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VMASKMOVPS  (R8)(R12*4), Y0, Y10
+	VFMADD231PS Y10, Y9, Y5
+	VMASKMOVPS  (R8)(R14*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y6
+	VMASKMOVPS  (R8)(R13*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y7
+	VMASKMOVPS  (R8)(R15*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y8
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y2, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y3, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y4, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y5, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y6, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y7, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y8, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*8), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile4AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y6
+	VMOVUPS 32(R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VFMADD231PS (R8)(R12*1), Y8, Y2
+	VFMADD231PS (R8)(R12*2), Y8, Y4
+	VFMADD231PS (R8)(R13*1), Y8, Y6
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS 32(R8), Y8, Y1
+	VFMADD231PS 32(R8)(R12*1), Y8, Y3
+	VFMADD231PS 32(R8)(R12*2), Y8, Y5
+	VFMADD231PS 32(R8)(R13*1), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y4, (R8)
+	VMOVUPS     Y5, 32(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y6, (R8)
+	VMOVUPS     Y7, 32(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y4
+	VFMADD231PS (R8), Y4, Y0
+	VFMADD231PS (R8)(R12*1), Y4, Y1
+	VFMADD231PS (R8)(R12*2), Y4, Y2
+	VFMADD231PS (R8)(R13*1), Y4, Y3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y2
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y3
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y4
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y5
+	VMASKMOVPS  (R8), Y0, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VMASKMOVPS  (R8)(R12*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y2
+	VMASKMOVPS  (R8)(R12*2), Y0, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VMASKMOVPS  (R8)(R13*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y4
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y2, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y3, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y4, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*4), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile2AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+128, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 64(R8), Y2
+	VMOVUPS 96(R8), Y3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y5
+	VMOVUPS 64(R8), Y6
+	VMOVUPS 96(R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VFMADD231PS (R8)(R12*1), Y8, Y4
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS 32(R8), Y8, Y1
+	VFMADD231PS 32(R8)(R12*1), Y8, Y5
+	VMOVUPS     64(R9), Y8
+	VFMADD231PS 64(R8), Y8, Y2
+	VFMADD231PS 64(R8)(R12*1), Y8, Y6
+	VMOVUPS     96(R9), Y8
+	VFMADD231PS 96(R8), Y8, Y3
+	VFMADD231PS 96(R8)(R12*1), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	VMOVUPS     Y2, 64(R8)
+	VMOVUPS     Y3, 96(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y4, (R8)
+	VMOVUPS     Y5, 32(R8)
+	VMOVUPS     Y6, 64(R8)
+	VMOVUPS     Y7, 96(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+128, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y1
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y2
+	VFMADD231PS (R8), Y2, Y0
+	VFMADD231PS (R8)(R12*1), Y2, Y1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	ADDQ       from+112(FP), R8
+	VMASKMOVPS (R8), Y0, Y2
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y3
+	VMASKMOVPS  (R8), Y0, Y4
+	VFMADD231PS Y4, Y3, Y1
+	VMASKMOVPS  (R8)(R12*1), Y0, Y4
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+	VMASKMOVPS  Y2, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*2), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, FMA3
+TEXT ·tapTile1AVX2(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+256, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 64(R8), Y2
+	VMOVUPS 96(R8), Y3
+	VMOVUPS 128(R8), Y4
+	VMOVUPS 160(R8), Y5
+	VMOVUPS 192(R8), Y6
+	VMOVUPS 224(R8), Y7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS 32(R8), Y8, Y1
+	VMOVUPS     64(R9), Y8
+	VFMADD231PS 64(R8), Y8, Y2
+	VMOVUPS     96(R9), Y8
+	VFMADD231PS 96(R8), Y8, Y3
+	VMOVUPS     128(R9), Y8
+	VFMADD231PS 128(R8), Y8, Y4
+	VMOVUPS     160(R9), Y8
+	VFMADD231PS 160(R8), Y8, Y5
+	VMOVUPS     192(R9), Y8
+	VFMADD231PS 192(R8), Y8, Y6
+	VMOVUPS     224(R9), Y8
+	VFMADD231PS 224(R8), Y8, Y7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	VMOVUPS     Y2, 64(R8)
+	VMOVUPS     Y3, 96(R8)
+	VMOVUPS     Y4, 128(R8)
+	VMOVUPS     Y5, 160(R8)
+	VMOVUPS     Y6, 192(R8)
+	VMOVUPS     Y7, 224(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+256, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+32, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Y1
+	VFMADD231PS (R8), Y1, Y0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+32, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	LEAQ       lanes<>+32(SB), R9
+	SHLQ       $0x02, R8
+	SUBQ       R8, R9
+	VMOVUPS    (R9), Y0
+	MOVQ       init+24(FP), R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (DX)(BX*1), R9
+	MOVQ       kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMASKMOVPS  (R9), Y0, Y2
+	VMASKMOVPS  (R8), Y0, Y3
+	VFMADD231PS Y3, Y2, Y1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMASKMOVPS  Y1, Y0, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*1), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
 	RET

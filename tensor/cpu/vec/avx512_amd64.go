@@ -14,6 +14,7 @@ func avx512Table() table {
 	t.square, t.recip, t.exp, t.log = unary(squareAVX512), unary(recipAVX512), unary(expAVX512),
 		unary(logAVX512)
 	t.tanh, t.sigmoid, t.softplus = unary(tanhAVX512), unary(sigmoidAVX512), unary(softplusAVX512)
+	t.erf = unary(erfAVX512)
 	t.relu, t.step, t.sign = unary(reluAVX512), unary(stepAVX512), unary(signAVX512)
 	t.fill = fill(fillAVX512)
 	t.leakyReLU, t.clamp, t.affine = scalar(leakyReLUAVX512), scalar2(clampAVX512),
@@ -30,6 +31,7 @@ func avx512Table() table {
 		binary(equalAVX512)
 	t.selectOf, t.maxWindows = selectOf(selectOfAVX512), maxWindows(maxWindowsAVX512)
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX512), accumulate(reluGradAddAVX512)
 	t.axpy, t.axpby = axpy(axpyAVX512), axpby(axpbyAVX512)

@@ -75,6 +75,7 @@ func benchCases(v table, a operands) []benchCase {
 		{"Exp", 2, func() { v.exp(d, x) }},
 		{"Log", 2, func() { v.log(d, x) }},
 		{"Tanh", 2, func() { v.tanh(d, x) }},
+		{"Erf", 2, func() { v.erf(d, x) }},
 		{"Sigmoid", 2, func() { v.sigmoid(d, x) }},
 		{"Softplus", 2, func() { v.softplus(d, x) }},
 		{"Softmax10", 2, func() { v.softmax(d[:n/10*10], x[:n/10*10], 10) }},

@@ -117,6 +117,7 @@ func unaryCases() []ew {
 		positive(un("Log", tolLog, func(t table) func(a, b []float32) { return t.log }, math.Log)),
 		un("LogSigned", tolLog, func(t table) func(a, b []float32) { return t.log }, math.Log),
 		un("Tanh", tolLog, func(t table) func(a, b []float32) { return t.tanh }, math.Tanh),
+		un("Erf", tolLog, func(t table) func(a, b []float32) { return t.erf }, math.Erf),
 		un("Sigmoid", tolLog, func(t table) func(a, b []float32) { return t.sigmoid },
 			func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
 		un("Softplus", tolLog, func(t table) func(a, b []float32) { return t.softplus },

@@ -31,8 +31,8 @@
 //  2. A reduction's result depends on the operands and their lengths only: its order of addition
 //     is fixed. Splitting a reduction over threads is deterministic if the split is.
 //  3. The variants agree to the last few bits, not to the last bit: the assembly contracts a*x+b
-//     into one rounding, has its own exp, log and tanh, and adds in another order, which is another
-//     one again for AVX-512 and AVX2. Each is deterministic.
+//     into one rounding, has its own exp, log, tanh and erf, and adds in another order, which is
+//     another one again for AVX-512 and AVX2. Each is deterministic.
 //
 // Comes from: tensors' buffers, cut into chunks by tensor/cpu's worker pool.
 // Goes to: the same buffers, and to the small per-channel vectors of batch norm.

@@ -55,7 +55,7 @@ func (o callOperands) unary(g table) []call {
 		c("Neg", Neg, g.neg), c("Abs", Abs, g.abs), c("Sqrt", Sqrt, g.sqrt),
 		c("Rsqrt", Rsqrt, g.rsqrt), c("Square", Square, g.square), c("Recip", Recip, g.recip),
 		c("Exp", Exp, g.exp), c("Log", Log, g.log), c("Tanh", Tanh, g.tanh),
-		c("Sigmoid", Sigmoid, g.sigmoid), c("Softplus", Softplus, g.softplus),
+		c("Erf", Erf, g.erf), c("Sigmoid", Sigmoid, g.sigmoid), c("Softplus", Softplus, g.softplus),
 		c("ReLU", ReLU, g.relu), c("Step", Step, g.step), c("Sign", Sign, g.sign),
 		c("AddTo", AddTo, g.addTo),
 	}

@@ -49,6 +49,11 @@ func logAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func tanhAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// erfAVX512 computes dst = the error function of x.
+//
+//go:noescape
+func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // sigmoidAVX512 computes dst = 1/(1+e^-x).
 //
 //go:noescape
@@ -408,3 +413,23 @@ func maxWindowsAVX512(best *float32, idx *int32, x *float32, count int, kh int, 
 //
 //go:noescape
 func scatterAddAVX512(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
+
+// tapTile8AVX512 computes tiles of 8 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapTile4AVX512 computes tiles of 4 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapTile2AVX512 computes tiles of 2 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapTile1AVX512 computes tiles of 1 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)

@@ -7,48 +7,49 @@ import "fmt"
 type table struct {
 	name string
 
-	neg, abs, sqrt, rsqrt, square, recip func(dst, x []float32)
-	exp, log, tanh, sigmoid, softplus    func(dst, x []float32)
-	relu, step, sign                     func(dst, x []float32)
-	fill                                 func(dst []float32, v float32)
-	inRange                              func(dst, x []float32, a, b float32)
-	greaterScalar, equalScalar           func(dst, x []float32, s float32)
-	greater, equal                       func(dst, x, y []float32)
-	selectOf                             func(dst, cond, x, y []float32)
-	maxWindows                           func(y []float32, idx []int32, x []float32, w Windows)
-	scatterAdd                           func(dx, dy []float32, idx []int32, c int) int
-	leakyReLU                            func(dst, x []float32, alpha float32)
-	clamp, affine                        func(dst, x []float32, a, b float32)
-	addScalar, mulScalar, rsubScalar     func(dst, x []float32, s float32)
-	divScalar, rdivScalar                func(dst, x []float32, s float32)
-	maxScalar, minScalar                 func(dst, x []float32, s float32)
-	add, sub, mul, div, max, min         func(dst, x, y []float32)
-	addTo                                func(dst, x []float32)
-	mulAddTo                             func(dst, x, y []float32)
-	axpy                                 func(y []float32, a float32, x []float32)
-	axpby                                axpbyFunc
-	reluGrad, reluGradAdd                func(dx, dy, y []float32)
-	addRow, subRow, mulRow, divRow       func(dst, x, v []float32)
-	scaleShift, scaleShiftReLU           func(dst, x, scale, shift []float32)
-	scaleShiftAdd, scaleShiftAddReLU     func(dst, x, res, scale, shift []float32)
-	bnBackward                           func(dx, dy, x, mean, a, b, d []float32)
-	bnBackwardReLU                       func(dx, dy, x, y, mean, a, b, d []float32)
-	sum                                  func(x []float32) float64
-	dot                                  func(x, y []float32) float64
-	addDoubles                           func(acc, x []float64)
-	argMax                               func(x []float32) int
-	colSum                               func(acc []float64, x []float32)
-	colSumWeighted                       func(acc []float64, x, weight []float32)
-	colMoments                           func(sum, sumSq []float64, x, shift []float32)
-	colDot2                              func(s, t []float64, dy, x, mean, rstd []float32)
-	colDot2ReLU                          func(s, t []float64, dy, x, y, mean, rstd []float32)
-	softmax, logSoftmax                  func(dst, x []float32, c int)
-	crossEntropyGrad                     func(dst, logp, t []float32, total, dy float32)
-	sgd                                  func(p, buf, g []float32, o SGDParams)
-	adam                                 func(p, m, v, g []float32, o AdamParams)
-	ema                                  func(avg, p []float32, decay float32)
-	pool2x2                              func(dst, top, bottom []float32, c int, scale float32)
-	upsample2x2                          func(top, bottom, x []float32, c int, scale float32)
+	neg, abs, sqrt, rsqrt, square, recip   func(dst, x []float32)
+	exp, log, tanh, sigmoid, softplus, erf func(dst, x []float32)
+	relu, step, sign                       func(dst, x []float32)
+	fill                                   func(dst []float32, v float32)
+	inRange                                func(dst, x []float32, a, b float32)
+	greaterScalar, equalScalar             func(dst, x []float32, s float32)
+	greater, equal                         func(dst, x, y []float32)
+	selectOf                               func(dst, cond, x, y []float32)
+	maxWindows                             func(y []float32, idx []int32, x []float32, w Windows)
+	scatterAdd                             func(dx, dy []float32, idx []int32, c int) int
+	tapSums                                func(y, x, w, init []float32, t Taps)
+	leakyReLU                              func(dst, x []float32, alpha float32)
+	clamp, affine                          func(dst, x []float32, a, b float32)
+	addScalar, mulScalar, rsubScalar       func(dst, x []float32, s float32)
+	divScalar, rdivScalar                  func(dst, x []float32, s float32)
+	maxScalar, minScalar                   func(dst, x []float32, s float32)
+	add, sub, mul, div, max, min           func(dst, x, y []float32)
+	addTo                                  func(dst, x []float32)
+	mulAddTo                               func(dst, x, y []float32)
+	axpy                                   func(y []float32, a float32, x []float32)
+	axpby                                  axpbyFunc
+	reluGrad, reluGradAdd                  func(dx, dy, y []float32)
+	addRow, subRow, mulRow, divRow         func(dst, x, v []float32)
+	scaleShift, scaleShiftReLU             func(dst, x, scale, shift []float32)
+	scaleShiftAdd, scaleShiftAddReLU       func(dst, x, res, scale, shift []float32)
+	bnBackward                             func(dx, dy, x, mean, a, b, d []float32)
+	bnBackwardReLU                         func(dx, dy, x, y, mean, a, b, d []float32)
+	sum                                    func(x []float32) float64
+	dot                                    func(x, y []float32) float64
+	addDoubles                             func(acc, x []float64)
+	argMax                                 func(x []float32) int
+	colSum                                 func(acc []float64, x []float32)
+	colSumWeighted                         func(acc []float64, x, weight []float32)
+	colMoments                             func(sum, sumSq []float64, x, shift []float32)
+	colDot2                                func(s, t []float64, dy, x, mean, rstd []float32)
+	colDot2ReLU                            func(s, t []float64, dy, x, y, mean, rstd []float32)
+	softmax, logSoftmax                    func(dst, x []float32, c int)
+	crossEntropyGrad                       func(dst, logp, t []float32, total, dy float32)
+	sgd                                    func(p, buf, g []float32, o SGDParams)
+	adam                                   func(p, m, v, g []float32, o AdamParams)
+	ema                                    func(avg, p []float32, decay float32)
+	pool2x2                                func(dst, top, bottom []float32, c int, scale float32)
+	upsample2x2                            func(top, bottom, x []float32, c int, scale float32)
 }
 
 // axpbyFunc is AXPBY.
@@ -59,7 +60,7 @@ func goTable() table {
 	return table{
 		name: "go",
 		neg:  negGo, abs: absGo, sqrt: sqrtGo, rsqrt: rsqrtGo, square: squareGo, recip: recipGo,
-		exp: expGo, log: logGo, tanh: tanhGo, sigmoid: sigmoidGo, softplus: softplusGo,
+		exp: expGo, log: logGo, tanh: tanhGo, sigmoid: sigmoidGo, softplus: softplusGo, erf: erfGo,
 		relu: reluGo, step: stepGo, sign: signGo, fill: fillGo,
 		leakyReLU: leakyReLUGo, clamp: clampGo, affine: affineGo,
 		addScalar: addScalarGo, mulScalar: mulScalarGo, rsubScalar: rsubScalarGo,
@@ -67,8 +68,8 @@ func goTable() table {
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
-		scatterAdd: scatterAddGo,
-		add:        addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
+		scatterAdd: scatterAddGo, tapSums: tapSumsGo,
+		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
 		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, reluGradAdd: reluGradAddGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,

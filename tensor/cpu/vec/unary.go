@@ -34,6 +34,9 @@ func Log(dst, x []float32) { sameLen("Log", len(dst), len(x)); active.log(dst, x
 // Tanh computes dst[i] = tanh x[i] within 2 ulp, odd in x to the last bit.
 func Tanh(dst, x []float32) { sameLen("Tanh", len(dst), len(x)); active.tanh(dst, x) }
 
+// Erf computes dst[i] = erf x[i], the error function, within 1 ulp, odd in x to the last bit.
+func Erf(dst, x []float32) { sameLen("Erf", len(dst), len(x)); active.erf(dst, x) }
+
 // Sigmoid computes dst[i] = 1/(1+e^-x[i]) within 3 ulp wherever that is a normal number;
 // below about -88 the assembly gives 0.
 func Sigmoid(dst, x []float32) { sameLen("Sigmoid", len(dst), len(x)); active.sigmoid(dst, x) }
@@ -135,6 +138,12 @@ func logGo(dst, x []float32) {
 func tanhGo(dst, x []float32) {
 	for i, v := range x {
 		dst[i] = float32(math.Tanh(float64(v)))
+	}
+}
+
+func erfGo(dst, x []float32) {
+	for i, v := range x {
+		dst[i] = float32(math.Erf(float64(v)))
 	}
 }
 

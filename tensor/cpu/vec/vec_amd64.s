@@ -1003,6 +1003,310 @@ GLOBL cbeaaaa99<>(SB), RODATA|NOPTR, $4
 DATA c3f200000<>+0(SB)/4, $0x3f200000
 GLOBL c3f200000<>(SB), RODATA|NOPTR, $4
 
+// func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·erfAVX512(SB), NOSPLIT, $0-33
+	MOVQ  dst+0(FP), CX
+	MOVQ  x+8(FP), DX
+	MOVQ  rows+16(FP), BX
+	MOVQ  cols+24(FP), SI
+	MOVQ  SI, DI
+	ANDQ  $-16, DI
+	MOVQ  SI, R8
+	ANDQ  $+15, R8
+	MOVQ  $-1, AX
+	BZHIQ R8, AX, AX
+	KMOVW AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS           (DX)(AX*4), Z0
+	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      c40800000<>+0(SB), Z2
+	VMINPS            Z1, Z2, Z2
+	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z2
+	VMINPS            Z3, Z2, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VBROADCASTSS      c3f800000<>+0(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
+	VPORD             Z3, Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      c3f700000<>+0(SB), Z0
+	VCMPPS            $0x11, Z0, Z1, K2
+	VMOVAPS           Z2, Z0
+	VMOVAPS           Z3, K2, Z0
+	VMOVUPS           Z0, (CX)(AX*4)
+	ADDQ              $+16, AX
+	CMPQ              AX, DI
+	JLT               loop
+
+tail:
+	TESTQ             R8, R8
+	JZ                next
+	VMOVUPS.Z         (DX)(AX*4), K1, Z0
+	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      c40800000<>+0(SB), Z2
+	VMINPS            Z1, Z2, Z2
+	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z2
+	VMINPS            Z3, Z2, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VBROADCASTSS      c3f800000<>+0(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
+	VPORD             Z3, Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      c3f700000<>+0(SB), Z0
+	VCMPPS            $0x11, Z0, Z1, K2
+	VMOVAPS           Z2, Z0
+	VMOVAPS           Z3, K2, Z0
+	VMOVUPS           Z0, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS           (DX)(AX*4), Z0
+	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      c40800000<>+0(SB), Z2
+	VMINPS            Z1, Z2, Z2
+	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
+	VMOVAPS           Z3, Z3
+	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
+	VBROADCASTSS      c42c80000<>+0(SB), Z2
+	VMINPS            Z3, Z2, Z2
+	VBROADCASTSS      cc3160000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
+	VBROADCASTSS      c3ab51227<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VMOVAPS           Z4, Z4
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VBROADCASTSS      c3f800000<>+0(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
+	VPORD             Z3, Z2, Z2
+	VMULPS            Z0, Z0, Z3
+	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z4
+	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
+	VMOVAPS           Z4, Z3
+	VFMADD213PS       Z0, Z0, Z3
+	VBROADCASTSS      c3f700000<>+0(SB), Z0
+	VCMPPS            $0x11, Z0, Z1, K2
+	VMOVAPS           Z2, Z0
+	VMOVAPS           Z3, K2, Z0
+	VMOVNTPS          Z0, (CX)(AX*4)
+	ADDQ              $+16, AX
+	CMPQ              AX, DI
+	JLT               streamLoop
+	JMP               tail
+
+DATA c40800000<>+0(SB)/4, $0x40800000
+GLOBL c40800000<>(SB), RODATA|NOPTR, $4
+
+DATA cb7b1bc7f<>+0(SB)/4, $0xb7b1bc7f
+GLOBL cb7b1bc7f<>(SB), RODATA|NOPTR, $4
+
+DATA c39e458a5<>+0(SB)/4, $0x39e458a5
+GLOBL c39e458a5<>(SB), RODATA|NOPTR, $4
+
+DATA cbb88d913<>+0(SB)/4, $0xbb88d913
+GLOBL cbb88d913<>(SB), RODATA|NOPTR, $4
+
+DATA c3ccde407<>+0(SB)/4, $0x3ccde407
+GLOBL c3ccde407<>(SB), RODATA|NOPTR, $4
+
+DATA cbdddcd16<>+0(SB)/4, $0xbdddcd16
+GLOBL cbdddcd16<>(SB), RODATA|NOPTR, $4
+
+DATA cbf2221c2<>+0(SB)/4, $0xbf2221c2
+GLOBL cbf2221c2<>(SB), RODATA|NOPTR, $4
+
+DATA cbf909442<>+0(SB)/4, $0xbf909442
+GLOBL cbf909442<>(SB), RODATA|NOPTR, $4
+
+DATA c3939429e<>+0(SB)/4, $0x3939429e
+GLOBL c3939429e<>(SB), RODATA|NOPTR, $4
+
+DATA cba1b2c87<>+0(SB)/4, $0xba1b2c87
+GLOBL cba1b2c87<>(SB), RODATA|NOPTR, $4
+
+DATA c3ba327f8<>+0(SB)/4, $0x3ba327f8
+GLOBL c3ba327f8<>(SB), RODATA|NOPTR, $4
+
+DATA cbcdb3191<>+0(SB)/4, $0xbcdb3191
+GLOBL cbcdb3191<>(SB), RODATA|NOPTR, $4
+
+DATA c3de70bd3<>+0(SB)/4, $0x3de70bd3
+GLOBL c3de70bd3<>(SB), RODATA|NOPTR, $4
+
+DATA cbec0936a<>+0(SB)/4, $0xbec0936a
+GLOBL cbec0936a<>(SB), RODATA|NOPTR, $4
+
+DATA c3e0375d3<>+0(SB)/4, $0x3e0375d3
+GLOBL c3e0375d3<>(SB), RODATA|NOPTR, $4
+
+DATA c3f700000<>+0(SB)/4, $0x3f700000
+GLOBL c3f700000<>(SB), RODATA|NOPTR, $4
+
 // func sigmoidAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-33
@@ -13418,4 +13722,701 @@ channel:
 
 done:
 	MOVQ SI, ret+48(FP)
+	RET
+
+// func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile8AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+	LEAQ (R13)(R12*2), R14
+	LEAQ (R14)(R12*2), R15
+
+tile:
+	XORQ BX, BX
+
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z4
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z6
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VFMADD231PS (R8)(R12*1), Z8, Z1
+	VFMADD231PS (R8)(R12*2), Z8, Z2
+	VFMADD231PS (R8)(R13*1), Z8, Z3
+	VFMADD231PS (R8)(R12*4), Z8, Z4
+	VFMADD231PS (R8)(R14*1), Z8, Z5
+	VFMADD231PS (R8)(R13*2), Z8, Z6
+	VFMADD231PS (R8)(R15*1), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z5, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z6, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z7, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z3
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z4
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z5
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z6
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z7
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z8
+	VMOVUPS.Z   (R8), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (R8)(R12*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS.Z   (R8)(R12*2), K1, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS.Z   (R8)(R13*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS.Z   (R8)(R12*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS.Z   (R8)(R14*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z5
+	VMOVUPS.Z   (R8)(R13*2), K1, Z9
+	VFMADD231PS Z9, Z8, Z6
+	VMOVUPS.Z   (R8)(R15*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z5, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z6, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z7, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*8), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile4AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+	LEAQ (R12)(R12*2), R13
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+128, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VFMADD231PS (R8)(R12*1), Z8, Z2
+	VFMADD231PS (R8)(R12*2), Z8, Z4
+	VFMADD231PS (R8)(R13*1), Z8, Z6
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS 64(R8), Z8, Z1
+	VFMADD231PS 64(R8)(R12*1), Z8, Z3
+	VFMADD231PS 64(R8)(R12*2), Z8, Z5
+	VFMADD231PS 64(R8)(R13*1), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, (R8)
+	VMOVUPS     Z3, 64(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, (R8)
+	VMOVUPS     Z5, 64(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z6, (R8)
+	VMOVUPS     Z7, 64(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+128, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z2
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z4
+	VFMADD231PS (R8), Z4, Z0
+	VFMADD231PS (R8)(R12*1), Z4, Z1
+	VFMADD231PS (R8)(R12*2), Z4, Z2
+	VFMADD231PS (R8)(R13*1), Z4, Z3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z3
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z4
+	VMOVUPS.Z   (R8), K1, Z5
+	VFMADD231PS Z5, Z4, Z0
+	VMOVUPS.Z   (R8)(R12*1), K1, Z5
+	VFMADD231PS Z5, Z4, Z1
+	VMOVUPS.Z   (R8)(R12*2), K1, Z5
+	VFMADD231PS Z5, Z4, Z2
+	VMOVUPS.Z   (R8)(R13*1), K1, Z5
+	VFMADD231PS Z5, Z4, Z3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*4), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile2AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+256, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	VMOVUPS 128(R8), Z6
+	VMOVUPS 192(R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VFMADD231PS (R8)(R12*1), Z8, Z4
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS 64(R8), Z8, Z1
+	VFMADD231PS 64(R8)(R12*1), Z8, Z5
+	VMOVUPS     128(R9), Z8
+	VFMADD231PS 128(R8), Z8, Z2
+	VFMADD231PS 128(R8)(R12*1), Z8, Z6
+	VMOVUPS     192(R9), Z8
+	VFMADD231PS 192(R8), Z8, Z3
+	VFMADD231PS 192(R8)(R12*1), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	VMOVUPS     Z2, 128(R8)
+	VMOVUPS     Z3, 192(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z4, (R8)
+	VMOVUPS     Z5, 64(R8)
+	VMOVUPS     Z6, 128(R8)
+	VMOVUPS     Z7, 192(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+256, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z1
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z2
+	VFMADD231PS (R8), Z2, Z0
+	VFMADD231PS (R8)(R12*1), Z2, Z1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      from+112(FP), R8
+	VMOVUPS.Z (R8), K1, Z1
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z2
+	VMOVUPS.Z   (R8), K1, Z3
+	VFMADD231PS Z3, Z2, Z0
+	VMOVUPS.Z   (R8)(R12*1), K1, Z3
+	VFMADD231PS Z3, Z2, Z1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*2), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·tapTile1AVX512(SB), NOSPLIT, $0-120
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ col+88(FP), SI
+	MOVQ wcol+104(FP), DI
+	MOVQ step+64(FP), R12
+
+tile:
+	XORQ BX, BX
+
+wide:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+512, R11
+	JL      wideDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	VMOVUPS 256(R8), Z4
+	VMOVUPS 320(R8), Z5
+	VMOVUPS 384(R8), Z6
+	VMOVUPS 448(R8), Z7
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+wideRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+wideTap:
+	VMOVUPS     (R9), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS 64(R8), Z8, Z1
+	VMOVUPS     128(R9), Z8
+	VFMADD231PS 128(R8), Z8, Z2
+	VMOVUPS     192(R9), Z8
+	VFMADD231PS 192(R8), Z8, Z3
+	VMOVUPS     256(R9), Z8
+	VFMADD231PS 256(R8), Z8, Z4
+	VMOVUPS     320(R9), Z8
+	VFMADD231PS 320(R8), Z8, Z5
+	VMOVUPS     384(R9), Z8
+	VFMADD231PS 384(R8), Z8, Z6
+	VMOVUPS     448(R9), Z8
+	VFMADD231PS 448(R8), Z8, Z7
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         wideTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         wideRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	VMOVUPS     Z2, 128(R8)
+	VMOVUPS     Z3, 192(R8)
+	VMOVUPS     Z4, 256(R8)
+	VMOVUPS     Z5, 320(R8)
+	VMOVUPS     Z6, 384(R8)
+	VMOVUPS     Z7, 448(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+512, BX
+	JMP         wide
+
+wideDone:
+vector:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      vectorDone
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+vectorRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+vectorTap:
+	VMOVUPS     (R9), Z1
+	VFMADD231PS (R8), Z1, Z0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         vectorTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         vectorRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         vector
+
+vectorDone:
+	MOVQ      c+40(FP), R11
+	SUBQ      BX, R11
+	TESTQ     R11, R11
+	JZ        next
+	MOVQ      R11, R8
+	SHRQ      $0x02, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      init+24(FP), R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	LEAQ      (CX)(BX*1), R8
+	LEAQ      (DX)(BX*1), R9
+	MOVQ      kh+48(FP), R10
+
+tailRow:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+tailTap:
+	VMOVUPS.Z   (R9), K1, Z1
+	VMOVUPS.Z   (R8), K1, Z2
+	VFMADD231PS Z2, Z1, Z0
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         tailTap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         tailRow
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        out+72(FP), R8
+
+next:
+	LEAQ (CX)(R12*1), CX
+	MOVQ out+72(FP), R10
+	ADDQ R10, AX
+	MOVQ from+112(FP), R10
+	ADDQ R10, init+24(FP)
+	DECQ tiles+32(FP)
+	JNZ  tile
+	VZEROUPPER
 	RET

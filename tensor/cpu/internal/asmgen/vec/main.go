@@ -5,7 +5,7 @@
 // position, so the working directory does not matter. The text of the generator is meant to be
 // read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
 // they all share, math.go the transcendental functions, mask.go conditions and tails, and
-// columns.go, reduce.go, softmax.go and windows.go the loops with a shape of their own.
+// columns.go, reduce.go, softmax.go, taps.go and windows.go the loops with a shape of their own.
 package main
 
 import (
@@ -43,6 +43,7 @@ func generate(dir, prefix string, g *gen) {
 	g.softmaxes()
 	g.maxWindows()
 	g.scatterAdd()
+	g.tapWindows()
 	f, err := g.Result()
 	if err == nil {
 		err = pass.Compile.Execute(f)

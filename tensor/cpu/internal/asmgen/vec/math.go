@@ -12,6 +12,18 @@ var (
 		-0.131611913, 0.104630195, -0.0450747833}
 	// (tanh(x)/x - 1)/x² in z = x² for 0 ≤ z ≤ 0.625²: 2^-27.8 of tanh(x).
 	tanhCoeffs = []float64{-0.333332807, 0.133314416, -0.0537397154, 0.020639088, -0.00570498733}
+	// erf(x)/x - 1 in z = x² for 0 ≤ z ≤ erfSplit²: 2^-25.6 of erf(x). By reweighted least squares.
+	erfCoeffs = []float64{0.128379146, -0.376124686, 0.112815525, -0.0267570327, 0.00497912996,
+		-0.000591941599}
+	// ln(1 - erf(x)) for erfSplit ≤ x ≤ erfTop: 2^-34 of erf(x). The same way.
+	erfcCoeffs = []float64{0.000176677922, -1.1295245, -0.633327584, -0.108301328, 0.0251331466,
+		-0.00417626792, 0.000435535941, -2.11878204e-05}
+)
+
+// Where erf changes from one polynomial to the other, and from where on it is 1 in binary32.
+const (
+	erfSplit = 0.9375
+	erfTop   = 4
 )
 
 const (
@@ -140,6 +152,15 @@ func (g *gen) tanh(x V) V {
 	z := g.mul(x, x)
 	small := g.fma(g.mul(g.poly(z, tanhCoeffs), z), x, x)
 	return g.blend(g.cmp(ltOQ, a, g.reg(g.c(0.625))), small, big)
+}
+
+// erf is x + x·P(x²) for |x| < erfSplit and ±(1 - e^Q(|x|)) elsewhere.
+func (g *gen) erf(x V) V {
+	a := g.and(x, g.bits(^uint32(signBit)))
+	e := g.exp(g.poly(g.min(g.reg(g.c(erfTop)), a), erfcCoeffs))
+	big := g.or(g.sub(g.reg(g.c(1)), e), g.and(x, g.bits(signBit)))
+	small := g.fma(g.poly(g.mul(x, x), erfCoeffs), x, x)
+	return g.blend(g.cmp(ltOQ, a, g.reg(g.c(erfSplit))), small, big)
 }
 
 // sigmoid is 1/(1 + e^-x).

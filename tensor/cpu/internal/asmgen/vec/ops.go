@@ -89,6 +89,7 @@ func unaries() []kernel {
 		unary("exp", "e^x", (*gen).exp),
 		unary("log", "ln x", (*gen).log),
 		unary("tanh", "tanh x", (*gen).tanh),
+		unary("erf", "the error function of x", (*gen).erf),
 		unary("sigmoid", "1/(1+e^-x)", (*gen).sigmoid),
 		unary("softplus", "max(x,0) + ln(1+e^-|x|)", (*gen).softplus),
 		{name: "relu", doc: "dst = max(x, 0).", streams: dx, prepare: withZero(relu)},

@@ -1,0 +1,294 @@
+package conv
+
+import (
+	"afterimage/tensor/cpu/par"
+	"afterimage/tensor/cpu/vec"
+)
+
+// A depthwise convolution has a filter for each channel and no sum over channels, so it is no
+// product of matrices: tiles would use one column in sixteen. Its vectors are channels instead,
+// and so are those of the filters, once they are turned into [tap][channel]. vec.TapSums takes
+// a row of pixels, with their sums in registers, through all taps. At a border, where a tap
+// outside is skipped as everywhere in this package, the taps inside still form a rectangle:
+// columns with the same ones make a run.
+//
+// All three directions are such sums. The gradient of the input is a forward convolution for each
+// phase of the strides; the gradient of the weights exchanges the roles of pixels and taps.
+
+// depthwise reports whether every channel is convolved by itself into one.
+func (s Shape) depthwise() bool { return s.Groups > 1 && s.Groups == s.C && s.C == s.O }
+
+// Limits of a depthwise item.
+const (
+	tapWeights = 4 << 10  // floats of weights, which stay in the first-level cache through its rows
+	tapInput   = 32 << 10 // floats of input that its output rows are the first to read
+)
+
+// A colRun is a row of output columns whose taps inside the image are the same ones.
+type colRun struct{ from, n, t0, t1 int }
+
+// within returns the taps [t0, t1) that lie inside at position j.
+func (a *axis) within(j int) (t0, t1 int) {
+	for t0 < len(a.taps) && j*a.step+a.taps[t0].off < 0 {
+		t0++
+	}
+	for t1 = t0; t1 < len(a.taps) && j*a.step+a.taps[t1].off < a.in; t1++ {
+	}
+	return t0, t1
+}
+
+// runs cuts the axis into runs.
+func (a *axis) runs() []colRun {
+	var out []colRun
+	for j := range a.count {
+		t0, t1 := a.within(j)
+		if n := len(out); n > 0 && out[n-1].t0 == t0 && out[n-1].t1 == t1 {
+			out[n-1].n++
+			continue
+		}
+		out = append(out, colRun{j, 1, t0, t1})
+	}
+	return out
+}
+
+// spacing is the distance of neighbouring taps, which is the same everywhere.
+func (a *axis) spacing() int {
+	if len(a.taps) < 2 {
+		return 0
+	}
+	return a.taps[1].off - a.taps[0].off
+}
+
+// A depthTable is what a depthwise pass derives from its axes.
+type depthTable struct {
+	rows, cols axis
+	runs       []colRun
+	tapRows    [][2]int // of each output row, the rows of taps inside
+}
+
+func newDepthTable(rows, cols axis) *depthTable {
+	t := &depthTable{rows: rows, cols: cols, runs: cols.runs()}
+	for i := range rows.count {
+		t0, t1 := rows.within(i)
+		t.tapRows = append(t.tapRows, [2]int{t0, t1})
+	}
+	return t
+}
+
+// A depthPass is one sweep over an output tensor: a forward convolution, or one phase of the
+// gradient of an input.
+type depthPass struct {
+	*depthTable
+	w []float32 // [tap row][tap column][channel]
+}
+
+// A depthRun is a call: its passes write the same tensor.
+type depthRun struct {
+	p                *par.Pool
+	in, out          []float32
+	n, c             int
+	inRow, inImage   int // strides in floats; of a pixel it is c
+	outRow, outImage int
+	end              Epilogue
+	passes           []depthPass
+}
+
+// depthTapsKey finds the table of a pass, and its turned weights where they are kept, without the
+// extents of images: what decides which taps it has and in what order.
+type depthTapsKey struct {
+	Shape
+	grad           bool
+	phaseH, phaseW int
+}
+
+// pass adds the pass with the given axes over weights w [C KH KW].
+func (d *depthRun) pass(s Shape, w []float32, grad bool, i, j int) {
+	key := s
+	key.N = 0
+	t := d.p.Memo(depthTapsKey{key, grad, i, j}, func() any {
+		if grad {
+			return newDepthTable(
+				gradAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH, i),
+				gradAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW, j))
+		}
+		return newDepthTable(forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH),
+			forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW))
+	}).(*depthTable)
+	key.H, key.W = 0, 0
+	q := depthPass{depthTable: t}
+	taps := len(t.rows.taps) * len(t.cols.taps)
+	var filled bool
+	q.w, filled = d.end.Kept.Get(d.p, depthTapsKey{key, grad, i, j}, taps*s.C)
+	if !filled {
+		at := 0
+		for _, u := range t.rows.taps {
+			for _, v := range t.cols.taps {
+				for c := range s.C {
+					q.w[at+c] = w[(c*s.KH+u.k)*s.KW+v.k]
+				}
+				at += s.C
+			}
+		}
+	}
+	d.passes = append(d.passes, q)
+}
+
+func (s Shape) depthForward(p *par.Pool, y, x, w []float32, e Epilogue) {
+	d := &depthRun{p: p, in: x, out: y, n: s.N, c: s.C, inRow: s.W * s.C, inImage: s.H * s.W * s.C,
+		outRow: s.OutW() * s.C, outImage: s.OutH() * s.OutW() * s.C, end: e}
+	d.pass(s, w, false, 0, 0)
+	d.run()
+}
+
+func (s Shape) depthInputGrad(p *par.Pool, dx, dy, w []float32, e Epilogue) {
+	d := &depthRun{p: p, in: dy, out: dx, n: s.N, c: s.C, inRow: s.OutW() * s.C,
+		inImage: s.OutH() * s.OutW() * s.C, outRow: s.W * s.C, outImage: s.H * s.W * s.C, end: e}
+	for i := range s.StrideH {
+		for j := range s.StrideW {
+			d.pass(s, w, true, i, j)
+		}
+	}
+	d.run()
+}
+
+// run cuts the output into items, runs of rows times blocks of channels, and computes them.
+func (d *depthRun) run() {
+	taps, perImage, rowTerms := 1, 0, 0
+	for _, q := range d.passes {
+		t := len(q.rows.taps) * len(q.cols.taps)
+		taps, perImage = max(taps, t), max(perImage, q.rows.count)
+		rowTerms += t * q.cols.count
+	}
+	rows, step := d.n*perImage, d.passes[0].rows.step
+	if rows > 0 {
+		block := min(d.c, max(16, tapWeights/taps&^15))
+		blocks := ceil(d.c, block)
+		itemRows := max(1, tapInput/max(1, step*d.inRow/d.c*block))
+		if 2*rowTerms*d.c*rows <= minFlops {
+			itemRows, block, blocks = rows, d.c, 1
+		} else if threads := d.p.Threads(); threads > 1 {
+			itemRows = min(itemRows, max(1, rows*blocks/(itemsEach*threads)))
+		}
+		zeros := d.p.Borrow(block)
+		clear(zeros)
+		d.p.Run(ceil(rows, itemRows)*blocks, func(i int) {
+			r0, c0 := i/blocks*itemRows, i%blocks*block
+			d.item(zeros, r0, min(rows, r0+itemRows), perImage, c0, min(block, d.c-c0))
+		})
+		d.p.Return(zeros)
+	}
+	for _, q := range d.passes {
+		d.end.Kept.Done(d.p, q.w)
+	}
+}
+
+// item computes channels c0..c0+c-1 of output rows r0..r1-1, counted over all images with perImage
+// in each (some phases of an image of odd size have one row less).
+func (d *depthRun) item(zeros []float32, r0, r1, perImage, c0, c int) {
+	start := zeros
+	if d.end.Bias != nil {
+		start = d.end.Bias[c0:]
+	}
+	for r := r0; r < r1; r++ {
+		for _, q := range d.passes {
+			if i := r % perImage; i < q.rows.count {
+				d.row(q, start, r/perImage, i, c0, c)
+			}
+		}
+	}
+	if !d.end.late() || len(d.out) == 0 {
+		return
+	}
+	stride := d.passes[0].rows.stride
+	for r := r0; r < r1; {
+		n, i := r/perImage, r%perImage
+		next := min(r1, (n+1)*perImage)
+		lo := i * stride * d.outRow
+		hi := min((i+next-r)*stride*d.outRow, d.outImage)
+		d.end.finish(d.out, n*d.outImage+lo+c0, c, (hi-lo)/d.c, d.c)
+		r = next
+	}
+}
+
+// row computes row i of image n of a pass.
+func (d *depthRun) row(q depthPass, start []float32, n, i, c0, c int) {
+	u0, u1 := q.tapRows[i][0], q.tapRows[i][1]
+	tapRow := len(q.cols.taps) * d.c
+	out := n*d.outImage + (q.rows.start+i*q.rows.stride)*d.outRow
+	for _, r := range q.runs {
+		t := vec.Taps{C: c, Count: r.n, KH: u1 - u0, KW: r.t1 - r.t0, Step: q.cols.step * d.c,
+			Row: q.rows.spacing() * d.inRow, Col: q.cols.spacing() * d.c, WRow: tapRow, WCol: d.c,
+			Out: q.cols.stride * d.c}
+		x, w := d.in, q.w
+		if t.KH > 0 && t.KW > 0 {
+			row, col := i*q.rows.step+q.rows.taps[u0].off, r.from*q.cols.step+q.cols.taps[r.t0].off
+			x = d.in[n*d.inImage+row*d.inRow+col*d.c+c0:]
+			w = q.w[u0*tapRow+r.t0*d.c+c0:]
+		}
+		vec.TapSums(d.out[out+(q.cols.start+r.from*q.cols.stride)*d.c+c0:], x, w, start, t)
+	}
+}
+
+// depthGradRows is the number of floats of a block of channels that the rows of a step have, about,
+// so that they stay in the second-level cache from one row of taps to the next.
+const depthGradRows = 32 << 10
+
+// depthBlock is the number of channels that an item of a weight gradient sums.
+const depthBlock = 64
+
+// depthWeightGrad cuts the sum over pixels into parts by the shape, adds these in order and turns
+// the result into [C KH KW].
+func (s Shape) depthWeightGrad(p *par.Pool, dw, x, dy []float32) {
+	rows := forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH)
+	cols := forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW)
+	t := newDepthTable(rows, cols)
+	taps, blocks := s.KH*s.KW, ceil(s.C, depthBlock)
+	parts := max(1, min(gradParts, ceil(gradItems, blocks), s.N*s.OutH()/partRows))
+	partRows := ceil(s.N*s.OutH(), parts)
+	sums := p.Borrow(parts * taps * s.C)
+	p.Run(parts*blocks, func(i int) {
+		part, c0 := i/blocks, i%blocks*depthBlock
+		c := min(depthBlock, s.C-c0)
+		sum := sums[part*taps*s.C:][:taps*s.C]
+		for k := range taps {
+			clear(sum[k*s.C+c0:][:c])
+		}
+		for r, end := part*partRows, min((part+1)*partRows, s.N*s.OutH()); r < end; {
+			n, i := r/s.OutH(), r%s.OutH()
+			step := max(1, min(depthGradRows/max(1, s.StrideH*s.W*c), end-r, s.OutH()-i))
+			s.depthGradStep(t, sum, x, dy, n, i, i+step, c0, c)
+			r += step
+		}
+	})
+	for c := range s.C {
+		for k := range taps {
+			var total float32
+			for part := range parts {
+				total += sums[(part*taps+k)*s.C+c]
+			}
+			dw[c*taps+k] = total
+		}
+	}
+	p.Return(sums)
+}
+
+// depthGradStep adds what rows i0..i1-1 of dy's image n contribute to channels c0..c0+c-1 of sum
+// [tap][C].
+func (s Shape) depthGradStep(t *depthTable, sum, x, dy []float32, n, i0, i1, c0, c int) {
+	for u, tap := range t.rows.taps {
+		lo, hi := t.rows.valid(tap)
+		lo, hi = max(lo, i0), min(hi, i1)
+		for _, r := range t.runs {
+			if lo >= hi || r.t0 == r.t1 {
+				continue
+			}
+			sums := sum[(u*s.KW+r.t0)*s.C+c0:]
+			row, col := lo*s.StrideH+tap.off, r.from*s.StrideW+t.cols.taps[r.t0].off
+			vec.TapSums(sums, x[((n*s.H+row)*s.W+col)*s.C+c0:],
+				dy[((n*s.OutH()+lo)*s.OutW()+r.from)*s.C+c0:], sums,
+				vec.Taps{C: c, Count: r.t1 - r.t0, KH: hi - lo, KW: r.n, Step: s.DilW * s.C,
+					Row: s.StrideH * s.W * s.C, Col: s.StrideW * s.C, WRow: s.OutW() * s.C, WCol: s.C,
+					Out: s.C, From: s.C})
+		}
+	}
+}
