@@ -88,9 +88,18 @@ func (f classifierFlags) load(
 	}
 	if classes > 0 && m.Classes() != classes {
 		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was "+
-			"trained on", path, m.Classes(), classes)
+			"trained on%s", path, m.Classes(), classes, otherOutputs(m))
 	}
 	return m, note, nil
+}
+
+// otherOutputs is what else to try where an ONNX file has other outputs than the one taken.
+func otherOutputs(m gan.Classifier) string {
+	c, ok := m.(*onnx.Classifier)
+	if !ok || len(c.Outputs()) < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", or with --onnx-output another one of its outputs %q", c.Outputs())
 }
 
 // shipped returns the classifier that inverter name of the shipped ones inverts.

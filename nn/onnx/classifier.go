@@ -51,13 +51,19 @@ type Classifier struct {
 	channels int
 	classes  int
 	features int  // width of penult; 0 without one
-	single   bool // the graph only takes batches of one
+	batch    int  // images that the graph takes at a time; 0: any number
+	kept     bool // the backend keeps what it derives from the weights
+	declared int  // what the file says of that, −1 if it leaves it open
 	notes    []string
 }
 
 // largestImage bounds the extent of the images, so that a number in a damaged file does not ask for
 // all memory: many times what classifiers take.
 const largestImage = 1 << 12
+
+// largestBatch bounds the numbers in the images that a file may ask for at a time, as largestImage
+// does: 400 images of 224 pixels.
+const largestBatch = 1 << 26
 
 // probeBatch is the number of images with which NewClassifier tries the graph: more than one, so
 // that a graph made for single images shows.
@@ -115,7 +121,7 @@ func (c *Classifier) describeInput(m *Model) error {
 		return c.wrong("set DType to F64", "the input is double")
 	}
 	s := ins[0].Shape
-	c.input = ins[0].Name
+	c.input, c.declared = ins[0].Name, s[0]
 	ch, h, w := s[1], s[2], s[3]
 	if c.opts.ChannelsLast {
 		ch, h, w = s[3], s[1], s[2]
@@ -207,10 +213,7 @@ func (c *Classifier) Features(
 			Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
 			Reason:   fmt.Sprintf("expected images [N %d %d %d]", want[0], want[1], want[2])})
 	}
-	parts := []*autodiff.Value{x}
-	if c.single && x.Dim(0) > 1 {
-		parts = autodiff.Split(x, 0, slices.Repeat([]int{1}, x.Dim(0))...)
-	}
+	parts := c.batches(x)
 	features := make([]*autodiff.Value, len(parts))
 	for i, p := range parts {
 		f, y, err := c.run(ctx, p)
@@ -224,17 +227,36 @@ func (c *Classifier) Features(
 		}
 	}
 	if c.features > 0 {
-		penultimate = joined(features)
+		penultimate = joined(features, x.Dim(0))
 	}
-	return penultimate, joined(parts)
+	return penultimate, joined(parts, x.Dim(0))
 }
 
-// joined puts batches one behind another.
-func joined(parts []*autodiff.Value) *autodiff.Value {
-	if len(parts) == 1 {
-		return parts[0]
+// batches cuts x into batches of as many images as the graph takes; the last one is filled up with
+// the last image.
+func (c *Classifier) batches(x *autodiff.Value) []*autodiff.Value {
+	n := x.Dim(0)
+	if c.batch == 0 || n == c.batch || n == 0 {
+		return []*autodiff.Value{x}
 	}
-	return autodiff.Concat(0, parts...)
+	if lack := (c.batch - n%c.batch) % c.batch; lack > 0 {
+		last := autodiff.SliceAxis(x, 0, n-1, n)
+		x = autodiff.Concat(0, append([]*autodiff.Value{x}, slices.Repeat([]*autodiff.Value{last},
+			lack)...)...)
+	}
+	return autodiff.Split(x, 0, slices.Repeat([]int{c.batch}, x.Dim(0)/c.batch)...)
+}
+
+// joined puts batches one behind another, and leaves out what is behind the first n rows.
+func joined(parts []*autodiff.Value, n int) *autodiff.Value {
+	y := parts[0]
+	if len(parts) > 1 {
+		y = autodiff.Concat(0, parts...)
+	}
+	if y.Dim(0) == n {
+		return y
+	}
+	return autodiff.SliceAxis(y, 0, 0, n)
 }
 
 // Params yields nothing: an imported network is frozen.
@@ -252,8 +274,15 @@ func (c *Classifier) InputSize() int { return c.size }
 // Channels returns the number of channels of the images.
 func (c *Classifier) Channels() int { return c.channels }
 
-// Inference opens an Inference; a graph's weights are constants of its own, which stay.
-func (c *Classifier) Inference(b tensor.Backend) *nn.Inference { return nn.NewInference(b) }
+// Inference opens an Inference. A graph's weights are constants of its own, of which the backend
+// may keep packed forms from then on, as it does of a network's own layers.
+func (c *Classifier) Inference(b tensor.Backend) *nn.Inference {
+	if k, ok := b.(tensor.ConstantKeeper); ok && !c.kept {
+		c.graph.keepKernels(k)
+		c.kept = true
+	}
+	return nn.NewInference(b)
+}
 
 // FeatureDim returns the width of the features, 0 if there are none: see Features.
 func (c *Classifier) FeatureDim() int { return c.features }
@@ -263,6 +292,15 @@ func (c *Classifier) Options() ClassifierOptions {
 	o := c.opts
 	o.Mean, o.Std, o.InputSize = slices.Clone(o.Mean), slices.Clone(o.Std), c.size
 	return o
+}
+
+// Outputs returns the names of all outputs of the file, of which one holds the logits.
+func (c *Classifier) Outputs() []string {
+	var names []string
+	for _, o := range c.model.Outputs() {
+		names = append(names, o.Name)
+	}
+	return names
 }
 
 // Notes returns what was assumed about the file, for printing.

@@ -4,12 +4,14 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/tensor"
+	"afterimage/tensor/cpu"
 	"afterimage/tensor/ref"
 )
 
@@ -57,8 +59,8 @@ func TestClassifierOfSingleImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.single || len(c.Notes()) != 1 {
-		t.Errorf("single %v, notes %q", c.single, c.Notes())
+	if c.batch != 1 || len(c.Notes()) != 1 {
+		t.Errorf("batch %d, notes %q", c.batch, c.Notes())
 	}
 	g := autodiff.NewGraph(ref.New())
 	defer g.Close()
@@ -247,7 +249,11 @@ func TestClassifierOutput(t *testing.T) {
 			t.Errorf("output %q of %q: %d classes, expected %d", tc.name, tc.outs, c.Classes(), tc.classes)
 		}
 	}
-	_, err := NewClassifier(scope, s.model(t, "logits"), ClassifierOptions{Output: "logit"})
+	two, err := NewClassifier(scope, s.model(t, "features", "logits"), ClassifierOptions{})
+	if err != nil || !slices.Equal(two.Outputs(), []string{"features", "logits"}) {
+		t.Errorf("outputs %q, %v", two.Outputs(), err)
+	}
+	_, err = NewClassifier(scope, s.model(t, "logits"), ClassifierOptions{Output: "logit"})
 	if err == nil || !strings.Contains(err.Error(), `it has "logits"`) {
 		t.Errorf("a name that does not exist: %v", err)
 	}
@@ -272,5 +278,80 @@ func TestClassifierOfHalves(t *testing.T) {
 	z := c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
 	if len(z) != 2 || z[0] != 2.5 || z[1] != 4 {
 		t.Errorf("logits %v, expected [2.5 4]", z)
+	}
+}
+
+// A graph with a larger batch written into it serves batches of any size: with the logits and the
+// gradient that each image has by itself.
+func TestClassifierOfFixedBatch(t *testing.T) {
+	s := newSketch(17, []int{3, 1, 2, 2})
+	s.node("Reshape", "flat", []string{"x0", s.longs("shape", 3, 4)})
+	s.node("Gemm", "z", []string{"flat", s.floats("w", []int{4, 3}, normals("w", 12)...)})
+	s.node("Tanh", "y", []string{"z"})
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	c, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.batch != 3 || c.Classes() != 3 || len(c.Notes()) != 1 {
+		t.Errorf("batch %d, %d classes, notes %q", c.batch, c.Classes(), c.Notes())
+	}
+	run := func(images ...int) (z, dx []float64) {
+		g := autodiff.NewGraph(ref.New())
+		defer g.Close()
+		var data []float32
+		for _, i := range images {
+			for k := range 4 {
+				data = append(data, float32(4*i+k)/40)
+			}
+		}
+		x := g.Leaf(tensor.FromSlice(g.Scope(), data, len(images), 2, 2, 1))
+		y := c.Forward(nn.NewCtx(g, false), x).Keep()
+		d := autodiff.Grad(autodiff.Sum(autodiff.Square(y)), []*autodiff.Value{x})[0]
+		return y.Tensor().Floats(), d.Tensor().Floats()
+	}
+	z, dx := run(0, 1, 2, 3, 4, 5, 6)
+	for i := range 7 {
+		zi, di := run(i)
+		if !slices.Equal(z[3*i:3*i+3], zi) || !slices.Equal(dx[4*i:4*i+4], di) {
+			t.Errorf("image %d: logits and gradient %v %v, alone %v %v", i, z[3*i:3*i+3],
+				dx[4*i:4*i+4], zi, di)
+		}
+	}
+}
+
+// What the backend keeps of the weights for an Inference changes no bit, in it or beside it.
+func TestClassifierInference(t *testing.T) {
+	b := cpu.Open(1)
+	defer b.Close()
+	scope := tensor.NewScope(b)
+	defer scope.Close()
+	s := newSketch(17, []int{-1, 3, 8, 8})
+	s.node("Conv", "a", []string{"x0", s.floats("w", []int{16, 3, 3, 3}, normals("w", 432)...)})
+	s.node("Conv", "d", []string{"a", s.floats("v", []int{16, 1, 3, 3}, normals("v", 144)...)},
+		attrI("group", 16))
+	s.node("GlobalAveragePool", "p", []string{"d"})
+	s.node("Flatten", "y", []string{"p"})
+	c, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := scope.New(tensor.F32, 2, 8, 8, 3)
+	x.SetFloats(normals("image", x.Size()))
+	plain := func() []float64 {
+		g := autodiff.NewGraph(b)
+		defer g.Close()
+		return c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+	}
+	want := plain()
+	i := c.Inference(b)
+	defer i.Close()
+	for range 2 {
+		var got []float64
+		i.Pass(func(ctx *nn.Ctx) { got = c.Forward(ctx, ctx.Graph.Const(x)).Tensor().Floats() })
+		if !slices.Equal(got, want) || !slices.Equal(plain(), want) {
+			t.Fatalf("logits %v, expected %v", got, want)
+		}
 	}
 }

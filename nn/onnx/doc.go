@@ -6,6 +6,23 @@
 // an image classifier for attacks and inversion, and can be saved with all that it was told.
 // [Export] goes the other way for a classifier; a [Writer] puts any graph together.
 //
+// # What files are read
+//
+// What torch.onnx.export writes, with dynamo=True and False, tried with operator sets 13, 17, 18
+// and 20; and ONNX's own cases of operators (package cases). Weights lie in the file or beside it.
+//
+//	layers      Conv and ConvTranspose in one to three dimensions, with groups; DeformConv;
+//	            MaxPool, AveragePool, LpPool and their global forms; Gemm, MatMul, Einsum,
+//	            Attention, RotaryEmbedding; batch, instance, group, layer, RMS and Lp
+//	            normalisation, LRN
+//	arithmetic  elementwise, comparisons, Reduce operators, Softmax, ArgMax, TopK, CumSum, and
+//	            activations from Relu to Gelu, Mish, HardSwish, Swish and PRelu
+//	shapes      Reshape to Gather, Scatter, Slice, Pad, Resize and Upsample, DepthToSpace, Where,
+//	            shapes computed from shapes
+//
+// Not quantised, recurrent, random or control-flow operators: the error says what to export
+// instead. The whole list is in ops.go.
+//
 // Non-goals: training imported networks (their weights are constants), control flow, sequences,
 // strings, recurrent and quantised operators, checking a file beyond what is needed to run it.
 //

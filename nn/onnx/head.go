@@ -163,30 +163,40 @@ func (m *Model) Normalises() bool {
 }
 
 // probe runs the graph on grey images to learn the number of classes, the width of the features and
-// whether it takes batches.
+// whether it takes batches of any size.
 func (c *Classifier) probe(b tensor.Backend) error {
-	one, err := c.try(b, 1)
+	n := 1
+	got, err := c.try(b, 1)
+	if fixed := c.declared; err != nil && fixed > 1 &&
+		fixed <= largestBatch/(c.size*c.size*c.channels) {
+		if all, again := c.try(b, fixed); again == nil {
+			n, got, err = fixed, all, nil
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if one.logits.Size() == 0 || one.logits[0] != 1 {
+	if got.logits.Size() == 0 || got.logits[0] != n {
 		return c.wrong("export the network up to its logits",
-			"one image gives %v, expected [1 Classes]", one.logits)
+			"%d images give %v, expected [%[1]d Classes]", n, got.logits)
 	}
-	c.classes = one.logits.Size()
-	two, err := c.try(b, probeBatch)
-	if err != nil || len(two.logits) == 0 || two.logits[0] != probeBatch ||
-		two.logits.Size() != probeBatch*c.classes {
-		c.single = true
-		c.note("the graph only takes single images: batches are run one image at a time; " +
-			"export it with a dynamic batch axis to be faster")
-		two = one
+	c.classes = got.logits.Size() / n
+	if n == 1 {
+		two, err := c.try(b, probeBatch)
+		if err == nil && len(two.logits) > 0 && two.logits[0] == probeBatch &&
+			two.logits.Size() == probeBatch*c.classes {
+			n, got = probeBatch, two
+		} else {
+			c.batch = 1
+			c.note("the graph only takes single images: batches are run one image at a time; " +
+				"export it with a dynamic batch axis to be faster")
+		}
+	} else {
+		c.batch = n
+		c.note("the graph only takes %d images at a time: other batches are cut or filled up to that; "+
+			"export it with a dynamic batch axis to be faster", n)
 	}
-	n := probeBatch
-	if c.single {
-		n = 1
-	}
-	f := two.features
+	f := got.features
 	if len(f) < 2 || f[0] != n || len(f) == 4 && f[2]*f[3] != 1 {
 		return nil // not one vector an image
 	}

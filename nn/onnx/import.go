@@ -15,8 +15,8 @@ type Options struct {
 	DType tensor.DType
 	// ChannelsLast makes inputs of rank 4 take [N H W C] instead of ONNX's [N C H W].
 	ChannelsLast bool
-	// KeepPermutes leaves out the pass that cancels permutes between neighbouring kernels. Results
-	// do not depend on it, but for rounding; it serves tests.
+	// KeepPermutes leaves out the passes that cancel permutes between neighbouring kernels and that
+	// join kernels. Results do not depend on them, but for rounding; it serves tests.
 	KeepPermutes bool
 }
 
@@ -64,6 +64,9 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 			b.cancelPermutes()
 		}
 		b.dropDead()
+		if !o.KeepPermutes {
+			b.fuse()
+		}
 		g = b.finish(s)
 	})
 	if err != nil {
@@ -77,6 +80,18 @@ func (g *Graph) Inputs() []Input { return slices.Clone(g.inputs) }
 
 // Outputs returns the names of what Run gives.
 func (g *Graph) Outputs() []string { return slices.Clone(g.outputs) }
+
+// keepKernels lets a backend keep forms of the kernels of convolutions.
+func (g *Graph) keepKernels(k tensor.ConstantKeeper) {
+	for _, n := range g.nodes {
+		if n.domain != internal || n.op != "Conv" && n.op != "ConvTranspose" {
+			continue
+		}
+		if c, ok := g.consts[n.in[1]]; ok && c.dev != nil && c.dev.DType() == tensor.F32 {
+			k.KeepConstant(c.dev, nil)
+		}
+	}
+}
 
 // Count returns how many nodes of each operator the graph runs, after all passes: permutes as
 // "Transpose".

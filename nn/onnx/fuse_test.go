@@ -1,0 +1,66 @@
+package onnx
+
+import (
+	"testing"
+
+	"afterimage/autodiff"
+	"afterimage/tensor"
+	"afterimage/tensor/ref"
+)
+
+// What follows a convolution becomes part of it where nobody else reads what lies between, and
+// neither values nor gradients of first and second order change: a residual, the sum of two
+// convolutions, a term that is spread, a result that others read, or that is an output.
+func TestFuse(t *testing.T) {
+	s := newSketch(17, []int{-1, 3, 6, 6})
+	conv := func(name, in string) {
+		s.node("Conv", name, []string{in, s.floats(name+".w", []int{3, 3, 3, 3}, normals(name, 81)...),
+			s.floats(name+".b", []int{3}, 0.1, -0.2, 0.3)}, ints("pads", 1, 1, 1, 1))
+	}
+	conv("a", "x0")
+	s.node("Relu", "ra", []string{"a"})
+	conv("b", "ra")
+	s.node("Add", "residual", []string{"ra", "b"})
+	s.node("Relu", "rb", []string{"residual"})
+	conv("c", "rb")
+	conv("d", "ra")
+	s.node("Add", "two", []string{"d", "c"})
+	conv("e", "two")
+	s.node("Add", "spread", []string{"e", s.floats("row", []int{1, 1, 6}, normals("row", 6)...)})
+	s.node("Relu", "re", []string{"spread"})
+	conv("f", "re")
+	s.node("Relu", "rf", []string{"f"})
+	s.node("Add", "g", []string{"f", "rf"})
+	conv("out", "g")
+	s.node("Relu", "y", []string{"out"})
+	m := s.model(t, "y", "out")
+	x := normals("image", 2*6*6*3)
+	run := func(o Options) (y, dx, ddx []float64, count map[string]int) {
+		o.DType = tensor.F64
+		g := importIn(t, m, o)
+		ag := autodiff.NewGraph(ref.New())
+		defer ag.Close()
+		in := ag.Leaf(tensor.FromSlice(ag.Scope(), x, 2, 3, 6, 6))
+		out, err := g.Run(ag, map[string]*Value{"x0": Of(in)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := out["y"].Float().Keep()
+		leaf := []*autodiff.Value{in}
+		d := autodiff.Grad(autodiff.Sum(autodiff.Square(v)), leaf, autodiff.CreateGraph())[0].Keep()
+		dd := autodiff.Grad(autodiff.Sum(autodiff.Square(d)), leaf)[0]
+		return v.Tensor().Floats(), d.Tensor().Floats(), dd.Tensor().Floats(), g.Count()
+	}
+	y0, dx0, ddx0, _ := run(Options{KeepPermutes: true})
+	y1, dx1, ddx1, count := run(Options{})
+	for name, pair := range map[string][2][]float64{"y": {y1, y0}, "dx": {dx1, dx0},
+		"ddx": {ddx1, ddx0}} {
+		if d := apart(pair[0], pair[1]); !(d <= layoutTol) {
+			t.Errorf("%s is %g away", name, d)
+		}
+	}
+	// f, which two read, and out, an output, keep their ReLUs, and f its sum.
+	if count["Relu"] != 2 || count["Add"] != 1 || count["Conv"] != 7 {
+		t.Errorf("left are %v", count)
+	}
+}
