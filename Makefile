@@ -10,6 +10,7 @@
 #   make compare PYTHON=FILE  the same beside PyTorch, row by row in turn (bench/README.md)
 #   make ptx VENV=DIR  the kernels' PTX and their registers, with the pinned compiler of
 #                  cuda/kernels/requirements-nvrtc.txt in that virtual environment (see nvrtc.py there)
+#   make gpucheck  bin/gpucheck.tgz: what is carried to a machine with a GPU and run there (README.md)
 #   make abi VENV=DIR  what was copied from NVIDIA's headers against the headers, and what cuDNN offers
 #                  for an H100 that is not there (cuda/driver/requirements-abi.txt)
 #   make generate  regenerate the assembly (needs the Go module proxy for the generator alone)
@@ -24,7 +25,7 @@ FUZZTIME ?= 1m
 # first thing that a fresh clone says is a hundred lines of warnings.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: demo test quick test-kill test-arm64 fuzz bench compare ptx abi generate size build clean
+.PHONY: gpucheck demo test quick test-kill test-arm64 fuzz bench compare ptx abi generate size build clean
 
 build:
 	@mkdir -p bin
@@ -63,6 +64,11 @@ bench: build
 
 compare: build
 	$(BIN) bench compare --python $(PYTHON)
+
+gpucheck:
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpucheck ./cmd/gpumon
+	tar czf bin/gpucheck.tgz bin/gpucheck bin/gpumon bench/pytorch/yardstick/*.py
 
 ptx:
 	AFTERIMAGE_NVRTC_VENV=$(VENV) $(GO) test ./cuda/kernels -run 'TestNVRTC|TestPTX$$' -update -timeout 30m

@@ -111,8 +111,8 @@ func (n bf16Net) gradients(t *testing.T, dt tensor.DType, second bool) [][]float
 	return out
 }
 
-// TestBF16WeightGradients takes the gradient of a weight that was rounded and that two products
-// read, and wants it as exact as sums in F32 are: not on bfloat16's grid.
+// TestBF16WeightGradients takes the gradient of a weight that was rounded, by either way, and that
+// two products read, and wants it as exact as sums in F32 are: not on bfloat16's grid.
 func TestBF16WeightGradients(t *testing.T) {
 	const exact = 1e-6 // some roundings of 6e-8
 	p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
@@ -133,7 +133,7 @@ func TestBF16WeightGradients(t *testing.T) {
 			return ad.Conv2DInputGrad(x, w, 6, 6, p)
 		}},
 	} {
-		gradient := func(dt, wide tensor.DType) []float64 {
+		gradient := func(dt, wide tensor.DType, spectral bool) []float64 {
 			g := ad.NewGraph(ref.New(ref.WithPoison()))
 			defer g.Close()
 			onGrid := func(seed uint32, shape ...int) value {
@@ -144,17 +144,23 @@ func TestBF16WeightGradients(t *testing.T) {
 			}
 			x, w := onGrid(1, n.x...), onGrid(2, n.w...)
 			x16, w16 := ad.Cast(x, dt), ad.Cast(w, dt)
+			if spectral {
+				w16 = ad.SpectralQuotient(w, onGrid(4, 1, n.w[0]).Detach(),
+					onGrid(5, 1, tensor.Shape(n.w[1:]).Size()).Detach(), dt)
+			}
 			y := ad.Add(n.f(x16, w16), n.f(ad.Scale(x16, 0.5), w16))
 			y = ad.Mul(ad.Cast(y, wide), onGrid(3, y.Shape()...))
 			return ad.Grad(ad.Sum(y), vals{w})[0].Tensor().Floats()
 		}
-		want, got := gradient(tensor.F64, tensor.F64), gradient(tensor.BF16, tensor.F32)
-		d, norm := 0.0, 0.0
-		for i, w := range want {
-			d, norm = d+(got[i]-w)*(got[i]-w), norm+w*w
-		}
-		if off := math.Sqrt(d / norm); !(off <= exact) {
-			t.Errorf("%s: the gradient is off by %.2g of its norm", name, off)
+		for _, spectral := range []bool{false, true} {
+			want := gradient(tensor.F64, tensor.F64, spectral)
+			d, norm := 0.0, 0.0
+			for i, v := range gradient(tensor.BF16, tensor.F32, spectral) {
+				d, norm = d+(v-want[i])*(v-want[i]), norm+want[i]*want[i]
+			}
+			if off := math.Sqrt(d / norm); !(off <= exact) {
+				t.Errorf("%s, spectral %v: the gradient is off by %.2g of its norm", name, spectral, off)
+			}
 		}
 	}
 }
@@ -210,29 +216,32 @@ func TestBF16Gradients(t *testing.T) {
 	}
 }
 
-// TestSpectralQuotientHalf wants a quotient in BF16 and its gradients, by the kernel and through
-// the definition, to be those of the F32 quotient and Cast, to the bit.
+// TestSpectralQuotientHalf wants a quotient in BF16 and its gradients behind a convolution, by the
+// kernel and through the definition, to be those of the F32 quotient and Cast, to the bit.
 func TestSpectralQuotientHalf(t *testing.T) {
+	p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
 	compute := func(direct, create bool) (y, dw []float64) {
 		g := ad.NewGraph(ref.New())
 		defer g.Close()
 		var in vals
-		for i, shape := range [][]int{{4, 3, 3, 2}, {1, 4}, {1, 18}, {4, 3, 3, 2}} {
+		for i, shape := range [][]int{{4, 3, 3, 2}, {1, 4}, {1, 18}, {2, 5, 5, 2}, {2, 3, 3, 4}} {
 			x := g.Scope().New(tensor.F32, shape...)
 			x.SetFloats(normal(uint32(i+1), shape...).Data)
 			in = append(in, g.Leaf(x))
 		}
-		var out value
+		var w value
 		if direct {
-			out = ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
+			w = ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
 		} else {
-			out = ad.Cast(ad.SpectralQuotient(in[0], in[1], in[2], tensor.F32), tensor.BF16)
+			w = ad.Cast(ad.SpectralQuotient(in[0], in[1], in[2], tensor.F32), tensor.BF16)
 		}
-		o := []ad.GradOption{ad.WithCotangent(ad.Cast(in[3], tensor.BF16))}
+		half := func(x value) value { return ad.Cast(x, tensor.BF16) }
+		o := []ad.GradOption{ad.WithCotangent(half(in[4]))}
 		if create {
 			o = append(o, ad.CreateGraph())
 		}
-		return out.Keep().Tensor().Floats(), ad.Grad(out, in[:1], o...)[0].Tensor().Floats()
+		out := ad.Conv2D(half(in[3]), w, p).Keep()
+		return out.Tensor().Floats(), ad.Grad(out, in[:1], o...)[0].Tensor().Floats()
 	}
 	for _, create := range []bool{false, true} {
 		y, dw := compute(true, create)

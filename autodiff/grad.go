@@ -87,7 +87,7 @@ func cotangent(y, dy *Value) *Value {
 		misuse("Grad", "y must have one element, or WithCotangent must give dy", "y", y)
 	case dy == nil:
 		return g.newValue(g.scope.Full(y.DType(), 1, y.Shape()...), "Grad")
-	case !dy.Shape().Equal(y.Shape()) || dy.DType() != y.DType():
+	case !dy.Shape().Equal(y.Shape()) || dy.DType() != y.DType() && dy.DType() != y.gradientType():
 		misuse("Grad", "the cotangent must have y's shape and dtype", "y dy", y, dy)
 	case dy.graph != g:
 		misuse("Grad", "the cotangent belongs to another graph than y", "y dy", y, dy)

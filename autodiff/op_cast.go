@@ -19,9 +19,10 @@ import (
 // directions at random. Where an op's VJP is composed of several functions, each rounds.
 //
 // There is one exception, for what is added up over many steps. The cotangent of an F32 value that
-// was rounded is F32 before it goes back through Cast: from BF16 operands the kernels of a weight's
-// gradient, a matrix product or Conv2DWeightGrad, leave the sums they have, and where a weight was
-// read several times the parts are added so. What other functions send there is widened.
+// was rounded, by Cast or SpectralQuotient, is F32 before it goes back through that: from BF16
+// operands the kernels of a weight's gradient, a matrix product or Conv2DWeightGrad, leave the sums
+// they have, and where a weight was read several times the parts are added so. What other functions
+// send there is widened.
 
 // Cast converts x to dt, F32, F64 or BF16, to the nearest number, ties to even. The cotangent is
 // converted back: rounding counts as the identity. If x has dt already the result is a copy, and if
@@ -53,12 +54,14 @@ func (castOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
 	return []*Value{as(dy, n.In(0).DType())}
 }
 
-// gradientType returns the dtype of v's cotangents: v's own, but F32 if Cast rounded v from F32.
+// gradientType returns the dtype of v's cotangents: v's own, but F32 if v was rounded from F32.
 func (v *Value) gradientType() tensor.DType {
-	if v.node != nil && v.DType() == tensor.BF16 {
-		if _, cast := v.node.op.(castOp); cast && v.node.in[0].DType() == tensor.F32 {
-			return tensor.F32
-		}
+	if v.node == nil || v.DType() != tensor.BF16 || v.node.in[0].DType() != tensor.F32 {
+		return v.DType()
+	}
+	switch v.node.op.(type) {
+	case castOp, spectralOp:
+		return tensor.F32
 	}
 	return v.DType()
 }

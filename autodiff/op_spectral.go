@@ -59,7 +59,8 @@ func (o spectralOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensor
 
 func (o spectralOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	if n.HigherOrder() || need[1] || need[2] {
-		return compositeVJP(n.in, dy, need, o.composite)
+		whole := spectralOp{n.In(0).DType()} // rounding counts as the identity
+		return compositeVJP(n.in, as(dy, whole.dt), need, whole.composite)
 	}
 	g := n.Graph()
 	dw := g.newValue(g.scope.Like(n.In(0).Tensor()), o.Name())

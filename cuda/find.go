@@ -146,3 +146,7 @@ func describe(api *driver.API, i int) (Device, error) {
 	d.UUID, d.pools = api.DeviceUUID(i), pools != 0
 	return d, d.Usable()
 }
+
+// Program returns the path of one of the CUDA toolkit's programs, "" if it is nowhere: on PATH, in
+// the toolkit's folder or in those in which Python's packages keep them.
+func Program(name string) string { return driver.Program(name) }

@@ -79,10 +79,17 @@ func TestTrainHalf(t *testing.T) {
 	t.Run("biggan", func(t *testing.T) {
 		near(t, Options{Precision: tensor.BF16}, 2,
 			func(b tensor.Backend) (func(i int) []float64, func()) {
-				p, step := players(t, b, 4, gan.Slim32(2, 10))
+				p, step := players(t, b, 4, attentive(10))
 				return step, p.Close
 			})
 	})
+}
+
+// attentive is a small BigGAN with attention in both players.
+func attentive(cond int) gan.Config {
+	c := gan.Slim32(4, cond)
+	c.GAttention, c.DAttention = 16, 8
+	return c
 }
 
 // players returns a GAN's training on given images and conditions.

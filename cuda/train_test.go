@@ -174,7 +174,7 @@ func TestTrainInverter(t *testing.T) {
 	cfg := gan.DefaultInverter()
 	cfg.TrainImages, cfg.Batch, cfg.Seed = 16, 2, 5
 	cfg.Steps, cfg.DSteps = 6, 1
-	cfg.Net = gan.Slim32(2, 0)
+	cfg.Net = attentive(0)
 	follow(t, 2, func(b tensor.Backend) (func(i int) []float64, nn.Params, func()) {
 		s := tensor.NewScope(b)
 		m, err := models.New("convnet-mnist", models.Options{Classes: 10, InputSize: 32, Channels: 3})

@@ -27,6 +27,7 @@ func subjects() []subject {
 			"Grad":          "every golden's gradient",
 			"BatchNorm":     "batchNorm of table_test.go, which has goldens",
 			"BatchNormReLU": "batchNormReLU of table_test.go, which has goldens",
+			"SlicePad":      "Slice and Pad, which have goldens, in one copy",
 			"BatchNormReLUUpsample": "BatchNormReLU and Upsample, which have goldens, to the bit: " +
 				"op_test.go"}},
 		{"nn/loss", "loss", regexp.MustCompile(`\*autodiff\.Value`), map[string]string{

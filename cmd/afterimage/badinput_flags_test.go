@@ -108,7 +108,7 @@ func badInverters(t *testing.T, r runs) []badCase {
 			[]string{"--independent-std without --independent-mean", "give --independent-mean"}},
 		{"a judge that is no ONNX file with an ONNX flag", []string{"explore", "noise", inverter,
 			"--independent", r.path("good", "classifier"), "--independent-bgr"},
-			[]string{"--independent-bgr, --independent-input-scale and --independent-layout"}},
+			[]string{"--independent-bgr, --independent-input-scale, --independent-layout and "}},
 	}
 }
 

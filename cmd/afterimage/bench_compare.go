@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -172,11 +170,12 @@ func (c *benchCompareCmd) check(e *env) (*regexp.Regexp, error) {
 				"freeze", m)
 		}
 	}
-	for _, path := range []string{c.Python, c.Script} {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: bench/pytorch/README.md says how to install PyTorch; run in the "+
-				"repository or name the script with --script", err)
-		}
+	if !exists(c.Python) {
+		return nil, fmt.Errorf("--python %s: no such file: bench/pytorch/README.md says how to install "+
+			"PyTorch", c.Python)
+	}
+	if !exists(c.Script) {
+		return nil, fmt.Errorf("--script %s: no such file: run in the repository, or name it", c.Script)
 	}
 	return rowsOnly(c.Only)
 }

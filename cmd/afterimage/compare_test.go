@@ -162,7 +162,7 @@ func TestCompareRefuses(t *testing.T) {
 		{a, a, "--lpips-weights=" + empty,
 			"no LPIPS weights in " + empty + ": expected squeeze.pth"},
 		{a, a, "--lpips-weights=" + none, "give the folder that holds the weights"},
-		{a, a, "--lpips-net=resnet", "--lpips-net must be one of"},
+		{a, a, "--lpips-net=resnet", "--lpips-net: expected "},
 	} {
 		args := []string{"compare", tc.a, tc.b}
 		if tc.more != "" {

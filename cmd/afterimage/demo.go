@@ -21,6 +21,10 @@ func openInverter(s *tensor.Scope, path string) (*gan.Inverter, error) {
 	if name, ok := strings.CutPrefix(path, shipped.Prefix); ok {
 		return shipped.Open(s, name)
 	}
+	if exists(path) && !isDir(path) {
+		return nil, fmt.Errorf("%s is a file: expected the run directory or the folder that holds an "+
+			"inverter, or shipped:%s", path, strings.Join(shipped.Names(), " or shipped:"))
+	}
 	v, err := gan.OpenInverter(s, path)
 	if errors.Is(err, fs.ErrNotExist) && !exists(path) {
 		return nil, fmt.Errorf("%s: no such folder: give a run directory, a folder of weights, or "+

@@ -63,7 +63,11 @@ func (e *env) openGPU(name string) (device, error) {
 	}
 	b, err := cuda.Open(name, o)
 	if err != nil {
-		return nil, fmt.Errorf("--device %s: %w; --device cpu computes without a GPU", e.cli.Device, err)
+		asked := e.cli.Device + ": "
+		if e.cli.Device == name { // the error begins with it
+			asked = ""
+		}
+		return nil, fmt.Errorf("--device %s%w; --device cpu computes without a GPU", asked, err)
 	}
 	fmt.Fprintf(e.err, "computing on %v\n", b.Info())
 	return &gpu{b, startTelemetry(b.Info().UUID), e}, nil

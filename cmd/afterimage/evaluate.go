@@ -286,7 +286,7 @@ func parseAttack(name string, cfg *attack.Config) (queries int, err error) {
 	part := attackName.FindStringSubmatch(name)
 	if part == nil || part[1] == "square" && part[3] != "" {
 		return 0, fmt.Errorf("--attack %q: expected fgsm, pgd-K, pgd-KxR, margin-K, margin-KxR or "+
-			"square-Q", name)
+			"square-Q, with K, R and Q from 1", name)
 	}
 	steps, _ := strconv.Atoi(part[2]) // digits alone, few enough
 	if part[1] == "square" {

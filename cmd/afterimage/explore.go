@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -100,8 +99,24 @@ LPIPS is measured, at the images' own size, where its weights are at hand: in --
 the folder of data sets (weights/v0.1 or lpips/weights/v0.1, and models/imagenet).`
 }
 
+// check refuses flags that are out of range, before any work.
+func (c *evaluateInverterCmd) check() error {
+	switch {
+	case c.Images < 2:
+		return fmt.Errorf("--images %d: expected 2 or more", c.Images)
+	case c.Draws < 1 || c.Draws > mostDraws:
+		return fmt.Errorf("--draws %d: expected 1 to %d", c.Draws, mostDraws)
+	case c.Gallery < 0 || c.Gallery == 1:
+		return fmt.Errorf("--gallery %d: expected 0, for all test images, or 2 or more", c.Gallery)
+	}
+	return nil
+}
+
 // Run measures an inverter.
 func (c *evaluateInverterCmd) Run(e *env) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
@@ -243,8 +258,8 @@ func (c *exploreCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if c.Images < 2 {
-		return errors.New("--images must be at least 2")
+	if c.Images < 4 {
+		return fmt.Errorf("--images %d: expected 4 or more", c.Images)
 	}
 	_, s, closeAll, err := e.openScope()
 	if err != nil {
@@ -259,6 +274,12 @@ func (c *exploreCmd) Run(e *env) error {
 		return fmt.Errorf("explore %s: %s is told the %s, which changed logits do not reach: expected "+
 			"an inverter that is told logits", c.Name, c.Inverter, v.Config.Condition)
 	}
+	keep := !c.JSON || e.isGiven("out")
+	if keep { // before any work
+		if err := makeFolder("out", c.Out); err != nil {
+			return err
+		}
+	}
 	r, err := explore.Run(c.Name, explore.Subject{Name: "inverter",
 		Network: explore.FromInverter(s, v), Test: set.Test, Train: set.Train,
 		Images: c.Images, Seed: c.Seed, Independent: other})
@@ -269,7 +290,7 @@ func (c *exploreCmd) Run(e *env) error {
 		if err := json.NewEncoder(e.out).Encode(r); err != nil {
 			return err
 		}
-		if !e.isGiven("out") {
+		if !keep {
 			return nil
 		}
 		return c.write(e.err, r) // the output is JSON alone
@@ -282,9 +303,6 @@ func (c *exploreCmd) Run(e *env) error {
 
 // write writes an experiment's numbers and its sheet, and says so on w.
 func (c *exploreCmd) write(w io.Writer, r *explore.Result) error {
-	if err := makeFolder("out", c.Out); err != nil {
-		return err
-	}
 	if err := explore.WriteJSON(filepath.Join(c.Out, c.Name+".json"), r); err != nil {
 		return err
 	}

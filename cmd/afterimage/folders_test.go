@@ -40,7 +40,7 @@ func TestFoldersThatCannotBeJudged(t *testing.T) {
 			filepath.Join(t.TempDir(), "x")}, []string{"labels"}},
 		{"wrong answers without labels", []string{"explore", "misclassified",
 			"shipped:scenes-robust", "--dataset", "folder:" + pictureFolder(t, 45, ""), "--json"},
-			[]string{"labelled images", "10 classes"}},
+			[]string{"has no label", "labelled images", "folder of its class"}},
 	} {
 		code, out, errOut := call(c.args...)
 		if code != exitUsage {

@@ -165,9 +165,11 @@ through, once for every noise draw. The single pictures lie beside the strips.`
 
 // Run paints images back.
 func (c *invertCmd) Run(e *env) error {
-	if c.Draws < 1 || c.Draws > mostDraws || c.Scale < 1 || c.Scale > mostScale {
-		return fmt.Errorf("--draws %d and --scale %d: expected 1 to %d and 1 to %d", c.Draws, c.Scale,
-			mostDraws, mostScale)
+	if c.Draws < 1 || c.Draws > mostDraws {
+		return fmt.Errorf("--draws %d: expected 1 to %d", c.Draws, mostDraws)
+	}
+	if c.Scale < 1 || c.Scale > mostScale {
+		return fmt.Errorf("--scale %d: expected 1 to %d", c.Scale, mostScale)
 	}
 	b, s, closeAll, err := e.openScope()
 	if err != nil {
@@ -257,7 +259,10 @@ func readPhoto(path string, size int) (p photo, err error) {
 // that was given.
 func (c *invertCmd) checkNames() error {
 	from := map[string]string{}
-	for _, path := range c.Images {
+	for i, path := range c.Images {
+		if slices.Contains(c.Images[:i], path) {
+			return fmt.Errorf("%s is given twice: leave one out", path)
+		}
 		names := []string{pictureName(path)}
 		for k := range c.Draws {
 			names = append(names, drawName(path, k))

@@ -70,10 +70,16 @@ func (p *progress) step(s train.Progress) {
 	if now := time.Now(); now.Sub(p.last) >= plainEvery || s.Step == p.total {
 		p.last = now
 		rate := float64(s.Step-p.first) / now.Sub(p.start).Seconds()
-		left := time.Duration(float64(p.total-s.Step) / rate * float64(time.Second)).Round(time.Second)
+		left := remaining(float64(p.total-s.Step) / rate)
 		fmt.Fprintf(p.out, "%s  step %d of %d  %.2f steps/s  %v left  %s\n", p.name, s.Step, p.total,
 			rate, left, p.text)
 	}
+}
+
+// remaining returns seconds as a duration, a century for more.
+func remaining(seconds float64) time.Duration {
+	const century = 100 * 365.25 * 24 * time.Hour
+	return time.Duration(min(seconds, century.Seconds()) * float64(time.Second)).Round(time.Second)
 }
 
 func (p *progress) close() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -35,18 +36,29 @@ var parserWords = []struct {
 	ours   string
 }{
 	{regexp.MustCompile(`expected a valid \d+ bit int but got`), "expected a whole number, got"},
-	{regexp.MustCompile(`expected a valid \d+ bit uint but got`),
-		"expected a whole number from 0 on, got"},
+	{regexp.MustCompile(`expected a valid (\d+) bit uint but got`),
+		"expected a whole number from 0 to 2^$1 − 1, got"},
 	{regexp.MustCompile(`expected a float but got ("[^"]*") \(string\)`), "expected a number, got $1"},
 	{regexp.MustCompile(`expected \w+ value but got "EOL" \(<EOL>\)`),
 		"expected a value behind it, got the end of the command line"},
 	{regexp.MustCompile(`expected \w+ value but got ("[^"]*") \([a-z ]+\); perhaps try (\S+)=".*"\?`),
 		"expected a value, got the flag $1; a value that begins with a dash is written $2=VALUE"},
+	{regexp.MustCompile(`^expected "(<.*)"$`), "expected $1 behind the command, got nothing"},
 }
+
+// oneOf matches the parser's words for a value that is none of those there are.
+var oneOf = regexp.MustCompile(`^(--[a-z0-9-]+) must be one of (\S+) but got (".*")$`)
 
 // parseMessage is what is said of a command line that could not be parsed.
 func parseMessage(err error) string {
 	text := oneLine(err)
+	if m := oneOf.FindStringSubmatch(text); m != nil {
+		list := strings.ReplaceAll(strings.ReplaceAll(m[2], `"`, ""), ",", ", ")
+		if i := strings.LastIndex(list, ", "); i >= 0 {
+			list = list[:i] + " or " + list[i+2:]
+		}
+		return fmt.Sprintf("%s: expected %s, got %s", m[1], list, m[3])
+	}
 	for _, w := range parserWords {
 		text = w.theirs.ReplaceAllString(text, w.ours)
 	}

@@ -65,9 +65,15 @@ func (l line) subject() string {
 	return strings.Join(parts, ", ")
 }
 
-// measures returns a line's speeds by case and name, as numbers of which more is better.
-func measures(lines []line) map[string]float64 {
-	all := map[string]float64{}
+// A measure is a speed and what version of meaning it was written under.
+type measure struct {
+	speed float64
+	means int
+}
+
+// measures returns lines' speeds by case and name, as numbers of which more is better.
+func measures(lines []line) map[string]measure {
+	all := map[string]measure{}
 	for _, l := range lines {
 		for name, v := range l.Values {
 			x, ok := v.(float64)
@@ -79,7 +85,7 @@ func measures(lines []line) map[string]float64 {
 					if !s.more {
 						x = 1 / x
 					}
-					all[l.subject()+": "+name] = x
+					all[l.subject()+": "+name] = measure{x, max(l.Means, 1)}
 				}
 			}
 		}
@@ -87,26 +93,51 @@ func measures(lines []line) map[string]float64 {
 	return all
 }
 
+// card returns the name of the first GPU that a run found, "" if its lines do not say.
+func card(lines []line) string {
+	for _, l := range lines {
+		if devices, ok := l.Values["devices"].([]any); ok && l.Name == "find" && len(devices) > 0 {
+			d, _ := devices[0].(map[string]any)
+			name, _ := d["name"].(string)
+			return name
+		}
+	}
+	return ""
+}
+
 // noise is the change of a speed that two runs of one program show.
 const noise = 0.05
 
 // compare writes a line with what became faster and slower by more than noise, as ratios of now to
-// before, and says it for people.
+// before, and says it for people. What another card did is not compared, nor what was measured when
+// its name meant something else.
 func compare(before, now []line, out, errOut io.Writer) {
 	was, is := measures(before), measures(now)
-	changed, common := map[string]any{}, 0
+	if a, b := card(before), card(now); a != b && a != "" && b != "" {
+		reason := fmt.Sprintf("the last run was on %s, this one on %s: nothing is compared", a, b)
+		fmt.Fprintln(errOut, reason)
+		json.NewEncoder(out).Encode(line{Stage: "compare", Name: "last", Means: meaning,
+			Error: reason})
+		return
+	}
+	changed, common, other := map[string]any{}, 0, 0
 	for _, k := range slices.Sorted(maps.Keys(is)) {
-		if was[k] == 0 {
+		if was[k].speed == 0 {
+			continue
+		}
+		if was[k].means != is[k].means {
+			other++
 			continue
 		}
 		common++
-		if r := is[k] / was[k]; r < 1-noise || r > 1+noise {
+		if r := is[k].speed / was[k].speed; r < 1-noise || r > 1+noise {
 			changed[k] = r
 			fmt.Fprintf(errOut, "%6.2f× %s\n", r, k)
 		}
 	}
-	fmt.Fprintf(errOut, "%d speeds compared with the last run, %d changed by more than %g %%\n",
-		common, len(changed), 100*noise)
-	json.NewEncoder(out).Encode(line{Stage: "compare", Name: "last", OK: common > 0,
-		Values: map[string]any{"compared": common, "changed": changed}})
+	fmt.Fprintf(errOut, "%d speeds compared with the last run, %d changed by more than %g %%; "+
+		"%d meant something else then\n", common, len(changed), 100*noise, other)
+	json.NewEncoder(out).Encode(line{Stage: "compare", Name: "last", OK: common > 0, Means: meaning,
+		Values: map[string]any{"compared": common, "changed": changed,
+			"meant_something_else": other}})
 }

@@ -6,21 +6,24 @@
 //	gpucheck [-only report,compile,…] [-total 9m] [-last FILE] [-pytorch DIR] [-tiny]
 //	    [-device cuda:0]
 //
-// Built where Go is, with gpumon, which tells the joules, beside it, so that one folder is carried:
+// Built where Go is, with gpumon, which tells the joules, beside it, and packed with the script's
+// networks, so that one file is carried, bin/gpucheck.tgz:
 //
-//	go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpucheck ./cmd/gpumon
+//	make gpucheck
 //
-// Run where the GPU is, from the root of the repository, with nothing installed but a driver; the
-// libraries and PyTorch are found in the environment of the python3 on PATH:
+// Run where the GPU is, in the folder into which that was unpacked, with nothing installed but a
+// driver; the libraries and PyTorch are found in the environment of the python3 on PATH:
 //
 //	bin/gpucheck -last bench/results/gpu/last.jsonl >gpucheck.jsonl
 //
 // or without -last the first time. Standard output is kept under bench/results/gpu; -last names the
-// file of an earlier run, with which every speed is compared at the end. -total is the time for all
-// stages: one that begins late gets what is left. -pytorch names this repository's bench/pytorch,
-// whose networks the script of the stage pytorch takes. -tiny shrinks every shape, for the
-// rehearsal on a fake GPU. The exit code is 1 if a check failed; being slower than last time is
-// none.
+// file of an earlier run, with which every speed is compared at the end, if that was of the same
+// card and means the same. -total is the time for all stages: one that begins late gets what is
+// left. -pytorch names this repository's bench/pytorch, whose networks the script of the stage
+// pytorch takes. -tiny shrinks every shape, for the rehearsal on a fake GPU. The exit code is 1 if
+// a check failed; being slower than last time is none, nor is a stage left out for lack of what it
+// runs: PyTorch, or NVIDIA's compute-sanitizer, which goes through a step of small networks where
+// it is on PATH, in the toolkit or among Python's packages (nvidia-cuda-sanitizer-api).
 package main
 
 import (
@@ -30,6 +33,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"afterimage/cuda"
@@ -43,21 +47,26 @@ type stage struct {
 	run    func(*check) error
 }
 
-// stages in the order of what must be known first. The budgets add up to six minutes; PyTorch,
-// which compiles for minutes, comes last and has the rest of -total, whose nine minutes leave a
-// machine that is lent for ten the time to start and to hand the results over. Compilation fills
-// the cache for all stages after it.
+// stages in the order of what must be known first. The budgets add up to six minutes, and one for
+// compute-sanitizer, where that is; PyTorch, which compiles for minutes, comes last and has the
+// rest of -total, whose nine minutes leave a machine that is lent for ten the time to start and to
+// hand the results over. Compilation fills the cache for all stages after it.
 var stages = []stage{
 	{"report", 15 * time.Second, report},
 	{"compile", 45 * time.Second, compile},
 	{"conformance", 60 * time.Second, conformance},
 	{"ceilings", 20 * time.Second, ceilings},
 	{"agreement", 45 * time.Second, agreement},
-	{"steps", 110 * time.Second, steps},
-	{"convolutions", 45 * time.Second, convolutions},
-	{"hopper", 20 * time.Second, hopper},
+	{"steps", 105 * time.Second, steps},
+	{"attention", 15 * time.Second, attention},
+	{"convolutions", 40 * time.Second, convolutions},
+	{"hopper", 15 * time.Second, hopper},
+	{"sanitize", time.Minute, sanitize},
 	{"pytorch", theRest, pytorch},
 }
+
+// within are stages that others start, under a tool.
+var within = []stage{{"small", theRest, small}}
 
 // theRest is the budget of a stage that has whatever is left.
 const theRest = time.Hour
@@ -76,9 +85,15 @@ type line struct {
 	Stage  string         `json:"stage"`
 	Name   string         `json:"name"`
 	OK     bool           `json:"ok"`
+	Means  int            `json:"means,omitempty"` // meaning, when it was written
 	Values map[string]any `json:"values,omitempty"`
 	Error  string         `json:"error,omitempty"`
 }
+
+// meaning is the version of what the measures are of; one that changes what a name measures raises
+// it. Speeds are compared only with those of the same. 2: with bf16 tensors are BF16. Before, in
+// lines that say none, they were F32 and rounded on the way into a product.
+const meaning = 2
 
 func main() {
 	c := &check{out: json.NewEncoder(os.Stdout)}
@@ -124,7 +139,7 @@ func main() {
 
 // inside runs one stage; what goes wrong becomes a line of its own.
 func (c *check) inside(name string) bool {
-	for _, s := range stages {
+	for _, s := range slices.Concat(stages, within) {
 		if s.name != name {
 			continue
 		}
@@ -143,7 +158,7 @@ func (c *check) inside(name string) bool {
 
 // say writes a line at once.
 func (c *check) say(l line) {
-	c.failed = c.failed || !l.OK
+	c.failed, l.Means = c.failed || !l.OK, meaning
 	c.out.Encode(l)
 }
 

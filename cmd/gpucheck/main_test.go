@@ -16,7 +16,8 @@ import (
 	"afterimage/cuda/cudatest"
 )
 
-// TestBudget wants all stages but PyTorch's, the last, to leave it three of the nine minutes.
+// TestBudget wants all stages but PyTorch's, the last, to leave it two of the nine minutes, three
+// where there is no compute-sanitizer.
 func TestBudget(t *testing.T) {
 	sum := time.Duration(0)
 	for i, s := range stages {
@@ -27,7 +28,7 @@ func TestBudget(t *testing.T) {
 			sum += s.budget
 		}
 	}
-	if sum > 6*time.Minute {
+	if sum > 7*time.Minute {
 		t.Errorf("the stages may take %v together", sum)
 	}
 }
@@ -63,7 +64,8 @@ func rehearse(t *testing.T) *rehearsal {
 func TestRehearsal(t *testing.T) {
 	r := rehearse(t)
 	for name, f := range map[string]func(*testing.T, *rehearsal){"stages": rehearseStages,
-		"libraries": rehearseLibraries, "pytorch": rehearsePyTorch, "usage": rehearseUsage} {
+		"libraries": rehearseLibraries, "pytorch": rehearsePyTorch, "sanitizer": rehearseSanitizer,
+		"usage": rehearseUsage} {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
 			f(t, r)
@@ -122,7 +124,7 @@ func (r *rehearsal) wantAll(got map[string][]line, code int) {
 // a real one: each line is JSON, each stage reports and ends well. Without a GPU a stage says why.
 func rehearseStages(t *testing.T, r *rehearsal) {
 	last := r.write("last.jsonl",
-		`{"stage":"ceilings","name":"own","ok":true,"values":{"product_tflops":1e-9}}`+"\n")
+		`{"stage":"ceilings","name":"own","ok":true,"means":2,"values":{"product_tflops":1e-9}}`+"\n")
 	r.write("gpumon", "#!/bin/sh\necho '{\"devices\":[{\"uuid\":"+
 		"\"GPU-10111213-1415-1617-1819-1a1b1c1d1e1f\",\"energy_joules\":5}]}'\n")
 	got, code, _ := r.run(r.fake.Env, "-tiny", "-total", "30m", "-last", last,
@@ -170,10 +172,10 @@ func rehearseLibraries(t *testing.T, r *rehearsal) {
 }
 
 // rehearsePyTorch wants the lines that PyTorch's script has printed before its time is over,
-// and the reason if there is no PyTorch.
+// the reason if it fails, and a line that it was left out if there is no PyTorch.
 func rehearsePyTorch(t *testing.T, r *rehearsal) {
 	r.write("slow/python3", "#!/bin/sh\necho '{\"name\":\"resnet50\",\"ok\":true}'\nsleep 60\n")
-	r.write("none/python3", "#!/bin/sh\necho \"No module named 'torch'\" >&2\nexit 1\n")
+	r.write("broken/python3", "#!/bin/sh\necho 'no libtorch.so' >&2\nexit 1\n")
 	path := func(dir string) []string {
 		return append(r.fake.Env, "PATH="+filepath.Join(r.dir, dir)+":"+os.Getenv("PATH"))
 	}
@@ -182,9 +184,52 @@ func rehearsePyTorch(t *testing.T, r *rehearsal) {
 		l[1].Error != "over its budget" {
 		t.Errorf("slow: exit %d, %+v", code, l)
 	}
-	got, code, _ = r.run(path("none"), "-only", "pytorch")
-	if l := got["pytorch"]; code != 1 || len(l) != 2 || !strings.Contains(l[0].Error, "torch") {
-		t.Errorf("without PyTorch: exit %d, %+v", code, l)
+	got, code, _ = r.run(path("broken"), "-only", "pytorch")
+	if l := got["pytorch"]; code != 1 || len(l) != 2 || !strings.Contains(l[0].Error, "libtorch") {
+		t.Errorf("a broken PyTorch: exit %d, %+v", code, l)
+	}
+	skips := []string{"PATH=" + filepath.Join(r.dir, "nothing")}
+	if python, err := exec.LookPath("python3"); err == nil {
+		r.write("none/python3", "#!/bin/sh\nexec "+python+" -S -E \"$@\"\n") // without any package
+		skips = append(skips, path("none")[len(r.fake.Env)])
+	}
+	for _, env := range skips {
+		got, code, _ = r.run(append(r.fake.Env, env), "-only", "pytorch")
+		l := got["pytorch"]
+		if code != 0 || len(l) != 2 || l[0].Name != "skipped" || l[0].Values["why"] == "" {
+			t.Errorf("%s, without PyTorch: exit %d, %+v", env, code, l)
+		}
+	}
+}
+
+// rehearseSanitizer runs the stage under a program that stands for NVIDIA's and finds nothing, and
+// under one that finds something; without any it says so.
+func rehearseSanitizer(t *testing.T, r *rehearsal) {
+	const start = "#!/bin/sh\necho '========= COMPUTE-SANITIZER'\nshift 6\n"
+	r.write("clean/compute-sanitizer", start+"\"$@\"\necho '========= ERROR SUMMARY: 0 errors'\n")
+	r.write("dirty/compute-sanitizer", start+
+		"echo '========= Invalid __global__ write of size 4 bytes'\nexit 9\n")
+	for dir, want := range map[string]int{"clean": 0, "dirty": 1, "nothing": 0} {
+		env := append(r.fake.Env, "PATH="+filepath.Join(r.dir, dir)+":/usr/bin:/bin")
+		got, code, _ := r.run(env, "-tiny", "-total", "30m", "-only", "sanitize")
+		lines := got["sanitize"]
+		if code != want || len(lines) < 2 {
+			t.Fatalf("%s: exit %d, %+v", dir, code, lines)
+		}
+		switch first := lines[0]; dir {
+		case "clean":
+			if len(lines) != 7 || !strings.HasPrefix(first.Name, "memcheck: ") {
+				t.Errorf("clean: %+v", lines)
+			}
+		case "dirty":
+			if s, ok := first.Values["says"].([]any); !ok || len(s) != 1 || first.OK {
+				t.Errorf("dirty: %+v", lines)
+			}
+		default:
+			if first.Name != "skipped" {
+				t.Errorf("without: %+v", lines)
+			}
+		}
 	}
 }
 

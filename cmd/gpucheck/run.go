@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,7 +53,7 @@ func (r *runner) all() bool {
 		if err != nil {
 			good, verdict = false, "FAILED: "+err.Error()
 		}
-		l := line{Stage: s.name, Name: "done", OK: err == nil,
+		l := line{Stage: s.name, Name: "done", OK: err == nil, Means: meaning,
 			Values: map[string]any{"seconds": time.Since(begin).Seconds()}}
 		if err != nil {
 			l.Error = err.Error()
@@ -68,7 +69,9 @@ func (r *runner) stage(self, name string, budget time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), budget)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self, append(r.flags, "-stage", name)...)
-	cmd.Stdout, cmd.Stderr = r.out, r.errOut
+	results := &lines{out: r.out, rest: r.errOut}
+	defer results.end()
+	cmd.Stdout, cmd.Stderr = results, r.errOut
 	endAll(cmd)
 	cmd.WaitDelay = 2 * time.Second // should something survive, its pipes are not waited for
 	err := cmd.Run()
@@ -76,6 +79,43 @@ func (r *runner) stage(self, name string, budget time.Duration) error {
 		return errors.New("over its budget")
 	}
 	return err
+}
+
+// lines passes results on, a line at a time as soon as it is whole, and everything else that a
+// stage or a library in it has printed to rest: a stage that ends in the middle of a line spoils no
+// other's.
+type lines struct {
+	out, rest io.Writer
+	held      []byte
+}
+
+// Write takes part of the output.
+func (l *lines) Write(p []byte) (int, error) {
+	l.held = append(l.held, p...)
+	for {
+		end := bytes.IndexByte(l.held, '\n') + 1
+		if end == 0 {
+			return len(p), nil
+		}
+		l.pass(l.held[:end])
+		l.held = l.held[end:]
+	}
+}
+
+func (l *lines) pass(text []byte) {
+	var r line
+	if json.Unmarshal(text, &r) == nil && r.Stage != "" {
+		l.out.Write(text)
+	} else {
+		l.rest.Write(text)
+	}
+}
+
+// end says what is left of a line.
+func (l *lines) end() {
+	if len(l.held) > 0 {
+		l.rest.Write(append(l.held, '\n'))
+	}
 }
 
 // cacheSomewhere makes sure that the stages share a cache of compiled kernels and chosen plans: the

@@ -151,12 +151,16 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-// resnetSteps trains ResNet-50 at 224 pixels on numbers drawn on the device.
+// resnetSteps trains ResNet-50 at 224 pixels.
 func resnetSteps(b tensor.Backend, batch int, tiny bool) (training, error) {
-	arch, size := "resnet50", 224
 	if tiny {
-		arch, size = "lenet5", 32
+		return networkSteps(b, "lenet5", batch, 32)
 	}
+	return networkSteps(b, "resnet50", batch, 224)
+}
+
+// networkSteps trains a classifier on numbers drawn on the device.
+func networkSteps(b tensor.Backend, arch string, batch, size int) (training, error) {
 	m, err := models.New(arch, models.Options{Classes: 10, InputSize: size, Channels: 3})
 	if err != nil {
 		return training{}, err

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -63,6 +64,26 @@ func (l Library) candidates(env func(string) string, major int) (paths []string,
 		}
 	}
 	return paths, false
+}
+
+// Program returns the path of one of the toolkit's programs: on PATH, in the toolkit's folder
+// (CUDA_PATH, CUDA_HOME, /usr/local/cuda) or in those in which Python's packages keep them; "" if
+// it is in none.
+func Program(name string) string {
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	roots := []string{os.Getenv("CUDA_PATH"), os.Getenv("CUDA_HOME"), "/usr/local/cuda"}
+	for _, site := range sitePackages(os.Getenv) {
+		roots = append(roots, filepath.Join(site, "nvidia/cu13"),
+			filepath.Join(site, "nvidia/cu12"))
+	}
+	for _, root := range roots {
+		if path := filepath.Join(root, "bin", name); root != "" && isFile(path) {
+			return path
+		}
+	}
+	return ""
 }
 
 // wheel is the library's own folder among Python's packages.

@@ -101,3 +101,34 @@ func TestCompanions(t *testing.T) {
 		t.Errorf("found by the linker, yet %q", got)
 	}
 }
+
+// TestProgram finds one of the toolkit's programs on PATH, in the toolkit and among Python's
+// packages, in this order.
+func TestProgram(t *testing.T) {
+	root := t.TempDir()
+	at := func(parts ...string) string {
+		path := filepath.Join(append([]string{root}, parts...)...)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	t.Setenv("PATH", filepath.Join(root, "path"))
+	t.Setenv("CUDA_PATH", filepath.Join(root, "toolkit"))
+	t.Setenv("CUDA_HOME", "")
+	t.Setenv("VIRTUAL_ENV", filepath.Join(root, "venv"))
+	const name = "no-such-sanitizer"
+	if got := Program(name); got != "" {
+		t.Errorf("found %s", got)
+	}
+	for _, place := range [][]string{
+		{"venv", "lib", "python3.12", "site-packages", "nvidia", "cu13", "bin", name},
+		{"toolkit", "bin", name}, {"path", name}} {
+		if want, got := at(place...), Program(name); got != want {
+			t.Errorf("found %q, want %s", got, want)
+		}
+	}
+}

@@ -12,22 +12,23 @@ import (
 
 // Options say what Evaluate measures. Zero counts mean the defaults.
 type Options struct {
-	Name   string // of the inverter, for the report
-	Images int    // the first so many test images are reconstructed; 0: 2,000
-	// noise draws; 0: 1. With 2 or more, their mean picture and the noise's share too
-	Draws   int
-	Gallery int // rivals come from the first so many test images; 0: all
-	// rivals share the image's true class instead of the classifier's verdict (pilot protocol)
+	Name    string // of the inverter, for the report
+	Images  int    // the first so many test images are reconstructed; 0: 2,000
+	Draws   int    // of noise; 0: 1. Of 2 or more also the mean picture and the noise's share
+	Gallery int    // rivals come from the first so many test images; 0: all
+	Seed    uint64 // of noise, of the other images and of the bootstrap
+
+	// TrueClass makes the rivals share the image's true class instead of the classifier's verdict,
+	// as in the pilot.
 	TrueClass bool
-	Seed      uint64 // of noise, of the other images and of the bootstrap
-	// training images, for class means and the factor regressor; nil: neither
-	Train       data.Dataset
-	TrainImages int      // so many of them; 0: 5,000
-	Independent Network  // another classifier, never the inverted one; nil: none
-	Space       string   // what its features are called in the report
-	Control     Painter  // the label-conditioned inverter; nil: none
-	LPIPS       Distance // a perceptual distance, at the images' own size; nil: none
-	LPIPSName   string   // its version and backbone
+
+	Train       data.Dataset // for class means and the factor regressor; nil: neither
+	TrainImages int          // so many of them; 0: 5,000
+	Independent Network      // another classifier, never the inverted one; nil: none
+	Space       string       // what its features are called in the report
+	Control     Painter      // the label-conditioned inverter; nil: none
+	LPIPS       Distance     // a perceptual distance, at the images' own size; nil: none
+	LPIPSName   string       // its version and backbone
 }
 
 // A Distance says, pair by pair, how different images look; *lpips.Metric is one. The name LPIPS is
@@ -116,9 +117,8 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 	o = o.withDefaults(test)
 	h, w, c := test.Size()
 	if h%16 != 0 || w%16 != 0 || c != 3 {
-		return nil, fmt.Errorf("explore: Evaluate: %s has images of %dx%dx%d: expected sides "+
-			"divisible by 16 and 3 channels",
-			test.Name(), h, w, c)
+		return nil, fmt.Errorf("explore: Evaluate: %s has images of %d×%d×%d: expected sides divisible "+
+			"by 16 and 3 channels: give other images", test.Name(), h, w, c)
 	}
 	if o.Images < 2 {
 		return nil, fmt.Errorf("explore: Evaluate: %d images: expected at least 2", o.Images)
@@ -145,8 +145,8 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 		return nil, err
 	}
 	if o.Draws > 1 {
-		if e.MeanDraw, err = j.score(fmt.Sprintf("%s, mean of %d", o.Name, o.Draws),
-			mean); err != nil {
+		name := fmt.Sprintf("%s, mean of %d", o.Name, o.Draws)
+		if e.MeanDraw, err = j.score(name, mean); err != nil {
 			return nil, err
 		}
 		e.Noise = j.noise(draws.small)
@@ -164,8 +164,7 @@ func convene(p Painter, test data.Dataset, o Options) (*jury, *Evaluation) {
 	j.answer = p.Ask(j.truth)
 	j.gallery = survey(test, o.Gallery, p, o.Independent)
 	e := &Evaluation{Name: o.Name, Dataset: test.Name(), Images: o.Images, Gallery: o.Gallery,
-		Seed: o.Seed, Draws: o.Draws,
-		Protocol: "predicted class", Space: o.Space, LPIPS: o.LPIPSName}
+		Seed: o.Seed, Draws: o.Draws, Protocol: "predicted class", Space: o.Space, LPIPS: o.LPIPSName}
 	class := j.gallery.predicts
 	if o.TrueClass {
 		e.Protocol, class = "true class", j.gallery.labels
@@ -251,23 +250,25 @@ func (j *jury) noise(small []metrics.Images) *NoiseShare {
 
 // control scores what knows the class and nothing else.
 func (e *Evaluation) control(j *jury, test data.Dataset, o Options) error {
-	class := j.lineup.QueryClass
-	var pictures []metrics.Images
-	var names []string
+	type control struct {
+		name     string
+		pictures metrics.Images
+	}
+	var list []control
 	if o.Train != nil {
-		pictures, names = append(pictures, classMeans(o.Train, o.TrainImages, class)), append(names,
-			ControlMean)
+		list = append(list, control{ControlMean, classMeans(o.Train, o.TrainImages,
+			j.lineup.QueryClass)})
 	}
-	pictures, names = append(pictures, otherImages(j, test, o)), append(names, ControlOther)
+	list = append(list, control{ControlOther, otherImages(j, test, o)})
 	if o.Control != nil {
-		pictures, names = append(pictures, j.label), append(names, ControlLabel)
+		list = append(list, control{ControlLabel, j.label})
 	}
-	for i, m := range pictures {
-		s, err := j.score(names[i], m)
+	for _, c := range list {
+		s, err := j.score(c.name, c.pictures)
 		if err != nil {
 			return err
 		}
-		if names[i] == ControlLabel {
+		if c.name == ControlLabel {
 			e.OverLabel = Pair(e.OneDraw.Images, s.Images, o.Seed)
 		}
 		s.Images = nil
@@ -309,8 +310,8 @@ func classMeans(ds data.Dataset, n int, want []int32) metrics.Images {
 	return metrics.NewImages(len(want), h, w, c, metrics.Unit, out)
 }
 
-// otherImages returns, for each query, another gallery image of its class, drawn by the seed; an
-// image alone in its class stands for itself's neighbour in the gallery.
+// otherImages returns, for each query, another gallery image of its class, drawn by the seed; for
+// an image that is alone in its class, the next one in the gallery.
 func otherImages(j *jury, test data.Dataset, o Options) metrics.Images {
 	members := map[int32][]int{}
 	for i, c := range j.lineup.GalleryClass {

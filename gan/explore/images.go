@@ -63,8 +63,8 @@ func askAll(ds data.Dataset, n int, net Network) (*mat.Dense, Answer, []int32) {
 		m, labels := Load(ds, lo, min(lo+askChunk, n))
 		a := net.Ask(m)
 		blocks = append(blocks, metrics.BlockMeans(m, metrics.Grid))
-		logits, features, all = append(logits, a.Logits), append(features, a.Features), append(all,
-			labels...)
+		logits, features = append(logits, a.Logits), append(features, a.Features)
+		all = append(all, labels...)
 	}
 	return stack(blocks), Answer{stack(logits), stack(features)}, all
 }

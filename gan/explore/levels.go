@@ -107,8 +107,8 @@ func (l *lab) sweep(levels, positions []float64, columns []metrics.Images, capti
 	for _, c := range columns {
 		shown = append(shown, c.Slice(0, l.Pictures))
 	}
-	r.Sheet = &report.Sheet{Columns: append([]string{"original"}, captions...), Rows: byImage(shown,
-		l.Pictures)}
+	r.Sheet = &report.Sheet{Columns: append([]string{"original"}, captions...),
+		Rows: byImage(shown, l.Pictures)}
 	return r
 }
 

@@ -22,12 +22,13 @@ const misclassifiedText = "Images that the classifier gets wrong, painted from i
 
 // misclassified asks whether a wrong answer holds as much of the image as a right one.
 func misclassified(l *lab) (*Result, error) {
-	if err := sameClasses(l.answer, l.Test); err != nil {
-		return nil, fmt.Errorf("explore: misclassified: %w", err)
-	}
 	if i := slices.Index(l.labels, data.Unlabeled); i >= 0 {
 		return nil, fmt.Errorf("explore: misclassified: image %d of %s has no label to compare the "+
-			"answer with: put it into the folder of its class", i, l.Test.Name())
+			"answer with: expected labelled images: put each into the folder of its class", i,
+			l.Test.Name())
+	}
+	if err := sameClasses(l.answer, l.Test); err != nil {
+		return nil, fmt.Errorf("explore: misclassified: %w", err)
 	}
 	pred := l.answer.Classes()
 	var wrong, right []int
@@ -40,8 +41,8 @@ func misclassified(l *lab) (*Result, error) {
 	}
 	recon := l.paint(l.answer.Logits)
 	err8 := metrics.MSE8(recon, l.images)
-	rank := metrics.Retrieval(metrics.BlockMeans(recon, metrics.Grid), metrics.BlockMeans(l.images,
-		metrics.Grid), metrics.FirstN(l.Images, pred))
+	rank := metrics.Retrieval(metrics.BlockMeans(recon, metrics.Grid),
+		metrics.BlockMeans(l.images, metrics.Grid), metrics.FirstN(l.Images, pred))
 	pairs := l.matchConfidence(wrong, right)
 	gap, rankGap := gaps(err8, pairs), gaps(rank, pairs)
 	control := l.againstOther(err8, wrong, pred)
@@ -51,8 +52,8 @@ func misclassified(l *lab) (*Result, error) {
 	}
 	r := &Result{Stats: []Stat{
 		{Name: "images wrong", Unit: "%", Estimate: metrics.Mean(missed, l.key("wrong"))},
-		{Name: "8×8 error, wrong − right", Better: "lower", Estimate: metrics.Mean(gap,
-			l.key("gap"))},
+		{Name: "8×8 error, wrong − right", Better: "lower",
+			Estimate: metrics.Mean(gap, l.key("gap"))},
 		{Name: "retrieval, wrong − right", Unit: "points", Better: "lower",
 			Estimate: metrics.Mean(rankGap, l.key("gap"))},
 		{Name: "8×8 error, wrong − other image of the predicted class", Better: "lower",

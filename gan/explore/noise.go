@@ -45,9 +45,10 @@ func noise(l *lab) (*Result, error) {
 	}
 	relative := l.stat("noise / image variance", "", "lower", share)
 	variance.Ratio, pixels.Ratio, relative.Ratio = true, true, true
-	r := &Result{Stats: []Stat{variance, pixels, relative, l.stat("class kept", "", "higher", kept),
-		l.stat("logit error", "", "lower", far), l.stat("logit error, another image's logits", "",
-			"", shuffled)}}
+	r := &Result{Stats: []Stat{variance, pixels, relative,
+		l.stat("class kept", "", "higher", kept),
+		l.stat("logit error", "", "lower", far),
+		l.stat("logit error, another image's logits", "", "", shuffled)}}
 	r.Sheet = noiseSheet(l, shown)
 	return r, nil
 }
@@ -67,11 +68,11 @@ func noiseSheet(l *lab, draws []metrics.Images) *report.Sheet {
 	s := &report.Sheet{Columns: []string{"original"}}
 	columns := []metrics.Images{l.images.Slice(0, l.Pictures)}
 	for k := range min(most, len(draws)) {
-		s.Columns, columns = append(s.Columns, fmt.Sprintf("draw %d", k+1)), append(columns,
-			draws[k])
+		s.Columns = append(s.Columns, fmt.Sprintf("draw %d", k+1))
+		columns = append(columns, draws[k])
 	}
-	s.Columns, columns = append(s.Columns, fmt.Sprintf("mean of %d", len(draws))), append(columns,
-		metrics.MeanImages(draws...))
+	s.Columns = append(s.Columns, fmt.Sprintf("mean of %d", len(draws)))
+	columns = append(columns, metrics.MeanImages(draws...))
 	s.Rows = byImage(columns, l.Pictures)
 	return s
 }
@@ -130,17 +131,17 @@ func perturb(l *lab) (*Result, error) {
 		name string
 		size []float64
 	}{{"std", std}, {"absolute", one}} {
-		near := Curve{Name: "8×8 distance, " + unit.name, XLabel: "noise on the logits (" +
-			unit.name + ")", YLabel: "8×8 error", X: levels, LogX: true}
+		near := Curve{Name: "8×8 distance, " + unit.name, YLabel: "8×8 error", X: levels, LogX: true,
+			XLabel: "noise on the logits (" + unit.name + ")"}
 		kept := Curve{Name: "same class, " + unit.name, XLabel: near.XLabel, YLabel: "class kept",
 			X: levels, LogX: true}
 		for k, sigma := range levels {
-			m := l.paint(jitter(l.answer.Logits, unit.size, sigma, tensor.NewKey(l.Seed,
-				"explore/perturb"), uint32(k)))
+			key := tensor.NewKey(l.Seed, "explore/perturb")
+			m := l.paint(jitter(l.answer.Logits, unit.size, sigma, key, uint32(k)))
 			name := fmt.Sprintf("at %g %s", sigma, unit.name)
 			d := l.stat("8×8 distance "+name, "", "lower", metrics.MSE8(m, base))
-			a := l.stat("class kept "+name, "", "higher", metrics.Agreement(l.painter.Ask(m).Logits,
-				l.answer.Logits))
+			a := l.stat("class kept "+name, "", "higher",
+				metrics.Agreement(l.painter.Ask(m).Logits, l.answer.Logits))
 			r.Stats = append(r.Stats, d, a)
 			if f := c.features(m); f != nil {
 				r.Stats = append(r.Stats, l.stat("feature distance "+name, "", "lower",
@@ -148,8 +149,8 @@ func perturb(l *lab) (*Result, error) {
 			}
 			near.Y, kept.Y = append(near.Y, d.Estimate), append(kept.Y, a.Estimate)
 			if unit.name == "std" {
-				s.Columns, columns = append(s.Columns, fmt.Sprintf("±%g std", sigma)),
-					append(columns, m.Slice(0, l.Pictures))
+				s.Columns = append(s.Columns, fmt.Sprintf("±%g std", sigma))
+				columns = append(columns, m.Slice(0, l.Pictures))
 			}
 		}
 		r.Curves = append(r.Curves, near, kept)

@@ -34,8 +34,8 @@ func probe(l *lab) (*Result, error) {
 	truth := metrics.BlockMeans(l.images, metrics.Grid)
 	k := width(code.Logits)
 	r := &Result{}
-	sheet := []report.SheetRow{{Caption: "original", Images: report.Pictures(l.images.Slice(0,
-		l.Pictures))},
+	sheet := []report.SheetRow{
+		{Caption: "original", Images: report.Pictures(l.images.Slice(0, l.Pictures))},
 		{Caption: "8×8", Images: coarse(truth, l.Pictures, l.images.H)}}
 	for _, c := range []struct {
 		name      string
@@ -48,8 +48,8 @@ func probe(l *lab) (*Result, error) {
 		if c.fit == nil {
 			continue // the classifier has no features
 		}
-		p, err := metrics.FitProbe(c.fit, target, metrics.ProbeConfig{Key: tensor.NewKey(l.Seed,
-			"explore/probe")})
+		key := tensor.NewKey(l.Seed, "explore/probe")
+		p, err := metrics.FitProbe(c.fit, target, metrics.ProbeConfig{Key: key})
 		if err != nil {
 			return nil, err
 		}
@@ -61,8 +61,8 @@ func probe(l *lab) (*Result, error) {
 			Estimate: metrics.PooledR2(y, truth, columns(width(truth)), l.key("r2"))}
 		r.Stats = append(r.Stats, r2, med, l.stat("retrieval, mean, "+c.name, "%", "lower", rank),
 			l.stat("8×8 error, "+c.name, "", "lower", metrics.RowMSE(y, truth)))
-		sheet = append(sheet, report.SheetRow{Caption: "from " + c.name, Images: coarse(y,
-			l.Pictures, l.images.H)})
+		sheet = append(sheet, report.SheetRow{Caption: "from " + c.name,
+			Images: coarse(y, l.Pictures, l.images.H)})
 	}
 	r.Sheet = &report.Sheet{Rows: sheet, Columns: numbers(l.Pictures), Lead: true}
 	return r, nil

@@ -20,27 +20,23 @@ type Rank struct {
 
 // Scores are the measures of one set of pictures against the images they stand for.
 type Scores struct {
-	Name      string `json:"name"`
-	Retrieval Rank   `json:"retrieval"` // by 8×8 block means
-	// by the independent network's features
-	ByFeature *Rank            `json:"retrieval_feature,omitempty"`
-	MSE8      metrics.Estimate `json:"mse8"`
-	PSNR      metrics.Estimate `json:"psnr"`
-	// Gaussian window, metrics.SSIMGaussian
-	SSIM metrics.Estimate `json:"ssim"`
-	// perceptual distance, if one was given
-	LPIPS *metrics.Estimate `json:"lpips,omitempty"`
-	// the classifier gives the picture the image's class
-	Agreement metrics.Estimate `json:"agree"`
-	// the independent network gives the picture that class
-	Elsewhere *metrics.Estimate `json:"agree_independent,omitempty"`
+	Name      string            `json:"name"`
+	Retrieval Rank              `json:"retrieval"` // by 8×8 block means
+	MSE8      metrics.Estimate  `json:"mse8"`
+	PSNR      metrics.Estimate  `json:"psnr"`
+	SSIM      metrics.Estimate  `json:"ssim"`            // Gaussian window, metrics.SSIMGaussian
+	LPIPS     *metrics.Estimate `json:"lpips,omitempty"` // if such a distance was given
+	Agreement metrics.Estimate  `json:"agree"`           // the classifier sees the image's class again
 	Logits    metrics.Estimate  `json:"logit_distance"`
+	Images    *PerImage         `json:"per_image,omitempty"`
 
-	// in the independent network's features
-	Frechet *metrics.FrechetDistance `json:"frechet,omitempty"`
-	// the pictures as a set against the true images: the same with KID, precision and recall
-	Sets   *metrics.SetDistance `json:"sets,omitempty"`
-	Images *PerImage            `json:"per_image,omitempty"`
+	// By an independent network, where there is one: retrieval by its features, whether it sees that
+	// class, and the pictures as a set against the true images, by Fréchet distance alone and with
+	// KID, precision and recall.
+	ByFeature *Rank                    `json:"retrieval_feature,omitempty"`
+	Elsewhere *metrics.Estimate        `json:"agree_independent,omitempty"`
+	Frechet   *metrics.FrechetDistance `json:"frechet,omitempty"`
+	Sets      *metrics.SetDistance     `json:"sets,omitempty"`
 }
 
 // PerImage holds the values behind the means, to be paired with another inverter's.
@@ -93,8 +89,8 @@ func (j *jury) score(name string, m metrics.Images) (*Scores, error) {
 	p.Agreement = metrics.Agreement(a.Logits, j.answer.Logits)
 	p.Logits = metrics.LogitDistance(a.Logits, j.answer.Logits)
 	s.MSE8, s.PSNR = metrics.Mean(p.MSE8, j.key("mse8")), metrics.Mean(p.PSNR, j.key("psnr"))
-	s.SSIM, s.Agreement = metrics.Mean(p.SSIM, j.key("ssim")), metrics.Mean(p.Agreement,
-		j.key("agree"))
+	s.SSIM = metrics.Mean(p.SSIM, j.key("ssim"))
+	s.Agreement = metrics.Mean(p.Agreement, j.key("agree"))
 	s.Logits = metrics.Mean(metrics.Defined(p.Logits), j.key("logits"))
 	if j.lpips != nil {
 		p.LPIPS = j.lpips.Distance(m, j.truth)

@@ -42,13 +42,13 @@ type Options struct {
 	Note    func(stage Stage)                    // told when a stage begins; may be nil
 	Remark  func(text string)                    // told what is left out and why; may be nil
 	Observe func(stage string, p train.Progress) // told about every training step; may be nil
-	// asked between stages and after every step; may be nil
-	Stopped func() bool
-	// of this process, for the cost of stages; may be nil
+	Stopped func() bool                          // asked between stages and steps; may be nil
+	Waiting func()                               // told when others do all that is left; may be nil
+
+	// CPUSeconds and PeakMemory tell of this process what a stage cost: CPU time so far, and the
+	// largest resident memory in bytes since it was last asked. They may be nil.
 	CPUSeconds func() float64
-	// largest resident memory of this process, in bytes, since it was last asked; may be nil
 	PeakMemory func() int64
-	Waiting    func() // told when all that is left is in other processes' hands; may be nil
 }
 
 // A Stage is one step of a study.
@@ -95,8 +95,8 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	}
 	r := &runner{spec: s, o: o, backend: b}
 	var err error
-	if r.set, err = data.Open(s.Dataset, o.Data, data.Options{Train: s.TrainImages,
-		Test: s.TestImages}); err != nil {
+	images := data.Options{Train: s.TrainImages, Test: s.TestImages}
+	if r.set, err = data.Open(s.Dataset, o.Data, images); err != nil {
 		return nil, err
 	}
 	if err := s.fits(r.set); err != nil {
@@ -363,8 +363,7 @@ func (r *runner) evaluate(i InverterSpec) error {
 	}
 	e := r.spec.Evaluate
 	o := explore.Options{Name: i.Name(), Images: e.Images, Draws: e.Draws, Gallery: e.Gallery,
-		TrueClass: e.TrueClass,
-		Seed:      r.spec.seed(), Train: r.set.Train, TrainImages: e.TrainImages}
+		TrueClass: e.TrueClass, Seed: r.spec.seed(), Train: r.set.Train, TrainImages: e.TrainImages}
 	if o.Independent, o.Space, err = r.judge(s); err != nil {
 		return err
 	}
@@ -388,8 +387,7 @@ func (r *runner) explore(experiment, name string, sub subject) error {
 	defer s.Close()
 	x := r.spec.Explore
 	q := explore.Subject{Name: name, Test: r.set.Test, Train: r.set.Train, Images: x.Images,
-		TrainImages: x.TrainImages,
-		Draws:       x.Draws, Pictures: x.Pictures, Seed: r.spec.seed()}
+		TrainImages: x.TrainImages, Draws: x.Draws, Pictures: x.Pictures, Seed: r.spec.seed()}
 	if experiment == "misclassified" { // few images are: it needs more of them
 		q.Images = r.spec.Evaluate.Images
 	}

@@ -26,26 +26,24 @@ type Spec struct {
 	TestImages  int    `yaml:"test_images"`  // 0: all
 	Classes     int    `yaml:"classes"`      // describe_only: of the data set
 	Size        int    `yaml:"size"`         // describe_only: of its images
-	// paper scale: constructed and counted, not run
-	DescribeOnly bool             `yaml:"describe_only"`
+
+	DescribeOnly bool             `yaml:"describe_only"` // paper scale: counted, not run
 	Seed         uint64           `yaml:"seed"`
 	Classifiers  []ClassifierSpec `yaml:"classifiers"`
-	// the classifier whose features measure; never inverted
-	Judge     string         `yaml:"judge"`
-	Inverters []InverterSpec `yaml:"inverters"`
-	Compare   []string       `yaml:"compare,flow"` // two inverters: the first minus the second
-	Accuracy  AccuracySpec   `yaml:"accuracy"`
-	Evaluate  EvaluateSpec   `yaml:"evaluate"`
-	Explore   ExploreSpec    `yaml:"explore"`
-	Sheet     int            `yaml:"sheet"` // test images on the first sheet
+	Judge        string           `yaml:"judge"` // whose features measure; never inverted
+	Inverters    []InverterSpec   `yaml:"inverters"`
+	Compare      []string         `yaml:"compare,flow"` // two inverters: the first minus the second
+	Accuracy     AccuracySpec     `yaml:"accuracy"`
+	Evaluate     EvaluateSpec     `yaml:"evaluate"`
+	Explore      ExploreSpec      `yaml:"explore"`
+	Sheet        int              `yaml:"sheet"` // test images on the first sheet
 }
 
 // A ClassifierSpec is a classifier to train, or one whose weights are given.
 type ClassifierSpec struct {
-	Name string `yaml:"name"`
-	Arch string `yaml:"arch"` // none for an ONNX file
-	// a file below the data folder instead of a training
-	Weights     string          `yaml:"weights"`
+	Name        string          `yaml:"name"`
+	Arch        string          `yaml:"arch"`    // none for an ONNX file
+	Weights     string          `yaml:"weights"` // a file below the data folder, not trained
 	Epochs      float64         `yaml:"epochs"`
 	Batch       int             `yaml:"batch"`
 	LR          float64         `yaml:"lr"`
@@ -85,9 +83,8 @@ func (i InverterSpec) Name() string { return i.Classifier + "-" + string(i.Condi
 
 // An AccuracySpec says how robustness is measured: L-infinity PGD with a random start.
 type AccuracySpec struct {
-	// attacked, the first so many test images; all are used for clean accuracy
-	Images   int     `yaml:"images"`
-	Eps      float64 `yaml:"eps"` // in 1/255
+	Images   int     `yaml:"images"` // attacked, the first so many; all for clean accuracy
+	Eps      float64 `yaml:"eps"`    // in 1/255
 	StepSize float64 `yaml:"step_size"`
 	Steps    int     `yaml:"steps"`
 	Budget   float64 `yaml:"budget"`
@@ -267,11 +264,10 @@ const defaultBatch = 128
 
 // Classifier returns the training of a classifier of this study, on the data in folder.
 func (s *Spec) Classifier(c ClassifierSpec, folder string) train.ClassifierConfig {
-	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: s.Dataset,
-		Data: folder, TrainImages: s.TrainImages,
-		TestImages: s.TestImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: 0.9,
-		WeightDecay: c.WeightDecay,
-		Schedule:    c.Schedule, Flip: c.Flip, Crop: c.Crop, Attack: c.Attack, Seed: c.Seed,
+	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch,
+		Dataset: s.Dataset, Data: folder, TrainImages: s.TrainImages, TestImages: s.TestImages,
+		Epochs: c.Epochs, Batch: c.Batch, LR: c.LR, Momentum: 0.9, WeightDecay: c.WeightDecay,
+		Schedule: c.Schedule, Flip: c.Flip, Crop: c.Crop, Attack: c.Attack, Seed: c.Seed,
 		Mean: c.Mean, Std: c.Std, Best: 1}
 	if cfg.Seed == 0 {
 		cfg.Seed = s.seed()
@@ -300,8 +296,8 @@ func (s *Spec) Inverter(i InverterSpec, cond int, folder string) (gan.InverterCo
 			*f.to = *f.from
 		}
 	}
-	for _, f := range []struct{ to, from *float64 }{{&c.LRG, &i.LRG}, {&c.LRD, &i.LRD}, {&c.EMA,
-		&i.EMA}} {
+	for _, f := range []struct{ to, from *float64 }{{&c.LRG, &i.LRG}, {&c.LRD, &i.LRD},
+		{&c.EMA, &i.EMA}} {
 		if *f.from != 0 {
 			*f.to = *f.from
 		}

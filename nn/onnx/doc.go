@@ -36,6 +36,10 @@
 //     is zero wherever it exists (Floor, comparisons) are constants, others that have none here
 //     refuse an operand that asks for one.
 //
+// A graph computes in the types that its file declares, also where networks of package nn compute
+// on BF16: operators take operands of one type, and those of constants and casts are the file's.
+// Products of F32 tensors round as the backend's products do.
+//
 // Integers and booleans, which are about shapes and indices, live on the host; floating-point
 // tensors flow through autodiff. Panics inside operators are turned into errors once, in Run.
 //

@@ -48,21 +48,36 @@ func Run(t *testing.T, o Options) {
 	if !s.one.host {
 		t.Logf("%s: guard zones skipped: they need host memory", s.one.Name())
 	}
-	for _, f := range []struct {
-		name string
-		run  func(*family)
-	}{
-		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
-		{"matmul", matMulFamily}, {"attention", attentionFamily}, {"conv", convFamily},
-		{"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
-		{"resample", resampleFamily}, {"norm", normFamily}, {"spectral", spectralFamily},
-		{"random", randomFamily}, {"optim", optimFamily},
-	} {
+	for _, f := range families() {
 		if len(o.Families) > 0 && !slices.Contains(o.Families, f.name) {
 			continue
 		}
 		t.Run(f.name, func(t *testing.T) { f.run(&family{t, s}) })
 	}
+}
+
+// A named family is one of the suite's subtests.
+type named struct {
+	name string
+	run  func(*family)
+}
+
+func families() []named {
+	return []named{
+		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
+		{"matmul", matMulFamily}, {"attention", attentionFamily}, {"conv", convFamily},
+		{"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
+		{"resample", resampleFamily}, {"norm", normFamily}, {"spectral", spectralFamily},
+		{"random", randomFamily}, {"optim", optimFamily},
+	}
+}
+
+// Families returns the names that Options.Families may hold, in the order of the suite.
+func Families() (names []string) {
+	for _, f := range families() {
+		names = append(names, f.name)
+	}
+	return names
 }
 
 // suite holds the backends that take part.

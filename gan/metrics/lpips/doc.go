@@ -16,6 +16,10 @@
 //     passed silently;
 //   - the gradient is finite everywhere: where all channels of a pixel are 0 it is 0.
 //
+// The backbone stays F32 where networks compute on BF16 (nn.Ctx.Enter is not called): the distance
+// is a sum of squared differences of numbers that are nearly equal in good reconstructions, and an
+// error of 2⁻⁸ in each would be most of what is left of them.
+//
 // Misuse (shapes, channels, images too small for the backbone) panics with *tensor.Error; files
 // that do not fit are errors.
 //

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMessages: what is wrong, what was expected and what to do, of command lines that need no run;
+// each names one flag.
+func TestMessages(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file.png")
+	mustCall(t, "data", "show", "--dataset", "scenes", "--count", "1", "--out", file)
+	for _, c := range [][2]string{
+		{"--precision bf17 doctor", `--precision: expected f32 or bf16, got "bf17"`},
+		{"export SHIPPED --format onx --out x", "expected native, onnx or pytorch, got"},
+		{"report", "expected <run> behind the command, got nothing"},
+		{"invert --inverter SHIPPED", "expected <images> ... behind the command"},
+		{"invert --inverter SHIPPED --draws -2 FILE", "--draws -2: expected 1 to 1024\n"},
+		{"invert --inverter SHIPPED --scale 99 FILE", "--scale 99: expected 1 to 32\n"},
+		{"invert --inverter SHIPPED FILE FILE", "file.png is given twice: leave"},
+		{"invert --inverter FILE FILE", "file.png is a file: expected the run"},
+		{"explore noise SHIPPED --images 3", "--images 3: expected 4 or more"},
+		{"explore noise SHIPPED --out FILE", "--out "},
+		{"evaluate inverter SHIPPED --draws -1", "--draws -1: expected 1 to 1024"},
+		{"evaluate inverter SHIPPED --images 0", "--images 0: expected 2 or more"},
+		{"evaluate inverter SHIPPED --gallery 1", "--gallery 1: expected 0, for all"},
+		{"evaluate inverter SHIPPED --seed -1", "a whole number from 0 to 2^64 − 1"},
+		{"evaluate classifier --weights FILE --attack pgd-0", "with K, R and Q from 1"},
+		{"bench compare --python nosuch", "--python nosuch: no such file"},
+		{"explore misclassified SHIPPED --images=", "--images: expected"},
+	} {
+		names := strings.NewReplacer("FILE", file, "SHIPPED", "shipped:scenes-robust")
+		args := strings.Fields(names.Replace(c[0]))
+		code, out, errOut := call(args...)
+		if code != exitUsage || out != "" || !strings.Contains(errOut, c[1]) {
+			t.Errorf("%s: exit code %d, printed %q and %q, expected %q", c[0], code, out, errOut, c[1])
+		}
+	}
+}
+
+// TestRemaining: a duration does not overflow.
+func TestRemaining(t *testing.T) {
+	if d := remaining(90.4); d != 90*time.Second {
+		t.Errorf("90.4 s left: %v", d)
+	}
+	if d := remaining(1e30); d < 99*365*24*time.Hour {
+		t.Errorf("1e30 s left: %v, expected a century", d)
+	}
+}
