@@ -7,17 +7,18 @@
 // func negAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·negAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c80000000<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -29,19 +30,19 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPXORD.BCST c80000000<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         loop
+	VMOVUPS (DX)(AX*4), Z1
+	VPXORD  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
 
 tail:
-	TESTQ       R8, R8
-	JZ          next
-	VMOVUPS.Z   (DX)(AX*4), K1, Z0
-	VPXORD.BCST c80000000<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, K1, (CX)(AX*4)
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VPXORD    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -63,13 +64,13 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPXORD.BCST c80000000<>+0(SB), Z0, Z0
-	VMOVNTPS    Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         streamLoop
-	JMP         tail
+	VMOVUPS  (DX)(AX*4), Z1
+	VPXORD   Z0, Z1, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
 
 DATA c80000000<>+0(SB)/4, $0x80000000
 GLOBL c80000000<>(SB), RODATA|NOPTR, $4
@@ -77,17 +78,18 @@ GLOBL c80000000<>(SB), RODATA|NOPTR, $4
 // func absAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·absAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c7fffffff<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -99,19 +101,19 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPANDD.BCST c7fffffff<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         loop
+	VMOVUPS (DX)(AX*4), Z1
+	VPANDD  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
 
 tail:
-	TESTQ       R8, R8
-	JZ          next
-	VMOVUPS.Z   (DX)(AX*4), K1, Z0
-	VPANDD.BCST c7fffffff<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, K1, (CX)(AX*4)
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VPANDD    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -133,13 +135,13 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPANDD.BCST c7fffffff<>+0(SB), Z0, Z0
-	VMOVNTPS    Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         streamLoop
-	JMP         tail
+	VMOVUPS  (DX)(AX*4), Z1
+	VPANDD   Z0, Z1, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
 
 DATA c7fffffff<>+0(SB)/4, $0x7fffffff
 GLOBL c7fffffff<>(SB), RODATA|NOPTR, $4
@@ -214,17 +216,18 @@ streamLoop:
 // func rsqrtAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·rsqrtAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -236,23 +239,21 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VSQRTPS      Z0, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, (CX)(AX*4)
-	ADDQ         $+16, AX
-	CMPQ         AX, DI
-	JLT          loop
+	VMOVUPS (DX)(AX*4), Z1
+	VSQRTPS Z1, Z1
+	VDIVPS  Z1, Z0, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
 
 tail:
-	TESTQ        R8, R8
-	JZ           next
-	VMOVUPS.Z    (DX)(AX*4), K1, Z0
-	VSQRTPS      Z0, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, K1, (CX)(AX*4)
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VSQRTPS   Z1, Z1
+	VDIVPS    Z1, Z0, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -274,15 +275,14 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VSQRTPS      Z0, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVNTPS     Z0, (CX)(AX*4)
-	ADDQ         $+16, AX
-	CMPQ         AX, DI
-	JLT          streamLoop
-	JMP          tail
+	VMOVUPS  (DX)(AX*4), Z1
+	VSQRTPS  Z1, Z1
+	VDIVPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
 
 DATA c3f800000<>+0(SB)/4, $0x3f800000
 GLOBL c3f800000<>(SB), RODATA|NOPTR, $4
@@ -357,17 +357,18 @@ streamLoop:
 // func recipAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·recipAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -379,10 +380,107 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, (CX)(AX*4)
+	VMOVUPS (DX)(AX*4), Z1
+	VDIVPS  Z1, Z0, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
+
+tail:
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VDIVPS    Z1, Z0, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS  (DX)(AX*4), Z1
+	VDIVPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
+
+// func expAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·expAVX512(SB), NOSPLIT, $0-33
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c42c80000<>+0(SB), Z0
+	VBROADCASTSS cc3160000<>+0(SB), Z1
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS c3f317217<>+0(SB), Z3
+	VBROADCASTSS c3377d1cf<>+0(SB), Z4
+	VBROADCASTSS c3ab51227<>+0(SB), Z5
+	VBROADCASTSS c3c091cea<>+0(SB), Z6
+	VBROADCASTSS c3d2aac79<>+0(SB), Z7
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z8
+	VBROADCASTSS c3efffffe<>+0(SB), Z9
+	VBROADCASTSS c3f800000<>+0(SB), Z10
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z11
+	VMINPS       Z11, Z0, Z11
+	VMAXPS       Z11, Z1, Z11
+	VMULPS       Z2, Z11, Z12
+	VRNDSCALEPS  $0x08, Z12, Z12
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z3, Z12, Z11
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z4, Z12, Z11
+	VMOVAPS      Z5, Z13
+	VFMADD213PS  Z6, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z7, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z8, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z9, Z11, Z13
+	VMULPS       Z11, Z11, Z14
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z11, Z14, Z13
+	VADDPS       Z10, Z13, Z11
+	VSCALEFPS    Z12, Z11, Z11
+	VMOVUPS      Z11, (CX)(AX*4)
 	ADDQ         $+16, AX
 	CMPQ         AX, DI
 	JLT          loop
@@ -390,10 +488,29 @@ loop:
 tail:
 	TESTQ        R8, R8
 	JZ           next
-	VMOVUPS.Z    (DX)(AX*4), K1, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, K1, (CX)(AX*4)
+	VMOVUPS.Z    (DX)(AX*4), K1, Z11
+	VMINPS       Z11, Z0, Z11
+	VMAXPS       Z11, Z1, Z11
+	VMULPS       Z2, Z11, Z12
+	VRNDSCALEPS  $0x08, Z12, Z12
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z3, Z12, Z11
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z4, Z12, Z11
+	VMOVAPS      Z5, Z13
+	VFMADD213PS  Z6, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z7, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z8, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z9, Z11, Z13
+	VMULPS       Z11, Z11, Z14
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z11, Z14, Z13
+	VADDPS       Z10, Z13, Z11
+	VSCALEFPS    Z12, Z11, Z11
+	VMOVUPS      Z11, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -415,150 +532,33 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVNTPS     Z0, (CX)(AX*4)
+	VMOVUPS      (DX)(AX*4), Z11
+	VMINPS       Z11, Z0, Z11
+	VMAXPS       Z11, Z1, Z11
+	VMULPS       Z2, Z11, Z12
+	VRNDSCALEPS  $0x08, Z12, Z12
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z3, Z12, Z11
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z4, Z12, Z11
+	VMOVAPS      Z5, Z13
+	VFMADD213PS  Z6, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z7, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z8, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z9, Z11, Z13
+	VMULPS       Z11, Z11, Z14
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z11, Z14, Z13
+	VADDPS       Z10, Z13, Z11
+	VSCALEFPS    Z12, Z11, Z11
+	VMOVNTPS     Z11, (CX)(AX*4)
 	ADDQ         $+16, AX
 	CMPQ         AX, DI
 	JLT          streamLoop
 	JMP          tail
-
-// func expAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·expAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
-
-row:
-	XORQ    AX, AX
-	MOVB    nt+32(FP), R9
-	TESTB   R9, R9
-	JNZ     stream
-	CMPQ    AX, DI
-	JGE     tail
-	PCALIGN $0x40
-
-loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
-
-tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
-
-next:
-	LEAQ  (CX)(SI*4), CX
-	LEAQ  (DX)(SI*4), DX
-	DECQ  BX
-	JNZ   row
-	MOVB  nt+32(FP), AL
-	TESTB AL, AL
-	JZ    done
-	SFENCE
-
-done:
-	VZEROUPPER
-	RET
-
-stream:
-	CMPQ    AX, DI
-	JGE     tail
-	PCALIGN $0x40
-
-streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
 
 DATA c42c80000<>+0(SB)/4, $0x42c80000
 GLOBL c42c80000<>(SB), RODATA|NOPTR, $4
@@ -593,17 +593,29 @@ GLOBL c3efffffe<>(SB), RODATA|NOPTR, $4
 // func logAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·logAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VBROADCASTSS cbd38a056<>+0(SB), Z1
+	VBROADCASTSS c3dd6485b<>+0(SB), Z2
+	VBROADCASTSS cbe06c546<>+0(SB), Z3
+	VBROADCASTSS c3e14423e<>+0(SB), Z4
+	VBROADCASTSS cbe2a77ee<>+0(SB), Z5
+	VBROADCASTSS c3e4cb4d8<>+0(SB), Z6
+	VBROADCASTSS cbe800020<>+0(SB), Z7
+	VBROADCASTSS c3eaaaad2<>+0(SB), Z8
+	VBROADCASTSS c3f000000<>+0(SB), Z9
+	VBROADCASTSS c3377d1cf<>+0(SB), Z10
+	VBROADCASTSS c3f317217<>+0(SB), Z11
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -615,75 +627,73 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS          (DX)(AX*4), Z0
-	VGETMANTPS       $0x0b, Z0, Z1
-	VGETEXPPS        Z0, Z0
-	VGETEXPPS        Z1, Z2
-	VSUBPS           Z2, Z0, Z0
-	VSUBPS.BCST      c3f800000<>+0(SB), Z1, Z1
-	VMULPS           Z1, Z1, Z2
-	VBROADCASTSS     cbd38a056<>+0(SB), Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe06c546<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e14423e<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe800020<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z1, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS.BCST      c3f000000<>+0(SB), Z3, Z3
-	VMULPS.BCST      c3377d1cf<>+0(SB), Z0, Z4
-	VMOVAPS          Z3, Z3
-	VFMADD213PS      Z4, Z2, Z3
-	VADDPS           Z1, Z3, Z1
-	VMOVAPS          Z1, Z1
-	VFMADD231PS.BCST c3f317217<>+0(SB), Z0, Z1
-	VMOVUPS          Z1, (CX)(AX*4)
-	ADDQ             $+16, AX
-	CMPQ             AX, DI
-	JLT              loop
+	VMOVUPS     (DX)(AX*4), Z12
+	VGETMANTPS  $0x0b, Z12, Z13
+	VGETEXPPS   Z12, Z12
+	VGETEXPPS   Z13, Z14
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z0, Z13, Z13
+	VMULPS      Z13, Z13, Z14
+	VMOVAPS     Z1, Z15
+	VFMADD213PS Z2, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z3, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z4, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z5, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z6, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z7, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z8, Z13, Z15
+	VMULPS      Z13, Z15, Z15
+	VSUBPS      Z9, Z15, Z15
+	VMULPS      Z10, Z12, Z16
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z16, Z14, Z15
+	VADDPS      Z13, Z15, Z13
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVUPS     Z13, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         loop
 
 tail:
-	TESTQ            R8, R8
-	JZ               next
-	VMOVUPS.Z        (DX)(AX*4), K1, Z0
-	VGETMANTPS       $0x0b, Z0, Z1
-	VGETEXPPS        Z0, Z0
-	VGETEXPPS        Z1, Z2
-	VSUBPS           Z2, Z0, Z0
-	VSUBPS.BCST      c3f800000<>+0(SB), Z1, Z1
-	VMULPS           Z1, Z1, Z2
-	VBROADCASTSS     cbd38a056<>+0(SB), Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe06c546<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e14423e<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe800020<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z1, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS.BCST      c3f000000<>+0(SB), Z3, Z3
-	VMULPS.BCST      c3377d1cf<>+0(SB), Z0, Z4
-	VMOVAPS          Z3, Z3
-	VFMADD213PS      Z4, Z2, Z3
-	VADDPS           Z1, Z3, Z1
-	VMOVAPS          Z1, Z1
-	VFMADD231PS.BCST c3f317217<>+0(SB), Z0, Z1
-	VMOVUPS          Z1, K1, (CX)(AX*4)
+	TESTQ       R8, R8
+	JZ          next
+	VMOVUPS.Z   (DX)(AX*4), K1, Z12
+	VGETMANTPS  $0x0b, Z12, Z13
+	VGETEXPPS   Z12, Z12
+	VGETEXPPS   Z13, Z14
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z0, Z13, Z13
+	VMULPS      Z13, Z13, Z14
+	VMOVAPS     Z1, Z15
+	VFMADD213PS Z2, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z3, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z4, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z5, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z6, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z7, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z8, Z13, Z15
+	VMULPS      Z13, Z15, Z15
+	VSUBPS      Z9, Z15, Z15
+	VMULPS      Z10, Z12, Z16
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z16, Z14, Z15
+	VADDPS      Z13, Z15, Z13
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVUPS     Z13, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -705,41 +715,40 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS          (DX)(AX*4), Z0
-	VGETMANTPS       $0x0b, Z0, Z1
-	VGETEXPPS        Z0, Z0
-	VGETEXPPS        Z1, Z2
-	VSUBPS           Z2, Z0, Z0
-	VSUBPS.BCST      c3f800000<>+0(SB), Z1, Z1
-	VMULPS           Z1, Z1, Z2
-	VBROADCASTSS     cbd38a056<>+0(SB), Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe06c546<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e14423e<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe800020<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z1, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS.BCST      c3f000000<>+0(SB), Z3, Z3
-	VMULPS.BCST      c3377d1cf<>+0(SB), Z0, Z4
-	VMOVAPS          Z3, Z3
-	VFMADD213PS      Z4, Z2, Z3
-	VADDPS           Z1, Z3, Z1
-	VMOVAPS          Z1, Z1
-	VFMADD231PS.BCST c3f317217<>+0(SB), Z0, Z1
-	VMOVNTPS         Z1, (CX)(AX*4)
-	ADDQ             $+16, AX
-	CMPQ             AX, DI
-	JLT              streamLoop
-	JMP              tail
+	VMOVUPS     (DX)(AX*4), Z12
+	VGETMANTPS  $0x0b, Z12, Z13
+	VGETEXPPS   Z12, Z12
+	VGETEXPPS   Z13, Z14
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z0, Z13, Z13
+	VMULPS      Z13, Z13, Z14
+	VMOVAPS     Z1, Z15
+	VFMADD213PS Z2, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z3, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z4, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z5, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z6, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z7, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z8, Z13, Z15
+	VMULPS      Z13, Z15, Z15
+	VSUBPS      Z9, Z15, Z15
+	VMULPS      Z10, Z12, Z16
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z16, Z14, Z15
+	VADDPS      Z13, Z15, Z13
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVNTPS    Z13, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         streamLoop
+	JMP         tail
 
 DATA cbd38a056<>+0(SB)/4, $0xbd38a056
 GLOBL cbd38a056<>(SB), RODATA|NOPTR, $4
@@ -769,19 +778,36 @@ DATA c3f000000<>+0(SB)/4, $0x3f000000
 GLOBL c3f000000<>(SB), RODATA|NOPTR, $4
 
 // func tanhAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·tanhAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c7fffffff<>+0(SB), Z0
+	VBROADCASTSS c4038aa3b<>+0(SB), Z1
+	VBROADCASTSS c3963908d<>+0(SB), Z2
+	VBROADCASTSS c3aa30caa<>+0(SB), Z3
+	VBROADCASTSS c3c1e9400<>+0(SB), Z4
+	VBROADCASTSS c3d634280<>+0(SB), Z5
+	VBROADCASTSS c3e75fecf<>+0(SB), Z6
+	VBROADCASTSS c3f317215<>+0(SB), Z7
+	VBROADCASTSS c3f800000<>+0(SB), Z8
+	VBROADCASTSS c40000000<>+0(SB), Z9
+	VBROADCASTSS c80000000<>+0(SB), Z10
+	VBROADCASTSS cbbbaf0e7<>+0(SB), Z11
+	VBROADCASTSS c3ca9134e<>+0(SB), Z12
+	VBROADCASTSS cbd5c1e2d<>+0(SB), Z13
+	VBROADCASTSS c3e088393<>+0(SB), Z14
+	VBROADCASTSS cbeaaaa99<>+0(SB), Z15
+	VBROADCASTSS c3f200000<>+0(SB), Z16
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -793,117 +819,89 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VADDPS            Z1, Z1, Z2
-	VBROADCASTSS      c42c80000<>+0(SB), Z3
-	VMINPS            Z2, Z3, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z2
-	VBROADCASTSS      c40000000<>+0(SB), Z4
-	VDIVPS            Z2, Z4, Z2
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cbbbaf0e7<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ca9134e<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbd5c1e2d<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e088393<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbeaaaa99<>+0(SB), Z3, Z4
-	VMULPS            Z3, Z4, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f200000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS     (DX)(AX*4), Z17
+	VPANDD      Z0, Z17, Z18
+	VMULPS      Z1, Z18, Z19
+	VREDUCEPS   $0x09, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD213PS Z3, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z4, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z5, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z6, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z7, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z8, Z20, Z21
+	VSCALEFPS   Z19, Z21, Z19
+	VADDPS      Z8, Z19, Z19
+	VDIVPS      Z19, Z9, Z19
+	VSUBPS      Z19, Z8, Z19
+	VMOVAPS     Z19, Z19
+	VPTERNLOGD  $0xf8, Z10, Z17, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z11, Z21
+	VFMADD213PS Z12, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z13, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z14, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z15, Z20, Z21
+	VMULPS      Z20, Z21, Z20
+	VMOVAPS     Z20, Z20
+	VFMADD213PS Z17, Z17, Z20
+	VCMPPS      $0x11, Z16, Z18, K2
+	VMOVAPS     Z19, Z17
+	VMOVAPS     Z20, K2, Z17
+	VMOVUPS     Z17, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VADDPS            Z1, Z1, Z2
-	VBROADCASTSS      c42c80000<>+0(SB), Z3
-	VMINPS            Z2, Z3, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z2
-	VBROADCASTSS      c40000000<>+0(SB), Z4
-	VDIVPS            Z2, Z4, Z2
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cbbbaf0e7<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ca9134e<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbd5c1e2d<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e088393<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbeaaaa99<>+0(SB), Z3, Z4
-	VMULPS            Z3, Z4, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f200000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ       R8, R8
+	JZ          next
+	VMOVUPS.Z   (DX)(AX*4), K1, Z17
+	VPANDD      Z0, Z17, Z18
+	VMULPS      Z1, Z18, Z19
+	VREDUCEPS   $0x09, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD213PS Z3, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z4, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z5, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z6, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z7, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z8, Z20, Z21
+	VSCALEFPS   Z19, Z21, Z19
+	VADDPS      Z8, Z19, Z19
+	VDIVPS      Z19, Z9, Z19
+	VSUBPS      Z19, Z8, Z19
+	VMOVAPS     Z19, Z19
+	VPTERNLOGD  $0xf8, Z10, Z17, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z11, Z21
+	VFMADD213PS Z12, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z13, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z14, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z15, Z20, Z21
+	VMULPS      Z20, Z21, Z20
+	VMOVAPS     Z20, Z20
+	VFMADD213PS Z17, Z17, Z20
+	VCMPPS      $0x11, Z16, Z18, K2
+	VMOVAPS     Z19, Z17
+	VMOVAPS     Z20, K2, Z17
+	VMOVUPS     Z17, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -925,62 +923,69 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VADDPS            Z1, Z1, Z2
-	VBROADCASTSS      c42c80000<>+0(SB), Z3
-	VMINPS            Z2, Z3, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z2
-	VBROADCASTSS      c40000000<>+0(SB), Z4
-	VDIVPS            Z2, Z4, Z2
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cbbbaf0e7<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ca9134e<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbd5c1e2d<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e088393<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbeaaaa99<>+0(SB), Z3, Z4
-	VMULPS            Z3, Z4, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f200000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS     (DX)(AX*4), Z17
+	VPANDD      Z0, Z17, Z18
+	VMULPS      Z1, Z18, Z19
+	VREDUCEPS   $0x09, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD213PS Z3, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z4, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z5, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z6, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z7, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z8, Z20, Z21
+	VSCALEFPS   Z19, Z21, Z19
+	VADDPS      Z8, Z19, Z19
+	VDIVPS      Z19, Z9, Z19
+	VSUBPS      Z19, Z8, Z19
+	VMOVAPS     Z19, Z19
+	VPTERNLOGD  $0xf8, Z10, Z17, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z11, Z21
+	VFMADD213PS Z12, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z13, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z14, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z15, Z20, Z21
+	VMULPS      Z20, Z21, Z20
+	VMOVAPS     Z20, Z20
+	VFMADD213PS Z17, Z17, Z20
+	VCMPPS      $0x11, Z16, Z18, K2
+	VMOVAPS     Z19, Z17
+	VMOVAPS     Z20, K2, Z17
+	VMOVNTPS    Z17, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         streamLoop
+	JMP         tail
+
+DATA c4038aa3b<>+0(SB)/4, $0x4038aa3b
+GLOBL c4038aa3b<>(SB), RODATA|NOPTR, $4
+
+DATA c3963908d<>+0(SB)/4, $0x3963908d
+GLOBL c3963908d<>(SB), RODATA|NOPTR, $4
+
+DATA c3aa30caa<>+0(SB)/4, $0x3aa30caa
+GLOBL c3aa30caa<>(SB), RODATA|NOPTR, $4
+
+DATA c3c1e9400<>+0(SB)/4, $0x3c1e9400
+GLOBL c3c1e9400<>(SB), RODATA|NOPTR, $4
+
+DATA c3d634280<>+0(SB)/4, $0x3d634280
+GLOBL c3d634280<>(SB), RODATA|NOPTR, $4
+
+DATA c3e75fecf<>+0(SB)/4, $0x3e75fecf
+GLOBL c3e75fecf<>(SB), RODATA|NOPTR, $4
+
+DATA c3f317215<>+0(SB)/4, $0x3f317215
+GLOBL c3f317215<>(SB), RODATA|NOPTR, $4
 
 DATA c40000000<>+0(SB)/4, $0x40000000
 GLOBL c40000000<>(SB), RODATA|NOPTR, $4
@@ -1006,17 +1011,39 @@ GLOBL c3f200000<>(SB), RODATA|NOPTR, $4
 // func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·erfAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c7fffffff<>+0(SB), Z0
+	VBROADCASTSS c40800000<>+0(SB), Z1
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Z2
+	VBROADCASTSS c39e458a5<>+0(SB), Z3
+	VBROADCASTSS cbb88d913<>+0(SB), Z4
+	VBROADCASTSS c3ccde407<>+0(SB), Z5
+	VBROADCASTSS cbdddcd16<>+0(SB), Z6
+	VBROADCASTSS cbf2221c2<>+0(SB), Z7
+	VBROADCASTSS cbf909442<>+0(SB), Z8
+	VBROADCASTSS c3939429e<>+0(SB), Z9
+	VBROADCASTSS c42c80000<>+0(SB), Z10
+	VBROADCASTSS cc3160000<>+0(SB), Z11
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z12
+	VBROADCASTSS c3f317217<>+0(SB), Z13
+	VBROADCASTSS c3377d1cf<>+0(SB), Z14
+	VBROADCASTSS c3ab51227<>+0(SB), Z15
+	VBROADCASTSS c3c091cea<>+0(SB), Z16
+	VBROADCASTSS c3d2aac79<>+0(SB), Z17
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z18
+	VBROADCASTSS c3efffffe<>+0(SB), Z19
+	VBROADCASTSS c3f800000<>+0(SB), Z20
+	VBROADCASTSS c80000000<>+0(SB), Z21
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -1028,145 +1055,133 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VBROADCASTSS      c40800000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z2
-	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z3, Z2, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f700000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS          (DX)(AX*4), Z22
+	VPANDD           Z0, Z22, Z23
+	VMINPS           Z23, Z1, Z24
+	VMOVAPS          Z2, Z25
+	VFMADD213PS      Z3, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z4, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z5, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z6, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z7, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z8, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z9, Z24, Z25
+	VMINPS           Z25, Z10, Z24
+	VMAXPS           Z24, Z11, Z24
+	VMULPS           Z12, Z24, Z25
+	VRNDSCALEPS      $0x08, Z25, Z25
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z13, Z25, Z24
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z14, Z25, Z24
+	VMOVAPS          Z15, Z26
+	VFMADD213PS      Z16, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z17, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z18, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z19, Z24, Z26
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z24, Z27, Z26
+	VADDPS           Z20, Z26, Z24
+	VSCALEFPS        Z25, Z24, Z24
+	VSUBPS           Z24, Z20, Z24
+	VPANDD           Z21, Z22, Z25
+	VPORD            Z25, Z24, Z24
+	VMULPS           Z22, Z22, Z25
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z25
+	VFMADD213PS      Z22, Z22, Z25
+	VBROADCASTSS     c3f700000<>+0(SB), Z22
+	VCMPPS           $0x11, Z22, Z23, K2
+	VMOVAPS          Z24, Z22
+	VMOVAPS          Z25, K2, Z22
+	VMOVUPS          Z22, (CX)(AX*4)
+	ADDQ             $+16, AX
+	CMPQ             AX, DI
+	JLT              loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VBROADCASTSS      c40800000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z2
-	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z3, Z2, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f700000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ            R8, R8
+	JZ               next
+	VMOVUPS.Z        (DX)(AX*4), K1, Z22
+	VPANDD           Z0, Z22, Z23
+	VMINPS           Z23, Z1, Z24
+	VMOVAPS          Z2, Z25
+	VFMADD213PS      Z3, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z4, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z5, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z6, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z7, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z8, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z9, Z24, Z25
+	VMINPS           Z25, Z10, Z24
+	VMAXPS           Z24, Z11, Z24
+	VMULPS           Z12, Z24, Z25
+	VRNDSCALEPS      $0x08, Z25, Z25
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z13, Z25, Z24
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z14, Z25, Z24
+	VMOVAPS          Z15, Z26
+	VFMADD213PS      Z16, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z17, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z18, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z19, Z24, Z26
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z24, Z27, Z26
+	VADDPS           Z20, Z26, Z24
+	VSCALEFPS        Z25, Z24, Z24
+	VSUBPS           Z24, Z20, Z24
+	VPANDD           Z21, Z22, Z25
+	VPORD            Z25, Z24, Z24
+	VMULPS           Z22, Z22, Z25
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z25
+	VFMADD213PS      Z22, Z22, Z25
+	VBROADCASTSS     c3f700000<>+0(SB), Z22
+	VCMPPS           $0x11, Z22, Z23, K2
+	VMOVAPS          Z24, Z22
+	VMOVAPS          Z25, K2, Z22
+	VMOVUPS          Z22, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -1188,76 +1203,70 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VBROADCASTSS      c40800000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z2
-	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z3, Z2, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f700000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS          (DX)(AX*4), Z22
+	VPANDD           Z0, Z22, Z23
+	VMINPS           Z23, Z1, Z24
+	VMOVAPS          Z2, Z25
+	VFMADD213PS      Z3, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z4, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z5, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z6, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z7, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z8, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z9, Z24, Z25
+	VMINPS           Z25, Z10, Z24
+	VMAXPS           Z24, Z11, Z24
+	VMULPS           Z12, Z24, Z25
+	VRNDSCALEPS      $0x08, Z25, Z25
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z13, Z25, Z24
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z14, Z25, Z24
+	VMOVAPS          Z15, Z26
+	VFMADD213PS      Z16, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z17, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z18, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z19, Z24, Z26
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z24, Z27, Z26
+	VADDPS           Z20, Z26, Z24
+	VSCALEFPS        Z25, Z24, Z24
+	VSUBPS           Z24, Z20, Z24
+	VPANDD           Z21, Z22, Z25
+	VPORD            Z25, Z24, Z24
+	VMULPS           Z22, Z22, Z25
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z25
+	VFMADD213PS      Z22, Z22, Z25
+	VBROADCASTSS     c3f700000<>+0(SB), Z22
+	VCMPPS           $0x11, Z22, Z23, K2
+	VMOVAPS          Z24, Z22
+	VMOVAPS          Z25, K2, Z22
+	VMOVNTPS         Z22, (CX)(AX*4)
+	ADDQ             $+16, AX
+	CMPQ             AX, DI
+	JLT              streamLoop
+	JMP              tail
 
 DATA c40800000<>+0(SB)/4, $0x40800000
 GLOBL c40800000<>(SB), RODATA|NOPTR, $4
@@ -1310,17 +1319,29 @@ GLOBL c3f700000<>(SB), RODATA|NOPTR, $4
 // func sigmoidAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c80000000<>+0(SB), Z0
+	VBROADCASTSS c42c80000<>+0(SB), Z1
+	VBROADCASTSS cc3160000<>+0(SB), Z2
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z3
+	VBROADCASTSS c3f317217<>+0(SB), Z4
+	VBROADCASTSS c3377d1cf<>+0(SB), Z5
+	VBROADCASTSS c3ab51227<>+0(SB), Z6
+	VBROADCASTSS c3c091cea<>+0(SB), Z7
+	VBROADCASTSS c3d2aac79<>+0(SB), Z8
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z9
+	VBROADCASTSS c3efffffe<>+0(SB), Z10
+	VBROADCASTSS c3f800000<>+0(SB), Z11
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -1332,73 +1353,65 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPXORD.BCST       c80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c3f800000<>+0(SB), Z1
-	VDIVPS            Z0, Z1, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS      (DX)(AX*4), Z12
+	VPXORD       Z0, Z12, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z12, Z2, Z12
+	VMULPS       Z3, Z12, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z4, Z13, Z12
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z5, Z13, Z12
+	VMOVAPS      Z6, Z14
+	VFMADD213PS  Z7, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z8, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z9, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z10, Z12, Z14
+	VMULPS       Z12, Z12, Z15
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z12, Z15, Z14
+	VADDPS       Z11, Z14, Z12
+	VSCALEFPS    Z13, Z12, Z12
+	VADDPS       Z11, Z12, Z12
+	VDIVPS       Z12, Z11, Z12
+	VMOVUPS      Z12, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPXORD.BCST       c80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c3f800000<>+0(SB), Z1
-	VDIVPS            Z0, Z1, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z12
+	VPXORD       Z0, Z12, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z12, Z2, Z12
+	VMULPS       Z3, Z12, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z4, Z13, Z12
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z5, Z13, Z12
+	VMOVAPS      Z6, Z14
+	VFMADD213PS  Z7, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z8, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z9, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z10, Z12, Z14
+	VMULPS       Z12, Z12, Z15
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z12, Z15, Z14
+	VADDPS       Z11, Z14, Z12
+	VSCALEFPS    Z13, Z12, Z12
+	VADDPS       Z11, Z12, Z12
+	VDIVPS       Z12, Z11, Z12
+	VMOVUPS      Z12, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -1420,55 +1433,72 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPXORD.BCST       c80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c3f800000<>+0(SB), Z1
-	VDIVPS            Z0, Z1, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS      (DX)(AX*4), Z12
+	VPXORD       Z0, Z12, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z12, Z2, Z12
+	VMULPS       Z3, Z12, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z4, Z13, Z12
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z5, Z13, Z12
+	VMOVAPS      Z6, Z14
+	VFMADD213PS  Z7, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z8, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z9, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z10, Z12, Z14
+	VMULPS       Z12, Z12, Z15
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z12, Z15, Z14
+	VADDPS       Z11, Z14, Z12
+	VSCALEFPS    Z13, Z12, Z12
+	VADDPS       Z11, Z12, Z12
+	VDIVPS       Z12, Z11, Z12
+	VMOVNTPS     Z12, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
 
 // func softplusAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·softplusAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c80000000<>+0(SB), Z0
+	VBROADCASTSS c42c80000<>+0(SB), Z1
+	VBROADCASTSS cc3160000<>+0(SB), Z2
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z3
+	VBROADCASTSS c3f317217<>+0(SB), Z4
+	VBROADCASTSS c3377d1cf<>+0(SB), Z5
+	VBROADCASTSS c3ab51227<>+0(SB), Z6
+	VBROADCASTSS c3c091cea<>+0(SB), Z7
+	VBROADCASTSS c3d2aac79<>+0(SB), Z8
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z9
+	VBROADCASTSS c3efffffe<>+0(SB), Z10
+	VBROADCASTSS c3f800000<>+0(SB), Z11
+	VBROADCASTSS cbd38a056<>+0(SB), Z12
+	VBROADCASTSS c3dd6485b<>+0(SB), Z13
+	VBROADCASTSS cbe06c546<>+0(SB), Z14
+	VBROADCASTSS c3e14423e<>+0(SB), Z15
+	VBROADCASTSS cbe2a77ee<>+0(SB), Z16
+	VBROADCASTSS c3e4cb4d8<>+0(SB), Z17
+	VBROADCASTSS cbe800020<>+0(SB), Z18
+	VBROADCASTSS c3eaaaad2<>+0(SB), Z19
+	VBROADCASTSS c3f000000<>+0(SB), Z20
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -1480,141 +1510,133 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPORD.BCST        c80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z1
-	VBROADCASTSS      cc3160000<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
-	VMULPS            Z1, Z1, Z4
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z1, Z4, Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
-	VSCALEFPS         Z2, Z1, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
-	VSUBPS            Z3, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z3
-	VGETEXPPS         Z2, Z4
-	VGETEXPPS         Z3, Z5
-	VSUBPS            Z5, Z4, Z4
-	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
-	VMULPS            Z3, Z3, Z5
-	VBROADCASTSS      cbd38a056<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
-	VMULPS            Z3, Z6, Z6
-	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z7, Z5, Z6
-	VADDPS            Z3, Z6, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
-	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z3, Z1
-	VXORPS            Z2, Z2, Z2
-	VMAXPS            Z0, Z2, Z0
-	VADDPS            Z0, Z1, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS      (DX)(AX*4), Z21
+	VPORD        Z0, Z21, Z22
+	VMINPS       Z22, Z1, Z22
+	VMAXPS       Z22, Z2, Z22
+	VMULPS       Z3, Z22, Z23
+	VRNDSCALEPS  $0x08, Z23, Z23
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z4, Z23, Z22
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z5, Z23, Z22
+	VMOVAPS      Z6, Z24
+	VFMADD213PS  Z7, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z8, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z9, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VMULPS       Z22, Z22, Z25
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z22, Z25, Z24
+	VADDPS       Z11, Z24, Z22
+	VSCALEFPS    Z23, Z22, Z22
+	VADDPS       Z11, Z22, Z23
+	VSUBPS       Z11, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VGETMANTPS   $0x0b, Z23, Z24
+	VGETEXPPS    Z23, Z25
+	VGETEXPPS    Z24, Z26
+	VSUBPS       Z26, Z25, Z25
+	VSUBPS       Z11, Z24, Z24
+	VMULPS       Z24, Z24, Z26
+	VMOVAPS      Z12, Z27
+	VFMADD213PS  Z13, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z14, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z15, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z16, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z17, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z19, Z24, Z27
+	VMULPS       Z24, Z27, Z27
+	VSUBPS       Z20, Z27, Z27
+	VMULPS       Z5, Z25, Z28
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z28, Z26, Z27
+	VADDPS       Z24, Z27, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD231PS  Z4, Z25, Z24
+	VDIVPS       Z23, Z22, Z22
+	VADDPS       Z22, Z24, Z22
+	VXORPS       Z23, Z23, Z23
+	VMAXPS       Z21, Z23, Z21
+	VADDPS       Z21, Z22, Z21
+	VMOVUPS      Z21, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPORD.BCST        c80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z1
-	VBROADCASTSS      cc3160000<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
-	VMULPS            Z1, Z1, Z4
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z1, Z4, Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
-	VSCALEFPS         Z2, Z1, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
-	VSUBPS            Z3, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z3
-	VGETEXPPS         Z2, Z4
-	VGETEXPPS         Z3, Z5
-	VSUBPS            Z5, Z4, Z4
-	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
-	VMULPS            Z3, Z3, Z5
-	VBROADCASTSS      cbd38a056<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
-	VMULPS            Z3, Z6, Z6
-	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z7, Z5, Z6
-	VADDPS            Z3, Z6, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
-	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z3, Z1
-	VXORPS            Z2, Z2, Z2
-	VMAXPS            Z0, Z2, Z0
-	VADDPS            Z0, Z1, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z21
+	VPORD        Z0, Z21, Z22
+	VMINPS       Z22, Z1, Z22
+	VMAXPS       Z22, Z2, Z22
+	VMULPS       Z3, Z22, Z23
+	VRNDSCALEPS  $0x08, Z23, Z23
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z4, Z23, Z22
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z5, Z23, Z22
+	VMOVAPS      Z6, Z24
+	VFMADD213PS  Z7, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z8, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z9, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VMULPS       Z22, Z22, Z25
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z22, Z25, Z24
+	VADDPS       Z11, Z24, Z22
+	VSCALEFPS    Z23, Z22, Z22
+	VADDPS       Z11, Z22, Z23
+	VSUBPS       Z11, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VGETMANTPS   $0x0b, Z23, Z24
+	VGETEXPPS    Z23, Z25
+	VGETEXPPS    Z24, Z26
+	VSUBPS       Z26, Z25, Z25
+	VSUBPS       Z11, Z24, Z24
+	VMULPS       Z24, Z24, Z26
+	VMOVAPS      Z12, Z27
+	VFMADD213PS  Z13, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z14, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z15, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z16, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z17, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z19, Z24, Z27
+	VMULPS       Z24, Z27, Z27
+	VSUBPS       Z20, Z27, Z27
+	VMULPS       Z5, Z25, Z28
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z28, Z26, Z27
+	VADDPS       Z24, Z27, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD231PS  Z4, Z25, Z24
+	VDIVPS       Z23, Z22, Z22
+	VADDPS       Z22, Z24, Z22
+	VXORPS       Z23, Z23, Z23
+	VMAXPS       Z21, Z23, Z21
+	VADDPS       Z21, Z22, Z21
+	VMOVUPS      Z21, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -1636,74 +1658,70 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPORD.BCST        c80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z1
-	VBROADCASTSS      cc3160000<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
-	VMULPS            Z1, Z1, Z4
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z1, Z4, Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
-	VSCALEFPS         Z2, Z1, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
-	VSUBPS            Z3, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z3
-	VGETEXPPS         Z2, Z4
-	VGETEXPPS         Z3, Z5
-	VSUBPS            Z5, Z4, Z4
-	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
-	VMULPS            Z3, Z3, Z5
-	VBROADCASTSS      cbd38a056<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
-	VMULPS            Z3, Z6, Z6
-	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z7, Z5, Z6
-	VADDPS            Z3, Z6, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
-	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z3, Z1
-	VXORPS            Z2, Z2, Z2
-	VMAXPS            Z0, Z2, Z0
-	VADDPS            Z0, Z1, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS      (DX)(AX*4), Z21
+	VPORD        Z0, Z21, Z22
+	VMINPS       Z22, Z1, Z22
+	VMAXPS       Z22, Z2, Z22
+	VMULPS       Z3, Z22, Z23
+	VRNDSCALEPS  $0x08, Z23, Z23
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z4, Z23, Z22
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z5, Z23, Z22
+	VMOVAPS      Z6, Z24
+	VFMADD213PS  Z7, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z8, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z9, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VMULPS       Z22, Z22, Z25
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z22, Z25, Z24
+	VADDPS       Z11, Z24, Z22
+	VSCALEFPS    Z23, Z22, Z22
+	VADDPS       Z11, Z22, Z23
+	VSUBPS       Z11, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VGETMANTPS   $0x0b, Z23, Z24
+	VGETEXPPS    Z23, Z25
+	VGETEXPPS    Z24, Z26
+	VSUBPS       Z26, Z25, Z25
+	VSUBPS       Z11, Z24, Z24
+	VMULPS       Z24, Z24, Z26
+	VMOVAPS      Z12, Z27
+	VFMADD213PS  Z13, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z14, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z15, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z16, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z17, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z19, Z24, Z27
+	VMULPS       Z24, Z27, Z27
+	VSUBPS       Z20, Z27, Z27
+	VMULPS       Z5, Z25, Z28
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z28, Z26, Z27
+	VADDPS       Z24, Z27, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD231PS  Z4, Z25, Z24
+	VDIVPS       Z23, Z22, Z22
+	VADDPS       Z22, Z24, Z22
+	VXORPS       Z23, Z23, Z23
+	VMAXPS       Z21, Z23, Z21
+	VADDPS       Z21, Z22, Z21
+	VMOVNTPS     Z21, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
 
 // func reluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+

@@ -30,7 +30,10 @@ func withZero(f func(g *gen, x []V, zero V) V) func(g *gen, s []V) func(x []V) [
 
 func unary(name, doc string, f func(g *gen, x V) V) kernel {
 	return kernel{name: name, doc: "dst = " + doc + ".", streams: []stream{out("dst"), in("x")},
-		prepare: loopless(func(g *gen, x []V) V { return f(g, x[0]) })}
+		prepare: func(g *gen, _ []V) func(x []V) []V {
+			g.hold(func(g *gen) { f(g, g.vec()) })
+			return func(x []V) []V { return []V{f(g, x[0])} }
+		}}
 }
 
 func scalarOp(name, doc string, f func(g *gen, x, s V) V) kernel {
