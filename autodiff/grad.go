@@ -70,7 +70,7 @@ func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 	}
 	dy := cotangent(y, c.cotangent)
 	p.held[dy]++ // the caller's hold: never freed or written by the pass
-	p.accumulate(y, dy)
+	p.accumulate(y, dy, false)
 	for _, n := range p.reachable(y, xs) {
 		p.step(n)
 	}
@@ -106,7 +106,7 @@ type pass struct {
 	leads  map[*Value]bool // values that depend on a wanted one
 
 	readers map[*Value]int  // how many nodes the pass has yet to come to that read a value
-	masked  map[*Value]bool // cotangents that have gone through their value's ReLU already
+	masked  map[*Value]bool // values whose cotangents have gone through their ReLU already
 }
 
 // owns reports whether v was made by this pass as a cotangent, which may then be freed. A VJP may
@@ -210,7 +210,7 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 		if dx != nil && i == 0 && j.taken {
 			p.joined(n.in[i], dx, j)
 		} else if dx != nil {
-			p.accumulate(n.in[i], dx)
+			p.accumulate(n.in[i], dx, p.maskable(n, n.in[i]))
 		}
 	}
 	for _, dx := range dxs {
@@ -232,8 +232,9 @@ func (p *pass) lend(n *Node, dy *Value) (end func()) {
 	return func() { g.spare = was }
 }
 
-// accumulate adds dx to the cotangent of x, in place where nobody else can see it.
-func (p *pass) accumulate(x, dx *Value) {
+// accumulate adds dx to the cotangent of x, in place where nobody else can see it; and there, if
+// the sum is maskable, through the ReLU at once where the backend can.
+func (p *pass) accumulate(x, dx *Value, maskable bool) {
 	if dt := x.gradientType(); dx.DType() != dt {
 		dx = Cast(dx, dt)
 		p.held[dx]++
@@ -246,7 +247,12 @@ func (p *pass) accumulate(x, dx *Value) {
 		return
 	}
 	if !p.g.recording && p.owns(old) && p.held[old] == 1 && old.t.Exclusive() {
-		p.g.Backend().Binary(tensor.Add, old.t, old.t, dx.t)
+		if b, ok := p.g.Backend().(tensor.SumMasker); ok && maskable && dx.DType() == x.DType() {
+			b.AddReLUMask(old.t, old.t, dx.t, x.t)
+			p.masked[x] = true
+		} else {
+			p.g.Backend().Binary(tensor.Add, old.t, old.t, dx.t)
+		}
 		return
 	}
 	sum := Add(old, dx)

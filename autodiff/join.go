@@ -20,18 +20,20 @@ import "afterimage/tensor"
 // what the VJP has done Grad leaves out: the addition here, the mask in Node.throughReLU, in the
 // VJP of the op that made x. Offers are declined by saying nothing, which all VJPs do but
 // convolution's, and that one on a backend that is no tensor.InputGradMasker or does not gain from
-// it in a tensor of x's shape. Under CreateGraph nothing is offered: there the tape is to see each
-// step.
+// it in a tensor of x's shape. Then Grad adds, and masks the sum in the same pass where the backend
+// can (tensor.SumMasker). Under CreateGraph nothing is offered: there the tape is to see each step.
+//
+// A ReLU behind a batch norm alone is left out of all this: the norm's gradient reads its input
+// anyway, and that says where the ReLU was positive (BatchNormReLU).
 //
 // A ResNet's basic block, in tensors read and written between the kernels of its backward pass:
 //
-//	                         before                                       joined
-//	sum over the fork        d₁ d₂ → dx                                   d₂, at the store
-//	mask of the block's end  dx x → dy                                    x, at the store
-//	its batch norm           dy h, dy h → dh                              the same
-//	mask inside              with the next: twice a                       a, at the store
-//	batch norm inside        da h a, da h a → dh                          da h, da h → dh
-//	                         18                                           13
+//	                         by ops             masked sum         joined
+//	sum over the fork        d₁ d₂ → dx         d₁ d₂ x → dy       d₂, at the store
+//	mask of the block's end  dx x → dy          –                  x, at the store
+//	its batch norm           dy h, dy h → dh    the same           the same
+//	batch norm inside        da h, da h → dh    the same           the same
+//	                         16                 14                 12
 
 // A join is what a VJP is offered to do to the gradient of its node's first input x, and told about
 // its cotangent.
@@ -57,12 +59,18 @@ func (p *pass) offer(n *Node) *join {
 		if old := p.adj[x]; old != nil {
 			j.add = old.t
 		}
-		if p.readers[x] == 0 && !p.wanted[x] && x.node != nil && !x.node.freed && masks(x.node.op) &&
-			count(n.in, x) == 1 {
+		if p.maskable(n, x) {
 			j.relu = x.t
 		}
 	}
 	return j
+}
+
+// maskable reports whether x's cotangent is complete, and can go through a ReLU, as soon as n's VJP
+// has sent its part.
+func (p *pass) maskable(n *Node, x *Value) bool {
+	return !p.g.recording && p.readers[x] == 0 && !p.wanted[x] && x.node != nil && !x.node.freed &&
+		masks(x.node.op) && count(n.in, x) == 1
 }
 
 // joining makes j what the VJP at work may do, until the function it returns is called.

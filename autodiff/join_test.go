@@ -10,10 +10,12 @@ import (
 	"afterimage/tensor/ref"
 )
 
-// joining is a backend that can take an input gradient further, and counts how often it does what.
+// joining is a backend that can take an input gradient further, and mask a sum, and counts how
+// often it does what.
 type joining struct {
 	*ref.Backend
-	added, masked int
+	added, masked int // with a convolution
+	sums          int // in a pass of their own
 	declines      bool
 }
 
@@ -31,6 +33,12 @@ func (b *joining) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor
 	}
 }
 
+func (b *joining) AddReLUMask(dx, d1, d2, y *tensor.Tensor) {
+	b.sums++
+	b.Binary(tensor.Add, dx, d1, d2)
+	b.Binary(tensor.ReLUMask, dx, dx, y)
+}
+
 var conv3x3 = tensor.ConvParams{StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1,
 	PadRight: 1, DilH: 1, DilW: 1, Groups: 1}
 
@@ -40,27 +48,28 @@ var residualBlocks = []struct {
 	name          string
 	f             func(h, w, s value) value
 	added, masked int // by a block: at its fork, at its two convolutions
+	sums          int // at its fork, where a convolution declines
 }{
 	{"batch norm", func(h, w, s value) value {
 		a, _ := ad.BatchNormReLU(ad.Conv2D(h, w, conv3x3), s, s, nil, bnEps)
 		y, _ := ad.BatchNormReLU(ad.Conv2D(a, w, conv3x3), s, s, h, bnEps)
 		return y
-	}, 1, 2},
+	}, 1, 1, 1}, // the ReLU inside is its batch norm's own affair
 	{"folded", func(h, w, s value) value {
 		a := ad.Conv2DBiasAct(h, w, s, nil, true, conv3x3)
 		return ad.Conv2DBiasAct(a, w, s, h, true, conv3x3)
-	}, 1, 2},
+	}, 1, 2, 1},
 	{"scale and shift", func(h, w, s value) value {
 		a := ad.ScaleShift(ad.Conv2D(h, w, conv3x3), s, s, nil, true)
 		return ad.ScaleShift(ad.Conv2D(a, w, conv3x3), s, s, h, true)
-	}, 1, 2},
+	}, 1, 2, 1},
 	{"before the convolutions", func(h, w, s value) value { // the sum is no ReLU's output
 		a := ad.ReLU(ad.Add(ad.Conv2D(h, w, conv3x3), ad.Reshape(s, 1, 1, 1, 3)))
 		return ad.ReLU(ad.Add(h, ad.Conv2D(a, w, conv3x3)))
-	}, 1, 2},
+	}, 1, 2, 1},
 	{"itself", func(h, w, s value) value { // both at once of one op: more is to arrive behind it
 		return ad.Conv2DBiasAct(h, w, s, h, true, conv3x3)
-	}, 0, 0},
+	}, 0, 0, 0},
 }
 
 // residual is a network of n blocks, each in wrap.
@@ -96,8 +105,8 @@ func gradsOn(b tensor.Backend, f func(g graph, in []value) (y value, more []valu
 }
 
 // TestJoin wants the gradients of residual networks to have the bits that they have on a backend
-// that joins nothing, all to be joined that can be, also in a Checkpoint, and nothing where the
-// gradient must be differentiable.
+// that joins nothing, all to be joined that can be, also in a Checkpoint, sums to be masked where
+// the convolution declines, and nothing where the gradient must be differentiable.
 func TestJoin(t *testing.T) {
 	const n = 3
 	for _, b := range residualBlocks {
@@ -118,10 +127,16 @@ func TestJoin(t *testing.T) {
 			}
 			able = &joining{Backend: ref.New()}
 			gradsOn(able, f, ad.CreateGraph())
+			if able.added+able.masked+able.sums > 0 {
+				t.Errorf("%s, %s: joined under CreateGraph", b.name, name)
+			}
 			able.declines = true
-			gradsOn(able, f)
-			if able.added+able.masked > 0 {
-				t.Errorf("%s, %s: joined under CreateGraph or where it does not pay", b.name, name)
+			if got := gradsOn(able, f); !equalAll(got, want) {
+				t.Errorf("%s, %s: gradients differ where convolutions decline", b.name, name)
+			}
+			if able.added+able.masked > 0 || able.sums != n*b.sums {
+				t.Errorf("%s, %s: declined, and %d sums were masked, expected %d", b.name, name, able.sums,
+					n*b.sums)
 			}
 			able.declines = false
 			if got := gradsOn(able, f, ad.Retain()); !equalAll(got, want) {
@@ -141,9 +156,11 @@ func TestJoinWanted(t *testing.T) {
 			h := ad.ReLU(first(g, in)) // of a ReLU, read by the second block
 			return ad.Square(b.f(h, in[1], in[2])), []value{h}
 		}
-		able := &joining{Backend: ref.New()}
-		if !equalAll(gradsOn(able, f), gradsOn(ref.New(), f)) {
-			t.Errorf("%s: gradients differ", b.name)
+		for _, declines := range []bool{false, true} {
+			able := &joining{Backend: ref.New(), declines: declines}
+			if !equalAll(gradsOn(able, f), gradsOn(ref.New(), f)) {
+				t.Errorf("%s: gradients differ", b.name)
+			}
 		}
 	}
 }

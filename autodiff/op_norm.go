@@ -33,8 +33,9 @@ import (
 // stays beside the kernel for a second reason: it is what the kernel is tested against, in value,
 // gradient and gradient of the gradient.
 //
-// The variant with ReLU masks dy by y > 0 first. It reads the output, which the next layer keeps
-// in any case, and so the pre-activation is never stored.
+// The variant with ReLU masks dy by y > 0 first. The kernel reads x, and x·scale + shift > 0 says
+// the same, so that neither the pre-activation is stored nor the output read. Where a residual is
+// added in between it takes the output, which the next layer keeps in any case.
 
 // BatchStats are the statistics of one training-mode batch normalisation, for running averages. The
 // tensors belong to the graph's scope at the time of the call: copy what must outlive it. While a
@@ -58,7 +59,7 @@ func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
 // BatchNormReLU computes y = ReLU(BatchNorm(x) + res); res has x's shape, or is nil. ReLU′(0) = 0.
 // Panics as BatchNorm does.
 func BatchNormReLU(x, gamma, beta, res *Value, eps float64) (*Value, BatchStats) {
-	op := &batchNormOp{name: "BatchNormReLU", eps: eps, relu: true}
+	op := &batchNormOp{name: "BatchNormReLU", eps: eps, relu: true, add: res != nil}
 	return applyBatchNorm(op, x, gamma, beta, res)
 }
 
@@ -75,16 +76,17 @@ func applyBatchNorm(op *batchNormOp, x, gamma, beta, res *Value) (*Value, BatchS
 	return y, op.stats
 }
 
-// batchNormOp has inputs x, gamma, beta and perhaps res, and saves mean and rstd.
+// batchNormOp has inputs x, gamma, beta and perhaps res, and saves mean, rstd and shift.
 type batchNormOp struct {
 	name  string
 	eps   float64
 	relu  bool
+	add   bool // there is a res
 	stats BatchStats
 }
 
 func (o *batchNormOp) Name() string { return o.name }
-func (o *batchNormOp) Needs() Needs { return Needs{In: 3, Out: o.relu} }
+func (o *batchNormOp) Needs() Needs { return Needs{In: 3, Out: o.masksWithOut()} }
 
 func (o *batchNormOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	var res *tensor.Tensor
@@ -95,12 +97,11 @@ func (o *batchNormOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tens
 	y := s.Like(in[0])
 	s.Backend().NormApply(y, in[0], scale, shift, res, o.relu)
 	scale.Free()
-	shift.Free()
 	return y, saved
 }
 
 // statistics returns what x is multiplied by and what is added to it, and what the gradient needs
-// of the batch: mean and rstd.
+// of the batch: mean, rstd and shift.
 func (o *batchNormOp) statistics(s *tensor.Scope, in tensors) (scale, shift *tensor.Tensor,
 	saved tensors,
 ) {
@@ -115,30 +116,28 @@ func (o *batchNormOp) statistics(s *tensor.Scope, in tensors) (scale, shift *ten
 	b.Binary(tensor.Mul, shift, scale, mean)
 	b.Binary(tensor.Sub, shift, beta, shift)
 	// The saved mean is a view: the node may free its own, the caller's statistics stay.
-	return scale, shift, tensors{s.Reshape(mean, c), rstd}
+	return scale, shift, tensors{s.Reshape(mean, c), rstd, shift}
 }
 
 func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
-	var y *Value
-	if o.relu && !n.masked() {
-		y = n.Out()
-	}
-	return o.vjp(n, dy, y, need)
-}
-
-func (o *batchNormOp) masksWithOut() bool { return o.relu }
-
-// vjp is VJP with the output as a value of its own, nil unless a ReLU is to mask dy with it.
-func (o *batchNormOp) vjp(n *Node, dy, y *Value, need []bool) []*Value {
 	if n.HigherOrder() {
-		return o.vjpComposite(n, dy, y, need)
+		return o.vjpComposite(n, dy, need)
 	}
-	return o.vjpFused(n, dy, y, need)
+	return o.vjpFused(n, dy, need)
 }
+
+func (o *batchNormOp) masksWithOut() bool { return o.relu && o.add }
 
 // vjpFused asks the kernel, whose result is not differentiable.
-func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
+func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 	g := n.Graph()
+	var y, shift *tensor.Tensor
+	switch {
+	case o.masksWithOut() && !n.masked():
+		y = n.Out().Tensor()
+	case o.relu && !o.add:
+		shift = n.saved[2]
+	}
 	dxs := make([]*Value, len(n.in))
 	var d [4]*tensor.Tensor
 	for i, v := range n.in {
@@ -149,20 +148,19 @@ func (o *batchNormOp) vjpFused(n *Node, dy, y *Value, need []bool) []*Value {
 			d[i] = dxs[i].t
 		}
 	}
-	var out *tensor.Tensor
-	if y != nil {
-		out = y.Tensor()
-	}
-	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), out,
-		n.Saved(0).Tensor(), n.Saved(1).Tensor(), n.In(1).Tensor())
+	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), y, shift,
+		n.saved[0], n.saved[1], n.In(1).Tensor())
 	return dxs
 }
 
 // vjpComposite differentiates the definition. beta and res enter y by addition, so their values are
 // not read and need not have been kept.
-func (o *batchNormOp) vjpComposite(n *Node, dy, y *Value, need []bool) []*Value {
-	if y != nil {
-		dy = reluMask(dy, y)
+func (o *batchNormOp) vjpComposite(n *Node, dy *Value, need []bool) []*Value {
+	switch {
+	case o.masksWithOut():
+		dy = n.throughReLU(dy)
+	case o.relu:
+		dy = reluMask(dy, o.again(n))
 	}
 	dxs := make([]*Value, len(n.in))
 	if need[0] || need[1] {
@@ -178,6 +176,16 @@ func (o *batchNormOp) vjpComposite(n *Node, dy, y *Value, need []bool) []*Value 
 		dxs[3] = dy
 	}
 	return dxs
+}
+
+// again returns y of an n without residual once more, a constant.
+func (o *batchNormOp) again(n *Node) *Value {
+	x, gamma := n.In(0), n.In(1)
+	var y *Value
+	n.Graph().NoGrad(func() {
+		y = ScaleShift(x, Mul(gamma, n.Saved(1)), n.Saved(2), nil, true)
+	})
+	return y
 }
 
 // BatchNormReLUUpsample computes y = Upsample(BatchNormReLU(x), k) for x [N H W C]: y [N kH kW C],
@@ -205,8 +213,6 @@ type batchNormUpsampleOp struct {
 	k int
 }
 
-func (*batchNormUpsampleOp) masksWithOut() bool { return false }
-
 func (o *batchNormUpsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	x := in[0]
 	scale, shift, saved := o.statistics(s, in)
@@ -220,19 +226,12 @@ func (o *batchNormUpsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tens
 		small.Free()
 	}
 	scale.Free()
-	shift.Free()
 	return y, saved
 }
 
-// VJP goes back through Upsample, then as batchNormOp does: every k-th pixel of the output is the
-// small image that its ReLU wants.
+// VJP goes back through Upsample, then as batchNormOp does, which does not ask for the small image.
 func (o *batchNormUpsampleOp) VJP(n *Node, dy *Value, need []bool) []*Value {
-	g, shape := n.Graph(), n.In(0).Shape()
-	small := g.newValue(g.scope.New(dy.DType(), shape...), o.name)
-	one, zero := []int{1, 1, 1, 1}, []int{0, 0, 0, 0}
-	g.Backend().CopyRegion(small.t, n.Out().Tensor(), tensor.Region{DstStart: zero, DstStep: one,
-		SrcStart: zero, SrcStep: []int{1, o.k, o.k, 1}, Size: shape})
-	return o.vjp(n, UpsampleGrad(dy, o.k), small, need)
+	return o.batchNormOp.VJP(n, UpsampleGrad(dy, o.k), need)
 }
 
 // normalize computes (x − mean)/√(var + eps) in differentiable ops: the definition.

@@ -109,8 +109,9 @@ func memorySpec(group, kind, name string, i image, passes float64, modes []strin
 }
 
 // normSpecs: batch normalisation in training reads x twice, for the statistics and for the result,
-// and writes y; its gradient reads x and dy twice (with a ReLU y as well, for the mask) and writes
-// dx, with a residual input also its gradient. Rows with a gradient count both passes.
+// and writes y; its gradient reads x and dy twice and writes dx, with a residual input and a ReLU
+// also its gradient, dy masked by y. Without a residual a ReLU costs nothing: x says where it was
+// positive. Rows with a gradient count both passes.
 func normSpecs() []Spec {
 	var all []Spec
 	add := func(i image, name, kind string, forward, backward float64, args map[string]int) {
@@ -128,11 +129,11 @@ func normSpecs() []Spec {
 	}
 	for _, i := range activations() {
 		add(i, "BN", "norm", 3, 5, map[string]int{"relu": 0, "add": 0})
-		add(i, "BN+ReLU", "norm-relu", 3, 7, map[string]int{"relu": 1, "add": 0})
+		add(i, "BN+ReLU", "norm-relu", 3, 5, map[string]int{"relu": 1, "add": 0})
 		add(i, "BN+ReLU+add", "norm-relu-add", 4, 8, map[string]int{"relu": 1, "add": 1})
 	}
 	for _, i := range []image{{64, 32, 256}, {32, 32, 64}} {
-		add(i, "conditional BN+ReLU", "cond-norm", 3, 7, map[string]int{"cond": 148})
+		add(i, "conditional BN+ReLU", "cond-norm", 3, 5, map[string]int{"cond": 148})
 	}
 	return all
 }

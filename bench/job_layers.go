@@ -62,7 +62,7 @@ func openNorm(b *cpu.Backend, s Spec) (job, error) {
 }
 
 // openCondNorm is BigGAN's conditional normalisation with ReLU: gain and shift of each sample from
-// two spectrally normalised products.
+// two spectrally normalised products, whose power iterations are made together, as in a generator.
 func openCondNorm(b *cpu.Backend, s Spec) (job, error) {
 	n, h, c, d := s.Args["n"], s.Args["h"], s.Args["c"], s.Args["cond"]
 	scope := tensor.NewScope(b)
@@ -71,6 +71,7 @@ func openCondNorm(b *cpu.Backend, s Spec) (job, error) {
 	x, cond := draw(scope, "x", n, h, h, c), draw(scope, "cond", n, d)
 	return layerJob(scope, x, nn.Trainable(l), s.Args["grad"] == 1,
 		func(ctx *nn.Ctx, x *autodiff.Value) *autodiff.Value {
+			nn.Iterate(ctx, l)
 			return l.ForwardReLU(ctx, x, ctx.Graph.Const(cond))
 		}), nil
 }

@@ -61,6 +61,10 @@ func (l *ledger) Fill(dst *tensor.Tensor, v float64) {
 	l.run("Fill", 0, traffic(dst), func() { l.Backend.Fill(dst, v) })
 }
 
+func (l *ledger) AddReLUMask(dx, a, b, y *tensor.Tensor) {
+	l.run("AddReLUMask", 0, traffic(dx, a, b, y), func() { l.Backend.AddReLUMask(dx, a, b, y) })
+}
+
 func (l *ledger) Cast(dst, x *tensor.Tensor) {
 	l.run("Cast", 0, traffic(dst, x), func() { l.Backend.Cast(dst, x) })
 }
@@ -200,10 +204,10 @@ func (l *ledger) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
 	})
 }
 
-func (l *ledger) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd,
+func (l *ledger) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd,
 	gamma *tensor.Tensor) {
 	l.run("NormBackward", 0, traffic(dx, dres, dy, x, y), func() {
-		l.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
+		l.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
 	})
 }
 

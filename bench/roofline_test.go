@@ -16,7 +16,7 @@ import (
 func TestLedgerKeepsEveryKernel(t *testing.T) {
 	cases := []reflect.Type{reflect.TypeFor[tensor.Backend](), reflect.TypeFor[tensor.LossFuser](),
 		reflect.TypeFor[tensor.SpectralFuser](), reflect.TypeFor[tensor.InputGradMasker](),
-		reflect.TypeFor[tensor.NormUpsampler]()}
+		reflect.TypeFor[tensor.NormUpsampler](), reflect.TypeFor[tensor.SumMasker]()}
 	own := reflect.TypeFor[*ledger]()
 	for _, c := range cases {
 		if !reflect.TypeFor[*cpu.Backend]().Implements(c) {

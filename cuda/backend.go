@@ -81,6 +81,7 @@ var (
 	_ tensor.HalfKeeper     = (*Backend)(nil)
 	_ tensor.Shadower       = (*Backend)(nil)
 	_ tensor.ManyScaler     = (*Backend)(nil)
+	_ tensor.SumMasker      = (*Backend)(nil)
 )
 
 // errRecording is what a recording fails with that does more than launch kernels.

@@ -27,6 +27,7 @@ type kernelAbilities interface {
 	tensor.LossFuser
 	tensor.SpectralFuser
 	Activations() tensor.DType
+	AddReLUMask(dx, a, b, y *tensor.Tensor)
 	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
 }
 

@@ -112,6 +112,14 @@ type InputGradMasker interface {
 	Conv2DInputGradMask(dx, dy, w, add, y *Tensor, p ConvParams)
 }
 
+// A SumMasker is a Backend that can add two gradients and put the sum through a ReLU in one pass.
+// One that is not makes two kernels, to the same bits.
+type SumMasker interface {
+	Backend
+	// AddReLUMask computes dx = y > 0 ? a + b : 0, all of one shape; dx may be a or b.
+	AddReLUMask(dx, a, b, y *Tensor)
+}
+
 // A Recorder is a Backend that can run a list of kernels at one command. A backend need not be one:
 // ask with a type assertion.
 type Recorder interface {

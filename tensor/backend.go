@@ -112,10 +112,12 @@ type Backend interface {
 	// of x's shape.
 	NormApply(y, x, scale, shift, res *Tensor, relu bool)
 	// NormBackward computes the gradients of y = act(gamma·(x−mean)·rstd + beta + res) in
-	// training mode, where mean and rstd depend on x. gamma, dgamma, dbeta are [C] or [N C]. With
-	// y non-nil the ReLU mask y > 0 is applied to dy first. dx, dgamma, dbeta, dres may be nil
-	// when not wanted; dres gets the masked dy.
-	NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *Tensor)
+	// training mode, where mean and rstd depend on x. gamma, dgamma, dbeta are [C] or [N C]. Of a
+	// ReLU, dy is masked first: with y non-nil by y > 0; with shift non-nil, of gamma's shape, by
+	// x·(gamma·rstd) + shift > 0, rounded as NormApply does, which says the same of a y without res
+	// and spares reading it. dx, dgamma, dbeta, dres may be nil when not wanted, and dres is beside
+	// shift; dres gets the masked dy.
+	NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma *Tensor)
 
 	// Random fills dst with numbers of the stream key at step (an I32 tensor of one element):
 	// element i is a pure function of (key, step, i); see Key.

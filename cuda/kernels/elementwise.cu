@@ -1,4 +1,4 @@
-// elementwise.cu: Fill, Cast, Unary, Binary, Select.
+// elementwise.cu: Fill, Cast, Unary, Binary, Select, AddReLUMask.
 //
 // What      dst[i] = f(x[i], …), every element on its own.
 // Threads   A grid-stride loop in which a thread moves 16 bytes at a time where all operands are
@@ -237,6 +237,38 @@ template <typename T> DEVICE void select(const select_args &a) {
 extern "C" __global__ void select_f32(select_args a) { select<float>(a); }
 extern "C" __global__ void select_f64(select_args a) { select<double>(a); }
 extern "C" __global__ void select_bf16(select_args a) { select<bf16>(a); }
+
+// ---- AddReLUMask: dx = y > 0 ? a + b : 0, dx perhaps a or b; the sum is rounded to T.
+
+struct add_relu_mask_args {
+    u64 dx, a, b, y;
+    i64 n;
+};
+ARGS_SIZE(add_relu_mask_args, 40);
+
+template <typename T> DEVICE void add_relu_mask(const add_relu_mask_args &a) {
+    T *dx = (T *)a.dx;
+    const T *p = (const T *)a.a, *q = (const T *)a.b, *y = (const T *)a.y;
+    const int N = PACK<T>;
+    i64 packs = aligned16(a.dx | a.a | a.b | a.y) ? a.n / N : 0;
+    for (i64 i = global_thread(); i < packs; i += global_threads()) {
+        Pack<T, N> pp = load_pack<N>(p + i * N), qp = load_pack<N>(q + i * N),
+                   yp = load_pack<N>(y + i * N);
+        for (int k = 0; k < N; k++) {
+            Acc<T> sum = widen(pp.v[k]) + widen(qp.v[k]);
+            pp.v[k] = narrow<T>(widen(yp.v[k]) > 0 ? sum : (Acc<T>)0);
+        }
+        store_pack<N>(dx + i * N, pp);
+    }
+    for (i64 i = packs * N + global_thread(); i < a.n; i += global_threads()) {
+        Acc<T> sum = widen(p[i]) + widen(q[i]);
+        dx[i] = narrow<T>(widen(y[i]) > 0 ? sum : (Acc<T>)0);
+    }
+}
+
+extern "C" __global__ void add_relu_mask_f32(add_relu_mask_args a) { add_relu_mask<float>(a); }
+extern "C" __global__ void add_relu_mask_f64(add_relu_mask_args a) { add_relu_mask<double>(a); }
+extern "C" __global__ void add_relu_mask_bf16(add_relu_mask_args a) { add_relu_mask<bf16>(a); }
 
 // ---- Cast: to integers truncates and saturates, NaN becomes 0; to floats rounds to nearest even.
 

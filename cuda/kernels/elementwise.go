@@ -33,6 +33,11 @@ type selectArgs struct {
 	N               int64
 }
 
+type addReluMaskArgs struct {
+	Dx, A, B, Y uint64
+	N           int64
+}
+
 type castArgs struct {
 	Dst, X uint64
 	N      int64
@@ -110,6 +115,12 @@ func (e *Encoder) Binary(op tensor.BinaryOp, dst, x, y Array) {
 	}
 	a.Sx, a.Sy = int64s(st[0]), int64s(st[1])
 	stride(e, "binary"+suffix("Binary", dst), a, work)
+}
+
+// AddReLUMask computes dx = y > 0 ? a + b : 0; dx may be a or b.
+func (e *Encoder) AddReLUMask(dx, a, b, y Array) {
+	args := addReluMaskArgs{dx.Ptr, a.Ptr, b.Ptr, y.Ptr, int64(dx.size())}
+	stride(e, "add_relu_mask"+suffix("AddReLUMask", dx), args, packs(dx))
 }
 
 // Select computes dst = cond ≠ 0 ? x : y.

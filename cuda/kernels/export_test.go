@@ -17,6 +17,7 @@ var Mirrors = map[string]reflect.Type{
 	"unary_args":              reflect.TypeFor[unaryArgs](),
 	"binary_args":             reflect.TypeFor[binaryArgs](),
 	"select_args":             reflect.TypeFor[selectArgs](),
+	"add_relu_mask_args":      reflect.TypeFor[addReluMaskArgs](),
 	"cast_args":               reflect.TypeFor[castArgs](),
 	"copy_args":               reflect.TypeFor[copyArgs](),
 	"strided_args":            reflect.TypeFor[stridedArgs](),

@@ -57,6 +57,11 @@ func (m Methods) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Binary(op, m.array(dst), m.array(x), m.array(y)) })
 }
 
+// AddReLUMask computes dx = y > 0 ? a + b : 0; see tensor.SumMasker.
+func (m Methods) AddReLUMask(dx, a, b, y *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.AddReLUMask(m.array(dx), m.array(a), m.array(b), m.array(y)) })
+}
+
 // Select computes dst = cond ≠ 0 ? x : y.
 func (m Methods) Select(dst, cond, x, y *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Select(m.array(dst), m.array(cond), m.array(x), m.array(y)) })
@@ -243,11 +248,11 @@ func (m Methods) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
 
 // NormBackward computes the gradients of batch normalisation.
 func (m Methods) NormBackward(
-	dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor,
+	dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma *tensor.Tensor,
 ) {
 	m.run(func(e *Encoder) {
 		e.NormBackward(m.array(dx), m.array(dgamma), m.array(dbeta), m.array(dres), m.array(dy),
-			m.array(x), m.array(y), m.array(mean), m.array(rstd), m.array(gamma))
+			m.array(x), m.array(y), m.array(shift), m.array(mean), m.array(rstd), m.array(gamma))
 	})
 }
 

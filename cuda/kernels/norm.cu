@@ -4,7 +4,8 @@
 //
 //     stats      mean, variance (divided by M), rstd = 1/√(variance + eps)
 //     apply      y = act(x·scale + shift + res), act = ReLU or identity
-//     backward   g = dy, or dy·[y > 0];  x̂ = (x − mean)·rstd;  h = g·gamma;  dres = g
+//     backward   g = dy, or dy·[y > 0], or dy·[x·gamma·rstd + shift > 0], the same without a res;
+//                x̂ = (x − mean)·rstd;  h = g·gamma;  dres = g
 //                dbeta = Σ g,  dgamma = Σ g·x̂  over what shares an element of gamma
 //                dx = rstd·(h − avg(h) − x̂·avg(h·x̂))
 //
@@ -19,9 +20,9 @@
 //           passes, because no square of a large mean is ever formed.
 // ReLU      The mask is 1 bit an element, bit e%8 of byte e/8: backward's second pass reads it
 //           instead of y, a sixteenth of y in bfloat16. apply can write it, and backward's first pass
-//           does where it is given y.
-// Bytes     stats: x. apply: x, res, y (and 1/8 byte). backward: dy and x twice, y or the mask in
-//           the first pass, the mask in the second, dx once.
+//           does where it is given y. Without a res neither need be read: x says it.
+// Bytes     stats: x. apply: x, res, y (and 1/8 byte). backward: dy and x twice, with a res y or the
+//           mask in the first pass and the mask in the second, dx once.
 #include "port.h"
 
 const int LANES = 8;  // row lanes of a reducing block
@@ -310,7 +311,7 @@ extern "C" __global__ void norm_upsample_bf16(norm_upsample_args a) {
 
 struct norm_backward_args {
     u64 dx, dres;                // may be 0
-    u64 dy, x, y, mask;          // y or mask or neither: the ReLU
+    u64 dy, x, y, mask, shift;   // y or mask or shift or none: the ReLU
     u64 mean, rstd, gamma;       // of type P
     u64 sums;                    // [2, C] of Acc<T>: avg(h), avg(h·x̂)
     u64 parts;                   // [S, chunks, 2, C] of Acc<T>: Σg, Σg·x̂
@@ -320,9 +321,9 @@ struct norm_backward_args {
     i32 c, chunks;
     i32 segments, vec;
 };
-ARGS_SIZE(norm_backward_args, 144);
+ARGS_SIZE(norm_backward_args, 152);
 
-// passes reports whether the ReLU let element e through.
+// passes reports whether the ReLU let element e through, by y or mask.
 template <typename T> DEVICE bool passes(const norm_backward_args &a, i64 e) {
     if (a.mask) {
         return ((const u8 *)a.mask)[e / 8] >> (e % 8) & 1;
@@ -341,14 +342,20 @@ template <typename T, typename P> DEVICE void norm_backward_sums(const norm_back
         rstd = widen(((const P *)a.rstd)[c]);
     }
     for (i64 s = blockIdx.z; s < a.segments; s += gridDim.z) {
-        A sum_g = 0, sum_gx = 0;
+        A sum_g = 0, sum_gx = 0, scale = 0, shift = 0;
+        if (a.shift && c < a.c) {
+            scale = widen(((const P *)a.gamma)[s * a.c + c]) * rstd;
+            shift = widen(((const P *)a.shift)[s * a.c + c]);
+        }
         for (i64 r = from + threadIdx.y; r < to; r += LANES) { // the same for a warp
             i64 e = s * a.each + r * a.c + c;
             bool pass = c < a.c && passes<T>(a, e);
             if (c < a.c) {
-                A g = pass ? widen(((const T *)a.dy)[e]) : (A)0;
+                A x = widen(((const T *)a.x)[e]);
+                A g = pass && !(a.shift && !(fma_of(x, scale, shift) > 0))
+                          ? widen(((const T *)a.dy)[e]) : (A)0;
                 sum_g += g;
-                sum_gx += g * ((widen(((const T *)a.x)[e]) - mean) * rstd);
+                sum_gx += g * ((x - mean) * rstd);
             }
             if (a.keep) {
                 u32 bits = __ballot_sync(ALL_LANES, pass); // of 32 neighbours
@@ -475,6 +482,12 @@ template <typename T, typename P> DEVICE void norm_backward(const norm_backward_
         Eight<A> mean = per_channel8((const P *)a.mean, e, a.n, a.c, a.n, false, vec);
         Eight<A> rstd = per_channel8((const P *)a.rstd, e, a.n, a.c, a.n, false, vec);
         Eight<A> gamma = per_channel8((const P *)a.gamma, e, a.n, a.c, a.each, by_sample, vec);
+        if (a.shift) {
+            Eight<A> b = per_channel8((const P *)a.shift, e, a.n, a.c, a.each, by_sample, vec);
+            for (int k = 0; k < GROUP; k++) {
+                g.v[k] = fma_of(v.v[k], gamma.v[k] * rstd.v[k], b.v[k]) > 0 ? g.v[k] : (A)0;
+            }
+        }
         Eight<A> avg_h = per_channel8(sums, e, a.n, a.c, a.n, false, vec);
         Eight<A> avg_hx = per_channel8(sums + a.c, e, a.n, a.c, a.n, false, vec);
         for (int k = 0; k < GROUP; k++) {

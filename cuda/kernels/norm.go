@@ -38,7 +38,8 @@ type normUpsampleArgs struct {
 
 type normBackwardArgs struct {
 	Dx, Dres          uint64
-	Dy, X, Y, Mask    uint64
+	Dy, X, Y          uint64
+	Mask, Shift       uint64
 	Mean, Rstd, Gamma uint64
 	Sums, Parts, Keep uint64
 	N, Each           int64
@@ -162,16 +163,22 @@ func eightVec(c int, ts ...Array) int32 {
 }
 
 // NormBackward computes the gradients of y = act(gamma·(x−mean)·rstd + beta + res) in training
-// mode. With y present the ReLU mask y > 0 is applied to dy first. dx, dgamma, dbeta, dres may be
-// absent.
-func (e *Encoder) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma Array) {
-	e.NormBackwardMask(dx, dgamma, dbeta, dres, dy, x, y, Array{}, mean, rstd, gamma)
+// mode. With y present the ReLU mask y > 0 is applied to dy first, with shift present, which is of
+// gamma's shape, the same as x·(gamma·rstd) + shift > 0. dx, dgamma, dbeta, dres may be absent, and
+// dres is beside shift.
+func (e *Encoder) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma Array) {
+	e.normBackward(dx, dgamma, dbeta, dres, dy, x, y, Array{}, shift, mean, rstd, gamma)
 }
 
-// NormBackwardMask is NormBackward with the ReLU given by y or by the bits of NormApplyMask, or,
-// both absent, none.
+// NormBackwardMask is NormBackward with the ReLU given by the bits of NormApplyMask.
 func (e *Encoder) NormBackwardMask(
-	dx, dgamma, dbeta, dres, dy, x, y, mask, mean, rstd, gamma Array,
+	dx, dgamma, dbeta, dres, dy, x, mask, mean, rstd, gamma Array,
+) {
+	e.normBackward(dx, dgamma, dbeta, dres, dy, x, Array{}, mask, Array{}, mean, rstd, gamma)
+}
+
+func (e *Encoder) normBackward(
+	dx, dgamma, dbeta, dres, dy, x, y, mask, shift, mean, rstd, gamma Array,
 ) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
@@ -183,7 +190,7 @@ func (e *Encoder) NormBackwardMask(
 		return
 	}
 	a := normBackwardArgs{Dx: dx.Ptr, Dres: dres.Ptr, Dy: dy.Ptr, X: x.Ptr, Y: y.Ptr, Mask: mask.Ptr,
-		Mean: mean.Ptr, Rstd: rstd.Ptr, Gamma: gamma.Ptr, N: int64(n), Each: int64(n),
+		Shift: shift.Ptr, Mean: mean.Ptr, Rstd: rstd.Ptr, Gamma: gamma.Ptr, N: int64(n), Each: int64(n),
 		C: int32(c), Segments: 1}
 	if len(gamma.Shape) == 2 {
 		a.Segments, a.Each = int32(gamma.dim(0)), int64(rowSize(x))
@@ -199,7 +206,7 @@ func (e *Encoder) NormBackwardMask(
 		a.Y, a.Mask = 0, a.Keep
 	}
 	if apply {
-		a.Vec = eightVec(c, dx, dres, dy, x, mean, rstd, gamma, Array{Ptr: a.Sums})
+		a.Vec = eightVec(c, dx, dres, dy, x, shift, mean, rstd, gamma, Array{Ptr: a.Sums})
 		stride(e, "norm_backward"+suffix("NormBackward", x), a, ceilDiv(n, eight))
 	}
 }

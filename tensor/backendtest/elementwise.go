@@ -111,6 +111,7 @@ func elementwiseFamily(f *family) {
 		f.check("binary/"+binaryNames[op], func(e *env) { binaryCase(e, op) })
 	}
 	f.check("select", selectCase)
+	f.check("add, mask", addMaskCase)
 	castCases(f)
 }
 
@@ -177,6 +178,29 @@ func selectCase(e *env) {
 		ts := []*tensor.Tensor{e.state(cond, 1009), e.state(g, 1009), e.state(g, 1009)}
 		e.Select(ts[alias], ts[0], ts[1], ts[2])
 		e.want(fmt.Sprintf("dst==operand %d", alias), ts[alias], exactly())
+	}
+}
+
+// addMaskCase wants a tensor.SumMasker to do at once what Add and ReLUMask do one after the other,
+// to the bit.
+func addMaskCase(e *env) {
+	mask := cycle(1, 0, -2, math.Copysign(0, -1), math.NaN(), 0.5, math.Inf(1))
+	for _, n := range sizes {
+		x1, x2, y := e.state(normal(0, 1), n), e.in(normal(0, 1), n), e.in(mask, n)
+		want, dx := e.out(n), e.out(n)
+		e.Binary(tensor.Add, want, x1, x2)
+		e.Binary(tensor.ReLUMask, want, want, y)
+		if b, ok := e.Backend.(tensor.SumMasker); ok {
+			b.AddReLUMask(dx, x1, x2, y)
+			b.AddReLUMask(x1, x1, x2, y)
+		} else {
+			e.Cast(dx, want)
+			e.Cast(x1, want)
+		}
+		e.Binary(tensor.Sub, dx, dx, want)
+		e.Binary(tensor.Sub, x1, x1, want)
+		e.want(fmt.Sprintf("%d, difference", n), dx, exactly())
+		e.want(fmt.Sprintf("%d in place, difference", n), x1, exactly())
 	}
 }
 

@@ -25,6 +25,7 @@ func normFamily(f *family) {
 			f.check("apply/"+name, func(e *env) { normApplyCase(e, s, perSample) })
 			if tensor.Shape(s).Size() > 0 {
 				f.check("backward/"+name, func(e *env) { normBackwardCase(e, s, perSample, 0) })
+				f.check("relu/"+name, func(e *env) { normReLUCase(e, s, perSample) })
 			}
 		}
 	}
@@ -119,7 +120,7 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 	for _, mask := range []*tensor.Tensor{nil, y} {
 		dx, dgamma, dbeta, dres := e.out(s...), e.outChannels(pc...), e.outChannels(pc...),
 			e.out(s...)
-		e.NormBackward(dx, dgamma, dbeta, dres, dy, x, mask, mean, rstd, gamma)
+		e.NormBackward(dx, dgamma, dbeta, dres, dy, x, mask, nil, mean, rstd, gamma)
 		m := newNormMagnitudes(dy, x, mean, rstd, gamma)
 		e.want("dx", dx, tolerance{k: kSum, mag: func() []float64 { return m.dx }})
 		e.want("dgamma", dgamma, tolerance{k: kSum, mag: func() []float64 { return m.dgamma }})
@@ -133,11 +134,38 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 		if only == 1 || only == 2 {
 			o[only] = e.outChannels(pc...)
 		}
-		e.NormBackward(o[0], o[1], o[2], o[3], dy, x, y, mean, rstd, gamma)
+		e.NormBackward(o[0], o[1], o[2], o[3], dy, x, y, nil, mean, rstd, gamma)
 		m := newNormMagnitudes(dy, x, mean, rstd, gamma)
 		e.want(fmt.Sprintf("only %d", only), o[only], tolerance{k: kSum, mag: func() []float64 {
 			return [][]float64{m.dx, m.dgamma, m.dbeta, e.abs(dy).Floats()}[only]
 		}})
+	}
+}
+
+// normReLUCase wants a ReLU found from x and shift to be the one that NormApply applied: the
+// gradients are those of its output, to the bit, all together and each alone.
+func normReLUCase(e *env, s []int, perSample bool) {
+	c, pc := s[len(s)-1], perChannel(s, perSample)
+	x, dy := e.in(normal(0, 1), s...), e.in(normal(0.2, 1), s...)
+	gamma, shift := e.inChannels(normal(0, 1), pc...), e.inChannels(normal(0, 0.5), pc...)
+	mean, rstd := e.inChannels(normal(0, 0.2), c), e.inChannels(uniform(0.5, 2), c)
+	scale, y := e.scope.Like(gamma), e.scope.Like(x)
+	e.Binary(tensor.Mul, scale, gamma, rstd)
+	e.NormApply(y, x, scale, shift, nil, true)
+	outs := func() [3]*tensor.Tensor {
+		return [3]*tensor.Tensor{e.out(s...), e.outChannels(pc...), e.outChannels(pc...)}
+	}
+	want, all, alone := outs(), outs(), outs()
+	e.NormBackward(want[0], want[1], want[2], nil, dy, x, y, nil, mean, rstd, gamma)
+	e.NormBackward(all[0], all[1], all[2], nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.NormBackward(alone[0], nil, nil, nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.NormBackward(nil, alone[1], nil, nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.NormBackward(nil, nil, alone[2], nil, dy, x, nil, shift, mean, rstd, gamma)
+	for i, w := range want {
+		for _, got := range []*tensor.Tensor{all[i], alone[i]} {
+			e.Binary(tensor.Sub, got, got, w)
+			e.want(fmt.Sprintf("output %d, difference", i), got, exactly())
+		}
 	}
 }
 

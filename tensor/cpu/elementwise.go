@@ -126,6 +126,19 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 	b.Backend.Binary(op, dst, x, y)
 }
 
+// AddReLUMask computes dx = y > 0 ? a + b : 0; see tensor.SumMasker.
+func (b *Backend) AddReLUMask(dx, x1, x2, y *tensor.Tensor) {
+	if !f32(dx, x1, x2, y) {
+		b.Binary(tensor.Add, dx, x1, x2)
+		b.Binary(tensor.ReLUMask, dx, dx, y)
+		return
+	}
+	d, s1, s2, out := host(dx), host(x1), host(x2), host(y)
+	b.split(len(d), chunk, func(lo, hi int) {
+		vec.AddReLUGrad(d[lo:hi], s1[lo:hi], s2[lo:hi], out[lo:hi])
+	})
+}
+
 // blocks describes a broadcast of y to dst as y [outer, inner] repeated: dst [outer, reps, inner].
 // Bias rows are outer = 1; the per-sample rows [N 1 1 C] are outer = N; columns [N 1] are
 // inner = 1.

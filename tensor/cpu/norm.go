@@ -69,71 +69,105 @@ func (b *Backend) samples(x, coef *tensor.Tensor, f func(n, lo, hi int)) {
 //
 //	dx = rstd·(gamma[n]·g − S1/m − xhat·S2/m)
 //
-// which is a[n]·g + b·(x − mean) + d with a = gamma·rstd, b = −rstd²·S2/m, d = −rstd·S1/m.
+// which is a[n]·g + b·(x − mean) + d with a = gamma·rstd, b = −rstd²·S2/m, d = −rstd·S1/m. A ReLU
+// without a residual was positive where x·a + shift is, and its mask costs no memory traffic.
 func (b *Backend) NormBackward(
-	dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor,
+	dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma *tensor.Tensor,
 ) {
-	if !f32(dy, x, y, gamma) || x.Size() == 0 {
-		b.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
+	masked := dres // by y, and read twice instead of dy and y
+	if masked == nil {
+		masked = dx
+	}
+	if !f32(dy, x, y, shift, gamma) || x.Size() == 0 || y != nil && masked == nil {
+		b.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
 		return
 	}
-	if dres != nil && y != nil {
-		// The masked cotangent is wanted by itself: what follows reads it instead of dy and y.
-		b.Binary(tensor.ReLUMask, dres, dy, y)
-		dy, y = dres, nil
+	if y != nil {
+		b.Binary(tensor.ReLUMask, masked, dy, y)
+		dy = masked
 	}
-	g, s, out, c := host(dy), host(x), host(y), x.Dim(-1)
-	mu, rs, ga := host(mean), host(rstd), host(gamma)
-	m, outer := len(s)/c, len(ga)/c
-	p := b.columns(outer, m/outer, c, 2, func(acc []float64, lo, hi int) {
-		if out == nil {
-			vec.ColDot2(acc[:c], acc[c:], g[lo:hi], s[lo:hi], mu, rs)
-		} else {
-			vec.ColDot2ReLU(acc[:c], acc[c:], g[lo:hi], s[lo:hi], out[lo:hi], mu, rs)
+	g, s, c := host(dy), host(x), x.Dim(-1)
+	k := b.newNormCoefficients(x, shift, mean, rstd, gamma)
+	p := b.columns(k.outer, len(s)/c/k.outer, c, 2, func(acc []float64, lo, hi int) {
+		if shift == nil {
+			vec.ColDot2(acc[:c], acc[c:], g[lo:hi], s[lo:hi], k.mean, k.rstd)
+			return
 		}
+		row := k.row(lo)
+		vec.ColDot2ReLU(acc[:c], acc[c:], g[lo:hi], s[lo:hi], k.mean, k.a[row:row+c],
+			k.shift[row:row+c], k.rstd)
 	})
-	for n := range outer {
+	for n := range k.outer {
 		s1, s2 := p.sums[2*n*c:(2*n+1)*c], p.sums[(2*n+1)*c:(2*n+2)*c]
 		store(dbeta, n*c, s1)
 		store(dgamma, n*c, s2)
 	}
 	if dx != nil {
-		b.normInput(host(dx), g, s, out, p.sums, mu, rs, x, gamma)
+		k.reduce(p.sums, host(gamma))
+		b.normInput(host(dx), g, s, k, x, gamma)
 	}
 	p.done()
+	b.pool.Return(k.scratch)
 	if dres != nil && dres != dy {
 		b.Cast(dres, dy)
 	}
 }
 
+// normCoefficients are the numbers of a channel in NormBackward.
+type normCoefficients struct {
+	c, outer, each       int       // channels, rows of gamma, elements of x for each
+	mean, rstd, shift, a []float32 // shift and a [outer C]; shift nil without a mask
+	b, d                 []float32
+	scratch              []float32
+}
+
+// newNormCoefficients returns them but for b and d, which need the sums.
+func (b *Backend) newNormCoefficients(
+	x, shift, mean, rstd, gamma *tensor.Tensor,
+) *normCoefficients {
+	c, ga := x.Dim(-1), host(gamma)
+	k := &normCoefficients{c: c, outer: len(ga) / c, mean: host(mean), rstd: host(rstd),
+		shift: host(shift)}
+	k.each = x.Size() / k.outer
+	k.scratch = b.pool.Borrow(len(ga) + 2*c)
+	k.a, k.b, k.d = k.scratch[:len(ga)], k.scratch[len(ga):len(ga)+c], k.scratch[len(ga)+c:]
+	for i, w := range ga {
+		k.a[i] = w * k.rstd[i%c] // to the bit what NormApply was given as its scale
+	}
+	return k
+}
+
+// row is where the coefficients of element i's row of gamma begin.
+func (k *normCoefficients) row(i int) int { return i / k.each * k.c }
+
+// reduce makes b and d of NormBackward's sums.
+func (k *normCoefficients) reduce(sums []float64, gamma []float32) {
+	m := float64(k.each / k.c * k.outer)
+	for i := range k.c {
+		S1, S2 := 0.0, 0.0
+		for n := range k.outer {
+			w := float64(gamma[n*k.c+i])
+			S1 += w * sums[2*n*k.c+i]
+			S2 += w * sums[(2*n+1)*k.c+i]
+		}
+		r := float64(k.rstd[i])
+		k.b[i], k.d[i] = float32(-r*r*S2/m), float32(-r*S1/m)
+	}
+}
+
 // normInput is the dx part of NormBackward.
 func (b *Backend) normInput(
-	dx, g, s, out []float32, sums []float64, mu, rs []float32, x, gamma *tensor.Tensor,
+	dx, g, s []float32, k *normCoefficients, x, gamma *tensor.Tensor,
 ) {
-	c, ga := x.Dim(-1), host(gamma)
-	m, outer := float64(len(s)/c), len(ga)/c
-	scratch := b.pool.Borrow((outer + 2) * c)
-	a, bb, d := scratch[:outer*c], scratch[outer*c:(outer+1)*c], scratch[(outer+1)*c:]
-	for k := range c {
-		S1, S2 := 0.0, 0.0
-		for n := range outer {
-			w := float64(ga[n*c+k])
-			S1 += w * sums[2*n*c+k]
-			S2 += w * sums[(2*n+1)*c+k]
-			a[n*c+k] = float32(w * float64(rs[k]))
-		}
-		r := float64(rs[k])
-		bb[k], d[k] = float32(-r*r*S2/m), float32(-r*S1/m)
-	}
 	b.samples(x, gamma, func(n, lo, hi int) {
-		a := a[n*c : (n+1)*c]
-		if out == nil {
-			vec.BNBackward(dx[lo:hi], g[lo:hi], s[lo:hi], mu, a, bb, d)
+		from, to := n*k.c, (n+1)*k.c
+		if k.shift == nil {
+			vec.BNBackward(dx[lo:hi], g[lo:hi], s[lo:hi], k.mean, k.a[from:to], k.b, k.d)
 		} else {
-			vec.BNBackwardReLU(dx[lo:hi], g[lo:hi], s[lo:hi], out[lo:hi], mu, a, bb, d)
+			vec.BNBackwardReLU(dx[lo:hi], g[lo:hi], s[lo:hi], k.mean, k.a[from:to], k.b, k.d,
+				k.shift[from:to])
 		}
 	})
-	b.pool.Return(scratch)
 }
 
 // store rounds v into t from element at on; t may be nil.

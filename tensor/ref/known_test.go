@@ -137,7 +137,7 @@ func TestNormBackwardIsTheGradient(t *testing.T) {
 		}
 		forward()
 		dx, dres, dg, db := s.Like(x), s.Like(x), s.Like(gamma), s.Like(beta)
-		b.NormBackward(dx, dg, db, dres, dy, x, y, mean, rstd, gamma)
+		b.NormBackward(dx, dg, db, dres, dy, x, y, nil, mean, rstd, gamma)
 		for name, c := range map[string][2]*tensor.Tensor{
 			"dx": {dx, x}, "dgamma": {dg, gamma}, "dbeta": {db, beta}, "dres": {dres, res},
 		} {

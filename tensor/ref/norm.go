@@ -92,8 +92,8 @@ func normApplyLoop[T tensor.Float](y, x, scale, shift, res *tensor.Tensor, relu 
 }
 
 // NormBackward computes the gradients of y = act(gamma·x̂ + beta + res), x̂ = (x−mean)·rstd, with
-// mean and rstd functions of x. With g = dy, or dy·[y > 0] when y is given, and averages over the m
-// elements of a channel:
+// mean and rstd functions of x. With g = dy, or dy·[y > 0] when y or shift is given, and averages
+// over the m elements of a channel:
 //
 //	dres   = g
 //	dbeta  = Σ g,  dgamma = Σ g·x̂        over what shares the element of gamma
@@ -101,17 +101,17 @@ func normApplyLoop[T tensor.Float](y, x, scale, shift, res *tensor.Tensor, relu 
 //
 // Source: Ioffe and Szegedy, "Batch normalization", 2015, section 3.
 func (b *Backend) NormBackward(
-	dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor,
+	dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma *tensor.Tensor,
 ) {
 	switch dy.DType() {
 	case tensor.F32:
-		normBackwardLoop[float32](dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
+		normBackwardLoop[float32](dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
 	case tensor.F64:
-		normBackwardLoop[float64](dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma)
+		normBackwardLoop[float64](dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
 	case tensor.BF16:
 		b.inF32(func(f widening) {
-			b.NormBackward(f.out(dx), dgamma, dbeta, f.out(dres), f.in(dy), f.in(x), f.in(y), mean, rstd,
-				gamma)
+			b.NormBackward(f.out(dx), dgamma, dbeta, f.out(dres), f.in(dy), f.in(x), f.in(y), shift,
+				mean, rstd, gamma)
 		})
 	default:
 		panic(badDType("NormBackward", dy, x, mean, rstd, gamma))
@@ -119,10 +119,20 @@ func (b *Backend) NormBackward(
 }
 
 func normBackwardLoop[T tensor.Float](
-	dx, dgamma, dbeta, dres, dy, x, y, mean, rstd, gamma *tensor.Tensor,
+	dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma *tensor.Tensor,
 ) {
 	g, c := masked[T](dy, y), x.Dim(-1)
 	mu, rs, gs := tensor.Host[T](mean), tensor.Host[T](rstd), tensor.Host[T](gamma)
+	if shift != nil {
+		sh := tensor.Host[T](shift)
+		row := rowOf(shift, x)
+		for i, v := range tensor.Host[T](x) {
+			k := row(i)
+			if !(T(float64(v)*float64(gs[k]*rs[k%c])+float64(sh[k])) > 0) {
+				g[i] = 0
+			}
+		}
+	}
 	xhat := make([]float64, len(g))
 	for i, v := range tensor.Host[T](x) {
 		xhat[i] = (float64(v) - float64(mu[i%c])) * float64(rs[i%c])

@@ -85,6 +85,35 @@ func TestAccuracy(t *testing.T) {
 	}
 }
 
+// Tanh may not fall where x grows: of all numbers between 1/2 and 16, which hold the change from
+// one form to the other and the last step to 1, or in short every eleventh.
+func TestTanhMonotone(t *testing.T) {
+	const n = 1 << 16
+	stride := uint32(1)
+	if testing.Short() {
+		stride = 11
+	}
+	x, y := make([]float32, n), make([]float32, n)
+	for _, v := range variants() {
+		last := float32(0)
+		for b := math.Float32bits(0.5); b < math.Float32bits(16); b += n * stride {
+			for i := range x {
+				x[i] = math.Float32frombits(b + uint32(i)*stride)
+			}
+			v.tanh(y, x)
+			for i, g := range y {
+				if !(g >= last && g <= 1) {
+					t.Fatalf("%s: tanh(%v) = %v, and %v before it", v.name, x[i], g, last)
+				}
+				last = g
+			}
+		}
+		if last != 1 {
+			t.Errorf("%s: tanh ends at %v", v.name, last)
+		}
+	}
+}
+
 // Tanh must be odd to the last bit, and no exponential may lose an infinity or a zero.
 func TestTranscendentalEnds(t *testing.T) {
 	inf := float32(math.Inf(1))

@@ -57,6 +57,18 @@ func binary(k func(dst, x, y *float32, rows, cols int, nt bool)) func(dst, x, y 
 	}
 }
 
+func ternary(k func(dst, x, y, z *float32, rows, cols int, nt bool)) func(dst, x, y, z []float32) {
+	return func(dst, x, y, z []float32) {
+		if len(dst) == 0 {
+			return
+		}
+		stream := !same(dst, x) && !same(dst, y) && !same(dst, z)
+		chunks(dst, stream, func(lo, hi int, nt bool) {
+			k(&dst[lo], &x[lo], &y[lo], &z[lo], 1, hi-lo, nt)
+		})
+	}
+}
+
 func axpy(k func(y, x *float32, a float32, rows, cols int)) func([]float32, float32, []float32) {
 	return func(y []float32, a float32, x []float32) {
 		chunks(y, false, func(lo, hi int, _ bool) { k(&y[lo], &x[lo], a, 1, hi-lo) })
@@ -131,16 +143,15 @@ func row4(k func(dx, dy, x, mean, a, b, d *float32, rows, cols int, nt bool)) fu
 	}
 }
 
-func row4ReLU(k func(dx, dy, x, y, mean, a, b, d *float32, rows, cols int, nt bool)) func(
-	dx, dy, x, y, mean, a, b, d []float32) {
-	return func(dx, dy, x, y, mean, a, b, d []float32) {
+func row5(k func(dx, dy, x, mean, a, b, d, shift *float32, rows, cols int, nt bool)) func(
+	dx, dy, x, mean, a, b, d, shift []float32) {
+	return func(dx, dy, x, mean, a, b, d, shift []float32) {
 		if len(dx) == 0 {
 			return
 		}
 		c := len(a)
-		stream := !same(dx, dy) && !same(dx, x) && !same(dx, y)
-		rowChunks(dx, c, stream, func(lo, rows int, nt bool) {
-			k(&dx[lo], &dy[lo], &x[lo], &y[lo], &mean[0], &a[0], &b[0], &d[0], rows, c, nt)
+		rowChunks(dx, c, !same(dx, dy) && !same(dx, x), func(lo, rows int, nt bool) {
+			k(&dx[lo], &dy[lo], &x[lo], &mean[0], &a[0], &b[0], &d[0], &shift[0], rows, c, nt)
 		})
 	}
 }

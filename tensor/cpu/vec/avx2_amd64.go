@@ -29,18 +29,18 @@ func avx2Table() table {
 	t.inRange, t.greaterScalar = scalar2(inRangeAVX2), scalar(greaterScalarAVX2)
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX2), binary(greaterAVX2),
 		binary(equalAVX2)
-	t.selectOf, t.maxWindows = selectOf(selectOfAVX2), maxWindows(maxWindowsAVX2)
+	t.selectOf, t.maxWindows = ternary(selectOfAVX2), maxWindows(maxWindowsAVX2)
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
 	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
-	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX2), accumulate(reluGradAddAVX2)
+	t.mulAddTo, t.addReLUGrad = accumulate(mulAddToAVX2), ternary(addReLUGradAVX2)
 	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)
 	t.addRow, t.subRow, t.mulRow, t.divRow = row(addRowAVX2), row(subRowAVX2),
 		row(mulRowAVX2), row(divRowAVX2)
 	t.scaleShift, t.scaleShiftReLU = row2(scaleShiftAVX2), row2(scaleShiftReLUAVX2)
 	t.scaleShiftAdd, t.scaleShiftAddReLU = row2Add(scaleShiftAddAVX2),
 		row2Add(scaleShiftAddReLUAVX2)
-	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX2), row4ReLU(bnBackwardReLUAVX2)
+	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX2), row5(bnBackwardReLUAVX2)
 	t.sum, t.dot = sum(sumAVX2), dot(dotAVX2)
 	t.addDoubles = addDoubles(4, addDoublesAVX2)
 	t.colSum = colSum(panelAVX2, colSum16AVX2, colSum16AheadAVX2, colSum1AVX2)

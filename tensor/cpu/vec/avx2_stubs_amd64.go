@@ -239,10 +239,10 @@ func crossEntropyGradAVX2(dst *float32, logp *float32, t *float32, total float32
 //go:noescape
 func reluGradAVX2(dx *float32, dy *float32, y *float32, rows int, cols int, nt bool)
 
-// reluGradAddAVX2 computes dx += y > 0 ? dy : 0.
+// addReLUGradAVX2 computes dx = y > 0 ? a + b : 0.
 //
 //go:noescape
-func reluGradAddAVX2(dx *float32, dy *float32, y *float32, rows int, cols int)
+func addReLUGradAVX2(dx *float32, a *float32, b *float32, y *float32, rows int, cols int, nt bool)
 
 // scaleShiftAVX2 computes dst = x·scale + shift.
 //
@@ -269,10 +269,10 @@ func scaleShiftAddReLUAVX2(dst *float32, x *float32, res *float32, scale *float3
 //go:noescape
 func bnBackwardAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
 
-// bnBackwardReLUAVX2 computes dx = a·(y > 0 ? dy : 0) + (b·(x - mean) + d).
+// bnBackwardReLUAVX2 computes dx = a·(x·a + shift > 0 ? dy : 0) + (b·(x - mean) + d).
 //
 //go:noescape
-func bnBackwardReLUAVX2(dx *float32, dy *float32, x *float32, y *float32, mean *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
+func bnBackwardReLUAVX2(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, d *float32, shift *float32, rows int, cols int, nt bool)
 
 // sgdAVX2 computes a step of SGD with momentum.
 //
@@ -364,20 +364,20 @@ func colDot216AheadAVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *floa
 //go:noescape
 func colDot21AVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, rstd *float32, groups int, cols int)
 
-// colDot2ReLU16AVX2 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 16 rows.
+// colDot2ReLU16AVX2 computes what colDot2 does, with dy where x·scale + shift > 0 and 0 elsewhere. Groups of 16 rows.
 //
 //go:noescape
-func colDot2ReLU16AVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+func colDot2ReLU16AVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, scale *float32, shift *float32, rstd *float32, groups int, cols int)
 
-// colDot2ReLU16AheadAVX2 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 16 rows.
+// colDot2ReLU16AheadAVX2 computes what colDot2 does, with dy where x·scale + shift > 0 and 0 elsewhere. Groups of 16 rows.
 //
 //go:noescape
-func colDot2ReLU16AheadAVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+func colDot2ReLU16AheadAVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, scale *float32, shift *float32, rstd *float32, groups int, cols int)
 
-// colDot2ReLU1AVX2 computes what colDot2 does, with dy where y > 0 and 0 elsewhere. Groups of 1 rows.
+// colDot2ReLU1AVX2 computes what colDot2 does, with dy where x·scale + shift > 0 and 0 elsewhere. Groups of 1 rows.
 //
 //go:noescape
-func colDot2ReLU1AVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+func colDot2ReLU1AVX2(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, scale *float32, shift *float32, rstd *float32, groups int, cols int)
 
 // sumAVX2 returns Σ x.
 //

@@ -29,18 +29,18 @@ func avx512Table() table {
 	t.inRange, t.greaterScalar = scalar2(inRangeAVX512), scalar(greaterScalarAVX512)
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX512), binary(greaterAVX512),
 		binary(equalAVX512)
-	t.selectOf, t.maxWindows = selectOf(selectOfAVX512), maxWindows(maxWindowsAVX512)
+	t.selectOf, t.maxWindows = ternary(selectOfAVX512), maxWindows(maxWindowsAVX512)
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
 	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
-	t.mulAddTo, t.reluGradAdd = accumulate(mulAddToAVX512), accumulate(reluGradAddAVX512)
+	t.mulAddTo, t.addReLUGrad = accumulate(mulAddToAVX512), ternary(addReLUGradAVX512)
 	t.axpy, t.axpby = axpy(axpyAVX512), axpby(axpbyAVX512)
 	t.addRow, t.subRow, t.mulRow, t.divRow = row(addRowAVX512), row(subRowAVX512),
 		row(mulRowAVX512), row(divRowAVX512)
 	t.scaleShift, t.scaleShiftReLU = row2(scaleShiftAVX512), row2(scaleShiftReLUAVX512)
 	t.scaleShiftAdd, t.scaleShiftAddReLU = row2Add(scaleShiftAddAVX512),
 		row2Add(scaleShiftAddReLUAVX512)
-	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX512), row4ReLU(bnBackwardReLUAVX512)
+	t.bnBackward, t.bnBackwardReLU = row4(bnBackwardAVX512), row5(bnBackwardReLUAVX512)
 	t.sum, t.dot = sum(sumAVX512), dot(dotAVX512)
 	t.addDoubles = addDoubles(8, addDoublesAVX512)
 	t.colSum = colSum(panelAVX512, colSum16AVX512, colSum16AheadAVX512, colSum1AVX512)

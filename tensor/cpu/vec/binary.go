@@ -47,10 +47,10 @@ func ReLUGrad(dx, dy, y []float32) {
 	active.reluGrad(dx, dy, y)
 }
 
-// ReLUGradAdd accumulates dx[i] += dy[i] where y[i] > 0.
-func ReLUGradAdd(dx, dy, y []float32) {
-	sameLen("ReLUGradAdd", len(dx), len(dy), len(y))
-	active.reluGradAdd(dx, dy, y)
+// AddReLUGrad computes dx[i] = a[i] + b[i] where y[i] > 0 and 0 elsewhere: ReLUGrad of a sum.
+func AddReLUGrad(dx, a, b, y []float32) {
+	sameLen("AddReLUGrad", len(dx), len(a), len(b), len(y))
+	active.addReLUGrad(dx, a, b, y)
 }
 
 // AddScalar computes dst[i] = x[i] + s.
@@ -185,11 +185,13 @@ func reluGradGo(dx, dy, y []float32) {
 	}
 }
 
-func reluGradAddGo(dx, dy, y []float32) {
-	for i, v := range y {
-		if v > 0 {
-			dx[i] += dy[i]
+func addReLUGradGo(dx, a, b, y []float32) {
+	for i, v := range a {
+		v += b[i]
+		if !(y[i] > 0) {
+			v = 0
 		}
+		dx[i] = v
 	}
 }
 

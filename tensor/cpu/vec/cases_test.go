@@ -209,6 +209,16 @@ func binaryCases() []ew {
 				}
 				return self(in[1])
 			}},
+		{name: "AddReLUGrad", ins: 3, tol: tolOne,
+			run: func(t table, out []float32, in, _ [][]float32) {
+				t.addReLUGrad(out, in[0], in[1], in[2])
+			},
+			ref: func(in, _ []float64) (float64, float64) {
+				if in[2] > 0 {
+					return self(in[0] + in[1])
+				}
+				return self(0)
+			}},
 		bin("ReLUGrad", tolExact, func(t table) f3 { return t.reluGrad },
 			exact(func(x, y float64) float64 {
 				if y > 0 {
@@ -252,16 +262,6 @@ func accumulateCases() []ew {
 			run: func(t table, out []float32, in, _ [][]float32) { t.mulAddTo(out, in[1], in[2]) },
 			ref: func(in, _ []float64) (float64, float64) {
 				return in[0] + in[1]*in[2], math.Abs(in[0]) + math.Abs(in[1]*in[2])
-			}},
-		{name: "ReLUGradAdd", ins: 3, tol: tolOne, accum: true,
-			run: func(t table, out []float32, in, _ [][]float32) {
-				t.reluGradAdd(out, in[1], in[2])
-			},
-			ref: func(in, _ []float64) (float64, float64) {
-				if in[2] > 0 {
-					return self(in[0] + in[1])
-				}
-				return self(in[0])
 			}},
 		{name: "EMA", ins: 2, tol: tolFew, accum: true,
 			run: func(t table, out []float32, in, _ [][]float32) { t.ema(out, in[1], 0.875) },
@@ -328,12 +328,12 @@ func bnCases() []ew {
 			run: func(t table, out []float32, in, v [][]float32) {
 				t.bnBackward(out, in[0], in[1], v[0], v[1], v[2], v[3])
 			}, ref: bn},
-		{name: "BNBackwardReLU", ins: 3, vecs: 4, tol: tolFew,
+		{name: "BNBackwardReLU", ins: 2, vecs: 5, tol: tolFew,
 			run: func(t table, out []float32, in, v [][]float32) {
-				t.bnBackwardReLU(out, in[0], in[1], in[2], v[0], v[1], v[2], v[3])
+				t.bnBackwardReLU(out, in[0], in[1], v[0], v[1], v[2], v[3], v[4])
 			},
 			ref: func(in, v []float64) (float64, float64) {
-				if in[2] > 0 {
+				if in[1]*v[1]+v[4] > 0 {
 					return bn(in, v)
 				}
 				return rest(in[1], v)

@@ -59,12 +59,14 @@ func ColDot2(sumDy, sumDyXhat []float64, dy, x, mean, rstd []float32) {
 	active.colDot2(sumDy, sumDyXhat, dy, x, mean, rstd)
 }
 
-// ColDot2ReLU is ColDot2 with dy taken as 0 where y[r,c] ≤ 0.
-func ColDot2ReLU(sumDy, sumDyXhat []float64, dy, x, y, mean, rstd []float32) {
-	sameLen("ColDot2ReLU", len(sumDy), len(sumDyXhat), len(mean), len(rstd))
-	sameLen("ColDot2ReLU", len(dy), len(x), len(y))
-	wholeRows("ColDot2ReLU", len(x), len(sumDy))
-	active.colDot2ReLU(sumDy, sumDyXhat, dy, x, y, mean, rstd)
+// ColDot2ReLU is ColDot2 with dy taken as 0 where ScaleShiftReLU(x) is, that is, but for where
+// x[r,c]·scale[c] + shift[c] > 0, with the same rounding.
+func ColDot2ReLU(sumDy, sumDyXhat []float64, dy, x, mean, scale, shift, rstd []float32) {
+	const op = "ColDot2ReLU"
+	sameLen(op, len(sumDy), len(sumDyXhat), len(mean), len(scale), len(shift), len(rstd))
+	sameLen(op, len(dy), len(x))
+	wholeRows(op, len(x), len(sumDy))
+	active.colDot2ReLU(sumDy, sumDyXhat, dy, x, mean, scale, shift, rstd)
 }
 
 // BNCoefficients turns ColDot2's sums over n rows into the coefficients of BNBackward:
@@ -126,10 +128,10 @@ func colDot2Go(s, t []float64, dy, x, mean, rstd []float32) {
 	}
 }
 
-func colDot2ReLUGo(s, t []float64, dy, x, y, mean, rstd []float32) {
-	for n := len(s); len(x) > 0; dy, x, y = dy[n:], x[n:], y[n:] {
+func colDot2ReLUGo(s, t []float64, dy, x, mean, scale, shift, rstd []float32) {
+	for n := len(s); len(x) > 0; dy, x = dy[n:], x[n:] {
 		for c, g := range dy[:n] {
-			if y[c] > 0 {
+			if scaled(x[c], scale[c], shift[c]) > 0 {
 				xhat := (float64(x[c]) - float64(mean[c])) * float64(rstd[c])
 				s[c] += float64(g)
 				t[c] += float64(g) * xhat

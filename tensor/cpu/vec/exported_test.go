@@ -100,7 +100,7 @@ func (o callOperands) binary(g table) []call {
 		c("Add", Add, g.add), c("Sub", Sub, g.sub), c("Mul", Mul, g.mul), c("Div", Div, g.div),
 		c("Max", Max, g.max), c("Min", Min, g.min), c("Greater", Greater, g.greater),
 		c("Equal", Equal, g.equal), c("ReLUGrad", ReLUGrad, g.reluGrad),
-		c("ReLUGradAdd", ReLUGradAdd, g.reluGradAdd), c("MulAddTo", MulAddTo, g.mulAddTo),
+		c("MulAddTo", MulAddTo, g.mulAddTo),
 		r("AddRow", AddRow, g.addRow), r("SubRow", SubRow, g.subRow),
 		r("MulRow", MulRow, g.mulRow), r("DivRow", DivRow, g.divRow),
 	}
@@ -128,14 +128,16 @@ func (o callOperands) fused(g table) []call {
 		soft("Softmax", Softmax, g.softmax), soft("LogSoftmax", LogSoftmax, g.logSoftmax),
 		{"CrossEntropyGrad", func(d []float32) { CrossEntropyGrad(d, o.x, o.y, 0.75, -2) },
 			func(d []float32) { g.crossEntropyGrad(d, o.x, o.y, 0.75, -2) }},
+		{"AddReLUGrad", func(d []float32) { AddReLUGrad(d, o.x, o.y, o.z) },
+			func(d []float32) { g.addReLUGrad(d, o.x, o.y, o.z) }},
 		{"Select", func(d []float32) { Select(d, o.x, o.y, o.z) },
 			func(d []float32) { g.selectOf(d, o.x, o.y, o.z) }},
 		{"BNBackward", func(d []float32) { BNBackward(d, o.x, o.y, o.t, o.v, o.w, o.u) },
 			func(d []float32) { g.bnBackward(d, o.x, o.y, o.t, o.v, o.w, o.u) }},
 		{"BNBackwardReLU", func(d []float32) {
-			BNBackwardReLU(d, o.x, o.y, o.z, o.t, o.v, o.w, o.u)
+			BNBackwardReLU(d, o.x, o.y, o.t, o.v, o.w, o.u, o.t)
 		},
-			func(d []float32) { g.bnBackwardReLU(d, o.x, o.y, o.z, o.t, o.v, o.w, o.u) }},
+			func(d []float32) { g.bnBackwardReLU(d, o.x, o.y, o.t, o.v, o.w, o.u, o.t) }},
 	}
 }
 

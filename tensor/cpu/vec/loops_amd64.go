@@ -86,20 +86,20 @@ func colDot2(panel int, short, long, one colDot2Loop) func(s, t []float64,
 	}
 }
 
-type colDot2ReLULoop = func(s, t *float64, dy, x, y, mean, rstd *float32, groups, cols int)
+type colDot2ReLULoop = func(s, t *float64, dy, x, mean, scale, shift, rstd *float32,
+	groups, cols int)
 
-func colDot2ReLU(panel int, short, long, one colDot2ReLULoop) func(s, t []float64,
-	dy, x, y, mean, rstd []float32) {
-	return func(s, t []float64, dy, x, y, mean, rstd []float32) {
+func colDot2ReLU(panel int, short, long, one colDot2ReLULoop) colDot2ReLUFunc {
+	return func(s, t []float64, dy, x, mean, scale, shift, rstd []float32) {
 		c := len(s)
 		sixteen := short
 		if c > panel {
 			sixteen = long
 		}
 		groups(len(x), c, func(lo, n int) {
-			sixteen(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n, c)
+			sixteen(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &scale[0], &shift[0], &rstd[0], n, c)
 		}, func(lo, n int) {
-			one(&s[0], &t[0], &dy[lo], &x[lo], &y[lo], &mean[0], &rstd[0], n, c)
+			one(&s[0], &t[0], &dy[lo], &x[lo], &mean[0], &scale[0], &shift[0], &rstd[0], n, c)
 		})
 	}
 }
@@ -158,19 +158,6 @@ func upsample2x2(k func(x, t0, t1, b0, b1 *float32, scale float32, rows, cols in
 	return func(top, bottom, x []float32, c int, scale float32) {
 		rowChunks(x, c, false, func(lo, rows int, _ bool) {
 			k(&x[lo], &top[2*lo], &top[2*lo+c], &bottom[2*lo], &bottom[2*lo+c], scale, rows, c)
-		})
-	}
-}
-
-func selectOf(k func(dst, cond, x, y *float32, rows, cols int, nt bool)) func(
-	dst, cond, x, y []float32) {
-	return func(dst, cond, x, y []float32) {
-		if len(dst) == 0 {
-			return
-		}
-		stream := !same(dst, cond) && !same(dst, x) && !same(dst, y)
-		chunks(dst, stream, func(lo, hi int, nt bool) {
-			k(&dst[lo], &cond[lo], &x[lo], &y[lo], 1, hi-lo, nt)
 		})
 	}
 }

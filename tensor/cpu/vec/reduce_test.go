@@ -136,8 +136,10 @@ func TestColumns(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
 		for _, s := range shapes {
 			rows, c := s[0], s[1]
-			x, dy, y := randoms(r, rows*c), randoms(r, rows*c), randoms(r, rows*c)
-			mean, rstd := randoms(r, c), randoms(r, c)
+			x, dy := randoms(r, rows*c), randoms(r, rows*c)
+			mean, rstd, scale, shift := randoms(r, c), randoms(r, c), randoms(r, c), randoms(r, c)
+			y := make([]float32, rows*c)
+			v.scaleShiftReLU(y, x, scale, shift)
 			weight := randoms(r, rows)
 			acc := make([][]float64, 8)
 			for i := range acc {
@@ -149,7 +151,7 @@ func TestColumns(t *testing.T) {
 			v.colSum(acc[0][:c], x)
 			v.colMoments(acc[1][:c], acc[2][:c], x, mean)
 			v.colDot2(acc[3][:c], acc[4][:c], dy, x, mean, rstd)
-			v.colDot2ReLU(acc[5][:c], acc[6][:c], dy, x, y, mean, rstd)
+			v.colDot2ReLU(acc[5][:c], acc[6][:c], dy, x, mean, scale, shift, rstd)
 			v.colSumWeighted(acc[7][:c], x, weight)
 			for k := range c {
 				checkColumn(t, v.name, acc, k, c, x, dy, y, mean, rstd, weight)

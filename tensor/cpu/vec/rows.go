@@ -73,14 +73,19 @@ func BNBackward(dx, dy, x, mean, a, b, d []float32) {
 	active.bnBackward(dx, dy, x, mean, a, b, d)
 }
 
-// BNBackwardReLU is BNBackward with dy taken as 0 where y[r,c] ≤ 0: the gradient of
-// relu(batchnorm(x)) from the output y.
-func BNBackwardReLU(dx, dy, x, y, mean, a, b, d []float32) {
-	sameLen("BNBackwardReLU", len(dx), len(dy), len(x), len(y))
-	sameLen("BNBackwardReLU", len(mean), len(a), len(b), len(d))
+// BNBackwardReLU is BNBackward with dy taken as 0 but for where x[r,c]·a[c] + shift[c] > 0: the
+// gradient of relu(batchnorm(x)), ScaleShiftReLU with a for its scale, whose output need not be
+// read, since x says where it is positive.
+func BNBackwardReLU(dx, dy, x, mean, a, b, d, shift []float32) {
+	sameLen("BNBackwardReLU", len(dx), len(dy), len(x))
+	sameLen("BNBackwardReLU", len(mean), len(a), len(b), len(d), len(shift))
 	wholeRows("BNBackwardReLU", len(x), len(a))
-	active.bnBackwardReLU(dx, dy, x, y, mean, a, b, d)
+	active.bnBackwardReLU(dx, dy, x, mean, a, b, d, shift)
 }
+
+// scaled is ScaleShift's x·scale + shift, never as one rounding: some processors' compilers would
+// make it so in one place and not in another, and a ReLU is to be found again by the same bits.
+func scaled(x, scale, shift float32) float32 { return float32(x*scale) + shift }
 
 func addRowGo(dst, x, v []float32) {
 	for c := len(v); len(x) > 0; dst, x = dst[c:], x[c:] {
@@ -109,7 +114,7 @@ func divRowGo(dst, x, v []float32) {
 func scaleShiftGo(dst, x, scale, shift []float32) {
 	for n := len(scale); len(x) > 0; dst, x = dst[n:], x[n:] {
 		for c, s := range scale {
-			dst[c] = x[c]*s + shift[c]
+			dst[c] = scaled(x[c], s, shift[c])
 		}
 	}
 }
@@ -122,7 +127,7 @@ func scaleShiftReLUGo(dst, x, scale, shift []float32) {
 func scaleShiftAddGo(dst, x, res, scale, shift []float32) {
 	for n := len(scale); len(x) > 0; dst, x, res = dst[n:], x[n:], res[n:] {
 		for c, s := range scale {
-			dst[c] = x[c]*s + shift[c] + res[c]
+			dst[c] = scaled(x[c], s, shift[c]) + res[c]
 		}
 	}
 }
@@ -140,11 +145,11 @@ func bnBackwardGo(dx, dy, x, mean, a, b, d []float32) {
 	}
 }
 
-func bnBackwardReLUGo(dx, dy, x, y, mean, a, b, d []float32) {
-	for n := len(a); len(x) > 0; dx, dy, x, y = dx[n:], dy[n:], x[n:], y[n:] {
+func bnBackwardReLUGo(dx, dy, x, mean, a, b, d, shift []float32) {
+	for n := len(a); len(x) > 0; dx, dy, x = dx[n:], dy[n:], x[n:] {
 		for c, s := range a {
 			t := b[c]*(x[c]-mean[c]) + d[c]
-			if y[c] > 0 {
+			if scaled(x[c], s, shift[c]) > 0 {
 				t += s * dy[c]
 			}
 			dx[c] = t

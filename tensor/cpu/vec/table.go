@@ -28,12 +28,13 @@ type table struct {
 	mulAddTo                               func(dst, x, y []float32)
 	axpy                                   func(y []float32, a float32, x []float32)
 	axpby                                  axpbyFunc
-	reluGrad, reluGradAdd                  func(dx, dy, y []float32)
+	reluGrad                               func(dx, dy, y []float32)
+	addReLUGrad                            func(dx, a, b, y []float32)
 	addRow, subRow, mulRow, divRow         func(dst, x, v []float32)
 	scaleShift, scaleShiftReLU             func(dst, x, scale, shift []float32)
 	scaleShiftAdd, scaleShiftAddReLU       func(dst, x, res, scale, shift []float32)
 	bnBackward                             func(dx, dy, x, mean, a, b, d []float32)
-	bnBackwardReLU                         func(dx, dy, x, y, mean, a, b, d []float32)
+	bnBackwardReLU                         func(dx, dy, x, mean, a, b, d, shift []float32)
 	sum                                    func(x []float32) float64
 	dot                                    func(x, y []float32) float64
 	addDoubles                             func(acc, x []float64)
@@ -42,7 +43,7 @@ type table struct {
 	colSumWeighted                         func(acc []float64, x, weight []float32)
 	colMoments                             func(sum, sumSq []float64, x, shift []float32)
 	colDot2                                func(s, t []float64, dy, x, mean, rstd []float32)
-	colDot2ReLU                            func(s, t []float64, dy, x, y, mean, rstd []float32)
+	colDot2ReLU                            colDot2ReLUFunc
 	softmax, logSoftmax                    func(dst, x []float32, c int)
 	crossEntropyGrad                       func(dst, logp, t []float32, total, dy float32)
 	sgd                                    func(p, buf, g []float32, o SGDParams)
@@ -54,6 +55,9 @@ type table struct {
 
 // axpbyFunc is AXPBY.
 type axpbyFunc = func(dst []float32, a float32, x []float32, b float32, y []float32)
+
+// colDot2ReLUFunc is ColDot2ReLU.
+type colDot2ReLUFunc = func(s, t []float64, dy, x, mean, scale, shift, rstd []float32)
 
 // goTable is the plain-Go variant.
 func goTable() table {
@@ -71,7 +75,7 @@ func goTable() table {
 		scatterAdd: scatterAddGo, tapSums: tapSumsGo,
 		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
 		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo, axpby: axpbyGo,
-		reluGrad: reluGradGo, reluGradAdd: reluGradAddGo,
+		reluGrad: reluGradGo, addReLUGrad: addReLUGradGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,
 		scaleShift: scaleShiftGo, scaleShiftReLU: scaleShiftReLUGo,
 		scaleShiftAdd: scaleShiftAddGo, scaleShiftAddReLU: scaleShiftAddReLUGo,

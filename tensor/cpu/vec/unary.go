@@ -31,7 +31,8 @@ func Exp(dst, x []float32) { sameLen("Exp", len(dst), len(x)); active.exp(dst, x
 // arguments are exact numbers like any other.
 func Log(dst, x []float32) { sameLen("Log", len(dst), len(x)); active.log(dst, x) }
 
-// Tanh computes dst[i] = tanh x[i] within 2 ulp, odd in x to the last bit.
+// Tanh computes dst[i] = tanh x[i] within 2 ulp, odd in x to the last bit; it never falls where x
+// grows.
 func Tanh(dst, x []float32) { sameLen("Tanh", len(dst), len(x)); active.tanh(dst, x) }
 
 // Erf computes dst[i] = erf x[i], the error function, within 1 ulp, odd in x to the last bit.

@@ -7,17 +7,18 @@
 // func negAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·negAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c80000000<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -29,19 +30,19 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPXORD.BCST c80000000<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         loop
+	VMOVUPS (DX)(AX*4), Z1
+	VPXORD  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
 
 tail:
-	TESTQ       R8, R8
-	JZ          next
-	VMOVUPS.Z   (DX)(AX*4), K1, Z0
-	VPXORD.BCST c80000000<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, K1, (CX)(AX*4)
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VPXORD    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -63,13 +64,13 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPXORD.BCST c80000000<>+0(SB), Z0, Z0
-	VMOVNTPS    Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         streamLoop
-	JMP         tail
+	VMOVUPS  (DX)(AX*4), Z1
+	VPXORD   Z0, Z1, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
 
 DATA c80000000<>+0(SB)/4, $0x80000000
 GLOBL c80000000<>(SB), RODATA|NOPTR, $4
@@ -77,17 +78,18 @@ GLOBL c80000000<>(SB), RODATA|NOPTR, $4
 // func absAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·absAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c7fffffff<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -99,19 +101,19 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPANDD.BCST c7fffffff<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         loop
+	VMOVUPS (DX)(AX*4), Z1
+	VPANDD  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
 
 tail:
-	TESTQ       R8, R8
-	JZ          next
-	VMOVUPS.Z   (DX)(AX*4), K1, Z0
-	VPANDD.BCST c7fffffff<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, K1, (CX)(AX*4)
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VPANDD    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -133,13 +135,13 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS     (DX)(AX*4), Z0
-	VPANDD.BCST c7fffffff<>+0(SB), Z0, Z0
-	VMOVNTPS    Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, DI
-	JLT         streamLoop
-	JMP         tail
+	VMOVUPS  (DX)(AX*4), Z1
+	VPANDD   Z0, Z1, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
 
 DATA c7fffffff<>+0(SB)/4, $0x7fffffff
 GLOBL c7fffffff<>(SB), RODATA|NOPTR, $4
@@ -214,17 +216,18 @@ streamLoop:
 // func rsqrtAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·rsqrtAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -236,23 +239,21 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VSQRTPS      Z0, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, (CX)(AX*4)
-	ADDQ         $+16, AX
-	CMPQ         AX, DI
-	JLT          loop
+	VMOVUPS (DX)(AX*4), Z1
+	VSQRTPS Z1, Z1
+	VDIVPS  Z1, Z0, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
 
 tail:
-	TESTQ        R8, R8
-	JZ           next
-	VMOVUPS.Z    (DX)(AX*4), K1, Z0
-	VSQRTPS      Z0, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, K1, (CX)(AX*4)
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VSQRTPS   Z1, Z1
+	VDIVPS    Z1, Z0, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -274,15 +275,14 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VSQRTPS      Z0, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVNTPS     Z0, (CX)(AX*4)
-	ADDQ         $+16, AX
-	CMPQ         AX, DI
-	JLT          streamLoop
-	JMP          tail
+	VMOVUPS  (DX)(AX*4), Z1
+	VSQRTPS  Z1, Z1
+	VDIVPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
 
 DATA c3f800000<>+0(SB)/4, $0x3f800000
 GLOBL c3f800000<>(SB), RODATA|NOPTR, $4
@@ -357,17 +357,18 @@ streamLoop:
 // func recipAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·recipAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -379,10 +380,107 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, (CX)(AX*4)
+	VMOVUPS (DX)(AX*4), Z1
+	VDIVPS  Z1, Z0, Z1
+	VMOVUPS Z1, (CX)(AX*4)
+	ADDQ    $+16, AX
+	CMPQ    AX, DI
+	JLT     loop
+
+tail:
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VDIVPS    Z1, Z0, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS  (DX)(AX*4), Z1
+	VDIVPS   Z1, Z0, Z1
+	VMOVNTPS Z1, (CX)(AX*4)
+	ADDQ     $+16, AX
+	CMPQ     AX, DI
+	JLT      streamLoop
+	JMP      tail
+
+// func expAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·expAVX512(SB), NOSPLIT, $0-33
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c42c80000<>+0(SB), Z0
+	VBROADCASTSS cc3160000<>+0(SB), Z1
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS c3f317217<>+0(SB), Z3
+	VBROADCASTSS c3377d1cf<>+0(SB), Z4
+	VBROADCASTSS c3ab51227<>+0(SB), Z5
+	VBROADCASTSS c3c091cea<>+0(SB), Z6
+	VBROADCASTSS c3d2aac79<>+0(SB), Z7
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z8
+	VBROADCASTSS c3efffffe<>+0(SB), Z9
+	VBROADCASTSS c3f800000<>+0(SB), Z10
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z11
+	VMINPS       Z11, Z0, Z11
+	VMAXPS       Z11, Z1, Z11
+	VMULPS       Z2, Z11, Z12
+	VRNDSCALEPS  $0x08, Z12, Z12
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z3, Z12, Z11
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z4, Z12, Z11
+	VMOVAPS      Z5, Z13
+	VFMADD213PS  Z6, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z7, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z8, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z9, Z11, Z13
+	VMULPS       Z11, Z11, Z14
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z11, Z14, Z13
+	VADDPS       Z10, Z13, Z11
+	VSCALEFPS    Z12, Z11, Z11
+	VMOVUPS      Z11, (CX)(AX*4)
 	ADDQ         $+16, AX
 	CMPQ         AX, DI
 	JLT          loop
@@ -390,10 +488,29 @@ loop:
 tail:
 	TESTQ        R8, R8
 	JZ           next
-	VMOVUPS.Z    (DX)(AX*4), K1, Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVUPS      Z0, K1, (CX)(AX*4)
+	VMOVUPS.Z    (DX)(AX*4), K1, Z11
+	VMINPS       Z11, Z0, Z11
+	VMAXPS       Z11, Z1, Z11
+	VMULPS       Z2, Z11, Z12
+	VRNDSCALEPS  $0x08, Z12, Z12
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z3, Z12, Z11
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z4, Z12, Z11
+	VMOVAPS      Z5, Z13
+	VFMADD213PS  Z6, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z7, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z8, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z9, Z11, Z13
+	VMULPS       Z11, Z11, Z14
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z11, Z14, Z13
+	VADDPS       Z10, Z13, Z11
+	VSCALEFPS    Z12, Z11, Z11
+	VMOVUPS      Z11, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -415,150 +532,33 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS      (DX)(AX*4), Z0
-	VBROADCASTSS c3f800000<>+0(SB), Z1
-	VDIVPS       Z0, Z1, Z0
-	VMOVNTPS     Z0, (CX)(AX*4)
+	VMOVUPS      (DX)(AX*4), Z11
+	VMINPS       Z11, Z0, Z11
+	VMAXPS       Z11, Z1, Z11
+	VMULPS       Z2, Z11, Z12
+	VRNDSCALEPS  $0x08, Z12, Z12
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z3, Z12, Z11
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z4, Z12, Z11
+	VMOVAPS      Z5, Z13
+	VFMADD213PS  Z6, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z7, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z8, Z11, Z13
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z9, Z11, Z13
+	VMULPS       Z11, Z11, Z14
+	VMOVAPS      Z13, Z13
+	VFMADD213PS  Z11, Z14, Z13
+	VADDPS       Z10, Z13, Z11
+	VSCALEFPS    Z12, Z11, Z11
+	VMOVNTPS     Z11, (CX)(AX*4)
 	ADDQ         $+16, AX
 	CMPQ         AX, DI
 	JLT          streamLoop
 	JMP          tail
-
-// func expAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·expAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
-
-row:
-	XORQ    AX, AX
-	MOVB    nt+32(FP), R9
-	TESTB   R9, R9
-	JNZ     stream
-	CMPQ    AX, DI
-	JGE     tail
-	PCALIGN $0x40
-
-loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
-
-tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
-
-next:
-	LEAQ  (CX)(SI*4), CX
-	LEAQ  (DX)(SI*4), DX
-	DECQ  BX
-	JNZ   row
-	MOVB  nt+32(FP), AL
-	TESTB AL, AL
-	JZ    done
-	SFENCE
-
-done:
-	VZEROUPPER
-	RET
-
-stream:
-	CMPQ    AX, DI
-	JGE     tail
-	PCALIGN $0x40
-
-streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
 
 DATA c42c80000<>+0(SB)/4, $0x42c80000
 GLOBL c42c80000<>(SB), RODATA|NOPTR, $4
@@ -593,17 +593,29 @@ GLOBL c3efffffe<>(SB), RODATA|NOPTR, $4
 // func logAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·logAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f800000<>+0(SB), Z0
+	VBROADCASTSS cbd38a056<>+0(SB), Z1
+	VBROADCASTSS c3dd6485b<>+0(SB), Z2
+	VBROADCASTSS cbe06c546<>+0(SB), Z3
+	VBROADCASTSS c3e14423e<>+0(SB), Z4
+	VBROADCASTSS cbe2a77ee<>+0(SB), Z5
+	VBROADCASTSS c3e4cb4d8<>+0(SB), Z6
+	VBROADCASTSS cbe800020<>+0(SB), Z7
+	VBROADCASTSS c3eaaaad2<>+0(SB), Z8
+	VBROADCASTSS c3f000000<>+0(SB), Z9
+	VBROADCASTSS c3377d1cf<>+0(SB), Z10
+	VBROADCASTSS c3f317217<>+0(SB), Z11
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -615,75 +627,73 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS          (DX)(AX*4), Z0
-	VGETMANTPS       $0x0b, Z0, Z1
-	VGETEXPPS        Z0, Z0
-	VGETEXPPS        Z1, Z2
-	VSUBPS           Z2, Z0, Z0
-	VSUBPS.BCST      c3f800000<>+0(SB), Z1, Z1
-	VMULPS           Z1, Z1, Z2
-	VBROADCASTSS     cbd38a056<>+0(SB), Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe06c546<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e14423e<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe800020<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z1, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS.BCST      c3f000000<>+0(SB), Z3, Z3
-	VMULPS.BCST      c3377d1cf<>+0(SB), Z0, Z4
-	VMOVAPS          Z3, Z3
-	VFMADD213PS      Z4, Z2, Z3
-	VADDPS           Z1, Z3, Z1
-	VMOVAPS          Z1, Z1
-	VFMADD231PS.BCST c3f317217<>+0(SB), Z0, Z1
-	VMOVUPS          Z1, (CX)(AX*4)
-	ADDQ             $+16, AX
-	CMPQ             AX, DI
-	JLT              loop
+	VMOVUPS     (DX)(AX*4), Z12
+	VGETMANTPS  $0x0b, Z12, Z13
+	VGETEXPPS   Z12, Z12
+	VGETEXPPS   Z13, Z14
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z0, Z13, Z13
+	VMULPS      Z13, Z13, Z14
+	VMOVAPS     Z1, Z15
+	VFMADD213PS Z2, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z3, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z4, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z5, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z6, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z7, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z8, Z13, Z15
+	VMULPS      Z13, Z15, Z15
+	VSUBPS      Z9, Z15, Z15
+	VMULPS      Z10, Z12, Z16
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z16, Z14, Z15
+	VADDPS      Z13, Z15, Z13
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVUPS     Z13, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         loop
 
 tail:
-	TESTQ            R8, R8
-	JZ               next
-	VMOVUPS.Z        (DX)(AX*4), K1, Z0
-	VGETMANTPS       $0x0b, Z0, Z1
-	VGETEXPPS        Z0, Z0
-	VGETEXPPS        Z1, Z2
-	VSUBPS           Z2, Z0, Z0
-	VSUBPS.BCST      c3f800000<>+0(SB), Z1, Z1
-	VMULPS           Z1, Z1, Z2
-	VBROADCASTSS     cbd38a056<>+0(SB), Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe06c546<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e14423e<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe800020<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z1, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS.BCST      c3f000000<>+0(SB), Z3, Z3
-	VMULPS.BCST      c3377d1cf<>+0(SB), Z0, Z4
-	VMOVAPS          Z3, Z3
-	VFMADD213PS      Z4, Z2, Z3
-	VADDPS           Z1, Z3, Z1
-	VMOVAPS          Z1, Z1
-	VFMADD231PS.BCST c3f317217<>+0(SB), Z0, Z1
-	VMOVUPS          Z1, K1, (CX)(AX*4)
+	TESTQ       R8, R8
+	JZ          next
+	VMOVUPS.Z   (DX)(AX*4), K1, Z12
+	VGETMANTPS  $0x0b, Z12, Z13
+	VGETEXPPS   Z12, Z12
+	VGETEXPPS   Z13, Z14
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z0, Z13, Z13
+	VMULPS      Z13, Z13, Z14
+	VMOVAPS     Z1, Z15
+	VFMADD213PS Z2, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z3, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z4, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z5, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z6, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z7, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z8, Z13, Z15
+	VMULPS      Z13, Z15, Z15
+	VSUBPS      Z9, Z15, Z15
+	VMULPS      Z10, Z12, Z16
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z16, Z14, Z15
+	VADDPS      Z13, Z15, Z13
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVUPS     Z13, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -705,41 +715,40 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS          (DX)(AX*4), Z0
-	VGETMANTPS       $0x0b, Z0, Z1
-	VGETEXPPS        Z0, Z0
-	VGETEXPPS        Z1, Z2
-	VSUBPS           Z2, Z0, Z0
-	VSUBPS.BCST      c3f800000<>+0(SB), Z1, Z1
-	VMULPS           Z1, Z1, Z2
-	VBROADCASTSS     cbd38a056<>+0(SB), Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3dd6485b<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe06c546<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e14423e<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe2a77ee<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3e4cb4d8<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST cbe800020<>+0(SB), Z1, Z3
-	VMOVAPS          Z3, Z3
-	VFMADD213PS.BCST c3eaaaad2<>+0(SB), Z1, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS.BCST      c3f000000<>+0(SB), Z3, Z3
-	VMULPS.BCST      c3377d1cf<>+0(SB), Z0, Z4
-	VMOVAPS          Z3, Z3
-	VFMADD213PS      Z4, Z2, Z3
-	VADDPS           Z1, Z3, Z1
-	VMOVAPS          Z1, Z1
-	VFMADD231PS.BCST c3f317217<>+0(SB), Z0, Z1
-	VMOVNTPS         Z1, (CX)(AX*4)
-	ADDQ             $+16, AX
-	CMPQ             AX, DI
-	JLT              streamLoop
-	JMP              tail
+	VMOVUPS     (DX)(AX*4), Z12
+	VGETMANTPS  $0x0b, Z12, Z13
+	VGETEXPPS   Z12, Z12
+	VGETEXPPS   Z13, Z14
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z0, Z13, Z13
+	VMULPS      Z13, Z13, Z14
+	VMOVAPS     Z1, Z15
+	VFMADD213PS Z2, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z3, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z4, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z5, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z6, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z7, Z13, Z15
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z8, Z13, Z15
+	VMULPS      Z13, Z15, Z15
+	VSUBPS      Z9, Z15, Z15
+	VMULPS      Z10, Z12, Z16
+	VMOVAPS     Z15, Z15
+	VFMADD213PS Z16, Z14, Z15
+	VADDPS      Z13, Z15, Z13
+	VMOVAPS     Z13, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVNTPS    Z13, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         streamLoop
+	JMP         tail
 
 DATA cbd38a056<>+0(SB)/4, $0xbd38a056
 GLOBL cbd38a056<>(SB), RODATA|NOPTR, $4
@@ -769,19 +778,36 @@ DATA c3f000000<>+0(SB)/4, $0x3f000000
 GLOBL c3f000000<>(SB), RODATA|NOPTR, $4
 
 // func tanhAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·tanhAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c7fffffff<>+0(SB), Z0
+	VBROADCASTSS c4038aa3b<>+0(SB), Z1
+	VBROADCASTSS c3963908d<>+0(SB), Z2
+	VBROADCASTSS c3aa30caa<>+0(SB), Z3
+	VBROADCASTSS c3c1e9400<>+0(SB), Z4
+	VBROADCASTSS c3d634280<>+0(SB), Z5
+	VBROADCASTSS c3e75fecf<>+0(SB), Z6
+	VBROADCASTSS c3f317215<>+0(SB), Z7
+	VBROADCASTSS c3f800000<>+0(SB), Z8
+	VBROADCASTSS c40000000<>+0(SB), Z9
+	VBROADCASTSS c80000000<>+0(SB), Z10
+	VBROADCASTSS cbbbaf0e7<>+0(SB), Z11
+	VBROADCASTSS c3ca9134e<>+0(SB), Z12
+	VBROADCASTSS cbd5c1e2d<>+0(SB), Z13
+	VBROADCASTSS c3e088393<>+0(SB), Z14
+	VBROADCASTSS cbeaaaa99<>+0(SB), Z15
+	VBROADCASTSS c3f200000<>+0(SB), Z16
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -793,117 +819,89 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VADDPS            Z1, Z1, Z2
-	VBROADCASTSS      c42c80000<>+0(SB), Z3
-	VMINPS            Z2, Z3, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z2
-	VBROADCASTSS      c40000000<>+0(SB), Z4
-	VDIVPS            Z2, Z4, Z2
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cbbbaf0e7<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ca9134e<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbd5c1e2d<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e088393<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbeaaaa99<>+0(SB), Z3, Z4
-	VMULPS            Z3, Z4, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f200000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS     (DX)(AX*4), Z17
+	VPANDD      Z0, Z17, Z18
+	VMULPS      Z1, Z18, Z19
+	VREDUCEPS   $0x09, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD213PS Z3, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z4, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z5, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z6, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z7, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z8, Z20, Z21
+	VSCALEFPS   Z19, Z21, Z19
+	VADDPS      Z8, Z19, Z19
+	VDIVPS      Z19, Z9, Z19
+	VSUBPS      Z19, Z8, Z19
+	VMOVAPS     Z19, Z19
+	VPTERNLOGD  $0xf8, Z10, Z17, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z11, Z21
+	VFMADD213PS Z12, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z13, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z14, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z15, Z20, Z21
+	VMULPS      Z20, Z21, Z20
+	VMOVAPS     Z20, Z20
+	VFMADD213PS Z17, Z17, Z20
+	VCMPPS      $0x11, Z16, Z18, K2
+	VMOVAPS     Z19, Z17
+	VMOVAPS     Z20, K2, Z17
+	VMOVUPS     Z17, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VADDPS            Z1, Z1, Z2
-	VBROADCASTSS      c42c80000<>+0(SB), Z3
-	VMINPS            Z2, Z3, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z2
-	VBROADCASTSS      c40000000<>+0(SB), Z4
-	VDIVPS            Z2, Z4, Z2
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cbbbaf0e7<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ca9134e<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbd5c1e2d<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e088393<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbeaaaa99<>+0(SB), Z3, Z4
-	VMULPS            Z3, Z4, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f200000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ       R8, R8
+	JZ          next
+	VMOVUPS.Z   (DX)(AX*4), K1, Z17
+	VPANDD      Z0, Z17, Z18
+	VMULPS      Z1, Z18, Z19
+	VREDUCEPS   $0x09, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD213PS Z3, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z4, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z5, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z6, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z7, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z8, Z20, Z21
+	VSCALEFPS   Z19, Z21, Z19
+	VADDPS      Z8, Z19, Z19
+	VDIVPS      Z19, Z9, Z19
+	VSUBPS      Z19, Z8, Z19
+	VMOVAPS     Z19, Z19
+	VPTERNLOGD  $0xf8, Z10, Z17, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z11, Z21
+	VFMADD213PS Z12, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z13, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z14, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z15, Z20, Z21
+	VMULPS      Z20, Z21, Z20
+	VMOVAPS     Z20, Z20
+	VFMADD213PS Z17, Z17, Z20
+	VCMPPS      $0x11, Z16, Z18, K2
+	VMOVAPS     Z19, Z17
+	VMOVAPS     Z20, K2, Z17
+	VMOVUPS     Z17, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -925,62 +923,69 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VADDPS            Z1, Z1, Z2
-	VBROADCASTSS      c42c80000<>+0(SB), Z3
-	VMINPS            Z2, Z3, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z2
-	VBROADCASTSS      c40000000<>+0(SB), Z4
-	VDIVPS            Z2, Z4, Z2
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cbbbaf0e7<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ca9134e<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbd5c1e2d<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e088393<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbeaaaa99<>+0(SB), Z3, Z4
-	VMULPS            Z3, Z4, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f200000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS     (DX)(AX*4), Z17
+	VPANDD      Z0, Z17, Z18
+	VMULPS      Z1, Z18, Z19
+	VREDUCEPS   $0x09, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD213PS Z3, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z4, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z5, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z6, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z7, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z8, Z20, Z21
+	VSCALEFPS   Z19, Z21, Z19
+	VADDPS      Z8, Z19, Z19
+	VDIVPS      Z19, Z9, Z19
+	VSUBPS      Z19, Z8, Z19
+	VMOVAPS     Z19, Z19
+	VPTERNLOGD  $0xf8, Z10, Z17, Z19
+	VMULPS      Z17, Z17, Z20
+	VMOVAPS     Z11, Z21
+	VFMADD213PS Z12, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z13, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z14, Z20, Z21
+	VMOVAPS     Z21, Z21
+	VFMADD213PS Z15, Z20, Z21
+	VMULPS      Z20, Z21, Z20
+	VMOVAPS     Z20, Z20
+	VFMADD213PS Z17, Z17, Z20
+	VCMPPS      $0x11, Z16, Z18, K2
+	VMOVAPS     Z19, Z17
+	VMOVAPS     Z20, K2, Z17
+	VMOVNTPS    Z17, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         streamLoop
+	JMP         tail
+
+DATA c4038aa3b<>+0(SB)/4, $0x4038aa3b
+GLOBL c4038aa3b<>(SB), RODATA|NOPTR, $4
+
+DATA c3963908d<>+0(SB)/4, $0x3963908d
+GLOBL c3963908d<>(SB), RODATA|NOPTR, $4
+
+DATA c3aa30caa<>+0(SB)/4, $0x3aa30caa
+GLOBL c3aa30caa<>(SB), RODATA|NOPTR, $4
+
+DATA c3c1e9400<>+0(SB)/4, $0x3c1e9400
+GLOBL c3c1e9400<>(SB), RODATA|NOPTR, $4
+
+DATA c3d634280<>+0(SB)/4, $0x3d634280
+GLOBL c3d634280<>(SB), RODATA|NOPTR, $4
+
+DATA c3e75fecf<>+0(SB)/4, $0x3e75fecf
+GLOBL c3e75fecf<>(SB), RODATA|NOPTR, $4
+
+DATA c3f317215<>+0(SB)/4, $0x3f317215
+GLOBL c3f317215<>(SB), RODATA|NOPTR, $4
 
 DATA c40000000<>+0(SB)/4, $0x40000000
 GLOBL c40000000<>(SB), RODATA|NOPTR, $4
@@ -1006,17 +1011,39 @@ GLOBL c3f200000<>(SB), RODATA|NOPTR, $4
 // func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·erfAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c7fffffff<>+0(SB), Z0
+	VBROADCASTSS c40800000<>+0(SB), Z1
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Z2
+	VBROADCASTSS c39e458a5<>+0(SB), Z3
+	VBROADCASTSS cbb88d913<>+0(SB), Z4
+	VBROADCASTSS c3ccde407<>+0(SB), Z5
+	VBROADCASTSS cbdddcd16<>+0(SB), Z6
+	VBROADCASTSS cbf2221c2<>+0(SB), Z7
+	VBROADCASTSS cbf909442<>+0(SB), Z8
+	VBROADCASTSS c3939429e<>+0(SB), Z9
+	VBROADCASTSS c42c80000<>+0(SB), Z10
+	VBROADCASTSS cc3160000<>+0(SB), Z11
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z12
+	VBROADCASTSS c3f317217<>+0(SB), Z13
+	VBROADCASTSS c3377d1cf<>+0(SB), Z14
+	VBROADCASTSS c3ab51227<>+0(SB), Z15
+	VBROADCASTSS c3c091cea<>+0(SB), Z16
+	VBROADCASTSS c3d2aac79<>+0(SB), Z17
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z18
+	VBROADCASTSS c3efffffe<>+0(SB), Z19
+	VBROADCASTSS c3f800000<>+0(SB), Z20
+	VBROADCASTSS c80000000<>+0(SB), Z21
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -1028,145 +1055,133 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VBROADCASTSS      c40800000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z2
-	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z3, Z2, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f700000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS          (DX)(AX*4), Z22
+	VPANDD           Z0, Z22, Z23
+	VMINPS           Z23, Z1, Z24
+	VMOVAPS          Z2, Z25
+	VFMADD213PS      Z3, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z4, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z5, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z6, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z7, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z8, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z9, Z24, Z25
+	VMINPS           Z25, Z10, Z24
+	VMAXPS           Z24, Z11, Z24
+	VMULPS           Z12, Z24, Z25
+	VRNDSCALEPS      $0x08, Z25, Z25
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z13, Z25, Z24
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z14, Z25, Z24
+	VMOVAPS          Z15, Z26
+	VFMADD213PS      Z16, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z17, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z18, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z19, Z24, Z26
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z24, Z27, Z26
+	VADDPS           Z20, Z26, Z24
+	VSCALEFPS        Z25, Z24, Z24
+	VSUBPS           Z24, Z20, Z24
+	VPANDD           Z21, Z22, Z25
+	VPORD            Z25, Z24, Z24
+	VMULPS           Z22, Z22, Z25
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z25
+	VFMADD213PS      Z22, Z22, Z25
+	VBROADCASTSS     c3f700000<>+0(SB), Z22
+	VCMPPS           $0x11, Z22, Z23, K2
+	VMOVAPS          Z24, Z22
+	VMOVAPS          Z25, K2, Z22
+	VMOVUPS          Z22, (CX)(AX*4)
+	ADDQ             $+16, AX
+	CMPQ             AX, DI
+	JLT              loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VBROADCASTSS      c40800000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z2
-	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z3, Z2, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f700000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ            R8, R8
+	JZ               next
+	VMOVUPS.Z        (DX)(AX*4), K1, Z22
+	VPANDD           Z0, Z22, Z23
+	VMINPS           Z23, Z1, Z24
+	VMOVAPS          Z2, Z25
+	VFMADD213PS      Z3, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z4, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z5, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z6, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z7, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z8, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z9, Z24, Z25
+	VMINPS           Z25, Z10, Z24
+	VMAXPS           Z24, Z11, Z24
+	VMULPS           Z12, Z24, Z25
+	VRNDSCALEPS      $0x08, Z25, Z25
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z13, Z25, Z24
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z14, Z25, Z24
+	VMOVAPS          Z15, Z26
+	VFMADD213PS      Z16, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z17, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z18, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z19, Z24, Z26
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z24, Z27, Z26
+	VADDPS           Z20, Z26, Z24
+	VSCALEFPS        Z25, Z24, Z24
+	VSUBPS           Z24, Z20, Z24
+	VPANDD           Z21, Z22, Z25
+	VPORD            Z25, Z24, Z24
+	VMULPS           Z22, Z22, Z25
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z25
+	VFMADD213PS      Z22, Z22, Z25
+	VBROADCASTSS     c3f700000<>+0(SB), Z22
+	VCMPPS           $0x11, Z22, Z23, K2
+	VMOVAPS          Z24, Z22
+	VMOVAPS          Z25, K2, Z22
+	VMOVUPS          Z22, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -1188,76 +1203,70 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPANDD.BCST       c7fffffff<>+0(SB), Z0, Z1
-	VBROADCASTSS      c40800000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z2
-	VBROADCASTSS      cb7b1bc7f<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c39e458a5<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbb88d913<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3ccde407<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbdddcd16<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf2221c2<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  cbf909442<>+0(SB), Z2, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3939429e<>+0(SB), Z2, Z3
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z3, Z2, Z2
-	VBROADCASTSS      cc3160000<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z3, Z2
-	VMOVAPS           Z2, Z2
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z3, Z2
-	VBROADCASTSS      c3ab51227<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z2, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z5
-	VMOVAPS           Z4, Z4
-	VFMADD213PS       Z2, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS         Z3, Z2, Z2
-	VBROADCASTSS      c3f800000<>+0(SB), Z3
-	VSUBPS            Z2, Z3, Z2
-	VPANDD.BCST       c80000000<>+0(SB), Z0, Z3
-	VPORD             Z3, Z2, Z2
-	VMULPS            Z0, Z0, Z3
-	VBROADCASTSS      cba1b2c87<>+0(SB), Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3ba327f8<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbcdb3191<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3de70bd3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  cbec0936a<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z4
-	VFMADD213PS.BCST  c3e0375d3<>+0(SB), Z3, Z4
-	VMOVAPS           Z4, Z3
-	VFMADD213PS       Z0, Z0, Z3
-	VBROADCASTSS      c3f700000<>+0(SB), Z0
-	VCMPPS            $0x11, Z0, Z1, K2
-	VMOVAPS           Z2, Z0
-	VMOVAPS           Z3, K2, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS          (DX)(AX*4), Z22
+	VPANDD           Z0, Z22, Z23
+	VMINPS           Z23, Z1, Z24
+	VMOVAPS          Z2, Z25
+	VFMADD213PS      Z3, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z4, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z5, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z6, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z7, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z8, Z24, Z25
+	VMOVAPS          Z25, Z25
+	VFMADD213PS      Z9, Z24, Z25
+	VMINPS           Z25, Z10, Z24
+	VMAXPS           Z24, Z11, Z24
+	VMULPS           Z12, Z24, Z25
+	VRNDSCALEPS      $0x08, Z25, Z25
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z13, Z25, Z24
+	VMOVAPS          Z24, Z24
+	VFNMADD231PS     Z14, Z25, Z24
+	VMOVAPS          Z15, Z26
+	VFMADD213PS      Z16, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z17, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z18, Z24, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z19, Z24, Z26
+	VMULPS           Z24, Z24, Z27
+	VMOVAPS          Z26, Z26
+	VFMADD213PS      Z24, Z27, Z26
+	VADDPS           Z20, Z26, Z24
+	VSCALEFPS        Z25, Z24, Z24
+	VSUBPS           Z24, Z20, Z24
+	VPANDD           Z21, Z22, Z25
+	VPORD            Z25, Z24, Z24
+	VMULPS           Z22, Z22, Z25
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z26
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z25, Z26
+	VMOVAPS          Z26, Z25
+	VFMADD213PS      Z22, Z22, Z25
+	VBROADCASTSS     c3f700000<>+0(SB), Z22
+	VCMPPS           $0x11, Z22, Z23, K2
+	VMOVAPS          Z24, Z22
+	VMOVAPS          Z25, K2, Z22
+	VMOVNTPS         Z22, (CX)(AX*4)
+	ADDQ             $+16, AX
+	CMPQ             AX, DI
+	JLT              streamLoop
+	JMP              tail
 
 DATA c40800000<>+0(SB)/4, $0x40800000
 GLOBL c40800000<>(SB), RODATA|NOPTR, $4
@@ -1310,17 +1319,29 @@ GLOBL c3f700000<>(SB), RODATA|NOPTR, $4
 // func sigmoidAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c80000000<>+0(SB), Z0
+	VBROADCASTSS c42c80000<>+0(SB), Z1
+	VBROADCASTSS cc3160000<>+0(SB), Z2
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z3
+	VBROADCASTSS c3f317217<>+0(SB), Z4
+	VBROADCASTSS c3377d1cf<>+0(SB), Z5
+	VBROADCASTSS c3ab51227<>+0(SB), Z6
+	VBROADCASTSS c3c091cea<>+0(SB), Z7
+	VBROADCASTSS c3d2aac79<>+0(SB), Z8
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z9
+	VBROADCASTSS c3efffffe<>+0(SB), Z10
+	VBROADCASTSS c3f800000<>+0(SB), Z11
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -1332,73 +1353,65 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPXORD.BCST       c80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c3f800000<>+0(SB), Z1
-	VDIVPS            Z0, Z1, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS      (DX)(AX*4), Z12
+	VPXORD       Z0, Z12, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z12, Z2, Z12
+	VMULPS       Z3, Z12, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z4, Z13, Z12
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z5, Z13, Z12
+	VMOVAPS      Z6, Z14
+	VFMADD213PS  Z7, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z8, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z9, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z10, Z12, Z14
+	VMULPS       Z12, Z12, Z15
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z12, Z15, Z14
+	VADDPS       Z11, Z14, Z12
+	VSCALEFPS    Z13, Z12, Z12
+	VADDPS       Z11, Z12, Z12
+	VDIVPS       Z12, Z11, Z12
+	VMOVUPS      Z12, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPXORD.BCST       c80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c3f800000<>+0(SB), Z1
-	VDIVPS            Z0, Z1, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z12
+	VPXORD       Z0, Z12, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z12, Z2, Z12
+	VMULPS       Z3, Z12, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z4, Z13, Z12
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z5, Z13, Z12
+	VMOVAPS      Z6, Z14
+	VFMADD213PS  Z7, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z8, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z9, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z10, Z12, Z14
+	VMULPS       Z12, Z12, Z15
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z12, Z15, Z14
+	VADDPS       Z11, Z14, Z12
+	VSCALEFPS    Z13, Z12, Z12
+	VADDPS       Z11, Z12, Z12
+	VDIVPS       Z12, Z11, Z12
+	VMOVUPS      Z12, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -1420,55 +1433,72 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPXORD.BCST       c80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c42c80000<>+0(SB), Z1
-	VMINPS            Z0, Z1, Z0
-	VBROADCASTSS      cc3160000<>+0(SB), Z1
-	VMAXPS            Z0, Z1, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS       $0x08, Z1, Z1
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z1, Z0
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z1, Z0
-	VBROADCASTSS      c3ab51227<>+0(SB), Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z2
-	VMOVAPS           Z2, Z2
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z2
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z2, Z2
-	VFMADD213PS       Z0, Z3, Z2
-	VADDPS.BCST       c3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS         Z1, Z0, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VBROADCASTSS      c3f800000<>+0(SB), Z1
-	VDIVPS            Z0, Z1, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS      (DX)(AX*4), Z12
+	VPXORD       Z0, Z12, Z12
+	VMINPS       Z12, Z1, Z12
+	VMAXPS       Z12, Z2, Z12
+	VMULPS       Z3, Z12, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z4, Z13, Z12
+	VMOVAPS      Z12, Z12
+	VFNMADD231PS Z5, Z13, Z12
+	VMOVAPS      Z6, Z14
+	VFMADD213PS  Z7, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z8, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z9, Z12, Z14
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z10, Z12, Z14
+	VMULPS       Z12, Z12, Z15
+	VMOVAPS      Z14, Z14
+	VFMADD213PS  Z12, Z15, Z14
+	VADDPS       Z11, Z14, Z12
+	VSCALEFPS    Z13, Z12, Z12
+	VADDPS       Z11, Z12, Z12
+	VDIVPS       Z12, Z11, Z12
+	VMOVNTPS     Z12, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
 
 // func softplusAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·softplusAVX512(SB), NOSPLIT, $0-33
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  rows+16(FP), BX
-	MOVQ  cols+24(FP), SI
-	MOVQ  SI, DI
-	ANDQ  $-16, DI
-	MOVQ  SI, R8
-	ANDQ  $+15, R8
-	MOVQ  $-1, AX
-	BZHIQ R8, AX, AX
-	KMOVW AX, K1
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c80000000<>+0(SB), Z0
+	VBROADCASTSS c42c80000<>+0(SB), Z1
+	VBROADCASTSS cc3160000<>+0(SB), Z2
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z3
+	VBROADCASTSS c3f317217<>+0(SB), Z4
+	VBROADCASTSS c3377d1cf<>+0(SB), Z5
+	VBROADCASTSS c3ab51227<>+0(SB), Z6
+	VBROADCASTSS c3c091cea<>+0(SB), Z7
+	VBROADCASTSS c3d2aac79<>+0(SB), Z8
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z9
+	VBROADCASTSS c3efffffe<>+0(SB), Z10
+	VBROADCASTSS c3f800000<>+0(SB), Z11
+	VBROADCASTSS cbd38a056<>+0(SB), Z12
+	VBROADCASTSS c3dd6485b<>+0(SB), Z13
+	VBROADCASTSS cbe06c546<>+0(SB), Z14
+	VBROADCASTSS c3e14423e<>+0(SB), Z15
+	VBROADCASTSS cbe2a77ee<>+0(SB), Z16
+	VBROADCASTSS c3e4cb4d8<>+0(SB), Z17
+	VBROADCASTSS cbe800020<>+0(SB), Z18
+	VBROADCASTSS c3eaaaad2<>+0(SB), Z19
+	VBROADCASTSS c3f000000<>+0(SB), Z20
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
 
 row:
 	XORQ    AX, AX
@@ -1480,141 +1510,133 @@ row:
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPORD.BCST        c80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z1
-	VBROADCASTSS      cc3160000<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
-	VMULPS            Z1, Z1, Z4
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z1, Z4, Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
-	VSCALEFPS         Z2, Z1, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
-	VSUBPS            Z3, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z3
-	VGETEXPPS         Z2, Z4
-	VGETEXPPS         Z3, Z5
-	VSUBPS            Z5, Z4, Z4
-	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
-	VMULPS            Z3, Z3, Z5
-	VBROADCASTSS      cbd38a056<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
-	VMULPS            Z3, Z6, Z6
-	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z7, Z5, Z6
-	VADDPS            Z3, Z6, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
-	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z3, Z1
-	VXORPS            Z2, Z2, Z2
-	VMAXPS            Z0, Z2, Z0
-	VADDPS            Z0, Z1, Z0
-	VMOVUPS           Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               loop
+	VMOVUPS      (DX)(AX*4), Z21
+	VPORD        Z0, Z21, Z22
+	VMINPS       Z22, Z1, Z22
+	VMAXPS       Z22, Z2, Z22
+	VMULPS       Z3, Z22, Z23
+	VRNDSCALEPS  $0x08, Z23, Z23
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z4, Z23, Z22
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z5, Z23, Z22
+	VMOVAPS      Z6, Z24
+	VFMADD213PS  Z7, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z8, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z9, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VMULPS       Z22, Z22, Z25
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z22, Z25, Z24
+	VADDPS       Z11, Z24, Z22
+	VSCALEFPS    Z23, Z22, Z22
+	VADDPS       Z11, Z22, Z23
+	VSUBPS       Z11, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VGETMANTPS   $0x0b, Z23, Z24
+	VGETEXPPS    Z23, Z25
+	VGETEXPPS    Z24, Z26
+	VSUBPS       Z26, Z25, Z25
+	VSUBPS       Z11, Z24, Z24
+	VMULPS       Z24, Z24, Z26
+	VMOVAPS      Z12, Z27
+	VFMADD213PS  Z13, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z14, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z15, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z16, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z17, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z19, Z24, Z27
+	VMULPS       Z24, Z27, Z27
+	VSUBPS       Z20, Z27, Z27
+	VMULPS       Z5, Z25, Z28
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z28, Z26, Z27
+	VADDPS       Z24, Z27, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD231PS  Z4, Z25, Z24
+	VDIVPS       Z23, Z22, Z22
+	VADDPS       Z22, Z24, Z22
+	VXORPS       Z23, Z23, Z23
+	VMAXPS       Z21, Z23, Z21
+	VADDPS       Z21, Z22, Z21
+	VMOVUPS      Z21, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
 
 tail:
-	TESTQ             R8, R8
-	JZ                next
-	VMOVUPS.Z         (DX)(AX*4), K1, Z0
-	VPORD.BCST        c80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z1
-	VBROADCASTSS      cc3160000<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
-	VMULPS            Z1, Z1, Z4
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z1, Z4, Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
-	VSCALEFPS         Z2, Z1, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
-	VSUBPS            Z3, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z3
-	VGETEXPPS         Z2, Z4
-	VGETEXPPS         Z3, Z5
-	VSUBPS            Z5, Z4, Z4
-	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
-	VMULPS            Z3, Z3, Z5
-	VBROADCASTSS      cbd38a056<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
-	VMULPS            Z3, Z6, Z6
-	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z7, Z5, Z6
-	VADDPS            Z3, Z6, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
-	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z3, Z1
-	VXORPS            Z2, Z2, Z2
-	VMAXPS            Z0, Z2, Z0
-	VADDPS            Z0, Z1, Z0
-	VMOVUPS           Z0, K1, (CX)(AX*4)
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z21
+	VPORD        Z0, Z21, Z22
+	VMINPS       Z22, Z1, Z22
+	VMAXPS       Z22, Z2, Z22
+	VMULPS       Z3, Z22, Z23
+	VRNDSCALEPS  $0x08, Z23, Z23
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z4, Z23, Z22
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z5, Z23, Z22
+	VMOVAPS      Z6, Z24
+	VFMADD213PS  Z7, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z8, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z9, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VMULPS       Z22, Z22, Z25
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z22, Z25, Z24
+	VADDPS       Z11, Z24, Z22
+	VSCALEFPS    Z23, Z22, Z22
+	VADDPS       Z11, Z22, Z23
+	VSUBPS       Z11, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VGETMANTPS   $0x0b, Z23, Z24
+	VGETEXPPS    Z23, Z25
+	VGETEXPPS    Z24, Z26
+	VSUBPS       Z26, Z25, Z25
+	VSUBPS       Z11, Z24, Z24
+	VMULPS       Z24, Z24, Z26
+	VMOVAPS      Z12, Z27
+	VFMADD213PS  Z13, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z14, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z15, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z16, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z17, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z19, Z24, Z27
+	VMULPS       Z24, Z27, Z27
+	VSUBPS       Z20, Z27, Z27
+	VMULPS       Z5, Z25, Z28
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z28, Z26, Z27
+	VADDPS       Z24, Z27, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD231PS  Z4, Z25, Z24
+	VDIVPS       Z23, Z22, Z22
+	VADDPS       Z22, Z24, Z22
+	VXORPS       Z23, Z23, Z23
+	VMAXPS       Z21, Z23, Z21
+	VADDPS       Z21, Z22, Z21
+	VMOVUPS      Z21, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(SI*4), CX
@@ -1636,74 +1658,70 @@ stream:
 	PCALIGN $0x40
 
 streamLoop:
-	VMOVUPS           (DX)(AX*4), Z0
-	VPORD.BCST        c80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS      c42c80000<>+0(SB), Z2
-	VMINPS            Z1, Z2, Z1
-	VBROADCASTSS      cc3160000<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317217<>+0(SB), Z2, Z1
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3377d1cf<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab51227<>+0(SB), Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3c091cea<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z3
-	VMULPS            Z1, Z1, Z4
-	VMOVAPS           Z3, Z3
-	VFMADD213PS       Z1, Z4, Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z1
-	VSCALEFPS         Z2, Z1, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z2
-	VSUBPS.BCST       c3f800000<>+0(SB), Z2, Z3
-	VSUBPS            Z3, Z1, Z1
-	VGETMANTPS        $0x0b, Z2, Z3
-	VGETEXPPS         Z2, Z4
-	VGETEXPPS         Z3, Z5
-	VSUBPS            Z5, Z4, Z4
-	VSUBPS.BCST       c3f800000<>+0(SB), Z3, Z3
-	VMULPS            Z3, Z3, Z5
-	VBROADCASTSS      cbd38a056<>+0(SB), Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3dd6485b<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe06c546<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e14423e<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe2a77ee<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3e4cb4d8<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  cbe800020<>+0(SB), Z3, Z6
-	VMOVAPS           Z6, Z6
-	VFMADD213PS.BCST  c3eaaaad2<>+0(SB), Z3, Z6
-	VMULPS            Z3, Z6, Z6
-	VSUBPS.BCST       c3f000000<>+0(SB), Z6, Z6
-	VMULPS.BCST       c3377d1cf<>+0(SB), Z4, Z7
-	VMOVAPS           Z6, Z6
-	VFMADD213PS       Z7, Z5, Z6
-	VADDPS            Z3, Z6, Z3
-	VMOVAPS           Z3, Z3
-	VFMADD231PS.BCST  c3f317217<>+0(SB), Z4, Z3
-	VDIVPS            Z2, Z1, Z1
-	VADDPS            Z1, Z3, Z1
-	VXORPS            Z2, Z2, Z2
-	VMAXPS            Z0, Z2, Z0
-	VADDPS            Z0, Z1, Z0
-	VMOVNTPS          Z0, (CX)(AX*4)
-	ADDQ              $+16, AX
-	CMPQ              AX, DI
-	JLT               streamLoop
-	JMP               tail
+	VMOVUPS      (DX)(AX*4), Z21
+	VPORD        Z0, Z21, Z22
+	VMINPS       Z22, Z1, Z22
+	VMAXPS       Z22, Z2, Z22
+	VMULPS       Z3, Z22, Z23
+	VRNDSCALEPS  $0x08, Z23, Z23
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z4, Z23, Z22
+	VMOVAPS      Z22, Z22
+	VFNMADD231PS Z5, Z23, Z22
+	VMOVAPS      Z6, Z24
+	VFMADD213PS  Z7, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z8, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z9, Z22, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z10, Z22, Z24
+	VMULPS       Z22, Z22, Z25
+	VMOVAPS      Z24, Z24
+	VFMADD213PS  Z22, Z25, Z24
+	VADDPS       Z11, Z24, Z22
+	VSCALEFPS    Z23, Z22, Z22
+	VADDPS       Z11, Z22, Z23
+	VSUBPS       Z11, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VGETMANTPS   $0x0b, Z23, Z24
+	VGETEXPPS    Z23, Z25
+	VGETEXPPS    Z24, Z26
+	VSUBPS       Z26, Z25, Z25
+	VSUBPS       Z11, Z24, Z24
+	VMULPS       Z24, Z24, Z26
+	VMOVAPS      Z12, Z27
+	VFMADD213PS  Z13, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z14, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z15, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z16, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z17, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z18, Z24, Z27
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z19, Z24, Z27
+	VMULPS       Z24, Z27, Z27
+	VSUBPS       Z20, Z27, Z27
+	VMULPS       Z5, Z25, Z28
+	VMOVAPS      Z27, Z27
+	VFMADD213PS  Z28, Z26, Z27
+	VADDPS       Z24, Z27, Z24
+	VMOVAPS      Z24, Z24
+	VFMADD231PS  Z4, Z25, Z24
+	VDIVPS       Z23, Z22, Z22
+	VADDPS       Z22, Z24, Z22
+	VXORPS       Z23, Z23, Z23
+	VMAXPS       Z21, Z23, Z21
+	VADDPS       Z21, Z22, Z21
+	VMOVNTPS     Z21, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
 
 // func reluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
@@ -4321,60 +4339,89 @@ streamLoop:
 	JLT       streamLoop
 	JMP       tail
 
-// func reluGradAddAVX512(dx *float32, dy *float32, y *float32, rows int, cols int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·reluGradAddAVX512(SB), NOSPLIT, $0-40
+// func addReLUGradAVX512(dx *float32, a *float32, b *float32, y *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·addReLUGradAVX512(SB), NOSPLIT, $0-49
 	MOVQ   dx+0(FP), CX
-	MOVQ   dy+8(FP), DX
-	MOVQ   y+16(FP), BX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   y+24(FP), SI
 	VXORPS Z0, Z0, Z0
-	MOVQ   rows+24(FP), SI
-	MOVQ   cols+32(FP), DI
-	MOVQ   DI, R8
-	ANDQ   $-16, R8
-	MOVQ   DI, R9
-	ANDQ   $+15, R9
+	MOVQ   rows+32(FP), DI
+	MOVQ   cols+40(FP), R8
+	MOVQ   R8, R9
+	ANDQ   $-16, R9
+	MOVQ   R8, R10
+	ANDQ   $+15, R10
 	MOVQ   $-1, AX
-	BZHIQ  R9, AX, AX
+	BZHIQ  R10, AX, AX
 	KMOVW  AX, K1
 
 row:
 	XORQ    AX, AX
-	CMPQ    AX, R8
+	MOVB    nt+48(FP), R11
+	TESTB   R11, R11
+	JNZ     stream
+	CMPQ    AX, R9
 	JGE     tail
 	PCALIGN $0x40
 
 loop:
-	VMOVUPS (CX)(AX*4), Z1
-	VMOVUPS (DX)(AX*4), Z2
-	VMOVUPS (BX)(AX*4), Z3
-	VCMPPS  $0x1e, Z0, Z3, K2
-	VMOVAPS Z1, Z3
-	VADDPS  Z2, Z1, K2, Z3
-	VMOVUPS Z3, (CX)(AX*4)
-	ADDQ    $+16, AX
-	CMPQ    AX, R8
-	JLT     loop
+	VMOVUPS   (DX)(AX*4), Z1
+	VMOVUPS   (BX)(AX*4), Z2
+	VMOVUPS   (SI)(AX*4), Z3
+	VCMPPS    $0x1e, Z0, Z3, K2
+	VADDPS    Z2, Z1, Z1
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, (CX)(AX*4)
+	ADDQ      $+16, AX
+	CMPQ      AX, R9
+	JLT       loop
 
 tail:
-	TESTQ     R9, R9
+	TESTQ     R10, R10
 	JZ        next
-	VMOVUPS.Z (CX)(AX*4), K1, Z1
-	VMOVUPS.Z (DX)(AX*4), K1, Z2
-	VMOVUPS.Z (BX)(AX*4), K1, Z3
+	VMOVUPS.Z (DX)(AX*4), K1, Z1
+	VMOVUPS.Z (BX)(AX*4), K1, Z2
+	VMOVUPS.Z (SI)(AX*4), K1, Z3
 	VCMPPS    $0x1e, Z0, Z3, K2
-	VMOVAPS   Z1, Z3
-	VADDPS    Z2, Z1, K2, Z3
-	VMOVUPS   Z3, K1, (CX)(AX*4)
+	VADDPS    Z2, Z1, Z1
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, K1, (CX)(AX*4)
 
 next:
-	LEAQ (CX)(DI*4), CX
-	LEAQ (DX)(DI*4), DX
-	LEAQ (BX)(DI*4), BX
-	DECQ SI
-	JNZ  row
+	LEAQ  (CX)(R8*4), CX
+	LEAQ  (DX)(R8*4), DX
+	LEAQ  (BX)(R8*4), BX
+	LEAQ  (SI)(R8*4), SI
+	DECQ  DI
+	JNZ   row
+	MOVB  nt+48(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
 	VZEROUPPER
 	RET
+
+stream:
+	CMPQ    AX, R9
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS   (DX)(AX*4), Z1
+	VMOVUPS   (BX)(AX*4), Z2
+	VMOVUPS   (SI)(AX*4), Z3
+	VCMPPS    $0x1e, Z0, Z3, K2
+	VADDPS    Z2, Z1, Z1
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVNTPS  Z1, (CX)(AX*4)
+	ADDQ      $+16, AX
+	CMPQ      AX, R9
+	JLT       streamLoop
+	JMP       tail
 
 // func scaleShiftAVX512(dst *float32, x *float32, scale *float32, shift *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512F, BMI2, MMX+
@@ -4812,17 +4859,17 @@ streamLoop:
 	JLT         streamLoop
 	JMP         tail
 
-// func bnBackwardReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean *float32, a *float32, b *float32, d *float32, rows int, cols int, nt bool)
+// func bnBackwardReLUAVX512(dx *float32, dy *float32, x *float32, mean *float32, a *float32, b *float32, d *float32, shift *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·bnBackwardReLUAVX512(SB), NOSPLIT, $0-81
 	MOVQ   dx+0(FP), CX
 	MOVQ   dy+8(FP), DX
 	MOVQ   x+16(FP), BX
-	MOVQ   y+24(FP), SI
-	MOVQ   mean+32(FP), DI
-	MOVQ   a+40(FP), R8
-	MOVQ   b+48(FP), R9
-	MOVQ   d+56(FP), R10
+	MOVQ   mean+24(FP), SI
+	MOVQ   a+32(FP), DI
+	MOVQ   b+40(FP), R8
+	MOVQ   d+48(FP), R9
+	MOVQ   shift+56(FP), R10
 	VXORPS Z0, Z0, Z0
 	MOVQ   rows+64(FP), R11
 	MOVQ   cols+72(FP), R12
@@ -4851,12 +4898,14 @@ loop:
 	VMOVUPS     (R8)(AX*4), Z5
 	VMOVUPS     (R9)(AX*4), Z6
 	VMOVUPS     (R10)(AX*4), Z7
-	VSUBPS      Z4, Z2, Z2
+	VSUBPS      Z3, Z2, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD213PS Z6, Z5, Z3
 	VMOVAPS     Z2, Z2
-	VFMADD213PS Z7, Z6, Z2
-	VCMPPS      $0x1e, Z0, Z3, K2
-	VFMADD231PS Z1, Z5, K2, Z2
-	VMOVUPS     Z2, (CX)(AX*4)
+	VFMADD213PS Z7, Z4, Z2
+	VCMPPS      $0x1e, Z0, Z2, K2
+	VFMADD231PS Z1, Z4, K2, Z3
+	VMOVUPS     Z3, (CX)(AX*4)
 	ADDQ        $+16, AX
 	CMPQ        AX, R13
 	JLT         loop
@@ -4871,18 +4920,19 @@ tail:
 	VMOVUPS.Z   (R8)(AX*4), K1, Z5
 	VMOVUPS.Z   (R9)(AX*4), K1, Z6
 	VMOVUPS.Z   (R10)(AX*4), K1, Z7
-	VSUBPS      Z4, Z2, Z2
+	VSUBPS      Z3, Z2, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD213PS Z6, Z5, Z3
 	VMOVAPS     Z2, Z2
-	VFMADD213PS Z7, Z6, Z2
-	VCMPPS      $0x1e, Z0, Z3, K2
-	VFMADD231PS Z1, Z5, K2, Z2
-	VMOVUPS     Z2, K1, (CX)(AX*4)
+	VFMADD213PS Z7, Z4, Z2
+	VCMPPS      $0x1e, Z0, Z2, K2
+	VFMADD231PS Z1, Z4, K2, Z3
+	VMOVUPS     Z3, K1, (CX)(AX*4)
 
 next:
 	LEAQ  (CX)(R12*4), CX
 	LEAQ  (DX)(R12*4), DX
 	LEAQ  (BX)(R12*4), BX
-	LEAQ  (SI)(R12*4), SI
 	DECQ  R11
 	JNZ   row
 	MOVB  nt+80(FP), AL
@@ -4907,12 +4957,14 @@ streamLoop:
 	VMOVUPS     (R8)(AX*4), Z5
 	VMOVUPS     (R9)(AX*4), Z6
 	VMOVUPS     (R10)(AX*4), Z7
-	VSUBPS      Z4, Z2, Z2
+	VSUBPS      Z3, Z2, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD213PS Z6, Z5, Z3
 	VMOVAPS     Z2, Z2
-	VFMADD213PS Z7, Z6, Z2
-	VCMPPS      $0x1e, Z0, Z3, K2
-	VFMADD231PS Z1, Z5, K2, Z2
-	VMOVNTPS    Z2, (CX)(AX*4)
+	VFMADD213PS Z7, Z4, Z2
+	VCMPPS      $0x1e, Z0, Z2, K2
+	VFMADD231PS Z1, Z4, K2, Z3
+	VMOVNTPS    Z3, (CX)(AX*4)
 	ADDQ        $+16, AX
 	CMPQ        AX, R13
 	JLT         streamLoop
@@ -10313,1088 +10365,1178 @@ next:
 	VZEROUPPER
 	RET
 
-// func colDot2ReLU16AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+// func colDot2ReLU16AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, scale *float32, shift *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-72
+TEXT ·colDot2ReLU16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         sumDy+0(FP), CX
 	MOVQ         sumDyXhat+8(FP), DX
 	MOVQ         dy+16(FP), BX
 	MOVQ         x+24(FP), SI
-	MOVQ         y+32(FP), DI
-	MOVQ         mean+40(FP), R8
-	MOVQ         rstd+48(FP), R9
+	MOVQ         mean+32(FP), DI
+	MOVQ         scale+40(FP), R8
+	MOVQ         shift+48(FP), R9
+	MOVQ         rstd+56(FP), R10
 	VBROADCASTSS c3f800000<>+0(SB), Z0
-	MOVQ         cols+64(FP), R10
-	SHLQ         $0x02, R10
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         cols+64(FP), AX
+	MOVQ         cols+72(FP), R11
+	SHLQ         $0x02, R11
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         cols+72(FP), AX
 	ANDQ         $+15, AX
-	MOVQ         $-1, R12
-	BZHIQ        AX, R12, R12
-	KMOVW        R12, K1
+	MOVQ         $-1, R13
+	BZHIQ        AX, R13, R13
+	KMOVW        R13, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
 
 group:
 	XORQ    AX, AX
-	MOVQ    cols+64(FP), R12
-	ANDQ    $-64, R12
-	CMPQ    AX, R12
+	MOVQ    cols+72(FP), R13
+	ANDQ    $-64, R13
+	CMPQ    AX, R13
 	JGE     panelDone
 	PCALIGN $0x40
 
 panel:
-	VMOVUPS       (R8)(AX*4), Z0
-	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS       64(R8)(AX*4), Z3
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VMOVUPS       (R9)(AX*4), Z2
+	VXORPS        Z3, Z3, Z3
 	VXORPS        Z4, Z4, Z4
-	VXORPS        Z5, Z5, Z5
-	VMOVUPS       128(R8)(AX*4), Z6
-	VXORPS        Z7, Z7, Z7
+	VMOVUPS       64(DI)(AX*4), Z5
+	VMOVUPS       64(R8)(AX*4), Z6
+	VMOVUPS       64(R9)(AX*4), Z7
 	VXORPS        Z8, Z8, Z8
-	VMOVUPS       192(R8)(AX*4), Z9
-	VXORPS        Z10, Z10, Z10
-	VXORPS        Z11, Z11, Z11
-	VMOVUPS       (BX), Z12
-	VMOVUPS       (SI), Z13
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX), Z12
-	VMOVUPS       64(SI), Z13
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX), Z12
-	VMOVUPS       128(SI), Z13
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX), Z12
-	VMOVUPS       192(SI), Z13
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*1), Z12
-	VMOVUPS       (SI)(R10*1), Z13
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*1), Z12
-	VMOVUPS       64(SI)(R10*1), Z13
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*1), Z12
-	VMOVUPS       128(SI)(R10*1), Z13
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*1), Z12
-	VMOVUPS       192(SI)(R10*1), Z13
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*2), Z12
-	VMOVUPS       (SI)(R10*2), Z13
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*2), Z12
-	VMOVUPS       64(SI)(R10*2), Z13
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*2), Z12
-	VMOVUPS       128(SI)(R10*2), Z13
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*2), Z12
-	VMOVUPS       192(SI)(R10*2), Z13
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R11*1), Z12
-	VMOVUPS       (SI)(R11*1), Z13
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R11*1), Z12
-	VMOVUPS       64(SI)(R11*1), Z13
-	VMOVUPS       64(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R11*1), Z12
-	VMOVUPS       128(SI)(R11*1), Z13
-	VMOVUPS       128(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R11*1), Z12
-	VMOVUPS       192(SI)(R11*1), Z13
-	VMOVUPS       192(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z12
-	VMOVUPS       (SI), Z13
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX), Z12
-	VMOVUPS       64(SI), Z13
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX), Z12
-	VMOVUPS       128(SI), Z13
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX), Z12
-	VMOVUPS       192(SI), Z13
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*1), Z12
-	VMOVUPS       (SI)(R10*1), Z13
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*1), Z12
-	VMOVUPS       64(SI)(R10*1), Z13
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*1), Z12
-	VMOVUPS       128(SI)(R10*1), Z13
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*1), Z12
-	VMOVUPS       192(SI)(R10*1), Z13
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*2), Z12
-	VMOVUPS       (SI)(R10*2), Z13
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*2), Z12
-	VMOVUPS       64(SI)(R10*2), Z13
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*2), Z12
-	VMOVUPS       128(SI)(R10*2), Z13
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*2), Z12
-	VMOVUPS       192(SI)(R10*2), Z13
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R11*1), Z12
-	VMOVUPS       (SI)(R11*1), Z13
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R11*1), Z12
-	VMOVUPS       64(SI)(R11*1), Z13
-	VMOVUPS       64(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R11*1), Z12
-	VMOVUPS       128(SI)(R11*1), Z13
-	VMOVUPS       128(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R11*1), Z12
-	VMOVUPS       192(SI)(R11*1), Z13
-	VMOVUPS       192(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z12
-	VMOVUPS       (SI), Z13
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX), Z12
-	VMOVUPS       64(SI), Z13
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX), Z12
-	VMOVUPS       128(SI), Z13
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX), Z12
-	VMOVUPS       192(SI), Z13
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*1), Z12
-	VMOVUPS       (SI)(R10*1), Z13
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*1), Z12
-	VMOVUPS       64(SI)(R10*1), Z13
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*1), Z12
-	VMOVUPS       128(SI)(R10*1), Z13
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*1), Z12
-	VMOVUPS       192(SI)(R10*1), Z13
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*2), Z12
-	VMOVUPS       (SI)(R10*2), Z13
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*2), Z12
-	VMOVUPS       64(SI)(R10*2), Z13
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*2), Z12
-	VMOVUPS       128(SI)(R10*2), Z13
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*2), Z12
-	VMOVUPS       192(SI)(R10*2), Z13
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R11*1), Z12
-	VMOVUPS       (SI)(R11*1), Z13
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R11*1), Z12
-	VMOVUPS       64(SI)(R11*1), Z13
-	VMOVUPS       64(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R11*1), Z12
-	VMOVUPS       128(SI)(R11*1), Z13
-	VMOVUPS       128(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R11*1), Z12
-	VMOVUPS       192(SI)(R11*1), Z13
-	VMOVUPS       192(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z12
-	VMOVUPS       (SI), Z13
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX), Z12
-	VMOVUPS       64(SI), Z13
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX), Z12
-	VMOVUPS       128(SI), Z13
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX), Z12
-	VMOVUPS       192(SI), Z13
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*1), Z12
-	VMOVUPS       (SI)(R10*1), Z13
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*1), Z12
-	VMOVUPS       64(SI)(R10*1), Z13
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*1), Z12
-	VMOVUPS       128(SI)(R10*1), Z13
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*1), Z12
-	VMOVUPS       192(SI)(R10*1), Z13
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R10*2), Z12
-	VMOVUPS       (SI)(R10*2), Z13
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	VMOVUPS       64(BX)(R10*2), Z12
-	VMOVUPS       64(SI)(R10*2), Z13
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	VMOVUPS       128(BX)(R10*2), Z12
-	VMOVUPS       128(SI)(R10*2), Z13
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	VMOVUPS       192(BX)(R10*2), Z12
-	VMOVUPS       192(SI)(R10*2), Z13
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	VMOVUPS       (BX)(R11*1), Z12
-	VMOVUPS       (SI)(R11*1), Z13
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z0
-	VFMADD231PS   Z0, Z12, Z2
-	VMOVUPS       64(BX)(R11*1), Z0
-	VMOVUPS       64(SI)(R11*1), Z12
-	VMOVUPS       64(DI)(R11*1), Z13
-	VXORPS        Z14, Z14, Z14
-	VCMPPS        $0x1e, Z14, Z13, K4
-	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z4, Z4
-	VSUBPS        Z3, Z12, Z3
-	VFMADD231PS   Z3, Z0, Z5
-	VMOVUPS       128(BX)(R11*1), Z0
-	VMOVUPS       128(SI)(R11*1), Z3
-	VMOVUPS       128(DI)(R11*1), Z12
+	VXORPS        Z9, Z9, Z9
+	VMOVUPS       128(DI)(AX*4), Z10
+	VMOVUPS       128(R8)(AX*4), Z11
+	VMOVUPS       128(R9)(AX*4), Z12
 	VXORPS        Z13, Z13, Z13
-	VCMPPS        $0x1e, Z13, Z12, K4
+	VXORPS        Z14, Z14, Z14
+	VMOVUPS       192(DI)(AX*4), Z15
+	VMOVUPS       192(R8)(AX*4), Z16
+	VMOVUPS       192(R9)(AX*4), Z17
+	VXORPS        Z18, Z18, Z18
+	VXORPS        Z19, Z19, Z19
+	VMOVUPS       (BX), Z20
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX), Z20
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX), Z20
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX), Z20
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*1), Z20
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*1), Z20
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*1), Z20
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*1), Z20
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*2), Z20
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*2), Z20
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*2), Z20
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*2), Z20
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R12*1), Z20
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R12*1), Z20
+	VMOVUPS       64(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R12*1), Z20
+	VMOVUPS       128(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R12*1), Z20
+	VMOVUPS       192(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z20
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX), Z20
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX), Z20
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX), Z20
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*1), Z20
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*1), Z20
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*1), Z20
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*1), Z20
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*2), Z20
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*2), Z20
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*2), Z20
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*2), Z20
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R12*1), Z20
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R12*1), Z20
+	VMOVUPS       64(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R12*1), Z20
+	VMOVUPS       128(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R12*1), Z20
+	VMOVUPS       192(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z20
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX), Z20
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX), Z20
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX), Z20
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*1), Z20
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*1), Z20
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*1), Z20
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*1), Z20
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*2), Z20
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*2), Z20
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*2), Z20
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*2), Z20
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R12*1), Z20
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R12*1), Z20
+	VMOVUPS       64(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R12*1), Z20
+	VMOVUPS       128(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R12*1), Z20
+	VMOVUPS       192(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z20
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX), Z20
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX), Z20
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX), Z20
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*1), Z20
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*1), Z20
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*1), Z20
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*1), Z20
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R11*2), Z20
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	VMOVUPS       64(BX)(R11*2), Z20
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	VMOVUPS       128(BX)(R11*2), Z20
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	VMOVUPS       192(BX)(R11*2), Z20
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	VMOVUPS       (BX)(R12*1), Z20
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z1, Z1, Z1
+	VCMPPS        $0x1e, Z1, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z21, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS       64(BX)(R12*1), Z0
+	VMOVUPS       64(SI)(R12*1), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z7, Z6, Z2
+	VXORPS        Z6, Z6, Z6
+	VCMPPS        $0x1e, Z6, Z2, K4
 	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z7, Z7
-	VSUBPS        Z6, Z3, Z3
-	VFMADD231PS   Z3, Z0, Z8
-	VMOVUPS       192(BX)(R11*1), Z0
-	VMOVUPS       192(SI)(R11*1), Z3
-	VMOVUPS       192(DI)(R11*1), Z6
-	VXORPS        Z12, Z12, Z12
-	VCMPPS        $0x1e, Z12, Z6, K4
+	VADDPS        Z0, Z8, Z8
+	VSUBPS        Z5, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z9
+	VMOVUPS       128(BX)(R12*1), Z0
+	VMOVUPS       128(SI)(R12*1), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z12, Z11, Z2
+	VXORPS        Z5, Z5, Z5
+	VCMPPS        $0x1e, Z5, Z2, K4
 	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z10, Z10
-	VSUBPS        Z9, Z3, Z3
-	VFMADD231PS   Z3, Z0, Z11
-	VMOVUPS       (R9)(AX*4), Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
+	VADDPS        Z0, Z13, Z13
+	VSUBPS        Z10, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z14
+	VMOVUPS       192(BX)(R12*1), Z0
+	VMOVUPS       192(SI)(R12*1), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z17, Z16, Z2
+	VXORPS        Z5, Z5, Z5
+	VCMPPS        $0x1e, Z5, Z2, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z18, Z18
+	VSUBPS        Z15, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z19
+	VMOVUPS       (R10)(AX*4), Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
 	VADDPD        (CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VADDPD        (DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(DX)(AX*8)
-	VMOVUPS       64(R9)(AX*4), Z0
-	VMULPS        Z0, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VCVTPS2PD     Y4, Z1
+	VMOVUPS       64(R10)(AX*4), Z0
+	VMULPS        Z0, Z9, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VCVTPS2PD     Y8, Z1
 	VADDPD        128(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 128(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        192(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 192(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VCVTPS2PD     Y5, Z1
+	VEXTRACTF64X4 $0x01, Z9, Y0
+	VCVTPS2PD     Y9, Z1
 	VADDPD        128(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 128(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        192(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 192(DX)(AX*8)
-	VMOVUPS       128(R9)(AX*4), Z0
-	VMULPS        Z0, Z8, Z8
-	VEXTRACTF64X4 $0x01, Z7, Y0
-	VCVTPS2PD     Y7, Z1
+	VMOVUPS       128(R10)(AX*4), Z0
+	VMULPS        Z0, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VCVTPS2PD     Y13, Z1
 	VADDPD        256(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 256(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        320(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 320(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z8, Y0
-	VCVTPS2PD     Y8, Z1
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
 	VADDPD        256(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 256(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        320(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 320(DX)(AX*8)
-	VMOVUPS       192(R9)(AX*4), Z0
-	VMULPS        Z0, Z11, Z11
-	VEXTRACTF64X4 $0x01, Z10, Y0
-	VCVTPS2PD     Y10, Z1
+	VMOVUPS       192(R10)(AX*4), Z0
+	VMULPS        Z0, Z19, Z19
+	VEXTRACTF64X4 $0x01, Z18, Y0
+	VCVTPS2PD     Y18, Z1
 	VADDPD        384(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 384(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z11, Y0
-	VCVTPS2PD     Y11, Z1
+	VEXTRACTF64X4 $0x01, Z19, Y0
+	VCVTPS2PD     Y19, Z1
 	VADDPD        384(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 384(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(DX)(AX*8)
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
 	ADDQ          $+256, BX
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
 	ADDQ          $+256, SI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	ADDQ          $+256, DI
 	ADDQ          $+64, AX
-	CMPQ          AX, R12
+	CMPQ          AX, R13
 	JLT           panel
 
 panelDone:
-	MOVQ    cols+64(FP), R12
-	ANDQ    $-16, R12
-	CMPQ    AX, R12
+	MOVQ    cols+72(FP), R13
+	ANDQ    $-16, R13
+	CMPQ    AX, R13
 	JGE     vectorDone
 	PCALIGN $0x40
 
 vector:
-	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VMOVUPS       (R9)(AX*4), Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
 	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z0
-	VFMADD231PS   Z0, Z3, Z2
-	VMOVUPS       (R9)(AX*4), Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
+	VCMPPS        $0x1e, Z1, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z6, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS       (R10)(AX*4), Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
 	VADDPD        (CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VADDPD        (DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(DX)(AX*8)
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
 	ADDQ          $+64, BX
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
 	ADDQ          $+64, SI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	ADDQ          $+64, DI
 	ADDQ          $+16, AX
-	CMPQ          AX, R12
+	CMPQ          AX, R13
 	JLT           vector
 
 vectorDone:
 	KTESTW        K1, K1
 	JZ            next
-	VMOVUPS.Z     (R8)(AX*4), K1, Z0
+	VMOVUPS.Z     (DI)(AX*4), K1, Z0
+	VMOVUPS.Z     (R8)(AX*4), K1, Z1
+	VMOVUPS.Z     (R9)(AX*4), K1, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
 	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z0
-	VFMADD231PS   Z0, Z3, Z2
-	VMOVUPS.Z     (R9)(AX*4), K1, Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
-	VMOVUPD.Z     (CX)(AX*8), K2, Z3
-	VADDPD        Z1, Z3, Z3
-	VMOVUPD       Z3, K2, (CX)(AX*8)
+	VCMPPS        $0x1e, Z1, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z6, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS.Z     (R10)(AX*4), K1, Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VMOVUPD.Z     (DX)(AX*8), K2, Z2
 	VADDPD        Z1, Z2, Z2
 	VMOVUPD       Z2, K2, (DX)(AX*8)
@@ -11402,955 +11544,941 @@ vectorDone:
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(DX)(AX*8)
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
 
 next:
-	MOVQ cols+64(FP), AX
+	MOVQ cols+72(FP), AX
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	MOVQ cols+64(FP), AX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	MOVQ cols+72(FP), AX
 	ANDQ $+15, AX
 	LEAQ (SI)(AX*4), SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	MOVQ cols+64(FP), AX
-	ANDQ $+15, AX
-	LEAQ (DI)(AX*4), DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	DECQ groups+56(FP)
+	ADDQ R12, SI
+	ADDQ R12, SI
+	ADDQ R12, SI
+	ADDQ R12, SI
+	ADDQ R12, SI
+	DECQ groups+64(FP)
 	JNZ  group
 	VZEROUPPER
 	RET
 
-// func colDot2ReLU16AheadAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+// func colDot2ReLU16AheadAVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, scale *float32, shift *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·colDot2ReLU16AheadAVX512(SB), NOSPLIT, $0-72
+TEXT ·colDot2ReLU16AheadAVX512(SB), NOSPLIT, $0-80
 	MOVQ         sumDy+0(FP), CX
 	MOVQ         sumDyXhat+8(FP), DX
 	MOVQ         dy+16(FP), BX
 	MOVQ         x+24(FP), SI
-	MOVQ         y+32(FP), DI
-	MOVQ         mean+40(FP), R8
-	MOVQ         rstd+48(FP), R9
+	MOVQ         mean+32(FP), DI
+	MOVQ         scale+40(FP), R8
+	MOVQ         shift+48(FP), R9
+	MOVQ         rstd+56(FP), R10
 	VBROADCASTSS c3f800000<>+0(SB), Z0
-	MOVQ         cols+64(FP), R10
-	SHLQ         $0x02, R10
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         cols+64(FP), AX
+	MOVQ         cols+72(FP), R11
+	SHLQ         $0x02, R11
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         cols+72(FP), AX
 	ANDQ         $+15, AX
-	MOVQ         $-1, R12
-	BZHIQ        AX, R12, R12
-	KMOVW        R12, K1
+	MOVQ         $-1, R13
+	BZHIQ        AX, R13, R13
+	KMOVW        R13, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
 
 group:
-	LEAQ    (BX)(R10*8), R12
-	LEAQ    (R12)(R10*8), R12
-	LEAQ    (SI)(R10*8), R13
-	LEAQ    (R13)(R10*8), R13
-	LEAQ    (DI)(R10*8), R14
-	LEAQ    (R14)(R10*8), R14
+	LEAQ    (BX)(R11*8), R13
+	LEAQ    (R13)(R11*8), R13
+	LEAQ    (SI)(R11*8), R14
+	LEAQ    (R14)(R11*8), R14
 	XORQ    AX, AX
-	MOVQ    cols+64(FP), R15
+	MOVQ    cols+72(FP), R15
 	ANDQ    $-64, R15
 	CMPQ    AX, R15
 	JGE     panelDone
 	PCALIGN $0x40
 
 panel:
-	VMOVUPS       (R8)(AX*4), Z0
-	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS       64(R8)(AX*4), Z3
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VMOVUPS       (R9)(AX*4), Z2
+	VXORPS        Z3, Z3, Z3
 	VXORPS        Z4, Z4, Z4
-	VXORPS        Z5, Z5, Z5
-	VMOVUPS       128(R8)(AX*4), Z6
-	VXORPS        Z7, Z7, Z7
+	VMOVUPS       64(DI)(AX*4), Z5
+	VMOVUPS       64(R8)(AX*4), Z6
+	VMOVUPS       64(R9)(AX*4), Z7
 	VXORPS        Z8, Z8, Z8
-	VMOVUPS       192(R8)(AX*4), Z9
-	VXORPS        Z10, Z10, Z10
-	VXORPS        Z11, Z11, Z11
-	PREFETCHT1    (R12)
-	VMOVUPS       (BX), Z12
-	PREFETCHT1    (R13)
-	VMOVUPS       (SI), Z13
-	PREFETCHT1    (R14)
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    64(R12)
-	VMOVUPS       64(BX), Z12
-	PREFETCHT1    64(R13)
-	VMOVUPS       64(SI), Z13
-	PREFETCHT1    64(R14)
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    128(R12)
-	VMOVUPS       128(BX), Z12
-	PREFETCHT1    128(R13)
-	VMOVUPS       128(SI), Z13
-	PREFETCHT1    128(R14)
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    192(R12)
-	VMOVUPS       192(BX), Z12
-	PREFETCHT1    192(R13)
-	VMOVUPS       192(SI), Z13
-	PREFETCHT1    192(R14)
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    256(R12)
-	VMOVUPS       (BX)(R10*1), Z12
-	PREFETCHT1    256(R13)
-	VMOVUPS       (SI)(R10*1), Z13
-	PREFETCHT1    256(R14)
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    320(R12)
-	VMOVUPS       64(BX)(R10*1), Z12
-	PREFETCHT1    320(R13)
-	VMOVUPS       64(SI)(R10*1), Z13
-	PREFETCHT1    320(R14)
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    384(R12)
-	VMOVUPS       128(BX)(R10*1), Z12
-	PREFETCHT1    384(R13)
-	VMOVUPS       128(SI)(R10*1), Z13
-	PREFETCHT1    384(R14)
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    448(R12)
-	VMOVUPS       192(BX)(R10*1), Z12
-	PREFETCHT1    448(R13)
-	VMOVUPS       192(SI)(R10*1), Z13
-	PREFETCHT1    448(R14)
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    512(R12)
-	VMOVUPS       (BX)(R10*2), Z12
-	PREFETCHT1    512(R13)
-	VMOVUPS       (SI)(R10*2), Z13
-	PREFETCHT1    512(R14)
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    576(R12)
-	VMOVUPS       64(BX)(R10*2), Z12
-	PREFETCHT1    576(R13)
-	VMOVUPS       64(SI)(R10*2), Z13
-	PREFETCHT1    576(R14)
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    640(R12)
-	VMOVUPS       128(BX)(R10*2), Z12
-	PREFETCHT1    640(R13)
-	VMOVUPS       128(SI)(R10*2), Z13
-	PREFETCHT1    640(R14)
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    704(R12)
-	VMOVUPS       192(BX)(R10*2), Z12
-	PREFETCHT1    704(R13)
-	VMOVUPS       192(SI)(R10*2), Z13
-	PREFETCHT1    704(R14)
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    768(R12)
-	VMOVUPS       (BX)(R11*1), Z12
-	PREFETCHT1    768(R13)
-	VMOVUPS       (SI)(R11*1), Z13
-	PREFETCHT1    768(R14)
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    832(R12)
-	VMOVUPS       64(BX)(R11*1), Z12
-	PREFETCHT1    832(R13)
-	VMOVUPS       64(SI)(R11*1), Z13
-	PREFETCHT1    832(R14)
-	VMOVUPS       64(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    896(R12)
-	VMOVUPS       128(BX)(R11*1), Z12
-	PREFETCHT1    896(R13)
-	VMOVUPS       128(SI)(R11*1), Z13
-	PREFETCHT1    896(R14)
-	VMOVUPS       128(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    960(R12)
-	VMOVUPS       192(BX)(R11*1), Z12
-	PREFETCHT1    960(R13)
-	VMOVUPS       192(SI)(R11*1), Z13
-	PREFETCHT1    960(R14)
-	VMOVUPS       192(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	PREFETCHT1    1024(R12)
-	VMOVUPS       (BX), Z12
-	PREFETCHT1    1024(R13)
-	VMOVUPS       (SI), Z13
-	PREFETCHT1    1024(R14)
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    1088(R12)
-	VMOVUPS       64(BX), Z12
-	PREFETCHT1    1088(R13)
-	VMOVUPS       64(SI), Z13
-	PREFETCHT1    1088(R14)
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    1152(R12)
-	VMOVUPS       128(BX), Z12
-	PREFETCHT1    1152(R13)
-	VMOVUPS       128(SI), Z13
-	PREFETCHT1    1152(R14)
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    1216(R12)
-	VMOVUPS       192(BX), Z12
-	PREFETCHT1    1216(R13)
-	VMOVUPS       192(SI), Z13
-	PREFETCHT1    1216(R14)
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    1280(R12)
-	VMOVUPS       (BX)(R10*1), Z12
-	PREFETCHT1    1280(R13)
-	VMOVUPS       (SI)(R10*1), Z13
-	PREFETCHT1    1280(R14)
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    1344(R12)
-	VMOVUPS       64(BX)(R10*1), Z12
-	PREFETCHT1    1344(R13)
-	VMOVUPS       64(SI)(R10*1), Z13
-	PREFETCHT1    1344(R14)
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    1408(R12)
-	VMOVUPS       128(BX)(R10*1), Z12
-	PREFETCHT1    1408(R13)
-	VMOVUPS       128(SI)(R10*1), Z13
-	PREFETCHT1    1408(R14)
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    1472(R12)
-	VMOVUPS       192(BX)(R10*1), Z12
-	PREFETCHT1    1472(R13)
-	VMOVUPS       192(SI)(R10*1), Z13
-	PREFETCHT1    1472(R14)
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    1536(R12)
-	VMOVUPS       (BX)(R10*2), Z12
-	PREFETCHT1    1536(R13)
-	VMOVUPS       (SI)(R10*2), Z13
-	PREFETCHT1    1536(R14)
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    1600(R12)
-	VMOVUPS       64(BX)(R10*2), Z12
-	PREFETCHT1    1600(R13)
-	VMOVUPS       64(SI)(R10*2), Z13
-	PREFETCHT1    1600(R14)
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    1664(R12)
-	VMOVUPS       128(BX)(R10*2), Z12
-	PREFETCHT1    1664(R13)
-	VMOVUPS       128(SI)(R10*2), Z13
-	PREFETCHT1    1664(R14)
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    1728(R12)
-	VMOVUPS       192(BX)(R10*2), Z12
-	PREFETCHT1    1728(R13)
-	VMOVUPS       192(SI)(R10*2), Z13
-	PREFETCHT1    1728(R14)
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    1792(R12)
-	VMOVUPS       (BX)(R11*1), Z12
-	PREFETCHT1    1792(R13)
-	VMOVUPS       (SI)(R11*1), Z13
-	PREFETCHT1    1792(R14)
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    1856(R12)
-	VMOVUPS       64(BX)(R11*1), Z12
-	PREFETCHT1    1856(R13)
-	VMOVUPS       64(SI)(R11*1), Z13
-	PREFETCHT1    1856(R14)
-	VMOVUPS       64(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    1920(R12)
-	VMOVUPS       128(BX)(R11*1), Z12
-	PREFETCHT1    1920(R13)
-	VMOVUPS       128(SI)(R11*1), Z13
-	PREFETCHT1    1920(R14)
-	VMOVUPS       128(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    1984(R12)
-	VMOVUPS       192(BX)(R11*1), Z12
-	PREFETCHT1    1984(R13)
-	VMOVUPS       192(SI)(R11*1), Z13
-	PREFETCHT1    1984(R14)
-	VMOVUPS       192(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	PREFETCHT1    2048(R12)
-	VMOVUPS       (BX), Z12
-	PREFETCHT1    2048(R13)
-	VMOVUPS       (SI), Z13
-	PREFETCHT1    2048(R14)
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    2112(R12)
-	VMOVUPS       64(BX), Z12
-	PREFETCHT1    2112(R13)
-	VMOVUPS       64(SI), Z13
-	PREFETCHT1    2112(R14)
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    2176(R12)
-	VMOVUPS       128(BX), Z12
-	PREFETCHT1    2176(R13)
-	VMOVUPS       128(SI), Z13
-	PREFETCHT1    2176(R14)
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    2240(R12)
-	VMOVUPS       192(BX), Z12
-	PREFETCHT1    2240(R13)
-	VMOVUPS       192(SI), Z13
-	PREFETCHT1    2240(R14)
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    2304(R12)
-	VMOVUPS       (BX)(R10*1), Z12
-	PREFETCHT1    2304(R13)
-	VMOVUPS       (SI)(R10*1), Z13
-	PREFETCHT1    2304(R14)
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    2368(R12)
-	VMOVUPS       64(BX)(R10*1), Z12
-	PREFETCHT1    2368(R13)
-	VMOVUPS       64(SI)(R10*1), Z13
-	PREFETCHT1    2368(R14)
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    2432(R12)
-	VMOVUPS       128(BX)(R10*1), Z12
-	PREFETCHT1    2432(R13)
-	VMOVUPS       128(SI)(R10*1), Z13
-	PREFETCHT1    2432(R14)
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    2496(R12)
-	VMOVUPS       192(BX)(R10*1), Z12
-	PREFETCHT1    2496(R13)
-	VMOVUPS       192(SI)(R10*1), Z13
-	PREFETCHT1    2496(R14)
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    2560(R12)
-	VMOVUPS       (BX)(R10*2), Z12
-	PREFETCHT1    2560(R13)
-	VMOVUPS       (SI)(R10*2), Z13
-	PREFETCHT1    2560(R14)
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    2624(R12)
-	VMOVUPS       64(BX)(R10*2), Z12
-	PREFETCHT1    2624(R13)
-	VMOVUPS       64(SI)(R10*2), Z13
-	PREFETCHT1    2624(R14)
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    2688(R12)
-	VMOVUPS       128(BX)(R10*2), Z12
-	PREFETCHT1    2688(R13)
-	VMOVUPS       128(SI)(R10*2), Z13
-	PREFETCHT1    2688(R14)
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    2752(R12)
-	VMOVUPS       192(BX)(R10*2), Z12
-	PREFETCHT1    2752(R13)
-	VMOVUPS       192(SI)(R10*2), Z13
-	PREFETCHT1    2752(R14)
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    2816(R12)
-	VMOVUPS       (BX)(R11*1), Z12
-	PREFETCHT1    2816(R13)
-	VMOVUPS       (SI)(R11*1), Z13
-	PREFETCHT1    2816(R14)
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    2880(R12)
-	VMOVUPS       64(BX)(R11*1), Z12
-	PREFETCHT1    2880(R13)
-	VMOVUPS       64(SI)(R11*1), Z13
-	PREFETCHT1    2880(R14)
-	VMOVUPS       64(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    2944(R12)
-	VMOVUPS       128(BX)(R11*1), Z12
-	PREFETCHT1    2944(R13)
-	VMOVUPS       128(SI)(R11*1), Z13
-	PREFETCHT1    2944(R14)
-	VMOVUPS       128(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    3008(R12)
-	VMOVUPS       192(BX)(R11*1), Z12
-	PREFETCHT1    3008(R13)
-	VMOVUPS       192(SI)(R11*1), Z13
-	PREFETCHT1    3008(R14)
-	VMOVUPS       192(DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	PREFETCHT1    3072(R12)
-	VMOVUPS       (BX), Z12
-	PREFETCHT1    3072(R13)
-	VMOVUPS       (SI), Z13
-	PREFETCHT1    3072(R14)
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    3136(R12)
-	VMOVUPS       64(BX), Z12
-	PREFETCHT1    3136(R13)
-	VMOVUPS       64(SI), Z13
-	PREFETCHT1    3136(R14)
-	VMOVUPS       64(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    3200(R12)
-	VMOVUPS       128(BX), Z12
-	PREFETCHT1    3200(R13)
-	VMOVUPS       128(SI), Z13
-	PREFETCHT1    3200(R14)
-	VMOVUPS       128(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    3264(R12)
-	VMOVUPS       192(BX), Z12
-	PREFETCHT1    3264(R13)
-	VMOVUPS       192(SI), Z13
-	PREFETCHT1    3264(R14)
-	VMOVUPS       192(DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    3328(R12)
-	VMOVUPS       (BX)(R10*1), Z12
-	PREFETCHT1    3328(R13)
-	VMOVUPS       (SI)(R10*1), Z13
-	PREFETCHT1    3328(R14)
-	VMOVUPS       (DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    3392(R12)
-	VMOVUPS       64(BX)(R10*1), Z12
-	PREFETCHT1    3392(R13)
-	VMOVUPS       64(SI)(R10*1), Z13
-	PREFETCHT1    3392(R14)
-	VMOVUPS       64(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    3456(R12)
-	VMOVUPS       128(BX)(R10*1), Z12
-	PREFETCHT1    3456(R13)
-	VMOVUPS       128(SI)(R10*1), Z13
-	PREFETCHT1    3456(R14)
-	VMOVUPS       128(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    3520(R12)
-	VMOVUPS       192(BX)(R10*1), Z12
-	PREFETCHT1    3520(R13)
-	VMOVUPS       192(SI)(R10*1), Z13
-	PREFETCHT1    3520(R14)
-	VMOVUPS       192(DI)(R10*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    3584(R12)
-	VMOVUPS       (BX)(R10*2), Z12
-	PREFETCHT1    3584(R13)
-	VMOVUPS       (SI)(R10*2), Z13
-	PREFETCHT1    3584(R14)
-	VMOVUPS       (DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z2
-	PREFETCHT1    3648(R12)
-	VMOVUPS       64(BX)(R10*2), Z12
-	PREFETCHT1    3648(R13)
-	VMOVUPS       64(SI)(R10*2), Z13
-	PREFETCHT1    3648(R14)
-	VMOVUPS       64(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z4, Z4
-	VSUBPS        Z3, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z5
-	PREFETCHT1    3712(R12)
-	VMOVUPS       128(BX)(R10*2), Z12
-	PREFETCHT1    3712(R13)
-	VMOVUPS       128(SI)(R10*2), Z13
-	PREFETCHT1    3712(R14)
-	VMOVUPS       128(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z7, Z7
-	VSUBPS        Z6, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z8
-	PREFETCHT1    3776(R12)
-	VMOVUPS       192(BX)(R10*2), Z12
-	PREFETCHT1    3776(R13)
-	VMOVUPS       192(SI)(R10*2), Z13
-	PREFETCHT1    3776(R14)
-	VMOVUPS       192(DI)(R10*2), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z10, Z10
-	VSUBPS        Z9, Z13, Z13
-	VFMADD231PS   Z13, Z12, Z11
-	PREFETCHT1    3840(R12)
-	VMOVUPS       (BX)(R11*1), Z12
-	PREFETCHT1    3840(R13)
-	VMOVUPS       (SI)(R11*1), Z13
-	PREFETCHT1    3840(R14)
-	VMOVUPS       (DI)(R11*1), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z0
-	VFMADD231PS   Z0, Z12, Z2
-	PREFETCHT1    3904(R12)
-	VMOVUPS       64(BX)(R11*1), Z0
-	PREFETCHT1    3904(R13)
-	VMOVUPS       64(SI)(R11*1), Z12
-	PREFETCHT1    3904(R14)
-	VMOVUPS       64(DI)(R11*1), Z13
-	VXORPS        Z14, Z14, Z14
-	VCMPPS        $0x1e, Z14, Z13, K4
-	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z4, Z4
-	VSUBPS        Z3, Z12, Z3
-	VFMADD231PS   Z3, Z0, Z5
-	PREFETCHT1    3968(R12)
-	VMOVUPS       128(BX)(R11*1), Z0
-	PREFETCHT1    3968(R13)
-	VMOVUPS       128(SI)(R11*1), Z3
-	PREFETCHT1    3968(R14)
-	VMOVUPS       128(DI)(R11*1), Z12
+	VXORPS        Z9, Z9, Z9
+	VMOVUPS       128(DI)(AX*4), Z10
+	VMOVUPS       128(R8)(AX*4), Z11
+	VMOVUPS       128(R9)(AX*4), Z12
 	VXORPS        Z13, Z13, Z13
-	VCMPPS        $0x1e, Z13, Z12, K4
+	VXORPS        Z14, Z14, Z14
+	VMOVUPS       192(DI)(AX*4), Z15
+	VMOVUPS       192(R8)(AX*4), Z16
+	VMOVUPS       192(R9)(AX*4), Z17
+	VXORPS        Z18, Z18, Z18
+	VXORPS        Z19, Z19, Z19
+	PREFETCHT1    (R13)
+	VMOVUPS       (BX), Z20
+	PREFETCHT1    (R14)
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    64(R13)
+	VMOVUPS       64(BX), Z20
+	PREFETCHT1    64(R14)
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    128(R13)
+	VMOVUPS       128(BX), Z20
+	PREFETCHT1    128(R14)
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    192(R13)
+	VMOVUPS       192(BX), Z20
+	PREFETCHT1    192(R14)
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    256(R13)
+	VMOVUPS       (BX)(R11*1), Z20
+	PREFETCHT1    256(R14)
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    320(R13)
+	VMOVUPS       64(BX)(R11*1), Z20
+	PREFETCHT1    320(R14)
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    384(R13)
+	VMOVUPS       128(BX)(R11*1), Z20
+	PREFETCHT1    384(R14)
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    448(R13)
+	VMOVUPS       192(BX)(R11*1), Z20
+	PREFETCHT1    448(R14)
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    512(R13)
+	VMOVUPS       (BX)(R11*2), Z20
+	PREFETCHT1    512(R14)
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    576(R13)
+	VMOVUPS       64(BX)(R11*2), Z20
+	PREFETCHT1    576(R14)
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    640(R13)
+	VMOVUPS       128(BX)(R11*2), Z20
+	PREFETCHT1    640(R14)
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    704(R13)
+	VMOVUPS       192(BX)(R11*2), Z20
+	PREFETCHT1    704(R14)
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    768(R13)
+	VMOVUPS       (BX)(R12*1), Z20
+	PREFETCHT1    768(R14)
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    832(R13)
+	VMOVUPS       64(BX)(R12*1), Z20
+	PREFETCHT1    832(R14)
+	VMOVUPS       64(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    896(R13)
+	VMOVUPS       128(BX)(R12*1), Z20
+	PREFETCHT1    896(R14)
+	VMOVUPS       128(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    960(R13)
+	VMOVUPS       192(BX)(R12*1), Z20
+	PREFETCHT1    960(R14)
+	VMOVUPS       192(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	PREFETCHT1    1024(R13)
+	VMOVUPS       (BX), Z20
+	PREFETCHT1    1024(R14)
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    1088(R13)
+	VMOVUPS       64(BX), Z20
+	PREFETCHT1    1088(R14)
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    1152(R13)
+	VMOVUPS       128(BX), Z20
+	PREFETCHT1    1152(R14)
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    1216(R13)
+	VMOVUPS       192(BX), Z20
+	PREFETCHT1    1216(R14)
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    1280(R13)
+	VMOVUPS       (BX)(R11*1), Z20
+	PREFETCHT1    1280(R14)
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    1344(R13)
+	VMOVUPS       64(BX)(R11*1), Z20
+	PREFETCHT1    1344(R14)
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    1408(R13)
+	VMOVUPS       128(BX)(R11*1), Z20
+	PREFETCHT1    1408(R14)
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    1472(R13)
+	VMOVUPS       192(BX)(R11*1), Z20
+	PREFETCHT1    1472(R14)
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    1536(R13)
+	VMOVUPS       (BX)(R11*2), Z20
+	PREFETCHT1    1536(R14)
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    1600(R13)
+	VMOVUPS       64(BX)(R11*2), Z20
+	PREFETCHT1    1600(R14)
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    1664(R13)
+	VMOVUPS       128(BX)(R11*2), Z20
+	PREFETCHT1    1664(R14)
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    1728(R13)
+	VMOVUPS       192(BX)(R11*2), Z20
+	PREFETCHT1    1728(R14)
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    1792(R13)
+	VMOVUPS       (BX)(R12*1), Z20
+	PREFETCHT1    1792(R14)
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    1856(R13)
+	VMOVUPS       64(BX)(R12*1), Z20
+	PREFETCHT1    1856(R14)
+	VMOVUPS       64(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    1920(R13)
+	VMOVUPS       128(BX)(R12*1), Z20
+	PREFETCHT1    1920(R14)
+	VMOVUPS       128(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    1984(R13)
+	VMOVUPS       192(BX)(R12*1), Z20
+	PREFETCHT1    1984(R14)
+	VMOVUPS       192(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	PREFETCHT1    2048(R13)
+	VMOVUPS       (BX), Z20
+	PREFETCHT1    2048(R14)
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    2112(R13)
+	VMOVUPS       64(BX), Z20
+	PREFETCHT1    2112(R14)
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    2176(R13)
+	VMOVUPS       128(BX), Z20
+	PREFETCHT1    2176(R14)
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    2240(R13)
+	VMOVUPS       192(BX), Z20
+	PREFETCHT1    2240(R14)
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    2304(R13)
+	VMOVUPS       (BX)(R11*1), Z20
+	PREFETCHT1    2304(R14)
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    2368(R13)
+	VMOVUPS       64(BX)(R11*1), Z20
+	PREFETCHT1    2368(R14)
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    2432(R13)
+	VMOVUPS       128(BX)(R11*1), Z20
+	PREFETCHT1    2432(R14)
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    2496(R13)
+	VMOVUPS       192(BX)(R11*1), Z20
+	PREFETCHT1    2496(R14)
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    2560(R13)
+	VMOVUPS       (BX)(R11*2), Z20
+	PREFETCHT1    2560(R14)
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    2624(R13)
+	VMOVUPS       64(BX)(R11*2), Z20
+	PREFETCHT1    2624(R14)
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    2688(R13)
+	VMOVUPS       128(BX)(R11*2), Z20
+	PREFETCHT1    2688(R14)
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    2752(R13)
+	VMOVUPS       192(BX)(R11*2), Z20
+	PREFETCHT1    2752(R14)
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    2816(R13)
+	VMOVUPS       (BX)(R12*1), Z20
+	PREFETCHT1    2816(R14)
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    2880(R13)
+	VMOVUPS       64(BX)(R12*1), Z20
+	PREFETCHT1    2880(R14)
+	VMOVUPS       64(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    2944(R13)
+	VMOVUPS       128(BX)(R12*1), Z20
+	PREFETCHT1    2944(R14)
+	VMOVUPS       128(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    3008(R13)
+	VMOVUPS       192(BX)(R12*1), Z20
+	PREFETCHT1    3008(R14)
+	VMOVUPS       192(SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	PREFETCHT1    3072(R13)
+	VMOVUPS       (BX), Z20
+	PREFETCHT1    3072(R14)
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    3136(R13)
+	VMOVUPS       64(BX), Z20
+	PREFETCHT1    3136(R14)
+	VMOVUPS       64(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    3200(R13)
+	VMOVUPS       128(BX), Z20
+	PREFETCHT1    3200(R14)
+	VMOVUPS       128(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    3264(R13)
+	VMOVUPS       192(BX), Z20
+	PREFETCHT1    3264(R14)
+	VMOVUPS       192(SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    3328(R13)
+	VMOVUPS       (BX)(R11*1), Z20
+	PREFETCHT1    3328(R14)
+	VMOVUPS       (SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    3392(R13)
+	VMOVUPS       64(BX)(R11*1), Z20
+	PREFETCHT1    3392(R14)
+	VMOVUPS       64(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    3456(R13)
+	VMOVUPS       128(BX)(R11*1), Z20
+	PREFETCHT1    3456(R14)
+	VMOVUPS       128(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    3520(R13)
+	VMOVUPS       192(BX)(R11*1), Z20
+	PREFETCHT1    3520(R14)
+	VMOVUPS       192(SI)(R11*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    3584(R13)
+	VMOVUPS       (BX)(R11*2), Z20
+	PREFETCHT1    3584(R14)
+	VMOVUPS       (SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z3, Z3
+	VSUBPS        Z0, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z4
+	PREFETCHT1    3648(R13)
+	VMOVUPS       64(BX)(R11*2), Z20
+	PREFETCHT1    3648(R14)
+	VMOVUPS       64(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z7, Z6, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z8, Z8
+	VSUBPS        Z5, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z9
+	PREFETCHT1    3712(R13)
+	VMOVUPS       128(BX)(R11*2), Z20
+	PREFETCHT1    3712(R14)
+	VMOVUPS       128(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z12, Z11, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z13, Z13
+	VSUBPS        Z10, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z14
+	PREFETCHT1    3776(R13)
+	VMOVUPS       192(BX)(R11*2), Z20
+	PREFETCHT1    3776(R14)
+	VMOVUPS       192(SI)(R11*2), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z17, Z16, Z22
+	VXORPS        Z23, Z23, Z23
+	VCMPPS        $0x1e, Z23, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z20
+	VADDPS        Z20, Z18, Z18
+	VSUBPS        Z15, Z21, Z21
+	VFMADD231PS   Z21, Z20, Z19
+	PREFETCHT1    3840(R13)
+	VMOVUPS       (BX)(R12*1), Z20
+	PREFETCHT1    3840(R14)
+	VMOVUPS       (SI)(R12*1), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z1, Z1, Z1
+	VCMPPS        $0x1e, Z1, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z21, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	PREFETCHT1    3904(R13)
+	VMOVUPS       64(BX)(R12*1), Z0
+	PREFETCHT1    3904(R14)
+	VMOVUPS       64(SI)(R12*1), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z7, Z6, Z2
+	VXORPS        Z6, Z6, Z6
+	VCMPPS        $0x1e, Z6, Z2, K4
 	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z7, Z7
-	VSUBPS        Z6, Z3, Z3
-	VFMADD231PS   Z3, Z0, Z8
-	PREFETCHT1    4032(R12)
-	VMOVUPS       192(BX)(R11*1), Z0
+	VADDPS        Z0, Z8, Z8
+	VSUBPS        Z5, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z9
+	PREFETCHT1    3968(R13)
+	VMOVUPS       128(BX)(R12*1), Z0
+	PREFETCHT1    3968(R14)
+	VMOVUPS       128(SI)(R12*1), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z12, Z11, Z2
+	VXORPS        Z5, Z5, Z5
+	VCMPPS        $0x1e, Z5, Z2, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z13, Z13
+	VSUBPS        Z10, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z14
 	PREFETCHT1    4032(R13)
-	VMOVUPS       192(SI)(R11*1), Z3
+	VMOVUPS       192(BX)(R12*1), Z0
 	PREFETCHT1    4032(R14)
-	VMOVUPS       192(DI)(R11*1), Z6
-	VXORPS        Z12, Z12, Z12
-	VCMPPS        $0x1e, Z12, Z6, K4
+	VMOVUPS       192(SI)(R12*1), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z17, Z16, Z2
+	VXORPS        Z5, Z5, Z5
+	VCMPPS        $0x1e, Z5, Z2, K4
 	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z10, Z10
-	VSUBPS        Z9, Z3, Z3
-	VFMADD231PS   Z3, Z0, Z11
-	VMOVUPS       (R9)(AX*4), Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
+	VADDPS        Z0, Z18, Z18
+	VSUBPS        Z15, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z19
+	VMOVUPS       (R10)(AX*4), Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
 	VADDPD        (CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VADDPD        (DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(DX)(AX*8)
-	VMOVUPS       64(R9)(AX*4), Z0
-	VMULPS        Z0, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VCVTPS2PD     Y4, Z1
+	VMOVUPS       64(R10)(AX*4), Z0
+	VMULPS        Z0, Z9, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VCVTPS2PD     Y8, Z1
 	VADDPD        128(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 128(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        192(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 192(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VCVTPS2PD     Y5, Z1
+	VEXTRACTF64X4 $0x01, Z9, Y0
+	VCVTPS2PD     Y9, Z1
 	VADDPD        128(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 128(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        192(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 192(DX)(AX*8)
-	VMOVUPS       128(R9)(AX*4), Z0
-	VMULPS        Z0, Z8, Z8
-	VEXTRACTF64X4 $0x01, Z7, Y0
-	VCVTPS2PD     Y7, Z1
+	VMOVUPS       128(R10)(AX*4), Z0
+	VMULPS        Z0, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VCVTPS2PD     Y13, Z1
 	VADDPD        256(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 256(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        320(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 320(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z8, Y0
-	VCVTPS2PD     Y8, Z1
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
 	VADDPD        256(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 256(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        320(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 320(DX)(AX*8)
-	VMOVUPS       192(R9)(AX*4), Z0
-	VMULPS        Z0, Z11, Z11
-	VEXTRACTF64X4 $0x01, Z10, Y0
-	VCVTPS2PD     Y10, Z1
+	VMOVUPS       192(R10)(AX*4), Z0
+	VMULPS        Z0, Z19, Z19
+	VEXTRACTF64X4 $0x01, Z18, Y0
+	VCVTPS2PD     Y18, Z1
 	VADDPD        384(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 384(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z11, Y0
-	VCVTPS2PD     Y11, Z1
+	VEXTRACTF64X4 $0x01, Z19, Y0
+	VCVTPS2PD     Y19, Z1
 	VADDPD        384(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 384(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(DX)(AX*8)
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
 	ADDQ          $+256, BX
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
 	ADDQ          $+256, SI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	ADDQ          $+256, DI
-	ADDQ          $+4096, R12
 	ADDQ          $+4096, R13
 	ADDQ          $+4096, R14
 	ADDQ          $+64, AX
@@ -12358,376 +12486,401 @@ panel:
 	JLT           panel
 
 panelDone:
-	MOVQ    cols+64(FP), R12
-	ANDQ    $-16, R12
-	CMPQ    AX, R12
+	MOVQ    cols+72(FP), R13
+	ANDQ    $-16, R13
+	CMPQ    AX, R13
 	JGE     vectorDone
 	PCALIGN $0x40
 
 vector:
-	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VMOVUPS       (R9)(AX*4), Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*1), Z5
+	VMOVUPS       (SI)(R11*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R11*2), Z5
+	VMOVUPS       (SI)(R11*2), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS       (BX)(R12*1), Z5
+	VMOVUPS       (SI)(R12*1), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
 	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*1), Z3
-	VMOVUPS       (SI)(R10*1), Z4
-	VMOVUPS       (DI)(R10*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R10*2), Z3
-	VMOVUPS       (SI)(R10*2), Z4
-	VMOVUPS       (DI)(R10*2), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS       (BX)(R11*1), Z3
-	VMOVUPS       (SI)(R11*1), Z4
-	VMOVUPS       (DI)(R11*1), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z0
-	VFMADD231PS   Z0, Z3, Z2
-	VMOVUPS       (R9)(AX*4), Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
+	VCMPPS        $0x1e, Z1, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z6, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS       (R10)(AX*4), Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
 	VADDPD        (CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VADDPD        (DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(DX)(AX*8)
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
 	ADDQ          $+64, BX
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
 	ADDQ          $+64, SI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	ADDQ          $+64, DI
 	ADDQ          $+16, AX
-	CMPQ          AX, R12
+	CMPQ          AX, R13
 	JLT           vector
 
 vectorDone:
 	KTESTW        K1, K1
 	JZ            next
-	VMOVUPS.Z     (R8)(AX*4), K1, Z0
+	VMOVUPS.Z     (DI)(AX*4), K1, Z0
+	VMOVUPS.Z     (R8)(AX*4), K1, Z1
+	VMOVUPS.Z     (R9)(AX*4), K1, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	LEAQ          (BX)(R11*4), BX
+	LEAQ          (SI)(R11*4), SI
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*1), K1, Z5
+	VMOVUPS.Z     (SI)(R11*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R11*2), K1, Z5
+	VMOVUPS.Z     (SI)(R11*2), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
+	VXORPS        Z8, Z8, Z8
+	VCMPPS        $0x1e, Z8, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z5
+	VADDPS        Z5, Z3, Z3
+	VSUBPS        Z0, Z6, Z6
+	VFMADD231PS   Z6, Z5, Z4
+	VMOVUPS.Z     (BX)(R12*1), K1, Z5
+	VMOVUPS.Z     (SI)(R12*1), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
 	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	LEAQ          (BX)(R10*4), BX
-	LEAQ          (SI)(R10*4), SI
-	LEAQ          (DI)(R10*4), DI
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*1), K1, Z3
-	VMOVUPS.Z     (SI)(R10*1), K1, Z4
-	VMOVUPS.Z     (DI)(R10*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R10*2), K1, Z3
-	VMOVUPS.Z     (SI)(R10*2), K1, Z4
-	VMOVUPS.Z     (DI)(R10*2), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z4
-	VFMADD231PS   Z4, Z3, Z2
-	VMOVUPS.Z     (BX)(R11*1), K1, Z3
-	VMOVUPS.Z     (SI)(R11*1), K1, Z4
-	VMOVUPS.Z     (DI)(R11*1), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z0
-	VFMADD231PS   Z0, Z3, Z2
-	VMOVUPS.Z     (R9)(AX*4), K1, Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
-	VMOVUPD.Z     (CX)(AX*8), K2, Z3
-	VADDPD        Z1, Z3, Z3
-	VMOVUPD       Z3, K2, (CX)(AX*8)
+	VCMPPS        $0x1e, Z1, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z6, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS.Z     (R10)(AX*4), K1, Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VMOVUPD.Z     (DX)(AX*8), K2, Z2
 	VADDPD        Z1, Z2, Z2
 	VMOVUPD       Z2, K2, (DX)(AX*8)
@@ -12735,186 +12888,187 @@ vectorDone:
 	VMOVUPD.Z     64(DX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(DX)(AX*8)
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, BX
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, SI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
-	SUBQ          R11, DI
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, BX
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
+	SUBQ          R12, SI
 
 next:
-	MOVQ cols+64(FP), AX
+	MOVQ cols+72(FP), AX
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	ADDQ R11, BX
-	MOVQ cols+64(FP), AX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	ADDQ R12, BX
+	MOVQ cols+72(FP), AX
 	ANDQ $+15, AX
 	LEAQ (SI)(AX*4), SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	ADDQ R11, SI
-	MOVQ cols+64(FP), AX
-	ANDQ $+15, AX
-	LEAQ (DI)(AX*4), DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	ADDQ R11, DI
-	DECQ groups+56(FP)
+	ADDQ R12, SI
+	ADDQ R12, SI
+	ADDQ R12, SI
+	ADDQ R12, SI
+	ADDQ R12, SI
+	DECQ groups+64(FP)
 	JNZ  group
 	VZEROUPPER
 	RET
 
-// func colDot2ReLU1AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, y *float32, mean *float32, rstd *float32, groups int, cols int)
+// func colDot2ReLU1AVX512(sumDy *float64, sumDyXhat *float64, dy *float32, x *float32, mean *float32, scale *float32, shift *float32, rstd *float32, groups int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·colDot2ReLU1AVX512(SB), NOSPLIT, $0-72
+TEXT ·colDot2ReLU1AVX512(SB), NOSPLIT, $0-80
 	MOVQ         sumDy+0(FP), CX
 	MOVQ         sumDyXhat+8(FP), DX
 	MOVQ         dy+16(FP), BX
 	MOVQ         x+24(FP), SI
-	MOVQ         y+32(FP), DI
-	MOVQ         mean+40(FP), R8
-	MOVQ         rstd+48(FP), R9
+	MOVQ         mean+32(FP), DI
+	MOVQ         scale+40(FP), R8
+	MOVQ         shift+48(FP), R9
+	MOVQ         rstd+56(FP), R10
 	VBROADCASTSS c3f800000<>+0(SB), Z0
-	MOVQ         cols+64(FP), AX
+	MOVQ         cols+72(FP), AX
 	SHLQ         $0x02, AX
-	MOVQ         cols+64(FP), AX
+	MOVQ         cols+72(FP), AX
 	ANDQ         $+15, AX
-	MOVQ         $-1, R10
-	BZHIQ        AX, R10, R10
-	KMOVW        R10, K1
+	MOVQ         $-1, R11
+	BZHIQ        AX, R11, R11
+	KMOVW        R11, K1
 	KMOVW        K1, K2
 	KSHIFTRW     $0x08, K1, K3
 
 group:
 	XORQ    AX, AX
-	MOVQ    cols+64(FP), R10
-	ANDQ    $-64, R10
-	CMPQ    AX, R10
+	MOVQ    cols+72(FP), R11
+	ANDQ    $-64, R11
+	CMPQ    AX, R11
 	JGE     panelDone
 	PCALIGN $0x40
 
 panel:
-	VMOVUPS       (R8)(AX*4), Z0
-	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS       64(R8)(AX*4), Z3
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VMOVUPS       (R9)(AX*4), Z2
+	VXORPS        Z3, Z3, Z3
 	VXORPS        Z4, Z4, Z4
-	VXORPS        Z5, Z5, Z5
-	VMOVUPS       128(R8)(AX*4), Z6
-	VXORPS        Z7, Z7, Z7
+	VMOVUPS       64(DI)(AX*4), Z5
+	VMOVUPS       64(R8)(AX*4), Z6
+	VMOVUPS       64(R9)(AX*4), Z7
 	VXORPS        Z8, Z8, Z8
-	VMOVUPS       192(R8)(AX*4), Z9
-	VXORPS        Z10, Z10, Z10
-	VXORPS        Z11, Z11, Z11
-	VMOVUPS       (BX), Z12
-	VMOVUPS       (SI), Z13
-	VMOVUPS       (DI), Z14
-	VXORPS        Z15, Z15, Z15
-	VCMPPS        $0x1e, Z15, Z14, K4
-	VMOVAPS.Z     Z12, K4, Z12
-	VADDPS        Z12, Z1, Z1
-	VSUBPS        Z0, Z13, Z0
-	VFMADD231PS   Z0, Z12, Z2
-	VMOVUPS       64(BX), Z0
-	VMOVUPS       64(SI), Z12
-	VMOVUPS       64(DI), Z13
-	VXORPS        Z14, Z14, Z14
-	VCMPPS        $0x1e, Z14, Z13, K4
-	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z4, Z4
-	VSUBPS        Z3, Z12, Z3
-	VFMADD231PS   Z3, Z0, Z5
-	VMOVUPS       128(BX), Z0
-	VMOVUPS       128(SI), Z3
-	VMOVUPS       128(DI), Z12
+	VXORPS        Z9, Z9, Z9
+	VMOVUPS       128(DI)(AX*4), Z10
+	VMOVUPS       128(R8)(AX*4), Z11
+	VMOVUPS       128(R9)(AX*4), Z12
 	VXORPS        Z13, Z13, Z13
-	VCMPPS        $0x1e, Z13, Z12, K4
+	VXORPS        Z14, Z14, Z14
+	VMOVUPS       192(DI)(AX*4), Z15
+	VMOVUPS       192(R8)(AX*4), Z16
+	VMOVUPS       192(R9)(AX*4), Z17
+	VXORPS        Z18, Z18, Z18
+	VXORPS        Z19, Z19, Z19
+	VMOVUPS       (BX), Z20
+	VMOVUPS       (SI), Z21
+	VMOVAPS       Z21, Z22
+	VFMADD213PS   Z2, Z1, Z22
+	VXORPS        Z1, Z1, Z1
+	VCMPPS        $0x1e, Z1, Z22, K4
+	VMOVAPS.Z     Z20, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z21, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS       64(BX), Z0
+	VMOVUPS       64(SI), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z7, Z6, Z2
+	VXORPS        Z6, Z6, Z6
+	VCMPPS        $0x1e, Z6, Z2, K4
 	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z7, Z7
-	VSUBPS        Z6, Z3, Z3
-	VFMADD231PS   Z3, Z0, Z8
+	VADDPS        Z0, Z8, Z8
+	VSUBPS        Z5, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z9
+	VMOVUPS       128(BX), Z0
+	VMOVUPS       128(SI), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z12, Z11, Z2
+	VXORPS        Z5, Z5, Z5
+	VCMPPS        $0x1e, Z5, Z2, K4
+	VMOVAPS.Z     Z0, K4, Z0
+	VADDPS        Z0, Z13, Z13
+	VSUBPS        Z10, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z14
 	VMOVUPS       192(BX), Z0
-	VMOVUPS       192(SI), Z3
-	VMOVUPS       192(DI), Z6
-	VXORPS        Z12, Z12, Z12
-	VCMPPS        $0x1e, Z12, Z6, K4
+	VMOVUPS       192(SI), Z1
+	VMOVAPS       Z1, Z2
+	VFMADD213PS   Z17, Z16, Z2
+	VXORPS        Z5, Z5, Z5
+	VCMPPS        $0x1e, Z5, Z2, K4
 	VMOVAPS.Z     Z0, K4, Z0
-	VADDPS        Z0, Z10, Z10
-	VSUBPS        Z9, Z3, Z3
-	VFMADD231PS   Z3, Z0, Z11
-	VMOVUPS       (R9)(AX*4), Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
+	VADDPS        Z0, Z18, Z18
+	VSUBPS        Z15, Z1, Z1
+	VFMADD231PS   Z1, Z0, Z19
+	VMOVUPS       (R10)(AX*4), Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
 	VADDPD        (CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VADDPD        (DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(DX)(AX*8)
-	VMOVUPS       64(R9)(AX*4), Z0
-	VMULPS        Z0, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VCVTPS2PD     Y4, Z1
+	VMOVUPS       64(R10)(AX*4), Z0
+	VMULPS        Z0, Z9, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VCVTPS2PD     Y8, Z1
 	VADDPD        128(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 128(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        192(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 192(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VCVTPS2PD     Y5, Z1
+	VEXTRACTF64X4 $0x01, Z9, Y0
+	VCVTPS2PD     Y9, Z1
 	VADDPD        128(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 128(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        192(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 192(DX)(AX*8)
-	VMOVUPS       128(R9)(AX*4), Z0
-	VMULPS        Z0, Z8, Z8
-	VEXTRACTF64X4 $0x01, Z7, Y0
-	VCVTPS2PD     Y7, Z1
+	VMOVUPS       128(R10)(AX*4), Z0
+	VMULPS        Z0, Z14, Z14
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VCVTPS2PD     Y13, Z1
 	VADDPD        256(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 256(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        320(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 320(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z8, Y0
-	VCVTPS2PD     Y8, Z1
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VCVTPS2PD     Y14, Z1
 	VADDPD        256(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 256(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        320(DX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 320(DX)(AX*8)
-	VMOVUPS       192(R9)(AX*4), Z0
-	VMULPS        Z0, Z11, Z11
-	VEXTRACTF64X4 $0x01, Z10, Y0
-	VCVTPS2PD     Y10, Z1
+	VMOVUPS       192(R10)(AX*4), Z0
+	VMULPS        Z0, Z19, Z19
+	VEXTRACTF64X4 $0x01, Z18, Y0
+	VCVTPS2PD     Y18, Z1
 	VADDPD        384(CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 384(CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        448(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 448(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z11, Y0
-	VCVTPS2PD     Y11, Z1
+	VEXTRACTF64X4 $0x01, Z19, Y0
+	VCVTPS2PD     Y19, Z1
 	VADDPD        384(DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, 384(DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
@@ -12922,42 +13076,44 @@ panel:
 	VMOVUPD       Z0, 448(DX)(AX*8)
 	ADDQ          $+256, BX
 	ADDQ          $+256, SI
-	ADDQ          $+256, DI
 	ADDQ          $+64, AX
-	CMPQ          AX, R10
+	CMPQ          AX, R11
 	JLT           panel
 
 panelDone:
-	MOVQ    cols+64(FP), R10
-	ANDQ    $-16, R10
-	CMPQ    AX, R10
+	MOVQ    cols+72(FP), R11
+	ANDQ    $-16, R11
+	CMPQ    AX, R11
 	JGE     vectorDone
 	PCALIGN $0x40
 
 vector:
-	VMOVUPS       (R8)(AX*4), Z0
+	VMOVUPS       (DI)(AX*4), Z0
+	VMOVUPS       (R8)(AX*4), Z1
+	VMOVUPS       (R9)(AX*4), Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VMOVUPS       (BX), Z5
+	VMOVUPS       (SI), Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
 	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS       (BX), Z3
-	VMOVUPS       (SI), Z4
-	VMOVUPS       (DI), Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z0
-	VFMADD231PS   Z0, Z3, Z2
-	VMOVUPS       (R9)(AX*4), Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
+	VCMPPS        $0x1e, Z1, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z6, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS       (R10)(AX*4), Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
 	VADDPD        (CX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VADDPD        64(CX)(AX*8), Z0, Z0
 	VMOVUPD       Z0, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VADDPD        (DX)(AX*8), Z1, Z1
 	VMOVUPD       Z1, (DX)(AX*8)
 	VCVTPS2PD     Y0, Z0
@@ -12965,39 +13121,41 @@ vector:
 	VMOVUPD       Z0, 64(DX)(AX*8)
 	ADDQ          $+64, BX
 	ADDQ          $+64, SI
-	ADDQ          $+64, DI
 	ADDQ          $+16, AX
-	CMPQ          AX, R10
+	CMPQ          AX, R11
 	JLT           vector
 
 vectorDone:
 	KTESTW        K1, K1
 	JZ            next
-	VMOVUPS.Z     (R8)(AX*4), K1, Z0
+	VMOVUPS.Z     (DI)(AX*4), K1, Z0
+	VMOVUPS.Z     (R8)(AX*4), K1, Z1
+	VMOVUPS.Z     (R9)(AX*4), K1, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VMOVUPS.Z     (BX), K1, Z5
+	VMOVUPS.Z     (SI), K1, Z6
+	VMOVAPS       Z6, Z7
+	VFMADD213PS   Z2, Z1, Z7
 	VXORPS        Z1, Z1, Z1
-	VXORPS        Z2, Z2, Z2
-	VMOVUPS.Z     (BX), K1, Z3
-	VMOVUPS.Z     (SI), K1, Z4
-	VMOVUPS.Z     (DI), K1, Z5
-	VXORPS        Z6, Z6, Z6
-	VCMPPS        $0x1e, Z6, Z5, K4
-	VMOVAPS.Z     Z3, K4, Z3
-	VADDPS        Z3, Z1, Z1
-	VSUBPS        Z0, Z4, Z0
-	VFMADD231PS   Z0, Z3, Z2
-	VMOVUPS.Z     (R9)(AX*4), K1, Z0
-	VMULPS        Z0, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VCVTPS2PD     Y1, Z1
-	VMOVUPD.Z     (CX)(AX*8), K2, Z3
-	VADDPD        Z1, Z3, Z3
-	VMOVUPD       Z3, K2, (CX)(AX*8)
+	VCMPPS        $0x1e, Z1, Z7, K4
+	VMOVAPS.Z     Z5, K4, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z0, Z6, Z0
+	VFMADD231PS   Z0, Z1, Z4
+	VMOVUPS.Z     (R10)(AX*4), K1, Z0
+	VMULPS        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VMOVUPD.Z     (CX)(AX*8), K2, Z2
+	VADDPD        Z1, Z2, Z2
+	VMOVUPD       Z2, K2, (CX)(AX*8)
 	VCVTPS2PD     Y0, Z0
 	VMOVUPD.Z     64(CX)(AX*8), K3, Z1
 	VADDPD        Z0, Z1, Z1
 	VMOVUPD       Z1, K3, 64(CX)(AX*8)
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
 	VMOVUPD.Z     (DX)(AX*8), K2, Z2
 	VADDPD        Z1, Z2, Z2
 	VMOVUPD       Z2, K2, (DX)(AX*8)
@@ -13007,16 +13165,13 @@ vectorDone:
 	VMOVUPD       Z1, K3, 64(DX)(AX*8)
 
 next:
-	MOVQ cols+64(FP), AX
+	MOVQ cols+72(FP), AX
 	ANDQ $+15, AX
 	LEAQ (BX)(AX*4), BX
-	MOVQ cols+64(FP), AX
+	MOVQ cols+72(FP), AX
 	ANDQ $+15, AX
 	LEAQ (SI)(AX*4), SI
-	MOVQ cols+64(FP), AX
-	ANDQ $+15, AX
-	LEAQ (DI)(AX*4), DI
-	DECQ groups+56(FP)
+	DECQ groups+64(FP)
 	JNZ  group
 	VZEROUPPER
 	RET

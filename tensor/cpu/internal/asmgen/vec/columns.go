@@ -38,15 +38,14 @@ func columnSums() []columnSum {
 		return func(g *gen, s, x, v []V, _ V) {
 			dy := x[0]
 			if masked {
-				dy = g.pick(g.cmp(gtOQ, x[2], g.zero()), dy)
+				dy = g.pick(g.cmp(gtOQ, g.fma(x[1], v[1], v[2]), g.zero()), dy)
 			}
 			g.VADDPS(dy, s[0], s[0])
 			g.VFMADD231PS(g.sub(x[1], v[0]), dy, s[1])
 		}
 	}
-	byRstd := func(g *gen, s, v []V) { g.VMULPS(v[1], s[1], s[1]) }
+	byRstd := func(g *gen, s, v []V) { g.VMULPS(v[len(v)-1], s[1], s[1]) }
 	two := []string{"sumDy", "sumDyXhat"}
-	stats := []string{"mean", "rstd"}
 	return []columnSum{
 		{name: "colSum", doc: "acc += Σ x.", accs: []string{"acc"}, streams: []string{"x"},
 			row: func(g *gen, s, x, _ []V, _ V) { g.VADDPS(x[0], s[0], s[0]) }},
@@ -61,10 +60,12 @@ func columnSums() []columnSum {
 				g.VFMADD231PS(u, u, s[1])
 			}},
 		{name: "colDot2", doc: "sumDy += Σ dy, sumDyXhat += Σ dy·(x - mean)·rstd.", accs: two,
-			streams: []string{"dy", "x"}, vectors: stats, late: 1,
+			streams: []string{"dy", "x"}, vectors: []string{"mean", "rstd"}, late: 1,
 			row: dot2(false), finish: byRstd},
-		{name: "colDot2ReLU", doc: "what colDot2 does, with dy where y > 0 and 0 elsewhere.",
-			accs: two, streams: []string{"dy", "x", "y"}, vectors: stats, late: 1,
+		{name: "colDot2ReLU",
+			doc:  "what colDot2 does, with dy where x·scale + shift > 0 and 0 elsewhere.",
+			accs: two, streams: []string{"dy", "x"},
+			vectors: []string{"mean", "scale", "shift", "rstd"}, late: 1,
 			row: dot2(true), finish: byRstd},
 	}
 }
@@ -265,17 +266,29 @@ func (l *columnState) load(m operand.Mem, masked bool) V {
 	return l.loadMasked(m, nil)
 }
 
-// operand reads vector c of a per-column operand.
-func (l *columnState) operand(p reg.GPVirtual, c int, masked bool) V {
-	return l.load(operand.Mem{Base: p, Index: l.i, Scale: 4, Disp: l.bytes() * c}, masked)
+// operands reads vector c of per-column operands.
+func (l *columnState) operands(ptr []reg.GPVirtual, c int, masked bool) []V {
+	var v []V
+	for _, p := range ptr {
+		m := operand.Mem{Base: p, Index: l.i, Scale: 4, Disp: l.bytes() * c}
+		v = append(v, l.load(m, masked))
+	}
+	return v
 }
+
+// early lists the per-column operands that each row uses.
+func (l *columnState) early() []reg.GPVirtual { return l.per[:len(l.per)-l.k.late] }
+
+// rereads says whether rows read them anew, where AVX2's sixteen registers do not hold a panel of
+// them beside the sums.
+func (l *columnState) rereads() bool { return l.avx2 && len(l.early()) > 1 }
 
 // columns emits n vectors of columns over all rows of the group.
 func (l *columnState) columns(n int, masked bool) {
 	v, s := make([][]V, n), make([][]V, n)
 	for c := range n {
-		for _, p := range l.per[:len(l.per)-l.k.late] {
-			v[c] = append(v[c], l.operand(p, c, masked))
+		if !l.rereads() {
+			v[c] = l.operands(l.early(), c, masked)
 		}
 		for range l.acc {
 			s[c] = append(s[c], l.zero())
@@ -298,6 +311,9 @@ func (l *columnState) columns(n int, masked bool) {
 					l.PREFETCHT1(operand.Mem{Base: l.ahead[j], Disp: l.bytes() * (r*n + c)})
 				}
 				x = append(x, l.load(l.rowAt(p, r%reach, l.bytes()*c), masked))
+			}
+			if l.rereads() {
+				v[c] = l.operands(l.early(), c, masked)
 			}
 			l.k.row(l.gen, s[c], x, v[c], one)
 		}
@@ -327,9 +343,7 @@ func (l *columnState) nextColumns(n int, masked bool) {
 
 // flush adds the sums of vector c of the columns to the accumulators.
 func (l *columnState) flush(c int, s, v []V, masked bool) {
-	for _, p := range l.per[len(l.per)-l.k.late:] {
-		v = append(v, l.operand(p, c, masked))
-	}
+	v = append(v, l.operands(l.per[len(l.early()):], c, masked)...)
 	if l.k.finish != nil {
 		l.k.finish(l.gen, s, v)
 	}

@@ -22,6 +22,8 @@ type gen struct {
 	*build.Context
 	avx2   bool
 	consts map[uint32]operand.Mem // read-only, a word each or for AVX2 a vector
+	asked  []uint32               // constants in the order in which they were first asked for
+	held   map[uint32]V           // those that the function at work has in registers
 	table  operand.Mem            // AVX2: eight words of ones, eight of zeros
 }
 
@@ -88,18 +90,42 @@ const (
 )
 
 // bits returns the read-only word with the given bits, to be used with embedded broadcast, or for
-// AVX2 the vector of it.
-func (g *gen) bits(b uint32) operand.Mem {
+// AVX2 the vector of it; a register that holds it, if there is one.
+func (g *gen) bits(b uint32) operand.Op {
+	if v, ok := g.held[b]; ok {
+		return v
+	}
 	m, ok := g.consts[b]
-	switch {
-	case ok:
-	case g.avx2:
+	if ok {
+		return m
+	}
+	if g.avx2 {
 		m = g.constant(fmt.Sprintf("c%08x", b), b)
-	default:
+	} else {
 		m = g.ConstData(fmt.Sprintf("c%08x", b), operand.U32(b))
 	}
-	g.consts[b] = m
+	g.consts[b], g.asked = m, append(g.asked, b)
 	return m
+}
+
+// heldConstants is how many of AVX-512's 32 registers hold takes.
+const heldConstants = 22
+
+// hold loads constants that body asks for into registers, before a loop around it: read from memory
+// each would cost a load in every turn, and those of a polynomial keep the load units as busy as the
+// arithmetic is. AVX2 has no registers to spare.
+func (g *gen) hold(body func(g *gen)) {
+	if g.avx2 {
+		return
+	}
+	probe := newGen(false)
+	probe.Function("probe")
+	body(probe)
+	held := map[uint32]V{}
+	for _, b := range probe.asked[:min(heldConstants, len(probe.asked))] {
+		held[b] = g.reg(g.bits(b))
+	}
+	g.held = held
 }
 
 // constant adds a read-only array of eight copies of each word.
@@ -115,7 +141,7 @@ func (g *gen) constant(name string, words ...uint32) operand.Mem {
 }
 
 // c returns what bits does for the binary32 number nearest to f.
-func (g *gen) c(f float64) operand.Mem { return g.bits(math.Float32bits(float32(f))) }
+func (g *gen) c(f float64) operand.Op { return g.bits(math.Float32bits(float32(f))) }
 
 // reg returns x itself if it is a register, else a register with x in all lanes.
 func (g *gen) reg(x operand.Op) V {

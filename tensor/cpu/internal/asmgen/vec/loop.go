@@ -95,6 +95,7 @@ type loop struct {
 // rowLoop emits: for each row, whole vectors, then the rest under a mask. Non-temporal stores are
 // weakly ordered: a fence makes them visible to whoever is told of them next.
 func (g *gen) rowLoop(k kernel) {
+	defer func() { g.held = nil }()
 	g.Function(k.name + g.suffix())
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")

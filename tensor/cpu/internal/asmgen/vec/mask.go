@@ -83,22 +83,13 @@ func (g *gen) blend(k M, x, y V) V {
 	return d
 }
 
-// mulWhere is x·y where k holds and x elsewhere; addWhere is x + y likewise.
+// mulWhere is x·y where k holds and x elsewhere.
 func (g *gen) mulWhere(k M, x, y V) V {
 	if g.avx2 {
 		return g.blend(k, g.mul(x, y), x)
 	}
 	d := g.copy(x)
 	g.VMULPS(y, x, k, d)
-	return d
-}
-
-func (g *gen) addWhere(k M, x, y V) V {
-	if g.avx2 {
-		return g.blend(k, g.add(x, y), x)
-	}
-	d := g.copy(x)
-	g.VADDPS(y, x, k, d)
 	return d
 }
 

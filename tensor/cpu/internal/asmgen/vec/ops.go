@@ -1,6 +1,10 @@
 package main
 
-import "github.com/mmcloughlin/avo/operand"
+import (
+	"slices"
+
+	"github.com/mmcloughlin/avo/operand"
+)
 
 // loopless wraps a step that needs nothing prepared.
 func loopless(f func(g *gen, x []V) V) func(g *gen, s []V) func(x []V) []V {
@@ -26,7 +30,10 @@ func withZero(f func(g *gen, x []V, zero V) V) func(g *gen, s []V) func(x []V) [
 
 func unary(name, doc string, f func(g *gen, x V) V) kernel {
 	return kernel{name: name, doc: "dst = " + doc + ".", streams: []stream{out("dst"), in("x")},
-		prepare: loopless(func(g *gen, x []V) V { return f(g, x[0]) })}
+		prepare: func(g *gen, _ []V) func(x []V) []V {
+			g.hold(func(g *gen) { f(g, g.vec()) })
+			return func(x []V) []V { return []V{f(g, x[0])} }
+		}}
 }
 
 func scalarOp(name, doc string, f func(g *gen, x, s V) V) kernel {
@@ -179,10 +186,10 @@ func binaries() []kernel {
 			prepare: withZero(func(g *gen, x []V, zero V) V {
 				return g.pick(g.cmp(gtOQ, x[1], zero), x[0])
 			})},
-		kernel{name: "reluGradAdd", doc: "dx += y > 0 ? dy : 0.",
-			streams: []stream{inout("dx"), in("dy"), in("y")},
+		kernel{name: "addReLUGrad", doc: "dx = y > 0 ? a + b : 0.",
+			streams: []stream{out("dx"), in("a"), in("b"), in("y")},
 			prepare: withZero(func(g *gen, x []V, zero V) V {
-				return g.addWhere(g.cmp(gtOQ, x[2], zero), x[0], x[1])
+				return g.pick(g.cmp(gtOQ, x[2], zero), g.add(x[0], x[1]))
 			})})
 }
 
@@ -208,11 +215,12 @@ func channels() []kernel {
 			prepare: loopless(func(g *gen, x []V) V {
 				return g.fma(x[0], x[3], g.fma(g.sub(x[1], x[2]), x[4], x[5]))
 			})},
-		{name: "bnBackwardReLU", doc: "dx = a·(y > 0 ? dy : 0) + (b·(x - mean) + d).",
-			streams: append([]stream{out("dx"), in("dy"), in("x"), in("y")}, mabd...),
+		{name: "bnBackwardReLU", doc: "dx = a·(x·a + shift > 0 ? dy : 0) + (b·(x - mean) + d).",
+			streams: slices.Concat([]stream{out("dx"), in("dy"), in("x")}, mabd,
+				[]stream{vector("shift")}),
 			prepare: withZero(func(g *gen, x []V, zero V) V {
-				t := g.fma(g.sub(x[1], x[3]), x[5], x[6])
-				return g.fmaWhere(g.cmp(gtOQ, x[2], zero), t, x[0], x[4])
+				t := g.fma(g.sub(x[1], x[2]), x[4], x[5])
+				return g.fmaWhere(g.cmp(gtOQ, g.fma(x[1], x[3], x[6]), zero), t, x[0], x[3])
 			})},
 	}
 }
