@@ -17,6 +17,22 @@ func TestConformance(t *testing.T) {
 	}})
 }
 
+// TestNoAttentionOfTheReference: what the reference can do besides the contract its heir can too,
+// and in F32 it must not take it up where its own kernels are faster.
+func TestNoAttentionOfTheReference(t *testing.T) {
+	b := Open(1)
+	defer b.Close()
+	s := tensor.NewScope(b)
+	defer s.Close()
+	for _, dt := range []tensor.DType{tensor.F32, tensor.F64} {
+		x := s.Zeros(dt, 1, 2, 2)
+		var f tensor.AttentionFuser = b
+		if f.FusesAttention(x, x, x) != (dt != tensor.F32) {
+			t.Errorf("%v: attention by the kernels of the reference: %v", dt, dt == tensor.F32)
+		}
+	}
+}
+
 // TestClosedBackendsStayReadable: the memory of a closed backend is there as long as a tensor, and
 // goes afterwards, however many backends there have been.
 func TestClosedBackendsStayReadable(t *testing.T) {
