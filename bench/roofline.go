@@ -63,6 +63,11 @@ const smallestCopy = 64 << 10
 // Source: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model for
 // multicore architectures", CACM 52(4), 2009; here call by call.
 func (y tally) roofline(b *cpu.Backend, peak float64) (all float64, list []KernelTime) {
+	if len(y) == 0 {
+		return 0, nil
+	}
+	own := cpu.OpenLike(b, b.Threads()) // the step finds its memory as it left it
+	defer own.Close()
 	rates := map[int]float64{} // GB/s, of copies of so many bytes
 	rate := func(bytes float64) float64 {
 		size := smallestCopy
@@ -70,7 +75,7 @@ func (y tally) roofline(b *cpu.Backend, peak float64) (all float64, list []Kerne
 			size *= 2
 		}
 		if rates[size] == 0 {
-			rates[size] = CopyRate(b, size)
+			rates[size] = CopyRate(own, size)
 		}
 		return rates[size]
 	}
