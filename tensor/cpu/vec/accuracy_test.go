@@ -11,7 +11,7 @@ const (
 	ulpExp     = 1.0
 	ulpLog     = 1.0
 	ulpTanh    = 2.0
-	ulpErf     = 1.0
+	ulpErf     = 1.25
 	ulpSigmoid = 3.0
 	// ulpSoftplus: exp, log and a division each leave an ulp or so, and the sum another.
 	ulpSoftplus = 3.0

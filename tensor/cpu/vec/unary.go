@@ -35,7 +35,7 @@ func Log(dst, x []float32) { sameLen("Log", len(dst), len(x)); active.log(dst, x
 // grows.
 func Tanh(dst, x []float32) { sameLen("Tanh", len(dst), len(x)); active.tanh(dst, x) }
 
-// Erf computes dst[i] = erf x[i], the error function, within 1 ulp, odd in x to the last bit.
+// Erf computes dst[i] = erf x[i], the error function, within 1.25 ulp, odd in x to the last bit.
 func Erf(dst, x []float32) { sameLen("Erf", len(dst), len(x)); active.erf(dst, x) }
 
 // Sigmoid computes dst[i] = 1/(1+e^-x[i]) within 3 ulp wherever that is a normal number;
