@@ -52,8 +52,8 @@ type Classifier struct {
 	classes  int
 	features int  // width of penult; 0 without one
 	batch    int  // images that the graph takes at a time; 0: any number
-	kept     bool // the backend keeps what it derives from the weights
 	declared int  // what the file says of that, −1 if it leaves it open
+	kept     bool // the backend keeps what it derives from the weights
 	notes    []string
 }
 

@@ -129,3 +129,34 @@ func TestHostileNormalisation(t *testing.T) {
 		}
 	}
 }
+
+// TestNodesWithoutInputs: a constant that is an output stays a node without inputs, which the passes
+// over a graph must bear, and so must they an operator whose file forgot them.
+func TestNodesWithoutInputs(t *testing.T) {
+	s := newSketch(17, []int{1, 3, 4, 4})
+	s.node("Constant", "k", nil, attrProto{name: "value_float", f: 3})
+	s.node("Mul", "y", []string{"x0", "k"})
+	g, err := Import(tensor.NewScope(ref.New()), s.model(t, "y", "k"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ag := autodiff.NewGraph(ref.New())
+	defer ag.Close()
+	if _, err := g.Run(ag, map[string]*Value{"x0": Of(ag.Zeros(tensor.F32, 1, 3, 4, 4))}); err != nil {
+		t.Error(err)
+	}
+	for _, op := range []string{"Split", "ReduceMean", "Relu", "Add", "Conv", "Concat", "Transpose"} {
+		s := newSketch(17, []int{1, 3, 4, 4})
+		s.node(op, "culprit", nil)
+		ag := autodiff.NewGraph(ref.New())
+		g, err := Import(tensor.NewScope(ref.New()), s.model(t, "culprit"), Options{})
+		if err == nil {
+			_, err = g.Run(ag, map[string]*Value{"x0": Of(ag.Zeros(tensor.F32, 1, 3, 4, 4))})
+		}
+		ag.Close()
+		var e *Error
+		if !errors.As(err, &e) || e.Op != op {
+			t.Errorf("%s without inputs: got %v, expected an error that names it", op, err)
+		}
+	}
+}

@@ -333,8 +333,11 @@ func (n *node) withInts(name string, v ...int) map[string]attrProto {
 
 // sinkSplit moves the permute of what is cut behind the parts.
 func (l *layouter) sinkSplit(n *node) bool {
+	if n.op != "Split" || n.domain != "" || len(n.in) == 0 || slices.Contains(n.out, "") {
+		return false
+	}
 	p, ok := l.of[n.in[0]]
-	if !ok || n.op != "Split" || n.domain != "" || slices.Contains(n.out, "") {
+	if !ok {
 		return false
 	}
 	axis, ok := moved(p.perm, n.attrInt("axis", 0))
