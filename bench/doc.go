@@ -4,7 +4,7 @@
 // A rate alone says little: it moves with the clock, the neighbours and the size of the caches.
 // Every row therefore stands beside a bound measured next to it in the same process: the
 // multiply-add peak of the pool's threads for what computes, a copy of as many bytes for what moves
-// memory.
+// memory; and a step beside its roofline, which is both, call by call.
 //
 // Non-goals: correctness (tensor/backendtest, the packages' tests), statistics over machines,
 // choosing algorithms.

@@ -50,34 +50,39 @@ func SpeedUps(b *cpu.Backend, o Options, rounds int, observe func(SpeedUp)) ([]S
 // speedUp measures one step.
 func speedUp(b *cpu.Backend, s Spec, seconds float64, rounds int) (u SpeedUp, err error) {
 	u = SpeedUp{Key: s.Key, Name: s.Name, Shape: s.Shape, Threads: b.Threads()}
-	one, many := cpu.OpenLike(b, 1), cpu.OpenLike(b, b.Threads())
-	defer one.Close()
-	defer many.Close()
-	var jobs [2]job
-	for i, on := range []*cpu.Backend{one, many} {
-		if jobs[i], err = open(on, s); err != nil {
+	type side struct {
+		on               *cpu.Backend
+		job              job
+		times, rooflines *[]float64
+	}
+	sides := [2]side{
+		{on: cpu.OpenLike(b, 1), times: &u.One, rooflines: &u.RooflineOne},
+		{on: cpu.OpenLike(b, b.Threads()), times: &u.Many, rooflines: &u.RooflineMany}}
+	for i := range sides {
+		defer sides[i].on.Close()
+	}
+	for i := range sides {
+		t := &sides[i]
+		if t.job, err = open(t.on, s); err != nil {
 			return u, err
 		}
-		defer jobs[i].close()
-		if jobs[i].tally, err = count(on, s); err != nil {
+		defer t.job.close()
+		if t.job.tally, err = count(t.on, s); err != nil {
 			return u, err
 		}
-		if err = jobs[i].warm(warmUps); err != nil {
+		if err = t.job.warm(warmUps); err != nil {
 			return u, err
 		}
 	}
 	for range rounds {
-		t1, err := jobs[0].boundedTimes(one, s, 1, seconds)
-		if err != nil {
-			return u, err
+		for _, t := range sides {
+			m, err := t.job.boundedTimes(t.on, s, 1, seconds)
+			if err != nil {
+				return u, err
+			}
+			*t.times = append(*t.times, medianOf(m.seconds))
+			*t.rooflines = append(*t.rooflines, m.roofline)
 		}
-		t, err := jobs[1].boundedTimes(many, s, 1, seconds)
-		if err != nil {
-			return u, err
-		}
-		u.One, u.Many = append(u.One, medianOf(t1.seconds)), append(u.Many, medianOf(t.seconds))
-		u.RooflineOne = append(u.RooflineOne, t1.roofline)
-		u.RooflineMany = append(u.RooflineMany, t.roofline)
 	}
 	u.finish()
 	return u, nil

@@ -74,8 +74,8 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 	if err != nil {
 		return err
 	}
-	if !(c.Seconds >= 0) {
-		return fmt.Errorf("--seconds %g: expected 0 or more", c.Seconds)
+	if err := checkSeconds(c.Seconds); err != nil {
+		return err
 	}
 	self, err := e.serveCommand(e.cli.Threads)
 	if err != nil {
@@ -110,6 +110,14 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 	}
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(benchResult{e.describe(b), rows})
+	}
+	return nil
+}
+
+// checkSeconds refuses a negative time, and what is no number.
+func checkSeconds(seconds float64) error {
+	if !(seconds >= 0) {
+		return fmt.Errorf("--seconds %g: expected 0 or more", seconds)
 	}
 	return nil
 }

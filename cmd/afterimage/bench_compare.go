@@ -158,10 +158,11 @@ func (c *benchCompareCmd) check(e *env) (*regexp.Regexp, error) {
 	switch bad := slices.IndexFunc(c.Each, func(n int) bool { return n < 1 || n > 1024 }); {
 	case c.Rounds < 1:
 		return nil, fmt.Errorf("--rounds %d: expected 1 or more", c.Rounds)
-	case !(c.Seconds >= 0):
-		return nil, fmt.Errorf("--seconds %g: expected 0 or more", c.Seconds)
 	case bad >= 0:
 		return nil, fmt.Errorf("--each %d: expected 1 to 1024", c.Each[bad])
+	}
+	if err := checkSeconds(c.Seconds); err != nil {
+		return nil, err
 	}
 	for _, m := range c.Modes {
 		if !slices.Contains([]string{bench.Eager, bench.EagerCL, bench.Compile, bench.CompileCL,

@@ -32,8 +32,8 @@ func (c *benchScalingCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if !(c.Seconds >= 0) {
-		return fmt.Errorf("--seconds %g: expected 0 or more", c.Seconds)
+	if err := checkSeconds(c.Seconds); err != nil {
+		return err
 	}
 	if c.Rounds < 1 {
 		return fmt.Errorf("--rounds %d: expected 1 or more", c.Rounds)

@@ -130,8 +130,8 @@ func TestHostileNormalisation(t *testing.T) {
 	}
 }
 
-// TestNodesWithoutInputs: a constant that is an output stays a node without inputs, which the passes
-// over a graph must bear, and so must they an operator whose file forgot them.
+// TestNodesWithoutInputs: a constant that is an output stays a node without inputs, which the
+// passes over a graph must bear, as they must an operator whose file forgot them.
 func TestNodesWithoutInputs(t *testing.T) {
 	s := newSketch(17, []int{1, 3, 4, 4})
 	s.node("Constant", "k", nil, attrProto{name: "value_float", f: 3})

@@ -54,8 +54,8 @@ func TestClosedBackendsStayReadable(t *testing.T) {
 }
 
 // TestWhatTheReferenceServes lists the methods that the backend has of the reference it embeds.
-// Whatever tensor/ref learns this one has too, in plain loops: a new ability is either taken up here
-// by kernels, or declined as FusesAttention does, or rare enough to stand in this list.
+// Whatever tensor/ref learns this one has too, in plain loops: a new ability is either taken up
+// here by kernels, or declined as FusesAttention does, or rare enough to stand in this list.
 func TestWhatTheReferenceServes(t *testing.T) {
 	var got []string
 	own := reflect.TypeFor[*Backend]()
