@@ -67,7 +67,8 @@ func TestRoofline(t *testing.T) {
 }
 
 // TestCount: what a step's kernels compute is the work that the catalogue gives it, and a little
-// more: a stem's gradient is not needed, a network's few other products are. Winograd's form is less.
+// more: a stem's gradient is not needed, a network's few other products are. Winograd's form counts
+// less.
 func TestCount(t *testing.T) {
 	s := classifierSpec("resnet8", 4, 32, 0)
 	b := cpu.Open(1)

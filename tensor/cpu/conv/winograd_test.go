@@ -288,7 +288,7 @@ func TestWinogradPays(t *testing.T) {
 	}
 }
 
-// TestWinogradFLOPs: a quarter of the direct form's count where tiles fit, and whole tiles at edges.
+// TestWinogradFLOPs: a quarter of the direct form's count where tiles fit; whole tiles at edges.
 func TestWinogradFLOPs(t *testing.T) {
 	s := Shape{N: 2, H: 8, W: 12, C: 3, O: 5, KH: 3, KW: 3, StrideH: 1, StrideW: 1,
 		PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 1}
