@@ -10,8 +10,8 @@ import (
 )
 
 // A call is a kernel and what it has to do: 2 operations a multiply-add of the form that it is
-// computed in, taps in the padding counted, and each operand read and each result written once. What
-// is both, an optimizer's weights, counts twice.
+// computed in, taps in the padding counted, and each operand read and each result written once.
+// What is both, an optimizer's weights, counts twice.
 type call struct {
 	kernel       string // the backend's method
 	flops, bytes float64
