@@ -6,11 +6,19 @@ import (
 )
 
 // The gradient of the weights in bfloat16 sums over pairs of images: x and dy are read as if they
-// had half as many, whose elements are pairs. Such tensors are never made. A block of dw (see
-// weightgrad.go) needs only its own channels, and of those only the pixels of a step at a time:
-// these are rounded and paired right before they are used, into scratch memory in which a pixel is
-// pitch lanes from the next. That distance is all that distinguishes the lists of segments from
-// those in float32.
+// had half as many, whose elements are pairs. As a rule such tensors are never made. A block of dw
+// (see weightgrad.go) needs only its own channels, and of those only the pixels of a step at a
+// time: these are rounded and paired right before they are used, into scratch memory in which a
+// pixel is pitch lanes from the next. That distance is all that distinguishes the lists of segments
+// from those in float32.
+//
+// Where so many channels meet so many taps that such a block is larger than the cache, every step
+// would read and write all of it through memory. There images are few and small, so both tensors
+// are paired as a whole, once, and blocks have a row of taps and sum it from end to end.
+
+// pairedTaps is the number of floats of a block with all taps up to which tensors are paired step
+// by step: three quarters of a second-level cache, more than 128×128 channels of 3×3 filters.
+const pairedTaps = 192 << 10
 
 // A pairedGrad is one call. The embedded weightGrad is that of half the images.
 type pairedGrad struct {
@@ -34,6 +42,10 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 	half := s
 	half.N = ceil(s.N, 2)
 	g := p.Memo(weightKey{half, false}, func() any { return half.gradPlan(false) }).(*gradPlan)
+	if s.KH*s.KW*ceil(g.m, g.blocksM)*min(g.n, g.blockN) > pairedTaps {
+		half.weightGradPaired(v, p, dw, x, dy)
+		return
+	}
 	w := pairedGrad{weightGrad: weightGrad{Shape: half, gradPlan: g, v: v, p: p, x: x, dy: dy,
 		sum: dw}, images: s.N}
 	size := len(dw)
@@ -48,6 +60,32 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 		w.finish(dw, size)
 		p.Return(w.sum)
 	}
+}
+
+// weightGradPaired is WeightGrad of images of pairs, made here of x and dy.
+func (s Shape) weightGradPaired(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
+	image, out := s.H*s.W*s.C, s.OutH()*s.OutW()*s.O
+	pairs := p.Borrow(s.N * (image + out))
+	px, py := pairs[:s.N*image], pairs[s.N*image:]
+	pairImages(v, p, px, x, image)
+	pairImages(v, p, py, dy, out)
+	s.weightGradDirect(v, p, dw, px, py)
+	p.Return(pairs)
+}
+
+// pairImages rounds and pairs images of size floats.
+func pairImages(v micro.Variant, p *par.Pool, dst, src []float32, size int) {
+	const chunk = 4096
+	chunks := ceil(size, chunk)
+	p.Run(len(dst)/size*chunks, func(i int) {
+		pair, from := i/chunks, i%chunks*chunk
+		first := src[2*pair*size+from:]
+		var second []float32
+		if (2*pair+1)*size < len(src) {
+			second = first[size:]
+		}
+		micro.Interleave(v, dst[pair*size+from:], 0, first, second, 0, 1, min(chunk, size-from))
+	})
 }
 
 // A side is the part of x or dy that a step reads: channels c0..c1-1 of pixels p0..p1-1, which are
