@@ -23,7 +23,7 @@ const pairedTaps = 192 << 10
 // A pairedGrad is one call. The embedded weightGrad is that of half the images.
 type pairedGrad struct {
 	weightGrad
-	images int
+	images int // of x and dy
 }
 
 // WeightGradBF16 is WeightGrad with x and dy rounded to bfloat16, for one group. It panics for
@@ -37,6 +37,10 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 	s.mustBF16("WeightGradBF16", DirWeightGrad)
 	if len(dy) == 0 {
 		clear(dw)
+		return
+	}
+	if s.fewBF16() {
+		s.weightGradFew(v, p, dw, x, dy, false)
 		return
 	}
 	half := s
@@ -92,6 +96,7 @@ func pairImages(v micro.Variant, p *par.Pool, dst, src []float32, size int) {
 // counted over pairs of images.
 type side struct {
 	src              []float32
+	images           int
 	pixels, channels int // of an image
 	c0, c1           int
 	p0, p1           int
@@ -102,8 +107,9 @@ type side struct {
 func (w *pairedGrad) block(part, bm, bn int, sum []float32) {
 	m0, m1 := bm*w.m/w.blocksM, (bm+1)*w.m/w.blocksM
 	n0, n1 := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
-	x := side{src: w.x, pixels: w.H * w.W, channels: w.C, c0: n0, c1: n1}
-	y := side{src: w.dy, pixels: w.rows.count * w.cols.count, channels: w.O, c0: m0, c1: m1}
+	x := side{src: w.x, images: w.images, pixels: w.H * w.W, channels: w.C, c0: n0, c1: n1}
+	y := side{src: w.dy, images: w.images, pixels: w.rows.count * w.cols.count, channels: w.O, c0: m0,
+		c1: m1}
 	if w.exchanged {
 		x.c0, x.c1, y.c0, y.c1 = m0, m1, n0, n1
 	}
@@ -116,7 +122,7 @@ func (w *pairedGrad) block(part, bm, bn int, sum []float32) {
 	for r0 := part * w.partRows; r0 < last; r0 += rows {
 		r1 := min(last, r0+rows)
 		next := w.ahead(x, y, r1, min(last, r1+rows))
-		x.p0, x.p1, y.p0, y.p1 = w.inputFrom(r0), w.inputTo(r1-1), r0*w.cols.count, r1*w.cols.count
+		w.setRows(&x, &y, r0, r1)
 		w.step(&panels, sum, &x, &y, r0, r1, beta, &next)
 		beta = 1
 	}
@@ -127,8 +133,8 @@ func (w *pairedGrad) step(panels *weightGrad, sum []float32, x, y *side, r0, r1 
 	next *micro.Lookahead) {
 	sizeX, sizeY := (x.p1-x.p0)*x.pitch, (y.p1-y.p0)*y.pitch
 	pairs := w.p.Borrow(sizeX + sizeY)
-	w.pair(pairs[:sizeX], x)
-	w.pair(pairs[sizeX:], y)
+	x.pair(w.v, pairs[:sizeX])
+	y.pair(w.v, pairs[sizeX:])
 	a, b, stepA, stepB := y, x, y.pitch, w.StrideW*x.pitch
 	g := micro.Args{A: pairs[sizeX:], B: pairs[:sizeX], C: sum, Alpha: 1, Beta: beta}
 	rowC, tapC := w.KH*w.KW*w.n, w.n // of the result: [m][tap][n]
@@ -161,47 +167,60 @@ func (w *pairedGrad) step(panels *weightGrad, sum []float32, x, y *side, r0, r1 
 	w.p.Return(pairs)
 }
 
-// inputFrom and inputTo bound the input pixels under output row r, counted over pairs of images.
-func (w *pairedGrad) inputFrom(r int) int { return w.inputAt(r, w.rows.taps[0].off) }
+// setRows sets the pixels that output rows r0..r1-1 read.
+func (w *pairedGrad) setRows(x, y *side, r0, r1 int) {
+	x.p0, x.p1 = w.inputFrom(&w.rows, r0), w.inputTo(&w.rows, r1-1)
+	y.p0, y.p1 = r0*w.cols.count, r1*w.cols.count
+}
 
-func (w *pairedGrad) inputTo(r int) int { return w.inputAt(r, w.rows.taps[w.KH-1].off+1) }
+// inputFrom and inputTo bound the input pixels under output row r, counted over all images.
+func (s Shape) inputFrom(rows *axis, r int) int { return s.inputAt(rows, r, rows.taps[0].off) }
 
-func (w *pairedGrad) inputAt(r, off int) int {
-	n, i := r/w.rows.count, r%w.rows.count
-	return (n*w.H + max(0, min(w.H, i*w.StrideH+off))) * w.W
+func (s Shape) inputTo(rows *axis, r int) int {
+	return s.inputAt(rows, r, rows.taps[s.KH-1].off+1)
+}
+
+func (s Shape) inputAt(rows *axis, r, off int) int {
+	n, i := r/rows.count, r%rows.count
+	return (n*s.H + max(0, min(s.H, i*s.StrideH+off))) * s.W
 }
 
 // pair rounds and pairs what a step reads.
-func (w *pairedGrad) pair(dst []float32, s *side) {
+func (s *side) pair(v micro.Variant, dst []float32) {
 	for at := s.p0; at < s.p1; {
 		pair := at / s.pixels
 		end := min(s.p1, (pair+1)*s.pixels)
 		first := s.src[(pair*s.pixels+at)*s.channels+s.c0:] // two images a pair
 		var second []float32
-		if 2*pair+1 < w.images {
+		if 2*pair+1 < s.images {
 			second = first[s.pixels*s.channels:]
 		}
-		micro.Interleave(w.v, dst[(at-s.p0)*s.pitch:], s.pitch, first, second, s.channels, end-at,
-			s.c1-s.c0)
+		rows, cols := end-at, s.c1-s.c0
+		if cols == s.channels && cols == s.pitch { // from end to end
+			rows, cols = 1, rows*cols
+		}
+		micro.Interleave(v, dst[(at-s.p0)*s.pitch:], s.pitch, first, second, s.channels, rows, cols)
 		at = end
 	}
 }
 
-// ahead lists what the block will read of output rows r0..r1-1; of the few that lie in two pairs of
-// images, the first pair's.
+// ahead lists what the block will read of output rows r0..r1-1.
 func (w *pairedGrad) ahead(x, y side, r0, r1 int) (a micro.Lookahead) {
 	if r0 < r1 {
-		w.addAhead(&a, x, w.inputFrom(r0), w.inputTo(r1-1))
-		w.addAhead(&a, y, r0*w.cols.count, r1*w.cols.count)
+		w.setRows(&x, &y, r0, r1)
+		x.addAhead(&a)
+		y.addAhead(&a)
 	}
 	return a
 }
 
-func (w *pairedGrad) addAhead(a *micro.Lookahead, s side, from, to int) {
-	pair := from / s.pixels
-	to = min(to, (pair+1)*s.pixels)
-	for image := 2 * pair; image < min(w.images, 2*pair+2); image++ {
-		at := image*s.pixels + from - pair*s.pixels
-		a.Add(s.src[at*s.channels+s.c0:], s.channels, to-from, s.c1-s.c0)
+// addAhead lists the pixels of a side; of the few that lie in two pairs of images, the first
+// pair's.
+func (s *side) addAhead(a *micro.Lookahead) {
+	pair := s.p0 / s.pixels
+	to := min(s.p1, (pair+1)*s.pixels)
+	for image := 2 * pair; image < min(s.images, 2*pair+2); image++ {
+		at := image*s.pixels + s.p0 - pair*s.pixels
+		a.Add(s.src[at*s.channels+s.c0:], s.channels, to-s.p0, s.c1-s.c0)
 	}
 }
