@@ -161,9 +161,9 @@ func TestCompareStops(t *testing.T) {
 	}
 }
 
-// TestFreshRows: memory is measured in the step's fastest mode and in eager-cl, of which the smaller
-// one counts, and its ratio is of growth; the other program's is not measured again where ours
-// recomputes.
+// TestFreshRows: memory is measured in the step's fastest mode and in eager-cl, of which the
+// smaller one counts, and its ratio is of growth; the other program's is not measured again where
+// ours recomputes.
 func TestFreshRows(t *testing.T) {
 	step := "step/resnet20-cifar-n128h32"
 	memory, err := NewCatalogue().Find("memory/" + step)
