@@ -33,6 +33,16 @@ func (b *Backend) form(s conv.Shape, d conv.Direction) form {
 	return direct
 }
 
+// ConvFLOPs counts the operations of direction d of a convolution of x with w, which have these
+// extents, in the form that b computes it in: conv.Shape.FLOPs or WinogradFLOPs.
+func (b *Backend) ConvFLOPs(d conv.Direction, x, w tensor.Shape, p tensor.ConvParams) float64 {
+	s := shapeOf(x, w, p)
+	if b.form(s, d) == winograd {
+		return s.WinogradFLOPs(d)
+	}
+	return s.FLOPs()
+}
+
 // Limits for joining convolutions with resampling, by measurement of 3×3 filters against Winograd's
 // form with the pass that enlarges or averages: on 4×4 pixels the gradient of the weights takes
 // three times as long, and Winograd's form gains with the channels, which the joined one does not.

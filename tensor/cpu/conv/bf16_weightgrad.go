@@ -6,16 +6,24 @@ import (
 )
 
 // The gradient of the weights in bfloat16 sums over pairs of images: x and dy are read as if they
-// had half as many, whose elements are pairs. Such tensors are never made. A block of dw (see
-// weightgrad.go) needs only its own channels, and of those only the pixels of a step at a time:
-// these are rounded and paired right before they are used, into scratch memory in which a pixel is
-// pitch lanes from the next. That distance is all that distinguishes the lists of segments from
-// those in float32.
+// had half as many, whose elements are pairs. As a rule such tensors are never made. A block of dw
+// (see weightgrad.go) needs only its own channels, and of those only the pixels of a step at a
+// time: these are rounded and paired right before they are used, into scratch memory in which a
+// pixel is pitch lanes from the next. That distance is all that distinguishes the lists of segments
+// from those in float32.
+//
+// Where so many channels meet so many taps that such a block is larger than the cache, every step
+// would read and write all of it through memory. There images are few and small, so both tensors
+// are paired as a whole, once, and blocks have a row of taps and sum it from end to end.
+
+// pairedTaps is the number of floats of a block with all taps up to which tensors are paired step
+// by step: three quarters of a second-level cache, more than 128×128 channels of 3×3 filters.
+const pairedTaps = 192 << 10
 
 // A pairedGrad is one call. The embedded weightGrad is that of half the images.
 type pairedGrad struct {
 	weightGrad
-	images int
+	images int // of x and dy
 }
 
 // WeightGradBF16 is WeightGrad with x and dy rounded to bfloat16, for one group. It panics for
@@ -31,9 +39,17 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 		clear(dw)
 		return
 	}
+	if s.fewBF16() {
+		s.weightGradFew(v, p, dw, x, dy, false)
+		return
+	}
 	half := s
 	half.N = ceil(s.N, 2)
 	g := p.Memo(weightKey{half, false}, func() any { return half.gradPlan(false) }).(*gradPlan)
+	if s.KH*s.KW*ceil(g.m, g.blocksM)*min(g.n, g.blockN) > pairedTaps {
+		half.weightGradPaired(v, p, dw, x, dy)
+		return
+	}
 	w := pairedGrad{weightGrad: weightGrad{Shape: half, gradPlan: g, v: v, p: p, x: x, dy: dy,
 		sum: dw}, images: s.N}
 	size := len(dw)
@@ -50,10 +66,37 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 	}
 }
 
+// weightGradPaired is WeightGrad of images of pairs, made here of x and dy.
+func (s Shape) weightGradPaired(v micro.Variant, p *par.Pool, dw, x, dy []float32) {
+	image, out := s.H*s.W*s.C, s.OutH()*s.OutW()*s.O
+	pairs := p.Borrow(s.N * (image + out))
+	px, py := pairs[:s.N*image], pairs[s.N*image:]
+	pairImages(v, p, px, x, image)
+	pairImages(v, p, py, dy, out)
+	s.weightGradDirect(v, p, dw, px, py)
+	p.Return(pairs)
+}
+
+// pairImages rounds and pairs images of size floats.
+func pairImages(v micro.Variant, p *par.Pool, dst, src []float32, size int) {
+	const chunk = 4096
+	chunks := ceil(size, chunk)
+	p.Run(len(dst)/size*chunks, func(i int) {
+		pair, from := i/chunks, i%chunks*chunk
+		first := src[2*pair*size+from:]
+		var second []float32
+		if (2*pair+1)*size < len(src) {
+			second = first[size:]
+		}
+		micro.Interleave(v, dst[pair*size+from:], 0, first, second, 0, 1, min(chunk, size-from))
+	})
+}
+
 // A side is the part of x or dy that a step reads: channels c0..c1-1 of pixels p0..p1-1, which are
 // counted over pairs of images.
 type side struct {
 	src              []float32
+	images           int
 	pixels, channels int // of an image
 	c0, c1           int
 	p0, p1           int
@@ -64,8 +107,9 @@ type side struct {
 func (w *pairedGrad) block(part, bm, bn int, sum []float32) {
 	m0, m1 := bm*w.m/w.blocksM, (bm+1)*w.m/w.blocksM
 	n0, n1 := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
-	x := side{src: w.x, pixels: w.H * w.W, channels: w.C, c0: n0, c1: n1}
-	y := side{src: w.dy, pixels: w.rows.count * w.cols.count, channels: w.O, c0: m0, c1: m1}
+	x := side{src: w.x, images: w.images, pixels: w.H * w.W, channels: w.C, c0: n0, c1: n1}
+	y := side{src: w.dy, images: w.images, pixels: w.rows.count * w.cols.count, channels: w.O, c0: m0,
+		c1: m1}
 	if w.exchanged {
 		x.c0, x.c1, y.c0, y.c1 = m0, m1, n0, n1
 	}
@@ -78,7 +122,7 @@ func (w *pairedGrad) block(part, bm, bn int, sum []float32) {
 	for r0 := part * w.partRows; r0 < last; r0 += rows {
 		r1 := min(last, r0+rows)
 		next := w.ahead(x, y, r1, min(last, r1+rows))
-		x.p0, x.p1, y.p0, y.p1 = w.inputFrom(r0), w.inputTo(r1-1), r0*w.cols.count, r1*w.cols.count
+		w.setRows(&x, &y, r0, r1)
 		w.step(&panels, sum, &x, &y, r0, r1, beta, &next)
 		beta = 1
 	}
@@ -89,8 +133,8 @@ func (w *pairedGrad) step(panels *weightGrad, sum []float32, x, y *side, r0, r1 
 	next *micro.Lookahead) {
 	sizeX, sizeY := (x.p1-x.p0)*x.pitch, (y.p1-y.p0)*y.pitch
 	pairs := w.p.Borrow(sizeX + sizeY)
-	w.pair(pairs[:sizeX], x)
-	w.pair(pairs[sizeX:], y)
+	x.pair(w.v, pairs[:sizeX])
+	y.pair(w.v, pairs[sizeX:])
 	a, b, stepA, stepB := y, x, y.pitch, w.StrideW*x.pitch
 	g := micro.Args{A: pairs[sizeX:], B: pairs[:sizeX], C: sum, Alpha: 1, Beta: beta}
 	rowC, tapC := w.KH*w.KW*w.n, w.n // of the result: [m][tap][n]
@@ -123,47 +167,60 @@ func (w *pairedGrad) step(panels *weightGrad, sum []float32, x, y *side, r0, r1 
 	w.p.Return(pairs)
 }
 
-// inputFrom and inputTo bound the input pixels under output row r, counted over pairs of images.
-func (w *pairedGrad) inputFrom(r int) int { return w.inputAt(r, w.rows.taps[0].off) }
+// setRows sets the pixels that output rows r0..r1-1 read.
+func (w *pairedGrad) setRows(x, y *side, r0, r1 int) {
+	x.p0, x.p1 = w.inputFrom(&w.rows, r0), w.inputTo(&w.rows, r1-1)
+	y.p0, y.p1 = r0*w.cols.count, r1*w.cols.count
+}
 
-func (w *pairedGrad) inputTo(r int) int { return w.inputAt(r, w.rows.taps[w.KH-1].off+1) }
+// inputFrom and inputTo bound the input pixels under output row r, counted over all images.
+func (s Shape) inputFrom(rows *axis, r int) int { return s.inputAt(rows, r, rows.taps[0].off) }
 
-func (w *pairedGrad) inputAt(r, off int) int {
-	n, i := r/w.rows.count, r%w.rows.count
-	return (n*w.H + max(0, min(w.H, i*w.StrideH+off))) * w.W
+func (s Shape) inputTo(rows *axis, r int) int {
+	return s.inputAt(rows, r, rows.taps[s.KH-1].off+1)
+}
+
+func (s Shape) inputAt(rows *axis, r, off int) int {
+	n, i := r/rows.count, r%rows.count
+	return (n*s.H + max(0, min(s.H, i*s.StrideH+off))) * s.W
 }
 
 // pair rounds and pairs what a step reads.
-func (w *pairedGrad) pair(dst []float32, s *side) {
+func (s *side) pair(v micro.Variant, dst []float32) {
 	for at := s.p0; at < s.p1; {
 		pair := at / s.pixels
 		end := min(s.p1, (pair+1)*s.pixels)
 		first := s.src[(pair*s.pixels+at)*s.channels+s.c0:] // two images a pair
 		var second []float32
-		if 2*pair+1 < w.images {
+		if 2*pair+1 < s.images {
 			second = first[s.pixels*s.channels:]
 		}
-		micro.Interleave(w.v, dst[(at-s.p0)*s.pitch:], s.pitch, first, second, s.channels, end-at,
-			s.c1-s.c0)
+		rows, cols := end-at, s.c1-s.c0
+		if cols == s.channels && cols == s.pitch { // from end to end
+			rows, cols = 1, rows*cols
+		}
+		micro.Interleave(v, dst[(at-s.p0)*s.pitch:], s.pitch, first, second, s.channels, rows, cols)
 		at = end
 	}
 }
 
-// ahead lists what the block will read of output rows r0..r1-1; of the few that lie in two pairs of
-// images, the first pair's.
+// ahead lists what the block will read of output rows r0..r1-1.
 func (w *pairedGrad) ahead(x, y side, r0, r1 int) (a micro.Lookahead) {
 	if r0 < r1 {
-		w.addAhead(&a, x, w.inputFrom(r0), w.inputTo(r1-1))
-		w.addAhead(&a, y, r0*w.cols.count, r1*w.cols.count)
+		w.setRows(&x, &y, r0, r1)
+		x.addAhead(&a)
+		y.addAhead(&a)
 	}
 	return a
 }
 
-func (w *pairedGrad) addAhead(a *micro.Lookahead, s side, from, to int) {
-	pair := from / s.pixels
-	to = min(to, (pair+1)*s.pixels)
-	for image := 2 * pair; image < min(w.images, 2*pair+2); image++ {
-		at := image*s.pixels + from - pair*s.pixels
-		a.Add(s.src[at*s.channels+s.c0:], s.channels, to-from, s.c1-s.c0)
+// addAhead lists the pixels of a side; of the few that lie in two pairs of images, the first
+// pair's.
+func (s *side) addAhead(a *micro.Lookahead) {
+	pair := s.p0 / s.pixels
+	to := min(s.p1, (pair+1)*s.pixels)
+	for image := 2 * pair; image < min(s.images, 2*pair+2); image++ {
+		at := image*s.pixels + s.p0 - pair*s.pixels
+		a.Add(s.src[at*s.channels+s.c0:], s.channels, to-s.p0, s.c1-s.c0)
 	}
 }

@@ -77,6 +77,19 @@ func (s Shape) Winograd(d Direction) bool {
 	return k >= winogradChannels && 2*tiles*positions <= 9*h*w && s.N*tiles >= least
 }
 
+// WinogradFLOPs counts one direction in Winograd's form: two operations for each of the
+// multiplications that sum over channels, or over tiles for the weights; its maps, additions for
+// the most part, are not counted. A tile covers 4×4 pixels with 36 positions where the direct form
+// multiplies 16·9 times, so this is a quarter of FLOPs and more if tiles reach over the edge.
+func (s Shape) WinogradFLOPs(d Direction) float64 {
+	h, w := s.OutH(), s.OutW()
+	if d == DirInputGrad {
+		h, w = s.H, s.W
+	}
+	tiles := s.N * ceil(h, 4) * ceil(w, 4)
+	return 2 * positions * float64(tiles) * float64(s.C) * float64(s.O)
+}
+
 func (s Shape) winogradApplies() bool {
 	return s.KH == 3 && s.KW == 3 && s.StrideH == 1 && s.StrideW == 1 && s.DilH == 1 &&
 		s.DilW == 1 && s.Groups == 1 && max(s.PadTop, s.PadLeft, s.PadBottom, s.PadRight) <= 2

@@ -282,3 +282,23 @@ func TestWinogradPays(t *testing.T) {
 		}
 	}
 }
+
+// TestWinogradFLOPs: a quarter of the direct form's count where tiles fit; whole tiles at edges.
+func TestWinogradFLOPs(t *testing.T) {
+	s := Shape{N: 2, H: 8, W: 12, C: 3, O: 5, KH: 3, KW: 3, StrideH: 1, StrideW: 1,
+		PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 1}
+	for _, d := range []Direction{DirForward, DirInputGrad, DirWeightGrad} {
+		if got, want := s.WinogradFLOPs(d), s.FLOPs()/4; got != want {
+			t.Errorf("direction %d: %g, expected %g", d, got, want)
+		}
+	}
+	s.PadBottom, s.PadRight = 0, 0 // 7×11 pixels come out, 8×12 go in: as many tiles
+	if got, want := s.WinogradFLOPs(DirForward), s.WinogradFLOPs(DirInputGrad); got != want {
+		t.Errorf("%g forward, %g of the input, expected as much", got, want)
+	}
+	s.PadTop = 0 // 6×11 come out
+	s.H = 6      // and now 4×11
+	if got, want := 2*s.WinogradFLOPs(DirForward), s.WinogradFLOPs(DirInputGrad); got != want {
+		t.Errorf("twice %g forward, %g of the input, expected as much", got/2, want)
+	}
+}
