@@ -136,12 +136,6 @@ func (l *ledger) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) 
 	})
 }
 
-func (l *ledger) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor.ConvParams) {
-	l.conv("Conv2DInputGradMask", conv.DirInputGrad, dx, w, p, traffic(dx, dy, w, add, y), func() {
-		l.Backend.Conv2DInputGradMask(dx, dy, w, add, y, p)
-	})
-}
-
 func (l *ledger) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
 	l.conv("Conv2DWeightGrad", conv.DirWeightGrad, x, dw, p, traffic(dw, x, dy), func() {
 		l.Backend.Conv2DWeightGrad(dw, x, dy, p)
