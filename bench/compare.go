@@ -242,7 +242,7 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	}
 	modes := c.modes(s)
 	if s.Kind == "memory" {
-		best := c.rows[plain].Best
+		best := c.earlier(plain).Best
 		modes = slices.DeleteFunc(slices.Clone(modes), func(m string) bool {
 			return m != best && m != EagerCL // the fastest way, and the one that is usually smallest
 		})
@@ -250,8 +250,10 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	if len(modes) == 0 && len(s.Modes) > 0 {
 		r.Notes = append(r.Notes, "none of the chosen modes is one that this row takes")
 	}
-	if same, ok := c.rows[strings.TrimSuffix(s.Key, recomputeSuffix)]; ok && len(same.Theirs) > 0 {
-		modes, r.Modes, r.TotalTheirs = nil, same.Modes, same.TotalTheirs // the same step of theirs
+	if s.Target != plain { // the same step of theirs
+		if same := c.earlier(strings.TrimSuffix(s.Key, recomputeSuffix)); len(same.Theirs) > 0 {
+			modes, r.Modes, r.TotalTheirs = nil, same.Modes, same.TotalTheirs
+		}
 	}
 	for range c.o.Rounds {
 		for _, m := range append([]string{""}, modes...) {
@@ -270,6 +272,15 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 		}
 	}
 	return nil
+}
+
+// earlier returns a row of this session or, asked for or not, of an earlier one; empty: none.
+func (c *comparer) earlier(key string) Comparison {
+	r, ok := c.rows[key]
+	if !ok && c.o.Done != nil {
+		r, _ = c.o.Done(key, c.o.Threads)
+	}
+	return r
 }
 
 // fresh adds one program's figures.

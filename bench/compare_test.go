@@ -193,7 +193,7 @@ func TestFreshRows(t *testing.T) {
 			return Reply{Seconds: []float64{1}}
 		}
 	}
-	rows := compareAll(t, []Spec{{Key: step}, memory, recomputed, start}, answer(), answer(),
+	rows := compareAll(t, []Spec{memory, recomputed, start}, answer(), answer(),
 		CompareOptions{Rounds: 3, Done: func(key string, _ int) (Comparison, bool) {
 			return Comparison{Best: CompileCL}, key == step // an earlier session knows the fastest
 		}})
