@@ -144,6 +144,24 @@ asked:
 	SHLQ $0x02, CX
 	ADDQ 24(DI), CX
 	MOVQ 16(SI), AX
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -159,10 +177,12 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
-	ADDQ         232(DI), R14
-	ADDQ         $0x20, SI
-	DECQ         DX
-	JNZ          segment
+
+next:
+	ADDQ 232(DI), R14
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
 
 store:
 	MOVQ         136(DI), R8
@@ -388,6 +408,29 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -705,6 +748,34 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1070,6 +1141,39 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1493,6 +1597,45 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1968,6 +2111,50 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -2492,6 +2679,55 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -3064,6 +3300,60 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -3690,6 +3980,66 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -4368,6 +4718,71 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -5095,6 +5510,76 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -5870,6 +6355,81 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -6699,6 +7259,87 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	VBROADCASTSS (R11), Z30
+	LONG         $0x400e0262
+	WORD         $0xc452
+	LONG         $0x400e0262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -7580,6 +8221,92 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	VBROADCASTSS (R11), Z30
+	LONG         $0x400e0262
+	WORD         $0xc452
+	LONG         $0x400e0262
+	WORD         $0xcd52
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xd452
+	LONG         $0x40060262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
