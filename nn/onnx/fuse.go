@@ -2,15 +2,16 @@ package onnx
 
 import "slices"
 
-// fusedReLU is the attribute that fuse adds to a convolution whose result goes through a ReLU.
+// fusedReLU is the attribute that fuse adds to a convolution or a linear layer whose result goes
+// through a ReLU.
 const fusedReLU = "afterimage.relu"
 
-// fusedSum is the operand of a convolution, behind the bias, that fuse adds to its result.
+// fusedSum is the operand, behind the bias, that fuse adds to the result.
 const fusedSum = 3
 
-// fuse makes one node of a convolution, a sum with its result and a ReLU behind that, where nobody
-// else reads what lies between: one pass over memory instead of three, and one for the gradient.
-// The node takes the place of the last of them, where all operands are known.
+// fuse makes one node of a convolution or a linear layer, a bias, a sum with the result and a ReLU
+// behind that, where nobody else reads what lies between: one pass over memory instead of four, and
+// one for the gradient. The node takes the place of the last of them, where all operands are known.
 func (b *builder) fuse() {
 	readers := map[string]int{}
 	for _, n := range b.nodes {
@@ -23,7 +24,7 @@ func (b *builder) fuse() {
 	}
 	made := map[string]int{} // the nodes of convolutions that may still take something in
 	for i, n := range b.nodes {
-		if n.domain == internal && n.op == "Conv" {
+		if n.domain == internal && (n.op == "Conv" || n.op == "Linear") {
 			made[n.out[0]] = i
 			continue
 		}
@@ -33,13 +34,16 @@ func (b *builder) fuse() {
 		}
 		conv := *b.nodes[at]
 		conv.in = slices.Clone(conv.in)
-		if n.op == "Relu" {
+		other := n.in[0]
+		if n.op != "Relu" && other == conv.out[0] {
+			other = n.in[1]
+		}
+		switch {
+		case n.op == "Relu":
 			conv.attrs = conv.withInts(fusedReLU, 1)
-		} else {
-			other := n.in[0]
-			if other == conv.out[0] {
-				other = n.in[1]
-			}
+		case b.isBiasOf(&conv, other):
+			conv.in = append(conv.in, other)
+		default:
 			conv.in = append(conv.in, slices.Repeat([]string{""}, fusedSum-len(conv.in))...)
 			conv.in = append(conv.in, other)
 		}
@@ -50,6 +54,14 @@ func (b *builder) fuse() {
 		}
 	}
 	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool { return n == nil })
+}
+
+// isBiasOf reports whether a constant holds a number for each channel of a convolution or linear
+// layer that has no bias yet and whose channels are the last axis.
+func (b *builder) isBiasOf(n *node, name string) bool {
+	a, ok := b.consts[name]
+	w, known := b.consts[n.in[1]]
+	return ok && known && len(n.in) == 2 && a.shape.Equal(w.shape[:1])
 }
 
 // fusible returns the convolution that n can become part of: of two in a sum the later one.
