@@ -40,6 +40,7 @@ const (
 	argAskC      = 240
 	argAhead     = 264
 	argPanel     = 288
+	argTapB      = 312
 
 	segA    = 0
 	segB    = 8
