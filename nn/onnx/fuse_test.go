@@ -104,3 +104,50 @@ func TestLinears(t *testing.T) {
 		t.Errorf("left are %v", count)
 	}
 }
+
+// x·sigmoid(x), in either order, is one node; a sigmoid of something else, one that is read twice
+// and one that is an output stay.
+func TestSwishes(t *testing.T) {
+	s := newSketch(17, []int{-1, 3, 4, 4})
+	gate := func(x, name string) string {
+		s.node("Sigmoid", name+".s", []string{x})
+		return name + ".s"
+	}
+	s.node("Mul", "a", []string{"x0", gate("x0", "a")})
+	s.node("Mul", "b", []string{gate("a", "b"), "a"})
+	s.node("Mul", "c", []string{gate("a", "c"), "b"})
+	s.node("Mul", "d", []string{gate("c", "d"), "c"})
+	s.node("Add", "twice", []string{"d", "d.s"})
+	s.node("Mul", "e", []string{gate("twice", "e"), "twice"})
+	s.node("Mul", "y", []string{"e", s.floats("two", nil, 2)})
+	count := sameJoined(t, s.model(t, "y", "e.s"), 2, 3, 4, 4)
+	if count["Swish"] != 2 || count["Sigmoid"] != 3 || count["Mul"] != 4 {
+		t.Errorf("left are %v", count)
+	}
+}
+
+// Batch normalisation with constant statistics becomes one scaling, with a residual and a ReLU
+// behind it; a term that is spread is added apart.
+func TestScaleShifts(t *testing.T) {
+	s := newSketch(17, []int{-1, 3, 4, 4})
+	norm := func(name, in string) {
+		s.node("BatchNormalization", name, []string{in,
+			s.floats(name+".g", []int{3}, normals(name+".g", 3)...),
+			s.floats(name+".b", []int{3}, normals(name+".b", 3)...),
+			s.floats(name+".m", []int{3}, normals(name+".m", 3)...),
+			s.floats(name+".v", []int{3}, 0.5, 1, 2)}, attrF("epsilon", 0.1))
+	}
+	norm("a", "x0")
+	s.node("Relu", "ra", []string{"a"})
+	norm("b", "ra")
+	s.node("Add", "residual", []string{"ra", "b"})
+	s.node("Relu", "rb", []string{"residual"})
+	norm("c", "rb")
+	s.node("Add", "spread", []string{"c", s.floats("row", []int{1, 1, 4}, normals("row", 4)...)})
+	s.node("Relu", "rc", []string{"spread"})
+	norm("y", "rc")
+	count := sameJoined(t, s.model(t, "y"), 2, 3, 4, 4)
+	if count["ScaleShift"] != 4 || count["Relu"] != 0 || count["Add"] != 0 {
+		t.Errorf("left are %v", count)
+	}
+}

@@ -65,7 +65,9 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		}
 		b.dropDead()
 		if !o.KeepPermutes {
+			b.swishes()
 			b.linears()
+			b.scaleShifts()
 			b.fuse()
 			b.dropDead()
 		}
