@@ -14,6 +14,7 @@ import (
 	"afterimage/nn/models"
 	"afterimage/nn/onnx"
 	"afterimage/tensor"
+	"afterimage/tensor/atomicfile"
 	"afterimage/tensor/ref"
 )
 
@@ -47,7 +48,7 @@ func written(t *testing.T) (network, images string) {
 		t.Fatal(err)
 	}
 	network = filepath.Join(t.TempDir(), "resnet8.onnx")
-	if err := checkpoint.WriteBytes(network, file.Bytes()); err != nil {
+	if err := atomicfile.WriteBytes(network, file.Bytes()); err != nil {
 		t.Fatal(err)
 	}
 	f := checkpoint.NewFile()
