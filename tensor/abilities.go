@@ -114,19 +114,6 @@ type NormUpsampler interface {
 	NormUpsample(y, x, scale, shift *Tensor, relu bool, k int)
 }
 
-// An InputGradMasker is a Backend that can take the gradient of a convolution's input further while
-// it stores it: add what other readers of that input have sent back, and put the sum through the
-// ReLU that the input came out of. One that is not makes up to three kernels, to the same bits.
-type InputGradMasker interface {
-	Backend
-	// MasksInputGrad reports whether that is faster at once for dx of the given shape, [N H W C]. It
-	// depends on this and on nothing else.
-	MasksInputGrad(dx Shape) bool
-	// Conv2DInputGradMask computes dx = y > 0 ? Conv2DInputGrad(dy, w) + add : 0; add and y have dx's
-	// shape. Without y, nil, nothing is masked, and without add, nil, nothing added.
-	Conv2DInputGradMask(dx, dy, w, add, y *Tensor, p ConvParams)
-}
-
 // A SumMasker is a Backend that can add two gradients and put the sum through a ReLU in one pass.
 // One that is not makes two kernels, to the same bits.
 type SumMasker interface {
