@@ -45,9 +45,10 @@ func (b *builder) scaleShifts() {
 	}
 }
 
-// fuse makes one node of a convolution, a linear layer or a scaling, a bias, a sum with the result and a ReLU
-// behind that, where nobody else reads what lies between: one pass over memory instead of four, and
-// one for the gradient. The node takes the place of the last of them, where all operands are known.
+// fuse makes one node of a convolution, a linear layer or a scaling, a bias, a sum with the result
+// and a ReLU behind that, where nobody else reads what lies between: one pass over memory instead
+// of four, and one for the gradient. The node takes the place of the last of them, where all
+// operands are known.
 func (b *builder) fuse() {
 	readers := b.readers()
 	made := map[string]int{} // the nodes of convolutions that may still take something in

@@ -311,7 +311,7 @@ func (b *builder) dropDead() {
 // finish uploads the constants and notes where every value is read last.
 func (b *builder) finish(s *tensor.Scope) *Graph {
 	g := &Graph{file: b.model.file, dtype: b.opts.DType, inputs: b.inputs, outputs: b.outputs,
-		nodes: b.nodes, consts: map[string]*constValue{}, last: make([][]string, len(b.nodes))}
+		nodes: b.nodes, consts: map[string]*constValue{}}
 	for _, name := range slices.Sorted(maps.Keys(b.consts)) {
 		a := b.consts[name].decode()
 		v := &constValue{elem: a.Elem, host: a}
@@ -328,11 +328,18 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 		}
 		g.consts[name] = v
 	}
+	g.noteLast()
+	return g
+}
+
+// noteLast notes what every node is the last to read.
+func (g *Graph) noteLast() {
+	g.last = make([][]string, len(g.nodes))
 	seen := map[string]bool{}
-	for _, o := range b.outputs {
+	for _, o := range g.outputs {
 		seen[o] = true
 	}
-	for i, n := range slices.Backward(b.nodes) {
+	for i, n := range slices.Backward(g.nodes) {
 		for _, name := range slices.Concat(n.in, n.out) {
 			if name != "" && !seen[name] {
 				seen[name] = true
@@ -340,5 +347,4 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 			}
 		}
 	}
-	return g
 }

@@ -72,8 +72,8 @@ func (m *avgPool) row(r int) {
 	}
 }
 
-// adjointPool returns the pooling that is the adjoint of p, and whether there is one: windows that all
-// divide by the same number and lie a pixel apart.
+// adjointPool returns the pooling that is the adjoint of p, and whether there is one: windows that
+// all divide by the same number and lie a pixel apart.
 func adjointPool(p tensor.PoolParams) (tensor.PoolParams, bool) {
 	q := p
 	q.PadTop, q.PadBottom = p.KH-1-p.PadTop, p.KH-1-p.PadBottom
