@@ -129,6 +129,8 @@ func elementwiseSamples() []sample {
 			gradcheck.Of([]int{5}, -2, -0.5, 0.3, 0.9, 1.7)),
 		unarySample("Erf", ad.Erf, normal(1, 5)),
 		unarySample("GELU", ad.GELU, normal(1, 5)),
+		unarySample("SiLU", ad.SiLU, normal(1, 5)),
+		unarySample("HardSwish", ad.HardSwish, gradcheck.Of([]int{5}, -4, -2, 0.3, 2, 3.5)),
 		unarySample("Affine", func(x value) value { return ad.Affine(x, 3, -2) }, normal(1, 5)),
 		unarySample("Scale", with(ad.Scale, 3.0), normal(1, 5)),
 		unarySample("AddScalar", with(ad.AddScalar, 3.0), normal(1, 5)),

@@ -41,6 +41,21 @@ type ManyScaler interface {
 	ScaleAll(dst, src []*Tensor, factor *Tensor)
 }
 
+// A Chainer is a Backend that can take numbers through several unary operations in one pass over
+// memory. One that is not makes a kernel of each, to the same bits.
+type Chainer interface {
+	Backend
+	// UnaryChain computes dst = s(x), or with gate dst = x·s(x), where s is one step after the other,
+	// each rounded as Unary rounds: F32 or F64, at least one step; dst may be x.
+	UnaryChain(dst, x *Tensor, gate bool, steps ...UnaryStep)
+}
+
+// A UnaryStep is a unary operation with its attributes.
+type UnaryStep struct {
+	Op   UnaryOp
+	Attr Attr
+}
+
 // A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
 // passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
 type LossFuser interface {

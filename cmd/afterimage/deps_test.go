@@ -59,6 +59,7 @@ bench/figures       :
 bench/agreement     : tensor/… nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/…
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 bench/exports       : tensor tensor/cpu nn nn/models gan
+bench/imported      : autodiff tensor tensor/cpu nn nn/checkpoint nn/onnx
 cmd/afterimage      : autodiff tensor tensor/… cuda nn nn/… gan gan/… bench
 cmd/gpumon          :
 cmd/gpucheck        : autodiff tensor tensor/cpu tensor/backendtest cuda nn nn/… gan

@@ -65,7 +65,11 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		}
 		b.dropDead()
 		if !o.KeepPermutes {
+			b.swishes()
+			b.linears()
+			b.scaleShifts()
 			b.fuse()
+			b.dropDead()
 		}
 		g = b.finish(s)
 	})
@@ -81,10 +85,10 @@ func (g *Graph) Inputs() []Input { return slices.Clone(g.inputs) }
 // Outputs returns the names of what Run gives.
 func (g *Graph) Outputs() []string { return slices.Clone(g.outputs) }
 
-// keepKernels lets a backend keep forms of the kernels of convolutions.
+// keepKernels lets a backend keep forms of the kernels of convolutions and linear layers.
 func (g *Graph) keepKernels(k tensor.ConstantKeeper) {
 	for _, n := range g.nodes {
-		if n.domain != internal || n.op != "Conv" && n.op != "ConvTranspose" {
+		if n.domain != internal || !slices.Contains([]string{"Conv", "ConvTranspose", "Linear"}, n.op) {
 			continue
 		}
 		if c, ok := g.consts[n.in[1]]; ok && c.dev != nil && c.dev.DType() == tensor.F32 {

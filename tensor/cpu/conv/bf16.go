@@ -18,6 +18,10 @@ import (
 //	input gradient   output channels o and o+1, neighbours in dy and a filter apart in w
 //	weight gradient  images n and n+1 at the same pixel, an image apart in x and in dy
 //
+// Up to sixteen channels produced are one vector of columns, for which a tile loads an element of
+// its input for every product. There three taps in a row of a filter share what is loaded, where
+// their pixels are neighbours (micro.MulTaps).
+//
 // Of an odd number of images the last has zeros beside it; an odd number of channels has no form
 // here. Operands are rounded to nearest even, piece by piece, right before an item of work reads
 // them from the cache: a rounded copy of a whole tensor would go through memory once more. With

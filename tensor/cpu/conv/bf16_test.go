@@ -100,7 +100,9 @@ func TestBF16(t *testing.T) {
 		Square(0, 4, 4, 4, 4, 3, 1, 1), // no images
 		Square(1, 5, 5, 2, 4, 3, 4, 0), // pixels that nothing sees
 		Square(41, 8, 8, 16, 16, 3, 1, 1), Square(7, 20, 20, 64, 96, 3, 1, 1),
-		Square(3, 3, 3, 160, 192, 3, 1, 1), // paired as a whole, one without a second
+		// Paired as a whole, one without a second; pixels left out; few channels beside many.
+		Square(3, 3, 3, 160, 192, 3, 1, 1), Square(5, 9, 9, 48, 32, 1, 2, 0),
+		Square(3, 7, 7, 20, 18, 1, 3, 0), Square(2, 5, 5, 160, 2, 3, 1, 1),
 		{N: 3, H: 11, W: 13, C: 16, O: 8, KH: 3, KW: 5, StrideH: 2, StrideW: 3, PadTop: 2,
 			PadLeft: 1, PadBottom: 0, PadRight: 3, DilH: 2, DilW: 1, Groups: 4},
 		{N: 1, H: 12, W: 10, C: 6, O: 8, KH: 3, KW: 3, StrideH: 1, StrideW: 2, PadTop: 4,

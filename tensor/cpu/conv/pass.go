@@ -184,7 +184,7 @@ func (q *pass) together(p0, p1 int) int {
 func (q *pass) item(win window, panel, count, perImage, r0, r1 int, first bool) {
 	group, o0, cols, at := q.panel(panel)
 	width, size := panelWidth(cols), micro.MaxCols*q.taps()*q.k
-	g := micro.Args{A: win.a, B: q.packed, C: q.out, StepA: 1, Alpha: 1}
+	g := micro.Args{A: win.a, B: q.packed, C: q.out, StepA: 1, Alpha: 1, TapB: q.k * 16}
 	g.SetRows(q.cols.step*q.inPix, q.cols.stride*q.outPix)
 	for r := r0; r < r1; r++ {
 		n, i := r/perImage, r%perImage
@@ -214,8 +214,13 @@ func (q *pass) item(win window, panel, count, perImage, r0, r1 int, first bool) 
 				if q.end.Bias != nil {
 					g.Bias = q.end.Bias[group*q.o+o:][:g.Cols]
 				}
-				g.Ahead, g.AheadStep = next.Take(g.Steps())
-				micro.Mul(q.v, &g)
+				if g.Cols <= 16 && q.v.Pairs() && q.fused != nil {
+					g.Segs = q.fused[q.class[i]][t]
+					micro.MulTaps(q.v, &g)
+				} else {
+					g.Ahead, g.AheadStep = next.Take(g.Steps())
+					micro.Mul(q.v, &g)
+				}
 				g.BOff += size
 			}
 		}
