@@ -26,7 +26,8 @@ func Targets(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *
 }
 
 // EachCrossEntropy returns −Σ target·log softmax(logits) for each row, [N], never negative; logits
-// are [N K], labels I32 [N], and target is that of Targets, under its conditions.
+// are [N K], labels I32 [N], and target is that of Targets, under its conditions. A logit may be
+// −Inf, which takes its class out; see autodiff.CrossEntropy.
 func EachCrossEntropy(logits *autodiff.Value, labels *tensor.Tensor,
 	smoothing float64) *autodiff.Value {
 	return autodiff.CrossEntropy(logits, Targets(logits, labels, smoothing))
