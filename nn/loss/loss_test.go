@@ -3,6 +3,7 @@ package loss_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"afterimage/autodiff"
@@ -171,6 +172,12 @@ func TestMisuse(t *testing.T) {
 		"logits [3 4] f64, labels [2] i32"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
+	}
+	for _, smoothing := range []float64{-0.1, 1, 1.5, math.NaN()} {
+		err := tensor.Try(func() { loss.Targets(logits, g.Scope().Zeros(tensor.I32, 3), smoothing) })
+		if err == nil || !strings.Contains(err.Error(), "smoothing must be in [0, 1)") {
+			t.Errorf("smoothing %g: got %v", smoothing, err)
+		}
 	}
 }
 
