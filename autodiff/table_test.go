@@ -450,6 +450,8 @@ func poolSamples() []sample {
 		pool := func(name string, f func(value, tensor.PoolParams) value) sample {
 			return sample{name: name, f: one(with(f, p)), in: image,
 				bad: []fn{noImage(with(f, p)), one(with(f, over)), one(with(f, padded)),
+					func(g graph, _ vals) value { return f(zeros(g, 1, 0, 4, 1), p) },
+					func(g graph, _ vals) value { return f(zeros(g, 1, 5, 0, 1), q) },
 					one(with(f, tensor.PoolParams{KH: 1, KW: 1})),
 					one(with(f, tensor.PoolParams{KH: 1, KW: 1, StrideH: 1, StrideW: 1 << 40}))}}
 		}

@@ -61,7 +61,8 @@ type UnaryStep struct {
 type LossFuser interface {
 	Backend
 	// CrossEntropy writes logp = log softmax(logits) along rows and
-	// loss[n] = −Σₖ target[n,k]·logp[n,k]; logits, target, logp [N K], loss [N].
+	// loss[n] = −Σₖ target[n,k]·logp[n,k], to which a target of 0 for a class of logp −Inf adds
+	// nothing; logits, target, logp [N K], loss [N].
 	CrossEntropy(loss, logp, logits, target *Tensor)
 	// CrossEntropyGrad writes the gradient for the logits,
 	// dx[n,k] = dy[n]·(exp(logp[n,k])·Σⱼ target[n,j] − target[n,k]); dx, logp, target [N K], dy [N].
