@@ -194,8 +194,11 @@ func (l *ledger) UpsampleGrad(dx, dy *tensor.Tensor, k int) {
 	l.run("UpsampleGrad", 0, traffic(dx, dy), func() { l.Backend.UpsampleGrad(dx, dy, k) })
 }
 
-func (l *ledger) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) {
-	l.run("NormStats", 0, traffic(x), func() { l.Backend.NormStats(mean, variance, rstd, x, eps) })
+func (l *ledger) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
+	eps float64) {
+	l.run("NormStats", 0, traffic(x), func() {
+		l.Backend.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
+	})
 }
 
 func (l *ledger) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
@@ -231,6 +234,12 @@ func (l *ledger) Adam(p tensor.AdamParams, params, grads, m, v []*tensor.Tensor,
 func (l *ledger) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	l.run("Lerp", 0, traffic(slices.Concat(dst, dst, src)...), func() {
 		l.Backend.Lerp(dst, src, decay)
+	})
+}
+
+func (l *ledger) Blend(dst, src []*tensor.Tensor, keep, add []float64) {
+	l.run("Blend", 0, traffic(slices.Concat(dst, dst, src)...), func() {
+		l.Backend.Blend(dst, src, keep, add)
 	})
 }
 

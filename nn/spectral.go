@@ -126,7 +126,7 @@ func iterateAll(c *Ctx, b tensor.SpectralFuser, norms []*SpectralNorm) {
 // record makes u′ the next pass's u, in training.
 func (s *SpectralNorm) record(c *Ctx, u *tensor.Tensor) {
 	if c.Train {
-		c.Updates.Set(s.U, c.Graph.Scope().Reshape(u, s.U.Shape...))
+		c.Updates.Set(s.U, c.scope.Reshape(u, s.U.Shape...))
 	}
 }
 
