@@ -247,17 +247,15 @@ func (l *ledger) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
 	l.run("SquaredNorm", 0, traffic(xs...), func() { l.Backend.SquaredNorm(dst, xs) })
 }
 
-func (l *ledger) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
+func (l *ledger) PowerIterate(next, v, sigma, w, u []*tensor.Tensor, eps []float64) {
 	// Two products with each weight: 4 operations an element, which has as many bytes.
 	l.run("PowerIterate", traffic(w...), traffic(w...), func() {
-		l.Backend.PowerIterate(next, v, w, u, eps)
+		l.Backend.PowerIterate(next, v, sigma, w, u, eps)
 	})
 }
 
-func (l *ledger) SpectralQuotient(y, sigma, w, u, v *tensor.Tensor) {
-	l.run("SpectralQuotient", 0, traffic(y, w), func() {
-		l.Backend.SpectralQuotient(y, sigma, w, u, v)
-	})
+func (l *ledger) SpectralQuotient(y, w, sigma *tensor.Tensor) {
+	l.run("SpectralQuotient", 0, traffic(y, w), func() { l.Backend.SpectralQuotient(y, w, sigma) })
 }
 
 func (l *ledger) SpectralQuotientGrad(dw, dy, w, u, v, sigma *tensor.Tensor) {

@@ -214,17 +214,15 @@ func (m Methods) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *t
 }
 
 // PowerIterate makes one power iteration for each weight; see tensor.SpectralFuser.
-func (m Methods) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
+func (m Methods) PowerIterate(next, v, sigma, w, u []*tensor.Tensor, eps []float64) {
 	m.run(func(e *Encoder) {
-		e.PowerIterate(m.arrays(next), m.arrays(v), m.arrays(w), m.arrays(u), eps)
+		e.PowerIterate(m.arrays(next), m.arrays(v), m.arrays(sigma), m.arrays(w), m.arrays(u), eps)
 	})
 }
 
-// SpectralQuotient divides a weight by uᵀMv; see tensor.SpectralFuser.
-func (m Methods) SpectralQuotient(y, sigma, w, u, v *tensor.Tensor) {
-	m.run(func(e *Encoder) {
-		e.SpectralQuotient(m.array(y), m.array(sigma), m.array(w), m.array(u), m.array(v))
-	})
+// SpectralQuotient divides a weight by σ; see tensor.SpectralFuser.
+func (m Methods) SpectralQuotient(y, w, sigma *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.SpectralQuotient(m.array(y), m.array(w), m.array(sigma)) })
 }
 
 // SpectralQuotientGrad is the gradient of SpectralQuotient for w; see tensor.SpectralFuser.
