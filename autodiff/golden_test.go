@@ -43,6 +43,7 @@ func TestGoldenElementwise(t *testing.T) {
 		golden1("relu", ad.ReLU), golden1("leaky_relu", leaky),
 		golden1("clamp", func(x value) value { return ad.Clamp(x, -1, 1) }),
 		golden1("erf", ad.Erf), golden1("gelu", ad.GELU),
+		golden1("silu", ad.SiLU), golden1("hard_swish", ad.HardSwish),
 		golden1("affine", func(x value) value { return ad.Affine(x, 3, -2) }),
 		golden1("add_scalar", with(ad.AddScalar, 3.0)), golden1("scale", with(ad.Scale, -0.5)),
 		golden1("pow2.5", with(ad.Pow, 2.5)), golden1("pow-2", with(ad.Pow, -2.0)),

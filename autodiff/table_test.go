@@ -129,6 +129,8 @@ func elementwiseSamples() []sample {
 			gradcheck.Of([]int{5}, -2, -0.5, 0.3, 0.9, 1.7)),
 		unarySample("Erf", ad.Erf, normal(1, 5)),
 		unarySample("GELU", ad.GELU, normal(1, 5)),
+		unarySample("SiLU", ad.SiLU, normal(1, 5)),
+		unarySample("HardSwish", ad.HardSwish, gradcheck.Of([]int{5}, -4, -2, 0.3, 2, 3.5)),
 		unarySample("Affine", func(x value) value { return ad.Affine(x, 3, -2) }, normal(1, 5)),
 		unarySample("Scale", with(ad.Scale, 3.0), normal(1, 5)),
 		unarySample("AddScalar", with(ad.AddScalar, 3.0), normal(1, 5)),
@@ -448,6 +450,8 @@ func poolSamples() []sample {
 		pool := func(name string, f func(value, tensor.PoolParams) value) sample {
 			return sample{name: name, f: one(with(f, p)), in: image,
 				bad: []fn{noImage(with(f, p)), one(with(f, over)), one(with(f, padded)),
+					func(g graph, _ vals) value { return f(zeros(g, 1, 0, 4, 1), p) },
+					func(g graph, _ vals) value { return f(zeros(g, 1, 5, 0, 1), q) },
 					one(with(f, tensor.PoolParams{KH: 1, KW: 1})),
 					one(with(f, tensor.PoolParams{KH: 1, KW: 1, StrideH: 1, StrideW: 1 << 40}))}}
 		}

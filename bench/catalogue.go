@@ -5,6 +5,7 @@ import (
 
 	"afterimage/gan"
 	"afterimage/nn"
+	"afterimage/tensor/cpu/conv"
 )
 
 // kernels lists what single kernels and layers are measured on.
@@ -13,6 +14,7 @@ func kernels() []Spec {
 	all = append(all, machineSpecs()...)
 	all = append(all, matmulSpecs()...)
 	all = append(all, convSpecs()...)
+	all = append(all, depthwiseSpecs()...)
 	all = append(all, normSpecs()...)
 	all = append(all, elementSpecs()...)
 	all = append(all, poolSpecs()...)
@@ -83,6 +85,29 @@ func convSpecs() []Spec {
 				Args: map[string]int{"n": s.N, "h": s.H, "c": s.C, "o": s.O, "k": s.KH, "s": s.StrideH,
 					"p": s.PadTop},
 				Modes: layouts(), Uses: c.uses, Work: s.FLOPs() / 1e9, Unit: FLOPs})
+		}
+	}
+	return all
+}
+
+// depthwiseSpecs: a filter for each channel, of MobileNet v2 and ConvNeXt-T at 224 pixels, eight
+// images. No network of ours has such layers; imported ones do. Taps are counted as in convSpecs; a
+// 3×3 row has so few operations for each number that memory, not the multiply-add peak, bounds it.
+func depthwiseSpecs() []Spec {
+	var all []Spec
+	for _, d := range []struct{ h, c, k, s int }{{112, 32, 3, 1}, {112, 96, 3, 2}, {56, 144, 3, 1},
+		{56, 144, 3, 2}, {14, 384, 3, 1}, {14, 576, 3, 2}, {56, 96, 7, 1}} {
+		const batch = 8
+		s := conv.Square(batch, d.h, d.h, d.c, d.c, d.k, d.s, d.k/2)
+		s.Groups = d.c
+		for _, direction := range []string{"forward", "input-grad", "weight-grad"} {
+			all = append(all, Spec{
+				Key:  fmt.Sprintf("depthwise/n%dh%dc%dk%ds%d/%s", batch, d.h, d.c, d.k, d.s, direction),
+				Name: "depthwise " + direction, Shape: describe(s),
+				Groups: []string{"depthwise", "depthwise " + direction}, Kind: "depthwise-" + direction,
+				Args: map[string]int{"n": batch, "h": d.h, "c": d.c, "o": d.c, "k": d.k, "s": d.s,
+					"p": d.k / 2, "groups": d.c},
+				Modes: layouts(), Work: s.FLOPs() / 1e9, Unit: FLOPs})
 		}
 	}
 	return all

@@ -63,7 +63,9 @@ func openers() map[string]opener {
 	return map[string]opener{
 		"fma": openPeak, "copy": openCopy, "sgemm": openMatMul,
 		"conv-forward": openConv, "conv-input-grad": openConv, "conv-weight-grad": openConv,
-		"norm": openNorm, "norm-relu": openNorm, "norm-relu-add": openNorm,
+		"depthwise-forward": openConv, "depthwise-input-grad": openConv,
+		"depthwise-weight-grad": openConv,
+		"norm":                  openNorm, "norm-relu": openNorm, "norm-relu-add": openNorm,
 		"cond-norm": openCondNorm, "attention": openAttention,
 		"relu": openElement, "relu-grad": openElement, "add": openElement, "tanh": openElement,
 		"bias-grad": openElement,

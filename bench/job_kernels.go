@@ -28,23 +28,24 @@ func openMatMul(b *cpu.Backend, s Spec) (job, error) {
 	return scoped(scope, func() { b.MatMul(dst, x, y, p) }), nil
 }
 
-// openConv is one of the three directions, in whatever form the backend chooses for the shape.
+// openConv is one of the three directions, in whatever form the backend chooses for the shape;
+// without a number of groups there is one.
 func openConv(b *cpu.Backend, s Spec) (job, error) {
-	a := s.Args
+	a, groups := s.Args, max(1, s.Args["groups"])
 	scope := tensor.NewScope(b)
 	p := tensor.ConvParams{StrideH: a["s"], StrideW: a["s"], PadTop: a["p"], PadLeft: a["p"],
-		PadBottom: a["p"], PadRight: a["p"], DilH: 1, DilW: 1, Groups: 1}
+		PadBottom: a["p"], PadRight: a["p"], DilH: 1, DilW: 1, Groups: groups}
 	oh, ow := p.Out(a["h"], a["h"], a["k"], a["k"])
 	x := draw(scope, "x", a["n"], a["h"], a["h"], a["c"])
-	w := draw(scope, "w", a["o"], a["k"], a["k"], a["c"])
+	w := draw(scope, "w", a["o"], a["k"], a["k"], a["c"]/groups)
 	y := draw(scope, "y", a["n"], oh, ow, a["o"])
 	return scoped(scope, func() {
 		switch s.Kind {
-		case "conv-forward":
+		case "conv-forward", "depthwise-forward":
 			b.Conv2D(y, x, w, p)
-		case "conv-input-grad":
+		case "conv-input-grad", "depthwise-input-grad":
 			b.Conv2DInputGrad(x, y, w, p)
-		case "conv-weight-grad":
+		case "conv-weight-grad", "depthwise-weight-grad":
 			b.Conv2DWeightGrad(w, x, y, p)
 		}
 	}), nil

@@ -6,10 +6,11 @@ import (
 
 	"afterimage/tensor"
 	"afterimage/tensor/cpu"
+	"afterimage/tensor/cpu/conv"
 )
 
-// A call is a kernel and what it has to do whoever runs it: 2 operations a multiply-add of the
-// direct form, taps in the padding counted, and each operand read and each result written once.
+// A call is a kernel and what it has to do: 2 operations a multiply-add of the form that it is
+// computed in, taps in the padding counted, and each operand read and each result written once.
 // What is both, an optimizer's weights, counts twice.
 type call struct {
 	kernel       string // the backend's method
@@ -51,9 +52,10 @@ func traffic(ts ...*tensor.Tensor) float64 {
 	return float64(n)
 }
 
-// convFLOPs counts a convolution to y, in any direction, with filters w [O KH KW C/groups].
-func convFLOPs(y, w *tensor.Tensor) float64 {
-	return 2 * float64(y.Size()) * float64(w.Size()/w.Dim(0))
+// conv runs a direction of the convolution of x with w and writes it down.
+func (l *ledger) conv(kernel string, d conv.Direction, x, w *tensor.Tensor, p tensor.ConvParams,
+	bytes float64, f func()) {
+	l.run(kernel, l.ConvFLOPs(d, x.Shape(), w.Shape(), p), bytes, f)
 }
 
 // Fill runs and is written down, as all methods below.
@@ -116,30 +118,26 @@ func (l *ledger) MatMul(dst, a, b *tensor.Tensor, p tensor.MatMulParams) {
 }
 
 func (l *ledger) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
-	l.run("Conv2D", convFLOPs(y, w), traffic(y, x, w), func() { l.Backend.Conv2D(y, x, w, p) })
+	l.conv("Conv2D", conv.DirForward, x, w, p, traffic(y, x, w), func() {
+		l.Backend.Conv2D(y, x, w, p)
+	})
 }
 
 func (l *ledger) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 	p tensor.ConvParams) {
-	l.run("Conv2DBiasAct", convFLOPs(y, w), traffic(y, x, w, bias, res), func() {
+	l.conv("Conv2DBiasAct", conv.DirForward, x, w, p, traffic(y, x, w, bias, res), func() {
 		l.Backend.Conv2DBiasAct(y, x, w, bias, res, relu, p)
 	})
 }
 
 func (l *ledger) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
-	l.run("Conv2DInputGrad", convFLOPs(dy, w), traffic(dx, dy, w), func() {
+	l.conv("Conv2DInputGrad", conv.DirInputGrad, dx, w, p, traffic(dx, dy, w), func() {
 		l.Backend.Conv2DInputGrad(dx, dy, w, p)
 	})
 }
 
-func (l *ledger) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor.ConvParams) {
-	l.run("Conv2DInputGradMask", convFLOPs(dy, w), traffic(dx, dy, w, add, y), func() {
-		l.Backend.Conv2DInputGradMask(dx, dy, w, add, y, p)
-	})
-}
-
 func (l *ledger) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
-	l.run("Conv2DWeightGrad", convFLOPs(dy, dw), traffic(dw, x, dy), func() {
+	l.conv("Conv2DWeightGrad", conv.DirWeightGrad, x, dw, p, traffic(dw, x, dy), func() {
 		l.Backend.Conv2DWeightGrad(dw, x, dy, p)
 	})
 }

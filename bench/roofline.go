@@ -57,8 +57,7 @@ const smallestCopy = 64 << 10
 // the longest first: of each call the longer of its operations at the given peak, in GFLOP/s, and
 // its bytes at the rate of a copy of as many, rounded up to a power of two, measured now. Calls do
 // not overlap: one begins when the one before it has ended. A copy that fits a cache is measured in
-// it, wherever the step's tensors are; and Winograd's form counts as the direct one, so that a step
-// may be faster than its roofline.
+// it, wherever the step's tensors are.
 //
 // Source: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model for
 // multicore architectures", CACM 52(4), 2009; here call by call.

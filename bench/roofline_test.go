@@ -15,8 +15,8 @@ import (
 // takes tensors is written down by one of the ledger's own, so that a new kernel is not forgotten.
 func TestLedgerKeepsEveryKernel(t *testing.T) {
 	cases := []reflect.Type{reflect.TypeFor[tensor.Backend](), reflect.TypeFor[tensor.LossFuser](),
-		reflect.TypeFor[tensor.SpectralFuser](), reflect.TypeFor[tensor.InputGradMasker](),
-		reflect.TypeFor[tensor.NormUpsampler](), reflect.TypeFor[tensor.SumMasker]()}
+		reflect.TypeFor[tensor.SpectralFuser](), reflect.TypeFor[tensor.NormUpsampler](),
+		reflect.TypeFor[tensor.SumMasker]()}
 	own := reflect.TypeFor[*ledger]()
 	for _, c := range cases {
 		if !reflect.TypeFor[*cpu.Backend]().Implements(c) {
@@ -67,11 +67,13 @@ func TestRoofline(t *testing.T) {
 }
 
 // TestCount: what a step's kernels compute is the work that the catalogue gives it, and a little
-// more: a stem's gradient is not needed, a network's few other products are.
+// more: a stem's gradient is not needed, a network's few other products are. Winograd's form counts
+// less.
 func TestCount(t *testing.T) {
-	s := classifierSpec("resnet8", 2, 32, 0)
+	s := classifierSpec("resnet8", 4, 32, 0)
 	b := cpu.Open(1)
 	defer b.Close()
+	b.SetWinograd(false)
 	y, err := count(b, s)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +91,15 @@ func TestCount(t *testing.T) {
 	}
 	if kernels["Conv2DWeightGrad"] != 7 || kernels["SGD"] != 1 {
 		t.Errorf("calls %v, expected 7 weight gradients and one step of SGD", kernels)
+	}
+	b.SetWinograd(true)
+	y, err = count(b, s)
+	few := 0.0
+	for c, n := range y {
+		few += c.flops * float64(n.times/countedRuns) / 1e9
+	}
+	if err != nil || !(few < 0.6*flops) {
+		t.Errorf("%v: counted %g GFLOP in Winograd's form, expected far less than %g", err, few, flops)
 	}
 	if y, err := count(b, spec("x")); y != nil || err != nil {
 		t.Errorf("no step: %v, %v", y, err)

@@ -162,7 +162,7 @@ func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
 	if err := nn.Store(f, v.state()); err != nil {
 		return err
 	}
-	var opts []checkpoint.WriteOption
+	opts := []checkpoint.WriteOption{checkpoint.Sealed()}
 	if half {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}

@@ -246,8 +246,8 @@ func (p ConvParams) Out(h, w, kh, kw int) (oh, ow int) {
 		one(w, kw, p.StrideW, p.PadLeft+p.PadRight, p.DilW)
 }
 
-// PoolParams are the attributes of pooling. Every padding is smaller than the window, so that each
-// window holds a pixel.
+// PoolParams are the attributes of pooling. Images have pixels and every padding is smaller than the
+// window, so that each window holds a pixel.
 type PoolParams struct {
 	KH, KW           int // window
 	StrideH, StrideW int // ≥ 1

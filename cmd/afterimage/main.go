@@ -97,9 +97,11 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		fmt.Fprintf(errOut, "afterimage: %s\nTry: %s --help\n", parseMessage(err), commandOf(err))
 		return exitUsage
 	}
-	var runErr error
-	if e := tensor.Try(func() { runErr = k.Run(newEnv(&c, k, out, errOut)) }); e != nil {
-		runErr = e
+	runErr := twoNames(k, args)
+	if runErr == nil {
+		if e := tensor.Try(func() { runErr = k.Run(newEnv(&c, k, out, errOut)) }); e != nil {
+			runErr = e
+		}
 	}
 	if runErr != nil {
 		fmt.Fprintln(errOut, "afterimage:", oneLine(runErr))

@@ -39,7 +39,7 @@ type stEntry struct {
 // keep their type; I8, I16 and U16 widen to I32, U32 to I64, U64 to I64 when every value fits.
 // Names keep the header's order. Arrays share memory with data. Errors: any contradiction between
 // header and data (overlap, gaps, offsets out of range, sizes that do not match shapes), duplicate
-// names, and element types outside the list.
+// names, element types outside the list, and a content that a Sealed file's checksum denies.
 func ReadSafetensors(data []byte) (*File, error) {
 	f, err := parseSafetensors(data)
 	if err != nil {
@@ -74,6 +74,9 @@ func parseSafetensors(data []byte) (*File, error) {
 			return nil, err
 		}
 		f.Set(e.name, a)
+	}
+	if err := f.checkDigest(); err != nil {
+		return nil, err
 	}
 	return f, nil
 }

@@ -7,19 +7,31 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"afterimage/tensor"
+	"afterimage/tensor/atomicfile"
 )
 
 // A WriteOption changes how WriteSafetensors stores arrays.
 type WriteOption func(*writeOptions)
 
 type writeOptions struct {
-	half func(name string, a Array) bool
+	half   func(name string, a Array) bool
+	sealed bool
+}
+
+// stored returns an array as the file holds it.
+func (o *writeOptions) stored(name string, a Array) (Array, error) {
+	if o.half == nil || !o.half(name, a) {
+		return a, nil
+	}
+	data, err := toF16(name, a)
+	return Array{DType: tensor.F16, Shape: a.Shape, Data: data}, err
 }
 
 // StoreF16 stores the F32 arrays that where accepts (all, when it is nil) as F16, rounded to
@@ -63,7 +75,19 @@ func WriteSafetensors(w io.Writer, f *File, opts ...WriteOption) error {
 	slices.SortStableFunc(layout, func(a, b string) int {
 		return cmp.Compare(dtypes[b].Size(), dtypes[a].Size())
 	})
-	header, err := stHeader(f, names, layout, dtypes)
+	stored := func(name string) (Array, error) { return o.stored(name, f.arrays[name]) }
+	meta := maps.Clone(f.Metadata)
+	if o.sealed {
+		sum, err := digest(meta, names, stored)
+		if err != nil {
+			return err
+		}
+		if meta == nil {
+			meta = map[string]string{}
+		}
+		meta[digestKey] = sum
+	}
+	header, err := stHeader(f, meta, names, layout, dtypes)
 	if err != nil {
 		return err
 	}
@@ -71,13 +95,11 @@ func WriteSafetensors(w io.Writer, f *File, opts ...WriteOption) error {
 		return fmt.Errorf("checkpoint: WriteSafetensors: header: %w", err)
 	}
 	for _, n := range layout {
-		data := f.arrays[n].Data
-		if dtypes[n] != f.arrays[n].DType {
-			if data, err = toF16(n, f.arrays[n]); err != nil {
-				return err
-			}
+		a, err := stored(n)
+		if err != nil {
+			return err
 		}
-		if _, err := w.Write(data); err != nil {
+		if _, err := w.Write(a.Data); err != nil {
 			return fmt.Errorf("checkpoint: WriteSafetensors: key %q: %w", n, err)
 		}
 	}
@@ -86,11 +108,13 @@ func WriteSafetensors(w io.Writer, f *File, opts ...WriteOption) error {
 
 // SaveSafetensors writes f to path as WriteSafetensors does, atomically as WriteFile does.
 func SaveSafetensors(path string, f *File, opts ...WriteOption) error {
-	return WriteFile(path, func(w io.Writer) error { return WriteSafetensors(w, f, opts...) })
+	return atomicfile.Write(path, func(w io.Writer) error { return WriteSafetensors(w, f, opts...) })
 }
 
 // stHeader returns the length, the JSON and the padding.
-func stHeader(f *File, names, layout []string, dtypes map[string]tensor.DType) ([]byte, error) {
+func stHeader(
+	f *File, meta map[string]string, names, layout []string, dtypes map[string]tensor.DType,
+) ([]byte, error) {
 	begin := make(map[string]int, len(layout))
 	at := 0
 	for _, n := range layout {
@@ -101,9 +125,9 @@ func stHeader(f *File, names, layout []string, dtypes map[string]tensor.DType) (
 	b.Write(make([]byte, 8))
 	b.WriteString("{")
 	separator := ""
-	if len(f.Metadata) > 0 {
-		keys := make([]string, 0, len(f.Metadata))
-		for k, v := range f.Metadata {
+	if len(meta) > 0 {
+		keys := make([]string, 0, len(meta))
+		for k, v := range meta {
 			if !utf8.ValidString(k) || !utf8.ValidString(v) {
 				return nil, fmt.Errorf("checkpoint: WriteSafetensors: metadata %q: expected UTF-8; "+
 					"encode it", k)
@@ -113,7 +137,7 @@ func stHeader(f *File, names, layout []string, dtypes map[string]tensor.DType) (
 		slices.Sort(keys)
 		fmt.Fprintf(&b, "%s:{", jsonString(metadataKey))
 		for _, k := range keys {
-			fmt.Fprintf(&b, "%s%s:%s", separator, jsonString(k), jsonString(f.Metadata[k]))
+			fmt.Fprintf(&b, "%s%s:%s", separator, jsonString(k), jsonString(meta[k]))
 			separator = ","
 		}
 		b.WriteString("}")

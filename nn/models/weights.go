@@ -221,7 +221,7 @@ const Ext = ".safetensors"
 // Save writes what Export returns to stem + ".safetensors", the numbers as F16 with half set, and
 // returns the file's path.
 func (m *Classifier) Save(stem string, half bool) (file string, err error) {
-	var opts []checkpoint.WriteOption
+	opts := []checkpoint.WriteOption{checkpoint.Sealed()}
 	if half {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}

@@ -99,7 +99,7 @@ func (r *Run) Export(name string, m *models.Classifier, step int, score float64)
 	f := m.Export()
 	f.Metadata[metaStep] = strconv.Itoa(step)
 	f.Metadata["val_accuracy"] = formatFloat(score)
-	return checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f)
+	return checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f, checkpoint.Sealed())
 }
 
 func formatFloat(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }

@@ -19,6 +19,7 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/tensorboard"
+	"afterimage/tensor/atomicfile"
 
 	"github.com/goccy/go-yaml"
 )
@@ -48,6 +49,7 @@ type Run struct {
 	saved   int // step of the last checkpoint
 	lock    io.Closer
 
+	config      []byte // the text of the configuration
 	environment []byte // the environment record with this start, until it is written
 
 	board     bool // keep an event file for TensorBoard
@@ -87,8 +89,9 @@ func Create(dir string, config, environment any, files ...func(*Run) error) (*Ru
 	if exists(r.Path(ConfigFile)) { // another process made its run since vacant looked
 		return nil, errors.Join(holdsRun(dir), r.Close())
 	}
+	r.config = text
 	files = append(files,
-		func(r *Run) error { return checkpoint.WriteBytes(r.Path(ConfigFile), text) },
+		func(r *Run) error { return atomicfile.WriteBytes(r.Path(ConfigFile), text) },
 		func(r *Run) error { return os.Remove(r.Path(incompleteFile)) })
 	err = errors.Join(r.cut(0), os.RemoveAll(r.Path(EnvironmentFile)))
 	if err == nil {
@@ -166,11 +169,16 @@ func (r *Run) Abandon() error {
 // Open opens an existing run directory to go on with it and reads its configuration into config.
 // Temporary files of a killed process are removed. It returns an error if the run is in use.
 func Open(dir string, config any) (*Run, error) {
-	if err := ReadConfig(dir, config); err != nil {
+	text, err := readConfig(dir)
+	if err != nil {
 		return nil, err
+	}
+	if err := DecodeYAML(text, config); err != nil {
+		return nil, damagedConfig(dir, err)
 	}
 	r, err := open(dir)
 	if err == nil {
+		r.config = text
 		_ = os.Remove(r.Path(incompleteFile)) // Create was killed at its very end
 	}
 	return r, err
@@ -307,12 +315,13 @@ func (r *Run) Log(values map[string]float64) error {
 const (
 	metaStep    = "step"
 	metaMetrics = "metrics_bytes"
+	metaConfig  = "config" // the text of the configuration that led here
 )
 
 // Save writes all parameters of state and the step reached as checkpoints/name, whole or not at
-// all. The log is synced first, and its length noted, so that Restore can cut it back to this
-// moment. A state with a NaN or an infinity is refused with ErrDiverged, so that what stands on the
-// disk can always be gone on from.
+// all, sealed by a checksum, with the configuration that led to it. The log is synced first, and
+// its length noted, so that Restore can cut it back to this moment. A state with a NaN or an
+// infinity is refused with ErrDiverged, so that what stands on the disk can always be gone on from.
 func (r *Run) Save(name string, state nn.Params, step int, meta map[string]string) error {
 	if err := r.finite(state, step); err != nil {
 		return err
@@ -328,7 +337,9 @@ func (r *Run) Save(name string, state nn.Params, step int, meta map[string]strin
 	if err := nn.Store(f, state); err != nil {
 		return err
 	}
-	if err := checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f); err != nil {
+	f.Metadata[metaConfig] = string(r.config)
+	err := checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f, checkpoint.Sealed())
+	if err != nil {
 		return err
 	}
 	r.saved = step
@@ -350,12 +361,19 @@ func (r *Run) finite(state nn.Params, step int) error {
 // Restore reads checkpoints/name into state, which must have the same names and shapes, cuts the
 // log back to the moment of the checkpoint, and returns the step reached and the metadata. Without
 // such a checkpoint it empties the log and returns step 0: the run starts from the beginning.
+//
+// It returns an error if the checkpoint has changed since it was written, or the configuration in
+// anything that the training's result depends on. Checkpoints of earlier versions, which have
+// neither a checksum nor a configuration, are taken as they are.
 func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]string, err error) {
 	f, err := checkpoint.Open(r.Path(CheckpointDir, name))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil, errors.Join(r.cut(0), r.openEvents(), r.record())
 	}
 	if err != nil {
+		return 0, nil, err
+	}
+	if err := r.sameConfig(f.Metadata[metaConfig]); err != nil {
 		return 0, nil, err
 	}
 	if err := nn.Restore(f, state); err != nil {

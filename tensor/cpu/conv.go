@@ -33,6 +33,16 @@ func (b *Backend) form(s conv.Shape, d conv.Direction) form {
 	return direct
 }
 
+// ConvFLOPs counts the operations of direction d of a convolution of x with w, which have these
+// extents, in the form that b computes it in: conv.Shape.FLOPs or WinogradFLOPs.
+func (b *Backend) ConvFLOPs(d conv.Direction, x, w tensor.Shape, p tensor.ConvParams) float64 {
+	s := shapeOf(x, w, p)
+	if b.form(s, d) == winograd {
+		return s.WinogradFLOPs(d)
+	}
+	return s.FLOPs()
+}
+
 // Limits for joining convolutions with resampling, by measurement of 3×3 filters against Winograd's
 // form with the pass that enlarges or averages: on 4×4 pixels the gradient of the weights takes
 // three times as long, and Winograd's form gains with the channels, which the joined one does not.
@@ -75,43 +85,21 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
-	b.Conv2DInputGradMask(dx, dy, w, nil, nil, p)
-}
-
-// maskedChannels is the number of channels up to which an input gradient goes through its ReLU at
-// the store, by measurement of steps (bench/LOG.md). A pass of its own streams; at the store other
-// tensors are read a few pixels of a few rows at a time, while nothing is computed, and from 64
-// channels on that costs more than is spared.
-const maskedChannels = 32
-
-// MasksInputGrad is true up to 32 channels; see tensor.InputGradMasker.
-func (b *Backend) MasksInputGrad(dx tensor.Shape) bool { return dx[3] <= maskedChannels }
-
-// Conv2DInputGradMask is the adjoint in x with an epilogue; see tensor.InputGradMasker.
-func (b *Backend) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor.ConvParams) {
-	if !f32(dx, dy, w, add, y) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
+	if !f32(dx, dy, w) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
 		b.Backend.Conv2DInputGrad(dx, dy, w, p)
-		if add != nil {
-			b.Binary(tensor.Add, dx, dx, add)
-		}
-		if y != nil {
-			b.Binary(tensor.ReLUMask, dx, dx, y)
-		}
 		return
 	}
 	s := shapeOf(dx.Shape(), w.Shape(), p)
-	e := conv.Epilogue{Res: host(add), Mask: host(y)}
 	form := b.form(s, conv.DirInputGrad)
 	if form == winograd {
-		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w), e)
+		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
 		return
 	}
-	var filter []float32
-	filter, e.Kept = weights(w)
+	filter, kept := weights(w)
 	if form == bf16 {
-		s.InputGradBF16(b.pool, host(dx), host(dy), filter, e)
+		s.InputGradBF16(b.pool, host(dx), host(dy), filter, kept)
 	} else {
-		s.InputGrad(b.pool, host(dx), host(dy), filter, e)
+		s.InputGrad(b.pool, host(dx), host(dy), filter, kept)
 	}
 	spent(w)
 }

@@ -32,16 +32,18 @@ def sgemm(spec, mode):
 
 def conv(spec, mode):
     a = spec["args"]
-    direction = spec["kind"].removeprefix("conv-")
-    x, w = images(mode, a["n"], a["c"], a["h"]), networks.layout(torch.randn(a["o"], a["c"], a["k"], a["k"]), mode)
+    direction = spec["kind"].partition("-")[2]
+    groups = a.get("groups", 1)
+    x = images(mode, a["n"], a["c"], a["h"])
+    w = networks.layout(torch.randn(a["o"], a["c"] // groups, a["k"], a["k"]), mode)
     stride, pad = [a["s"]] * 2, [a["p"]] * 2
-    y = F.conv2d(x, w, None, stride, pad)
+    y = F.conv2d(x, w, None, stride, pad, 1, groups)
     if direction == "forward":
-        return no_grad(lambda: F.conv2d(x, w, None, stride, pad))
+        return no_grad(lambda: F.conv2d(x, w, None, stride, pad, 1, groups))
     mask = [direction == "input-grad", direction == "weight-grad", False]
     dy = networks.layout(torch.randn_like(y), mode)
     backward = torch.ops.aten.convolution_backward
-    return lambda: backward(dy, x, w, None, stride, pad, [1, 1], False, [0, 0], 1, mask)
+    return lambda: backward(dy, x, w, None, stride, pad, [1, 1], False, [0, 0], groups, mask)
 
 
 def no_grad(f):
@@ -178,6 +180,7 @@ def spectral(spec, mode):
 
 KINDS = {
     "copy": copy, "sgemm": sgemm, "conv-forward": conv, "conv-input-grad": conv, "conv-weight-grad": conv,
+    "depthwise-forward": conv, "depthwise-input-grad": conv, "depthwise-weight-grad": conv,
     "norm": norm, "norm-relu": norm, "norm-relu-add": norm, "cond-norm": cond_norm, "attention": attention,
     "relu": element, "relu-grad": element, "add": element, "tanh": element, "bias-grad": element,
     "avgpool2": pool, "avgpool2-grad": pool, "maxpool2": pool, "maxpool2-grad": pool, "maxpool3s2": pool,

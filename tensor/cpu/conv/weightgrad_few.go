@@ -13,6 +13,10 @@ import (
 // own, with fewer rows, that step from row to row of the image. Up to sixteen channels gain from
 // this too where the other operand has twice as many: by the other form they would be columns, one
 // vector, and every element of the other operand would be read for sixteen products only.
+//
+// In bfloat16, whose instruction has its result two cycles later, a tile of one vector and eight
+// rows, half of sixteen channels, waits for its own results a third of the time; twelve rows of the
+// 48 of three taps do not. There up to sixteen channels always take this form.
 
 // Channels on the few side up to which this form is used: always, and beside at least twice as many
 // on the other side.
@@ -22,16 +26,23 @@ const (
 )
 
 // fewPixels is the number of floats of both operands that is used for all rows of taps before the
-// next, a fifth of a second-level cache.
-const fewPixels = 48 << 10
+// next, a fifth of a second-level cache; fewPairs is the same in bfloat16, where beside the pairs
+// there are the numbers that they are made of.
+const (
+	fewPixels = 48 << 10
+	fewPairs  = 32 << 10
+)
 
 // fewTaps is one call: f is the operand with few channels, read as the input of the convolution
-// Shape, and g the other, read as the gradient of its output.
+// Shape, and g the other, read as the gradient of its output. In bfloat16 the Shape has half as
+// many images, of pairs.
 type fewTaps struct {
 	Shape
 	rows, cols axis
 	v          micro.Variant
+	p          *par.Pool
 	f, g       []float32
+	images     int // of f and g
 	m          int // rows of tiles: KW*C
 	lo, hi     int // output columns with all taps inside
 	stepRows   int
@@ -60,21 +71,32 @@ func (s Shape) few() (t Shape, reversed, ok bool) {
 	return t, true, true
 }
 
-// weightGradFew is WeightGrad for a shape t from few. The sum over pixels is cut into parts as
-// there.
+// fewBF16 reports whether WeightGradBF16 takes the channels of a row of taps for rows.
+func (s Shape) fewBF16() bool {
+	return s.Groups == 1 && s.DilW == 1 && s.KW > 1 && s.C <= fewRows
+}
+
+// weightGradFew is WeightGrad for a shape t from few, or from fewBF16. The sum over pixels is cut
+// into parts as there.
 func (t Shape) weightGradFew(v micro.Variant, p *par.Pool, dw, f, g []float32, reversed bool) {
 	axes := p.Memo(fewKey{t}, func() any {
 		return &[2]axis{forwardAxis(t.H, t.OutH(), t.KH, t.StrideH, t.PadTop, t.DilH),
 			forwardAxis(t.W, t.OutW(), t.KW, t.StrideW, t.PadLeft, t.DilW)}
 	}).(*[2]axis)
-	w := fewTaps{Shape: t, v: v, f: f, g: g, m: t.KW * t.C, rows: axes[0], cols: axes[1]}
+	w := fewTaps{Shape: t, v: v, p: p, f: f, g: g, images: t.N, m: t.KW * t.C, rows: axes[0],
+		cols: axes[1]}
+	w.N = ceil(t.N, v.Elements())
 	w.lo, _ = w.cols.valid(w.cols.taps[0])
 	_, w.hi = w.cols.valid(w.cols.taps[t.KW-1])
 	w.lo = min(w.lo, w.cols.count)
 	w.hi = max(w.lo, w.hi)
 	perRow := w.cols.count*t.O + t.W*t.StrideH*t.C
-	w.stepRows = max(1, min(gradSegs, fewPixels/perRow))
-	rows := t.N * w.rows.count
+	floats := fewPixels
+	if v.Pairs() {
+		floats = fewPairs
+	}
+	w.stepRows = max(1, min(gradSegs, floats/perRow))
+	rows := w.N * w.rows.count
 	parts := max(1, min(gradParts, rows/partRows))
 	size := len(dw)
 	sum := p.Borrow(parts * size)
@@ -84,7 +106,7 @@ func (t Shape) weightGradFew(v micro.Variant, p *par.Pool, dw, f, g []float32, r
 	const chunk = 4096
 	total := p.Borrow(size)
 	p.Run(ceil(size, chunk), func(i int) {
-		sumParts(v, total[i*chunk:min(size, (i+1)*chunk)], sum[i*chunk:], size, parts)
+		sumParts(v.Float32(), total[i*chunk:min(size, (i+1)*chunk)], sum[i*chunk:], size, parts)
 	})
 	t.unpackFew(dw, total, reversed)
 	p.Return(total)
@@ -109,19 +131,31 @@ func (t Shape) unpackFew(dw, sum []float32, reversed bool) {
 }
 
 // part sums output rows first..last-1, counted over all images: first the pixels with all taps
-// inside, then the columns at the borders, from the top of the part to its end.
+// inside, then the columns at the borders, from the top of the part to its end or, in bfloat16, of
+// a step.
 func (w *fewTaps) part(sum []float32, first, last int) {
 	clear(sum)
 	var room [gradSegs]micro.Seg
 	for r0 := first; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
-		var next micro.Lookahead
-		next.Add(w.g[r1*w.cols.count*w.O:], w.O, (min(last, r1+w.stepRows)-r1)*w.cols.count, w.O)
+		in, next := w.open(r0, r1), w.ahead(r1, min(last, r1+w.stepRows))
 		for kh := range w.KH {
 			segs := w.inner(room[:0], kh, r0, r1)
-			w.multiply(sum, segs, kh, 0, w.KW, w.StrideW*w.C, w.O, &next)
+			w.multiply(sum, in, segs, kh, 0, w.KW, w.StrideW*w.C, w.O, &next)
+		}
+		if w.v.Pairs() {
+			w.borders(sum, in, r0, r1)
+			w.p.Return(in.room)
 		}
 	}
+	if !w.v.Pairs() {
+		w.borders(sum, fewWindow{f: w.f, g: w.g}, first, last)
+	}
+}
+
+// borders adds the columns of output rows first..last-1 at which some taps lie outside.
+func (w *fewTaps) borders(sum []float32, in fewWindow, first, last int) {
+	var room [gradSegs]micro.Seg
 	columnRows := gradSegs / 2 * w.rows.count // a segment for each image
 	for j := 0; j < w.cols.count; j++ {
 		if j == w.lo && w.lo < w.hi {
@@ -132,10 +166,57 @@ func (w *fewTaps) part(sum []float32, first, last int) {
 		for r0 := first; r0 < last; r0 += columnRows {
 			for kh := range w.KH {
 				segs := w.column(room[:0], kh, j, r0, min(last, r0+columnRows))
-				w.multiply(sum, segs, kh, k0, k1, w.StrideH*w.W*w.C, w.cols.count*w.O, &micro.Lookahead{})
+				w.multiply(sum, in, segs, kh, k0, k1, w.StrideH*w.W*w.C, w.cols.count*w.O,
+					&micro.Lookahead{})
 			}
 		}
 	}
+}
+
+// A fewWindow is what a step reads of the operands: element i of f is f[i-fromF]. In float32 these
+// are the operands themselves, in bfloat16 pairs made of them, in room.
+type fewWindow struct {
+	f, g, room   []float32
+	fromF, fromG int
+}
+
+// open returns what output rows r0..r1-1 read.
+func (w *fewTaps) open(r0, r1 int) fewWindow {
+	if !w.v.Pairs() {
+		return fewWindow{f: w.f, g: w.g}
+	}
+	f, g := w.sides(r0, r1)
+	sizeF := (f.p1 - f.p0) * w.C
+	room := w.p.Borrow(sizeF + (g.p1-g.p0)*w.O)
+	in := fewWindow{f: room[:sizeF], g: room[sizeF:], room: room, fromF: f.p0 * w.C,
+		fromG: g.p0 * w.O}
+	f.pair(w.v, in.f)
+	g.pair(w.v, in.g)
+	return in
+}
+
+// sides are the parts of the operands that output rows r0..r1-1 read, of all channels.
+func (w *fewTaps) sides(r0, r1 int) (f, g side) {
+	f = newSide(w.f, w.images, w.H*w.W, w.C)
+	f.p0, f.p1 = w.inputFrom(&w.rows, r0), w.inputTo(&w.rows, r1-1)
+	g = newSide(w.g, w.images, w.rows.count*w.cols.count, w.O)
+	g.p0, g.p1 = r0*w.cols.count, r1*w.cols.count
+	return f, g
+}
+
+// ahead lists what output rows r0..r1-1 read: in bfloat16 of both operands, in float32 of the one
+// with many channels.
+func (w *fewTaps) ahead(r0, r1 int) (next micro.Lookahead) {
+	switch {
+	case r0 >= r1:
+	case w.v.Pairs():
+		f, g := w.sides(r0, r1)
+		f.addAhead(w.v, &next)
+		g.addAhead(w.v, &next)
+	default:
+		next.Add(w.g[r0*w.cols.count*w.O:], w.O, (r1-r0)*w.cols.count, w.O)
+	}
+	return next
 }
 
 // tapsAt returns the taps that lie inside at output column j.
@@ -146,23 +227,23 @@ func (w *fewTaps) tapsAt(j int) (k0, k1 int) {
 }
 
 // multiply adds the products of taps k0..k1-1 of row kh.
-func (w *fewTaps) multiply(sum []float32, segs []micro.Seg, kh, k0, k1, stepF, stepG int,
-	next *micro.Lookahead) {
+func (w *fewTaps) multiply(sum []float32, in fewWindow, segs []micro.Seg,
+	kh, k0, k1, stepF, stepG int, next *micro.Lookahead) {
 	if len(segs) == 0 || k0 >= k1 {
 		return
 	}
-	g := micro.Args{A: w.f, B: w.g, C: sum, Segs: segs, StepA: stepF, StepB: stepG, Alpha: 1,
+	g := micro.Args{A: in.f, B: in.g, C: sum, Segs: segs, StepA: stepF, StepB: stepG, Alpha: 1,
 		Beta: 1}
 	g.SetRows(1, w.O)
 	m, k := (k1-k0)*w.C, g.Steps()
 	tiles := ceil(m, w.v.Rows())
 	for o := 0; o < w.O; o += micro.MaxCols {
 		g.Cols = min(micro.MaxCols, w.O-o)
-		g.BOff = o
+		g.BOff = o - in.fromG
 		for i := range tiles {
 			r := i * m / tiles
 			g.Rows = (i+1)*m/tiles - r
-			g.AOff = k0*w.C + r
+			g.AOff = k0*w.C + r - in.fromF
 			g.COff = (kh*w.m+k0*w.C+r)*w.O + o
 			g.Ahead, g.AheadStep = next.Take(k)
 			micro.Mul(w.v, &g)
