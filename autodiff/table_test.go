@@ -279,8 +279,8 @@ func matMulSamples() []sample {
 		}
 	}
 	linear := func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }
-	quotient := func(_ graph, in vals) value {
-		return ad.SpectralQuotient(in[0], in[1], in[2], in[0].DType())
+	divided := func(_ graph, in vals) value {
+		return quotient(in[0], in[1], in[2], in[0].DType())
 	}
 	return append(list,
 		sample{name: "Linear", f: linear,
@@ -292,18 +292,28 @@ func matMulSamples() []sample {
 			bad: []fn{func(g graph, in vals) value {
 				return ad.Linear(in[0], zeros(g, 2, 3), nil)
 			}}},
-		sample{name: "SpectralQuotient", f: quotient,
+		sample{name: "SpectralQuotient", f: divided,
 			in: []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)},
 			bad: []fn{
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], in[2], in[1], tensor.F64)
+					return ad.SpectralQuotient(in[0], in[2], in[1], nil, tensor.F64)
 				},
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2], tensor.F64)
+					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2], nil, tensor.F64)
 				},
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
+					return ad.SpectralQuotient(in[0], in[1], in[2], nil, tensor.BF16)
 				}}})
+}
+
+// quotient is SpectralQuotient where uᵀMv is known.
+func quotient(w, u, v value, dt tensor.DType) value {
+	var sigma value
+	w.Graph().NoGrad(func() {
+		mv := ad.MatMul(v, ad.Reshape(w, u.Dim(1), v.Dim(1)), false, true)
+		sigma = ad.MatMul(mv, u, false, true).Keep()
+	})
+	return ad.SpectralQuotient(w, u, v, sigma.Tensor(), dt)
 }
 
 // convs are attributes that tell the corners apart: uneven padding, strides that leave rows

@@ -8,10 +8,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
+	"afterimage/nn/data"
+	"afterimage/nn/onnx"
 	"afterimage/nn/train"
 	"afterimage/tensor"
 
@@ -51,6 +54,16 @@ func DefaultInverter() InverterConfig {
 		Batch: 32, DSteps: 1, LRG: 4e-4, LRD: 8e-4, Beta1: 0.5, Beta2: 0.999, AdamEps: 1e-8, EMA: 0.999,
 		Flip: true, Seed: 1,
 		SaveEvery: 250, SampleEvery: 1000, Net: Slim32(16, 0)}
+}
+
+// Images says which images to open: CIFAR's as they are; grey digits, the images of a folder and
+// scenes, which have no size that must be theirs, at the generator's.
+func (c InverterConfig) Images() data.Options {
+	o := data.Options{Train: c.TrainImages}
+	if !strings.HasPrefix(c.Dataset, "cifar") {
+		o.Size = c.Net.Size
+	}
+	return o
 }
 
 // Bounds that keep products of the configuration's numbers within their types: 2^31 step numbers on
@@ -207,6 +220,10 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 		return nil, err
 	}
 	m, err := from.inverted(s)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("gan: %s has lost its classifier: expected %s or %s beside it: put that "+
+			"back", f.Path, InverterClassifier, classifierStem+onnx.Ext)
+	}
 	if err != nil {
 		return nil, err
 	}

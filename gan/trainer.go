@@ -57,7 +57,7 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	set, err := data.Open(c.Dataset, c.Data, data.Options{Train: c.TrainImages})
+	set, err := data.Open(c.Dataset, c.Data, c.Images())
 	if err != nil {
 		return nil, err
 	}

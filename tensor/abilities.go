@@ -95,11 +95,11 @@ type AttentionFuser interface {
 type SpectralFuser interface {
 	Backend
 	// PowerIterate makes one step for each of a list of weights, from u[i]:
-	// v[i] = Mᵀu/max(‖Mᵀu‖, eps[i]), next[i] = Mv/max(‖Mv‖, eps[i]).
-	PowerIterate(next, v, w, u []*Tensor, eps []float64)
-	// SpectralQuotient writes sigma = uᵀMv, one element, and y = w/sigma. Beside F32 operands y may
-	// be BF16: it is then rounded once.
-	SpectralQuotient(y, sigma, w, u, v *Tensor)
+	// v[i] = Mᵀu/max(‖Mᵀu‖, eps[i]), next[i] = Mv/max(‖Mv‖, eps[i]), and sigma[i] = next·Mv, of one
+	// element.
+	PowerIterate(next, v, sigma, w, u []*Tensor, eps []float64)
+	// SpectralQuotient writes y = w/sigma. Beside an F32 w y may be BF16: it is then rounded once.
+	SpectralQuotient(y, w, sigma *Tensor)
 	// SpectralQuotientGrad writes y's gradient for w, dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ. Beside F32 operands
 	// dy may be BF16.
 	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)

@@ -111,7 +111,8 @@ func (benchCompareCmd) Help() string {
 	return `Both programs are started once and kept; on each row they take turns, ours, theirs,
 ours, theirs, …, never at the same time. In the first round PyTorch tries every mode, in
 the others those within 10 % of its best. Every row is written as soon as it is there: a
-comparison that was cut off goes on where it was with the same --out.
+comparison that was cut off goes on where it was with the same --out. The record is made to
+be shown: of absolute paths in the command line it keeps the last element.
 
 Examples:
   afterimage bench compare --python ~/torchvenv/bin/python
@@ -195,7 +196,7 @@ func (c *benchCompareCmd) compare(
 	}
 	ours, theirs := bench.Start(self), bench.Start(other)
 	s := bench.Session{Date: time.Now().UTC().Format(time.RFC3339), Threads: threads,
-		Command: typed(os.Args[1:]), Rounds: c.Rounds, Seconds: c.Seconds}
+		Command: published(os.Args[1:]), Rounds: c.Rounds, Seconds: c.Seconds}
 	if s.Ours, err = bench.Hello(ours); err != nil {
 		return err
 	}
@@ -256,12 +257,21 @@ func plotAll(e *env, record *bench.Record, dir string) error {
 	return err
 }
 
-// typed returns the command line for a record that others read: of an absolute path, which only
-// this machine has, the last element.
+// typed returns the command line as a shell takes it.
 func typed(args []string) string {
 	line := "afterimage"
 	for _, a := range args {
-		line += " " + shellWord(portable(a, filepath.Base(a)))
+		line += " " + shellWord(a)
 	}
 	return line
+}
+
+// published is typed for a record that is made to be shown to others: of an absolute path, which
+// only this machine has, it keeps the last element.
+func published(args []string) string {
+	short := make([]string, len(args))
+	for i, a := range args {
+		short[i] = portable(a, filepath.Base(a))
+	}
+	return typed(short)
 }

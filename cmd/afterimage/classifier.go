@@ -236,18 +236,36 @@ func (f foreignFlags) imported(
 	}
 	m, err := onnx.NewClassifier(s, model, o)
 	if err != nil {
-		return nil, "", mended{onnxFlagNames().Replace(err.Error()), err}
+		return nil, "", withFlags(err)
 	}
 	return m, describeONNX(m, why), nil
 }
 
-// onnxFlagNames gives the options in a message of onnx.NewClassifier the names of the flags.
-func onnxFlagNames() *strings.Replacer {
-	return strings.NewReplacer("NewClassifier: ", "", "set InputSize", "give --input-size",
-		"change ChannelsLast", "give --layout", "try ChannelsLast", "try --layout nhwc",
-		"give Mean and Std", "give --mean and --std", "Mean has", "--mean has", "and Std", "and --std",
-		"Std [", "--std [", "and Scale", "and --input-scale", "set DType to F64",
-		"export it in single precision", "set Output", "give --onnx-output")
+// onnxAdvice says with which flags to set an option of onnx.ClassifierOptions that would help.
+func onnxAdvice() map[string]string {
+	return map[string]string{
+		"Mean":         "give --mean and --std",
+		"InputSize":    "give --input-size",
+		"ChannelsLast": "give another --layout, or export it for square images of 1 or 3 channels",
+		"Output":       "give one of them as --onnx-output",
+		"DType":        "export it in single precision",
+	}
+}
+
+// withFlags puts the names of the flags into an error of onnx.NewClassifier.
+func withFlags(err error) error {
+	var e *onnx.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	mine := *e
+	if mine.Op == "NewClassifier" {
+		mine.Op = ""
+	}
+	if next, ok := onnxAdvice()[e.Option]; ok {
+		mine.Next = next
+	}
+	return &mine
 }
 
 // guess returns how an ONNX file that says nothing of it is likely to be fed, and why its

@@ -40,7 +40,11 @@ func (e *env) open() (device, error) {
 	case strings.HasPrefix(d, "cuda"):
 		return e.openGPU(d)
 	}
-	return nil, fmt.Errorf("--device %s: expected auto, cpu or cuda:0", d)
+	return nil, notDevice(d)
+}
+
+func notDevice(d string) error {
+	return fmt.Errorf("--device %s: expected auto, cpu or cuda:0", d)
 }
 
 // openScope is open for a command that needs one scope, which closeAll closes before the device.
@@ -54,9 +58,6 @@ func (e *env) openScope() (b device, s *tensor.Scope, closeAll func(), err error
 
 // openGPU opens a GPU and starts telemetry where its program is at hand.
 func (e *env) openGPU(name string) (device, error) {
-	if err := e.checkMemory(); err != nil {
-		return nil, err
-	}
 	o := cuda.Options{Memory: e.cli.Memory << 20, TF32: e.cli.TF32}
 	if e.cli.Precision == "bf16" {
 		o.Precision = tensor.BF16
@@ -90,12 +91,6 @@ func (g *gpu) Close() {
 
 // openCPU returns the CPU's backend; commands that measure the CPU open nothing else.
 func (e *env) openCPU() (*cpu.Backend, error) {
-	if e.cli.Threads < 0 || e.cli.Threads > 1024 {
-		return nil, fmt.Errorf("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
-	}
-	if err := e.checkMemory(); err != nil {
-		return nil, err
-	}
 	if e.cli.TF32 {
 		return nil, fmt.Errorf("--tf32 is for NVIDIA GPUs, and this computes on the CPU: leave it out, " +
 			"or name a GPU with --device cuda:0")
@@ -131,8 +126,15 @@ func plainGo(products, loops string) string {
 	return ""
 }
 
-func (e *env) checkMemory() error {
-	if e.cli.Memory < 0 || e.cli.Memory > 1<<30 {
+// check refuses values of the common flags that nothing could be made of, also where a command has
+// no use for them.
+func (e *env) check() error {
+	switch d := e.cli.Device; {
+	case d != "auto" && d != "cpu" && d != "cuda" && !strings.HasPrefix(d, "cuda:"):
+		return notDevice(d)
+	case e.cli.Threads < 0 || e.cli.Threads > 1024:
+		return fmt.Errorf("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
+	case e.cli.Memory < 0 || e.cli.Memory > 1<<30:
 		return fmt.Errorf("--memory %d: expected 0 (nine tenths of what is available) or a number "+
 			"of megabytes", e.cli.Memory)
 	}
@@ -157,10 +159,7 @@ type environment struct {
 func (e *env) describe(d device) environment {
 	now := environment{
 		Program: "afterimage", Revision: revision(), Go: runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Command: "afterimage",
-	}
-	for _, a := range os.Args[1:] {
-		now.Command += " " + shellWord(a)
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuName(), Command: typed(os.Args[1:]),
 	}
 	switch b := d.(type) {
 	case *cpu.Backend:
@@ -188,7 +187,7 @@ type origin struct {
 
 func (e *env) origin(d device) origin {
 	now := e.describe(d)
-	return origin{typed(os.Args[1:]), now.Revision, now.Kernels}
+	return origin{now.Command, now.Revision, now.Kernels}
 }
 
 // warnOtherKernels warns if what goes on with this was computed with kernels that round differently

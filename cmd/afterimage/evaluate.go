@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -28,7 +27,7 @@ type evaluateClassifierCmd struct {
 	dataFlags
 	classifierFlags
 	Split    string   `help:"train, val, test or trainval." default:"test"`
-	Count    int      `help:"Use the first so many images; 0 uses all."`
+	Count    int      `help:"Use the first so many images, also --images; 0 uses all." aliases:"images"`
 	Fit      string   `help:"How digits of another size than the network's are brought to it: pad, resize, or auto, which pads a little and resizes else." default:"auto" enum:"auto,pad,resize"`
 	Attack   []string `help:"Attacks: fgsm, pgd-K (K steps), pgd-KxR (R restarts), margin-KxR (PGD on the margin), square-Q (Q queries) (default: none, clean accuracy alone)." placeholder:"NAME"`
 	Norm     string   `help:"Norm of the attacks: linf or l2 (default linf)." placeholder:"NORM"`
@@ -85,16 +84,19 @@ func (c *evaluateClassifierCmd) check() error {
 	if c.Batch < 1 {
 		return fmt.Errorf("--batch %d: expected 1 or more", c.Batch)
 	}
+	if c.Fit != "auto" && !strings.HasSuffix(c.Dataset, "mnist") {
+		return fmt.Errorf("--fit %s is for digits, and %s has none: leave it out: a folder's images are "+
+			"always resized, those of other sets never", c.Fit, c.Dataset)
+	}
 	if len(c.Attack) == 0 && (c.Norm != "" || c.Eps != nil || c.StepSize != 0) {
 		return errors.New("--norm, --eps and --step-size are an attack's: add --attack pgd-20, say, " +
 			"or leave them out")
 	}
-	if eps := c.radius(); !(eps > 0) || math.IsInf(eps, 1) {
-		return fmt.Errorf("--eps %g: expected more than 0", eps)
+	if err := checkRadius(c.norm(), c.radius()); err != nil {
+		return err
 	}
-	if !(c.StepSize >= 0) || math.IsInf(c.StepSize, 1) {
-		return fmt.Errorf("--step-size %g: expected 0, for 2.5 times eps over the steps, or more",
-			c.StepSize)
+	if err := checkStepSize(c.StepSize); err != nil {
+		return err
 	}
 	if n := c.norm(); n != "linf" && n != "l2" {
 		return fmt.Errorf("--norm %q: expected linf or l2", n)
@@ -148,8 +150,10 @@ func (c *evaluateClassifierCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if note != "" {
-		fmt.Fprintln(e.err, note)
+	for _, n := range []string{note, digitsNote(c.Dataset, m.InputSize(), m.Channels(), c.fit())} {
+		if n != "" {
+			fmt.Fprintln(e.err, n)
+		}
 	}
 	return c.measure(e, b, m, ds)
 }
@@ -162,15 +166,14 @@ func (c *evaluateClassifierCmd) images(set *data.Set, m gan.Classifier) (data.Da
 	fits := m.InputSize() == size && m.Channels() == channels
 	if !fits && (strings.HasSuffix(c.Dataset, "mnist") || strings.HasPrefix(c.Dataset, "folder:")) {
 		var err error
-		fit := data.Fit(strings.TrimPrefix(c.Fit, "auto"))
 		if set, err = c.open(data.Options{Size: m.InputSize(), Channels: m.Channels(),
-			Fit: fit}); err != nil {
+			Fit: c.fit()}); err != nil {
 			return nil, err
 		}
 	} else if !fits {
 		return nil, fmt.Errorf("%s takes images of %d pixels and %d channels, %s has %d pixels and %d "+
-			"channels: give the data set it was trained on",
-			c.Weights, m.InputSize(), m.Channels(), c.Dataset, size, channels)
+			"channels: give the data set it was trained on%s", c.Weights, m.InputSize(), m.Channels(),
+			c.Dataset, size, channels, c.otherSize(m, size, channels))
 	}
 	ds, err := set.Split(c.Split)
 	switch {
@@ -186,6 +189,42 @@ func (c *evaluateClassifierCmd) images(set *data.Set, m gan.Classifier) (data.Da
 		ds = data.First(ds, c.Count)
 	}
 	return ds, nil
+}
+
+// fit says how digits are brought to the network's size.
+func (c *evaluateClassifierCmd) fit() data.Fit {
+	return data.Fit(strings.TrimPrefix(c.Fit, "auto"))
+}
+
+// otherSize is what else to try where weights do not say the size of their images.
+func (c *evaluateClassifierCmd) otherSize(m gan.Classifier, size, channels int) string {
+	if c.Arch == "" || m.Channels() != channels {
+		return ""
+	}
+	return fmt.Sprintf(", or --input-size %d if that is it: the weights do not say, and %d is usual "+
+		"for %s", size, m.InputSize(), c.Arch)
+}
+
+// digitsNote says how grey digits come to a network that takes them otherwise; "" if it does not,
+// or the images are others.
+func digitsNote(dataset string, size, channels int, fit data.Fit) string {
+	const side = 28 // of all sets of digits
+	if !strings.HasSuffix(dataset, "mnist") || size == side && channels == 1 {
+		return ""
+	}
+	var done []string
+	if size != side {
+		how := "resized"
+		if data.Pads(side, size, fit) {
+			how = "padded"
+		}
+		done = append(done, fmt.Sprintf("%s to %d×%[2]d", how, size))
+	}
+	if channels == 3 {
+		done = append(done, "repeated in 3 channels")
+	}
+	return fmt.Sprintf("%s: its grey images of %d×%[2]d are %s, as the network takes them", dataset,
+		side, strings.Join(done, " and "))
 }
 
 // measure evaluates the classifier, attacks it, and prints what was found.
@@ -221,11 +260,19 @@ func (r classifierResult) print(w io.Writer) {
 	fmt.Fprintf(w, "  clean          %6.2f %%  (%d right, cross-entropy %s)\n",
 		100*r.Accuracy, r.Correct, r.CrossEntropy.format(4))
 	for _, a := range r.Attacks {
-		fmt.Fprintf(w, "  %-14s %6.2f %%  (%s, eps %.4f)\n", a.Name, 100*a.Accuracy, a.Norm, a.Eps)
+		fmt.Fprintf(w, "  %-14s %6.2f %%  (%s, eps %s)\n", a.Name, 100*a.Accuracy, a.Norm, a.radius())
 	}
 	if r.Warning != "" {
 		fmt.Fprintln(w, "  "+r.Warning)
 	}
+}
+
+// radius writes the attack's radius in the unit in which it is given.
+func (a attackResult) radius() string {
+	if a.Norm == "linf" {
+		return fmt.Sprintf("%.4g/255", 255*a.Eps)
+	}
+	return fmt.Sprintf("%.4g", a.Eps)
 }
 
 // attack runs the attack called name on all of ds; check has seen the flags.

@@ -78,7 +78,7 @@ func renamed(prefix, text string) string {
 
 type evaluateInverterCmd struct {
 	inverterFlags
-	Images    int    `help:"The first so many test images." default:"2000"`
+	Images    int    `help:"The first so many test images, also --count." default:"2000" aliases:"count"`
 	Draws     int    `help:"Noise draws; with more than one their mean picture is measured, too." default:"1"`
 	Control   string `help:"The label-conditioned inverter to compare with." placeholder:"RUN"`
 	TrueClass bool   `help:"Rank among images of the true class instead of the predicted one (the pilot's protocol)."`
@@ -236,7 +236,7 @@ func printEvaluation(e *env, ev *explore.Evaluation) {
 type exploreCmd struct {
 	Name string `arg:"" help:"probe, noise, misclassified, shift, scale or perturb."`
 	inverterFlags
-	Images int    `help:"The first so many test images." default:"500"`
+	Images int    `help:"The first so many test images, also --count." default:"500" aliases:"count"`
 	Out    string `help:"Folder for the sheet and the numbers; with --json written only when given." default:"explored" placeholder:"DIR"`
 }
 

@@ -83,10 +83,10 @@ func TestExitCodes(t *testing.T) {
 			&os.PathError{Op: "write", Path: "x", Err: errors.New("unknown")},
 			&os.PathError{Op: "read", Path: "x", Err: syscall.ESTALE},
 			&tensor.Error{Op: "Tensor", Reason: "used after it was freed"},
-			&tensor.Error{Op: "Alloc", Reason: "the scope is closed"}},
-		exitUsage: {errors.New("x"), syscall.ENOENT,
-			&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"},
+			&tensor.Error{Op: "Alloc", Reason: "the scope is closed"},
 			&tensor.Error{Op: "Alloc", Reason: "cpu: needs 3 MB more"}},
+		exitUsage: {errors.New("x"), syscall.ENOENT,
+			&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"}},
 	} {
 		for _, err := range errs {
 			if got := exitCode(err); got != code {

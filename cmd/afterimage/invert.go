@@ -29,7 +29,7 @@ type trainInverterCmd struct {
 	Batch       int     `help:"Images per step." default:"32"`
 	DSteps      int     `help:"Discriminator steps for each generator step." default:"1"`
 	Ch          int     `help:"Channel unit of both networks." default:"16"`
-	Net         string  `help:"Network: slim (widths fall as the image grows) or biggan (BigGAN's)." default:"slim"`
+	Net         string  `help:"Network: slim (32 pixels, widths fall as the image grows), or BigGAN's for 32, 64 or 128 pixels: biggan, biggan64, biggan128. The larger ones are for images of that size: a folder's." default:"slim"`
 	LRG         float64 `help:"Learning rate of the generator." default:"0.0004" name:"lr-g"`
 	LRD         float64 `help:"Learning rate of the discriminator." default:"0.0008" name:"lr-d"`
 	Beta1       float64 `help:"Adam's beta1." default:"0.5" name:"beta1"`
@@ -48,6 +48,7 @@ func (trainInverterCmd) Help() string {
   afterimage train inverter --classifier resnet2b.pth --arch resnet2b --dataset cifar-10
   afterimage train inverter --classifier resnet_2b.onnx --dataset cifar-10
   afterimage train inverter --classifier runs/standard --condition label --out runs/control
+  afterimage train inverter --classifier net64.onnx --dataset folder:photos --net biggan64
   afterimage train inverter --resume runs/inverter`
 }
 
@@ -68,8 +69,12 @@ func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 		cfg.Net = gan.Slim32(c.Ch, 0)
 	case "biggan":
 		cfg.Net = gan.BigGAN32(c.Ch, 0)
+	case "biggan64":
+		cfg.Net = gan.BigGAN64(c.Ch, 0)
+	case "biggan128":
+		cfg.Net = gan.BigGAN128(c.Ch, 0)
 	default:
-		return cfg, fmt.Errorf("--net %q: expected slim or biggan", c.Net)
+		return cfg, fmt.Errorf("--net %q: expected slim, biggan, biggan64 or biggan128", c.Net)
 	}
 	return cfg, nil
 }
@@ -107,7 +112,7 @@ func (e *env) trainInverter(
 		return err
 	}
 	defer closeAll()
-	set, err := data.Open(cfg.Dataset, cfg.Data, data.Options{})
+	set, err := data.Open(cfg.Dataset, cfg.Data, cfg.Images())
 	if err != nil {
 		return err
 	}
@@ -120,8 +125,10 @@ func (e *env) trainInverter(
 		return err
 	}
 	defer t.Close()
-	if note != "" && !resume { // a resumed run's is what the first start said
-		fmt.Fprintln(e.err, note)
+	for _, n := range []string{note, digitsNote(cfg.Dataset, cfg.Net.Size, 3, data.FitAuto)} {
+		if n != "" && !resume { // a resumed run's is what the first start said
+			fmt.Fprintln(e.err, n)
+		}
 	}
 	stopped, done := interrupts() // from here on, a signal saves what there is
 	defer done()
@@ -145,7 +152,7 @@ func (e *env) trainInverter(
 }
 
 type invertCmd struct {
-	Images   []string `arg:"" help:"PNG or JPEG files."`
+	Images   []string `arg:"" help:"PNG or JPEG files; photographs are turned upright as their Exif data say."`
 	Inverter string   `help:"Inverter: a run directory, a folder of weights, or shipped:scenes-robust or shipped:scenes-standard." required:"" placeholder:"DIR"`
 	Draws    int      `help:"Noise draws for each image." default:"8"`
 	Seed     uint64   `help:"Seed of the noise." default:"1"`

@@ -97,9 +97,13 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		fmt.Fprintf(errOut, "afterimage: %s\nTry: %s --help\n", parseMessage(err), commandOf(err))
 		return exitUsage
 	}
+	env := newEnv(&c, k, out, errOut)
 	runErr := twoNames(k, args)
 	if runErr == nil {
-		if e := tensor.Try(func() { runErr = k.Run(newEnv(&c, k, out, errOut)) }); e != nil {
+		runErr = env.check()
+	}
+	if runErr == nil {
+		if e := tensor.Try(func() { runErr = k.Run(env) }); e != nil {
 			runErr = e
 		}
 	}
@@ -138,18 +142,18 @@ func mendable() []syscall.Errno {
 		syscall.EINVAL, syscall.ENXIO, syscall.EADDRINUSE}
 }
 
-// engineOps are the operations whose *tensor.Error is a mistake of this program or a failure of the
-// device: no file or flag decides how they are called. All others name shapes of models, images and
-// data.
+// engineOps are the operations whose *tensor.Error is a mistake of this program, a failure of the
+// device, or memory that is not there: no file or flag decides how they are called. All others name
+// shapes of models, images and data.
 func engineOps() []string {
-	return []string{"Tensor", "Free", "Assign", "Reshape", "SetFloats", "Floats", "Item",
+	return []string{"Alloc", "Tensor", "Free", "Assign", "Reshape", "SetFloats", "Floats", "Item",
 		"CopyToHost", "CopyFromHost", "Host", "Optimizer.Begin", "Ctx.Value", "Ctx.Bind", "Params",
 		"RNG.IntN", "Device"}
 }
 
 // exitCode sorts errors: what a user can mend by asking differently is 2; what the machine, the
-// network or the program itself did (a full disk, an interrupt, a diverged training, an error
-// of the system not in mendable, a write that failed) is 1.
+// network or the program itself did (a full disk, too little memory, an interrupt, a diverged
+// training, an error of the system not in mendable, a write that failed) is 1.
 func exitCode(err error) int {
 	if errors.Is(err, train.ErrStopped) || errors.Is(err, train.ErrDiverged) {
 		return exitOther
@@ -164,8 +168,7 @@ func exitCode(err error) int {
 		return exitOther
 	}
 	var misuse *tensor.Error
-	if errors.As(err, &misuse) && (slices.Contains(engineOps(), misuse.Op) ||
-		misuse.Op == "Alloc" && misuse.Reason == "the scope is closed") {
+	if errors.As(err, &misuse) && slices.Contains(engineOps(), misuse.Op) {
 		return exitOther
 	}
 	var reach *url.Error

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -69,7 +70,7 @@ func (c *studyCmd) rehearse(e *env, b device, s *study.Spec) error {
 			r.step(p.Step, p.Total)
 		}})
 	if err != nil {
-		return fmt.Errorf("rehearsal: %w", err)
+		return ofRehearsal(err)
 	}
 	out := rehearsal{Study: s.Name}
 	for _, st := range res.Stages {
@@ -85,6 +86,16 @@ func (c *studyCmd) rehearse(e *env, b device, s *study.Spec) error {
 	}
 	fmt.Fprint(e.out, out.text())
 	return nil
+}
+
+// ofRehearsal is what is said of a study that was cut short: a training that was stopped names the
+// folder to go on with, which is gone by then.
+func ofRehearsal(err error) error {
+	if errors.Is(err, train.ErrStopped) {
+		return fmt.Errorf("rehearsal: %w: it keeps nothing, give the same command again",
+			train.ErrStopped)
+	}
+	return fmt.Errorf("rehearsal: %w", err)
 }
 
 // step notes when a step ended. The last one is not timed: it holds the checkpoint and the sheets.

@@ -2,10 +2,23 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"afterimage/nn/train"
 )
+
+// A rehearsal that is stopped names no folder to go on with: its own is removed.
+func TestRehearsalStopped(t *testing.T) {
+	err := ofRehearsal(fmt.Errorf("go on with --resume /tmp/x: %w", train.ErrStopped))
+	if text := err.Error(); strings.Contains(text, "--resume") || !strings.Contains(text, "again") ||
+		exitCode(err) != exitOther {
+		t.Errorf("exit code %d: %s", exitCode(err), text)
+	}
+}
 
 // A rehearsal runs every stage, leaves nothing behind and says what the trainings would take.
 func TestRehearse(t *testing.T) {

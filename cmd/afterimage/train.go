@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 
@@ -159,7 +160,7 @@ type trainClassifierCmd struct {
 	Momentum    float64 `help:"Momentum of SGD." default:"0.9"`
 	WeightDecay float64 `help:"L2 weight decay." default:"0.0005"`
 	Nesterov    bool    `help:"Nesterov's momentum."`
-	Schedule    string  `help:"Learning rate: onecycle (linear up for a fifth, linear down to zero), cosine, steps or constant." default:"onecycle"`
+	Schedule    string  `help:"Learning rate: triangular (up for a fifth, down to zero, the one cycle of fast adversarial training), cosine, steps or constant." default:"triangular"`
 	Smoothing   float64 `help:"Label smoothing: mass spread over all classes." default:"0"`
 	NoAugment   bool    `help:"No flips and crops. Scenes are never augmented: they are drawn, already varied."`
 	Adversary   string  `help:"Train on adversarial images: none, linf or l2." default:"none" placeholder:"NORM"`
@@ -224,13 +225,33 @@ func (c *trainClassifierCmd) checkAdversary(e *env) error {
 			return fmt.Errorf("--attack-steps %d: expected 1 or more with --adversary %s; leave both out "+
 				"for an ordinary training", c.AttackSteps, c.Adversary)
 		}
-		return nil
+		return errors.Join(checkRadius(c.Adversary, c.Eps), checkStepSize(c.StepSize))
 	}
 	for _, flag := range []string{"eps", "attack-steps", "step-size", "ramp"} {
 		if e.isGiven(flag) {
 			return fmt.Errorf("--%s is the adversary's, and there is none: give --adversary linf or l2 "+
 				"with it, or leave it out", flag)
 		}
+	}
+	return nil
+}
+
+// checkRadius returns an error for an adversary's radius that is none, or within which it could
+// paint any image.
+func checkRadius(norm string, eps float64) error {
+	switch {
+	case !(eps > 0) || math.IsInf(eps, 1):
+		return fmt.Errorf("--eps %g: expected more than 0", eps)
+	case norm == "linf" && eps > 255:
+		return fmt.Errorf("--eps %g: expected at most 255: with linf it is in 1/255 of a pixel's range",
+			eps)
+	}
+	return nil
+}
+
+func checkStepSize(step float64) error {
+	if !(step >= 0) || math.IsInf(step, 1) {
+		return fmt.Errorf("--step-size %g: expected 0, for a share of eps, or more", step)
 	}
 	return nil
 }

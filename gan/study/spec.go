@@ -276,7 +276,7 @@ func (s *Spec) Classifier(c ClassifierSpec, folder string) train.ClassifierConfi
 		cfg.Batch = defaultBatch
 	}
 	if cfg.Schedule == "" {
-		cfg.Schedule = "onecycle"
+		cfg.Schedule = "triangular"
 	}
 	return cfg
 }

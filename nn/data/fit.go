@@ -42,7 +42,7 @@ func refit(m *Memory, size, channels int, fit Fit) (*Memory, error) {
 	case fit == FitPad && !larger:
 		return nil, fmt.Errorf("data: Open %s: cannot pad %dx%d images to %dx%d: use fit resize",
 			m.name, m.h, m.w, size, size)
-	case fit == FitPad, fit == FitAuto && larger && 4*size <= 5*min(m.h, m.w):
+	case larger && Pads(min(m.h, m.w), size, fit):
 		return m.mapImages(size, size, m.c, func(dst, src []uint8) {
 			padTo(dst, src, size, m.h, m.w, m.c)
 		}), nil
@@ -52,6 +52,11 @@ func refit(m *Memory, size, channels int, fit Fit) (*Memory, error) {
 		}), nil
 	}
 	return nil, fmt.Errorf("data: Open %s: fit: expected pad or resize, got %q", m.name, fit)
+}
+
+// Pads reports whether images of side×side pixels are padded to size×size, instead of resized.
+func Pads(side, size int, fit Fit) bool {
+	return fit == FitPad || fit == FitAuto && size >= side && 4*size <= 5*side
 }
 
 // mapImages returns a dataset of h×w×c images made from m's one by one.

@@ -131,6 +131,19 @@ func listFolder(op, path string) (images, folders []string, err error) {
 	return images, folders, nil
 }
 
+// noEmptyClass returns an error if a class has no image to learn it from: what looks like a class
+// is a folder of something else, or its images are of a kind that is not read.
+func (m *Memory) noEmptyClass(path string) error {
+	for label, n := range ClassCounts(m) {
+		if n == 0 {
+			return &FileError{Op: "Open folder", File: filepath.Join(path, m.classes[label]),
+				Problem: "a class without images", Want: "PNG or JPEG files in every subfolder",
+				Got: "none", Next: "put its images there, or move the folder elsewhere"}
+		}
+	}
+	return nil
+}
+
 // openFolderSet opens folder:PATH. PATH may hold train, test and val folders with the same
 // classes; without them a tenth of the images becomes Test and the rest is split by HeldOut.
 func openFolderSet(path string, size, channels int) (*Set, error) {
@@ -148,6 +161,9 @@ func openFolderSet(path string, size, channels int) (*Set, error) {
 	}
 	if !isDir("train") || !isDir("test") && !isDir("val") {
 		all, err := sub("")
+		if err == nil {
+			err = all.noEmptyClass(path)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -159,6 +175,9 @@ func openFolderSet(path string, size, channels int) (*Set, error) {
 			continue
 		}
 		m, err := sub(part)
+		if err == nil && part == "train" {
+			err = m.noEmptyClass(filepath.Join(path, part))
+		}
 		if err != nil {
 			return nil, err
 		}

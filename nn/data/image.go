@@ -33,8 +33,8 @@ func isImage(name string) bool {
 
 // ReadImage reads a PNG or JPEG file, scales its largest centred square to size×size with an
 // antialiased triangle filter and returns size·size·channels bytes in HWC order (channels 1 or
-// 3). Transparent pixels are laid over white. EXIF orientation is not followed.
-// The error is a *FileError.
+// 3). Transparent pixels are laid over white. A photograph is turned upright, as its Exif
+// orientation says. The error is a *FileError.
 func ReadImage(file string, size, channels int) ([]uint8, error) {
 	const op = "ReadImage"
 	raw, err := readImageFile(op, file)
@@ -92,8 +92,9 @@ func DecodeImage(raw []byte, size, channels int) ([]uint8, error) {
 	return pix, nil
 }
 
-// DecodePicture decodes the bytes of a PNG or JPEG file as they are. Memory is asked for only where
-// the file is long enough to fill it. The error is a *FileError.
+// DecodePicture decodes the bytes of a PNG or JPEG file, and turns a photograph upright as its Exif
+// orientation says. Memory is asked for only where the file is long enough to fill it. The error
+// is a *FileError.
 func DecodePicture(raw []byte) (image.Image, error) {
 	const op = "DecodeImage"
 	if len(raw) > imageFileMax {
@@ -118,5 +119,5 @@ func DecodePicture(raw []byte) (image.Image, error) {
 	if err != nil {
 		return nil, &FileError{Op: op, Problem: "damaged " + format + " image", Err: err}
 	}
-	return img, nil
+	return upright(img, orientation(raw)), nil
 }

@@ -111,6 +111,12 @@ func (c *Classifier) wrong(next, format string, args ...any) *Error {
 		Next: next}
 }
 
+// about names the option that would help.
+func (e *Error) about(option string) *Error {
+	e.Option = option
+	return e
+}
+
 // describeInput finds the image among the inputs.
 func (c *Classifier) describeInput(m *Model) error {
 	ins := m.Inputs()
@@ -119,7 +125,7 @@ func (c *Classifier) describeInput(m *Model) error {
 			"expected one floating-point input [N C H W], got %v", ins)
 	}
 	if ins[0].Elem == Double && c.opts.DType != tensor.F64 {
-		return c.wrong("set DType to F64", "the input is double")
+		return c.wrong("set DType to F64", "the input is double").about("DType")
 	}
 	s := ins[0].Shape
 	c.input, c.declared = ins[0].Name, s[0]
@@ -132,34 +138,38 @@ func (c *Classifier) describeInput(m *Model) error {
 	}
 	switch {
 	case h <= 0 || w <= 0:
-		return c.wrong("set InputSize", "its images are %d×%d, −1 where the file leaves it open", h, w)
+		return c.wrong("set InputSize", "its images are %d×%d, −1 where the file leaves it open", h,
+			w).about("InputSize")
 	case h != w:
 		return c.wrong("if its axes are in another order, change ChannelsLast; else export it for "+
-			"square images", "expected square images, got %d×%d", h, w)
+			"square images", "expected square images, got %d×%d", h, w).about("ChannelsLast")
 	case ch <= 0 && len(c.opts.Mean) == 0:
-		return c.wrong("give Mean and Std", "the file leaves the number of channels open")
+		return c.wrong("give Mean and Std",
+			"the file leaves the number of channels open").about("Mean")
 	case ch <= 0:
 		ch = len(c.opts.Mean)
 	case ch > 4:
-		return c.wrong("try ChannelsLast", "%d channels are more than an image has", ch)
+		return c.wrong("try ChannelsLast", "%d channels are more than an image has",
+			ch).about("ChannelsLast")
 	case h > largestImage:
 		return c.wrong("export the network for smaller images",
 			"its images are %d×%[1]d pixels: expected at most %d", h, largestImage)
 	}
 	if n := len(c.opts.Mean); n != len(c.opts.Std) || n != 0 && n != ch {
 		return c.wrong("give one number for each channel, or none",
-			"Mean has %d and Std %d values for %d channels", n, len(c.opts.Std), ch)
+			"%d means and %d standard deviations for %d channels", n, len(c.opts.Std), ch)
 	}
 	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 	if !positive(c.opts.Scale) || slices.ContainsFunc(c.opts.Std, func(s float64) bool {
 		return !positive(s)
 	}) {
-		return c.wrong("", "Std %v and Scale %g must be positive", c.opts.Std, c.opts.Scale)
+		return c.wrong("", "the standard deviations %v and the scale %g must be positive",
+			c.opts.Std, c.opts.Scale)
 	}
 	if slices.ContainsFunc(c.opts.Mean, func(v float64) bool {
 		return math.IsNaN(v) || math.IsInf(v, 0)
 	}) {
-		return c.wrong("", "Mean %v must be finite", c.opts.Mean)
+		return c.wrong("", "the means %v must be finite", c.opts.Mean)
 	}
 	c.size, c.channels = h, ch
 	return nil

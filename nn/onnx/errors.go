@@ -15,6 +15,9 @@ type Error struct {
 	Op     string // the node's operator
 	Reason string // what is wrong: expected and got
 	Next   string // what the reader of the message can do
+	// Option is the field of ClassifierOptions that Next speaks of, "InputSize", if it does of one:
+	// for callers whose users set it under another name.
+	Option string
 	// Unsupported says that the content is well formed but outside this package.
 	Unsupported bool
 	Err         error // cause, when there is one

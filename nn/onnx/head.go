@@ -53,7 +53,7 @@ func (c *Classifier) chooseOutput(outs []valueInfo) error {
 	if c.opts.Output != "" {
 		if at = find(c.opts.Output); at < 0 {
 			return c.wrong("set Output to one of them", "no output is called %s: it has %s",
-				quote(c.opts.Output), list)
+				quote(c.opts.Output), list).about("Output")
 		}
 	} else if len(outs) > 1 {
 		c.note("of its outputs %s %q is taken for the logits", list, outs[at].name)

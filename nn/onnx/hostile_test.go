@@ -121,8 +121,8 @@ func TestHostileNormalisation(t *testing.T) {
 	scope := tensor.NewScope(ref.New())
 	defer scope.Close()
 	for want, o := range map[string]ClassifierOptions{
-		"Mean": {Mean: []float64{math.NaN(), 0}, Std: []float64{1, 1}},
-		"Std":  {Mean: []float64{0, 0}, Std: []float64{1, math.NaN()}},
+		"the means":               {Mean: []float64{math.NaN(), 0}, Std: []float64{1, 1}},
+		"the standard deviations": {Mean: []float64{0, 0}, Std: []float64{1, math.NaN()}},
 	} {
 		if _, err := NewClassifier(scope, m, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)

@@ -22,19 +22,21 @@ func Steps(lr, factor float64, milestones ...int) Schedule {
 }
 
 // Cosine falls from lr at step 0 to floor at step total and stays there:
-// floor + (lr−floor)·(1 + cos(π·step/total))/2. total ≥ 1.
+// floor + (lr−floor)·(1 + cos(π·step/total))/2. With a total of 0 it is at floor from the start.
 //
 // Source: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, without restarts.
 func Cosine(lr, floor float64, total int) Schedule {
 	return func(step int) float64 {
-		x := min(float64(step)/float64(total), 1)
+		if step >= total {
+			return floor
+		}
+		x := float64(step) / float64(total)
 		return floor + (lr-floor)*(1+math.Cos(math.Pi*x))/2
 	}
 }
 
 // Triangular rises from 0 at step 0 to peak at step top and falls to 0 at step total, both
-// linearly: the one-cycle schedule of fast adversarial training. It, and not OneCycle, is what the
-// configuration of a classifier's training calls onecycle (nn/train).
+// linearly: the one-cycle schedule of fast adversarial training.
 //
 // Source: Smith, "Cyclical learning rates for training neural networks", 2017; Wong et al., "Fast
 // is better than free", ICLR 2020.
@@ -51,8 +53,7 @@ func Triangular(peak float64, top, total int) Schedule {
 }
 
 // OneCycle rises from peak/div at step 0 to peak at step top and falls to peak/div/finalDiv at step
-// total, both along half a cosine, as torch.optim's OneCycleLR (div 25, finalDiv 1e4 there). No
-// configuration names it: the onecycle of a classifier's training is Triangular.
+// total, both along half a cosine, as torch.optim's OneCycleLR (div 25, finalDiv 1e4 there).
 //
 // Source: Smith and Topin, "Super-convergence", 2018.
 func OneCycle(peak, div, finalDiv float64, top, total int) Schedule {

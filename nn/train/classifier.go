@@ -30,8 +30,8 @@ type ClassifierConfig struct {
 	Momentum    float64 `yaml:"momentum"`
 	WeightDecay float64 `yaml:"weight_decay"`
 	Nesterov    bool    `yaml:"nesterov"`
-	// onecycle (linear up for a fifth, linear down to zero: optim.Triangular, not PyTorch's
-	// OneCycleLR, which is optim.OneCycle), cosine, steps (×0.1 at ½ and ¾) or constant
+	// triangular (linear up for a fifth, linear down to zero), cosine, steps (×0.1 at ½ and ¾) or
+	// constant; runs of earlier versions say onecycle for triangular
 	Schedule   string    `yaml:"schedule"`
 	Milestones []float64 `yaml:"milestones,flow"` // of steps, as fractions of the training
 	Smoothing  float64   `yaml:"label_smoothing"`
@@ -131,7 +131,7 @@ func increasing(lo float64, x []float64, hi float64) bool {
 // schedule returns the learning rate as a function of the step, 0 to total.
 func (c ClassifierConfig) schedule(total int) (optim.Schedule, error) {
 	switch c.Schedule {
-	case "onecycle": // linear, as in Wong et al. 2020; optim.OneCycle is another, along cosines
+	case "triangular", "onecycle": // as in Wong et al. 2020
 		return optim.Triangular(c.LR, total/5, total), nil
 	case "cosine":
 		return optim.Cosine(c.LR, 0, total), nil
@@ -148,7 +148,7 @@ func (c ClassifierConfig) schedule(total int) (optim.Schedule, error) {
 	case "constant":
 		return optim.Constant(c.LR), nil
 	}
-	return nil, fmt.Errorf("train: config: schedule is %q: expected onecycle, cosine, steps or "+
+	return nil, fmt.Errorf("train: config: schedule is %q: expected triangular, cosine, steps or "+
 		"constant", c.Schedule)
 }
 

@@ -223,10 +223,10 @@ func readConfig(dir string) ([]byte, error) {
 	return text, nil
 }
 
-// damagedConfig puts what the YAML reader says, which shows the text around it, on one line.
+// damagedConfig names the file in what the YAML reader says.
 func damagedConfig(dir string, err error) error {
-	return fmt.Errorf("train: %s: %s; undo the change to this file, or start a new run",
-		filepath.Join(dir, ConfigFile), strings.TrimSpace(yaml.FormatError(err, false, false)))
+	return fmt.Errorf("train: %s: %w; undo the change to this file, or start a new run",
+		filepath.Join(dir, ConfigFile), err)
 }
 
 // open locks dir, clears away what a killed process left half written, and opens the log.

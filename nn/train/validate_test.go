@@ -15,7 +15,8 @@ func TestMilestones(t *testing.T) {
 		says     string
 	}{
 		{"steps", nil, ""},
-		{"onecycle", nil, ""},
+		{"triangular", nil, ""},
+		{"onecycle", nil, ""}, // of earlier versions
 		{"steps", []float64{0.3, 0.6}, ""},
 		{"cosine", []float64{0.3}, `with schedule "cosine": expected none`},
 		{"steps", []float64{30, 60}, "milestones are [30 60]: expected fractions"},

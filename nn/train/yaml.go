@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
@@ -33,7 +34,11 @@ func decodeYAML(text []byte, v any, opts ...yaml.DecodeOption) (err error) {
 			err = fmt.Errorf("the text is no YAML that can be read: %v", p)
 		}
 	}()
-	return yaml.UnmarshalWithOptions(text, v, opts...)
+	if err := yaml.UnmarshalWithOptions(text, v, opts...); err != nil {
+		// in one line: without the text around it
+		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	return nil
 }
 
 // checkYAML returns an error for a text that is not to be parsed.
