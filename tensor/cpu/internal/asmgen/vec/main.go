@@ -14,7 +14,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 )
@@ -47,7 +49,7 @@ func generate(dir, prefix string, g *gen) {
 	g.tapWindows()
 	f, err := g.Result()
 	if err == nil {
-		err = pass.Compile.Execute(f)
+		err = pass.Concat(pass.Compile, pass.FunctionPass(pruneSelfMoves)).Execute(f)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -66,4 +68,15 @@ func generate(dir, prefix string, g *gen) {
 			log.Fatal(err)
 		}
 	}
+}
+
+// pruneSelfMoves removes the copies that gen makes of operands which nothing needs afterwards: the
+// result then got the same register. They cost no arithmetic, but a place each on the way there.
+func pruneSelfMoves(fn *ir.Function) error {
+	fn.Nodes = slices.DeleteFunc(fn.Nodes, func(n ir.Node) bool {
+		i, ok := n.(*ir.Instruction)
+		return ok && i.Opcode == "VMOVAPS" && len(i.Suffixes) == 0 && len(i.Operands) == 2 &&
+			i.Operands[0] == i.Operands[1]
+	})
+	return nil
 }
