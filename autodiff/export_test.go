@@ -103,3 +103,9 @@ func (o probeOp) VJP(_ *Node, dy *Value, _ []bool) []*Value {
 	o.f()
 	return []*Value{dy}
 }
+
+// SiLUAtOnce is SiLU in one pass, also where it is recorded.
+func SiLUAtOnce(x *Value) *Value {
+	return apply(chainOp{name: "SiLU", gate: true,
+		steps: []tensor.UnaryStep{{Op: tensor.Sigmoid}}}, x)
+}

@@ -43,6 +43,7 @@ func TestGoldenElementwise(t *testing.T) {
 		golden1("relu", ad.ReLU), golden1("leaky_relu", leaky),
 		golden1("clamp", func(x value) value { return ad.Clamp(x, -1, 1) }),
 		golden1("erf", ad.Erf), golden1("gelu", ad.GELU),
+		golden1("silu", ad.SiLU), golden1("hard_swish", ad.HardSwish),
 		golden1("affine", func(x value) value { return ad.Affine(x, 3, -2) }),
 		golden1("add_scalar", with(ad.AddScalar, 3.0)), golden1("scale", with(ad.Scale, -0.5)),
 		golden1("pow2.5", with(ad.Pow, 2.5)), golden1("pow-2", with(ad.Pow, -2.0)),
@@ -100,13 +101,16 @@ func TestGoldenShape(t *testing.T) {
 }
 
 func TestGoldenMatMul(t *testing.T) {
-	quotient := func(_ graph, in vals) value {
-		return ad.SpectralQuotient(in[0], in[1], in[2], in[0].DType())
+	definition := func(_ graph, in vals) value {
+		return ad.SpectralQuotient(in[0], in[1], in[2], nil, in[0].DType())
+	}
+	kernel := func(_ graph, in vals) value {
+		return quotient(in[0], in[1], in[2], in[0].DType())
 	}
 	cases := []goldenCase{
 		{"linear", func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }},
 		golden2("linear/no_bias", func(x, w value) value { return ad.Linear(x, w, nil) }),
-		{"spectral_quotient", quotient}, {"spectral_quotient/kernel", quotient},
+		{"spectral_quotient", definition}, {"spectral_quotient/kernel", kernel},
 	}
 	for _, stack := range []string{"plain", "stack"} {
 		for flags, name := range []string{"nn", "tn", "nt", "tt"} {

@@ -188,10 +188,8 @@ func (p *pass) step(n *Node) {
 
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
-	j := p.offer(n)
 	dxs := p.g.hide(func() []*Value {
 		defer p.lend(n, dy)()
-		defer p.g.joining(j)()
 		return n.op.(Op).VJP(n, dy, need)
 	})
 	for i, dx := range dxs {
@@ -207,9 +205,7 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 		p.held[dx]++ // two inputs may share it: none may be the last before all have it
 	}
 	for i, dx := range dxs {
-		if dx != nil && i == 0 && j.taken {
-			p.joined(n.in[i], dx, j)
-		} else if dx != nil {
+		if dx != nil {
 			p.accumulate(n.in[i], dx, p.maskable(n, n.in[i]))
 		}
 	}
@@ -220,16 +216,16 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 	}
 }
 
-// lend lets n's VJP overwrite dy if nobody reads it afterwards, until the function it returns is
-// called.
+// lend lets n's VJP overwrite dy if nobody reads it afterwards, and says whether it is masked,
+// until the function it returns is called.
 func (p *pass) lend(n *Node, dy *Value) (end func()) {
 	g := p.g
-	was := g.spare
-	g.spare = nil
+	spare, masked := g.spare, g.masked
+	g.spare, g.masked = nil, p.masked[n.out]
 	if !g.recording && p.owns(dy) && p.held[dy] == 1 && !p.wanted[n.out] && dy.t.Exclusive() {
 		g.spare = dy
 	}
-	return func() { g.spare = was }
+	return func() { g.spare, g.masked = spare, masked }
 }
 
 // accumulate adds dx to the cotangent of x, in place where nobody else can see it; and there, if

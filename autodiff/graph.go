@@ -10,7 +10,7 @@ import (
 // The modes of a graph
 //
 // A differentiable function is the same wherever it is called; what becomes of its result is not.
-// Five modes say it. Each is set for as long as one function runs and put back when that returns,
+// Six modes say it. Each is set for as long as one function runs and put back when that returns,
 // also when it panics, so that what a graph does can be read off the calls on the stack:
 //
 //	mode       set by                              while it is set
@@ -23,9 +23,9 @@ import (
 //	           It nests: private counts how deep
 //	lending    Grad, around a VJP whose            That VJP may write its result over the
 //	           cotangent nobody reads afterwards   cotangent (spare), as reluMask does.
-//	joining    Grad, around each VJP               That VJP may add the gradient of its first
-//	                                               input to what has arrived there and mask the
-//	                                               sum (join.go), as convolution's does.
+//	masked     Grad, around a VJP whose            That VJP does not mask it again (mask.go).
+//	           cotangent has gone through its
+//	           op's ReLU
 //	capturing  Checkpoint, while its function      Nothing is recorded. What the function reads of
 //	           runs for the first time             older values is listed (inside), and none of
 //	                                               these is freed before it ends.
@@ -49,7 +49,7 @@ type Graph struct {
 	private   int      // hiding: depth of nested calls of hide
 	made      []*Value // values made inside them
 	spare     *Value   // lending: the cotangent that the VJP at work may overwrite
-	join      *join    // joining: what the VJP at work may do; nil: nothing
+	masked    bool     // masked: the cotangent of the VJP at work
 	inside    *capture // capturing: of the Checkpoint whose function runs for the first time
 	again     *replay  // replaying: of the Checkpoint whose function is computed again
 }

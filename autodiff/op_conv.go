@@ -95,29 +95,12 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	x, w := n.In(0), n.In(1)
 	grads := make([]*Value, 2)
 	if need[0] {
-		grads[0] = o.inputGrad(n, dy)
+		grads[0] = Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
 	}
 	if need[1] {
 		grads[1] = conv2DWeightGrad(x, dy, w, o.p)
 	}
 	return grads
-}
-
-// inputGrad is the gradient of x, taken further where Grad offers it and the backend can.
-func (o convOp) inputGrad(n *Node, dy *Value) *Value {
-	x, w := n.In(0), n.In(1)
-	g := n.Graph()
-	j := g.join
-	b, ok := g.Backend().(tensor.InputGradMasker)
-	if !ok || j == nil || j.add == nil && j.relu == nil || !b.MasksInputGrad(x.Shape()) {
-		return Conv2DInputGrad(dy, w, x.Dim(1), x.Dim(2), o.p)
-	}
-	const name = "Conv2DInputGrad"
-	dx := g.newValue(g.scope.New(x.DType(), x.Shape()...), name)
-	g.ops++
-	b.Conv2DInputGradMask(dx.t, dy.live(name), w.live(name), j.add, j.relu, o.p)
-	j.taken = true
-	return dx
 }
 
 // Conv2DBiasAct computes y = act(Conv2D(x, w) + bias + res), act = ReLU with ReLU′(0) = 0 if relu,

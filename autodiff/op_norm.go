@@ -108,13 +108,9 @@ func (o *batchNormOp) statistics(s *tensor.Scope, in tensors) (scale, shift *ten
 	x, gamma, beta := in[0], in[1], in[2]
 	b, dt, c := s.Backend(), ofChannels(x.DType()), x.Dim(-1)
 	mean, variance, rstd := s.New(dt, c), s.New(dt, c), s.New(dt, c)
-	b.NormStats(mean, variance, rstd, x, o.eps)
-	o.stats = BatchStats{Mean: mean, Variance: variance, Count: x.Size() / max(c, 1)}
-
 	scale, shift = s.Like(gamma), s.Like(gamma)
-	b.Binary(tensor.Mul, scale, gamma, rstd)
-	b.Binary(tensor.Mul, shift, scale, mean)
-	b.Binary(tensor.Sub, shift, beta, shift)
+	b.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, o.eps)
+	o.stats = BatchStats{Mean: mean, Variance: variance, Count: x.Size() / max(c, 1)}
 	// The saved mean is a view: the node may free its own, the caller's statistics stay.
 	return scale, shift, tensors{s.Reshape(mean, c), rstd, shift}
 }

@@ -192,6 +192,9 @@ func GlobalSumPool(x *Value) *Value {
 func checkPool(op string, v *Value, shape tensor.Shape, p tensor.PoolParams) {
 	floats(op, "x", v)
 	rank(op, "x", v, 4)
+	if shape[1] == 0 || shape[2] == 0 {
+		misuse(op, "an image without pixels has no window", "x", v)
+	}
 	if min(p.KH, p.KW, p.StrideH, p.StrideW) < 1 ||
 		max(p.KH, p.KW, p.StrideH, p.StrideW) > mostAttr {
 		misuse(op, fmt.Sprintf("window and stride must be at least 1, and fit 31 bits: %+v", p), "x", v)

@@ -1,6 +1,10 @@
 package autodiff
 
-import "afterimage/tensor"
+import (
+	"math"
+
+	"afterimage/tensor"
+)
 
 // Softmax computes y = exp(x − max)/Σ along the last axis of x [… K]. VJP: dx = y·(dy − Σ dy·y).
 // Panics if x has no axis.
@@ -56,7 +60,9 @@ func checkSoftmax(op string, x *Value) {
 
 // CrossEntropy computes, for each sample, loss[n] = −Σₖ target[n,k]·log softmax(logits)[n,k], with
 // logits and target [N K]. The target is a distribution, one-hot or soft (label smoothing, mixup,
-// distillation), and may itself want a gradient. Panics if the shapes differ.
+// distillation), and may itself want a gradient. A class that was masked out, its logit −Inf,
+// counts nothing where target is 0, neither in the loss nor in a gradient; where it is not, the
+// loss is +Inf. Panics if the shapes differ.
 func CrossEntropy(logits, target *Value) *Value {
 	floats("CrossEntropy", "logits target", logits, target)
 	if logits.Rank() != 2 || !target.Shape().Equal(logits.Shape()) {
@@ -71,7 +77,10 @@ func CrossEntropy(logits, target *Value) *Value {
 // crossEntropy is the definition.
 func crossEntropy(in []*Value) *Value {
 	return in[0].graph.compose(func() *Value {
-		return Neg(Sum(Mul(in[1], LogSoftmax(in[0])), 1))
+		target, logp := in[1], LogSoftmax(in[0])
+		masked := Mul(Equal(target, zeroOf(target)), Equal(logp, target.graph.Scalar(logp.DType(),
+			math.Inf(-1))))
+		return Neg(Sum(Mul(target, Where(masked, zeroOf(logp), logp)), 1))
 	})
 }
 

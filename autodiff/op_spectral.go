@@ -8,12 +8,14 @@ import (
 
 // SpectralQuotient computes w/σ with σ = uᵀMv, where M is w [R …] seen as a matrix [R, K] of its
 // rows: a weight over an estimate of its largest singular value, for u [1 R] and v [1 K] near the
-// singular vectors. dt is the result's dtype: w's or, of F32, BF16, into which it is rounded as by
-// Cast. VJP for w: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+// singular vectors. sigma is that σ, of one element, where somebody has computed it of this w
+// (tensor.SpectralFuser), else nil; it is read as a number, and derivatives are those of uᵀMv in
+// any case. dt is the result's dtype: w's or, of F32, BF16, into which it is rounded as by Cast.
+// VJP for w: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
 //
 // Panics if w has no axis, the vectors do not fit or dt is another. Source: Miyato et al., ICLR
 // 2018, equation 8.
-func SpectralQuotient(w, u, v *Value, dt tensor.DType) *Value {
+func SpectralQuotient(w, u, v *Value, sigma *tensor.Tensor, dt tensor.DType) *Value {
 	floats("SpectralQuotient", "w u v", w, u, v)
 	if dt != w.DType() && (dt != tensor.BF16 || w.DType() != tensor.F32) {
 		misuse("SpectralQuotient", fmt.Sprintf("a quotient in %v: expected w's dtype or, of f32, bf16",
@@ -24,8 +26,8 @@ func SpectralQuotient(w, u, v *Value, dt tensor.DType) *Value {
 		misuse("SpectralQuotient", "expected w [R …], u [1 R] and v [1 K], K the elements of a row",
 			"w u v", w, u, v)
 	}
-	o := spectralOp{dt}
-	if _, ok := w.graph.Backend().(tensor.SpectralFuser); ok {
+	o := spectralOp{dt, sigma}
+	if _, ok := w.graph.Backend().(tensor.SpectralFuser); ok && sigma != nil {
 		return apply(o, w, u, v)
 	}
 	return o.composite([]*Value{w, u, v})
@@ -44,27 +46,30 @@ func (o spectralOp) composite(in []*Value) *Value {
 	})
 }
 
-// spectralOp is the kernel, which saves σ. The vectors' gradients and gradients of gradients are
-// the definition's.
-type spectralOp struct{ dt tensor.DType }
+// spectralOp is the kernel for a given σ. The vectors' gradients and gradients of gradients are the
+// definition's.
+type spectralOp struct {
+	dt    tensor.DType
+	sigma *tensor.Tensor
+}
 
 func (spectralOp) Name() string { return "SpectralQuotient" }
 func (spectralOp) Needs() Needs { return Needs{All: true} }
 
 func (o spectralOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	y, sigma := s.New(o.dt, in[0].Shape()...), s.New(in[0].DType())
-	s.Backend().(tensor.SpectralFuser).SpectralQuotient(y, sigma, in[0], in[1], in[2])
-	return y, tensors{sigma}
+	y := s.New(o.dt, in[0].Shape()...)
+	s.Backend().(tensor.SpectralFuser).SpectralQuotient(y, in[0], o.sigma)
+	return y, nil
 }
 
 func (o spectralOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	if n.HigherOrder() || need[1] || need[2] {
-		whole := spectralOp{n.In(0).DType()} // rounding counts as the identity
+		whole := spectralOp{dt: n.In(0).DType()} // rounding counts as the identity
 		return compositeVJP(n.in, as(dy, whole.dt), need, whole.composite)
 	}
 	g := n.Graph()
 	dw := g.newValue(g.scope.Like(n.In(0).Tensor()), o.Name())
 	g.Backend().(tensor.SpectralFuser).SpectralQuotientGrad(dw.t, dy.Tensor(), n.In(0).Tensor(),
-		n.In(1).Tensor(), n.In(2).Tensor(), n.Saved(0).Tensor())
+		n.In(1).Tensor(), n.In(2).Tensor(), o.sigma)
 	return []*Value{dw, nil, nil}
 }

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,6 +154,7 @@ func TestTableIsComplete(t *testing.T) {
 	}
 	// A constant result is not recorded, so its op cannot be found in a graph.
 	delete(ops, "oneHotOp")
+	delete(ops, "chainOp") // TestChainComposite
 	for op := range ops {
 		if !applied["autodiff."+op] && !applied["*autodiff."+op] {
 			t.Errorf("no sample of the table applies %s", op)
@@ -304,6 +306,28 @@ func TestAttentionComposite(t *testing.T) {
 		}
 		gradcheck.Same(t, fused, definition, in)
 	}
+}
+
+// TestChainComposite compares activations in one pass, of which networks ask no gradient, with
+// their definitions: values to the bit where nothing is recorded, and gradients where a pass is
+// recorded after all.
+func TestChainComposite(t *testing.T) {
+	in := []input{normal(1, 3, 7)}
+	for name, f := range map[string]func(value) value{"GELU": ad.GELU, "SiLU": ad.SiLU,
+		"HardSwish": ad.HardSwish} {
+		g, v := open(t, in)
+		var once value
+		g.NoGrad(func() { once = f(v[0]) })
+		got, want := once.Tensor().Floats(), f(v[0]).Tensor().Floats()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v at once, %v step by step", name, got, want)
+		}
+		if f(v[0]).NeedsGrad() != true || once.NeedsGrad() {
+			t.Errorf("%s: recorded where it should not be, or not where it should", name)
+		}
+	}
+	gradcheck.Same(t, func(_ graph, in vals) value { return ad.SiLUAtOnce(in[0]) },
+		func(_ graph, in vals) value { return ad.Mul(in[0], ad.Sigmoid(in[0])) }, in)
 }
 
 func TestBatchStats(t *testing.T) {

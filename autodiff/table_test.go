@@ -129,6 +129,8 @@ func elementwiseSamples() []sample {
 			gradcheck.Of([]int{5}, -2, -0.5, 0.3, 0.9, 1.7)),
 		unarySample("Erf", ad.Erf, normal(1, 5)),
 		unarySample("GELU", ad.GELU, normal(1, 5)),
+		unarySample("SiLU", ad.SiLU, normal(1, 5)),
+		unarySample("HardSwish", ad.HardSwish, gradcheck.Of([]int{5}, -4, -2, 0.3, 2, 3.5)),
 		unarySample("Affine", func(x value) value { return ad.Affine(x, 3, -2) }, normal(1, 5)),
 		unarySample("Scale", with(ad.Scale, 3.0), normal(1, 5)),
 		unarySample("AddScalar", with(ad.AddScalar, 3.0), normal(1, 5)),
@@ -277,8 +279,8 @@ func matMulSamples() []sample {
 		}
 	}
 	linear := func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }
-	quotient := func(_ graph, in vals) value {
-		return ad.SpectralQuotient(in[0], in[1], in[2], in[0].DType())
+	divided := func(_ graph, in vals) value {
+		return quotient(in[0], in[1], in[2], in[0].DType())
 	}
 	return append(list,
 		sample{name: "Linear", f: linear,
@@ -290,18 +292,28 @@ func matMulSamples() []sample {
 			bad: []fn{func(g graph, in vals) value {
 				return ad.Linear(in[0], zeros(g, 2, 3), nil)
 			}}},
-		sample{name: "SpectralQuotient", f: quotient,
+		sample{name: "SpectralQuotient", f: divided,
 			in: []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)},
 			bad: []fn{
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], in[2], in[1], tensor.F64)
+					return ad.SpectralQuotient(in[0], in[2], in[1], nil, tensor.F64)
 				},
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2], tensor.F64)
+					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2], nil, tensor.F64)
 				},
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], in[1], in[2], tensor.BF16)
+					return ad.SpectralQuotient(in[0], in[1], in[2], nil, tensor.BF16)
 				}}})
+}
+
+// quotient is SpectralQuotient where uᵀMv is known.
+func quotient(w, u, v value, dt tensor.DType) value {
+	var sigma value
+	w.Graph().NoGrad(func() {
+		mv := ad.MatMul(v, ad.Reshape(w, u.Dim(1), v.Dim(1)), false, true)
+		sigma = ad.MatMul(mv, u, false, true).Keep()
+	})
+	return ad.SpectralQuotient(w, u, v, sigma.Tensor(), dt)
 }
 
 // convs are attributes that tell the corners apart: uneven padding, strides that leave rows
@@ -448,6 +460,8 @@ func poolSamples() []sample {
 		pool := func(name string, f func(value, tensor.PoolParams) value) sample {
 			return sample{name: name, f: one(with(f, p)), in: image,
 				bad: []fn{noImage(with(f, p)), one(with(f, over)), one(with(f, padded)),
+					func(g graph, _ vals) value { return f(zeros(g, 1, 0, 4, 1), p) },
+					func(g graph, _ vals) value { return f(zeros(g, 1, 5, 0, 1), q) },
 					one(with(f, tensor.PoolParams{KH: 1, KW: 1})),
 					one(with(f, tensor.PoolParams{KH: 1, KW: 1, StrideH: 1, StrideW: 1 << 40}))}}
 		}

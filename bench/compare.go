@@ -71,7 +71,7 @@ const pause = 20 * time.Millisecond
 // cannot do says so. Errors: a program that does not start, or what Observe returns.
 func Compare(list []Spec, ours, theirs Starter, o CompareOptions) error {
 	c := &comparer{o: o, ours: &side{start: ours}, theirs: &side{start: theirs},
-		best: map[string]string{}}
+		rows: map[string]Comparison{}}
 	defer c.ours.drop()
 	defer c.theirs.drop()
 	for _, s := range list {
@@ -80,7 +80,7 @@ func Compare(list []Spec, ours, theirs Starter, o CompareOptions) error {
 		}
 		if o.Done != nil {
 			if r, ok := o.Done(s.Key, o.Threads); ok {
-				c.best[s.Key] = r.Best
+				c.rows[s.Key] = r
 				continue
 			}
 		}
@@ -88,7 +88,7 @@ func Compare(list []Spec, ours, theirs Starter, o CompareOptions) error {
 		if err != nil {
 			return err
 		}
-		c.best[s.Key] = r.Best
+		c.rows[s.Key] = r
 		if err := o.Observe(r); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (s *side) drop() {
 type comparer struct {
 	o            CompareOptions
 	ours, theirs *side
-	best         map[string]string // the best mode of the rows so far
+	rows         map[string]Comparison // so far, by key
 }
 
 // row measures one row.
@@ -240,10 +240,9 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	if err != nil {
 		return err
 	}
-	modes, rounds := c.modes(s), c.o.Rounds
+	modes := c.modes(s)
 	if s.Kind == "memory" {
-		rounds = 1 // it does not move from run to run
-		best := c.best[plain]
+		best := c.earlier(plain).Best
 		modes = slices.DeleteFunc(slices.Clone(modes), func(m string) bool {
 			return m != best && m != EagerCL // the fastest way, and the one that is usually smallest
 		})
@@ -251,7 +250,12 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	if len(modes) == 0 && len(s.Modes) > 0 {
 		r.Notes = append(r.Notes, "none of the chosen modes is one that this row takes")
 	}
-	for range rounds {
+	if s.Target != plain { // the same step of theirs
+		if same := c.earlier(strings.TrimSuffix(s.Key, recomputeSuffix)); len(same.Theirs) > 0 {
+			modes, r.Modes, r.TotalTheirs = nil, same.Modes, same.TotalTheirs
+		}
+	}
+	for range c.o.Rounds {
 		for _, m := range append([]string{""}, modes...) {
 			start, who, spec := c.theirs.start, m, other
 			if m == "" {
@@ -268,6 +272,15 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 		}
 	}
 	return nil
+}
+
+// earlier returns a row of this session or, asked for or not, of an earlier one; empty: none.
+func (c *comparer) earlier(key string) Comparison {
+	r, ok := c.rows[key]
+	if !ok && c.o.Done != nil {
+		r, _ = c.o.Done(key, c.o.Threads)
+	}
+	return r
 }
 
 // fresh adds one program's figures.

@@ -161,11 +161,16 @@ func TestCompareStops(t *testing.T) {
 	}
 }
 
-// TestFreshRows: memory is measured once, in the step's fastest mode and in eager-cl, of which the
-// smaller one counts, and its ratio is of growth; a start is measured every round.
+// TestFreshRows: memory is measured in the step's fastest mode and in eager-cl, of which the
+// smaller one counts, and its ratio is of growth; the other program's is not measured again where
+// ours recomputes.
 func TestFreshRows(t *testing.T) {
 	step := "step/resnet20-cifar-n128h32"
 	memory, err := NewCatalogue().Find("memory/" + step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recomputed, err := NewCatalogue().Find(memory.Key + recomputeSuffix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,26 +186,30 @@ func TestFreshRows(t *testing.T) {
 			if q.Op == "memory" {
 				return Reply{Start: 100, Peak: 100 + growth[last]}
 			}
-			if last = q.Mode; q.Spec.Key != step {
+			if last = q.Mode; strings.TrimSuffix(q.Spec.Key, recomputeSuffix) != step {
 				t.Errorf("asked for %s", q.Spec.Key)
 			}
 			asked[q.Mode]++
 			return Reply{Seconds: []float64{1}}
 		}
 	}
-	rows := compareAll(t, []Spec{{Key: step}, memory, start}, answer(), answer(),
+	rows := compareAll(t, []Spec{memory, recomputed, start}, answer(), answer(),
 		CompareOptions{Rounds: 3, Done: func(key string, _ int) (Comparison, bool) {
 			return Comparison{Best: CompileCL}, key == step // an earlier session knows the fastest
 		}})
-	m, s := rows[0], rows[1]
-	if m.Ratio != 1.6 || len(m.Ours) != 1 || m.TotalOurs != 150 || m.TotalTheirs != 180 ||
+	m, s := rows[0], rows[2]
+	if m.Ratio != 1.6 || len(m.Ours) != 3 || m.TotalOurs != 150 || m.TotalTheirs != 180 ||
 		m.Best != EagerCL || len(m.Modes) != 2 || m.Modes[CompileCL][0] != 95 {
 		t.Errorf("memory: %+v", m)
+	}
+	if r := rows[1]; len(r.Ours) != 3 || r.TotalTheirs != 180 || r.Best != EagerCL ||
+		!reflect.DeepEqual(r.Theirs, m.Theirs) {
+		t.Errorf("memory, recomputed: %+v", r)
 	}
 	if len(s.Ours) != 3 || len(s.Theirs) != 3 || s.Best != Eager || !(s.Ratio > 0) {
 		t.Errorf("start: %+v", s)
 	}
-	want := map[string]int{"": 8, EagerCL: 2, CompileCL: 2, Eager: 6} // two requests a fresh program
+	want := map[string]int{"": 18, EagerCL: 6, CompileCL: 6, Eager: 6} // two requests a fresh program
 	if !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked %v, expected %v", asked, want)
 	}

@@ -136,12 +136,6 @@ func (l *ledger) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) 
 	})
 }
 
-func (l *ledger) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor.ConvParams) {
-	l.conv("Conv2DInputGradMask", conv.DirInputGrad, dx, w, p, traffic(dx, dy, w, add, y), func() {
-		l.Backend.Conv2DInputGradMask(dx, dy, w, add, y, p)
-	})
-}
-
 func (l *ledger) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
 	l.conv("Conv2DWeightGrad", conv.DirWeightGrad, x, dw, p, traffic(dw, x, dy), func() {
 		l.Backend.Conv2DWeightGrad(dw, x, dy, p)
@@ -198,8 +192,11 @@ func (l *ledger) UpsampleGrad(dx, dy *tensor.Tensor, k int) {
 	l.run("UpsampleGrad", 0, traffic(dx, dy), func() { l.Backend.UpsampleGrad(dx, dy, k) })
 }
 
-func (l *ledger) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) {
-	l.run("NormStats", 0, traffic(x), func() { l.Backend.NormStats(mean, variance, rstd, x, eps) })
+func (l *ledger) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
+	eps float64) {
+	l.run("NormStats", 0, traffic(x), func() {
+		l.Backend.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
+	})
 }
 
 func (l *ledger) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
@@ -238,21 +235,25 @@ func (l *ledger) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	})
 }
 
+func (l *ledger) Blend(dst, src []*tensor.Tensor, keep, add []float64) {
+	l.run("Blend", 0, traffic(slices.Concat(dst, dst, src)...), func() {
+		l.Backend.Blend(dst, src, keep, add)
+	})
+}
+
 func (l *ledger) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
 	l.run("SquaredNorm", 0, traffic(xs...), func() { l.Backend.SquaredNorm(dst, xs) })
 }
 
-func (l *ledger) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
+func (l *ledger) PowerIterate(next, v, sigma, w, u []*tensor.Tensor, eps []float64) {
 	// Two products with each weight: 4 operations an element, which has as many bytes.
 	l.run("PowerIterate", traffic(w...), traffic(w...), func() {
-		l.Backend.PowerIterate(next, v, w, u, eps)
+		l.Backend.PowerIterate(next, v, sigma, w, u, eps)
 	})
 }
 
-func (l *ledger) SpectralQuotient(y, sigma, w, u, v *tensor.Tensor) {
-	l.run("SpectralQuotient", 0, traffic(y, w), func() {
-		l.Backend.SpectralQuotient(y, sigma, w, u, v)
-	})
+func (l *ledger) SpectralQuotient(y, w, sigma *tensor.Tensor) {
+	l.run("SpectralQuotient", 0, traffic(y, w), func() { l.Backend.SpectralQuotient(y, w, sigma) })
 }
 
 func (l *ledger) SpectralQuotientGrad(dw, dy, w, u, v, sigma *tensor.Tensor) {

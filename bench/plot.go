@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"afterimage/nn/checkpoint"
+	"afterimage/tensor/atomicfile"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -137,7 +137,7 @@ func (c chart) write(path, form string) error {
 	if err != nil {
 		return fmt.Errorf("bench: %s: %w", path, err)
 	}
-	return checkpoint.WriteFile(path, func(w io.Writer) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
 		_, err := out.WriteTo(w)
 		return err
 	})

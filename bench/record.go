@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"afterimage/nn/checkpoint"
+	"afterimage/tensor/atomicfile"
 )
 
 // Files of a comparison's folder. RowsFile grows by a line a row, so that a comparison that is cut
@@ -149,7 +149,7 @@ func (r *Record) add(l recordLine) error {
 
 // Write writes the record as JSON and as a table.
 func (r *Record) Write() error {
-	err := checkpoint.WriteFile(filepath.Join(r.dir, JSONFile), func(w io.Writer) error {
+	err := atomicfile.Write(filepath.Join(r.dir, JSONFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
 		return e.Encode(r)
@@ -157,7 +157,7 @@ func (r *Record) Write() error {
 	if err != nil {
 		return err
 	}
-	return checkpoint.WriteBytes(filepath.Join(r.dir, TableFile), []byte(r.Markdown()))
+	return atomicfile.WriteBytes(filepath.Join(r.dir, TableFile), []byte(r.Markdown()))
 }
 
 // ReadRecord reads a JSONFile.

@@ -15,8 +15,8 @@ import (
 // takes tensors is written down by one of the ledger's own, so that a new kernel is not forgotten.
 func TestLedgerKeepsEveryKernel(t *testing.T) {
 	cases := []reflect.Type{reflect.TypeFor[tensor.Backend](), reflect.TypeFor[tensor.LossFuser](),
-		reflect.TypeFor[tensor.SpectralFuser](), reflect.TypeFor[tensor.InputGradMasker](),
-		reflect.TypeFor[tensor.NormUpsampler](), reflect.TypeFor[tensor.SumMasker]()}
+		reflect.TypeFor[tensor.SpectralFuser](), reflect.TypeFor[tensor.NormUpsampler](),
+		reflect.TypeFor[tensor.SumMasker]()}
 	own := reflect.TypeFor[*ledger]()
 	for _, c := range cases {
 		if !reflect.TypeFor[*cpu.Backend]().Implements(c) {

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+
+	"afterimage/tensor/atomicfile"
 )
 
 // A cache keeps compiled kernels on disk, one file for each text, set of options, compiler and
@@ -56,27 +56,5 @@ func (c cache) put(key string, image []byte) {
 		return
 	}
 	sum := sha256.Sum256(image)
-	_ = replaceFile(c.path(key), sum[:], image)
-}
-
-// replaceFile writes a file of the given parts, whole or not at all. Killed while it writes it
-// leaves a file named .NAME.….tmp, which in a run is removed when the run is opened again.
-func replaceFile(path string, parts ...[]byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("cuda: %w", err)
-	}
-	defer os.Remove(f.Name()) // gone already if it was renamed
-	for _, p := range parts {
-		if err == nil {
-			_, err = f.Write(p)
-		}
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("cuda: %w", err)
-	}
-	return nil
+	_ = atomicfile.WriteBytes(c.path(key), append(sum[:], image...))
 }

@@ -53,6 +53,11 @@ func TestAttentionCounts(t *testing.T) {
 			g.made = 0
 			step(0)
 			p.Close()
+			if most := map[tensor.DType]int{tensor.BF16: 1419, tensor.F32: 1329}; !g.composed &&
+				g.count() > most[g.activations] {
+				t.Errorf("%d launches in %v, at most %d expected", g.count(), g.activations,
+					most[g.activations])
+			}
 			t.Logf("BigGAN-128, 16 images in %v, composed %v: %d launches, %.1f GB made, %.2f GB peak",
 				g.activations, g.composed, g.count(), float64(g.made)/1e9, float64(g.peak)/1e9)
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"afterimage/cuda/driver"
+	"afterimage/tensor/atomicfile"
 )
 
 // A planBook keeps which of cuDNN's plans every convolution was given, and which of cuBLASLt's
@@ -231,7 +232,7 @@ func writePlans(path string, p plans) error {
 	if err != nil {
 		return fmt.Errorf("cuda: plans: %w", err)
 	}
-	return replaceFile(path, sealed(append(text, '\n')))
+	return atomicfile.WriteBytes(path, sealed(append(text, '\n')))
 }
 
 // sealed puts the line with its checksum before a text.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,7 +89,15 @@ func condition(
 		t.Fatal(err)
 	}
 	nn.Init(s, c.State(), 1)
-	return c.Ask(s, x).Cond.Floats()
+	want := c.Ask(s, x).Cond.Floats()
+	i := m.Inference(s.Backend())
+	defer i.Close()
+	for range 2 {
+		if !slices.Equal(c.AskWith(i, s, x).Cond.Floats(), want) {
+			t.Errorf("%s of %s: an Inference answers otherwise", kind, m.Arch())
+		}
+	}
+	return want
 }
 
 // A run with an imported classifier keeps it: it is resumed exactly and painted from when the file

@@ -71,18 +71,28 @@ type Answer struct {
 }
 
 // Ask runs the classifier on x [N H W C] in [0, 1]. The result lives in s.
-func (c *Conditioner) Ask(s *tensor.Scope, x *tensor.Tensor) Answer {
+func (c *Conditioner) Ask(s *tensor.Scope, x *tensor.Tensor) (a Answer) {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	var a Answer
-	g.NoGrad(func() {
-		ctx := nn.NewCtx(g, false)
-		f, z := c.Model.Features(ctx, g.Const(x))
-		if a.Logits = clone(s, z.Tensor()); f != nil {
-			a.Features = clone(s, f.Tensor())
-		}
-		a.Cond = clone(s, c.Of(g, z, f).Tensor())
-	})
+	g.NoGrad(func() { a = c.answer(nn.NewCtx(g, false), s, x) })
+	return a
+}
+
+// AskWith is Ask with the classifier's Inference (Classifier.Inference): from the second call on
+// what its layers derive from weights is not computed again.
+func (c *Conditioner) AskWith(i *nn.Inference, s *tensor.Scope, x *tensor.Tensor) (a Answer) {
+	i.Pass(func(ctx *nn.Ctx) { a = c.answer(ctx, s, x) })
+	return a
+}
+
+// answer asks the classifier in ctx, the result in s.
+func (c *Conditioner) answer(ctx *nn.Ctx, s *tensor.Scope, x *tensor.Tensor) (a Answer) {
+	g := ctx.Graph
+	f, z := c.Model.Features(ctx, g.Const(x))
+	if a.Logits = clone(s, z.Tensor()); f != nil {
+		a.Features = clone(s, f.Tensor())
+	}
+	a.Cond = clone(s, c.Of(g, z, f).Tensor())
 	return a
 }
 

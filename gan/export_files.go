@@ -12,6 +12,7 @@ import (
 	"afterimage/nn/models"
 	"afterimage/nn/onnx"
 	"afterimage/tensor"
+	"afterimage/tensor/atomicfile"
 )
 
 // A Format is how networks are written for others.
@@ -54,7 +55,7 @@ func (v *Inverter) Export(
 	switch f {
 	case ONNX:
 		files = []string{stem + onnx.Ext}
-		err = checkpoint.WriteFile(files[0], v.ExportONNX)
+		err = atomicfile.Write(files[0], v.ExportONNX)
 	case PyTorch:
 		var state *checkpoint.File
 		if state, err = v.ExportTorch(); err == nil {
@@ -99,7 +100,7 @@ func ExportClassifier(
 	case !ours:
 		file, err = m.Save(stem, false)
 	case f == ONNX:
-		err = checkpoint.WriteFile(file, func(w io.Writer) error { return onnx.Export(own, w) })
+		err = atomicfile.Write(file, func(w io.Writer) error { return onnx.Export(own, w) })
 	default:
 		file = stem + torchSuffix + models.Ext
 		state := models.Export(own, own.Mapping(), models.OIHW)

@@ -80,7 +80,7 @@ func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, err
 	}
 	t := newTrainer(b, c, cond.State())
 	t.Set, t.Cond = set, cond
-	t.batches = data.NewFeedInto(loader, t.intake.Batch)
+	t.batches = data.NewFeed(loader, t.intake.Batch)
 	return t, nil
 }
 

@@ -139,17 +139,19 @@ func (c *Ctx) spent(w *autodiff.Value, p *Param) {
 	}
 }
 
-// hoist makes a constant outlive the Tidy it was computed in, by a copy. A value that needs a
-// gradient outlives it anyway.
+// hoist makes a constant outlive the Tidy it was computed in. A value that needs a gradient
+// outlives it anyway.
 func (c *Ctx) hoist(v *autodiff.Value) *autodiff.Value {
 	if v.NeedsGrad() || c.Graph.Scope() == c.scope {
 		return v
 	}
-	t := c.scope.Like(v.Tensor())
-	t.Assign(v.Tensor())
+	t := c.outlive(v.Tensor())
 	v.Done()
 	return c.Graph.Const(t)
 }
+
+// outlive returns t's elements under another name, which outlives every Tidy and Checkpoint.
+func (c *Ctx) outlive(t *tensor.Tensor) *tensor.Tensor { return c.scope.Reshape(t, t.Shape()...) }
 
 // hoistWeight is hoist for a weight that compute returns from parameters, from among them. In an
 // Inference the backend may give up the weight's memory for packed forms of it, and compute it once
@@ -195,65 +197,64 @@ func (c *Ctx) constants(dt tensor.DType, values []float64) *autodiff.Value {
 }
 
 // Updates collects the changes a forward pass makes to buffers: running statistics, power
-// iteration vectors. They are applied once, by Apply, after the step; a pass whose updates are not
-// applied leaves no trace.
+// iteration vectors. They are applied once, by Apply, after the step and before the pass's graph is
+// closed; a pass whose updates are not applied leaves no trace.
 type Updates struct {
-	scope *tensor.Scope
-	list  []update
+	backend tensor.Backend
+	list    []update
 }
 
+// An update is p ← keep·p + add·t; with keep 0, t alone.
 type update struct {
-	p *Param
-	t *tensor.Tensor
+	p         *Param
+	t         *tensor.Tensor
+	keep, add float64
 }
 
-// NewUpdates returns an empty collection that allocates on b.
-func NewUpdates(b tensor.Backend) *Updates { return &Updates{scope: tensor.NewScope(b)} }
+// NewUpdates returns an empty collection for parameters on b.
+func NewUpdates(b tensor.Backend) *Updates { return &Updates{backend: b} }
 
-// Set records that p becomes a copy of t, of p's shape. A later Set of the same parameter wins. On
-// a nil *Updates nothing is recorded: the pass leaves no trace.
+// Set records that p becomes a copy of t, of p's shape; t must live until Apply reads it. A later
+// Set of the same parameter wins. On a nil *Updates nothing is recorded: the pass leaves no trace.
 func (u *Updates) Set(p *Param, t *tensor.Tensor) {
-	if u == nil {
-		return
+	if u != nil {
+		u.list = append(u.list, update{p, t, 0, 1})
 	}
-	c := u.scope.Like(t)
-	c.Assign(t)
-	u.list = append(u.list, update{p, c})
 }
 
 // Average records p ← (1−momentum)·p + momentum·factor·t, the running average of PyTorch's
-// BatchNorm (momentum is the weight of the new value). Repeated averages of one parameter in one
-// pass build on each other. On a nil *Updates nothing is recorded.
+// BatchNorm (momentum is the weight of the new value); t must live until Apply reads it. Repeated
+// averages of one parameter in one pass build on each other. On a nil *Updates nothing is recorded.
 func (u *Updates) Average(p *Param, t *tensor.Tensor, momentum, factor float64) {
-	if u == nil {
-		return
+	if u != nil {
+		u.list = append(u.list, update{p, t, 1 - momentum, momentum * factor})
 	}
-	old := p.T
-	for _, e := range u.list {
-		if e.p == p {
-			old = e.t
-		}
-	}
-	b := u.scope.Backend()
-	c, w := u.scope.Like(t), u.scope.Like(t)
-	b.Unary(tensor.Affine, tensor.Attr{A: 1 - momentum}, c, old)
-	b.Unary(tensor.Affine, tensor.Attr{A: momentum * factor}, w, t)
-	b.Binary(tensor.Add, c, c, w)
-	w.Free()
-	u.list = append(u.list, update{p, c})
 }
 
-// Apply writes all recorded changes, in order, and empties the collection.
+// Apply writes all recorded changes and empties the collection: in one kernel, but where a
+// parameter changes more than once, in order.
 func (u *Updates) Apply() {
-	for _, e := range u.list {
-		e.p.T.Assign(e.t)
+	var dst, src []*tensor.Tensor
+	var keep, add []float64
+	once := map[*Param]bool{}
+	flush := func() {
+		if len(dst) > 0 {
+			u.backend.Blend(dst, src, keep, add)
+		}
+		dst, src, keep, add = nil, nil, nil, nil
+		clear(once)
 	}
+	for _, e := range u.list {
+		if once[e.p] {
+			flush()
+		}
+		once[e.p] = true
+		dst, src = append(dst, e.p.T), append(src, e.t)
+		keep, add = append(keep, e.keep), append(add, e.add)
+	}
+	flush()
 	u.Discard()
 }
 
 // Discard forgets all recorded changes.
-func (u *Updates) Discard() {
-	b := u.scope.Backend()
-	u.scope.Close()
-	u.scope, u.list = tensor.NewScope(b), nil
-}
+func (u *Updates) Discard() { u.list = nil }

@@ -134,8 +134,10 @@ func (c *Ctx) recordStats(mean, variance *Param, stats autodiff.BatchStats, mome
 			Reason: fmt.Sprintf("training needs at least 2 values "+
 				"for each channel, got %d: use a larger batch or evaluation mode", stats.Count)})
 	}
-	c.Updates.Average(mean, stats.Mean, momentum, 1)
-	c.Updates.Average(variance, stats.Variance, momentum, n/(n-1))
+	if c.Updates != nil {
+		c.Updates.Average(mean, c.outlive(stats.Mean), momentum, 1)
+		c.Updates.Average(variance, c.outlive(stats.Variance), momentum, n/(n-1))
+	}
 }
 
 // StandingStats replaces running statistics by averages over a number of batches of one frozen

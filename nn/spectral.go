@@ -49,8 +49,12 @@ type spectralWeight struct {
 	recording bool
 }
 
-// uv holds the singular vector estimates, u [1 out] and v [1 rest].
-type uv struct{ u, v *autodiff.Value }
+// uv holds the singular vector estimates, u [1 out] and v [1 rest], and uᵀMv where a kernel has
+// computed it with them, else nil.
+type uv struct {
+	u, v  *autodiff.Value
+	sigma *tensor.Tensor
+}
 
 // Weight returns W̄ in W's shape: one and the same for all calls in an Inference and in a pass
 // where a gradient may be asked for, else a new one for each call, whose owner is the caller.
@@ -62,7 +66,7 @@ func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
 // divided returns W̄ in dt, W's dtype or BF16, computed anew.
 func (s *SpectralNorm) divided(c *Ctx, dt tensor.DType) *autodiff.Value {
 	it := s.vectors(c)
-	return autodiff.SpectralQuotient(c.Value(s.W), it.u, it.v, dt)
+	return autodiff.SpectralQuotient(c.Value(s.W), it.u, it.v, it.sigma, dt)
 }
 
 // vectors returns the pass's singular vector estimates.
@@ -85,9 +89,9 @@ func (s *SpectralNorm) sigma(c *Ctx, w *autodiff.Value) *autodiff.Value {
 type iterated struct{ m Module }
 
 // Iterate makes the pass's power iterations of all spectrally normalised layers of m in one go,
-// where the backend has a kernel for many (tensor.SpectralFuser); elsewhere each layer makes its
-// own when it needs it. Call it where a forward pass through m begins. m must be comparable, a
-// pointer for example. The results are the same either way, but for rounding.
+// where the backend has a kernel for many (tensor.SpectralFuser); elsewhere, and without it, each
+// layer makes its own when it needs it. Call it where a forward pass through m begins. m must be
+// comparable, a pointer for example. The results are the same either way.
 func Iterate(c *Ctx, m Module) {
 	b, ok := c.Graph.Backend().(tensor.SpectralFuser)
 	if !ok {
@@ -107,18 +111,19 @@ func Iterate(c *Ctx, m Module) {
 
 // iterateAll makes power iterations by the backend's kernel.
 func iterateAll(c *Ctx, b tensor.SpectralFuser, norms []*SpectralNorm) {
-	var w, u, next, v []*tensor.Tensor
+	var w, u, next, v, sigma []*tensor.Tensor
 	var eps []float64
 	for _, s := range norms {
 		m := c.Value(s.W).Tensor()
 		w, u = append(w, m), append(u, c.Value(s.U).Tensor())
 		next = append(next, c.scope.New(m.DType(), 1, m.Dim(0)))
 		v = append(v, c.scope.New(m.DType(), 1, m.Shape()[1:].Size()))
+		sigma = append(sigma, c.scope.New(m.DType(), 1))
 		eps = append(eps, s.Eps)
 	}
-	b.PowerIterate(next, v, w, u, eps)
+	b.PowerIterate(next, v, sigma, w, u, eps)
 	for i, s := range norms {
-		c.derived[spectralVectors{s}] = uv{c.Graph.Const(next[i]), c.Graph.Const(v[i])}
+		c.derived[spectralVectors{s}] = uv{c.Graph.Const(next[i]), c.Graph.Const(v[i]), sigma[i]}
 		s.record(c, next[i])
 	}
 }
@@ -126,19 +131,23 @@ func iterateAll(c *Ctx, b tensor.SpectralFuser, norms []*SpectralNorm) {
 // record makes u′ the next pass's u, in training.
 func (s *SpectralNorm) record(c *Ctx, u *tensor.Tensor) {
 	if c.Train {
-		c.Updates.Set(s.U, c.Graph.Scope().Reshape(u, s.U.Shape...))
+		c.Updates.Set(s.U, c.scope.Reshape(u, s.U.Shape...))
 	}
 }
 
-// iterate makes the pass's one power iteration of a layer: the definition, and what Iterate has not
-// done before.
+// iterate makes the pass's one power iteration of a layer, which Iterate has not done before: by
+// the kernel, or by the definition.
 func (s *SpectralNorm) iterate(c *Ctx) (it uv) {
+	if b, ok := c.Graph.Backend().(tensor.SpectralFuser); ok {
+		iterateAll(c, b, []*SpectralNorm{s})
+		return c.derived[spectralVectors{s}].(uv)
+	}
 	c.Graph.NoGrad(func() {
 		m := s.matrix(c.Graph.Const(c.Value(s.W).Tensor()))
 		u := autodiff.Reshape(c.Value(s.U), 1, s.U.Shape[0])
 		v := s.normalise(autodiff.MatMul(u, m, false, false))
 		u = s.normalise(autodiff.MatMul(v, m, false, true))
-		it = uv{c.hoist(u), c.hoist(v)}
+		it = uv{u: c.hoist(u), v: c.hoist(v)}
 	})
 	s.record(c, it.u.Tensor())
 	return it

@@ -41,12 +41,28 @@ type ManyScaler interface {
 	ScaleAll(dst, src []*Tensor, factor *Tensor)
 }
 
+// A Chainer is a Backend that can take numbers through several unary operations in one pass over
+// memory. One that is not makes a kernel of each, to the same bits.
+type Chainer interface {
+	Backend
+	// UnaryChain computes dst = s(x), or with gate dst = x·s(x), where s is one step after the other,
+	// each rounded as Unary rounds: F32 or F64, at least one step; dst may be x.
+	UnaryChain(dst, x *Tensor, gate bool, steps ...UnaryStep)
+}
+
+// A UnaryStep is a unary operation with its attributes.
+type UnaryStep struct {
+	Op   UnaryOp
+	Attr Attr
+}
+
 // A LossFuser is a Backend with kernels for softmax's cross-entropy, which would else be a dozen
 // passes. A backend need not be one: autodiff.CrossEntropy then stays what it is composed of.
 type LossFuser interface {
 	Backend
 	// CrossEntropy writes logp = log softmax(logits) along rows and
-	// loss[n] = −Σₖ target[n,k]·logp[n,k]; logits, target, logp [N K], loss [N].
+	// loss[n] = −Σₖ target[n,k]·logp[n,k], to which a target of 0 for a class of logp −Inf adds
+	// nothing; logits, target, logp [N K], loss [N].
 	CrossEntropy(loss, logp, logits, target *Tensor)
 	// CrossEntropyGrad writes the gradient for the logits,
 	// dx[n,k] = dy[n]·(exp(logp[n,k])·Σⱼ target[n,j] − target[n,k]); dx, logp, target [N K], dy [N].
@@ -79,11 +95,11 @@ type AttentionFuser interface {
 type SpectralFuser interface {
 	Backend
 	// PowerIterate makes one step for each of a list of weights, from u[i]:
-	// v[i] = Mᵀu/max(‖Mᵀu‖, eps[i]), next[i] = Mv/max(‖Mv‖, eps[i]).
-	PowerIterate(next, v, w, u []*Tensor, eps []float64)
-	// SpectralQuotient writes sigma = uᵀMv, one element, and y = w/sigma. Beside F32 operands y may
-	// be BF16: it is then rounded once.
-	SpectralQuotient(y, sigma, w, u, v *Tensor)
+	// v[i] = Mᵀu/max(‖Mᵀu‖, eps[i]), next[i] = Mv/max(‖Mv‖, eps[i]), and sigma[i] = next·Mv, of one
+	// element.
+	PowerIterate(next, v, sigma, w, u []*Tensor, eps []float64)
+	// SpectralQuotient writes y = w/sigma. Beside an F32 w y may be BF16: it is then rounded once.
+	SpectralQuotient(y, w, sigma *Tensor)
 	// SpectralQuotientGrad writes y's gradient for w, dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ. Beside F32 operands
 	// dy may be BF16.
 	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)
@@ -97,19 +113,6 @@ type NormUpsampler interface {
 	// NormUpsample computes y = Upsample(act(x·scale + shift), k), act = ReLU if relu else identity:
 	// x [N H W C], y [N kH kW C], scale and shift [C] or [N C].
 	NormUpsample(y, x, scale, shift *Tensor, relu bool, k int)
-}
-
-// An InputGradMasker is a Backend that can take the gradient of a convolution's input further while
-// it stores it: add what other readers of that input have sent back, and put the sum through the
-// ReLU that the input came out of. One that is not makes up to three kernels, to the same bits.
-type InputGradMasker interface {
-	Backend
-	// MasksInputGrad reports whether that is faster at once for dx of the given shape, [N H W C]. It
-	// depends on this and on nothing else.
-	MasksInputGrad(dx Shape) bool
-	// Conv2DInputGradMask computes dx = y > 0 ? Conv2DInputGrad(dy, w) + add : 0; add and y have dx's
-	// shape. Without y, nil, nothing is masked, and without add, nil, nothing added.
-	Conv2DInputGradMask(dx, dy, w, add, y *Tensor, p ConvParams)
 }
 
 // A SumMasker is a Backend that can add two gradients and put the sum through a ReLU in one pass.

@@ -105,8 +105,9 @@ type Backend interface {
 
 	// NormStats computes per channel (last axis, all other axes together, m elements each) the
 	// mean and rstd = 1/√(var + eps), var biased (divided by m), into mean [C] and rstd [C], and
-	// var itself into variance [C].
-	NormStats(mean, variance, rstd, x *Tensor, eps float64)
+	// var itself into variance [C]. Unless gamma is nil it also writes what NormApply takes for
+	// gamma and beta, scale = gamma·rstd and shift = beta − scale·mean, all four [C] or [N C].
+	NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *Tensor, eps float64)
 	// NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity. scale
 	// and shift are [C] or, one row for each sample, [N C] with N = x's first axis; res is nil or
 	// of x's shape.
@@ -134,6 +135,9 @@ type Backend interface {
 	// Lerp moves every dst toward src in place: dst += (1 − decay)·(src − dst); decay is an F32
 	// tensor of one element.
 	Lerp(dst, src []*Tensor, decay *Tensor)
+	// Blend computes dst[i] = keep[i]·dst[i] + add[i]·src[i] for every i, of different dst; with
+	// keep[i] = 0 it does not read dst[i].
+	Blend(dst, src []*Tensor, keep, add []float64)
 	// SquaredNorm writes the sum of the squares of all elements of all xs into dst, of one element
 	// and xs' dtype: NaN or infinite if an element is, infinite if a square or the sum is too large.
 	SquaredNorm(dst *Tensor, xs []*Tensor)
@@ -246,8 +250,8 @@ func (p ConvParams) Out(h, w, kh, kw int) (oh, ow int) {
 		one(w, kw, p.StrideW, p.PadLeft+p.PadRight, p.DilW)
 }
 
-// PoolParams are the attributes of pooling. Every padding is smaller than the window, so that each
-// window holds a pixel.
+// PoolParams are the attributes of pooling. Images have pixels and every padding is smaller than
+// the window, so that each window holds a pixel.
 type PoolParams struct {
 	KH, KW           int // window
 	StrideH, StrideW int // ≥ 1

@@ -3,7 +3,7 @@
 // random numbers.
 //
 // What some devices can do and others cannot, recording work and fetching from the host's memory,
-// is an interface of its own (Recorder, Stager, InputGradMasker), which a user asks a backend for.
+// is an interface of its own (Recorder, Stager, SumMasker), which a user asks a backend for.
 //
 // Non-goals: gradients (package autodiff), kernels (tensor/ref, tensor/cpu, cuda), strided views.
 //

@@ -32,7 +32,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"afterimage/nn/checkpoint"
+	"afterimage/tensor/atomicfile"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
@@ -86,7 +86,7 @@ func run(args []string, stderr io.Writer) int {
 	if *out == "" {
 		*out = filepath.Join(root, filepath.FromSlash(pagePath))
 	}
-	if err := checkpoint.WriteBytes(*out, []byte(p.markdown())); err != nil {
+	if err := atomicfile.WriteBytes(*out, []byte(p.markdown())); err != nil {
 		fmt.Fprintln(stderr, "agreement:", err)
 		return exitDisagrees
 	}

@@ -42,6 +42,8 @@ def elementwise():
     g.case("where", lambda c, x, y: torch.where(c != 0, x, y), torch.tensor([1.0, 0, 2], dtype=torch.float64),
            g.normal(2, 3), g.normal(2, 1), const=(0,))
     g.case("cast", lambda x: x.to(torch.bfloat16).to(x.dtype), g.normal(3, 5), order=1)  # rounds, and the gradient, too
+    g.case("silu", F.silu, 2 * n())
+    g.case("hard_swish", F.hardswish, 2 * n())
     return g.save()
 
 

@@ -54,6 +54,7 @@ func badAttacks(r runs) (cases []badCase) {
 		"--data":                               {"--data: expected a value behind it"},
 		"--norm l7 --attack fgsm --data x":     {"l7", "expected linf or l2"}, // before any work
 		"--attack pgd-y --weights nowhere.pth": {"pgd-y", "expected fgsm"},
+		"--classifier=nowhere.pth":             {"--weights and --classifier", "give one"},
 	} {
 		cases = append(cases, badCase{"evaluate " + flags,
 			append(evaluate[:len(evaluate):len(evaluate)], strings.Fields(flags)...), says})

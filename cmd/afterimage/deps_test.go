@@ -17,6 +17,7 @@ import (
 const policy = `
 tensor              :
 tensor/ref          : tensor
+tensor/atomicfile   :
 tensor/cpu/arena    :
 tensor/cpu/par      : tensor/cpu/arena
 tensor/cpu/gemm     : tensor/cpu/par tensor/cpu/gemm/…
@@ -29,35 +30,36 @@ cuda/kernels        : tensor
 cuda/internal/ksim  : tensor cuda/kernels
 cuda/driver         :
 cuda/internal/fakecuda :
-cuda                : tensor cuda/driver cuda/kernels
+cuda                : tensor tensor/atomicfile cuda/driver cuda/kernels
 cuda/cudatest       : cuda/internal/fakecuda cuda/internal/ksim
 autodiff            : tensor
 autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint
 nn/nntest           : nn
-nn/checkpoint       : tensor
+nn/checkpoint       : tensor tensor/atomicfile
 nn/data             : tensor
 nn/loss             : autodiff tensor nn
-nn/onnx             : autodiff tensor nn nn/checkpoint nn/models
+nn/onnx             : autodiff tensor tensor/atomicfile nn nn/checkpoint nn/models
 nn/onnx/cases       : autodiff tensor nn/onnx
 nn/optim            : autodiff tensor nn
 nn/models           : autodiff tensor nn nn/checkpoint
 nn/attack           : autodiff tensor nn nn/loss nn/models
 nn/tensorboard      :
-nn/train            : autodiff tensor nn nn/…
-gan                 : autodiff tensor nn nn/… gan/metrics gan/report
+nn/train            : autodiff tensor tensor/atomicfile nn nn/…
+gan                 : autodiff tensor tensor/atomicfile nn nn/… gan/metrics gan/report
 gan/metrics         : tensor
 gan/metrics/lpips   : autodiff tensor nn nn/checkpoint nn/models gan/metrics
-gan/report          : tensor gan/metrics
-gan/explore         : autodiff tensor nn nn/… gan gan/metrics gan/report
-gan/study           : autodiff tensor nn nn/… gan gan/…
+gan/report          : tensor tensor/atomicfile gan/metrics
+gan/explore         : autodiff tensor tensor/atomicfile nn nn/… gan gan/metrics gan/report
+gan/study           : autodiff tensor tensor/atomicfile nn nn/… gan gan/…
 gan/shipped         : tensor gan
 bench               : autodiff tensor tensor/… nn nn/… gan gan/…
 bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint
 bench/figures       :
-bench/agreement     : tensor/ref nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/…
+bench/agreement     : tensor/… nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/…
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 bench/exports       : tensor tensor/cpu nn nn/models gan
+bench/imported      : autodiff tensor tensor/cpu nn nn/checkpoint nn/onnx
 cmd/afterimage      : autodiff tensor tensor/… cuda nn nn/… gan gan/… bench
 cmd/gpumon          :
 cmd/gpucheck        : autodiff tensor tensor/cpu tensor/backendtest cuda nn nn/… gan

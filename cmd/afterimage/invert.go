@@ -200,10 +200,11 @@ func (c *invertCmd) Run(e *env) error {
 		return err
 	}
 	classes := classNames(v)
-	passes := v.Inference(b)
-	defer passes.Close()
+	w := painter{v, b, v.Cond.Model.Inference(b), v.Inference(b)}
+	defer w.ask.Close()
+	defer w.paint.Close()
 	for i, p := range photos {
-		if err := c.invert(e, v, b, passes, p, i, classes); err != nil {
+		if err := c.invert(e, w, p, i, classes); err != nil {
 			return err
 		}
 	}
@@ -303,22 +304,29 @@ func drawName(path string, k int) string { return fmt.Sprintf("%s-%02d.png", ste
 
 func stem(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
 
-func (c *invertCmd) invert(
-	e *env, v *gan.Inverter, b tensor.Backend, passes *nn.Inference, p photo, i int, classes []string,
-) error {
+// A painter is an inverter at work: what its two networks derive from their weights is computed
+// once for all photos.
+type painter struct {
+	*gan.Inverter
+	b          tensor.Backend
+	ask, paint *nn.Inference
+}
+
+// invert paints the i-th photo back and writes the pictures.
+func (c *invertCmd) invert(e *env, v painter, p photo, i int, classes []string) error {
 	path, size := p.path, v.Config.Net.Size
 	original := metrics.FromBytes(1, size, size, 3, p.pix).In(metrics.Unit)
-	s := tensor.NewScope(b)
+	s := tensor.NewScope(v.b)
 	defer s.Close()
-	a := v.Cond.Ask(s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
+	a := v.Cond.AskWith(v.ask, s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
 	d := v.Cond.Dim()
 	cond := s.New(tensor.F32, c.Draws, d)
 	for k := range c.Draws {
-		b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1},
+		v.b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1},
 			SrcStart: []int{0, 0}, SrcStep: []int{1, 1}, Size: []int{1, d}})
 	}
 	z := v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws)
-	painted := v.PaintWith(passes, s, cond, z)
+	painted := v.PaintWith(v.paint, s, cond, z)
 	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric,
 		tensor.ToHost[float32](painted)))
 	row := report.SheetRow{Images: append(report.Pictures(original), draws...)}

@@ -97,9 +97,12 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		fmt.Fprintf(errOut, "afterimage: %s\nTry: %s --help\n", parseMessage(err), commandOf(err))
 		return exitUsage
 	}
-	var runErr error
 	env := newEnv(&c, k, out, errOut)
-	if runErr = env.check(); runErr == nil {
+	runErr := twoNames(k, args)
+	if runErr == nil {
+		runErr = env.check()
+	}
+	if runErr == nil {
 		if e := tensor.Try(func() { runErr = k.Run(env) }); e != nil {
 			runErr = e
 		}

@@ -16,6 +16,7 @@ import (
 	"afterimage/nn/onnx"
 	"afterimage/nn/train"
 	"afterimage/tensor"
+	"afterimage/tensor/atomicfile"
 	"afterimage/tensor/ref"
 )
 
@@ -141,7 +142,7 @@ func TestGuessOfLayout(t *testing.T) {
 	}
 	w.Node("Gemm", "y", []string{x, w.Floats("w", []int{3, 10}, v...)})
 	w.Output("y", -1, 10)
-	if err := checkpoint.WriteFile(path, w.Write); err != nil {
+	if err := atomicfile.Write(path, w.Write); err != nil {
 		t.Fatal(err)
 	}
 	code, _, note := call("evaluate", "classifier", "--count", "8", "--classifier", path)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -77,4 +78,26 @@ func commandOf(err error) string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// twoNames returns an error if a flag stands in args under its name and under another one that it
+// has, too: which of the two values is meant?
+func twoNames(k *kong.Context, args []string) error {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	given := func(name string) bool {
+		return slices.ContainsFunc(args, func(a string) bool {
+			flag, _, _ := strings.Cut(a, "=")
+			return flag == "--"+name
+		})
+	}
+	for _, f := range k.Flags() {
+		for _, alias := range f.Aliases {
+			if given(f.Name) && given(alias) {
+				return fmt.Errorf("--%s and --%s are two names of one flag: give one of them", f.Name, alias)
+			}
+		}
+	}
+	return nil
 }

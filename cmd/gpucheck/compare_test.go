@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,5 +91,18 @@ func TestLines(t *testing.T) {
 	if out.String() != "{\"stage\":\"a\",\"name\":\"b\"}\n{\"stage\":\"a\",\"name\":\"c\"}\n" ||
 		rest.String() != "a library's word\n{}\n{\"stage\":\"a\",\"na\n" {
 		t.Errorf("passed %q, kept apart %q", out.String(), rest.String())
+	}
+}
+
+// TestSay wants a line to come out whatever it measured.
+func TestSay(t *testing.T) {
+	var out bytes.Buffer
+	c := &check{out: json.NewEncoder(&out)}
+	c.say(line{Stage: "agreement", Name: "a", OK: true, Values: map[string]any{"worst": math.NaN()}})
+	c.say(line{Stage: "agreement", Name: "b", OK: true, Values: map[string]any{"v": func() {}}})
+	got, err := parseResults(&out)
+	if err != nil || len(got) != 2 || got[0].Values["worst"] != "NaN" || got[1].Error == "" ||
+		!c.failed {
+		t.Errorf("%+v, %v, failed %v", got, err, c.failed)
 	}
 }

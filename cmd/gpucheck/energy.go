@@ -31,7 +31,7 @@ func energy(uuid string) (joules float64, ok bool) {
 	if program == "" {
 		return 0, false
 	}
-	out, err := exec.Command(program, "-once").Output()
+	out, err := ask(program, "-once")
 	var sample struct {
 		Devices []struct {
 			UUID   string   `json:"uuid"`

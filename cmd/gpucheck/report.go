@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -25,8 +26,7 @@ func report(c *check) error {
 	c.say(line{Stage: "report", Name: "find", OK: r.Problem == "", Error: r.Problem,
 		Values: map[string]any{"devices": r.Devices, "libraries": r.Libraries}})
 	for _, command := range []string{"uname -sr", "ldd --version", "nvidia-smi -L"} {
-		f := strings.Fields(command)
-		out, err := exec.Command(f[0], f[1:]...).CombinedOutput()
+		out, err := ask(strings.Fields(command)...)
 		first, _, _ := strings.Cut(string(out), "\n")
 		v := map[string]any{"says": first}
 		if err != nil {
@@ -45,6 +45,17 @@ func report(c *check) error {
 	c.say(line{Stage: "report", Name: "open", OK: true,
 		Values: map[string]any{"kernels": b.Kernels(), "memory": b.Memory()}})
 	return nil
+}
+
+// ask returns what a program prints; one that hangs, a tool that waits for its driver for example,
+// is ended before it costs a stage the rest of its time.
+func ask(command ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	endAll(cmd)
+	cmd.WaitDelay = time.Second
+	return cmd.Output()
 }
 
 func firstUUID(r cuda.Report) string {

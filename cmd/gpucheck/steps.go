@@ -63,6 +63,8 @@ type kernelAbilities interface {
 	tensor.LossFuser
 	tensor.SpectralFuser
 	tensor.Shadower
+	tensor.ManyScaler
+	tensor.SumMasker
 	Activations() tensor.DType
 	NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int)
 }

@@ -288,8 +288,8 @@ func TestSpectralFuser(t *testing.T) {
 	for _, dt := range []tensor.DType{tensor.F32, tensor.F64} {
 		eps := []float64{1e-6, 1e-6, 1e-3, 1e-6}
 		shapes := [][]int{{5, 3, 3, 7}, {1, 40}, {33, 2}, {12, 1, 1, 300}}
-		var w, u, v, next []kernels.Array
-		var rw, ru, rv, rnext []*tensor.Tensor
+		var w, u, v, next, sigma []kernels.Array
+		var rw, ru, rv, rnext, rsigma []*tensor.Tensor
 		for _, s := range shapes {
 			cols := tensor.Shape(s[1:]).Size()
 			a, ra := l.normal(dt, s...)
@@ -297,20 +297,21 @@ func TestSpectralFuser(t *testing.T) {
 			w, rw, u, ru = append(w, a), append(rw, ra), append(u, b), append(ru, rb)
 			v, rv = append(v, l.out(dt, 1, cols)), append(rv, l.zeros(1, cols))
 			next, rnext = append(next, l.out(dt, 1, s[0])), append(rnext, l.zeros(1, s[0]))
+			sigma, rsigma = append(sigma, l.out(dt, 1)), append(rsigma, l.zeros(1))
 		}
-		l.enc.PowerIterate(next, v, w, u, eps)
-		l.ref.PowerIterate(rnext, rv, rw, ru, eps)
+		l.enc.PowerIterate(next, v, sigma, w, u, eps)
+		l.ref.PowerIterate(rnext, rv, rsigma, rw, ru, eps)
 		for i, s := range shapes {
 			l.near("v", v[i], rv[i].Floats(), 1)
 			l.near("next", next[i], rnext[i].Floats(), 1)
-			y, sigma, dw := l.out(dt, s...), l.out(dt), l.out(dt, s...)
-			ry, rsigma, rdw := l.zeros(s...), l.zeros(), l.zeros(s...)
+			y, dw := l.out(dt, s...), l.out(dt, s...)
+			ry, rdw := l.zeros(s...), l.zeros(s...)
 			dy, rdy := l.normal(dt, s...)
-			l.enc.SpectralQuotient(y, sigma, w[i], next[i], v[i])
-			l.ref.SpectralQuotient(ry, rsigma, rw[i], rnext[i], rv[i])
-			l.enc.SpectralQuotientGrad(dw, dy, w[i], next[i], v[i], sigma)
-			l.ref.SpectralQuotientGrad(rdw, rdy, rw[i], rnext[i], rv[i], rsigma)
-			l.near("sigma", sigma, rsigma.Floats(), 30)
+			l.enc.SpectralQuotient(y, w[i], sigma[i])
+			l.ref.SpectralQuotient(ry, rw[i], rsigma[i])
+			l.enc.SpectralQuotientGrad(dw, dy, w[i], next[i], v[i], sigma[i])
+			l.ref.SpectralQuotientGrad(rdw, rdy, rw[i], rnext[i], rv[i], rsigma[i])
+			l.near("sigma", sigma[i], rsigma[i].Floats(), 30)
 			l.near("y", y, ry.Floats(), 3)
 			l.near("dw", dw, rdw.Floats(), 10)
 		}

@@ -45,6 +45,7 @@ var Mirrors = map[string]reflect.Type{
 	"sgd_args":                reflect.TypeFor[sgdArgs](),
 	"adam_args":               reflect.TypeFor[adamArgs](),
 	"pairs_args":              reflect.TypeFor[pairsArgs](),
+	"blend_args":              reflect.TypeFor[blendArgs](),
 	"squared_norm_args":       reflect.TypeFor[squaredNormArgs](),
 	"sgd_mixed_args":          reflect.TypeFor[sgdMixedArgs](),
 	"adam_mixed_args":         reflect.TypeFor[adamMixedArgs](),

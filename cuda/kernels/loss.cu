@@ -4,8 +4,8 @@
 // What      logp[n, k] = log softmax(z)[n, k] = z − max − log Σ exp(z − max)
 //           loss[n] = −Σ_k target[n, k]·logp[n, k]
 //           dz[n, k] = dloss[n]·(t·exp(logp[n, k]) − target[n, k]),   t = Σ_k target[n, k]
-//           z − max is at most 0, so that nothing overflows. As IEEE has it, a target of 0 for a
-//           class of probability 0 gives NaN.
+//           z − max is at most 0, so that nothing overflows. A target of 0 for a class of
+//           logp −Inf, one that was masked out, adds nothing.
 // Threads   A team for each row: a warp up to 1,024 classes, else a block.
 // Bytes     Forward reads the logits three times and the target once and writes logp; backward
 //           reads logp once and the target twice and writes dz. A row read again lies in cache.
@@ -56,7 +56,7 @@ template <typename A> DEVICE void cross_entropy(const cross_entropy_args &a) {
     each(team, a.rows, a.classes, [&](i64 k) {
         A l = z[k] - top - log_sum;
         logp[k] = l;
-        loss = fma_of(target[k], -l, loss);
+        loss = target[k] == 0 && l == MaxFold::start<A>() ? loss : fma_of(target[k], -l, loss);
     });
     loss = team_fold<AddFold>(team, loss, room);
     if (team.row < a.rows && team.rank == 0) {

@@ -203,25 +203,26 @@ func (m Methods) UpsampleGrad(dx, dy *tensor.Tensor, k int) {
 	m.run(func(e *Encoder) { e.UpsampleGrad(m.array(dx), m.array(dy), k) })
 }
 
-// NormStats computes mean, variance and rstd of every channel.
-func (m Methods) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) {
+// NormStats computes mean, variance and rstd of every channel, and what they make of gamma and
+// beta.
+func (m Methods) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
+	eps float64) {
 	m.run(func(e *Encoder) {
-		e.NormStats(m.array(mean), m.array(variance), m.array(rstd), m.array(x), eps)
+		e.NormStats(m.array(mean), m.array(variance), m.array(rstd), m.array(scale), m.array(shift),
+			m.array(x), m.array(gamma), m.array(beta), eps)
 	})
 }
 
 // PowerIterate makes one power iteration for each weight; see tensor.SpectralFuser.
-func (m Methods) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
+func (m Methods) PowerIterate(next, v, sigma, w, u []*tensor.Tensor, eps []float64) {
 	m.run(func(e *Encoder) {
-		e.PowerIterate(m.arrays(next), m.arrays(v), m.arrays(w), m.arrays(u), eps)
+		e.PowerIterate(m.arrays(next), m.arrays(v), m.arrays(sigma), m.arrays(w), m.arrays(u), eps)
 	})
 }
 
-// SpectralQuotient divides a weight by uᵀMv; see tensor.SpectralFuser.
-func (m Methods) SpectralQuotient(y, sigma, w, u, v *tensor.Tensor) {
-	m.run(func(e *Encoder) {
-		e.SpectralQuotient(m.array(y), m.array(sigma), m.array(w), m.array(u), m.array(v))
-	})
+// SpectralQuotient divides a weight by σ; see tensor.SpectralFuser.
+func (m Methods) SpectralQuotient(y, w, sigma *tensor.Tensor) {
+	m.run(func(e *Encoder) { e.SpectralQuotient(m.array(y), m.array(w), m.array(sigma)) })
 }
 
 // SpectralQuotientGrad is the gradient of SpectralQuotient for w; see tensor.SpectralFuser.
@@ -294,6 +295,11 @@ func (m Methods) AdamShadow(p tensor.AdamParams, params, grads, m1, m2, shadows 
 		e.AdamMixed(p, m.arrays(params), m.arrays(grads), m.arrays(m1), m.arrays(m2), m.array(lr),
 			m.array(step), Mixed{Shadow: m.arrays(shadows)})
 	})
+}
+
+// Blend computes dst = keep·dst + add·src for every pair; see tensor.Backend.
+func (m Methods) Blend(dst, src []*tensor.Tensor, keep, add []float64) {
+	m.run(func(e *Encoder) { e.Blend(m.arrays(dst), m.arrays(src), keep, add) })
 }
 
 // Lerp moves every dst toward src in place.

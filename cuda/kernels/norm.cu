@@ -2,7 +2,8 @@
 //
 // x is [M, C] to these kernels, M all axes but the last. Per channel:
 //
-//     stats      mean, variance (divided by M), rstd = 1/√(variance + eps)
+//     stats      mean, variance (divided by M), rstd = 1/√(variance + eps), and of gamma and beta
+//                scale = gamma·rstd, shift = beta − scale·mean
 //     apply      y = act(x·scale + shift + res), act = ReLU or identity
 //     backward   g = dy, or dy·[y > 0], or dy·[x·gamma·rstd + shift > 0], the same without a res;
 //                x̂ = (x − mean)·rstd;  h = g·gamma;  dres = g
@@ -104,11 +105,12 @@ extern "C" __global__ void norm_stats_bf16(norm_stats_args a) { norm_stats<bf16>
 
 struct norm_finish_args {
     u64 mean, variance, rstd, parts; // of type Acc<T>
+    u64 scale, shift, gamma, beta;   // [rows, C], 0 where there is no gamma
     i64 m, chunk;
     double eps;
-    i32 c, chunks;
+    i32 c, chunks, rows, pad;
 };
-ARGS_SIZE(norm_finish_args, 64);
+ARGS_SIZE(norm_finish_args, 104);
 
 template <typename A> DEVICE void norm_finish(const norm_finish_args &a) {
     __shared__ Moments<A> room[LANES][WARP];
@@ -120,11 +122,24 @@ template <typename A> DEVICE void norm_finish(const norm_finish_args &a) {
         s = joined(s, p);
     }
     s = join_lanes(s, room);
-    if (threadIdx.y == 0 && c < a.c) {
+    if (threadIdx.y == 0) {
         A variance = s.m2 / s.n;
-        ((A *)a.mean)[c] = s.n == 0 ? variance : s.mean; // of no row: NaN, as 0/0
-        ((A *)a.variance)[c] = variance;
-        ((A *)a.rstd)[c] = 1 / sqrt_of(variance + (A)a.eps);
+        s.mean = s.n == 0 ? variance : s.mean; // of no row: NaN, as 0/0
+        room[0][threadIdx.x].mean = s.mean;
+        room[0][threadIdx.x].m2 = 1 / sqrt_of(variance + (A)a.eps);
+        if (c < a.c) {
+            ((A *)a.mean)[c] = s.mean;
+            ((A *)a.variance)[c] = variance;
+            ((A *)a.rstd)[c] = room[0][threadIdx.x].m2;
+        }
+    }
+    __syncthreads();
+    A mean = room[0][threadIdx.x].mean, rstd = room[0][threadIdx.x].m2;
+    for (i32 r = threadIdx.y; c < a.c && r < a.rows; r += LANES) {
+        i64 i = (i64)r * a.c + c;
+        A scale = ((const A *)a.gamma)[i] * rstd;
+        ((A *)a.scale)[i] = scale;
+        ((A *)a.shift)[i] = fma_of(-scale, mean, ((const A *)a.beta)[i]);
     }
 }
 

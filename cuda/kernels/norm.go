@@ -14,9 +14,11 @@ type normStatsArgs struct {
 
 type normFinishArgs struct {
 	Mean, Variance, Rstd, Parts uint64
+	Scale, Shift, Gamma, Beta   uint64
 	M, Chunk                    int64
 	Eps                         float64
 	C, Chunks                   int32
+	Rows, Pad                   int32
 }
 
 type normApplyArgs struct {
@@ -75,8 +77,10 @@ func paramSuffix(op string, x Array) string {
 }
 
 // NormStats computes per channel (last axis) the mean, the biased variance and
-// rstd = 1/√(variance + eps). Beside BF16 activations the results are F32.
-func (e *Encoder) NormStats(mean, variance, rstd, x Array, eps float64) {
+// rstd = 1/√(variance + eps); where gamma is present, also scale = gamma·rstd and
+// shift = beta − scale·mean, [C] or [N C] as gamma and beta are. Beside BF16 activations all but x
+// are F32.
+func (e *Encoder) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta Array, eps float64) {
 	c := x.dim(-1)
 	if c == 0 {
 		return
@@ -89,8 +93,17 @@ func (e *Encoder) NormStats(mean, variance, rstd, x Array, eps float64) {
 		M: int64(m), Chunk: int64(length), C: int32(c)}, grid, blockDim, 0)
 	grid[1] = 1
 	emit(e, "norm_finish"+paramSuffix("NormStats", x), normFinishArgs{Mean: mean.Ptr,
-		Variance: variance.Ptr, Rstd: rstd.Ptr, Parts: parts, M: int64(m), Chunk: int64(length),
-		Eps: eps, C: int32(c), Chunks: int32(chunks)}, grid, blockDim, 0)
+		Variance: variance.Ptr, Rstd: rstd.Ptr, Parts: parts, Scale: scale.Ptr, Shift: shift.Ptr,
+		Gamma: gamma.Ptr, Beta: beta.Ptr, M: int64(m), Chunk: int64(length), Eps: eps, C: int32(c),
+		Chunks: int32(chunks), Rows: int32(rowsOf(gamma, c))}, grid, blockDim, 0)
+}
+
+// rowsOf returns how many rows of c channels t has; an absent t has none.
+func rowsOf(t Array, c int) int {
+	if t.absent() {
+		return 0
+	}
+	return t.size() / c
 }
 
 // NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity.

@@ -1,9 +1,10 @@
-// optim.cu: SGD, Adam, Lerp, a factor and the squared norm over many tensors in one launch.
+// optim.cu: SGD, Adam, Lerp, Blend, a factor and the squared norm over many tensors in one launch.
 //
 // What      sgd    g += wd·p;  buf = momentum·buf + g;  p −= lr·(nesterov ? g + momentum·buf : buf)
 //           adam   p −= lr·wd·p;  m = β₁·m + (1−β₁)·g;  v = β₂·v + (1−β₂)·g²
 //                  p −= lr · m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + eps)
 //           lerp   dst += (1 − decay)·(src − dst)
+//           blend  dst = keep·dst + add·src, both given for each tensor
 //           scale  dst = factor·src
 //           squared_norm  parts[chunk] = Σ x² over the chunk; a reduction adds the parts
 //           lr, decay, factor and t (i32) are read from device memory, so that a captured graph
@@ -174,6 +175,31 @@ template <typename A> DEVICE void scale(const pairs_args &a) {
 
 extern "C" __global__ void scale_f32(pairs_args a) { scale<float>(a); }
 extern "C" __global__ void scale_f64(pairs_args a) { scale<double>(a); }
+
+const int BLEND_TENSORS = 80;
+
+struct blend_args {
+    u64 dst[BLEND_TENSORS], src[BLEND_TENSORS];
+    double keep[BLEND_TENSORS], add[BLEND_TENSORS];
+    i64 n[BLEND_TENSORS];
+    i32 first[BLEND_TENSORS];
+    i32 count, pad;
+};
+ARGS_SIZE(blend_args, 3528);
+
+template <typename A> DEVICE void blend(const blend_args &a) {
+    int t = locate(a.first, a.count, blockIdx.x);
+    A *dst = (A *)a.dst[t];
+    const A *src = (const A *)a.src[t];
+    A keep = (A)a.keep[t], add = (A)a.add[t];
+    each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
+        A x = add * src[i];
+        dst[i] = keep == 0 ? x : fma_of(keep, dst[i], x);
+    });
+}
+
+extern "C" __global__ void blend_f32(blend_args a) { blend<float>(a); }
+extern "C" __global__ void blend_f64(blend_args a) { blend<double>(a); }
 
 const int NORM_TENSORS = 200;
 

@@ -3,7 +3,7 @@ package kernels
 import "afterimage/tensor"
 
 // SGD_TENSORS, … of optim.cu
-const sgdTensors, adamTensors, pairTensors, normTensors = 100, 80, 140, 200
+const sgdTensors, adamTensors, pairTensors, blendTensors, normTensors = 100, 80, 140, 80, 200
 
 const optimChunk = 4096 // OPTIM_CHUNK of optim.cu
 
@@ -30,6 +30,14 @@ type pairsArgs struct {
 	Dst, Src   [pairTensors]uint64
 	N          [pairTensors]int64
 	First      [pairTensors]int32
+	Count, Pad int32
+}
+
+type blendArgs struct {
+	Dst, Src   [blendTensors]uint64
+	Keep, Add  [blendTensors]float64
+	N          [blendTensors]int64
+	First      [blendTensors]int32
 	Count, Pad int32
 }
 
@@ -126,6 +134,19 @@ func (e *Encoder) pairs(op, entry string, dst, src []Array, scalar Array) {
 			a.Dst[k], a.Src[k], a.N[k] = dst[i].Ptr, src[i].Ptr, int64(dst[i].size())
 		}
 		optim(e, entry+dt, a, chunks)
+	})
+}
+
+// Blend computes dst[i] = keep[i]·dst[i] + add[i]·src[i]; with keep[i] = 0 it does not read dst[i].
+func (e *Encoder) Blend(dst, src []Array, keep, add []float64) {
+	tables("Blend", dst, blendTensors, func(dt string, which []int, first []int32, chunks int) {
+		a := blendArgs{Count: int32(len(which))}
+		copy(a.First[:], first)
+		for k, i := range which {
+			a.Dst[k], a.Src[k], a.N[k] = dst[i].Ptr, src[i].Ptr, int64(dst[i].size())
+			a.Keep[k], a.Add[k] = keep[i], add[i]
+		}
+		optim(e, "blend"+dt, a, chunks)
 	})
 }
 

@@ -66,39 +66,17 @@ func (e *Encoder) powerIteration(w, u, v, uOut, sigma []Array, eps float64) {
 }
 
 // PowerIterate is tensor.SpectralFuser's: layers in a row with one eps share their launches.
-func (e *Encoder) PowerIterate(next, v, w, u []Array, eps []float64) {
+func (e *Encoder) PowerIterate(next, v, sigma, w, u []Array, eps []float64) {
 	for from, to := 0, 0; from < len(w); from = to {
 		for to = from + 1; to < len(w) && eps[to] == eps[from] && w[to].DType == w[from].DType; {
 			to++
 		}
-		const widest = 8 // bytes
-		room := e.Scratch((to - from) * widest)
-		sigma := make([]Array, to-from)
-		for i := range sigma {
-			sigma[i] = Array{Ptr: room + uint64(i*widest), DType: w[from].DType, Shape: tensor.Shape{1}}
-		}
-		e.PowerIteration(w[from:to], u[from:to], v[from:to], next[from:to], sigma, eps[from])
+		e.PowerIteration(w[from:to], u[from:to], v[from:to], next[from:to], sigma[from:to], eps[from])
 	}
 }
 
-// SpectralQuotient computes sigma = uᵀMv and y = w/sigma, where M is w [R …] as a matrix of its
-// rows; y has w's dtype or, beside F32, is BF16.
-func (e *Encoder) SpectralQuotient(y, sigma, w, u, v Array) {
-	rows := w.dim(0)
-	if w.size() == 0 {
-		e.Fill(sigma, 0)
-		return
-	}
-	one, all := Array{Ptr: sigma.Ptr, DType: w.DType, Shape: tensor.Shape{1}}, tensor.Shape{rows}
-	u.Shape = all
-	mv := e.fresh(w, all)
-	a := spectralArgs{Count: 1}
-	a.W[0], a.V[0], a.UOut[0] = w.Ptr, v.Ptr, mv.Ptr
-	a.Rows[0], a.Cols[0] = int32(rows), int32(rowSize(w))
-	emit(e, "spectral_rows"+paramSuffix("SpectralQuotient", w), a,
-		[3]uint32{uint32(ceilDiv(rows, block/warp)), 1, 1}, [3]uint32{block, 1, 1}, 0)
-	e.Binary(tensor.Mul, mv, mv, u)
-	e.Reduce(tensor.Sum, one, mv, []int{0})
+// SpectralQuotient computes y = w/sigma; y has w's dtype or, beside F32, is BF16.
+func (e *Encoder) SpectralQuotient(y, w, sigma Array) {
 	e.DivideAll([]Array{y}, []Array{w}, []Array{sigma})
 }
 

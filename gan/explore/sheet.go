@@ -11,7 +11,7 @@ import (
 
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
-	"afterimage/nn/checkpoint"
+	"afterimage/tensor/atomicfile"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -108,7 +108,7 @@ func WriteJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("explore: %s: %w", path, err)
 	}
-	return checkpoint.WriteBytes(path, append(raw, '\n'))
+	return atomicfile.WriteBytes(path, append(raw, '\n'))
 }
 
 // ReadJSON reads a file of JSON into v.

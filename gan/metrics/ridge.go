@@ -161,35 +161,6 @@ func rowsOf(x *mat.Dense, lo, hi int) *mat.Dense {
 	return x.Slice(lo, hi, 0, d).(*mat.Dense)
 }
 
-// R2 returns, per output, the coefficient of determination on held-out rows,
-//
-//	1 − Σ(y − ŷ)² / Σ(y − ȳ)²
-//
-// with ȳ the mean of these rows: 1 is perfect, 0 is as good as knowing the mean, and worse than
-// that is negative. A constant output has no R²: NaN. Shapes [n, q] must agree; else it panics.
-func R2(pred, y *mat.Dense) []float64 {
-	n, q := sameDims("metrics.R2", pred, y)
-	idx := make([]int, n)
-	for i := range idx {
-		idx[i] = i
-	}
-	out := make([]float64, q)
-	for j := range out {
-		out[j] = newR2(pred, y, j).at(idx)
-	}
-	return out
-}
-
-// R2Estimates returns R2 with intervals over images; every output sees the same resamples.
-func R2Estimates(pred, y *mat.Dense, key tensor.Key) []Estimate {
-	n, q := sameDims("metrics.R2Estimates", pred, y)
-	out := make([]Estimate, q)
-	for j := range out {
-		out[j] = Bootstrap(n, newR2(pred, y, j).at, key)
-	}
-	return out
-}
-
 // PooledR2 returns one R² for the given outputs (columns) together, 1 − Σ_j SSE_j / Σ_j SST_j, with
 // its interval over images: the share of their total variance explained. The mean that SST is about
 // is the sample's, also in a resample. Shapes [n, q] must agree; else it panics.
@@ -206,34 +177,4 @@ func PooledR2(pred, y *mat.Dense, columns []int, key tensor.Key) Estimate {
 	}
 	r := PairedRatio(sse, sst, key)
 	return Estimate{Value: 1 - r.Value, Lo: 1 - r.Hi, Hi: 1 - r.Lo, N: r.N}
-}
-
-// r2 holds the squared error, the deviation from the mean of all rows and its square, per row.
-type r2 struct{ err2, dev, dev2 []float64 }
-
-func newR2(pred, y *mat.Dense, j int) *r2 {
-	n, _ := y.Dims()
-	r := &r2{make([]float64, n), make([]float64, n), make([]float64, n)}
-	col := mat.Col(nil, j, y)
-	mu := Average(col)
-	for i, v := range col {
-		e := v - pred.At(i, j)
-		r.err2[i], r.dev[i], r.dev2[i] = e*e, v-mu, (v-mu)*(v-mu)
-	}
-	return r
-}
-
-// at returns R² of a resample about the resample's own mean.
-func (r *r2) at(idx []int) float64 {
-	sse, s, ss := 0.0, 0.0, 0.0
-	for _, i := range idx {
-		sse += r.err2[i]
-		s += r.dev[i]
-		ss += r.dev2[i]
-	}
-	sst := ss - s*s/float64(len(idx))
-	if sst <= 0 {
-		return math.NaN()
-	}
-	return 1 - sse/sst
 }

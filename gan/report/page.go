@@ -8,6 +8,8 @@ import (
 	"html/template"
 	"io"
 	"strings"
+
+	"afterimage/tensor/atomicfile"
 )
 
 //go:embed page.html
@@ -39,7 +41,7 @@ func (r *Report) WriteFile(path string) error {
 	if err := r.Write(&b); err != nil {
 		return err
 	}
-	return writeFile(path, b.Bytes())
+	return atomicfile.WriteBytes(path, b.Bytes())
 }
 
 // anchor returns the id of section i.

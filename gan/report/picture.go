@@ -2,17 +2,13 @@ package report
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"image"
 	"image/png"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
-	"syscall"
 
 	"afterimage/gan/metrics"
+	"afterimage/tensor/atomicfile"
 )
 
 // Picture returns image i of a batch as an opaque picture, each value rounded to the nearest of 256
@@ -63,47 +59,5 @@ func WritePNG(path string, img image.Image) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, b)
-}
-
-// writeFile replaces path by way of a synced temporary file in the same directory.
-func writeFile(path string, b []byte) (err error) {
-	defer func() {
-		var p *fs.PathError
-		if errors.As(err, &p) { // it names the temporary file
-			err = &fs.PathError{Op: p.Op, Path: path, Err: p.Err}
-		}
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			err = fmt.Errorf("%w: make the folder first", err)
-		case errors.Is(err, syscall.ENOSPC):
-			err = fmt.Errorf("%w: free space and try again", err)
-		}
-		if err != nil {
-			err = fmt.Errorf("report: %w", err)
-		}
-	}()
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(b); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil { // CreateTemp makes it private to the user
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return atomicfile.WriteBytes(path, b)
 }

@@ -16,6 +16,7 @@ import (
 	"afterimage/nn/models"
 	"afterimage/nn/onnx"
 	"afterimage/tensor"
+	"afterimage/tensor/atomicfile"
 	"afterimage/tensor/cpu"
 )
 
@@ -46,7 +47,7 @@ func writeNetwork(t *testing.T, b tensor.Backend, path string) {
 		t.Fatal(err)
 	}
 	nn.Init(s, m, 1)
-	if err := checkpoint.WriteFile(path, func(w io.Writer) error {
+	if err := atomicfile.Write(path, func(w io.Writer) error {
 		return onnx.Export(m, w)
 	}); err != nil {
 		t.Fatal(err)

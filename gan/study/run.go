@@ -17,6 +17,7 @@ import (
 	"afterimage/nn/onnx"
 	"afterimage/nn/train"
 	"afterimage/tensor"
+	"afterimage/tensor/atomicfile"
 
 	"github.com/goccy/go-yaml"
 )
@@ -156,7 +157,7 @@ func (r *runner) claim() error {
 	old, err := os.ReadFile(r.path(SpecFile))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return checkpoint.WriteBytes(r.path(SpecFile), text)
+		return atomicfile.WriteBytes(r.path(SpecFile), text)
 	case err != nil:
 		return fmt.Errorf("study: %w", err)
 	case string(old) != string(text):

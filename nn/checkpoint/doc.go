@@ -3,8 +3,7 @@
 // Read: safetensors, PyTorch (.pt, .pth, .th, .ckpt; the zip format and the legacy one before it),
 // NumPy (.npy, .npz). Written: safetensors and .npy. [Open] tells the formats apart by their
 // content. Everything is a [File]: an ordered map from names to host arrays, string metadata, and
-// the scalar fields a training script stored beside its weights. [WriteFile] replaces a file
-// atomically.
+// the scalar fields a training script stored beside its weights.
 //
 // Non-goals: running what a pickle asks to run (classes and functions outside a short list become
 // inert placeholders), files larger than memory, quantised and sparse tensors, pickles of whole

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -205,5 +206,16 @@ func TestSafetensorsRefuses(t *testing.T) {
 	}
 	if _, err := ReadSafetensors(make([]byte, 7)); err == nil {
 		t.Error("7 bytes: expected an error")
+	}
+}
+
+func TestSaveSafetensors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.safetensors")
+	if err := SaveSafetensors(path, sample()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil || f.Len() != sample().Len() || f.Format != "safetensors" || f.Path != path {
+		t.Errorf("got %+v, %v", f, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"afterimage/tensor"
+	"afterimage/tensor/atomicfile"
 )
 
 // A WriteOption changes how WriteSafetensors stores arrays.
@@ -107,7 +108,7 @@ func WriteSafetensors(w io.Writer, f *File, opts ...WriteOption) error {
 
 // SaveSafetensors writes f to path as WriteSafetensors does, atomically as WriteFile does.
 func SaveSafetensors(path string, f *File, opts ...WriteOption) error {
-	return WriteFile(path, func(w io.Writer) error { return WriteSafetensors(w, f, opts...) })
+	return atomicfile.Write(path, func(w io.Writer) error { return WriteSafetensors(w, f, opts...) })
 }
 
 // stHeader returns the length, the JSON and the padding.

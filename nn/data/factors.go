@@ -76,13 +76,6 @@ func sceneFactorNames() []string {
 		light.sin light.cos light.brightness`)
 }
 
-// FactorGroup returns the group of a factor's name: what stands before the first dot.
-// The scenes' groups are position, size, angle, object, background, gradient, texture and light.
-func FactorGroup(name string) string {
-	group, _, _ := strings.Cut(name, ".")
-	return group
-}
-
 // Vector returns the factors other than the shape as numbers a regressor can predict, in the
 // order of the scenes' FactorNames. A direction φ that repeats every 2π/k is given as
 // (sin kφ, cos kφ): k is the shape's Symmetry for the angle, 2 for stripes, 4 for checks and dots,

@@ -21,12 +21,9 @@ type Feed struct {
 // neverAsked is not the number of a batch.
 const neverAsked = math.MinInt
 
-// NewFeed returns a feed of l; Close it. Nothing is drawn before the first call of Batch.
-func NewFeed(l *Loader) *Feed { return NewFeedInto(l, func() *Batch { return new(Batch) }) }
-
-// NewFeedInto is NewFeed into batches that empty makes, LoaderConfig.Prefetch+1 of them, for images
-// in memory that is not Go's.
-func NewFeedInto(l *Loader, empty func() *Batch) *Feed { return &Feed{loader: l, empty: empty} }
+// NewFeed returns a feed of l into batches that empty makes, LoaderConfig.Prefetch+1 of them, whose
+// memory need not be Go's; Close it. Nothing is drawn before the first call of Batch.
+func NewFeed(l *Loader, empty func() *Batch) *Feed { return &Feed{loader: l, empty: empty} }
 
 // Batch returns batch i ≥ 0, which may be used until the next call. It waits for nothing where i is
 // one more than in the call before and drawing is faster than the caller: at most

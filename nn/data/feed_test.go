@@ -11,7 +11,7 @@ import (
 // TestFeedGivesTheLoadersBatches: in order, again, forwards, backwards, and after Close.
 func TestFeedGivesTheLoadersBatches(t *testing.T) {
 	l := newLoader(t, counting(t, 50, 8, 8, 3), LoaderConfig{Batch: 8, Seed: 5, Flip: true, Crop: 2})
-	f := NewFeed(l)
+	f := NewFeed(l, func() *Batch { return new(Batch) })
 	defer f.Close()
 	for _, i := range []int{0, 1, 2, 3, 3, 17, 18, 5, 6, 7, 0} {
 		if d := cmp.Diff(l.Batch(i), f.Batch(i)); d != "" {
@@ -45,7 +45,7 @@ func TestFeedDrawsAhead(t *testing.T) {
 	g := &gated{counting(t, 80, 2, 2, 1), make(chan int, 1000), -1}
 	l := newLoader(t, g, LoaderConfig{Batch: batch, Prefetch: prefetch})
 	before := runtime.NumGoroutine()
-	f := NewFeed(l)
+	f := NewFeed(l, func() *Batch { return new(Batch) })
 	f.Batch(0)
 	// The batch in hand, those that are ready, and one more where its producer waits to hand it over.
 	const most = batch * (1 + prefetch + 1)
@@ -75,7 +75,7 @@ func TestFeedDeliversAPanicInItsPlace(t *testing.T) {
 	g := &gated{counting(t, 80, 2, 2, 1), make(chan int, 1000), -1}
 	l := newLoader(t, g, LoaderConfig{Batch: 4})
 	g.bad = int(l.Batch(2).Index[1])
-	f := NewFeed(l)
+	f := NewFeed(l, func() *Batch { return new(Batch) })
 	defer f.Close()
 	try := func(i int) (failure any) {
 		defer func() { failure = recover() }()

@@ -388,17 +388,3 @@ func TestFolderWithSplits(t *testing.T) {
 	_, err = Open("folder:"+dir, "", Options{})
 	wantFileError(t, err, "test", "other classes than in train", "x y z")
 }
-
-func TestWritePNGReadsBack(t *testing.T) {
-	m := counting(t, 1, 5, 5, 3)
-	var buf bytes.Buffer
-	if err := WritePNG(&buf, m.pix, 5, 5, 3); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := DecodeImage(buf.Bytes(), 5, 3); err != nil || !slices.Equal(got, m.pix) {
-		t.Errorf("got %v, %v, want the same pixels", got, err)
-	}
-	if err := WritePNG(&buf, m.pix, 5, 6, 3); err == nil {
-		t.Error("wrong size accepted")
-	}
-}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"image"
 	_ "image/jpeg" // registers the decoder
-	"image/png"
+	_ "image/png"  // likewise
 	"io"
 	"os"
 	"path/filepath"
@@ -120,16 +120,4 @@ func DecodePicture(raw []byte) (image.Image, error) {
 		return nil, &FileError{Op: op, Problem: "damaged " + format + " image", Err: err}
 	}
 	return upright(img, orientation(raw)), nil
-}
-
-// WritePNG writes an h×w image of c channels (1 or 3) in HWC order as PNG to out.
-func WritePNG(out io.Writer, pix []uint8, h, w, c int) error {
-	if h < 1 || w < 1 || c != 1 && c != 3 || len(pix) != h*w*c {
-		return fmt.Errorf("data: WritePNG: expected %dx%dx%d pixels with 1 or 3 channels, got %d bytes",
-			h, w, c, len(pix))
-	}
-	if err := png.Encode(out, packed{pix, h, w, c}.image()); err != nil {
-		return fmt.Errorf("data: WritePNG: %w", err)
-	}
-	return nil
 }

@@ -20,12 +20,6 @@ type LoaderConfig struct {
 	Prefetch int    // batches Stream prepares ahead; 0: 2
 }
 
-// CIFARAugmentation is the customary augmentation of 32×32 photographs: flip and crop by 4.
-// Source: He et al., 2016, section 4.2.
-func CIFARAugmentation(batch int, seed uint64) LoaderConfig {
-	return LoaderConfig{Batch: batch, Seed: seed, Flip: true, Crop: 4}
-}
-
 // A Loader makes training batches. It has no position: batch i is a pure function of (dataset,
 // config, i), whatever was asked for before and by whom. Every epoch shows each image at most
 // once, in an order of its own; the images left over at its end are dropped (PyTorch's drop_last).

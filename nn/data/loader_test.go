@@ -255,7 +255,8 @@ func TestChannelStats(t *testing.T) {
 }
 
 func BenchmarkLoader(b *testing.B) {
-	l := newLoader(b, counting(b, 1000, 32, 32, 3), CIFARAugmentation(128, 1))
+	l := newLoader(b, counting(b, 1000, 32, 32, 3),
+		LoaderConfig{Batch: 128, Seed: 1, Flip: true, Crop: 4})
 	batch, step := new(Batch), 0
 	b.SetBytes(128 * 32 * 32 * 3)
 	for b.Loop() {

@@ -12,11 +12,17 @@ import (
 // smoothed mass falls on the true class too. labels is I32 [N], smoothing in [0, 1). A label
 // outside [0, K) has no one-hot row: its onehot is 0.
 //
-// Panics unless logits are [N K] and labels I32 [N].
+// Panics unless logits are [N K], labels I32 [N] and smoothing is in its range. Labels are not
+// read, as they lie on the device; PyTorch refuses one outside [0, K).
 //
 // Source: Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, section 7.
 func Targets(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *autodiff.Value {
 	check("Targets", logits, labels)
+	if !(smoothing >= 0 && smoothing < 1) {
+		panic(&tensor.Error{Op: "Targets",
+			Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor())},
+			Reason:   fmt.Sprintf("smoothing must be in [0, 1), got %g", smoothing)})
+	}
 	k := logits.Dim(1)
 	t := autodiff.OneHot(logits.Graph(), labels, k, logits.DType())
 	if smoothing == 0 {
@@ -26,7 +32,9 @@ func Targets(logits *autodiff.Value, labels *tensor.Tensor, smoothing float64) *
 }
 
 // EachCrossEntropy returns −Σ target·log softmax(logits) for each row, [N], never negative; logits
-// are [N K], labels I32 [N], and target is that of Targets, under its conditions.
+// are [N K], labels I32 [N], and target is that of Targets, under its conditions. Without smoothing
+// a label outside [0, K) thus has loss and gradient 0. A logit may be −Inf, which takes its class
+// out; see autodiff.CrossEntropy.
 func EachCrossEntropy(logits *autodiff.Value, labels *tensor.Tensor,
 	smoothing float64) *autodiff.Value {
 	return autodiff.CrossEntropy(logits, Targets(logits, labels, smoothing))

@@ -3,16 +3,21 @@ package loss_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"afterimage/autodiff"
 	"afterimage/nn/loss"
 	"afterimage/tensor"
+	"afterimage/tensor/cpu"
 	"afterimage/tensor/ref"
 )
 
 // tol bounds rounding of a few dozen operations of order 1 in double precision.
 const tol = 1e-12
+
+// tolF32 bounds the same in single precision.
+const tolF32 = 1e-6
 
 var rows = [][]float64{{2, -1, 0.5, 3}, {0, 4, 1, -2}, {1, 1, 1, 1}}
 
@@ -56,6 +61,46 @@ func TestCrossEntropy(t *testing.T) {
 	}
 }
 
+// A class that is masked out, its logit -Inf, counts nothing unless the target names it: losses,
+// gradients and gradients of gradients are those of the rest.
+func TestCrossEntropyMasked(t *testing.T) {
+	fast := cpu.Open(1)
+	defer fast.Close()
+	for _, b := range []tensor.Backend{ref.New(), fast} {
+		g := autodiff.NewGraph(b)
+		defer g.Close()
+		label := tensor.FromSlice(g.Scope(), []int32{1}, 1)
+		row := func(v ...float32) *autodiff.Value {
+			return g.Leaf(tensor.FromSlice(g.Scope(), v, 1, len(v)))
+		}
+		inf := float32(math.Inf(1))
+		z, rest := row(-inf, 0, 1), row(0, 1)
+		const want = 1.3132616875182228 // PyTorch's: log(1 + e)
+		l := loss.CrossEntropy(z, label, 0)
+		if got := l.Item(); math.Abs(got-want) > tolF32 {
+			t.Errorf("%s: masked, %v, want %v", b.Name(), got, want)
+		}
+		if got := loss.CrossEntropy(z, label, 0.1).Item(); !math.IsInf(got, 1) {
+			t.Errorf("%s: a smoothed target names the masked class: %v, want +Inf", b.Name(), got)
+		}
+		onto := func(l, z *autodiff.Value) (d, dd []float64) {
+			first := autodiff.Grad(l, []*autodiff.Value{z}, autodiff.CreateGraph())[0]
+			d = first.Tensor().Floats()
+			second := autodiff.Grad(autodiff.Sum(autodiff.Square(first)), []*autodiff.Value{z})[0]
+			return d, second.Tensor().Floats()
+		}
+		d, dd := onto(l, z)
+		first := g.Const(tensor.FromSlice(g.Scope(), []float32{1, 0}, 1, 2))
+		wantD, wantDD := onto(loss.SoftCrossEntropy(rest, first), rest)
+		for i, got := range append(d, dd...) {
+			want := append(append([]float64{0}, wantD...), append([]float64{0}, wantDD...)...)[i]
+			if !(math.Abs(got-want) <= tolF32) {
+				t.Errorf("%s: gradient %d is %v, want %v", b.Name(), i, got, want)
+			}
+		}
+	}
+}
+
 // The gradient of soft cross-entropy keeps the factor Σtarget.
 func TestSoftCrossEntropyGradient(t *testing.T) {
 	g, logits, _ := setup(t)
@@ -74,7 +119,7 @@ func TestSoftCrossEntropyGradient(t *testing.T) {
 }
 
 func TestMarginAndDLR(t *testing.T) {
-	g, logits, labels := setup(t)
+	_, logits, labels := setup(t)
 	margin := loss.EachMargin(logits, labels)
 	for i, want := range []float64{3 - 2, 1 - 4, 0} {
 		near(t, "margin", margin.Tensor().Floats()[i], want)
@@ -88,7 +133,6 @@ func TestMarginAndDLR(t *testing.T) {
 	for i, v := range grad {
 		near(t, "margin gradient", v, want[i])
 	}
-	_ = g
 }
 
 func TestHinge(t *testing.T) {
@@ -128,6 +172,12 @@ func TestMisuse(t *testing.T) {
 		"logits [3 4] f64, labels [2] i32"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
+	}
+	for _, smoothing := range []float64{-0.1, 1, 1.5, math.NaN()} {
+		err := tensor.Try(func() { loss.Targets(logits, g.Scope().Zeros(tensor.I32, 3), smoothing) })
+		if err == nil || !strings.Contains(err.Error(), "smoothing must be in [0, 1)") {
+			t.Errorf("smoothing %g: got %v", smoothing, err)
+		}
 	}
 }
 

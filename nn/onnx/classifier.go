@@ -98,6 +98,7 @@ func NewClassifier(s *tensor.Scope, m *Model, o ClassifierOptions) (*Classifier,
 	if err := c.probe(s.Backend()); err != nil {
 		return nil, err
 	}
+	c.graph.settle(s)
 	return c, nil
 }
 

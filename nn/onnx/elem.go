@@ -100,6 +100,15 @@ func (e Elem) wrap(v int64) int64 {
 	return v
 }
 
+// lowest returns the least number of an integer type.
+func (e Elem) lowest() float64 {
+	switch e {
+	case Int8, Int16, Int32, Int64:
+		return -math.Ldexp(1, 8*e.size()-1)
+	}
+	return 0
+}
+
 func btoi(b bool) int64 {
 	if b {
 		return 1

@@ -65,7 +65,11 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		}
 		b.dropDead()
 		if !o.KeepPermutes {
+			b.swishes()
+			b.linears()
+			b.scaleShifts()
 			b.fuse()
+			b.dropDead()
 		}
 		g = b.finish(s)
 	})
@@ -81,10 +85,10 @@ func (g *Graph) Inputs() []Input { return slices.Clone(g.inputs) }
 // Outputs returns the names of what Run gives.
 func (g *Graph) Outputs() []string { return slices.Clone(g.outputs) }
 
-// keepKernels lets a backend keep forms of the kernels of convolutions.
+// keepKernels lets a backend keep forms of the kernels of convolutions and linear layers.
 func (g *Graph) keepKernels(k tensor.ConstantKeeper) {
 	for _, n := range g.nodes {
-		if n.domain != internal || n.op != "Conv" && n.op != "ConvTranspose" {
+		if n.domain != internal || !slices.Contains([]string{"Conv", "ConvTranspose", "Linear"}, n.op) {
 			continue
 		}
 		if c, ok := g.consts[n.in[1]]; ok && c.dev != nil && c.dev.DType() == tensor.F32 {
@@ -307,7 +311,7 @@ func (b *builder) dropDead() {
 // finish uploads the constants and notes where every value is read last.
 func (b *builder) finish(s *tensor.Scope) *Graph {
 	g := &Graph{file: b.model.file, dtype: b.opts.DType, inputs: b.inputs, outputs: b.outputs,
-		nodes: b.nodes, consts: map[string]*constValue{}, last: make([][]string, len(b.nodes))}
+		nodes: b.nodes, consts: map[string]*constValue{}}
 	for _, name := range slices.Sorted(maps.Keys(b.consts)) {
 		a := b.consts[name].decode()
 		v := &constValue{elem: a.Elem, host: a}
@@ -324,11 +328,18 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 		}
 		g.consts[name] = v
 	}
+	g.noteLast()
+	return g
+}
+
+// noteLast notes what every node is the last to read.
+func (g *Graph) noteLast() {
+	g.last = make([][]string, len(g.nodes))
 	seen := map[string]bool{}
-	for _, o := range b.outputs {
+	for _, o := range g.outputs {
 		seen[o] = true
 	}
-	for i, n := range slices.Backward(b.nodes) {
+	for i, n := range slices.Backward(g.nodes) {
 		for _, name := range slices.Concat(n.in, n.out) {
 			if name != "" && !seen[name] {
 				seen[name] = true
@@ -336,5 +347,4 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 			}
 		}
 	}
-	return g
 }

@@ -38,7 +38,7 @@ func unaries() map[string]unaryOp {
 		"Relu":       {dev: lift(autodiff.ReLU), i: func(x int64) int64 { return max(x, 0) }},
 		"Softsign":   {dev: lift(softsign)},
 		"Mish":       {dev: lift(mish)},
-		"HardSwish":  {dev: lift(hardSwish)},
+		"HardSwish":  {dev: lift(autodiff.HardSwish)},
 		"Floor":      {f: math.Floor, flat: true},
 		"Ceil":       {f: math.Ceil, flat: true},
 		"Round":      {f: math.RoundToEven, flat: true},
@@ -57,10 +57,6 @@ func softsign(x *autodiff.Value) *autodiff.Value {
 
 func mish(x *autodiff.Value) *autodiff.Value {
 	return autodiff.Mul(x, autodiff.Tanh(autodiff.Softplus(x)))
-}
-
-func hardSwish(x *autodiff.Value) *autodiff.Value {
-	return autodiff.Mul(x, autodiff.Clamp(autodiff.Affine(x, 1.0/6, 0.5), 0, 1))
 }
 
 // activations lists the activations with attributes.
@@ -121,7 +117,11 @@ func shrink(c *call, x *autodiff.Value) *autodiff.Value {
 
 // swish computes x·sigmoid(alpha·x).
 func swish(c *call, x *autodiff.Value) *autodiff.Value {
-	return autodiff.Mul(x, autodiff.Sigmoid(autodiff.Scale(x, c.attrFloat("alpha", 1))))
+	alpha := c.attrFloat("alpha", 1)
+	if alpha == 1 {
+		return autodiff.SiLU(x)
+	}
+	return autodiff.Mul(x, autodiff.Sigmoid(autodiff.Scale(x, alpha)))
 }
 
 // gelu computes x·Φ(x), or with approximate = "tanh" Hendrycks and Gimpel's approximation.

@@ -142,7 +142,6 @@ func conv(c *call) []*Value {
 }
 
 // convNHWC is Conv on [N H W C] with a kernel [O KH KW C/groups], and what fuse has put behind it.
-// A sum that spreads one of its terms is a sum of its own.
 func convNHWC(c *call) []*Value {
 	x, w := c.float(0), c.float(1)
 	if x.Rank() != 4 || w.Rank() != 4 {
@@ -150,25 +149,8 @@ func convNHWC(c *call) []*Value {
 	}
 	win, image := c.window(x.Shape()[1:3], w.Shape()[1:3]), x.Shape()
 	p := win.conv2D(c.attrInt("group", 1))
-	var bias, res *autodiff.Value
-	if c.has(2) {
-		bias = c.float(2)
-	}
-	relu := c.hasAttr(fusedReLU)
-	if c.has(fusedSum) {
-		res = c.float(fusedSum)
-	}
 	oh, ow := p.Out(image[1], image[2], w.Dim(1), w.Dim(2))
-	if res == nil || res.Shape().Equal(tensor.Shape{image[0], oh, ow, w.Dim(0)}) {
-		return c.out(autodiff.Conv2DBiasAct(x, w, bias, res, relu, p))
-	}
-	conv := autodiff.Conv2DBiasAct(x, w, bias, nil, false, p)
-	y := autodiff.Add(conv, res)
-	conv.Done()
-	if relu {
-		return c.out(autodiff.ReLU(y))
-	}
-	return c.out(y)
+	return c.out(c.convolved(x, w, tensor.Shape{image[0], oh, ow, w.Dim(0)}, p))
 }
 
 // convLast convolves with channels last and adds operand 2, the bias.

@@ -66,6 +66,24 @@ func batchNormNHWC(c *call) []*Value {
 	return c.out(autodiff.ScaleShift(c.float(0), scale, shift, nil, false))
 }
 
+// scaleShiftNHWC computes x·scale + shift for each channel, and what fuse has put behind it.
+func scaleShiftNHWC(c *call) []*Value {
+	x, scale, shift := c.float(0), c.float(1), c.float(2)
+	relu := c.hasAttr(fusedReLU)
+	if !c.has(fusedSum) {
+		return c.out(autodiff.ScaleShift(x, scale, shift, nil, relu))
+	}
+	res := c.float(fusedSum)
+	if res.Shape().Equal(x.Shape()) {
+		return c.out(autodiff.ScaleShift(x, scale, shift, res, relu))
+	}
+	y := autodiff.Add(autodiff.ScaleShift(x, scale, shift, nil, false), res)
+	if relu {
+		y = autodiff.ReLU(y)
+	}
+	return c.out(y)
+}
+
 func (c *call) batchNormTraining(x *autodiff.Value) []*Value {
 	axes := append([]int{0}, from(2, x.Rank())...)
 	y, mean, variance := normalise(x, axes, c.attrFloat("epsilon", 1e-5))

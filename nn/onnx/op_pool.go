@@ -21,14 +21,15 @@ func maxPool(c *call) []*Value {
 	}
 	y := []*Value{c.taps(x, win, math.Inf(-1), autodiff.Maximum)}
 	if len(c.node.out) > 1 {
-		y = append(y, Host(c.maxPositions(x.Array(), win)))
+		_, indices := c.maxPositions(x.Array(), win)
+		y = append(y, Host(indices))
 	}
 	return y
 }
 
 func (c *call) maxPoolInts(x *Value, win window) []*Value {
-	idx := c.maxPositions(x.Array(), win)
-	return []*Value{c.take(x, c.intsOf(idx), idx.Shape, 0), Host(idx)}
+	from, indices := c.maxPositions(x.Array(), win)
+	return []*Value{c.take(x, from, indices.Shape, x.elem.lowest()), Host(indices)}
 }
 
 func (c *call) needsImage(x *Value) {
@@ -161,37 +162,37 @@ func (c *call) averageTaps(x *Value, win window) *Value {
 	return like(x, autodiff.Mul(sum.dev, c.constant(sum.dev.DType(), inv, out...)))
 }
 
-// maxPositions returns where the maxima of the windows are, as flat positions in x; with
-// storage_order 1 the last two axes are counted column by column.
-func (c *call) maxPositions(x *Array, win window) *Array {
+// maxPositions returns where the maxima of the windows are, from as flat positions in x and indices
+// as the operator's second result has them: with storage_order 1 it counts the last two axes column
+// by column. The first maximum and the first NaN win; a window wholly in padding is outside.
+func (c *call) maxPositions(x *Array, win window) (from []int, indices *Array) {
 	spatial := x.Shape[2:]
-	out := newArray(Int64, c.pooled(x.Shape, win)...)
+	indices = newArray(Int64, c.pooled(x.Shape, win)...)
 	stride := spatial.Strides()
 	order := slices.Clone(stride)
 	if r := len(spatial); c.attrInt("storage_order", 0) == 1 && r >= 2 {
 		order[r-2], order[r-1] = 1, spatial[r-2]
 	}
-	k := 0
-	walk(out.Shape, func(at []int) {
+	walk(indices.Shape, func(at []int) {
 		base := (at[0]*x.Shape[1] + at[1]) * spatial.Size()
-		found, value := -1, 0.0
+		best, counted, value := outside, outside, 0.0
 		walk(win.kernel, func(tap []int) {
-			from, to := base, base
+			flat, other := base, base
 			for i, t := range tap {
 				p := at[2+i]*win.stride[i] + t*win.dil[i] - win.before[i]
 				if p < 0 || p >= spatial[i] {
 					return
 				}
-				from, to = from+p*stride[i], to+p*order[i]
+				flat, other = flat+p*stride[i], other+p*order[i]
 			}
-			if found < 0 || x.at(from) > value {
-				found, value = to, x.at(from)
+			if v := x.at(flat); best == outside || v > value || v != v && value == value {
+				best, counted, value = flat, other, v
 			}
 		})
-		out.I[k] = int64(found)
-		k++
+		indices.I[len(from)] = int64(counted)
+		from = append(from, best)
 	})
-	return out
+	return from, indices
 }
 
 // lpPool is the p-norm of each window, padding counting as 0. The derivative of a root at 0 is

@@ -40,7 +40,8 @@ func operators() map[string]map[string]opFunc {
 	return map[string]map[string]opFunc{
 		"":       own,
 		training: {"Adam": adam, "Adagrad": adagrad, "Momentum": momentum},
-		internal: {"Conv": convNHWC, "ConvTranspose": convTransposeNHWC, "MaxPool": maxPoolNHWC,
+		internal: {"Conv": convNHWC, "ConvTranspose": convTransposeNHWC, "Linear": linear,
+			"MaxPool":     maxPoolNHWC,
 			"AveragePool": averagePoolNHWC, "BatchNormalization": batchNormNHWC,
 			"GlobalAveragePool": globalAveragePoolNHWC, "Transpose": transpose},
 	}

@@ -83,6 +83,12 @@ func (r *runner) start(inputs map[string]*Value) (map[string]*Value, *Error) {
 		}
 		values[in.Name] = v
 	}
+	r.constants(values)
+	return values, nil
+}
+
+// constants adds the graph's constants to values.
+func (r *runner) constants(values map[string]*Value) {
 	for name, c := range r.graph.consts {
 		v := &Value{elem: c.elem, host: c.host}
 		if c.dev != nil {
@@ -92,7 +98,6 @@ func (r *runner) start(inputs map[string]*Value) (map[string]*Value, *Error) {
 		}
 		values[name] = v
 	}
-	return values, nil
 }
 
 func (r *runner) expects() string {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"afterimage/nn/checkpoint"
+	"afterimage/tensor/atomicfile"
 )
 
 // storedKey is the entry of a file's metadata under which Save keeps the options, as JSON.
@@ -19,7 +19,7 @@ const Ext = ".onnx"
 // stem + ".onnx": any runtime reads it, and StoredOptions gives back how it is to be fed. Weights
 // are not rounded: half is ignored. It returns the file's path.
 func (c *Classifier) Save(stem string, half bool) (file string, err error) {
-	return stem + Ext, checkpoint.WriteFile(stem+Ext, c.Write)
+	return stem + Ext, atomicfile.Write(stem+Ext, c.Write)
 }
 
 // Write writes what Save writes to a file.

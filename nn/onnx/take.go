@@ -128,6 +128,9 @@ func (c *call) permute(v *Value, perm ...int) *Value {
 
 // permute returns a copy with its axes reordered.
 func (a *Array) permute(perm []int) *Array {
+	if matrix(perm) {
+		return a.swap()
+	}
 	from := a.Shape.Strides()
 	shape, stride := make(tensor.Shape, len(perm)), make([]int, len(perm))
 	for i, p := range perm {

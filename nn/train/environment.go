@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 
-	"afterimage/nn/checkpoint"
+	"afterimage/tensor/atomicfile"
 )
 
 // Continue notes where a run goes on. The note becomes a line of the environment record, which has
@@ -36,7 +36,7 @@ func (r *Run) record() error {
 	if r.environment == nil {
 		return nil
 	}
-	if err := checkpoint.WriteBytes(r.Path(EnvironmentFile), r.environment); err != nil {
+	if err := atomicfile.WriteBytes(r.Path(EnvironmentFile), r.environment); err != nil {
 		return err
 	}
 	r.environment = nil

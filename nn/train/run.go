@@ -19,6 +19,7 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/tensorboard"
+	"afterimage/tensor/atomicfile"
 
 	"github.com/goccy/go-yaml"
 )
@@ -90,7 +91,7 @@ func Create(dir string, config, environment any, files ...func(*Run) error) (*Ru
 	}
 	r.config = text
 	files = append(files,
-		func(r *Run) error { return checkpoint.WriteBytes(r.Path(ConfigFile), text) },
+		func(r *Run) error { return atomicfile.WriteBytes(r.Path(ConfigFile), text) },
 		func(r *Run) error { return os.Remove(r.Path(incompleteFile)) })
 	err = errors.Join(r.cut(0), os.RemoveAll(r.Path(EnvironmentFile)))
 	if err == nil {

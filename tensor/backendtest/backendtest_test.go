@@ -130,8 +130,9 @@ func (b *saboteur) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 	}
 }
 
-func (b *saboteur) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) {
-	b.Backend.NormStats(mean, variance, rstd, x, eps)
+func (b *saboteur) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
+	eps float64) {
+	b.Backend.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
 	if !b.broken("variance-textbook") || x.DType() != tensor.F32 {
 		return
 	}

@@ -129,37 +129,8 @@ func (c convCase) run(e *env) {
 		e.want("dw in F32", wide, tol)
 	}
 	c.epilogue(e, x, w)
-	c.inputGradMask(e, dx, dy, w)
 	e.adjoint("Conv2DInputGrad", e.kConv(kSum), y, dy, x, dx)
 	e.adjoint("Conv2DWeightGrad", e.kConv(kSum), y, dy, w, dw)
-}
-
-// inputGradMask wants a tensor.InputGradMasker to do at once what three kernels do one after the
-// other, to the bit.
-func (c convCase) inputGradMask(e *env, dx, dy, w *tensor.Tensor) {
-	xs, _, _ := c.shapes()
-	add, relu := e.in(normal(0, 1), xs...), e.in(spiked(cycle(1, 0, -1), 7, math.NaN()), xs...)
-	b, able := e.Backend.(tensor.InputGradMasker)
-	for k, add := range []*tensor.Tensor{nil, add} {
-		for m, relu := range []*tensor.Tensor{nil, relu} {
-			want := e.out(xs...)
-			e.Cast(want, dx)
-			if add != nil {
-				e.Binary(tensor.Add, want, want, add)
-			}
-			if relu != nil {
-				e.Binary(tensor.ReLUMask, want, want, relu)
-			}
-			if able {
-				once := e.out(xs...)
-				b.Conv2DInputGradMask(once, dy, w, add, relu, c.p)
-				e.Binary(tensor.Sub, want, want, once)
-			} else {
-				e.Fill(want, 0)
-			}
-			e.want(fmt.Sprintf("dx at once, sums=%d masks=%d, difference", k, m), want, exactly())
-		}
-	}
 }
 
 // epilogue tests the forward direction with what can follow it. The bias may enter anywhere in the

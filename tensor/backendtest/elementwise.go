@@ -255,3 +255,57 @@ func castCases(f *family) {
 		e.want("dst==x", x, exactly())
 	})
 }
+
+// chains are the steps of tensor.Chainer that networks have (HardSwish, SiLU, GELU), and one
+// operation that some backends leave to the reference.
+func chains() [][]tensor.UnaryStep {
+	return [][]tensor.UnaryStep{
+		{{Op: tensor.Affine, Attr: tensor.Attr{A: 1.0 / 6, B: 0.5}},
+			{Op: tensor.Clamp, Attr: tensor.Attr{A: 0, B: 1}}},
+		{{Op: tensor.Sigmoid}},
+		{{Op: tensor.Affine, Attr: tensor.Attr{A: math.Sqrt2 / 2}}, {Op: tensor.Erf},
+			{Op: tensor.Affine, Attr: tensor.Attr{A: 0.5, B: 0.5}}},
+		{{Op: tensor.Abs}, {Op: tensor.Pow, Attr: tensor.Attr{A: 1.7}}},
+	}
+}
+
+// chainFamily wants a tensor.Chainer to do at once what kernels do one after the other, to the bit.
+func chainFamily(f *family) {
+	for i, steps := range chains() {
+		for _, gate := range []bool{false, true} {
+			f.check(fmt.Sprintf("chain %d, gate %v", i, gate), func(e *env) {
+				for _, n := range sizes {
+					chainCase(e, steps, gate, e.in(normal(0, 3), n))
+				}
+				chainCase(e, steps, gate, e.in(cycle(specials...), 2*len(specials)+1))
+			})
+		}
+	}
+}
+
+func chainCase(e *env, steps []tensor.UnaryStep, gate bool, x *tensor.Tensor) {
+	b, ok := e.Backend.(tensor.Chainer)
+	if !ok || e.dt == tensor.BF16 {
+		return
+	}
+	y, once, same := e.out(x.Size()), e.out(x.Size()), e.out(x.Size())
+	e.Unary(steps[0].Op, steps[0].Attr, y, x)
+	for _, s := range steps[1:] {
+		e.Unary(s.Op, s.Attr, y, y)
+	}
+	if gate {
+		e.Binary(tensor.Mul, y, x, y)
+	}
+	b.UnaryChain(once, x, gate, steps...)
+	e.Cast(same, x)
+	b.UnaryChain(same, same, gate, steps...)
+	got, inPlace := once.Floats(), same.Floats()
+	for i, v := range y.Floats() {
+		if math.Float64bits(got[i]) != math.Float64bits(v) && (v == v || got[i] == got[i]) ||
+			math.Float64bits(inPlace[i]) != math.Float64bits(v) && (v == v || inPlace[i] == inPlace[i]) {
+			e.fault("of %d numbers, number %d is %g and, in place, %g at once, %g step by step", x.Size(),
+				i, got[i], inPlace[i], v)
+			return
+		}
+	}
+}

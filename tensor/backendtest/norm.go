@@ -22,6 +22,7 @@ func normFamily(f *family) {
 	for _, s := range append(normShapes, []int{0, 4, 4, 5}, []int{2, 0, 3}) {
 		for _, perSample := range []bool{false, true} {
 			name := fmt.Sprintf("%v perSample=%v", s, perSample)
+			f.check("fold/"+name, func(e *env) { normFoldCase(e, s, perSample) })
 			f.check("apply/"+name, func(e *env) { normApplyCase(e, s, perSample) })
 			if tensor.Shape(s).Size() > 0 {
 				f.check("backward/"+name, func(e *env) { normBackwardCase(e, s, perSample, 0) })
@@ -47,7 +48,7 @@ func normStatsCase(e *env, s []int, center float64) {
 	c := s[len(s)-1]
 	x := e.in(normal(center, 1.5), s...)
 	mean, variance, rstd := e.outChannels(c), e.outChannels(c), e.outChannels(c)
-	e.NormStats(mean, variance, rstd, x, eps)
+	e.NormStats(mean, variance, rstd, nil, nil, x, nil, nil, eps)
 	mu, v, r := mean.Floats(), variance.Floats(), rstd.Floats()
 	varMag := func(i int) float64 {
 		return v[i] + math.Sqrt(v[i])*math.Abs(mu[i]) + epsilon(e.grid)*mu[i]*mu[i]
@@ -69,6 +70,41 @@ func normStatsCase(e *env, s []int, center float64) {
 	}
 	e.want("rstd", rstd,
 		tolerance{k: kSum, mag: each(func(i int) float64 { return r[i] + varMag(i)*r[i]*r[i]*r[i]/2 })})
+}
+
+// normFoldCase wants scale and shift to be what the statistics beside them make of gamma and beta,
+// but for rounding.
+func normFoldCase(e *env, s []int, perSample bool) {
+	c, pc := s[len(s)-1], perChannel(s, perSample)
+	x := e.in(normal(0.5, 1.5), s...)
+	gamma, beta := e.inChannels(normal(1, 0.5), pc...), e.inChannels(normal(0, 1), pc...)
+	mean, variance, rstd := e.outChannels(c), e.outChannels(c), e.outChannels(c)
+	scale, shift := e.outChannels(pc...), e.outChannels(pc...)
+	e.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, 1e-5)
+	if tensor.Shape(s).Size() == 0 {
+		return // statistics of nothing are NaN
+	}
+	off, product := e.outChannels(pc...), e.outChannels(pc...)
+	e.Binary(tensor.Mul, product, gamma, rstd)
+	e.Binary(tensor.Sub, off, product, scale)
+	e.want("scale, difference", off, sumOfSizes(product))
+	e.Binary(tensor.Mul, product, scale, mean)
+	e.Binary(tensor.Sub, off, beta, product)
+	e.Binary(tensor.Sub, off, off, shift)
+	e.want("shift, difference", off, sumOfSizes(product, beta))
+}
+
+// sumOfSizes bounds the error of a few operations on terms.
+func sumOfSizes(terms ...*tensor.Tensor) tolerance {
+	return tolerance{k: kChain, mag: func() []float64 {
+		m := make([]float64, terms[0].Size())
+		for _, t := range terms {
+			for i, v := range t.Floats() {
+				m[i] += math.Abs(v)
+			}
+		}
+		return m
+	}}
 }
 
 // perChannel returns the shape [C] or [N C] for x of shape s.
@@ -227,7 +263,7 @@ func normNaN(e *env) {
 	s := []int{3, 5, c}
 	x := e.in(spiked(normal(0, 1), 20, math.NaN()), s...)
 	mean, variance, rstd := e.outChannels(c), e.outChannels(c), e.outChannels(c)
-	e.NormStats(mean, variance, rstd, x, 1e-5)
+	e.NormStats(mean, variance, rstd, nil, nil, x, nil, nil, 1e-5)
 	for _, t := range []*tensor.Tensor{mean, variance, rstd} {
 		e.want("stats", t, withinOne(kSum, c))
 	}

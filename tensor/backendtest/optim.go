@@ -30,8 +30,8 @@ func wantAll(e *env, name string, ts []*tensor.Tensor, tol func(n int) tolerance
 
 func nearOne(n int) tolerance { return withinOne(kSteps, n) }
 
-// optimFamily tests SGD, Adam and Lerp over several steps, and the gradients' norm. Parameters lie
-// in (−1, 1) and gradients near 1, so bounds are absolute.
+// optimFamily tests SGD, Adam and Lerp over several steps, Blend, and the gradients' norm.
+// Parameters lie in (−1, 1) and gradients near 1, so bounds are absolute.
 func optimFamily(f *family) {
 	for _, p := range []tensor.SGDParams{{}, {WeightDecay: 0.1}, {Momentum: 0.9},
 		{Momentum: 0.9, WeightDecay: 5e-4},
@@ -52,11 +52,34 @@ func optimFamily(f *family) {
 			wantAll(e, fmt.Sprint("lerp ", decay), dst, nearOne)
 		}
 	})
+	f.checkWide("blend", blendCase)
 	f.checkWide("squared norm", squaredNormCase)
 	f.checkWide("scale", scaleCase)
 	if _, ok := f.s.one.Backend.(tensor.Shadower); ok {
 		f.checkIn("shadows", tensor.F32, shadowCase)
 	}
+}
+
+// blendCase blends tensors with factors of their own, more than one launch's table holds. Of one
+// that is not kept no NaN may come.
+func blendCase(e *env) {
+	var dst, src []*tensor.Tensor
+	var keep, add []float64
+	for i := range 130 {
+		n, old := i%7, gen(uniform(-1, 1))
+		if i == 70 {
+			n = 9001
+		}
+		k, a := float64(i%3)/2, 0.1*float64(i%4)
+		if k == 0 {
+			old = cycle(math.NaN())
+		}
+		dst, src = append(dst, e.state(old, n)), append(src, e.in(uniform(-1, 1), n))
+		keep, add = append(keep, k), append(add, a)
+	}
+	e.Blend(dst, src, keep, add)
+	wantAll(e, "blend", dst, nearOne)
+	e.Blend(nil, nil, nil, nil)
 }
 
 // shadowCase wants a tensor.Shadower to move parameters as SGD and Adam do, and to leave beside

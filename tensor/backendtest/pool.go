@@ -33,7 +33,7 @@ var poolCases = []poolCase{
 	{2, 7, 6, 5, tensor.PoolParams{KH: 3, KW: 2, StrideH: 1, StrideW: 2, PadTop: 2, PadLeft: 0,
 		PadBottom: 1, PadRight: 1}},
 	{0, 4, 4, 3, window(2, 2, 0)}, {1, 1, 1, 3, window(2, 2, 0)}, {1, 4, 4, 0, window(2, 2, 0)},
-	{4, 32, 32, 20, window(2, 2, 0)},
+	{4, 32, 32, 20, window(2, 2, 0)}, {4, 16, 15, 40, window(3, 1, 1)},
 }
 
 // poolFamily tests MaxPool, PoolGather, PoolScatter, AvgPool and AvgPoolGrad.

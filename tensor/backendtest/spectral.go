@@ -18,33 +18,34 @@ func spectralFamily(f *family) {
 	}
 	f.checkWide("iterate", func(e *env) {
 		b := e.Backend.(tensor.SpectralFuser)
-		var w, u, v, next []*tensor.Tensor
+		var w, u, v, next, sigma []*tensor.Tensor
 		var eps []float64
 		for i, s := range spectrals {
 			for _, g := range []gen{normal(0, 1), cycle(0)} {
 				w, u = append(w, e.in(g, s...)), append(u, e.in(normal(0, 1), s[0]))
 				v, next = append(v, e.out(1, tensor.Shape(s[1:]).Size())), append(next, e.out(1, s[0]))
-				eps = append(eps, math.Pow(10, float64(-i)))
+				sigma, eps = append(sigma, e.out(1)), append(eps, math.Pow(10, float64(-i)))
 			}
 		}
-		b.PowerIterate(next, v, w, u, eps)
+		b.PowerIterate(next, v, sigma, w, u, eps)
 		for i := range w { // the vectors have norm 1, or are 0
 			e.want(fmt.Sprint("v of ", w[i].Shape()), v[i], withinOne(kSum, v[i].Size()))
 			e.want(fmt.Sprint("next of ", w[i].Shape()), next[i], withinOne(kSum, next[i].Size()))
+			e.want(fmt.Sprint("sigma of ", w[i].Shape()), sigma[i], tolerance{k: kSum,
+				mag: func() []float64 { return []float64{norm(w[i].Floats())} }})
 		}
-		b.PowerIterate(nil, nil, nil, nil, nil)
+		b.PowerIterate(nil, nil, nil, nil, nil, nil)
 	})
 	f.checkWide("quotient", func(e *env) {
 		b := e.Backend.(tensor.SpectralFuser)
 		for _, s := range spectrals {
-			// Positive numbers: nothing cancels in σ, and a relative bound holds.
+			// Positive numbers, of which σ may be any.
 			positive := uniform(0.5, 1.5)
 			w, dy := e.in(positive, s...), e.in(normal(0, 1), s...)
 			u, v := e.in(positive, 1, s[0]), e.in(positive, 1, tensor.Shape(s[1:]).Size())
-			y, sigma, dw := e.out(s...), e.out(1), e.out(s...)
-			b.SpectralQuotient(y, sigma, w, u, v)
-			e.want(fmt.Sprint("y ", s), y, within(kSum))
-			e.want(fmt.Sprint("sigma ", s), sigma, within(kSum))
+			y, sigma, dw := e.out(s...), e.in(positive, 1), e.out(s...)
+			b.SpectralQuotient(y, w, sigma)
+			e.want(fmt.Sprint("y ", s), y, within(kChain))
 			b.SpectralQuotientGrad(dw, dy, w, u, v, sigma)
 			e.want(fmt.Sprint("dw ", s), dw, tolerance{k: kSum, mag: func() []float64 {
 				return quotientMagnitude(w, dy, u, v, sigma)
@@ -64,14 +65,23 @@ func spectralHalf(e *env) {
 		positive := uniform(0.5, 1.5)
 		w, dy := e.in(positive, s...), e.freeze(e.fresh(half, tensor.BF16, normal(0, 1), s))
 		u, v := e.in(positive, 1, s[0]), e.in(positive, 1, tensor.Shape(s[1:]).Size())
-		y, sigma, dw := e.scope.New(half, s...), e.out(1), e.out(s...)
-		b.SpectralQuotient(y, sigma, w, u, v)
-		e.want(fmt.Sprint("y ", s), y, within(kSum))
+		y, sigma, dw := e.scope.New(half, s...), e.in(positive, 1), e.out(s...)
+		b.SpectralQuotient(y, w, sigma)
+		e.want(fmt.Sprint("y ", s), y, within(kChain))
 		b.SpectralQuotientGrad(dw, dy, w, u, v, sigma)
 		e.want(fmt.Sprint("dw ", s), dw, tolerance{k: kSum, mag: func() []float64 {
 			return quotientMagnitude(w, dy, u, v, sigma)
 		}})
 	}
+}
+
+// norm is the Euclidean norm.
+func norm(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x * x
+	}
+	return math.Sqrt(sum)
 }
 
 // quotientMagnitude is the size of the two terms of a quotient's gradient.

@@ -64,7 +64,8 @@ type named struct {
 
 func families() []named {
 	return []named{
-		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
+		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"chain", chainFamily},
+		{"reduce", reduceFamily},
 		{"matmul", matMulFamily}, {"attention", attentionFamily}, {"conv", convFamily},
 		{"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
 		{"resample", resampleFamily}, {"norm", normFamily}, {"spectral", spectralFamily},

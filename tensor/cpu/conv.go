@@ -85,43 +85,21 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
-	b.Conv2DInputGradMask(dx, dy, w, nil, nil, p)
-}
-
-// maskedChannels is the number of channels up to which an input gradient goes through its ReLU at
-// the store, by measurement of steps (bench/LOG.md). A pass of its own streams; at the store other
-// tensors are read a few pixels of a few rows at a time, while nothing is computed, and from 64
-// channels on that costs more than is spared.
-const maskedChannels = 32
-
-// MasksInputGrad is true up to 32 channels; see tensor.InputGradMasker.
-func (b *Backend) MasksInputGrad(dx tensor.Shape) bool { return dx[3] <= maskedChannels }
-
-// Conv2DInputGradMask is the adjoint in x with an epilogue; see tensor.InputGradMasker.
-func (b *Backend) Conv2DInputGradMask(dx, dy, w, add, y *tensor.Tensor, p tensor.ConvParams) {
-	if !f32(dx, dy, w, add, y) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
+	if !f32(dx, dy, w) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
 		b.Backend.Conv2DInputGrad(dx, dy, w, p)
-		if add != nil {
-			b.Binary(tensor.Add, dx, dx, add)
-		}
-		if y != nil {
-			b.Binary(tensor.ReLUMask, dx, dx, y)
-		}
 		return
 	}
 	s := shapeOf(dx.Shape(), w.Shape(), p)
-	e := conv.Epilogue{Res: host(add), Mask: host(y)}
 	form := b.form(s, conv.DirInputGrad)
 	if form == winograd {
-		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w), e)
+		s.InputGradWinograd(b.pool, host(dx), host(dy), host(w))
 		return
 	}
-	var filter []float32
-	filter, e.Kept = weights(w)
+	filter, kept := weights(w)
 	if form == bf16 {
-		s.InputGradBF16(b.pool, host(dx), host(dy), filter, e)
+		s.InputGradBF16(b.pool, host(dx), host(dy), filter, kept)
 	} else {
-		s.InputGrad(b.pool, host(dx), host(dy), filter, e)
+		s.InputGrad(b.pool, host(dx), host(dy), filter, kept)
 	}
 	spent(w)
 }

@@ -23,12 +23,13 @@ type Backend struct {
 }
 
 var (
-	_ tensor.Backend         = (*Backend)(nil)
-	_ tensor.InputGradMasker = (*Backend)(nil)
-	_ tensor.ConstantKeeper  = (*Backend)(nil)
-	_ tensor.Resampler       = (*Backend)(nil)
-	_ tensor.LossFuser       = (*Backend)(nil)
-	_ tensor.SpectralFuser   = (*Backend)(nil)
+	_ tensor.Backend        = (*Backend)(nil)
+	_ tensor.ConstantKeeper = (*Backend)(nil)
+	_ tensor.Resampler      = (*Backend)(nil)
+	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.SpectralFuser  = (*Backend)(nil)
+	_ tensor.SumMasker      = (*Backend)(nil)
+	_ tensor.Chainer        = (*Backend)(nil)
 )
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run

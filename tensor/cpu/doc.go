@@ -7,7 +7,7 @@
 // reference it embeds.
 //
 // SetWinograd and SetPrecision choose other arithmetic for convolutions and matrix products, where
-// a table by shape says that it pays; nothing else depends on them.
+// a rule by shape says that it pays; nothing else depends on them.
 //
 // Non-goals: graphs, fusion across operations, timing-based choices.
 //

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/vec"
 )
@@ -34,6 +36,44 @@ func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor)
 	}
 	y, s := host(dst), host(x)
 	b.split(len(y), chunk, func(lo, hi int) { f(y[lo:hi], s[lo:hi]) })
+}
+
+// chainPiece is how many numbers go through all steps of a chain before the next ones: in and out,
+// they stay in the first-level cache.
+const chainPiece = 2 << 10
+
+// UnaryChain computes dst = s(x) or x·s(x); see tensor.Chainer.
+func (b *Backend) UnaryChain(dst, x *tensor.Tensor, gate bool, steps ...tensor.UnaryStep) {
+	loops := make([]func(dst, x []float32), len(steps))
+	for i, s := range steps {
+		loops[i] = unary(s.Op, float32(s.Attr.A), float32(s.Attr.B))
+	}
+	if !f32(dst, x) || slices.ContainsFunc(loops, func(f func(_, _ []float32)) bool {
+		return f == nil
+	}) {
+		b.Backend.UnaryChain(dst, x, gate, steps...)
+		return
+	}
+	y, src := host(dst), host(x)
+	b.split(len(y), chunk, func(lo, hi int) {
+		scratch := b.pool.Borrow(chainPiece)
+		for ; lo < hi; lo += chainPiece {
+			end := min(lo+chainPiece, hi)
+			in, out := src[lo:end], y[lo:end]
+			if gate {
+				out = scratch[:end-lo]
+			}
+			from := in
+			for _, f := range loops {
+				f(out, from)
+				from = out
+			}
+			if gate {
+				vec.Mul(y[lo:end], in, out)
+			}
+		}
+		b.pool.Return(scratch)
+	})
 }
 
 // unary returns the vector loop of an operation, nil where there is none.

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"math"
+
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/vec"
 )
@@ -16,9 +18,24 @@ func (b *Backend) CrossEntropy(loss, logp, logits, target *tensor.Tensor) {
 	b.split(len(out), max(1, chunk/4/k), func(lo, hi int) {
 		vec.LogSoftmax(lp[lo*k:hi*k:hi*k], x[lo*k:hi*k], k)
 		for n := lo; n < hi; n++ {
-			out[n] = float32(-vec.Dot(t[n*k:(n+1)*k], lp[n*k:(n+1)*k]))
+			row, p := t[n*k:(n+1)*k], lp[n*k:(n+1)*k]
+			if out[n] = float32(-vec.Dot(row, p)); out[n] != out[n] {
+				out[n] = maskedLoss(row, p)
+			}
 		}
 	})
+}
+
+// maskedLoss is −Σ t·logp where classes of logp −Inf, masked out, count nothing for a target of 0:
+// a row that is NaN by the plain sum may have some.
+func maskedLoss(t, logp []float32) float32 {
+	sum := 0.0
+	for k, p := range logp {
+		if t[k] != 0 || !math.IsInf(float64(p), -1) {
+			sum += float64(t[k]) * float64(p)
+		}
+	}
+	return float32(-sum)
 }
 
 // CrossEntropyGrad computes dy·(softmax·Σtarget − target) along rows; see tensor.LossFuser.

@@ -7,9 +7,10 @@ import (
 
 // NormStats computes batch statistics per channel; see tensor.Backend. One pass over x: sums of
 // differences from the first row, which keeps the variance free of cancellation.
-func (b *Backend) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) {
+func (b *Backend) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
+	eps float64) {
 	if !f32(mean, x) || x.Size() == 0 {
-		b.Backend.NormStats(mean, variance, rstd, x, eps)
+		b.Backend.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
 		return
 	}
 	s, c := host(x), x.Dim(-1)
@@ -20,6 +21,22 @@ func (b *Backend) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64)
 	vec.BNStats(host(mean), host(variance), p.sums[:c], p.sums[c:], s[:c], m)
 	p.done()
 	vec.Rstd(host(rstd), host(variance), eps)
+	if gamma != nil {
+		b.foldNorm(host(scale), host(shift), host(gamma), host(beta), host(mean), host(rstd))
+	}
+}
+
+// foldNorm computes scale = gamma·rstd and shift = beta − scale·mean, row by row.
+func (b *Backend) foldNorm(scale, shift, gamma, beta, mean, rstd []float32) {
+	c := len(mean)
+	b.split(len(gamma)/c, max(1, chunk/c), func(lo, hi int) {
+		for at := lo * c; at < hi*c; at += c {
+			a, s := scale[at:at+c], shift[at:at+c]
+			vec.Mul(a, gamma[at:at+c], rstd)
+			vec.Mul(s, a, mean)
+			vec.Sub(s, beta[at:at+c], s)
+		}
+	})
 }
 
 // NormApply computes y = act(x·scale + shift + res); see tensor.Backend.

@@ -73,6 +73,28 @@ func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	})
 }
 
+// Blend moves every dst to where its own part and that of src lead; see tensor.Backend. These are a
+// network's running statistics, some thousand numbers in all.
+func (b *Backend) Blend(dst, src []*tensor.Tensor, keep, add []float64) {
+	if !f32(dst...) {
+		b.Backend.Blend(dst, src, keep, add)
+		return
+	}
+	ts := tiles(dst)
+	b.pool.Run(len(ts), func(i int) {
+		t := ts[i]
+		d, s := host(dst[t.k])[t.lo:t.hi], host(src[t.k])[t.lo:t.hi]
+		if keep[t.k] == 0 {
+			vec.MulScalar(d, s, float32(add[t.k]))
+			return
+		}
+		k, a := float32(keep[t.k]), float32(add[t.k])
+		for j, x := range s {
+			d[j] = float32(k*d[j]) + float32(a*x)
+		}
+	})
+}
+
 // SquaredNorm adds up the squares of all elements of all tensors, tile by tile; see tensor.Backend.
 func (b *Backend) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
 	if !f32(dst) || !f32(xs...) {

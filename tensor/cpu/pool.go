@@ -23,24 +23,30 @@ func whole(p tensor.PoolParams, h, w int) bool {
 // AvgPool averages windows; see tensor.Backend.
 func (b *Backend) AvgPool(y, x *tensor.Tensor, p tensor.PoolParams) {
 	switch h, w := x.Dim(1), x.Dim(2); {
-	case !f32(y, x) || x.Size() == 0:
+	case !f32(y, x) || x.Size() == 0 || y.Size() == 0:
 		b.Backend.AvgPool(y, x, p)
 	case halving(p, h, w):
 		b.pool2(y, x, 0.25)
 	case whole(p, h, w):
 		b.Reduce(tensor.Mean, y, x, []int{1, 2})
 	default:
-		b.Backend.AvgPool(y, x, p)
+		b.averageWindows(y, x, p)
 	}
 }
 
 // AvgPoolGrad is AvgPool's adjoint; see tensor.Backend.
 func (b *Backend) AvgPoolGrad(dx, dy *tensor.Tensor, p tensor.PoolParams) {
-	if !f32(dx, dy) || dx.Size() == 0 || !halving(p, dx.Dim(1), dx.Dim(2)) {
+	q, same := adjointPool(p)
+	switch {
+	case !f32(dx, dy) || dx.Size() == 0 || dy.Size() == 0:
 		b.Backend.AvgPoolGrad(dx, dy, p)
-		return
+	case halving(p, dx.Dim(1), dx.Dim(2)):
+		b.repeat2(dx, dy, 0.25)
+	case same:
+		b.averageWindows(dx, dy, q)
+	default:
+		b.Backend.AvgPoolGrad(dx, dy, p)
 	}
-	b.repeat2(dx, dy, 0.25)
 }
 
 // Upsample repeats pixels; see tensor.Backend.

@@ -15,25 +15,27 @@ import (
 // A powerStep is one matrix of a call of PowerIterate.
 type powerStep struct {
 	w, u, v, next []float32
+	sigma         []float32
 	eps           float64
 	grain, chunks int       // rows in a chunk, and chunks
 	sums          []float64 // [chunks, K]: what each chunk adds to Mᵀu
+	product       []float64 // [R]: Mv
 }
 
 // A powerChunk is a run of rows of one matrix.
 type powerChunk struct{ step, lo, hi int }
 
 // PowerIterate makes one power iteration for each weight; see tensor.SpectralFuser.
-func (b *Backend) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
+func (b *Backend) PowerIterate(next, v, sigma, w, u []*tensor.Tensor, eps []float64) {
 	if !f32(w...) || !f32(u...) {
-		b.Backend.PowerIterate(next, v, w, u, eps)
+		b.Backend.PowerIterate(next, v, sigma, w, u, eps)
 		return
 	}
-	steps, chunks, total := b.powerSteps(next, v, w, u, eps)
+	steps, chunks, total := b.powerSteps(next, v, sigma, w, u, eps)
 	all := b.doubles(total)
 	for i, rest := 0, all; i < len(steps); i++ {
-		n := steps[i].chunks * len(steps[i].v)
-		steps[i].sums, rest = rest[:n], rest[n:]
+		n, rows := steps[i].chunks*len(steps[i].v), len(steps[i].u)
+		steps[i].sums, steps[i].product, rest = rest[:n], rest[n:n+rows], rest[n+rows:]
 	}
 	b.pool.Run(len(chunks), func(i int) {
 		c := chunks[i]
@@ -49,23 +51,24 @@ func (b *Backend) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
 		s := &steps[c.step]
 		k := len(s.v)
 		for r := c.lo; r < c.hi; r++ {
-			s.next[r] = float32(vec.Dot(s.w[r*k:(r+1)*k], s.v))
+			s.product[r] = vec.Dot(s.w[r*k:(r+1)*k], s.v)
 		}
 	})
-	b.pool.Run(len(steps), func(i int) { normalise(steps[i].next, steps[i].next, steps[i].eps) })
+	b.pool.Run(len(steps), func(i int) { steps[i].left() })
 	b.giveBack(all)
 }
 
 // powerSteps describes the matrices, their chunks, and how many sums all chunks have.
-func (b *Backend) powerSteps(next, v, w, u []*tensor.Tensor, eps []float64) (steps []powerStep,
-	chunks []powerChunk, total int) {
+func (b *Backend) powerSteps(next, v, sigma, w, u []*tensor.Tensor, eps []float64) (
+	steps []powerStep, chunks []powerChunk, total int) {
 	steps = make([]powerStep, len(w))
 	for i := range w {
-		s := powerStep{w: host(w[i]), u: host(u[i]), v: host(v[i]), next: host(next[i]), eps: eps[i]}
+		s := powerStep{w: host(w[i]), u: host(u[i]), v: host(v[i]), next: host(next[i]),
+			sigma: host(sigma[i]), eps: eps[i]}
 		rows := len(s.u)
 		s.grain = rowGrain(rows, len(s.v))
 		s.chunks = (rows + s.grain - 1) / s.grain
-		total += s.chunks * len(s.v)
+		total += s.chunks*len(s.v) + rows
 		for lo := 0; lo < rows; lo += s.grain {
 			chunks = append(chunks, powerChunk{i, lo, min(rows, lo+s.grain)})
 		}
@@ -97,26 +100,37 @@ func (s *powerStep) right() {
 	normalise(s.v, s.v, s.eps)
 }
 
+// left makes the next u of Mv, and σ, whose sum is cut into the chunks of rows.
+func (s *powerStep) left() {
+	for r, x := range s.product {
+		s.next[r] = float32(x)
+	}
+	normalise(s.next, s.next, s.eps)
+	total := 0.0
+	for lo := 0; lo < len(s.next); lo += s.grain {
+		sum := 0.0
+		for r := lo; r < min(lo+s.grain, len(s.next)); r++ {
+			sum += float64(s.next[r]) * s.product[r]
+		}
+		total += sum
+	}
+	s.sigma[0] = float32(total)
+}
+
 // normalise computes dst = x/max(‖x‖, eps).
 func normalise(dst, x []float32, eps float64) {
 	norm := math.Max(math.Sqrt(vec.Dot(x, x)), eps)
 	vec.MulScalar(dst, x, float32(1/norm))
 }
 
-// SpectralQuotient divides a weight by uᵀMv; see tensor.SpectralFuser.
-func (b *Backend) SpectralQuotient(y, sigma, w, u, v *tensor.Tensor) {
-	if !f32(y, sigma, w, u, v) || w.Size() == 0 {
-		b.Backend.SpectralQuotient(y, sigma, w, u, v)
+// SpectralQuotient divides a weight by σ; see tensor.SpectralFuser.
+func (b *Backend) SpectralQuotient(y, w, sigma *tensor.Tensor) {
+	if !f32(y, sigma, w) {
+		b.Backend.SpectralQuotient(y, w, sigma)
 		return
 	}
-	us, vs, m := host(u), host(v), host(w)
-	k := len(vs)
-	s := b.rowSum(len(us), k, func(r int) float64 {
-		return float64(us[r]) * vec.Dot(m[r*k:(r+1)*k], vs)
-	})
-	host(sigma)[0] = float32(s)
-	d := host(y)
-	b.split(len(d), chunk, func(lo, hi int) { vec.DivScalar(d[lo:hi], m[lo:hi], float32(s)) })
+	d, m, s := host(y), host(w), host(sigma)[0]
+	b.split(len(d), chunk, func(lo, hi int) { vec.DivScalar(d[lo:hi], m[lo:hi], s) })
 }
 
 // SpectralQuotientGrad is the gradient of SpectralQuotient for w; see tensor.SpectralFuser.

@@ -18,7 +18,10 @@ type Backend struct {
 	outstanding int
 }
 
-var _ tensor.Backend = (*Backend)(nil)
+var (
+	_ tensor.Backend = (*Backend)(nil)
+	_ tensor.Chainer = (*Backend)(nil)
+)
 
 // An Option changes how New sets up a Backend.
 type Option func(*Backend)

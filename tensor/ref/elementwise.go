@@ -94,6 +94,36 @@ func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor)
 	}
 }
 
+// UnaryChain computes dst = s(x) or x·s(x) elementwise; see tensor.Chainer.
+func (b *Backend) UnaryChain(dst, x *tensor.Tensor, gate bool, steps ...tensor.UnaryStep) {
+	var fs []func(float64) float64
+	for _, s := range steps {
+		fs = append(fs, unaryFunc(s.Op, s.Attr))
+	}
+	switch dst.DType() {
+	case tensor.F32:
+		chainLoop[float32](fs, gate, dst, x)
+	case tensor.F64:
+		chainLoop[float64](fs, gate, dst, x)
+	default:
+		panic(badDType("UnaryChain", dst, x))
+	}
+}
+
+func chainLoop[T tensor.Float](fs []func(float64) float64, gate bool, dst, x *tensor.Tensor) {
+	d := tensor.Host[T](dst)
+	for i, v := range tensor.Host[T](x) {
+		y := v
+		for _, f := range fs {
+			y = T(f(float64(y)))
+		}
+		if gate {
+			y *= v
+		}
+		d[i] = y
+	}
+}
+
 func unaryLoop[T tensor.Float](f func(float64) float64, dst, x *tensor.Tensor) {
 	d := tensor.Host[T](dst)
 	for i, v := range tensor.Host[T](x) {

@@ -129,7 +129,7 @@ func TestNormBackwardIsTheGradient(t *testing.T) {
 		mean, variance, rstd := s.New(tensor.F64, 3), s.New(tensor.F64, 3), s.New(tensor.F64, 3)
 		xhat, y := s.Like(x), s.Like(x)
 		forward := func() float64 {
-			b.NormStats(mean, variance, rstd, x, eps)
+			b.NormStats(mean, variance, rstd, nil, nil, x, nil, nil, eps)
 			b.Binary(tensor.Sub, xhat, x, mean)
 			b.Binary(tensor.Mul, xhat, xhat, rstd)
 			b.NormApply(y, xhat, gamma, beta, res, true)
@@ -151,7 +151,7 @@ func TestNormStatsKnown(t *testing.T) {
 	b, s := open()
 	x := tensor.FromSlice(s, []float64{1, 10, 2, 10, 3, 10, 6, 10}, 4, 2)
 	mean, variance, rstd := s.New(tensor.F64, 2), s.New(tensor.F64, 2), s.New(tensor.F64, 2)
-	b.NormStats(mean, variance, rstd, x, 0.25)
+	b.NormStats(mean, variance, rstd, nil, nil, x, nil, nil, 0.25)
 	closeTo(t, "mean", mean.Floats(), []float64{3, 10}, 0)
 	closeTo(t, "variance", variance.Floats(), []float64{3.5, 0}, 0)
 	closeTo(t, "rstd", rstd.Floats(), []float64{1 / math.Sqrt(3.75), 2}, exact)

@@ -7,15 +7,26 @@ import (
 )
 
 // NormStats computes per channel (last axis) the mean, the biased variance and
-// rstd = 1/√(variance + eps), in two passes: the variance is the mean of (x − mean)².
-func (b *Backend) NormStats(mean, variance, rstd, x *tensor.Tensor, eps float64) {
+// rstd = 1/√(variance + eps), in two passes: the variance is the mean of (x − mean)². With gamma,
+// scale = gamma·rstd and shift = beta − scale·mean follow.
+func (b *Backend) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
+	eps float64) {
+	b.moments(mean, variance, rstd, x, eps)
+	if gamma != nil {
+		b.Binary(tensor.Mul, scale, gamma, rstd)
+		b.Binary(tensor.Mul, shift, scale, mean)
+		b.Binary(tensor.Sub, shift, beta, shift)
+	}
+}
+
+func (b *Backend) moments(mean, variance, rstd, x *tensor.Tensor, eps float64) {
 	switch x.DType() {
 	case tensor.F32:
 		normStatsLoop[float32](mean, variance, rstd, x, eps)
 	case tensor.F64:
 		normStatsLoop[float64](mean, variance, rstd, x, eps)
 	case tensor.BF16:
-		b.inF32(func(f widening) { b.NormStats(mean, variance, rstd, f.in(x), eps) })
+		b.inF32(func(f widening) { b.moments(mean, variance, rstd, f.in(x), eps) })
 	default:
 		panic(badDType("NormStats", mean, variance, rstd, x))
 	}

@@ -123,6 +123,20 @@ func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	}
 }
 
+// Blend computes dst = keep·dst + add·src for every pair.
+func (b *Backend) Blend(dst, src []*tensor.Tensor, keep, add []float64) {
+	for i, d := range dst {
+		old, next := d.Floats(), src[i].Floats()
+		for k, x := range next {
+			next[k] = add[i] * x
+			if keep[i] != 0 {
+				next[k] += keep[i] * old[k]
+			}
+		}
+		store(d, next)
+	}
+}
+
 // SquaredNorm adds up the squares of all elements of all tensors; see tensor.Backend.
 func (b *Backend) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
 	total := 0.0

@@ -131,7 +131,9 @@ func (b *Backend) CrossEntropy(loss, logp, logits, target *tensor.Tensor) {
 	product, rows := logp.Floats(), target.Floats()
 	out, k := make([]float64, loss.Size()), logits.Dim(1)
 	for i, t := range rows {
-		out[i/k] -= t * product[i]
+		if t != 0 || !math.IsInf(product[i], -1) {
+			out[i/k] -= t * product[i]
+		}
 	}
 	store(loss, out)
 }

@@ -2,12 +2,13 @@ package ref
 
 import (
 	"math"
+	"slices"
 
 	"afterimage/tensor"
 )
 
 // PowerIterate makes one power iteration for each weight; see tensor.SpectralFuser.
-func (b *Backend) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
+func (b *Backend) PowerIterate(next, v, sigma, w, u []*tensor.Tensor, eps []float64) {
 	for i := range w {
 		m, us := w[i].Floats(), u[i].Floats()
 		rows, cols := len(us), v[i].Size()
@@ -21,7 +22,12 @@ func (b *Backend) PowerIterate(next, v, w, u []*tensor.Tensor, eps []float64) {
 		for j, a := range m {
 			product[j/cols] += a * vs[j%cols]
 		}
-		store(next[i], normalise(product, eps[i]))
+		store(next[i], normalise(slices.Clone(product), eps[i]))
+		s := 0.0
+		for j, x := range next[i].Floats() { // as rounded
+			s += x * product[j]
+		}
+		store(sigma[i], []float64{s})
 	}
 }
 
@@ -38,15 +44,9 @@ func normalise(x []float64, eps float64) []float64 {
 	return x
 }
 
-// SpectralQuotient divides a weight by uᵀMv; see tensor.SpectralFuser.
-func (b *Backend) SpectralQuotient(y, sigma, w, u, v *tensor.Tensor) {
-	m, us, vs := w.Floats(), u.Floats(), v.Floats()
-	s := 0.0
-	for j, a := range m {
-		s += us[j/len(vs)] * a * vs[j%len(vs)]
-	}
-	store(sigma, []float64{s})
-	s = sigma.Item() // as rounded
+// SpectralQuotient divides a weight by σ; see tensor.SpectralFuser.
+func (b *Backend) SpectralQuotient(y, w, sigma *tensor.Tensor) {
+	m, s := w.Floats(), sigma.Item()
 	for j := range m {
 		m[j] /= s
 	}

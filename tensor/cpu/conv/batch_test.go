@@ -68,7 +68,7 @@ func checkBatches(t *testing.T, rng *rand.Rand, s Shape) {
 	}
 }
 
-// A batchForm is a function whose images are independent.
+// A batchForm is a function whose images are independent; gradients take of e what it keeps.
 type batchForm struct {
 	name string
 	grad bool
@@ -89,7 +89,7 @@ func batchForms(s Shape) (list []batchForm) {
 			func(s Shape, p *par.Pool, y, x, w []float32, e Epilogue) { s.forward(v, p, y, x, w, e) })
 		add(fmt.Sprintf("input gradient, %v", v), true,
 			func(s Shape, p *par.Pool, dx, dy, w []float32, e Epilogue) {
-				s.inputGrad(v, p, dx, dy, w, e)
+				s.inputGrad(v, p, dx, dy, w, e.Kept)
 			})
 		if s.winogradApplies() {
 			add(fmt.Sprintf("Winograd's forward, %v", v), false,
@@ -98,7 +98,7 @@ func batchForms(s Shape) (list []batchForm) {
 				})
 			add(fmt.Sprintf("Winograd's input gradient, %v", v), true,
 				func(s Shape, p *par.Pool, dx, dy, w []float32, e Epilogue) {
-					s.inputGradWinograd(v, p, dx, dy, w, e)
+					s.inputGradWinograd(v, p, dx, dy, w)
 				})
 		}
 	}
@@ -114,7 +114,7 @@ func batchForms(s Shape) (list []batchForm) {
 	if s.bf16Applies(DirInputGrad) {
 		add("input gradient, bfloat16", true,
 			func(s Shape, p *par.Pool, dx, dy, w []float32, e Epilogue) {
-				s.inputGradBF16(v, p, dx, dy, w, e)
+				s.inputGradBF16(v, p, dx, dy, w, e.Kept)
 			})
 	}
 	return list

@@ -46,10 +46,10 @@ func BenchmarkConv(b *testing.B) {
 				f    func()
 			}{
 				{"y", func() { s.Forward(p, y, x, w, Epilogue{}) }},
-				{"dx", func() { s.InputGrad(p, x, y, w, Epilogue{}) }},
+				{"dx", func() { s.InputGrad(p, x, y, w, nil) }},
 				{"dw", func() { s.WeightGrad(p, w, x, y) }},
 				{"y-winograd", func() { s.ForwardWinograd(p, y, x, w, Epilogue{}) }},
-				{"dx-winograd", func() { s.InputGradWinograd(p, x, y, w, Epilogue{}) }},
+				{"dx-winograd", func() { s.InputGradWinograd(p, x, y, w) }},
 				{"dw-winograd", func() { s.WeightGradWinograd(p, w, x, y) }},
 			} {
 				if strings.HasSuffix(d.name, "winograd") && !s.winogradApplies() {

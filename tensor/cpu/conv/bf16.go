@@ -18,6 +18,10 @@ import (
 //	input gradient   output channels o and o+1, neighbours in dy and a filter apart in w
 //	weight gradient  images n and n+1 at the same pixel, an image apart in x and in dy
 //
+// Up to sixteen channels produced are one vector of columns, for which a tile loads an element of
+// its input for every product. There three taps in a row of a filter share what is loaded, where
+// their pixels are neighbours (micro.MulTaps).
+//
 // Of an odd number of images the last has zeros beside it; an odd number of channels has no form
 // here. Operands are rounded to nearest even, piece by piece, right before an item of work reads
 // them from the cache: a rounded copy of a whole tensor would go through memory once more. With
@@ -111,36 +115,34 @@ func (s Shape) forwardBF16(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 }
 
 // InputGradBF16 is InputGrad with dy and w rounded to bfloat16, for an even number of output
-// channels in a group; dx and what e adds stay float32. It panics for other shapes, if gemm.HasBF16
-// is false, and as InputGrad does.
-func (s Shape) InputGradBF16(p *par.Pool, dx, dy, w []float32, e Epilogue) {
-	s.inputGradBF16(bestBF16("InputGradBF16"), p, dx, dy, w, e)
+// channels in a group; dx stays float32. It panics for other shapes, if gemm.HasBF16 is false, and
+// as InputGrad does.
+func (s Shape) InputGradBF16(p *par.Pool, dx, dy, w []float32, kept *par.Kept) {
+	s.inputGradBF16(bestBF16("InputGradBF16"), p, dx, dy, w, kept)
 }
 
-func (s Shape) inputGradBF16(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
+func (s Shape) inputGradBF16(v micro.Variant, p *par.Pool, dx, dy, w []float32,
+	kept *par.Kept) {
 	s.check("InputGradBF16", dx, w, dy)
-	e.check("InputGradBF16", 0, len(dx))
 	s.mustBF16("InputGradBF16", DirInputGrad)
 	if s.pointBF16(v) {
-		e.Kept.Direct()
-		e.Kept = nil
-		gemm.SBGEMMThen(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C,
-			e.then(dx, s.C))
+		kept.Direct()
+		gemm.SBGEMM(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C)
 		return
 	}
 	half := s
 	half.O /= 2
-	if e.Kept == nil { // in the order of memory: panels then have half as far to go
+	if kept == nil { // in the order of memory: panels then have half as far to go
 		paired, filter := p.Borrow(len(w)/2), len(w)/s.O
 		p.Run(half.O, func(i int) {
 			from := w[2*i*filter:]
 			micro.Interleave(v, paired[i*filter:], 0, from, from[filter:], 0, 1, filter)
 		})
-		half.inputGradDirect(v, p, dx, dy, paired, e)
+		half.inputGradDirect(v, p, dx, dy, paired, nil)
 		p.Return(paired)
 		return
 	}
-	passes := half.inputGradPasses(v, p, dx, dy, nil, e)
+	passes := half.inputGradPasses(v, p, dx, dy, nil, kept)
 	for _, q := range passes {
 		q.pack = s.pairGrad(q, w)
 	}

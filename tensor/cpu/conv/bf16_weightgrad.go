@@ -23,7 +23,7 @@ const pairedTaps = 192 << 10
 // A pairedGrad is one call. The embedded weightGrad is that of half the images.
 type pairedGrad struct {
 	weightGrad
-	images int // of x and dy
+	x, y side // all of x and of dy
 }
 
 // WeightGradBF16 is WeightGrad with x and dy rounded to bfloat16, for one group. It panics for
@@ -43,15 +43,20 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 		s.weightGradFew(v, p, dw, x, dy, false)
 		return
 	}
-	half := s
+	half, pixels := s, newSide(x, s.N, s.H*s.W, s.C)
+	if s.thins() {
+		half.H, half.W, half.StrideH, half.StrideW = s.OutH(), s.OutW(), 1, 1
+		pixels.pixels, pixels.width = half.H*half.W, half.W
+		pixels.row, pixels.step = s.StrideH*s.W*s.C, s.StrideW*s.C
+	}
 	half.N = ceil(s.N, 2)
 	g := p.Memo(weightKey{half, false}, func() any { return half.gradPlan(false) }).(*gradPlan)
 	if s.KH*s.KW*ceil(g.m, g.blocksM)*min(g.n, g.blockN) > pairedTaps {
 		half.weightGradPaired(v, p, dw, x, dy)
 		return
 	}
-	w := pairedGrad{weightGrad: weightGrad{Shape: half, gradPlan: g, v: v, p: p, x: x, dy: dy,
-		sum: dw}, images: s.N}
+	w := pairedGrad{weightGrad: weightGrad{Shape: half, gradPlan: g, v: v, p: p, sum: dw},
+		x: pixels, y: newSide(dy, s.N, s.OutH()*s.OutW(), s.O)}
 	size := len(dw)
 	if g.parts > 1 || g.exchanged {
 		w.sum = p.Borrow(g.parts * size)
@@ -64,6 +69,13 @@ func (s Shape) weightGradBF16(v micro.Variant, p *par.Pool, dw, x, dy []float32)
 		w.finish(dw, size)
 		p.Return(w.sum)
 	}
+}
+
+// thins reports whether x is read at some of its pixels only, those of a 1×1 filter with a stride:
+// as they are paired they become a smaller image, whose filter has none.
+func (s Shape) thins() bool {
+	return s.KH*s.KW == 1 && s.StrideH*s.StrideW > 1 &&
+		max(s.PadTop, s.PadLeft, s.PadBottom, s.PadRight) == 0
 }
 
 // weightGradPaired is WeightGrad of images of pairs, made here of x and dy.
@@ -95,21 +107,29 @@ func pairImages(v micro.Variant, p *par.Pool, dst, src []float32, size int) {
 // A side is the part of x or dy that a step reads: channels c0..c1-1 of pixels p0..p1-1, which are
 // counted over pairs of images.
 type side struct {
-	src              []float32
-	images           int
-	pixels, channels int // of an image
-	c0, c1           int
-	p0, p1           int
-	pitch            int // between pixels of the pairs
+	src       []float32
+	images    int
+	image     int // floats of an image
+	pixels    int // of an image that are read,
+	width     int // of a run of them
+	row, step int // floats from one run to the next, and from pixel to pixel
+	c0, c1    int
+	p0, p1    int
+	pitch     int // between pixels of the pairs
+}
+
+// newSide is all channels of images that are read from end to end.
+func newSide(src []float32, images, pixels, channels int) side {
+	return side{src: src, images: images, image: pixels * channels, pixels: pixels, width: pixels,
+		step: channels, c1: channels, pitch: channels}
 }
 
 // block computes a block of rows and columns of one part for every tap.
 func (w *pairedGrad) block(part, bm, bn int, sum []float32) {
 	m0, m1 := bm*w.m/w.blocksM, (bm+1)*w.m/w.blocksM
-	n0, n1 := bn*gradBlockN, min(w.n, (bn+1)*gradBlockN)
-	x := side{src: w.x, images: w.images, pixels: w.H * w.W, channels: w.C, c0: n0, c1: n1}
-	y := side{src: w.dy, images: w.images, pixels: w.rows.count * w.cols.count, channels: w.O, c0: m0,
-		c1: m1}
+	n0, n1 := bn*w.blockN, min(w.n, (bn+1)*w.blockN)
+	x, y := w.x, w.y
+	x.c0, x.c1, y.c0, y.c1 = n0, n1, m0, m1
 	if w.exchanged {
 		x.c0, x.c1, y.c0, y.c1 = m0, m1, n0, n1
 	}
@@ -188,39 +208,53 @@ func (s Shape) inputAt(rows *axis, r, off int) int {
 // pair rounds and pairs what a step reads.
 func (s *side) pair(v micro.Variant, dst []float32) {
 	for at := s.p0; at < s.p1; {
-		pair := at / s.pixels
-		end := min(s.p1, (pair+1)*s.pixels)
-		first := s.src[(pair*s.pixels+at)*s.channels+s.c0:] // two images a pair
-		var second []float32
-		if 2*pair+1 < s.images {
-			second = first[s.pixels*s.channels:]
-		}
-		rows, cols := end-at, s.c1-s.c0
-		if cols == s.channels && cols == s.pitch { // from end to end
+		first, second, n := s.run(at)
+		rows, cols := n, s.c1-s.c0
+		if cols == s.step && cols == s.pitch { // from end to end
 			rows, cols = 1, rows*cols
 		}
-		micro.Interleave(v, dst[(at-s.p0)*s.pitch:], s.pitch, first, second, s.channels, rows, cols)
-		at = end
+		micro.Interleave(v, dst[(at-s.p0)*s.pitch:], s.pitch, first, second, s.step, rows, cols)
+		at += n
 	}
+}
+
+// run returns where pixel p lies in both images of its pair, nil for one that is not there, and how
+// many follow each other from there on, it among them.
+func (s *side) run(p int) (first, second []float32, n int) {
+	pair, at := p/s.pixels, p%s.pixels
+	first = s.src[2*pair*s.image+at/s.width*s.row+at%s.width*s.step+s.c0:]
+	if 2*pair+1 < s.images {
+		second = first[s.image:]
+	}
+	return first, second, min(s.p1-p, s.width-at%s.width)
 }
 
 // ahead lists what the block will read of output rows r0..r1-1.
 func (w *pairedGrad) ahead(x, y side, r0, r1 int) (a micro.Lookahead) {
 	if r0 < r1 {
 		w.setRows(&x, &y, r0, r1)
-		x.addAhead(&a)
-		y.addAhead(&a)
+		x.addAhead(w.v, &a)
+		y.addAhead(w.v, &a)
 	}
 	return a
 }
 
 // addAhead lists the pixels of a side; of the few that lie in two pairs of images, the first
-// pair's.
-func (s *side) addAhead(a *micro.Lookahead) {
-	pair := s.p0 / s.pixels
-	to := min(s.p1, (pair+1)*s.pixels)
-	for image := 2 * pair; image < min(s.images, 2*pair+2); image++ {
-		at := image*s.pixels + s.p0 - pair*s.pixels
-		a.Add(s.src[at*s.channels+s.c0:], s.channels, to-s.p0, s.c1-s.c0)
+// pair's. What is not read from end to end is more runs than a list has room for: these are asked
+// for at once.
+func (s *side) addAhead(v micro.Variant, a *micro.Lookahead) {
+	if s.width == s.pixels && s.p0 < s.p1 {
+		first, second, n := s.run(s.p0)
+		a.Add(first, s.step, n, s.c1-s.c0)
+		if second != nil {
+			a.Add(second, s.step, n, s.c1-s.c0)
+		}
+		return
+	}
+	for at := s.p0; at < s.p1; {
+		first, second, n := s.run(at)
+		micro.Prefetch(v, first, s.step, n, s.c1-s.c0)
+		micro.Prefetch(v, second, s.step, n, s.c1-s.c0)
+		at += n
 	}
 }

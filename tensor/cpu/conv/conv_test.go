@@ -119,7 +119,7 @@ func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 			what := fmt.Sprintf("%v, %d threads, %+v", v, p.Threads(), s)
 			got := [3][]float32{
 				guarded(t, what, ny, func(y []float32) { s.forward(v, p, y, x, w, Epilogue{Bias: bias}) }),
-				guarded(t, what, nx, func(dx []float32) { s.inputGrad(v, p, dx, dy, w, Epilogue{}) }),
+				guarded(t, what, nx, func(dx []float32) { s.inputGrad(v, p, dx, dy, w, nil) }),
 				guarded(t, what, nw, func(dw []float32) { s.weightGrad(v, p, dw, x, dy) }),
 			}
 			if first[0] == nil {
@@ -135,9 +135,6 @@ func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 			}
 			checkEpilogue(t, what, bias, got[0], dy, func(y []float32, e Epilogue) {
 				s.forward(v, p, y, x, w, e)
-			})
-			checkEpilogue(t, "input gradient "+what, nil, got[1], x, func(dx []float32, e Epilogue) {
-				s.inputGrad(v, p, dx, dy, w, e)
 			})
 		}
 		checkPlanar(t, v, ps, s, x, w, dy, bias, ry, rx)
@@ -158,9 +155,7 @@ func checkStacked(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, 
 			{len(dy), func(y []float32) []*pass {
 				return []*pass{s.forwardPass(v, p, y, x, w, Epilogue{Bias: bias, Res: dy, ReLU: true})}
 			}},
-			{len(x), func(dx []float32) []*pass {
-				return s.inputGradPasses(v, p, dx, dy, w, Epilogue{Res: x, Mask: x})
-			}},
+			{len(x), func(dx []float32) []*pass { return s.inputGradPasses(v, p, dx, dy, w, nil) }},
 		} {
 			if !stackable(d.passes(make([]float32, d.size))) {
 				continue
@@ -178,13 +173,8 @@ func checkStacked(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, 
 func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
 	f func(y []float32, e Epilogue)) {
 	t.Helper()
-	mask := make([]float32, len(y))
-	for i := range mask {
-		mask[i] = [...]float32{1, -1, 0, 1e-40, float32(math.NaN())}[i*i%23%5]
-	}
 	for _, e := range []Epilogue{{Bias: bias, ReLU: true}, {Bias: bias, Res: res},
-		{Bias: bias, Res: res, ReLU: true}, {Bias: bias, Mask: mask},
-		{Bias: bias, Res: res, Mask: mask}, {Bias: bias, Res: res, ReLU: true, Mask: mask}} {
+		{Bias: bias, Res: res, ReLU: true}} {
 		got := guarded(t, what, len(y), func(y []float32) { f(y, e) })
 		for i, want := range y {
 			if e.Res != nil {
@@ -193,12 +183,9 @@ func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
 			if e.ReLU {
 				want = max(want, 0)
 			}
-			if e.Mask != nil && !(e.Mask[i] > 0) {
-				want = 0
-			}
 			if got[i] != want {
-				t.Fatalf("%s: residual %v, ReLU %v, mask %v: element %d is %g, expected %g", what,
-					e.Res != nil, e.ReLU, e.Mask != nil, i, got[i], want)
+				t.Fatalf("%s: residual %v, ReLU %v: element %d is %g, expected %g", what, e.Res != nil,
+					e.ReLU, i, got[i], want)
 			}
 		}
 	}
@@ -219,7 +206,7 @@ func checkPlanar(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, d
 			f := func(y []float32) { s.forwardPlanar(v, p, y, x, w, Epilogue{Bias: bias}) }
 			if d == DirInputGrad {
 				size, want = len(x), rx
-				f = func(dx []float32) { s.inputGradPlanar(v, p, dx, dy, w, Epilogue{}) }
+				f = func(dx []float32) { s.inputGradPlanar(v, p, dx, dy, w) }
 			}
 			got := guarded(t, what, size, f)
 			if first == nil {
@@ -229,10 +216,6 @@ func checkPlanar(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, d
 			if d == DirForward {
 				checkEpilogue(t, what, bias, got, dy, func(y []float32, e Epilogue) {
 					s.forwardPlanar(v, p, y, x, w, e)
-				})
-			} else {
-				checkEpilogue(t, what, nil, got, x, func(dx []float32, e Epilogue) {
-					s.inputGradPlanar(v, p, dx, dy, w, e)
 				})
 			}
 			if !slices.Equal(got, first) {
@@ -379,7 +362,7 @@ func TestNonFinite(t *testing.T) {
 			for _, v := range micro.Variants() {
 				y, dx, dw := make([]float32, ny), make([]float32, nx), make([]float32, nw)
 				s.forward(v, p, y, x, make([]float32, nw), Epilogue{})
-				s.inputGrad(v, p, dx, dy, make([]float32, nw), Epilogue{})
+				s.inputGrad(v, p, dx, dy, make([]float32, nw), nil)
 				s.weightGrad(v, p, dw, x, make([]float32, ny))
 				for name, r := range map[string]struct {
 					got []float32
@@ -410,7 +393,7 @@ func TestAdjoint(t *testing.T) {
 		dy := random(rng, s.N*s.OutH()*s.OutW()*s.O)
 		y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
 		s.Forward(p, y, x, w, Epilogue{})
-		s.InputGrad(p, dx, dy, w, Epilogue{})
+		s.InputGrad(p, dx, dy, w, nil)
 		s.WeightGrad(p, dw, x, dy)
 		want, mag := dot(y, dy)
 		for name, pair := range map[string][2][]float32{"dx": {x, dx}, "dw": {w, dw}} {
@@ -442,8 +425,7 @@ func TestMisusePanics(t *testing.T) {
 		"short x":  func() { s.Forward(p, y, x[:31], w, Epilogue{}) },
 		"bias":     func() { s.Forward(p, y, x, w, Epilogue{Bias: make([]float32, 3)}) },
 		"residual": func() { s.Forward(p, y, x, w, Epilogue{Res: make([]float32, 31)}) },
-		"mask":     func() { s.InputGrad(p, x, y, w, Epilogue{Mask: make([]float32, 31)}) },
-		"groups":   func() { odd.InputGrad(p, x, y, w, Epilogue{}) },
+		"groups":   func() { odd.InputGrad(p, x, y, w, nil) },
 	} {
 		func() {
 			defer func() {

@@ -89,7 +89,7 @@ type depthRun struct {
 	n, c             int
 	inRow, inImage   int // strides in floats; of a pixel it is c
 	outRow, outImage int
-	end              Epilogue
+	end              Epilogue // of a forward run
 	passes           []depthPass
 }
 
@@ -140,9 +140,10 @@ func (s Shape) depthForward(p *par.Pool, y, x, w []float32, e Epilogue) {
 	d.run()
 }
 
-func (s Shape) depthInputGrad(p *par.Pool, dx, dy, w []float32, e Epilogue) {
+func (s Shape) depthInputGrad(p *par.Pool, dx, dy, w []float32, kept *par.Kept) {
 	d := &depthRun{p: p, in: dy, out: dx, n: s.N, c: s.C, inRow: s.OutW() * s.C,
-		inImage: s.OutH() * s.OutW() * s.C, outRow: s.W * s.C, outImage: s.H * s.W * s.C, end: e}
+		inImage: s.OutH() * s.OutW() * s.C, outRow: s.W * s.C, outImage: s.H * s.W * s.C,
+		end: Epilogue{Kept: kept}}
 	for i := range s.StrideH {
 		for j := range s.StrideW {
 			d.pass(s, w, true, i, j)
@@ -196,18 +197,7 @@ func (d *depthRun) item(zeros []float32, r0, r1, perImage, c0, c int) {
 			}
 		}
 	}
-	if !d.end.late() || len(d.out) == 0 {
-		return
-	}
-	stride := d.passes[0].rows.stride
-	for r := r0; r < r1; {
-		n, i := r/perImage, r%perImage
-		next := min(r1, (n+1)*perImage)
-		lo := i * stride * d.outRow
-		hi := min((i+next-r)*stride*d.outRow, d.outImage)
-		d.end.finish(d.out, n*d.outImage+lo+c0, c, (hi-lo)/d.c, d.c)
-		r = next
-	}
+	d.end.finish(d.out, r0*d.outRow+c0, c, (r1-r0)*d.outRow/d.c, d.c)
 }
 
 // row computes row i of image n of a pass.

@@ -58,8 +58,7 @@
 //
 // # What follows a convolution
 //
-// A bias, a residual and a ReLU are applied before an output leaves the cache, and to the gradient
-// of an input what others have sent back and the mask of the ReLU in front; see epilogue.go. The
+// A bias, a residual and a ReLU are applied before an output leaves the cache; see epilogue.go. The
 // bias enters with the sum, in the kernel; the rest is done in the registers of Winograd's last
 // map, or to a block of rows that has just been finished.
 //

@@ -8,29 +8,24 @@ import (
 	"afterimage/tensor/cpu/vec"
 )
 
-// An Epilogue is what Forward and InputGrad do to their result y before it leaves the cache,
+// An Epilogue is what Forward does to an output before it leaves the cache,
 //
 //	y = act(y + Bias + Res),  act = ReLU if ReLU is set, else the identity,
 //
-// and then 0 wherever Mask ≤ 0 or NaN, where passes of their own would read and write y again, and
-// what stays of the call. The zero value does nothing.
-//
-// Forward has use for the first line. To the gradient of an input that is also read by others, Res
-// adds what these have sent back, and if that input is what came out of a ReLU, a Mask of it takes
-// the sum back through the ReLU.
+// where passes of their own would read and write y again, and what stays of the call. The zero
+// value does nothing.
 type Epilogue struct {
-	Bias []float32 // [O], or nil, as it must be for InputGrad
+	Bias []float32 // [O], or nil
 	Res  []float32 // as long as y, or nil; it must not overlap y
 	ReLU bool
-	Mask []float32 // as long as y, or nil; it must not overlap y
 
 	// Kept is where packed and mapped forms of w stay for calls with the same w; nil to make them
-	// anew in each. InputGradWinograd keeps nothing.
+	// anew in each.
 	Kept *par.Kept
 }
 
 // late reports whether something is left to do when the bias has been added.
-func (e *Epilogue) late() bool { return e.Res != nil || e.ReLU || e.Mask != nil }
+func (e *Epilogue) late() bool { return e.Res != nil || e.ReLU }
 
 func (e *Epilogue) check(op string, o, y int) {
 	if e.Bias != nil && len(e.Bias) != o {
@@ -39,17 +34,14 @@ func (e *Epilogue) check(op string, o, y int) {
 	if e.Res != nil && len(e.Res) != y {
 		panic(fmt.Sprintf("conv: %s: the residual has %d elements, the result %d", op, len(e.Res), y))
 	}
-	if e.Mask != nil && len(e.Mask) != y {
-		panic(fmt.Sprintf("conv: %s: the mask has %d elements, the result %d", op, len(e.Mask), y))
-	}
 }
 
 // epiloguePiece is how many floats finish handles at a time: they stay in the first-level cache
 // between the sum and the ReLU.
 const epiloguePiece = 2 << 10
 
-// finish adds the residual and applies the activation and the mask to count runs of n finished
-// elements, the first at at, step elements apart. The bias is in y already.
+// finish adds the residual and applies the activation to count runs of n finished elements, the
+// first at at, step elements apart. The bias is in y already.
 func (e *Epilogue) finish(y []float32, at, n, count, step int) {
 	if !e.late() {
 		return
@@ -66,9 +58,6 @@ func (e *Epilogue) finish(y []float32, at, n, count, step int) {
 			}
 			if e.ReLU {
 				vec.ReLU(d, d)
-			}
-			if e.Mask != nil {
-				vec.ReLUGrad(d, d, e.Mask[lo:hi])
 			}
 		}
 		at += step

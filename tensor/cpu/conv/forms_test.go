@@ -35,9 +35,9 @@ func BenchmarkForms(b *testing.B) {
 			{{"direct", func() { s.forwardDirect(v, p, y, x, w, Epilogue{}) }},
 				{"planar", func() { s.forwardPlanar(v, p, y, x, w, Epilogue{}) }},
 				{"winograd", func() { s.forwardWinograd(v, p, y, x, w, Epilogue{}) }}},
-			{{"direct", func() { s.inputGradDirect(v, p, x, y, w, Epilogue{}) }},
-				{"planar", func() { s.inputGradPlanar(v, p, x, y, w, Epilogue{}) }},
-				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w, Epilogue{}) }}},
+			{{"direct", func() { s.inputGradDirect(v, p, x, y, w, nil) }},
+				{"planar", func() { s.inputGradPlanar(v, p, x, y, w) }},
+				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w) }}},
 			{{"direct", func() { s.weightGradDirect(v, p, w, x, y) }},
 				{"few", func() { s.weightGrad(v, p, w, x, y) }}},
 		} {
@@ -74,8 +74,8 @@ func BenchmarkPoint(b *testing.B) {
 		})
 		b.Run("dx/"+name, func(b *testing.B) {
 			alternate(b, v, s.FLOPs(), []form{
-				{"direct", func() { s.inputGradDirect(v, p, x, y, w, Epilogue{}) }},
-				{"product", func() { s.pointInputGrad(p, x, y, w, Epilogue{}) }}})
+				{"direct", func() { s.inputGradDirect(v, p, x, y, w, nil) }},
+				{"product", func() { s.pointInputGrad(p, x, y, w) }}})
 		})
 	}
 }
@@ -107,9 +107,9 @@ func BenchmarkBF16(b *testing.B) {
 			{{"float32", func() { s.forward(v, p, y, x, w, Epilogue{}) }},
 				{"bf16", func() { s.forwardBF16(half, p, y, x, w, Epilogue{}) }},
 				{"winograd", func() { s.forwardWinograd(v, p, y, x, w, Epilogue{}) }}},
-			{{"float32", func() { s.inputGrad(v, p, x, y, w, Epilogue{}) }},
-				{"bf16", func() { s.inputGradBF16(half, p, x, y, w, Epilogue{}) }},
-				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w, Epilogue{}) }}},
+			{{"float32", func() { s.inputGrad(v, p, x, y, w, nil) }},
+				{"bf16", func() { s.inputGradBF16(half, p, x, y, w, nil) }},
+				{"winograd", func() { s.inputGradWinograd(v, p, x, y, w) }}},
 			{{"float32", func() { s.weightGrad(v, p, w, x, y) }},
 				{"bf16", func() { s.weightGradBF16(half, p, w, x, y) }},
 				{"winograd", func() { s.weightGradWinograd(v, p, w, x, y) }}},
@@ -148,13 +148,13 @@ func BenchmarkWinograd(b *testing.B) {
 		y := random(rng, s.N*s.OutH()*s.OutW()*s.O)
 		name := fmt.Sprintf("%dx%d_%d-%d", s.N, s.H, s.C, s.O)
 		forward := func() *winograd { return s.winogradForward(v, p, y, x, w, Epilogue{}) }
-		inputGrad := func() *winograd { return s.winogradInputGrad(v, p, x, y, w, Epilogue{}) }
+		inputGrad := func() *winograd { return s.winogradInputGrad(v, p, x, y, w) }
 		whole := func(q *winograd) { q.runWhole(q.grid()) }
 		streamed := func(q *winograd) { q.runStreamed(q.grid()) }
 		for d, forms := range [][]form{
 			{{"direct", func() { s.forwardDirect(v, p, y, x, w, Epilogue{}) }},
 				{"whole", func() { whole(forward()) }}, {"streamed", func() { streamed(forward()) }}},
-			{{"direct", func() { s.inputGradDirect(v, p, x, y, w, Epilogue{}) }},
+			{{"direct", func() { s.inputGradDirect(v, p, x, y, w, nil) }},
 				{"whole", func() { whole(inputGrad()) }}, {"streamed", func() { streamed(inputGrad()) }}},
 		} {
 			b.Run([]string{"y/", "dx/"}[d]+name, func(b *testing.B) { alternate(b, v, s.FLOPs(), forms) })
@@ -178,7 +178,7 @@ func BenchmarkStacked(b *testing.B) {
 		x, w := random(rng, s.N*s.H*s.W*s.C), random(rng, s.O*s.KH*s.KW*s.C)
 		y := random(rng, s.N*s.OutH()*s.OutW()*s.O)
 		for d, passes := range [][]*pass{{s.forwardPass(v, p, y, x, w, Epilogue{})},
-			s.inputGradPasses(v, p, x, y, w, Epilogue{})} {
+			s.inputGradPasses(v, p, x, y, w, nil)} {
 			if !stackable(passes) {
 				continue
 			}

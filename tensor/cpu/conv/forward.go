@@ -71,10 +71,11 @@ func (s Shape) forwardPass(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 //	dx[n, h, w, c] = sum over kh, kw, o of dy[n, oh, ow, o] * w[o, kh, kw, c]
 //	    where oh*StrideH + kh*DilH = h + PadTop and ow*StrideW + kw*DilW = w + PadLeft
 //
-// and then what e says. dx is overwritten; pixels that no output saw start at zero. Shapes and
-// panics are as in Forward. It is also what the field calls transposed convolution.
-func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32, e Epilogue) {
-	s.inputGrad(micro.Best(), p, dx, dy, w, e)
+// dx is overwritten; pixels that no output saw get zero. kept is where packed forms of w stay for
+// calls with the same w; nil to make them anew. Shapes and panics are as in Forward. It is also
+// what the field calls transposed convolution.
+func (s Shape) InputGrad(p *par.Pool, dx, dy, w []float32, kept *par.Kept) {
+	s.inputGrad(micro.Best(), p, dx, dy, w, kept)
 }
 
 // A gradPanelsKey finds the packed panels of a phase of an input gradient, for images of any number
@@ -94,38 +95,41 @@ func (a *axis) set() (bits uint64) {
 	return bits
 }
 
-func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
+func (s Shape) inputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32, kept *par.Kept) {
 	s.check("InputGrad", dx, w, dy)
-	e.check("InputGrad", 0, len(dx))
 	switch {
 	case s.depthwise():
-		s.depthInputGrad(p, dx, dy, w, e)
+		s.depthInputGrad(p, dx, dy, w, kept)
 	case s.planar(DirInputGrad):
-		s.inputGradPlanar(v, p, dx, dy, w, e)
+		kept.Direct()
+		s.inputGradPlanar(v, p, dx, dy, w)
 	case s.point(v):
-		s.pointInputGrad(p, dx, dy, w, e)
+		kept.Direct()
+		s.pointInputGrad(p, dx, dy, w)
 	default:
-		s.inputGradDirect(v, p, dx, dy, w, e)
+		s.inputGradDirect(v, p, dx, dy, w, kept)
 	}
 }
 
 // inputGradDirect is InputGrad by the tile kernel, for any shape.
-func (s Shape) inputGradDirect(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
-	run(s.inputGradPasses(v, p, dx, dy, w, e))
+func (s Shape) inputGradDirect(v micro.Variant, p *par.Pool, dx, dy, w []float32,
+	kept *par.Kept) {
+	run(s.inputGradPasses(v, p, dx, dy, w, kept))
 }
 
 // inputGradPasses are the phases. The sets of taps that name their packed panels have 64 bits.
 func (s Shape) inputGradPasses(v micro.Variant, p *par.Pool, dx, dy, w []float32,
-	e Epilogue) []*pass {
+	kept *par.Kept) []*pass {
 	if max(s.KH, s.KW) > 64 {
-		e.Kept.Direct()
-		e.Kept = nil
+		kept.Direct()
+		kept = nil
 	}
 	passes := make([]*pass, 0, s.StrideH*s.StrideW)
 	for i := range s.StrideH {
 		for j := range s.StrideW {
 			q := s.inputGradPhase(v, p, dx, dy, w, i, j)
-			q.end, q.key = e, gradPanelsKey{v, q.rows.set(), q.cols.set(), s.KW, q.k, q.o, q.groups}
+			q.end.Kept = kept
+			q.key = gradPanelsKey{v, q.rows.set(), q.cols.set(), s.KW, q.k, q.o, q.groups}
 			passes = append(passes, q)
 		}
 	}

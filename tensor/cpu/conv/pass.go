@@ -16,8 +16,8 @@ type pass struct {
 	n                         int // images
 	inImage, inRow, inPix     int // strides in elements
 	outImage, outRow, outPix  int
-	groups, k, o              int // channels of a group that are summed over, and produced
-	end                       Epilogue
+	groups, k, o              int      // channels of a group that are summed over, and produced
+	end                       Epilogue // of a forward pass
 	packed                    []float32
 	key                       any // finds packed where it is kept; nil for a forward pass
 	pack                      func(dst []float32, width, group, o0, cols, tapIndex int)
@@ -139,7 +139,7 @@ func sweep(passes []*pass) {
 				q.item(in, panel, each, perImage, r0, r1, n == 0 && panel == p0)
 			}
 		}
-		q.finish(p0, p1, perImage, r0, r1)
+		q.finish(p0, p1, r0, r1)
 		in.close(q)
 	})
 }
@@ -184,7 +184,7 @@ func (q *pass) together(p0, p1 int) int {
 func (q *pass) item(win window, panel, count, perImage, r0, r1 int, first bool) {
 	group, o0, cols, at := q.panel(panel)
 	width, size := panelWidth(cols), micro.MaxCols*q.taps()*q.k
-	g := micro.Args{A: win.a, B: q.packed, C: q.out, StepA: 1, Alpha: 1}
+	g := micro.Args{A: win.a, B: q.packed, C: q.out, StepA: 1, Alpha: 1, TapB: q.k * 16}
 	g.SetRows(q.cols.step*q.inPix, q.cols.stride*q.outPix)
 	for r := r0; r < r1; r++ {
 		n, i := r/perImage, r%perImage
@@ -214,32 +214,26 @@ func (q *pass) item(win window, panel, count, perImage, r0, r1 int, first bool) 
 				if q.end.Bias != nil {
 					g.Bias = q.end.Bias[group*q.o+o:][:g.Cols]
 				}
-				g.Ahead, g.AheadStep = next.Take(g.Steps())
-				micro.Mul(q.v, &g)
+				if g.Cols <= 16 && q.v.Pairs() && q.fused != nil {
+					g.Segs = q.fused[q.class[i]][t]
+					micro.MulTaps(q.v, &g)
+				} else {
+					g.Ahead, g.AheadStep = next.Take(g.Steps())
+					micro.Mul(q.v, &g)
+				}
 				g.BOff += size
 			}
 		}
 	}
 }
 
-// finish applies the epilogue to the channels of panels p0..p1-1 in output rows r0..r1-1, counted
-// as in item. The phases of an input gradient, all of them done, take turns: together their rows
-// are whole and neighbours.
-func (q *pass) finish(p0, p1, perImage, r0, r1 int) {
-	if !q.end.late() || len(q.out) == 0 {
-		return
-	}
+// finish applies the epilogue to the channels of panels p0..p1-1 in output rows r0..r1-1 of a
+// forward pass, whose rows and pixels follow one another.
+func (q *pass) finish(p0, p1, r0, r1 int) {
 	group, o0, _, _ := q.panel(p0)
 	last, from, cols, _ := q.panel(p1 - 1)
 	first, end := group*q.o+o0, last*q.o+from+cols
-	for r := r0; r < r1; {
-		n, i := r/perImage, r%perImage
-		next := min(r1, (n+1)*perImage)
-		lo := i * q.rows.stride * q.outRow
-		hi := min((i+next-r)*q.rows.stride*q.outRow, q.outImage)
-		q.end.finish(q.out, n*q.outImage+lo+first, end-first, (hi-lo)/q.outPix, q.outPix)
-		r = next
-	}
+	q.end.finish(q.out, r0*q.outRow+first, end-first, (r1-r0)*q.cols.count, q.outPix)
 }
 
 // ahead lists the input rows that output row i of image n is the first to use.

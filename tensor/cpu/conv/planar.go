@@ -94,7 +94,7 @@ type planarPass struct {
 	v                     micro.Variant
 	p                     *par.Pool
 	in, out               []float32
-	end                   Epilogue
+	end                   Epilogue // of a forward pass
 	n, inH, inW, k        int
 	outH, outW, o         int
 	w                     []float32 // [tap][o][k]
@@ -130,8 +130,7 @@ func (s Shape) forwardPlanar(v micro.Variant, p *par.Pool, y, x, w []float32, e 
 }
 
 // inputGradPlanar is InputGrad in the planar form.
-func (s Shape) inputGradPlanar(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
-	e.Kept.Direct()
+func (s Shape) inputGradPlanar(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	outH, outW := s.OutH(), s.OutW()
 	key := s
 	key.N = 0
@@ -145,8 +144,8 @@ func (s Shape) inputGradPlanar(v micro.Variant, p *par.Pool, dx, dy, w []float32
 		}
 		return newPlanarTable(rows, cols, outH, outW, s.O, s.C)
 	}).(*planarTable)
-	q := planarPass{planarTable: t, v: v, p: p, in: dy, out: dx, end: e, n: s.N, inH: outH,
-		inW: outW, k: s.O, outH: s.H, outW: s.W, o: s.C}
+	q := planarPass{planarTable: t, v: v, p: p, in: dy, out: dx, n: s.N, inH: outH, inW: outW,
+		k: s.O, outH: s.H, outW: s.W, o: s.C}
 	q.w = p.Borrow(len(t.taps) * q.o * q.k)
 	for i, tap := range t.taps {
 		for c := range q.o {
@@ -255,11 +254,9 @@ func (q *planarPass) store(sums []float32, n, a0, a1 int) {
 			out := q.out[((n*q.outH+rows.start+a*rows.stride)*q.outW+cols.start)*q.o:]
 			q.interleave(out, planes[(a-a0)*q.pitch:], cols.count, cols.stride*q.o)
 		}
-	}
-	stride := q.rows[0].stride // phases take turns: together their rows are whole and neighbours
-	a0, a1 = a0*stride, min(a1*stride, q.outH)
-	if row := q.outW * q.o; a0 < a1 {
-		q.end.finish(q.out, (n*q.outH+a0)*row, row, a1-a0, row)
+		if row := q.outW * q.o; a0 < min(a1, rows.count) {
+			q.end.finish(q.out, (n*q.outH+a0)*row, row, min(a1, rows.count)-a0, row)
+		}
 	}
 }
 

@@ -35,9 +35,6 @@ func (e Epilogue) then(y []float32, o int) gemm.Epilogue {
 }
 
 // pointInputGrad is InputGrad likewise.
-func (s Shape) pointInputGrad(p *par.Pool, dx, dy, w []float32, e Epilogue) {
-	e.Kept.Direct()
-	e.Kept = nil
-	gemm.SGEMMThen(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C,
-		e.then(dx, s.C))
+func (s Shape) pointInputGrad(p *par.Pool, dx, dy, w []float32) {
+	gemm.SGEMM(p, false, false, s.N*s.H*s.W, s.C, s.O, 1, dy, s.O, w, s.C, 0, dx, s.C)
 }

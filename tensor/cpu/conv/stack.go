@@ -175,7 +175,7 @@ func (s *stacked) item(n0, n1, r0, r1, p0, p1 int) {
 		}
 	}
 	for n := n0; n < n1; n++ {
-		q.finish(p0, p1, s.perImage, n*s.perImage+r0, n*s.perImage+r1)
+		q.finish(p0, p1, n*s.perImage+r0, n*s.perImage+r1)
 	}
 	q.p.Return(in)
 }

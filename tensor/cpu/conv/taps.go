@@ -133,6 +133,7 @@ type table struct {
 	spans      []span
 	class      []int
 	segs       [2][][][]micro.Seg // [width/32][class][span]
+	fused      [][][]micro.Seg    // [class][span], for panels of 16 columns, or nil; see fuse
 
 	// Of tiles whose rows are images; see stack.go.
 	colClass []int
@@ -161,7 +162,48 @@ func newTable(rows, cols axis, inRow, inPix, k int) *table {
 	if cols.count <= stackWidth {
 		t.addStack(classes, k)
 	}
+	if cols.fuses(t.spans) {
+		t.fuse(classes, inRow, inPix, k)
+	}
 	return t
+}
+
+// fuses reports whether micro.MulTaps can compute the tiles: three taps side by side, of which at
+// most the first or the last lies outside, at one pixel of a tile.
+func (a *axis) fuses(spans []span) bool {
+	if len(a.taps) != 3 || a.step != 1 || a.taps[1].off-a.taps[0].off != 1 ||
+		a.taps[2].off-a.taps[1].off != 1 {
+		return false
+	}
+	for _, s := range spans {
+		first, use0, fits0 := a.skip(a.taps[0], s)
+		middle, use1, fits1 := a.skip(a.taps[1], s)
+		last, use2, fits2 := a.skip(a.taps[2], s)
+		if !(use0 && use1 && use2 && fits0 && fits1 && fits2) || first == micro.SkipLast ||
+			middle != micro.SkipNone || last == micro.SkipFirst ||
+			first != micro.SkipNone && last != micro.SkipNone {
+			return false
+		}
+	}
+	return true
+}
+
+// fuse lists segments of a row of three taps each.
+func (t *table) fuse(classes [][]int, inRow, inPix, k int) {
+	t.fused = make([][][]micro.Seg, len(classes))
+	first, last := t.cols.taps[0], t.cols.taps[2]
+	for c, rowTaps := range classes {
+		for _, s := range t.spans {
+			left, _, _ := t.cols.skip(first, s)
+			right, _, _ := t.cols.skip(last, s)
+			var list []micro.Seg
+			for _, i := range rowTaps {
+				list = append(list, micro.Seg{A: t.rows.taps[i].off*inRow + first.off*inPix,
+					B: i * 3 * k * 16, K: k, Skip: left | right})
+			}
+			t.fused[c] = append(t.fused[c], list)
+		}
+	}
 }
 
 // appendRow adds the segments of one row of taps, joining those that continue each other in the

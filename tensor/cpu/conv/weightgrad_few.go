@@ -197,10 +197,10 @@ func (w *fewTaps) open(r0, r1 int) fewWindow {
 
 // sides are the parts of the operands that output rows r0..r1-1 read, of all channels.
 func (w *fewTaps) sides(r0, r1 int) (f, g side) {
-	f = side{src: w.f, images: w.images, pixels: w.H * w.W, channels: w.C, c1: w.C, pitch: w.C,
-		p0: w.inputFrom(&w.rows, r0), p1: w.inputTo(&w.rows, r1-1)}
-	g = side{src: w.g, images: w.images, pixels: w.rows.count * w.cols.count, channels: w.O,
-		c1: w.O, pitch: w.O, p0: r0 * w.cols.count, p1: r1 * w.cols.count}
+	f = newSide(w.f, w.images, w.H*w.W, w.C)
+	f.p0, f.p1 = w.inputFrom(&w.rows, r0), w.inputTo(&w.rows, r1-1)
+	g = newSide(w.g, w.images, w.rows.count*w.cols.count, w.O)
+	g.p0, g.p1 = r0*w.cols.count, r1*w.cols.count
 	return f, g
 }
 
@@ -211,8 +211,8 @@ func (w *fewTaps) ahead(r0, r1 int) (next micro.Lookahead) {
 	case r0 >= r1:
 	case w.v.Pairs():
 		f, g := w.sides(r0, r1)
-		f.addAhead(&next)
-		g.addAhead(&next)
+		f.addAhead(w.v, &next)
+		g.addAhead(w.v, &next)
 	default:
 		next.Add(w.g[r0*w.cols.count*w.O:], w.O, (r1-r0)*w.cols.count, w.O)
 	}

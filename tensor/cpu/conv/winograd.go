@@ -126,21 +126,18 @@ func (s Shape) winogradForward(v micro.Variant, p *par.Pool, y, x, w []float32,
 }
 
 // InputGradWinograd is InputGrad by Winograd's algorithm; see ForwardWinograd.
-func (s Shape) InputGradWinograd(p *par.Pool, dx, dy, w []float32, e Epilogue) {
-	s.inputGradWinograd(micro.Best(), p, dx, dy, w, e)
+func (s Shape) InputGradWinograd(p *par.Pool, dx, dy, w []float32) {
+	s.inputGradWinograd(micro.Best(), p, dx, dy, w)
 }
 
-func (s Shape) inputGradWinograd(v micro.Variant, p *par.Pool, dx, dy, w []float32, e Epilogue) {
+func (s Shape) inputGradWinograd(v micro.Variant, p *par.Pool, dx, dy, w []float32) {
 	s.check("InputGradWinograd", dx, w, dy)
 	s.mustWinograd("InputGradWinograd")
-	e.check("InputGradWinograd", 0, len(dx))
-	s.winogradInputGrad(v, p, dx, dy, w, e).run()
+	s.winogradInputGrad(v, p, dx, dy, w).run()
 }
 
-func (s Shape) winogradInputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32,
-	e Epilogue) *winograd {
-	e.Kept = nil
-	q := &winograd{v: v, p: p, in: dy, out: dx, end: e, n: s.N, inH: s.OutH(), inW: s.OutW(), k: s.O,
+func (s Shape) winogradInputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) *winograd {
+	q := &winograd{v: v, p: p, in: dy, out: dx, n: s.N, inH: s.OutH(), inW: s.OutW(), k: s.O,
 		outH: s.H, outW: s.W, o: s.C, padTop: 2 - s.PadTop, padLeft: 2 - s.PadLeft}
 	q.pack = func(dst []float32, width, c0, cols, tap, k0, k1 int) {
 		micro.Pack(v, dst, width, w[(9*k0+8-tap)*s.C+c0:], 9*s.C, k1-k0, cols)
@@ -153,7 +150,7 @@ type winograd struct {
 	v                 micro.Variant
 	p                 *par.Pool
 	in, out           []float32
-	end               Epilogue
+	end               Epilogue // of a forward convolution
 	n, inH, inW, k    int
 	outH, outW, o     int
 	padTop, padLeft   int
@@ -357,10 +354,8 @@ func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 		at := ((n*q.outH+4*ty)*q.outW + 4*tx) * q.o
 		if ahead := at + 8*q.o; p0 == 0 && ahead < len(q.out) { // two tiles on
 			micro.Prefetch(q.v, q.out[ahead:], q.outW*q.o, 4, 4*q.o)
-			for _, read := range [][]float32{q.end.Res, q.end.Mask} {
-				if read != nil {
-					micro.Prefetch(q.v, read[ahead:], q.outW*q.o, 4, 4*q.o)
-				}
+			if q.end.Res != nil {
+				micro.Prefetch(q.v, q.end.Res[ahead:], q.outW*q.o, 4, 4*q.o)
 			}
 		}
 		for c := p0 * micro.MaxCols; c < min(q.o, p1*micro.MaxCols); c += 16 {

@@ -15,19 +15,6 @@ func outputActAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSr
 	winogradOutputActAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes, res, floor)
 }
 
-// outputMaskAVX512 is the output map with the other epilogue: Aᵀ m A + res where gate > 0, else 0,
-// res and gate laid out as dst, or res nil.
-func outputMaskAVX512(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,
-	tmp *float32, mask int, res, gate *float32) {
-	winogradOutputMask(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, mask, res, gate)
-}
-
-// outputMaskAVX2 likewise, with the number of lanes, at most lanesAVX2, for a mask.
-func outputMaskAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,
-	tmp *float32, lanes int, res, gate *float32) {
-	winogradOutputMaskAVX2(dst, rowDst, colDst, src, rowSrc, colSrc, tmp, lanes, res, gate)
-}
-
 // mapAVX512 calls the assembly of a map. Direct calls let the compiler see that no argument
 // escapes.
 func mapAVX512(kind mapKind, dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int,

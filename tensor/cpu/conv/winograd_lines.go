@@ -164,7 +164,7 @@ func (l *lineMap) applyGeneric(dst []float32, rowDst, colDst int, src []float32,
 // applyThen is apply for outputs, to dst from element at on, and the epilogue but for the bias.
 func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst int, src []float32,
 	rowSrc, colSrc, lanes int, tmp []float32, e *Epilogue) {
-	if v != micro.AVX512 && v != micro.AVX2 || !e.late() || e.ReLU && e.Mask != nil {
+	if v != micro.AVX512 && v != micro.AVX2 || !e.late() {
 		l.apply(v, dst[at:], rowDst, colDst, src, rowSrc, colSrc, lanes, tmp)
 		if !e.late() {
 			return
@@ -176,31 +176,20 @@ func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst i
 	}
 	last := at + (l.outN-1)*(rowDst+colDst) + lanes
 	d, s := dst[at:last], src[:(l.inN-1)*(rowSrc+colSrc)+lanes]
-	beside := func(f []float32, c int) *float32 {
-		if f == nil {
+	res := func(c int) *float32 {
+		if e.Res == nil {
 			return nil
 		}
-		return &f[at:last][c]
+		return &e.Res[at:last][c]
 	}
 	if v == micro.AVX512 {
-		res, lanes := beside(e.Res, 0), 1<<lanes-1
-		if gate := beside(e.Mask, 0); gate != nil {
-			outputMaskAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res,
-				gate)
-			return
-		}
-		outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res,
-			e.floor())
+		outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], 1<<lanes-1,
+			res(0), e.floor())
 		return
 	}
 	for c := 0; c < lanes; c += lanesAVX2 {
-		res, lanes := beside(e.Res, c), min(lanesAVX2, lanes-c)
-		if gate := beside(e.Mask, c); gate != nil {
-			outputMaskAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res, gate)
-			continue
-		}
-		outputActAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0], lanes, res,
-			e.floor())
+		outputActAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0],
+			min(lanesAVX2, lanes-c), res(c), e.floor())
 	}
 }
 

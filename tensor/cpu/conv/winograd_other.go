@@ -20,11 +20,3 @@ func outputActAVX2(*float32, int, int, *float32, int, int, *float32, int, *float
 func edgeAVX512(mapKind, *float32, int, int, *float32, int, int, int, *float32, *uint16, int) {
 	panic(absent)
 }
-
-func outputMaskAVX512(*float32, int, int, *float32, int, int, *float32, int, *float32, *float32) {
-	panic(absent)
-}
-
-func outputMaskAVX2(*float32, int, int, *float32, int, int, *float32, int, *float32, *float32) {
-	panic(absent)
-}

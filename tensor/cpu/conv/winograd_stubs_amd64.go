@@ -24,11 +24,6 @@ func winogradOutput(dst *float32, rowDst, colDst int, src *float32, rowSrc, colS
 //go:noescape
 func winogradOutputAct(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int, res *float32, floor float32)
 
-// winogradOutputMask maps m of 6×6 products to Aᵀ m A, 4×4 pixels, adds res unless it is nil, and stores 0 where gate is not positive.
-//
-//go:noescape
-func winogradOutputMask(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, mask int, res, gate *float32)
-
 // winogradWeight maps g of 3×3 taps to G g Gᵀ.
 //
 //go:noescape
@@ -63,11 +58,6 @@ func winogradOutputAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, 
 //
 //go:noescape
 func winogradOutputActAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int, res *float32, floor float32)
-
-// winogradOutputMaskAVX2 maps m of 6×6 products to Aᵀ m A, 4×4 pixels, adds res unless it is nil, and stores 0 where gate is not positive.
-//
-//go:noescape
-func winogradOutputMaskAVX2(dst *float32, rowDst, colDst int, src *float32, rowSrc, colSrc int, tmp *float32, lanes int, res, gate *float32)
 
 // winogradWeightAVX2 maps g of 3×3 taps to G g Gᵀ.
 //

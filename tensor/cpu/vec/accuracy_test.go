@@ -85,8 +85,8 @@ func TestAccuracy(t *testing.T) {
 	}
 }
 
-// Tanh may not fall where x grows: of all numbers between 1/2 and 16, which hold the change from
-// one form to the other and the last step to 1, or in short every eleventh.
+// Tanh may not fall where x grows: of all numbers between 1/64 and 16, which hold the changes from
+// piece to piece or form to form and the last step to 1, or in short every eleventh.
 func TestTanhMonotone(t *testing.T) {
 	const n = 1 << 16
 	stride := uint32(1)
@@ -96,7 +96,7 @@ func TestTanhMonotone(t *testing.T) {
 	x, y := make([]float32, n), make([]float32, n)
 	for _, v := range variants() {
 		last := float32(0)
-		for b := math.Float32bits(0.5); b < math.Float32bits(16); b += n * stride {
+		for b := math.Float32bits(1. / 64); b < math.Float32bits(16); b += n * stride {
 			for i := range x {
 				x[i] = math.Float32frombits(b + uint32(i)*stride)
 			}
@@ -114,7 +114,7 @@ func TestTanhMonotone(t *testing.T) {
 	}
 }
 
-// Tanh must be odd to the last bit, and no exponential may lose an infinity or a zero.
+// Tanh must be odd to the last bit, and no exponential may lose an infinity or a zero or its sign.
 func TestTranscendentalEnds(t *testing.T) {
 	inf := float32(math.Inf(1))
 	for _, v := range variants() {
@@ -137,6 +137,12 @@ func TestTranscendentalEnds(t *testing.T) {
 		} {
 			if c.got != c.want {
 				t.Errorf("%s case %d: got %v, want %v", v.name, i, c.got, c.want)
+			}
+		}
+		minus0 := float32(math.Copysign(0, -1))
+		for i, got := range []float32{one(v.tanh, minus0), one(v.erf, minus0)} {
+			if got != 0 || !math.Signbit(float64(got)) {
+				t.Errorf("%s: odd function %d of -0: got %v", v.name, i, got)
 			}
 		}
 	}

@@ -69,21 +69,6 @@ func ColDot2ReLU(sumDy, sumDyXhat []float64, dy, x, mean, scale, shift, rstd []f
 	active.colDot2ReLU(sumDy, sumDyXhat, dy, x, mean, scale, shift, rstd)
 }
 
-// BNCoefficients turns ColDot2's sums over n rows into the coefficients of BNBackward:
-//
-//	a = gamma·rstd,  b = -a·rstd·sumDyXhat/n,  d = -a·sumDy/n
-//
-// so that dx = gamma·rstd·(dy - sumDy/n - xhat·sumDyXhat/n) (Ioffe and Szegedy 2015, section 3).
-func BNCoefficients(a, b, d, gamma, rstd []float32, sumDy, sumDyXhat []float64, n int) {
-	sameLen("BNCoefficients", len(a), len(b), len(d), len(gamma), len(rstd), len(sumDy),
-		len(sumDyXhat))
-	for c := range a {
-		s := float64(gamma[c]) * float64(rstd[c])
-		t := -s * float64(rstd[c]) * sumDyXhat[c] / float64(n)
-		a[c], b[c], d[c] = float32(s), float32(t), float32(-s*sumDy[c]/float64(n))
-	}
-}
-
 // Rstd computes rstd[c] = 1/√(variance[c] + eps), evaluated in float64 and rounded once.
 func Rstd(rstd, variance []float32, eps float64) {
 	sameLen("Rstd", len(rstd), len(variance))

@@ -216,8 +216,7 @@ func TestVarianceFarFromZero(t *testing.T) {
 	}
 }
 
-// BNBackward with BNCoefficients must be the derivative of batch norm: checked against the
-// textbook formula in float64.
+// BNBackward must be the derivative of batch norm: checked against the textbook formula in float64.
 func TestBatchNormBackward(t *testing.T) {
 	const rows, c = 50, 20
 	// tolBN: dx is a difference of terms of size gamma·rstd·|dy|, each with a few roundings.
@@ -232,7 +231,11 @@ func TestBatchNormBackward(t *testing.T) {
 	g1, g2 := make([]float64, c), make([]float64, c)
 	ColDot2(g1, g2, dy, x, mean, rstd)
 	a, b, d := make([]float32, c), make([]float32, c), make([]float32, c)
-	BNCoefficients(a, b, d, gamma, rstd, g1, g2, rows)
+	for k := range a {
+		s := float64(gamma[k]) * float64(rstd[k])
+		a[k], d[k] = float32(s), float32(-s*g1[k]/rows)
+		b[k] = float32(-s * float64(rstd[k]) * g2[k] / rows)
+	}
 	dx := make([]float32, rows*c)
 	BNBackward(dx, dy, x, mean, a, b, d)
 	for i := range dx {

@@ -62,10 +62,15 @@ func ScaleShiftAddReLU(dst, x, res, scale, shift []float32) {
 	active.scaleShiftAddReLU(dst, x, res, scale, shift)
 }
 
-// BNBackward computes dx[r,c] = a[c]·dy[r,c] + b[c]·(x[r,c] - mean[c]) + d[c], batch norm's input
-// gradient with the coefficients of BNCoefficients. The assembly evaluates
-// fma(a, dy, fma(b, x-mean, d)). Subtracting the mean first, instead of folding b·mean into d,
-// keeps the gradient free of cancellation where the mean is large.
+// BNBackward computes dx[r,c] = a[c]·dy[r,c] + b[c]·(x[r,c] - mean[c]) + d[c]. With ColDot2's sums
+// over n rows and
+//
+//	a = gamma·rstd,  b = -a·rstd·sumDyXhat/n,  d = -a·sumDy/n
+//
+// it is batch norm's input gradient, gamma·rstd·(dy - sumDy/n - xhat·sumDyXhat/n) (Ioffe and
+// Szegedy 2015, section 3). The assembly evaluates fma(a, dy, fma(b, x-mean, d)). Subtracting the
+// mean first, instead of folding b·mean into d, keeps the gradient free of cancellation where the
+// mean is large.
 func BNBackward(dx, dy, x, mean, a, b, d []float32) {
 	sameLen("BNBackward", len(dx), len(dy), len(x))
 	sameLen("BNBackward", len(mean), len(a), len(b), len(d))

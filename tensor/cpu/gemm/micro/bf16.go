@@ -69,6 +69,56 @@ func (v Variant) Float32() Variant {
 	return v
 }
 
+// MulTaps computes a tile of up to 16 columns of a filter with three taps in a row, for variants in
+// bfloat16. Row r of the result reads rows r, r+1 and r+2 of A, a tap each, whose rows of B are
+// TapB apart:
+//
+//	C[r][j] = Alpha * sum over segments s, k < s.K, t < 3 of
+//	              A[s.A + row(r+t) + k*StepA] * B[s.B + t*TapB + k*StepB + j]
+//	        + Bias[j] + Beta * C[r][j]
+//
+// An element of A is loaded once for three products, where Mul, with one vector of columns, loads
+// it for each. SkipFirst leaves out row 0 of A, SkipLast row Rows+1. Each element of C is the sum
+// of two chains, that of the outer taps and that of the middle one. Ahead is not asked for. It
+// panics if Rows is out of range, Cols beyond 16, or v multiplies float32s.
+func MulTaps(v Variant, g *Args) {
+	if g.Rows < 1 || g.Rows > MaxRows || g.Cols < 1 || g.Cols > 16 || !v.Pairs() {
+		panic("micro: MulTaps: tile out of range, or float32s")
+	}
+	if v == AVX512BF16 {
+		g.prepare()
+		tapsAVX512(g)
+		return
+	}
+	for r := range g.Rows {
+		for j := range g.Cols {
+			g.storeGeneric(r, j, g.tapsElement(r, j))
+		}
+	}
+}
+
+// tapsElement sums the products of one element of C in MulTaps.
+func (g *Args) tapsElement(r, j int) float32 {
+	var sum [2]float32
+	for i := range g.Segs {
+		s := &g.Segs[i]
+		for k := range s.K {
+			for tap := range 3 {
+				row := r + tap
+				if row == 0 && s.Skip == SkipFirst || row == g.Rows+1 && s.Skip == SkipLast {
+					continue
+				}
+				x := math.Float32bits(g.A[g.AOff+s.A+g.rowOfA(row)+k*g.StepA])
+				y := math.Float32bits(g.B[g.BOff+s.B+tap*g.TapB+k*g.StepB+j])
+				c := &sum[tap%2]
+				*c = addProduct(*c, x&^0xffff, y&^0xffff)
+				*c = addProduct(*c, x<<16, y<<16)
+			}
+		}
+	}
+	return sum[0] + sum[1]
+}
+
 // dotGeneric is Mul in bfloat16 in plain Go.
 func dotGeneric(g *Args) {
 	for r := range g.Rows {

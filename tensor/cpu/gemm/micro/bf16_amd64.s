@@ -144,6 +144,24 @@ asked:
 	SHLQ $0x02, CX
 	ADDQ 24(DI), CX
 	MOVQ 16(SI), AX
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -159,10 +177,12 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
-	ADDQ         232(DI), R14
-	ADDQ         $0x20, SI
-	DECQ         DX
-	JNZ          segment
+
+next:
+	ADDQ 232(DI), R14
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
 
 store:
 	MOVQ         136(DI), R8
@@ -388,6 +408,29 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -705,6 +748,34 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1070,6 +1141,39 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1493,6 +1597,45 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1968,6 +2111,50 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -2492,6 +2679,55 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -3064,6 +3300,60 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -3690,6 +3980,66 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -4368,6 +4718,71 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -5095,6 +5510,76 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -5870,6 +6355,81 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -6699,6 +7259,87 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	VBROADCASTSS (R11), Z30
+	LONG         $0x400e0262
+	WORD         $0xc452
+	LONG         $0x400e0262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -7580,6 +8221,92 @@ asked:
 	MOVQ 16(SI), AX
 	JEQ  skipFirst
 	JA   skipLast
+	CMPL 216(DI), $-1
+	JNE  all
+
+whole:
+	VMOVUPS      (CX), Z28
+	VMOVUPS      64(CX), Z29
+	ADDQ         R15, CX
+	PREFETCHT1   (R14)
+	ADDQ         224(DI), R14
+	VBROADCASTSS (R8), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	VBROADCASTSS (R8)(R12*2), Z30
+	LONG         $0x400e9262
+	WORD         $0xe452
+	LONG         $0x400e9262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	VBROADCASTSS (R9), Z30
+	LONG         $0x400e1262
+	WORD         $0xc452
+	LONG         $0x400e1262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(R12*2), Z30
+	LONG         $0x400e1262
+	WORD         $0xe452
+	LONG         $0x400e1262
+	WORD         $0xed52
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	VBROADCASTSS (R10), Z30
+	LONG         $0x400e8262
+	WORD         $0xc452
+	LONG         $0x400e8262
+	WORD         $0xcd52
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(R12*2), Z30
+	LONG         $0x400e8262
+	WORD         $0xe452
+	LONG         $0x400e8262
+	WORD         $0xed52
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	VBROADCASTSS (R11), Z30
+	LONG         $0x400e0262
+	WORD         $0xc452
+	LONG         $0x400e0262
+	WORD         $0xcd52
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xd452
+	LONG         $0x40060262
+	WORD         $0xdd52
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          whole
+	JMP          next
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -7999,6 +8726,5063 @@ overwrite:
 	ADDQ    R9, AX
 	VMOVUPS Z26, K1, (AX)
 	VMOVUPS Z27, K2, 64(AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps1x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps1x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xcd52
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps2x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps2x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps3x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps3x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40069262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40069262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps4x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps4x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps5x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps5x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps6x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps6x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps7x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps7x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40061262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40061262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps8x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps8x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	VADDPS       Z15, Z14, Z14
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z14, Z14
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps9x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps9x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	VADDPS       Z15, Z14, Z14
+	VADDPS       Z17, Z16, Z16
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z16, Z16
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z28, Z16, Z16
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps10x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps10x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	VADDPS       Z15, Z14, Z14
+	VADDPS       Z17, Z16, Z16
+	VADDPS       Z19, Z18, Z18
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z18, Z18
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z28, Z18, Z18
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps11x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps11x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	LEAQ (R10)(AX*1), R11
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40068262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40068262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	VADDPS       Z15, Z14, Z14
+	VADDPS       Z17, Z16, Z16
+	VADDPS       Z19, Z18, Z18
+	VADDPS       Z21, Z20, Z20
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z20, Z20
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z28, Z20, Z20
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps12x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps12x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	LEAQ (R10)(AX*1), R11
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	VADDPS       Z15, Z14, Z14
+	VADDPS       Z17, Z16, Z16
+	VADDPS       Z19, Z18, Z18
+	VADDPS       Z21, Z20, Z20
+	VADDPS       Z23, Z22, Z22
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z20, Z20
+	VMULPS       Z30, Z22, Z22
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z28, Z22, Z22
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z22
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z22, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps13x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps13x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	LEAQ (R10)(AX*1), R11
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40060262
+	WORD         $0xc452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xcd52
+	LONG         $0x40068262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(R12*2), Z31
+	LONG         $0x40060262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40060262
+	WORD         $0xc452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xcd52
+	LONG         $0x40068262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(R12*2), Z31
+	LONG         $0x40060262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40060262
+	WORD         $0xc452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xcd52
+	LONG         $0x40068262
+	WORD         $0xf652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	VADDPS       Z15, Z14, Z14
+	VADDPS       Z17, Z16, Z16
+	VADDPS       Z19, Z18, Z18
+	VADDPS       Z21, Z20, Z20
+	VADDPS       Z23, Z22, Z22
+	VADDPS       Z25, Z24, Z24
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z20, Z20
+	VMULPS       Z30, Z22, Z22
+	VMULPS       Z30, Z24, Z24
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z28, Z22, Z22
+	VADDPS       Z28, Z24, Z24
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z22
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z24
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z22, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z24, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func dotTaps14x16(tile *byte)
+// Requires: AVX, AVX512BF16, AVX512F, MMX+
+TEXT ·dotTaps14x16(SB), NOSPLIT, $0-8
+	MOVQ   tile+0(FP), DI
+	MOVL   216(DI), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	MOVQ   72(DI), SI
+	MOVQ   144(DI), R12
+	SHLQ   $0x02, R12
+	LEAQ   (R12)(R12*2), R13
+	MOVQ   160(DI), BX
+	SHLQ   $0x02, BX
+	MOVQ   168(DI), R15
+	SHLQ   $0x02, R15
+	MOVQ   312(DI), R14
+	SHLQ   $0x02, R14
+	MOVQ   80(DI), DX
+	TESTQ  DX, DX
+	JZ     store
+
+segment:
+	CMPQ       DX, 240(DI)
+	JNE        asked
+	MOVQ       136(DI), R8
+	SHLQ       $0x02, R8
+	ADDQ       48(DI), R8
+	MOVQ       176(DI), R9
+	SHLQ       $0x02, R9
+	MOVQ       184(DI), R10
+	SHLQ       $0x02, R10
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+
+asked:
+	MOVQ 120(DI), R8
+	ADDQ (SI), R8
+	SHLQ $0x02, R8
+	ADDQ (DI), R8
+	MOVQ 152(DI), AX
+	SHLQ $0x02, AX
+	LEAQ (R8)(AX*1), R9
+	LEAQ (R9)(AX*1), R10
+	LEAQ (R10)(AX*1), R11
+	MOVQ 128(DI), CX
+	ADDQ 8(SI), CX
+	SHLQ $0x02, CX
+	ADDQ 24(DI), CX
+	CMPQ 24(SI), $0x01
+	MOVQ 16(SI), AX
+	JEQ  skipFirst
+	JA   skipLast
+
+all:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40060262
+	WORD         $0xc452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xd452
+	LONG         $0x40060262
+	WORD         $0xcd52
+	LONG         $0x40068262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(R12*2), Z31
+	LONG         $0x40060262
+	WORD         $0xdd52
+	LONG         $0x40060262
+	WORD         $0xc652
+	VBROADCASTSS (R11)(R13*1), Z31
+	LONG         $0x40060262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          all
+
+next:
+	ADDQ $0x20, SI
+	DECQ DX
+	JNZ  segment
+	JMP  store
+
+skipFirst:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40060262
+	WORD         $0xc452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xd452
+	LONG         $0x40060262
+	WORD         $0xcd52
+	LONG         $0x40068262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(R12*2), Z31
+	LONG         $0x40060262
+	WORD         $0xdd52
+	LONG         $0x40060262
+	WORD         $0xc652
+	VBROADCASTSS (R11)(R13*1), Z31
+	LONG         $0x40060262
+	WORD         $0xd652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          skipFirst
+	JMP          next
+
+skipLast:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    (CX)(R14*1), K1, Z29
+	VMOVUPS.Z    (CX)(R14*2), K1, Z30
+	ADDQ         R15, CX
+	VBROADCASTSS (R8), Z31
+	LONG         $0x40069262
+	WORD         $0xc452
+	VBROADCASTSS (R8)(R12*1), Z31
+	LONG         $0x40069262
+	WORD         $0xd452
+	LONG         $0x40069262
+	WORD         $0xcd52
+	VBROADCASTSS (R8)(R12*2), Z31
+	LONG         $0x40069262
+	WORD         $0xe452
+	LONG         $0x40069262
+	WORD         $0xdd52
+	LONG         $0x40069262
+	WORD         $0xc652
+	VBROADCASTSS (R8)(R13*1), Z31
+	LONG         $0x40069262
+	WORD         $0xf452
+	LONG         $0x40069262
+	WORD         $0xed52
+	LONG         $0x40069262
+	WORD         $0xd652
+	VBROADCASTSS (R9), Z31
+	LONG         $0x40061262
+	WORD         $0xc452
+	LONG         $0x40069262
+	WORD         $0xfd52
+	LONG         $0x40069262
+	WORD         $0xe652
+	VBROADCASTSS (R9)(R12*1), Z31
+	LONG         $0x40061262
+	WORD         $0xd452
+	LONG         $0x40061262
+	WORD         $0xcd52
+	LONG         $0x40069262
+	WORD         $0xf652
+	VBROADCASTSS (R9)(R12*2), Z31
+	LONG         $0x40061262
+	WORD         $0xe452
+	LONG         $0x40061262
+	WORD         $0xdd52
+	LONG         $0x40061262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(R13*1), Z31
+	LONG         $0x40061262
+	WORD         $0xf452
+	LONG         $0x40061262
+	WORD         $0xed52
+	LONG         $0x40061262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z31
+	LONG         $0x40068262
+	WORD         $0xc452
+	LONG         $0x40061262
+	WORD         $0xfd52
+	LONG         $0x40061262
+	WORD         $0xe652
+	VBROADCASTSS (R10)(R12*1), Z31
+	LONG         $0x40068262
+	WORD         $0xd452
+	LONG         $0x40068262
+	WORD         $0xcd52
+	LONG         $0x40061262
+	WORD         $0xf652
+	VBROADCASTSS (R10)(R12*2), Z31
+	LONG         $0x40068262
+	WORD         $0xe452
+	LONG         $0x40068262
+	WORD         $0xdd52
+	LONG         $0x40068262
+	WORD         $0xc652
+	VBROADCASTSS (R10)(R13*1), Z31
+	LONG         $0x40068262
+	WORD         $0xf452
+	LONG         $0x40068262
+	WORD         $0xed52
+	LONG         $0x40068262
+	WORD         $0xd652
+	VBROADCASTSS (R11), Z31
+	LONG         $0x40060262
+	WORD         $0xc452
+	LONG         $0x40068262
+	WORD         $0xfd52
+	LONG         $0x40068262
+	WORD         $0xe652
+	VBROADCASTSS (R11)(R12*1), Z31
+	LONG         $0x40060262
+	WORD         $0xd452
+	LONG         $0x40060262
+	WORD         $0xcd52
+	LONG         $0x40068262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(R12*2), Z31
+	LONG         $0x40060262
+	WORD         $0xdd52
+	LONG         $0x40060262
+	WORD         $0xc652
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          skipLast
+	JMP          next
+
+store:
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z2, Z2
+	VADDPS       Z5, Z4, Z4
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z9, Z8, Z8
+	VADDPS       Z11, Z10, Z10
+	VADDPS       Z13, Z12, Z12
+	VADDPS       Z15, Z14, Z14
+	VADDPS       Z17, Z16, Z16
+	VADDPS       Z19, Z18, Z18
+	VADDPS       Z21, Z20, Z20
+	VADDPS       Z23, Z22, Z22
+	VADDPS       Z25, Z24, Z24
+	VADDPS       Z27, Z26, Z26
+	MOVQ         136(DI), R8
+	SHLQ         $0x02, R8
+	ADDQ         48(DI), R8
+	MOVQ         176(DI), R9
+	SHLQ         $0x02, R9
+	MOVQ         184(DI), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS 208(DI), Z30
+	VMULPS       Z30, Z0, Z0
+	VMULPS       Z30, Z2, Z2
+	VMULPS       Z30, Z4, Z4
+	VMULPS       Z30, Z6, Z6
+	VMULPS       Z30, Z8, Z8
+	VMULPS       Z30, Z10, Z10
+	VMULPS       Z30, Z12, Z12
+	VMULPS       Z30, Z14, Z14
+	VMULPS       Z30, Z16, Z16
+	VMULPS       Z30, Z18, Z18
+	VMULPS       Z30, Z20, Z20
+	VMULPS       Z30, Z22, Z22
+	VMULPS       Z30, Z24, Z24
+	VMULPS       Z30, Z26, Z26
+	CMPQ         104(DI), $0x00
+	JEQ          unbiased
+	MOVQ         96(DI), AX
+	VMOVUPS.Z    (AX), K1, Z28
+	VADDPS       Z28, Z0, Z0
+	VADDPS       Z28, Z2, Z2
+	VADDPS       Z28, Z4, Z4
+	VADDPS       Z28, Z6, Z6
+	VADDPS       Z28, Z8, Z8
+	VADDPS       Z28, Z10, Z10
+	VADDPS       Z28, Z12, Z12
+	VADDPS       Z28, Z14, Z14
+	VADDPS       Z28, Z16, Z16
+	VADDPS       Z28, Z18, Z18
+	VADDPS       Z28, Z20, Z20
+	VADDPS       Z28, Z22, Z22
+	VADDPS       Z28, Z24, Z24
+	VADDPS       Z28, Z26, Z26
+
+unbiased:
+	MOVL         212(DI), AX
+	ADDL         AX, AX
+	JZ           overwrite
+	VBROADCASTSS 212(DI), Z31
+	MOVQ         R8, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z0
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z2
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z4
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z6
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z8
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z10
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z12
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z14
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z16
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z18
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z20
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z22
+	ADDQ         R10, R11
+	MOVQ         R11, AX
+	VFMADD231PS  (AX), Z31, K1, Z24
+	ADDQ         R9, AX
+	VFMADD231PS  (AX), Z31, K1, Z26
+
+overwrite:
+	MOVQ    R8, R11
+	MOVQ    R11, AX
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z2, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z4, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z6, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z8, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z10, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z12, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z14, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z16, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z18, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z20, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z22, K1, (AX)
+	ADDQ    R10, R11
+	MOVQ    R11, AX
+	VMOVUPS Z24, K1, (AX)
+	ADDQ    R9, AX
+	VMOVUPS Z26, K1, (AX)
 	VZEROUPPER
 	RET
 

@@ -9,6 +9,8 @@ const noBF16 = "micro: this build has no kernels in bfloat16 but plain Go's"
 
 func dotAVX512(*Args, int) { panic(noBF16) }
 
+func tapsAVX512(*Args) { panic(noBF16) }
+
 func peakBF16AVX512(int) { panic(noBF16) }
 
 func roundAVX512([]float32, int, []float32, int, int, int) { panic(noBF16) }

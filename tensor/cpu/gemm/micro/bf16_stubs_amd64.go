@@ -66,6 +66,40 @@ func dotAVX512(g *Args, vectors int) {
 	}
 }
 
+// tapsAVX512 calls the kernel of g.Rows rows for three taps.
+func tapsAVX512(g *Args) {
+	switch g.Rows {
+	case 1:
+		dotTaps1x16(g)
+	case 2:
+		dotTaps2x16(g)
+	case 3:
+		dotTaps3x16(g)
+	case 4:
+		dotTaps4x16(g)
+	case 5:
+		dotTaps5x16(g)
+	case 6:
+		dotTaps6x16(g)
+	case 7:
+		dotTaps7x16(g)
+	case 8:
+		dotTaps8x16(g)
+	case 9:
+		dotTaps9x16(g)
+	case 10:
+		dotTaps10x16(g)
+	case 11:
+		dotTaps11x16(g)
+	case 12:
+		dotTaps12x16(g)
+	case 13:
+		dotTaps13x16(g)
+	case 14:
+		dotTaps14x16(g)
+	}
+}
+
 //go:noescape
 func dot1x16(tile *Args)
 
@@ -149,3 +183,45 @@ func dot14x16(tile *Args)
 
 //go:noescape
 func dot14x32(tile *Args)
+
+//go:noescape
+func dotTaps1x16(tile *Args)
+
+//go:noescape
+func dotTaps2x16(tile *Args)
+
+//go:noescape
+func dotTaps3x16(tile *Args)
+
+//go:noescape
+func dotTaps4x16(tile *Args)
+
+//go:noescape
+func dotTaps5x16(tile *Args)
+
+//go:noescape
+func dotTaps6x16(tile *Args)
+
+//go:noescape
+func dotTaps7x16(tile *Args)
+
+//go:noescape
+func dotTaps8x16(tile *Args)
+
+//go:noescape
+func dotTaps9x16(tile *Args)
+
+//go:noescape
+func dotTaps10x16(tile *Args)
+
+//go:noescape
+func dotTaps11x16(tile *Args)
+
+//go:noescape
+func dotTaps12x16(tile *Args)
+
+//go:noescape
+func dotTaps13x16(tile *Args)
+
+//go:noescape
+func dotTaps14x16(tile *Args)

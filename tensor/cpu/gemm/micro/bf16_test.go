@@ -179,20 +179,69 @@ func TestDotIsTheInstruction(t *testing.T) {
 		t.Skip("no AVX512_BF16 here: only the plain Go is tested")
 	}
 	rng := rand.New(rand.NewPCG(35, 36))
+	check := func(g *Args, mul func(Variant, *Args), what string) {
+		want := slices.Clone(g.C)
+		h := *g
+		h.C = want
+		mul(v, g)
+		mul(GenericBF16, &h)
+		for i, c := range g.C {
+			if math.Float32bits(c) != math.Float32bits(want[i]) && (c == c || want[i] == want[i]) {
+				t.Fatalf("%s, %dx%d: C[%d] = %g (%#x), want %g (%#x)", what, g.Rows, g.Cols, i,
+					c, math.Float32bits(c), want[i], math.Float32bits(want[i]))
+			}
+		}
+	}
 	for rows := 1; rows <= MaxRows; rows++ {
 		for cols := 1; cols <= MaxCols; cols++ {
 			for _, specials := range []bool{false, true} {
-				g := randomPairs(rng, rows, cols, specials)
-				want := slices.Clone(g.C)
-				h := *g
-				h.C = want
-				Mul(v, g)
-				Mul(GenericBF16, &h)
-				for i, c := range g.C {
-					if math.Float32bits(c) != math.Float32bits(want[i]) && (c == c || want[i] == want[i]) {
-						t.Fatalf("%dx%d, specials %v: C[%d] = %g (%#x), want %g (%#x)", rows, cols, specials, i,
-							c, math.Float32bits(c), want[i], math.Float32bits(want[i]))
+				check(randomPairs(rng, rows, cols, specials), Mul, "Mul")
+				if cols <= 16 {
+					check(randomTaps(rng, rows, cols, specials), MulTaps, "MulTaps")
+				}
+			}
+		}
+	}
+}
+
+// randomTaps draws a tile of three taps.
+func randomTaps(rng *rand.Rand, rows, cols int, specials bool) *Args {
+	g := randomPairs(rng, rows+2, cols, specials) // for its rows of A
+	g.Rows, g.TapB = rows, rng.IntN(50)
+	for range 2 * g.TapB {
+		g.B = append(g.B, g.B[rng.IntN(len(g.B))])
+	}
+	if rng.IntN(2) == 0 && len(g.Segs) > 0 {
+		g.Segs[0].Skip = SkipLast
+	}
+	return g
+}
+
+// TestMulTaps holds the three taps to those of Mul, each a segment of its own, within the rounding
+// of other orders of one sum.
+func TestMulTaps(t *testing.T) {
+	rng := rand.New(rand.NewPCG(37, 38))
+	for _, v := range VariantsBF16() {
+		for rows := 2; rows <= MaxRows; rows++ {
+			g := randomTaps(rng, rows, 16, false)
+			g.SetRows(g.RowA, g.RowC)
+			g.A = append(g.A, make([]float32, 16*g.RowA)...)
+			want := *g
+			want.C, want.Segs = slices.Clone(g.C), nil
+			for _, s := range g.Segs {
+				for tap := range 3 {
+					one := Seg{A: s.A + tap*g.RowA, B: s.B + tap*g.TapB, K: s.K}
+					if s.Skip == SkipFirst && tap == 0 || s.Skip == SkipLast && tap == 2 {
+						one.Skip = s.Skip
 					}
+					want.Segs = append(want.Segs, one)
+				}
+			}
+			MulTaps(v, g)
+			Mul(v, &want)
+			for i, c := range g.C {
+				if d := math.Abs(float64(c - want.C[i])); d > 1e-4 {
+					t.Fatalf("%v, %d rows: C[%d] = %g, want %g", v, rows, i, c, want.C[i])
 				}
 			}
 		}

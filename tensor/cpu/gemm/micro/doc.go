@@ -28,8 +28,8 @@
 // Invariants:
 //
 //  1. Each element of C is one chain of multiply-adds in the order of the segments, started from
-//     zero: its bits depend neither on the tile it is computed in nor on its neighbours. Of a
-//     pair of bfloat16s the second is added first.
+//     zero, or in MulTaps the sum of two: its bits depend neither on the tile it is computed in
+//     nor on its neighbours. Of a pair of bfloat16s the second is added first.
 //  2. C is not read when Beta is zero, and nothing outside its Rows×Cols elements is written.
 //  3. Columns at or beyond Cols are neither read in B nor written in C.
 //

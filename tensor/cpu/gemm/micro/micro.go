@@ -125,6 +125,9 @@ type Args struct {
 	Ahead                []float32
 
 	panel []float32 // of MulCopy
+
+	// TapB is the distance in B between the taps of MulTaps.
+	TapB int
 }
 
 // SetRows spaces the rows of A and of C equally.
@@ -144,11 +147,7 @@ func Mul(v Variant, g *Args) {
 		Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
 	}
 	if v.Float32() == AVX512 {
-		g.mask = uint32(1<<g.Cols - 1)
-		g.aheadStep, g.aheadJump, g.askC = 4*g.AheadStep, 4*g.AheadJump, len(g.Segs)
-		if g.LateC {
-			g.askC = 1
-		}
+		g.prepare()
 	}
 	switch v {
 	case AVX512BF16:
@@ -163,6 +162,15 @@ func Mul(v Variant, g *Args) {
 		mulNEON(g)
 	default:
 		mulGeneric(g)
+	}
+}
+
+// prepare sets what the kernels with AVX-512 read in a form of their own.
+func (g *Args) prepare() {
+	g.mask = uint32(1<<g.Cols - 1)
+	g.aheadStep, g.aheadJump, g.askC = 4*g.AheadStep, 4*g.AheadJump, len(g.Segs)
+	if g.LateC {
+		g.askC = 1
 	}
 }
 

@@ -30,7 +30,7 @@ func TestLayout(t *testing.T) {
 		{"StepA", unsafe.Offsetof(g.StepA), 160}, {"StepB", unsafe.Offsetof(g.StepB), 168},
 		{"RowC", unsafe.Offsetof(g.RowC), 176}, {"GroupC", unsafe.Offsetof(g.GroupC), 184},
 		{"Alpha", unsafe.Offsetof(g.Alpha), 208}, {"Beta", unsafe.Offsetof(g.Beta), 212},
-		{"mask", unsafe.Offsetof(g.mask), 216},
+		{"mask", unsafe.Offsetof(g.mask), 216}, {"TapB", unsafe.Offsetof(g.TapB), 312},
 		{"aheadStep", unsafe.Offsetof(g.aheadStep), 224},
 		{"aheadJump", unsafe.Offsetof(g.aheadJump), 232}, {"askC", unsafe.Offsetof(g.askC), 240},
 		{"Ahead", unsafe.Offsetof(g.Ahead), 264}, {"panel", unsafe.Offsetof(g.panel), 288},

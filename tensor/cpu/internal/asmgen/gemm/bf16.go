@@ -7,10 +7,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// bf16 adds everything in bfloat16: the tile kernels, whose elements of A and B are pairs, the loop
-// that measures their peak, and what makes pairs of float32s.
+// bf16 adds everything in bfloat16: the tile kernels, whose elements of A and B are pairs, those for
+// three taps, the loop that measures their peak, and what makes pairs of float32s.
 func bf16(c *build.Context) {
 	kernels(c, pairs)
+	tapKernels(c, pairs)
 	peakLoop(c, "dotLoop", pairs)
 	roundRows(c)
 	pairRows(c)

@@ -40,6 +40,7 @@ const (
 	argAskC      = 240
 	argAhead     = 264
 	argPanel     = 288
+	argTapB      = 312
 
 	segA    = 0
 	segB    = 8
@@ -128,7 +129,9 @@ func kernels(c *build.Context, p product) {
 //
 // with the whole accumulator tile in registers, and at the end C = alpha*acc + bias + beta*C.
 // A segment comes with the rows it leaves out (none, the first or the last: the pixels whose tap
-// falls into the padding at a border), so there are three copies of the inner loop.
+// falls into the padding at a border), so there are three copies of the inner loop, and a fourth for
+// all rows of a tile of full width: loads of B under a mask cost about half a percent of a product,
+// though in the first-level cache they are as fast as others.
 func kernel(c *build.Context, p product, rows, vectors int) {
 	acc := begin(c, p.kernelName(rows, vectors), rows, vectors)
 	c.MOVQ(mem(args, argSegs+8), segsLeft)
@@ -156,7 +159,13 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	} else {
 		c.MOVQ(mem(seg, segK), k)
 	}
-	multiply(c, p, "all", 0, rows, vectors, acc, lookAhead)
+	if vectors == maxVectors {
+		c.CMPL(mem(args, argMask), operand.I8(-1))
+		c.JNE(operand.LabelRef("all"))
+		multiply(c, p, loop{"whole", 0, rows, vectors, false}, acc, lookAhead)
+		c.JMP(operand.LabelRef("next"))
+	}
+	multiply(c, p, loop{"all", 0, rows, vectors, true}, acc, lookAhead)
 	c.Label("next")
 	if vectors > 1 {
 		c.ADDQ(mem(args, argAheadJump), ahead)
@@ -166,9 +175,9 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	c.JNZ(operand.LabelRef("segment"))
 	c.JMP(operand.LabelRef("store"))
 	if rows > 1 {
-		multiply(c, p, "skipFirst", 1, rows, vectors, acc, lookAhead)
+		multiply(c, p, loop{"skipFirst", 1, rows, vectors, true}, acc, lookAhead)
 		c.JMP(operand.LabelRef("next"))
-		multiply(c, p, "skipLast", 0, rows-1, vectors, acc, lookAhead)
+		multiply(c, p, loop{"skipLast", 0, rows - 1, vectors, true}, acc, lookAhead)
 		c.JMP(operand.LabelRef("next"))
 	}
 
@@ -216,7 +225,7 @@ func copying(c *build.Context, p product, rows int) {
 	c.MOVQ(mem(args, argPanel), copied)
 	c.IMUL3Q(operand.U32(copyAhead), stepB, ahead)
 	c.ADDQ(b, ahead)
-	multiply(c, p, "all", 0, rows, vectors, acc, func(c *build.Context) {
+	multiply(c, p, loop{"all", 0, rows, vectors, true}, acc, func(c *build.Context) {
 		for v := range vectors {
 			c.VMOVUPS(rowB[v], mem(copied, 64*v))
 			c.PREFETCHT0(mem(ahead, 64*v))
@@ -247,37 +256,49 @@ func beginSegment(c *build.Context, rows int) {
 	c.ADDQ(mem(args, argB), b)
 }
 
-// multiply is the inner loop for rows first..last-1. One vector of columns feeds the
+// A loop is the inner loop for rows first..last-1 of a tile.
+type loop struct {
+	label       string
+	first, last int
+	vectors     int
+	masked      bool // rows of B may be shorter than the vectors
+}
+
+// multiply adds an inner loop. One vector of columns feeds the
 // multiplication from memory, as fast as elements can be loaded; with two, an element of A is loaded
 // once for both, and there is room to ask for a cache line of what comes later: arithmetic and
 // memory work side by side, where a burst of such requests would fill the processor's queue and
 // make it wait. That is what beside adds.
-func multiply(c *build.Context, p product, label string, first, last, vectors int,
-	acc func(r, v int) reg.VecPhysical, beside func(c *build.Context)) {
-	c.Label(label)
-	for v := range vectors {
-		c.VMOVUPS_Z(mem(b, 64*v), mask[v], rowB[v])
+func multiply(c *build.Context, p product, l loop, acc func(r, v int) reg.VecPhysical,
+	beside func(c *build.Context)) {
+	c.Label(l.label)
+	for v := range l.vectors {
+		if l.masked {
+			c.VMOVUPS_Z(mem(b, 64*v), mask[v], rowB[v])
+		} else {
+			c.VMOVUPS(mem(b, 64*v), rowB[v])
+		}
 	}
 	c.ADDQ(stepB, b)
-	if vectors > 1 {
+	if l.vectors > 1 {
 		beside(c)
 	}
-	for r := first; r < last; r++ {
-		if vectors == 1 {
+	for r := l.first; r < l.last; r++ {
+		if l.vectors == 1 {
 			p.broadcast(c, elementA(r), rowB[0], acc(r, 0))
 			continue
 		}
 		t := bcast[r%2]
 		c.VBROADCASTSS(elementA(r), t)
-		for v := range vectors {
+		for v := range l.vectors {
 			p.registers(c, rowB[v], t, acc(r, v))
 		}
 	}
-	for g := 0; 4*g < last; g++ {
+	for g := 0; 4*g < l.last; g++ {
 		c.ADDQ(stepA, a[g])
 	}
 	c.DECQ(k)
-	c.JNZ(operand.LabelRef(label))
+	c.JNZ(operand.LabelRef(l.label))
 }
 
 // lookAhead asks for one line of Args.Ahead.

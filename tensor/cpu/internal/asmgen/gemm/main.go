@@ -105,6 +105,14 @@ func kernelStubs(p product, name string) []byte {
 		}
 		fmt.Fprintf(&b, "\t}\n}\n")
 	}
+	if p.prefix == pairs.prefix {
+		fmt.Fprintf(&b, "\n// tapsAVX512 calls the kernel of g.Rows rows for three taps.\n")
+		fmt.Fprintf(&b, "func tapsAVX512(g *Args) {\n\tswitch g.Rows {\n")
+		for rows := 1; rows <= maxRows; rows++ {
+			choose(rows, tapsName(rows))
+		}
+		fmt.Fprintf(&b, "\t}\n}\n")
+	}
 	for _, kernel := range names {
 		fmt.Fprintf(&b, "\n//go:noescape\nfunc %s(tile *Args)\n", kernel)
 	}

@@ -136,10 +136,9 @@ var lines = []line{
 type form int
 
 const (
-	whole  form = iota // a square that exists
-	act                // of outputs: acts on what it stores
-	masked             // of outputs: masks what it stores
-	edge               // AVX-512: a square at the edge of an image, read where it exists
+	whole form = iota // a square that exists
+	act               // of outputs: acts on what it stores
+	edge              // AVX-512: a square at the edge of an image, read where it exists
 )
 
 // in returns the map in the given form, named and described.
@@ -148,9 +147,6 @@ func (l line) in(f form) line {
 	case act:
 		l.name += "Act"
 		l.doc += ", adds res unless it is nil, and takes the maximum with floor"
-	case masked:
-		l.name += "Mask"
-		l.doc += ", adds res unless it is nil, and stores 0 where gate is not positive"
 	case edge:
 		l.name += "Edge"
 		l.doc += "; what of the square does not exist is zero"
@@ -162,7 +158,7 @@ func (l line) in(f form) line {
 func (l line) forms(avx2 bool) []form {
 	switch {
 	case l.name == "winogradOutput":
-		return []form{whole, act, masked}
+		return []form{whole, act}
 	case !avx2 && (l.name == "winogradInput" || l.name == "winogradGrad"):
 		return []form{whole, edge}
 	}
@@ -176,8 +172,6 @@ func (l line) signature(lanes string, f form) string {
 		return s + "at, rowSrc, colSrc int, tmp *float32, masks *uint16, cols int)"
 	case act:
 		return s + "rowSrc, colSrc int, tmp *float32, " + lanes + " int, res *float32, floor float32)"
-	case masked:
-		return s + "rowSrc, colSrc int, tmp *float32, " + lanes + " int, res, gate *float32)"
 	default:
 		return s + "rowSrc, colSrc int, tmp *float32, " + lanes + " int)"
 	}
@@ -193,8 +187,7 @@ func (l line) signature(lanes string, f form) string {
 // read nor written. tmp has room for 36 vectors.
 //
 // winogradOutputAct is winogradOutput with two arguments more, res *float32, laid out as dst, or nil,
-// and floor float32: it stores max(y + res, floor), and NaN where y is NaN. winogradOutputMask has
-// res and gate *float32, laid out as dst: it stores y + res where gate > 0, and 0 elsewhere.
+// and floor float32: it stores max(y + res, floor), and NaN where y is NaN.
 //
 // winogradInputEdge and winogradGradEdge read a square whose first vector would lie at bytes from
 // src, which may be before it. masks points to the mask of lanes and then one for each row of the
@@ -243,8 +236,8 @@ func winogradMap(c *build.Context, l line, f form) {
 		c.VPBROADCASTD(reg.EAX, zmm[31-i])
 	}
 	w.store = func(y, _ reg.VecPhysical) { c.VMOVUPS(y, reg.K1, mem(w.at, 0)) }
-	if f == act || f == masked {
-		w.store = winogradAct(c, f, w.dst, w.at, zmm[31-len(l.consts)])
+	if f == act {
+		w.store = winogradAct(c, w.dst, w.at, zmm[31-len(l.consts)])
 	}
 	for j := range l.inN {
 		w.column(j)
@@ -334,20 +327,14 @@ func (w *winogradMapper) row(i int) {
 	w.c.ADDQ(w.rowDst, w.dst)
 }
 
-// winogradAct loads res and floor, or gate, and returns how y is stored at at, with a register to
-// spare. K2 has the lanes of res: none where there is no res. What is then not read is dst itself:
-// a load of no lanes from memory that does not exist would cost the processor hundreds of cycles.
-func winogradAct(c *build.Context, f form, dst, at reg.GPPhysical,
+// winogradAct loads res and floor and returns how y is stored at at, with a register to spare. K2
+// has the lanes of res: none where there is no res. What is then not read is dst itself: a load of
+// no lanes from memory that does not exist would cost the processor hundreds of cycles.
+func winogradAct(c *build.Context, dst, at reg.GPPhysical,
 	floor reg.VecPhysical) func(y, spare reg.VecPhysical) {
-	delta, gate := reg.R11, reg.R12 // from dst to res and to gate
+	delta := reg.R11 // from dst to res
 	c.Load(c.Param("res"), delta)
-	if f == act {
-		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), floor)
-	} else {
-		c.VPXORD(floor, floor, floor)
-		c.Load(c.Param("gate"), gate)
-		c.SUBQ(dst, gate)
-	}
+	c.VBROADCASTSS(operand.NewParamAddr("floor", 72), floor)
 	c.KXORW(reg.K2, reg.K2, reg.K2)
 	c.TESTQ(delta, delta)
 	c.JEQ(operand.LabelRef("alone"))
@@ -357,16 +344,7 @@ func winogradAct(c *build.Context, f form, dst, at reg.GPPhysical,
 	return func(y, spare reg.VecPhysical) {
 		c.VMOVUPS_Z(operand.Mem{Base: at, Index: delta, Scale: 1}, reg.K2, spare)
 		c.VADDPS(spare, y, y)
-		if f == act {
-			c.VMAXPS(y, floor, y) // of NaN and floor the first operand here, NaN
-		} else {
-			c.VMOVUPS_Z(operand.Mem{Base: at, Index: gate, Scale: 1}, reg.K1, spare)
-			c.VCMPPS(operand.Imm(greaterThan), floor, spare, reg.K3)
-			c.VMOVAPS_Z(y, reg.K3, y)
-		}
+		c.VMAXPS(y, floor, y) // of NaN and floor the first operand here, NaN
 		c.VMOVUPS(y, reg.K1, mem(at, 0))
 	}
 }
-
-// greaterThan is the comparison > of VCMPPS, false for NaN.
-const greaterThan = 0x1e

@@ -50,7 +50,7 @@ type winogradBody struct {
 	dst, rowDst, colDst reg.GPPhysical
 	src, rowSrc, colSrc reg.GPPhysical
 	tmp, at             reg.GPPhysical
-	delta, gate         reg.GPPhysical // from dst to res and to gate
+	delta               reg.GPPhysical // from dst to res
 	x, y, spare         []reg.VecPhysical
 	floor, mask         reg.VecPhysical
 	labels              int
@@ -63,7 +63,7 @@ func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[flo
 	c.SignatureExpr(l.signature("lanes", f))
 	w := &winogradBody{winogradCode: winogradCode{c, consts}, line: l, form: f,
 		dst: reg.RDI, rowDst: reg.RSI, colDst: reg.RDX, src: reg.RCX, rowSrc: reg.R8, colSrc: reg.R9,
-		tmp: reg.R10, at: reg.RAX, delta: reg.R11, gate: reg.R12,
+		tmp: reg.R10, at: reg.RAX, delta: reg.R11,
 		x: ymm[:l.inN], y: ymm[l.inN : l.inN+l.outN], spare: ymm[l.inN+l.outN : 14],
 		floor: ymm[14], mask: ymm[15]}
 	for _, p := range []struct {
@@ -73,7 +73,7 @@ func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[flo
 		{"rowSrc", w.rowSrc}, {"colSrc", w.colSrc}, {"tmp", w.tmp}} {
 		c.Load(c.Param(p.name), p.to)
 	}
-	if f == act || f == masked {
+	if f == act {
 		w.actArguments()
 	}
 	lanes := reg.RAX
@@ -87,17 +87,11 @@ func winogradMapAVX2(c *build.Context, l line, masks operand.Mem, consts map[flo
 	w.emitBody()
 }
 
-// actArguments loads res and floor, or gate.
+// actArguments loads res and floor.
 func (w *winogradBody) actArguments() {
 	c := w.c
 	c.Load(c.Param("res"), w.delta)
-	if w.form == act {
-		c.VBROADCASTSS(operand.NewParamAddr("floor", 72), w.floor)
-	} else {
-		w.zero(w.floor)
-		c.Load(c.Param("gate"), w.gate)
-		c.SUBQ(w.dst, w.gate)
-	}
+	c.VBROADCASTSS(operand.NewParamAddr("floor", 72), w.floor)
 	c.TESTQ(w.delta, w.delta)
 	c.JEQ(operand.LabelRef("alone"))
 	c.SUBQ(w.dst, w.delta)
@@ -152,7 +146,7 @@ func (w *winogradBody) load(m operand.Mem, to reg.VecPhysical) {
 // overlap dst.
 func (w *winogradBody) store(y reg.VecPhysical) {
 	c := w.c
-	if w.form == act || w.form == masked {
+	if w.form == act {
 		w.labels++
 		alone := fmt.Sprintf("alone%d", w.labels)
 		c.TESTQ(w.delta, w.delta)
@@ -160,14 +154,7 @@ func (w *winogradBody) store(y reg.VecPhysical) {
 		w.load(operand.Mem{Base: w.at, Index: w.delta, Scale: 1}, w.spare[0])
 		c.VADDPS(w.spare[0], y, y)
 		c.Label(alone)
-	}
-	switch w.form {
-	case act:
 		c.VMAXPS(y, w.floor, y) // of NaN and floor the first operand here, NaN
-	case masked:
-		w.load(operand.Mem{Base: w.at, Index: w.gate, Scale: 1}, w.spare[0])
-		c.VCMPPS(operand.Imm(greaterThan), w.floor, w.spare[0], w.spare[0])
-		c.VANDPS(w.spare[0], y, y)
 	}
 	if w.tail {
 		c.VMASKMOVPS(y, w.mask, mem(w.at, 0))

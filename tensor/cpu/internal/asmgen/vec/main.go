@@ -4,8 +4,9 @@
 // It is run from the asmgen directory (go run ./vec) and finds the package from its own source
 // position, so the working directory does not matter. The text of the generator is meant to be
 // read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
-// they all share, math.go the transcendental functions, mask.go conditions and tails, and
-// columns.go, reduce.go, softmax.go, taps.go and windows.go the loops with a shape of their own.
+// they all share, math.go the transcendental functions, tanh.go the one that AVX-512 takes from
+// tables, mask.go conditions and tails, and columns.go, reduce.go, softmax.go, taps.go and
+// windows.go the loops with a shape of their own.
 package main
 
 import (

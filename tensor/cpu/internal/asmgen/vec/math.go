@@ -7,7 +7,7 @@ import "github.com/mmcloughlin/avo/operand"
 var (
 	// (e^r - 1 - r)/r² for |r| ≤ ln(2)/2: 2^-28.3 of e^r.
 	expCoeffs = []float64{0.49999994, 0.166665211, 0.041668389, 0.00836871006, 0.00138146139}
-	// 2^f for 0 ≤ f < 1: 2^-29 of 2^f.
+	// 2^f for 0 ≤ f < 1: 2^-29 of 2^f, for AVX2's tanh.
 	exp2Coeffs = []float64{1, 0.693147, 0.24022983, 0.05548334, 0.009678841, 0.0012439687,
 		0.00021702256}
 	// (ln(1+f) - f + f²/2)/f³ for -1/4 ≤ f ≤ 1/2: 2^-27.6 of ln(1+f).
@@ -52,31 +52,14 @@ func (g *gen) exp(x V) V {
 	return g.scale(g.add(p, g.c(1)), n)
 }
 
-// pow2 is 2^t for t ≥ 0, as 2^⌊t⌋·P(t - ⌊t⌋); for AVX2 no more than 2^64.
+// pow2 is 2^t for t ≥ 0, as 2^⌊t⌋·P(t - ⌊t⌋), but no more than 2^64: AVX2.
 func (g *gen) pow2(t V) V {
 	const down, exact = 1, 8
-	if !g.avx2 {
-		f, p := g.vec(), g.vec()
-		g.VREDUCEPS(operand.U8(down|exact), t, f)
-		g.VSCALEFPS(t, g.poly(f, exp2Coeffs), p)
-		return p
-	}
 	t = g.min(g.reg(g.c(64)), t) // NaN passes
 	n, whole := g.vec(), g.vec()
 	g.VROUNDPS(operand.U8(down|exact), t, n)
 	g.VCVTPS2DQ(n, whole)
 	return g.mul(g.poly(g.sub(t, n), exp2Coeffs), g.exp2(whole))
-}
-
-// withSign is y ≥ 0 with the sign of x.
-func (g *gen) withSign(y, x V) V {
-	if g.avx2 {
-		return g.or(y, g.and(x, g.bits(signBit)))
-	}
-	const firstOrBoth = 0xf8 // y | x&sign
-	d := g.copy(y)
-	g.VPTERNLOGD(operand.U8(firstOrBoth), g.reg(g.bits(signBit)), x, d)
-	return d
 }
 
 // round is the integer nearest to x.
@@ -173,16 +156,17 @@ func (g *gen) logEnds(x, y V) V {
 	return g.blend(g.cmp(ltOQ, x, g.zero()), g.reg(g.bits(nanBits)), y)
 }
 
-// tanh is x + x·zP(z), z = x², for |x| < 0.625 and ±(1 - 2/(e^2|x| + 1)) elsewhere. There an error
-// of the power loses weight as fast as the power grows, so that its exponent needs a single product.
+// tanh is x + x·zP(z), z = x², for |x| < 0.625 and ±(1 - 2/(e^2|x| + 1)) elsewhere: AVX2. There an
+// error of the power loses weight as fast as the power grows, so that its exponent needs a single
+// product.
 func (g *gen) tanh(x V) V {
 	a := g.and(x, g.bits(^uint32(signBit)))
 	e := g.pow2(g.mul(a, g.c(2*log2e)))
 	big := g.sub(g.reg(g.c(1)), g.div(g.c(2), g.add(e, g.c(1))))
-	big = g.withSign(big, x)
 	z := g.mul(x, x)
 	small := g.fma(g.mul(g.poly(z, tanhCoeffs), z), x, x)
-	return g.blend(g.cmp(ltOQ, a, g.reg(g.c(0.625))), small, big)
+	y := g.blend(g.cmp(ltOQ, a, g.reg(g.c(0.625))), small, big)
+	return g.or(y, g.and(x, g.bits(signBit))) // small has its sign, but for -0
 }
 
 // erf is x + x·P(x²) for |x| < erfSplit and ±(1 - e^Q(|x|)) elsewhere.

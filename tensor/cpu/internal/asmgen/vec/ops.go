@@ -95,7 +95,7 @@ func unaries() []kernel {
 		unary("recip", "1/x", func(g *gen, x V) V { return g.div(g.c(1), x) }),
 		unary("exp", "e^x", (*gen).exp),
 		unary("log", "ln x", (*gen).log),
-		unary("tanh", "tanh x", (*gen).tanh),
+		{name: "tanh", doc: "dst = tanh x.", streams: dx, prepare: prepareTanh},
 		unary("erf", "the error function of x", (*gen).erf),
 		unary("sigmoid", "1/(1+e^-x)", (*gen).sigmoid),
 		unary("softplus", "max(x,0) + ln(1+e^-|x|)", (*gen).softplus),

@@ -1,4 +1,4 @@
-package checkpoint
+package atomicfile
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// WriteFile replaces the file at path by what write writes, or leaves it as it was.
+// Write replaces the file at path by what write writes, or leaves it as it was.
 //
 // The content goes to a temporary file in the same directory, which is flushed to the disk, renamed
 // to path, and made durable by flushing the directory. When anything fails before the rename, also
@@ -21,19 +21,19 @@ import (
 // points to is replaced; an existing file keeps its permissions, a new one gets 0666 less the
 // umask. The writer is buffered. Errors wrap their cause: errors.Is(err, syscall.ENOSPC) tells a
 // full disk.
-func WriteFile(path string, write func(io.Writer) error) error {
-	return writeFile(path, write, osDisk{})
+func Write(path string, write func(io.Writer) error) error {
+	return replace(path, write, osDisk{})
 }
 
-// WriteBytes is WriteFile for what is in memory already.
+// WriteBytes is Write for what is in memory already.
 func WriteBytes(path string, data []byte) error {
-	return WriteFile(path, func(w io.Writer) error {
+	return Write(path, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
 }
 
-// A disk is what writeFile needs of the operating system; tests make each step fail.
+// A disk is what replace needs of the operating system; tests make each step fail.
 type disk interface {
 	sync(f *os.File) error
 	rename(from, to string) error
@@ -59,7 +59,7 @@ func (osDisk) syncDir(dir string) error {
 // bufferSize makes many small arrays few system calls: 256 KiB.
 const bufferSize = 1 << 18
 
-func writeFile(path string, write func(io.Writer) error, d disk) (err error) {
+func replace(path string, write func(io.Writer) error, d disk) (err error) {
 	target, mode := path, fs.FileMode(0o666)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		target = real
@@ -67,8 +67,8 @@ func writeFile(path string, write func(io.Writer) error, d disk) (err error) {
 	info, statErr := os.Stat(target)
 	if statErr == nil {
 		if !info.Mode().IsRegular() {
-			return fmt.Errorf("checkpoint: WriteFile: %s is a %s: expected a regular file or none; "+
-				"choose another path", path, describeMode(info.Mode()))
+			return fmt.Errorf("atomicfile: Write: %s is a directory or a special file (%v): expected a "+
+				"regular file or none; choose another path", path, info.Mode())
 		}
 		mode = info.Mode().Perm()
 	}
@@ -106,7 +106,7 @@ func writeFile(path string, write func(io.Writer) error, d disk) (err error) {
 	}
 	done = true
 	if err := d.syncDir(filepath.Dir(target)); err != nil {
-		return fmt.Errorf("checkpoint: WriteFile: %s: flush the directory: %w; the new file is in "+
+		return fmt.Errorf("atomicfile: Write: %s: flush the directory: %w; the new file is in "+
 			"place but may not survive a power failure", path, err)
 	}
 	return nil
@@ -119,7 +119,7 @@ func createTemp(target string, mode fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
-// failed says at which step WriteFile stopped and what to do.
+// failed says at which step Write stopped and what to do.
 func failed(path, step string, err error) error {
 	next := "the file at that path is unchanged"
 	switch {
@@ -130,5 +130,5 @@ func failed(path, step string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		next = "choose a directory that can be written"
 	}
-	return fmt.Errorf("checkpoint: WriteFile: %s: %s: %w; %s", path, step, err, next)
+	return fmt.Errorf("atomicfile: Write: %s: %s: %w; %s", path, step, err, next)
 }

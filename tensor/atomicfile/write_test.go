@@ -1,4 +1,4 @@
-package checkpoint
+package atomicfile
 
 import (
 	"errors"
@@ -39,10 +39,10 @@ func text(s string) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
 }
 
-func TestWriteFile(t *testing.T) {
+func TestWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	for _, s := range []string{"one", "two, longer", strings.Repeat("x", 3*bufferSize+1), ""} {
-		if err := WriteFile(path, text(s)); err != nil {
+		if err := Write(path, text(s)); err != nil {
 			t.Fatal(err)
 		}
 		if got := content(t, path); got != s {
@@ -51,7 +51,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-func TestWriteFileKeepsMode(t *testing.T) {
+func TestWriteKeepsMode(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no permission bits on Windows")
 	}
@@ -62,7 +62,7 @@ func TestWriteFileKeepsMode(t *testing.T) {
 	if err := os.Chmod(path, 0o646); err != nil { // not what any usual umask leaves
 		t.Fatal(err)
 	}
-	if err := WriteFile(path, text("x")); err != nil {
+	if err := Write(path, text("x")); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o646 {
@@ -70,7 +70,7 @@ func TestWriteFileKeepsMode(t *testing.T) {
 	}
 }
 
-func TestWriteFileFollowsLink(t *testing.T) {
+func TestWriteFollowsLink(t *testing.T) {
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "a", "real"), filepath.Join(dir, "link")
 	if err := os.Mkdir(filepath.Dir(target), 0o777); err != nil {
@@ -82,7 +82,7 @@ func TestWriteFileFollowsLink(t *testing.T) {
 	if err := os.Symlink(target, link); err != nil {
 		t.Skipf("no symbolic links here: %v", err)
 	}
-	if err := WriteFile(link, text("new")); err != nil {
+	if err := Write(link, text("new")); err != nil {
 		t.Fatal(err)
 	}
 	if got := content(t, target); got != "new" {
@@ -123,9 +123,9 @@ func (d faultyDisk) syncDir(dir string) error {
 }
 
 // Whatever fails, the old file is whole, no temporary file remains, and a full disk is recognised.
-func TestWriteFileFaults(t *testing.T) {
+func TestWriteFaults(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	if err := WriteFile(path, text("old")); err != nil {
+	if err := Write(path, text("old")); err != nil {
 		t.Fatal(err)
 	}
 	full := func(w io.Writer) error {
@@ -142,7 +142,7 @@ func TestWriteFileFaults(t *testing.T) {
 		{"write", full, "old"}, {"sync", text("new"), "old"}, {"rename", text("new"), "old"},
 		{"syncDir", text("new"), "new"}, // the rename has happened
 	} {
-		err := writeFile(path, c.write, faultyDisk{step: c.step})
+		err := replace(path, c.write, faultyDisk{step: c.step})
 		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: expected ENOSPC and the path, got %v", c.step, err)
 		}
@@ -153,18 +153,18 @@ func TestWriteFileFaults(t *testing.T) {
 }
 
 // A real full device: /dev/full gives ENOSPC on the first write that reaches it.
-func TestWriteFileRealENOSPC(t *testing.T) {
+func TestWriteRealENOSPC(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("no /dev/full here")
 	}
 	path := filepath.Join(t.TempDir(), "f")
-	err := WriteFile(path, func(io.Writer) error {
+	err := Write(path, func(io.Writer) error {
 		dev, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
 			return err
 		}
 		defer dev.Close()
-		return WriteSafetensors(dev, sample())
+		return text("x")(dev)
 	})
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "disk is full") {
 		t.Errorf("expected ENOSPC, got %v", err)
@@ -174,7 +174,7 @@ func TestWriteFileRealENOSPC(t *testing.T) {
 	}
 }
 
-func TestWriteFilePanic(t *testing.T) {
+func TestWritePanic(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	func() {
 		defer func() {
@@ -182,31 +182,20 @@ func TestWriteFilePanic(t *testing.T) {
 				t.Error("expected the panic to go on")
 			}
 		}()
-		_ = WriteFile(path, func(io.Writer) error { panic("stop") })
+		_ = Write(path, func(io.Writer) error { panic("stop") })
 	}()
 	if got := content(t, path); got != "absent" {
 		t.Errorf("expected no file, got %q", got)
 	}
 }
 
-func TestWriteFileRefuses(t *testing.T) {
+func TestWriteRefuses(t *testing.T) {
 	dir := t.TempDir()
-	if err := WriteFile(dir, text("x")); err == nil || !strings.Contains(err.Error(), "directory") {
+	if err := Write(dir, text("x")); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("directory: got %v", err)
 	}
-	err := WriteFile(filepath.Join(dir, "no", "f"), text("x"))
+	err := Write(filepath.Join(dir, "no", "f"), text("x"))
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "make the directory") {
 		t.Errorf("no directory: got %v", err)
-	}
-}
-
-func TestSaveSafetensors(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f.safetensors")
-	if err := SaveSafetensors(path, sample()); err != nil {
-		t.Fatal(err)
-	}
-	f, err := Open(path)
-	if err != nil || f.Len() != sample().Len() || f.Format != "safetensors" || f.Path != path {
-		t.Errorf("got %+v, %v", f, err)
 	}
 }
