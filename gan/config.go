@@ -16,25 +16,31 @@ import (
 // which value stands for which implementation, and which the inverter uses). Its names in files are
 // those of config.yaml.
 type Config struct {
-	Size int `yaml:"size" json:"size"` // image height and width: 4 times 2 to the number of generator blocks
+	// image height and width: 4 times 2 to the number of generator blocks
+	Size int `yaml:"size" json:"size"`
 	Cond int `yaml:"cond" json:"cond"` // width of the condition: classes, logits or features
 	ChG  int `yaml:"ch_g" json:"ch_g"` // channel unit of the generator
 	ChD  int `yaml:"ch_d" json:"ch_d"` // channel unit of the discriminator
 
-	GMult []int  `yaml:"g_mult,flow" json:"g_mult"` // input width, then output width of each block, in units of ChG
+	// input width, then output width of each block, in units of ChG
+	GMult []int  `yaml:"g_mult,flow" json:"g_mult"`
 	DMult []int  `yaml:"d_mult,flow" json:"d_mult"` // output width of each block, in units of ChD
 	DDown []bool `yaml:"d_down,flow" json:"d_down"` // whether the block halves the image
 
 	ZDim         int  `yaml:"z_dim" json:"z_dim"`               // noise numbers for an image
 	Hierarchical bool `yaml:"hierarchical" json:"hierarchical"` // a chunk of the noise for each block
-	Embed        int  `yaml:"embed" json:"embed"`               // width of the shared embedding of the condition; 0: none
+	// width of the shared embedding of the condition; 0: none
+	Embed int `yaml:"embed" json:"embed"`
 
 	Upsample  string `yaml:"upsample" json:"upsample"`     // nearest, or zero: zero insertion
 	PlainGain bool   `yaml:"plain_gain" json:"plain_gain"` // conditional gain W·c instead of 1 + W·c
-	CondSN    bool   `yaml:"cond_sn" json:"cond_sn"`       // spectral norm on the conditional gains and shifts
-	SkipRule  string `yaml:"skip_rule" json:"skip_rule"`   // always, or widening: a block of equal widths has no skip
+	// spectral norm on the conditional gains and shifts
+	CondSN bool `yaml:"cond_sn" json:"cond_sn"`
+	// always, or widening: a block of equal widths has no skip
+	SkipRule string `yaml:"skip_rule" json:"skip_rule"`
 
-	GAttention int     `yaml:"g_attention" json:"g_attention"` // image size after whose block attention stands; 0: none
+	// image size after whose block attention stands; 0: none
+	GAttention int     `yaml:"g_attention" json:"g_attention"`
 	DAttention int     `yaml:"d_attention" json:"d_attention"`
 	SNEps      float64 `yaml:"sn_eps" json:"sn_eps"`
 	BNEps      float64 `yaml:"bn_eps" json:"bn_eps"`

@@ -246,7 +246,7 @@ func onnxAdvice() map[string]string {
 	return map[string]string{
 		"Mean":         "give --mean and --std",
 		"InputSize":    "give --input-size",
-		"ChannelsLast": "give another --layout, or export it for square images of 1 or 3 channels",
+		"ChannelsLast": "give --layout nchw or nhwc, or export it for square images of 1 or 3 channels",
 		"Output":       "give one of them as --onnx-output",
 		"DType":        "export it in single precision",
 	}

@@ -109,6 +109,9 @@ func run(args []string, out, errOut io.Writer) (code int) {
 	}
 	if runErr != nil {
 		fmt.Fprintln(errOut, "afterimage:", oneLine(runErr))
+		if c.Memory > 0 && isOutOfMemory(runErr) { // of a limit that was asked for
+			return exitUsage
+		}
 		return exitCode(runErr)
 	}
 	return exitOK
@@ -177,6 +180,11 @@ func exitCode(err error) int {
 		return exitOther
 	}
 	return exitUsage
+}
+
+func isOutOfMemory(err error) bool {
+	var misuse *tensor.Error
+	return errors.As(err, &misuse) && misuse.Op == "Alloc"
 }
 
 // An env is what every command gets: the options common to all, and where to write.

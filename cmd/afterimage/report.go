@@ -39,7 +39,8 @@ func (c *reportCmd) Run(e *env) error {
 
 // runPage writes a run's report.html and returns its path.
 func runPage(dir string) (string, error) {
-	if _, err := train.Kind(dir); err != nil { // which says what is no run directory
+	kind, err := train.Kind(dir)
+	if err != nil { // which says what is no run directory
 		return "", err
 	}
 	lines, err := train.ReadMetrics(dir)
@@ -56,9 +57,11 @@ func runPage(dir string) (string, error) {
 			"settings. "+
 			"Validation is on images held out of the training files; the test set was not read.",
 			counting(len(lines), "line"))}
-	curves := report.Section{Heading: "Curves",
-		Prose: "A classifier's loss is a running mean over about fifty steps; hinge losses are those " +
-			"of one step."}
+	curves := report.Section{Heading: "Curves", Prose: "The loss is a running mean over about fifty " +
+		"steps."}
+	if kind == "inverter" {
+		curves.Prose = "Hinge losses and scores are those of one step."
+	}
 	for _, p := range []struct {
 		title string
 		keys  []string

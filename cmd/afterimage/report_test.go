@@ -56,3 +56,22 @@ func TestLastSamples(t *testing.T) {
 		t.Errorf("got %q, %v", fig.Title, ok)
 	}
 }
+
+// A page speaks of the losses that its run has.
+func TestRunPageProse(t *testing.T) {
+	for kind, says := range map[string]string{"classifier": "running mean", "inverter": "Hinge"} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, train.ConfigFile), []byte("kind: "+kind+"\n"))
+		write(t, filepath.Join(dir, train.MetricsFile),
+			[]byte(`{"step":1,"loss":2,"d_loss":1}`+"\n"+`{"step":2,"loss":1,"d_loss":1}`+"\n"))
+		path, err := runPage(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := string(read(t, path))
+		if strings.Contains(page, "running mean") != (kind == "classifier") ||
+			!strings.Contains(page, says) {
+			t.Errorf("the page of a run of kind %s does not say %q alone", kind, says)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"afterimage/nn/data"
+	"afterimage/nn/models"
 	"afterimage/nn/onnx"
 )
 
@@ -119,5 +120,32 @@ func TestStudyKey(t *testing.T) {
 	if code != exitUsage || !strings.Contains(errOut, "[4:1]") || strings.Contains(errOut, ">") ||
 		!strings.Contains(errOut, "classifers") || len(errOut) > 200+len(path) {
 		t.Errorf("exit code %d: %s", code, errOut)
+	}
+}
+
+// TestOtherSize: weights that do not say the size of their images may be of the data set's.
+func TestOtherSize(t *testing.T) {
+	m, err := models.New("resnet18", models.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := evaluateClassifierCmd{}
+	if got := c.otherSize(m, 32, 3); got != "" {
+		t.Errorf("weights that say all of themselves: %q", got)
+	}
+	c.Arch = "resnet18"
+	if got := c.otherSize(m, 32, 3); !strings.Contains(got, "--input-size 32") ||
+		!strings.Contains(got, "224 is usual for resnet18") {
+		t.Errorf("resnet18: %q", got)
+	}
+}
+
+// TestRadius: a radius is said in the unit in which it is typed.
+func TestRadius(t *testing.T) {
+	for want, a := range map[string]attackResult{"2/255": {Norm: "linf", Eps: 2. / 255},
+		"0.5": {Norm: "l2", Eps: 0.5}} {
+		if got := a.radius(); got != want {
+			t.Errorf("%s, expected %s", got, want)
+		}
 	}
 }

@@ -59,11 +59,12 @@ func (o Options) withDefaults(test data.Dataset) Options {
 
 // An Evaluation is what Evaluate found. Intervals are over images only: one training seed.
 type Evaluation struct {
-	Name     string  `json:"name"`
-	Dataset  string  `json:"dataset"`
-	Images   int     `json:"images"`             // test images 0 to Images−1
-	Gallery  int     `json:"gallery"`            // test images that rivals come from
-	Protocol string  `json:"protocol"`           // "predicted class" or "true class" is what rivals share
+	Name    string `json:"name"`
+	Dataset string `json:"dataset"`
+	Images  int    `json:"images"`  // test images 0 to Images−1
+	Gallery int    `json:"gallery"` // test images that rivals come from
+	// "predicted class" or "true class" is what rivals share
+	Protocol string  `json:"protocol"`
 	Rivals   float64 `json:"rivals"`             // mean number of them
 	Unranked int     `json:"unranked,omitempty"` // images without any
 	Seed     uint64  `json:"seed"`
