@@ -60,9 +60,9 @@ func checkSoftmax(op string, x *Value) {
 
 // CrossEntropy computes, for each sample, loss[n] = −Σₖ target[n,k]·log softmax(logits)[n,k], with
 // logits and target [N K]. The target is a distribution, one-hot or soft (label smoothing, mixup,
-// distillation), and may itself want a gradient. A class that was masked out, its logit −Inf, counts
-// nothing where target is 0, neither in the loss nor in a gradient; where it is not, the loss is
-// +Inf. Panics if the shapes differ.
+// distillation), and may itself want a gradient. A class that was masked out, its logit −Inf,
+// counts nothing where target is 0, neither in the loss nor in a gradient; where it is not, the
+// loss is +Inf. Panics if the shapes differ.
 func CrossEntropy(logits, target *Value) *Value {
 	floats("CrossEntropy", "logits target", logits, target)
 	if logits.Rank() != 2 || !target.Shape().Equal(logits.Shape()) {
