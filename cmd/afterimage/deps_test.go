@@ -59,6 +59,7 @@ bench/agreement     : tensor/ref nn/checkpoint nn/onnx nn/onnx/cases bench/figur
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 bench/exports       : tensor tensor/cpu nn nn/models gan
 cmd/afterimage      : autodiff tensor tensor/… cuda nn nn/… gan gan/… bench
+.ci/summary         :
 cmd/gpumon          :
 cmd/gpucheck        : autodiff tensor tensor/cpu tensor/backendtest cuda nn nn/… gan
 `
