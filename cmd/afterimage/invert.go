@@ -107,7 +107,8 @@ func (e *env) trainInverter(
 		return err
 	}
 	defer closeAll()
-	set, err := data.Open(cfg.Dataset, cfg.Data, data.Options{})
+	// A negative number of images is for the trainer to refuse, in the configuration's words.
+	set, err := data.Open(cfg.Dataset, cfg.Data, data.Options{Train: max(0, cfg.TrainImages)})
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (e *env) trainInverter(
 	if err != nil {
 		return err
 	}
-	t, err := gan.NewTrainer(b, m, cfg)
+	t, err := gan.NewTrainerOn(b, m, set, cfg)
 	if err != nil {
 		return err
 	}
