@@ -2,7 +2,7 @@
 #
 #   make demo      show what two shipped classifiers let through, then make the same page from scratch
 #   make test      every test (under 5 minutes); AFTERIMAGE_DATA=DIR adds those on real data
-#   make quick     the fast tests (under 30 s)
+#   make quick     the fast tests (under 30 s); both end with how many tests were skipped, and why
 #   make test-kill kill a training run 20 times with -9 and compare every byte with an undisturbed one
 #   make test-arm64  the CPU backend's tests on arm64, emulated (needs qemu-aarch64, says so without)
 #   make fuzz      every reader of files on hostile bytes, FUZZTIME each; a find is kept in testdata
@@ -35,10 +35,10 @@ demo: build
 	$(BIN) demo --out $(DEMO)
 
 test:
-	$(GO) test ./...
+	@$(GO) run ./.ci/summary ./...
 
 quick:
-	$(GO) test -short ./...
+	@$(GO) run ./.ci/summary -short ./...
 
 test-kill: build
 	$(GO) test ./cmd/afterimage -run TestKillAndResume -kills 20 -count=1 -v -timeout 60m

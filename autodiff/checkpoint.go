@@ -23,13 +23,13 @@ import (
 // one tensor stays for each block, and besides the inside of the one block that the backward pass
 // is at; the price is a second forward pass, at most a third of a step's multiplications.
 //
-// Measured, growth of a program's memory over its start (bench steps --only '^memory', the rows of
-// bench/LOG.md of 2026-11-28), and CPU time of ResNet-20's step on one thread:
+// Measured, growth of a program's memory over its start (the memory rows of
+// bench/results/pytorch/compare.md), and CPU time of ResNet-20's step on one thread:
 //
 //	                ResNet-20         ResNet-18    ResNet-50
-//	kept            220 MB, 130 ms    468 MB       1007 MB
+//	kept            221 MB, 130 ms    463 MB        977 MB
 //	by the layer    167 MB, 134 ms    439 MB        879 MB
-//	by the block    107 MB, 160 ms    344 MB        634 MB
+//	by the block     96 MB, 160 ms    324 MB        602 MB
 //
 // The middle row is of a trial that was dropped, and is older than the other two: when it was
 // measured these read 220, 500 and 1000 MB, and 106, 360 and 621 MB.

@@ -16,6 +16,11 @@
 //	a tensor going out of scope   Graph.Close frees all; Value.Done and Grad free before, Value.Keep
 //	                              spares
 //
+// What differs from PyTorch: a ReLU's derivative is 0 at NaN, not 1; Maximum and Minimum give x the
+// whole gradient of a tie, which PyTorch halves, and of a NaN, which PyTorch gives to both; a class
+// that both CrossEntropy's target and its logits rule out adds 0, as PyTorch has it for labels, but
+// not for rows of targets, where it has NaN.
+//
 // Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode, tracing
 // or compiling, and fields that accumulate gradients: Grad returns them.
 //

@@ -2,6 +2,7 @@ package autodiff_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -253,5 +254,35 @@ func TestCompositeVJP(t *testing.T) {
 	_, in := open(t, at)
 	if d := ad.Grad(ad.Sum(ad.Composite(f, in...)), in); d[0].NeedsGrad() {
 		t.Error("a plain gradient through a composite is recorded")
+	}
+}
+
+// TestNaN: what derivatives do beside a NaN is what doc.go and the functions' comments say.
+func TestNaN(t *testing.T) {
+	nan := math.NaN()
+	x, y := gradcheck.Of([]int{2, 2}, 1, nan, 2, 2), gradcheck.Of([]int{2, 2}, nan, 1, 2, 3)
+	for _, c := range []struct {
+		name string
+		f    fn
+		want [2][]float64
+	}{
+		{"Max", func(_ graph, in vals) value { return ad.Add(ad.Max(in[0], 1), ad.Max(in[1], 1)) },
+			[2][]float64{{nan, nan, 0.5, 0.5}, {nan, nan, 0, 1}}},
+		{"Maximum", two(ad.Maximum), [2][]float64{{1, 1, 1, 0}, {0, 0, 0, 1}}},
+		{"Minimum", two(ad.Minimum), [2][]float64{{1, 1, 1, 1}, {0, 0, 0, 0}}},
+		{"ReLU", two(func(x, y value) value { return ad.Add(ad.ReLU(x), ad.ReLU(y)) }),
+			[2][]float64{{1, 0, 1, 1}, {0, 1, 1, 1}}},
+	} {
+		g, in := open(t, []input{x, y})
+		for i, d := range ad.Grad(ad.Sum(c.f(g, in)), in) {
+			if got := d.Tensor().Floats(); fmt.Sprint(got) != fmt.Sprint(c.want[i]) {
+				t.Errorf("%s: gradient %d is %v, want %v", c.name, i, got, c.want[i])
+			}
+		}
+	}
+	_, in := scalars(t, math.Inf(-1))
+	if up, down := ad.Pow(in[0], 0.5).Item(), ad.Pow(in[0], -0.5).Item(); up != -in[0].Item() ||
+		down != 0 {
+		t.Errorf("-Inf to the powers ½ and -½ is %v and %v", up, down)
 	}
 }

@@ -118,8 +118,8 @@ func Softplus(x *Value) *Value {
 
 func dSoftplus(n *Node, dy *Value) *Value { return Mul(dy, Sigmoid(n.In(0))) }
 
-// ReLU computes max(x, 0). Derivative: 1 where the output is positive, else 0, so 0 at 0; it reads
-// the output only, and the input may be freed.
+// ReLU computes max(x, 0). Derivative: 1 where the output is positive, else 0, so 0 at 0 and at NaN
+// (where PyTorch has 1); it reads the output only, and the input may be freed.
 func ReLU(x *Value) *Value {
 	return unary{"ReLU", tensor.ReLU, tensor.Attr{}, needsOut, dReLU}.of(x)
 }
@@ -197,8 +197,9 @@ func Scale(x *Value, a float64) *Value { return Affine(x, a, 0) }
 // AddScalar computes x + b.
 func AddScalar(x *Value, b float64) *Value { return Affine(x, 1, b) }
 
-// Pow computes xᵃ; NaN for negative x unless a is an integer. Derivative: a·xᵃ⁻¹, and 0
-// everywhere, also at 0, when a is 0.
+// Pow computes xᵃ; NaN for negative x unless a is an integer, but for −Inf, which becomes +Inf or
+// 0 by the sign of a, as C's pow has it (PyTorch's takes a square root for ½: NaN). Derivative:
+// a·xᵃ⁻¹, and 0 everywhere, also at 0, when a is 0.
 func Pow(x *Value, a float64) *Value {
 	return unary{"Pow", tensor.Pow, tensor.Attr{A: a}, needsIn0, dPow}.of(x)
 }
@@ -296,7 +297,8 @@ func Div(x, y *Value) *Value {
 }
 
 // Maximum computes the larger of x and y, broadcast; NaN if either is. The gradient goes to the
-// larger, and to x where they are equal.
+// larger, and to x where they are equal or either is NaN. (PyTorch halves it between equals, and
+// gives both all of it beside a NaN.)
 func Maximum(x, y *Value) *Value {
 	return binary{"Maximum", tensor.Max, Needs{In: 3}, dBinary{
 		func(n *Node, dy *Value) *Value { return Where(Greater(n.In(1), n.In(0)), zeroOf(dy), dy) },
@@ -305,7 +307,7 @@ func Maximum(x, y *Value) *Value {
 }
 
 // Minimum computes the smaller of x and y, broadcast; NaN if either is. The gradient goes to the
-// smaller, and to x where they are equal.
+// smaller, and otherwise as Maximum's does.
 func Minimum(x, y *Value) *Value {
 	return binary{"Minimum", tensor.Min, Needs{In: 3}, dBinary{
 		func(n *Node, dy *Value) *Value { return Where(Greater(n.In(0), n.In(1)), zeroOf(dy), dy) },

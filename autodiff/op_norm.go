@@ -56,8 +56,9 @@ func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
 	return applyBatchNorm(&batchNormOp{name: "BatchNorm", eps: eps}, x, gamma, beta, nil)
 }
 
-// BatchNormReLU computes y = ReLU(BatchNorm(x) + res); res has x's shape, or is nil. ReLU′(0) = 0.
-// Panics as BatchNorm does.
+// BatchNormReLU computes y = ReLU(BatchNorm(x) + res); res has x's shape, or is nil. ReLU′ is
+// 0 at 0 and at NaN, so that beta of a channel that has become NaN gets 0. Panics as BatchNorm
+// does.
 func BatchNormReLU(x, gamma, beta, res *Value, eps float64) (*Value, BatchStats) {
 	op := &batchNormOp{name: "BatchNormReLU", eps: eps, relu: true, add: res != nil}
 	return applyBatchNorm(op, x, gamma, beta, res)

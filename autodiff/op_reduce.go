@@ -19,7 +19,7 @@ func Sum(x *Value, axes ...int) *Value { return dropAxes(SumKeep, "Sum", x, axes
 func Mean(x *Value, axes ...int) *Value { return dropAxes(MeanKeep, "Mean", x, axes) }
 
 // Max takes the maximum of x over axes, which disappear from the shape; NaN wins. Elements that
-// share the maximum share its gradient in equal parts.
+// share the maximum share its gradient in equal parts; beside a NaN every gradient is NaN.
 func Max(x *Value, axes ...int) *Value { return dropAxes(MaxKeep, "Max", x, axes) }
 
 // SumKeep is Sum with the reduced axes kept, of extent 1.
@@ -103,7 +103,7 @@ func (o maxOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 func (o maxOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
 	hit := Equal(n.In(0), n.Out())
 	share := Div(dy, SumKeep(hit, o.axes...))
-	return []*Value{Where(hit, share, zeroOf(dy))}
+	return []*Value{Mul(hit, share)} // 0·dy/0 where the maximum is NaN, which equals nothing
 }
 
 // BroadcastTo repeats x along axes of extent 1, and along new axes in front, to the given shape

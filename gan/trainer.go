@@ -44,20 +44,37 @@ type Trainer struct {
 	collapsed  *nn.Param
 }
 
-// NewTrainer prepares the training of an inverter of m on b: data opened, both networks drawn from
-// the seed. It fills in the condition's width, Config.Net.Cond. m must stay alive as long as the
-// trainer; Close does not free it. Errors: a configuration, data set or classifier that does not
-// fit the others.
+// NewTrainer prepares the training of an inverter of m on b: the configuration's data set opened,
+// the rest as NewTrainerOn does. Errors: those of opening it, too.
 func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, error) {
+	if _, err := c.fit(m); err != nil {
+		return nil, err
+	}
+	set, err := data.Open(c.Dataset, c.Data, c.Images())
+	if err != nil {
+		return nil, err
+	}
+	return NewTrainerOn(b, m, set, c)
+}
+
+// fit fills in Net.Cond for m and validates the rest.
+func (c *InverterConfig) fit(m Classifier) (*Conditioner, error) {
 	cond, err := NewConditioner(m, c.Condition)
 	if err != nil {
 		return nil, err
 	}
 	c.Net.Cond = cond.Dim()
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	set, err := data.Open(c.Dataset, c.Data, c.Images())
+	return cond, c.Validate()
+}
+
+// NewTrainerOn prepares the training of an inverter of m on b with the images of set, which is the
+// configuration's: both networks drawn from the seed. It fills in the condition's width,
+// Config.Net.Cond. m must stay alive as long as the trainer; Close does not free it. Errors: a
+// configuration, data set or classifier that does not fit the others.
+func NewTrainerOn(
+	b tensor.Backend, m Classifier, set *data.Set, c InverterConfig,
+) (*Trainer, error) {
+	cond, err := c.fit(m)
 	if err != nil {
 		return nil, err
 	}

@@ -185,3 +185,16 @@ func StagedFloats(s Staged) []float32 {
 	}
 	return unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), len(b)/4)
 }
+
+// A ConstantKeeper is a Backend that can keep what it derives from the contents of a tensor, packed
+// weights for example, from one kernel to the next, and do without the contents themselves.
+type ConstantKeeper interface {
+	// KeepConstant says that nothing writes to t until it is freed. It changes no result. again, if
+	// not nil, writes the same bits to t once more: then the backend may give t's own memory up when
+	// it has derived from it what kernels ask for, and call again when anybody reads t after all, or
+	// wants another form of it. again may run kernels and read other tensors.
+	KeepConstant(t *Tensor, again func())
+	// Park gives t's own memory up until somebody reads t; then again writes its contents, as
+	// KeepConstant's does. A backend may leave t as it is.
+	Park(t *Tensor, again func())
+}

@@ -20,7 +20,9 @@ type Buffer interface {
 //     Softmax, NormApply; nowhere else may outputs overlap inputs.
 //   - Zero-sized tensors are legal everywhere.
 //   - Results depend on operands and the instruction set alone, never on the number of threads.
-//   - NaN and Inf propagate by IEEE rules unless an opcode says otherwise.
+//   - NaN and Inf propagate by IEEE rules unless an opcode says otherwise. A convolution by another
+//     form than the sum below (Winograd's, an FFT) may spread them: to any output of the images
+//     that hold them, and as NaN where the sum has an infinity.
 //
 // tensor/ref is the specification in code; tensor/backendtest holds every backend to it.
 type Backend interface {
@@ -141,19 +143,6 @@ type Backend interface {
 	// SquaredNorm writes the sum of the squares of all elements of all xs into dst, of one element
 	// and xs' dtype: NaN or infinite if an element is, infinite if a square or the sum is too large.
 	SquaredNorm(dst *Tensor, xs []*Tensor)
-}
-
-// A ConstantKeeper is a Backend that can keep what it derives from the contents of a tensor, packed
-// weights for example, from one kernel to the next, and do without the contents themselves.
-type ConstantKeeper interface {
-	// KeepConstant says that nothing writes to t until it is freed. It changes no result. again, if
-	// not nil, writes the same bits to t once more: then the backend may give t's own memory up when
-	// it has derived from it what kernels ask for, and call again when anybody reads t after all, or
-	// wants another form of it. again may run kernels and read other tensors.
-	KeepConstant(t *Tensor, again func())
-	// Park gives t's own memory up until somebody reads t; then again writes its contents, as
-	// KeepConstant's does. A backend may leave t as it is.
-	Park(t *Tensor, again func())
 }
 
 // UnaryOp is an opcode of Backend.Unary.

@@ -78,8 +78,10 @@ func measures() []Figure {
 			Needs: needLPIPS},
 		{Name: "SSIM uniform window, camera with noise", Source: skimage, Want: 0.3674518327910367,
 			Within: 1.5e-7, Needs: needSSIM},
+		// scikit-image asks for three places here, of a figure made by another program; ours was
+		// seen 5.1e-6 off it.
 		{Name: "SSIM Gaussian window, camera with noise", Source: skimage, Want: 0.357959091663361,
-			Within: 1.5e-3, Needs: needSSIM},
+			Within: 1e-5, Needs: needSSIM},
 	}
 }
 

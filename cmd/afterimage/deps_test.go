@@ -61,6 +61,7 @@ bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
 bench/exports       : tensor tensor/cpu nn nn/models gan
 bench/imported      : autodiff tensor tensor/cpu nn nn/checkpoint nn/onnx
 cmd/afterimage      : autodiff tensor tensor/… cuda nn nn/… gan gan/… bench
+.ci/summary         :
 cmd/gpumon          :
 cmd/gpucheck        : autodiff tensor tensor/cpu tensor/backendtest cuda nn nn/… gan
 `

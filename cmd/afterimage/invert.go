@@ -112,7 +112,10 @@ func (e *env) trainInverter(
 		return err
 	}
 	defer closeAll()
-	set, err := data.Open(cfg.Dataset, cfg.Data, cfg.Images())
+	// A negative number of images is for the trainer to refuse, in the configuration's words.
+	images := cfg.Images()
+	images.Train = max(0, images.Train)
+	set, err := data.Open(cfg.Dataset, cfg.Data, images)
 	if err != nil {
 		return err
 	}
@@ -120,7 +123,7 @@ func (e *env) trainInverter(
 	if err != nil {
 		return err
 	}
-	t, err := gan.NewTrainer(b, m, cfg)
+	t, err := gan.NewTrainerOn(b, m, set, cfg)
 	if err != nil {
 		return err
 	}

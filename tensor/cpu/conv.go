@@ -51,8 +51,8 @@ const (
 	joinedChannels = 96
 )
 
-// JoinsResampling is true from 8×8 pixels on, where Winograd's form is used up to 96 channels; see
-// tensor.Resampler.
+// JoinsResampling is true from 64 pixels on, 8×8 or 4×16, where Winograd's form is used up to 96
+// channels; see tensor.Resampler.
 func (b *Backend) JoinsResampling(h, w, in, out int) bool {
 	return h*w >= joinedPixels && (!b.winograd || b.bf16 || max(in, out) <= joinedChannels)
 }
