@@ -99,7 +99,7 @@ func shrunk(s Spec) Spec {
 // finite.
 func TestEveryRowRuns(t *testing.T) {
 	if testing.Short() {
-		t.Skip("all kinds of steps take some seconds")
+		t.Skip("short: all kinds of steps take some seconds")
 	}
 	b := cpu.Open(1)
 	defer b.Close()

@@ -78,7 +78,7 @@ func TestConvWorkIsTheNetworks(t *testing.T) {
 // TestSteps measures the inverter's step and a copy of the bookkeeping: memory, mallocs, images.
 func TestSteps(t *testing.T) {
 	if testing.Short() {
-		t.Skip("eight training steps take a few seconds")
+		t.Skip("short: eight training steps take a few seconds")
 	}
 	b := cpu.Open(2)
 	defer b.Close()

@@ -31,7 +31,7 @@ func TestSpeedUpArithmetic(t *testing.T) {
 // TestSpeedUps measures a step with both numbers of threads.
 func TestSpeedUps(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a score of training steps takes a few seconds")
+		t.Skip("short: a score of training steps takes a few seconds")
 	}
 	b := cpu.Open(2)
 	defer b.Close()

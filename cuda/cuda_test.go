@@ -55,7 +55,7 @@ const paddingMultiplied = "the weight gradient is an implicit GEMM over zeros"
 // TestConformance holds the whole path, from a method to a kernel's result, to the reference.
 func TestConformance(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the whole contract on emulated kernels takes twelve seconds")
+		t.Skip("short: the whole contract on emulated kernels takes twelve seconds")
 	}
 	backendtest.Run(t, backendtest.Options{PaddingMultiplied: paddingMultiplied,
 		NoF64: "the F64 kernels take the same path; cuda/kernels tests them",

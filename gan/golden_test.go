@@ -56,7 +56,7 @@ func goldenBatch(r *golden.Run, s *tensor.Scope, step, n int) (x, cond *tensor.T
 // with those of the network and the step written by hand in PyTorch.
 func TestGoldenBigGAN(t *testing.T) {
 	if testing.Short() {
-		t.Skip("twenty steps of both players take seconds")
+		t.Skip("short: twenty steps of both players take seconds")
 	}
 	golden.OnlySingle(t, "testdata/biggan_curve.safetensors", 1e-4, func(r *golden.Run) {
 		d, g := goldenSteps(r, 20, 8)
@@ -97,7 +97,7 @@ var goldenTol = golden.Tolerances{F64: 1e-13, F32: 2e-5}
 // power iterations' vectors, and then the losses of four of the trainer's steps.
 func TestGoldenBigGANStep(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the reference backend takes a second for both networks")
+		t.Skip("short: the reference backend takes a second for both networks")
 	}
 	golden.Each(t, "testdata/biggan_step.safetensors", goldenTol, func(r *golden.Run) {
 		tr := goldenTrainer(r)

@@ -278,7 +278,7 @@ var resNet20Tol = golden.Tolerances{F64: 1e-13, F32: 2e-5}
 // then the losses of three steps of SGD and the running statistics they leave behind.
 func TestGoldenResNet20Step(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the reference backend takes a second for a whole network")
+		t.Skip("short: the reference backend takes a second for a whole network")
 	}
 	golden.Each(t, "testdata/resnet20_step.safetensors", resNet20Tol, func(r *golden.Run) {
 		m := resNet20(r)
@@ -306,7 +306,7 @@ func TestGoldenResNet20Step(t *testing.T) {
 // TestGoldenResNet20 makes twenty steps of SGD and compares the loss curve with PyTorch's.
 func TestGoldenResNet20(t *testing.T) {
 	if testing.Short() {
-		t.Skip("twenty steps of ResNet-20 take seconds")
+		t.Skip("short: twenty steps of ResNet-20 take seconds")
 	}
 	golden.OnlySingle(t, "testdata/resnet20_curve.safetensors", 1e-4, func(r *golden.Run) {
 		r.Curve("loss", resNet20Steps(r, resNet20(r), 20, 16))

@@ -174,7 +174,7 @@ func TestJSONAndFiles(t *testing.T) {
 		t.Errorf("presets %+v", presets)
 	}
 	if testing.Short() {
-		t.Skip("-short: trains two small runs")
+		t.Skip("short: trains two small runs")
 	}
 	r := makeRuns(t)
 	t.Chdir(r.path()) // where a default folder would be made
@@ -204,7 +204,7 @@ func TestOneOfAThing(t *testing.T) {
 		}
 	}
 	if testing.Short() {
-		t.Skip("-short: trains a small run")
+		t.Skip("short: trains a small run")
 	}
 	dir := filepath.Join(t.TempDir(), "run")
 	out := mustCall(t, tinyClassifier("--train-images", "4", "--out", dir)...)
@@ -218,7 +218,7 @@ func TestOneOfAThing(t *testing.T) {
 // name with all its parts is understood.
 func TestAttackRecord(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: attacks a network")
+		t.Skip("short: attacks a network")
 	}
 	file := resnet8(t, filepath.Join(t.TempDir(), "net.safetensors"), 10, false, false)
 	for flags, want := range map[string][]float64{

@@ -53,7 +53,7 @@ type badCase struct {
 // are unharmed.
 func TestBadInput(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: trains two small runs")
+		t.Skip("short: trains two small runs")
 	}
 	r := makeRuns(t)
 	lists := [][]badCase{badWeights(t, r), badImages(t, r), badConfigs(r), badData(t, r),

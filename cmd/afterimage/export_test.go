@@ -11,7 +11,7 @@ import (
 // gives the accuracy of what it was made of.
 func TestExportFormats(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: trains two small runs")
+		t.Skip("short: trains two small runs")
 	}
 	r := makeRuns(t)
 	for run, want := range map[string]map[string][]string{

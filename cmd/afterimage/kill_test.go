@@ -28,7 +28,7 @@ var (
 // makes many of the kills hit a write. `make test-kill` does it 20 times for each kind.
 func TestKillAndResume(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: trains for seconds")
+		t.Skip("short: trains for seconds")
 	}
 	dir := t.TempDir()
 	classifier := tinyClassifier("--epochs", "3", "--save-every", "1", "--adversary", "linf", "--ramp",
@@ -154,7 +154,7 @@ func halfWritten(t *testing.T, dir string) []string {
 // goes on; a second one ends the program at once, however long the step is.
 func TestInterrupt(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: trains for seconds")
+		t.Skip("short: trains for seconds")
 	}
 	dir := t.TempDir()
 	once := filepath.Join(dir, "once")

@@ -155,7 +155,7 @@ func TestGuessOfLayout(t *testing.T) {
 // command that takes an inverter.
 func TestInverterOfONNX(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: trains a small run")
+		t.Skip("short: trains a small run")
 	}
 	dir := t.TempDir()
 	_, _, bare := sameNetwork(t, dir)
@@ -262,7 +262,7 @@ func untrained(t *testing.T, arch, path string) string {
 // one line says that it is left out and how to get it.
 func TestEvaluateInverterLPIPS(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: looks at five thousand training images")
+		t.Skip("short: looks at five thousand training images")
 	}
 	args := strings.Fields("evaluate inverter shipped:scenes-robust --images 8 --gallery 16 --json " +
 		"--data")

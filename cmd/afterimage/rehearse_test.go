@@ -23,7 +23,7 @@ func TestRehearsalStopped(t *testing.T) {
 // A rehearsal runs every stage, leaves nothing behind and says what the trainings would take.
 func TestRehearse(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a small study: some seconds")
+		t.Skip("short: runs a small study: some seconds")
 	}
 	dir := t.TempDir()
 	preset := filepath.Join(dir, "small.yaml")

@@ -30,7 +30,7 @@ func sim(t testing.TB) *ksim.Sim {
 // are seeds here: other orders of blocks and threads and another poison, the same bits.
 func TestConformance(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the whole contract under the emulator takes eleven seconds")
+		t.Skip("short: the whole contract under the emulator takes eleven seconds")
 	}
 	s := sim(t)
 	open := func(threads int) tensor.Backend { return ksim.NewBackend(s, uint64(threads)*1000) }

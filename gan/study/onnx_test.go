@@ -108,7 +108,7 @@ func TestDescribeONNX(t *testing.T) {
 // lie with the data; without them it says so once.
 func TestStudyOfONNX(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains a network: a few seconds")
+		t.Skip("short: trains a network: a few seconds")
 	}
 	b := cpu.Open(2)
 	defer b.Close()

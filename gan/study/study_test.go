@@ -71,7 +71,7 @@ explore: {experiments: [noise], images: 8, draws: 2, pictures: 2}
 // A study stopped again and again ends with the numbers of one that was not.
 func TestStudyIsResumable(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains four networks: a few seconds")
+		t.Skip("short: trains four networks: a few seconds")
 	}
 	b := cpu.Open(2)
 	defer b.Close()
@@ -118,7 +118,7 @@ func TestStudyIsResumable(t *testing.T) {
 // of a single run.
 func TestStudyIsShared(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains four networks: a few seconds")
+		t.Skip("short: trains four networks: a few seconds")
 	}
 	s := parse(t, small)
 	alone, shared := t.TempDir(), t.TempDir()
@@ -162,7 +162,7 @@ func TestStudyIsShared(t *testing.T) {
 // that can be shown alone.
 func TestStudyFromEndToEnd(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains five networks: a few seconds")
+		t.Skip("short: trains five networks: a few seconds")
 	}
 	b := cpu.Open(2)
 	defer b.Close()

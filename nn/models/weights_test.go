@@ -124,7 +124,7 @@ func TestPublishedWeightsLoad(t *testing.T) {
 // an attack that the robust one mostly withstands.
 func TestAttacksSeparateStandardFromRobust(t *testing.T) {
 	if testing.Short() {
-		t.Skip("attacks real networks: several seconds on the reference backend")
+		t.Skip("short: attacks real networks: several seconds on the reference backend")
 	}
 	b := ref.New()
 	s := tensor.NewScope(b)

@@ -177,7 +177,7 @@ func TestRecomputeHoldsLess(t *testing.T) {
 // difference.
 func TestResumeIsExactOnRef(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: naive loops take seconds")
+		t.Skip("short: naive loops take seconds")
 	}
 	dir, cfg := t.TempDir(), tiny()
 	cfg.TrainImages, cfg.ValImages, cfg.Batch, cfg.Epochs, cfg.Attack.Steps = 4, 2, 2, 2, 0

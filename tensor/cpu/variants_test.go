@@ -26,7 +26,7 @@ func TestKernelsInUse(t *testing.T) { t.Log(kernelsInUse()) }
 // GODEBUG names.
 func TestLesserKernels(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped by -short: the conformance suite on lesser instruction sets")
+		t.Skip("short: takes seconds: the conformance suite on lesser instruction sets")
 	}
 	for _, c := range []struct {
 		want, godebug string

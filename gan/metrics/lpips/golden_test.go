@@ -53,7 +53,7 @@ func goldenMetric(r *golden.Run, net lpips.Net) *lpips.Metric {
 // the image (its norm and its product with cos 0, cos 1, …, which sees the order).
 func TestGoldenBackbones(t *testing.T) {
 	if testing.Short() {
-		t.Skip("VGG's 15 million weights and the reference backend take seconds")
+		t.Skip("short: VGG's 15 million weights and the reference backend take seconds")
 	}
 	golden.Each(t, "testdata/lpips.safetensors", goldenTol, func(r *golden.Run) {
 		for net, size := range map[lpips.Net][2]int{ // height and width
