@@ -27,9 +27,9 @@ import (
 // bench/results/pytorch/compare.md), and CPU time of ResNet-20's step on one thread:
 //
 //	                ResNet-20         ResNet-18    ResNet-50
-//	kept            221 MB, 130 ms    463 MB        977 MB
+//	kept            221 MB, 130 ms    463 MB        976 MB
 //	by the layer    167 MB, 134 ms    439 MB        879 MB
-//	by the block     96 MB, 160 ms    324 MB        602 MB
+//	by the block     97 MB, 160 ms    326 MB        604 MB
 //
 // The middle row is of a trial that was dropped, and is older than the other two: when it was
 // measured these read 220, 500 and 1000 MB, and 106, 360 and 621 MB.

@@ -79,8 +79,7 @@ func Compare(list []Spec, ours, theirs Starter, o CompareOptions) error {
 			continue
 		}
 		if o.Done != nil {
-			if r, ok := o.Done(s.Key, o.Threads); ok {
-				c.rows[s.Key] = r
+			if _, ok := o.Done(s.Key, o.Threads); ok {
 				continue
 			}
 		}
@@ -129,7 +128,7 @@ func (s *side) drop() {
 type comparer struct {
 	o            CompareOptions
 	ours, theirs *side
-	rows         map[string]Comparison // so far, by key
+	rows         map[string]Comparison // of this session, by key
 }
 
 // row measures one row.

@@ -47,14 +47,15 @@ type Trainer struct {
 // NewTrainer prepares the training of an inverter of m on b: the configuration's data set opened,
 // the rest as NewTrainerOn does. Errors: those of opening it, too.
 func NewTrainer(b tensor.Backend, m Classifier, c InverterConfig) (*Trainer, error) {
-	if _, err := c.fit(m); err != nil {
+	cond, err := c.fit(m)
+	if err != nil {
 		return nil, err
 	}
 	set, err := data.Open(c.Dataset, c.Data, c.Images())
 	if err != nil {
 		return nil, err
 	}
-	return NewTrainerOn(b, m, set, c)
+	return trainerOf(b, cond, set, c)
 }
 
 // fit fills in Net.Cond for m and validates the rest.
@@ -78,6 +79,14 @@ func NewTrainerOn(
 	if err != nil {
 		return nil, err
 	}
+	return trainerOf(b, cond, set, c)
+}
+
+// trainerOf is NewTrainerOn with a configuration that fits the conditioner's classifier.
+func trainerOf(
+	b tensor.Backend, cond *Conditioner, set *data.Set, c InverterConfig,
+) (*Trainer, error) {
+	m := cond.Model
 	size, _, channels := set.Size()
 	if size != c.Net.Size || channels != 3 || size != m.InputSize() || m.Channels() != 3 {
 		return nil, fmt.Errorf("gan: %s has %d-pixel images of %d channels, the classifier takes %d "+

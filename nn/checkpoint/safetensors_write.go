@@ -106,7 +106,7 @@ func WriteSafetensors(w io.Writer, f *File, opts ...WriteOption) error {
 	return nil
 }
 
-// SaveSafetensors writes f to path as WriteSafetensors does, atomically as WriteFile does.
+// SaveSafetensors writes f to path as WriteSafetensors does, atomically as atomicfile.Write does.
 func SaveSafetensors(path string, f *File, opts ...WriteOption) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return WriteSafetensors(w, f, opts...) })
 }
