@@ -26,14 +26,14 @@ func open(b *cpu.Backend, s Spec) (job, error) {
 	case "":
 	case tensor.BF16.String():
 		if err := b.SetPrecision(tensor.BF16); err != nil {
-			return job{}, fmt.Errorf("bench: %s: %w: %w", s.Key, ErrUnsupported, err)
+			return job{}, tensor.Refuse("bench: %s: %w: %w", s.Key, ErrUnsupported, err)
 		}
 	default:
-		return job{}, fmt.Errorf("bench: %s: precision %s: %w", s.Key, s.Precision, ErrUnsupported)
+		return job{}, tensor.Refuse("bench: %s: precision %s: %w", s.Key, s.Precision, ErrUnsupported)
 	}
 	f := openerOf(s.Kind)
 	if f == nil {
-		return job{}, fmt.Errorf("bench: %s: kind %q: %w", s.Key, s.Kind, ErrUnsupported)
+		return job{}, tensor.Refuse("bench: %s: kind %q: %w", s.Key, s.Kind, ErrUnsupported)
 	}
 	var j job
 	var err error

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"afterimage/tensor"
 	"afterimage/tensor/atomicfile"
 )
 
@@ -66,7 +67,7 @@ func OpenRecord(dir string) (*Record, error) {
 		n++
 		var l recordLine
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			return nil, fmt.Errorf("bench: %s: line %d is damaged: %w: remove it, or choose another "+
+			return nil, tensor.Refuse("bench: %s: line %d is damaged: %w: remove it, or choose another "+
 				"folder", path, n, err)
 		}
 		r.take(l)
@@ -164,12 +165,12 @@ func (r *Record) Write() error {
 func ReadRecord(path string) (*Record, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("bench: %w: give the %s that `afterimage bench compare` wrote", err,
+		return nil, tensor.Refuse("bench: %w: give the %s that `afterimage bench compare` wrote", err,
 			JSONFile)
 	}
 	r := &Record{dir: filepath.Dir(path)}
 	if err := json.Unmarshal(raw, r); err != nil {
-		return nil, fmt.Errorf("bench: %s: not a comparison that `afterimage bench compare` wrote: %w",
+		return nil, tensor.Refuse("bench: %s: not a comparison that `afterimage bench compare` wrote: %w",
 			path, err)
 	}
 	return r, nil

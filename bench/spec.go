@@ -2,8 +2,9 @@ package bench
 
 import (
 	"encoding/json"
-	"fmt"
 	"regexp"
+
+	"afterimage/tensor"
 )
 
 // A Spec names a measurement and says what to do, in numbers alone, so that another program can do
@@ -91,8 +92,8 @@ func (c Catalogue) Find(key string) (Spec, error) {
 			return s, nil
 		}
 	}
-	return Spec{}, fmt.Errorf("bench: no measurement is called %q: `afterimage bench rows` lists them",
-		key)
+	return Spec{}, tensor.Refuse("bench: no measurement is called %q: `afterimage bench "+
+		"rows` lists them", key)
 }
 
 // JSON is the list that bench/pytorch/rows.json holds, one measurement a line.

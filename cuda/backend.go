@@ -354,7 +354,7 @@ func (b *Backend) emit(l kernels.Launch) {
 func (b *Backend) takeScratch(bytes int) uint64 {
 	buf, err := b.mem.alloc(bytes)
 	if err != nil {
-		panic(&tensor.Error{Op: "Alloc", Reason: err.Error()})
+		panic(&tensor.Error{Op: "Alloc", Reason: err.Error(), Err: err})
 	}
 	b.scratch = append(b.scratch, buf)
 	return buf.address

@@ -1,7 +1,6 @@
 package gan
 
 import (
-	"fmt"
 	"math"
 
 	"afterimage/autodiff"
@@ -38,11 +37,11 @@ type Conditioner struct {
 func NewConditioner(m Classifier, kind Condition) (*Conditioner, error) {
 	c := &Conditioner{Model: m, Kind: kind}
 	if kind != Label && kind != Logits && kind != Features {
-		return nil, fmt.Errorf("gan: condition %q: expected label, logits or features", kind)
+		return nil, tensor.Refuse("gan: condition %q: expected label, logits or features", kind)
 	}
 	d := c.Dim()
 	if d == 0 {
-		return nil, fmt.Errorf("gan: condition %q: %s has no features: its logits are not made by a "+
+		return nil, tensor.Refuse("gan: condition %q: %s has no features: its logits are not made by a "+
 			"linear layer from one vector an image; use logits or label", kind, m.Arch())
 	}
 	c.Mean = &nn.Param{Shape: tensor.Shape{d}, Init: nn.Constant(0), Buffer: true}

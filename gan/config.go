@@ -2,7 +2,6 @@ package gan
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -97,7 +96,7 @@ const (
 // written so that NaN fails it.
 func (c Config) Validate() error {
 	bad := func(format string, args ...any) error {
-		return fmt.Errorf("gan: Config: "+format, args...)
+		return tensor.Refuse("gan: Config: "+format, args...)
 	}
 	blocks := len(c.GMult) - 1
 	switch {
@@ -148,11 +147,11 @@ func attends(field string, size int, channels map[int]int) error {
 	ch, ok := channels[size]
 	switch {
 	case size != 0 && !ok:
-		return fmt.Errorf("gan: Config: %s is %d: expected 0 or one of the image sizes %v", field, size,
-			slices.Sorted(maps.Keys(channels)))
+		return tensor.Refuse("gan: Config: %s is %d: expected 0 or one of the image sizes %v",
+			field, size, slices.Sorted(maps.Keys(channels)))
 	case size != 0 && ch%8 != 0:
-		return fmt.Errorf("gan: Config: %s is %d, where there are %d channels: expected a multiple of 8",
-			field, size, ch)
+		return tensor.Refuse("gan: Config: %s is %d, where there are %d channels: expected a "+
+			"multiple of 8", field, size, ch)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
+	"afterimage/tensor"
 )
 
 // ExportTorch returns the generator as a state_dict for PyTorch, F32. Names are those of
@@ -63,7 +64,7 @@ func (v *Inverter) exported() ([]exportedParam, error) {
 	u := map[string]*nn.Param{}
 	for _, p := range list {
 		if p.Param.T == nil {
-			return nil, fmt.Errorf("gan: export: parameter %s has no values: train or open the "+
+			return nil, tensor.Refuse("gan: export: parameter %s has no values: train or open the "+
 				"inverter first", p.Name)
 		}
 		if stem, ok := strings.CutSuffix(p.Name, "_u"); ok {

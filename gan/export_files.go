@@ -1,7 +1,6 @@
 package gan
 
 import (
-	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
@@ -49,7 +48,7 @@ func (v *Inverter) Export(
 		return []string{filepath.Join(dir, FinalInverter), ClassifierFile(dir)}, err
 	}
 	if half {
-		return nil, fmt.Errorf("gan: Export: half precision is for the native format: leave it out")
+		return nil, tensor.Refuse("gan: Export: half precision is for the native format: leave it out")
 	}
 	stem := filepath.Join(dir, generatorStem)
 	switch f {
@@ -77,7 +76,7 @@ func (v *Inverter) Export(
 }
 
 func (f Format) unknown() error {
-	return fmt.Errorf("gan: no format %q: expected native, onnx or pytorch", string(f))
+	return tensor.Refuse("gan: no format %q: expected native, onnx or pytorch", string(f))
 }
 
 // ExportClassifier writes a classifier into dir as Inverter.Export does and returns the paths of
@@ -94,7 +93,7 @@ func ExportClassifier(
 	file := stem + onnx.Ext
 	switch {
 	case half:
-		err = fmt.Errorf("gan: Export: half precision is for the native format: leave it out")
+		err = tensor.Refuse("gan: Export: half precision is for the native format: leave it out")
 	case f != ONNX && f != PyTorch:
 		err = f.unknown()
 	case !ours:

@@ -78,7 +78,7 @@ const (
 // that NaN fails it.
 func (c InverterConfig) Validate() error {
 	bad := func(format string, args ...any) error {
-		return fmt.Errorf("gan: config: "+format, args...)
+		return tensor.Refuse("gan: config: "+format, args...)
 	}
 	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 	share := func(v float64) bool { return v >= 0 && v < 1 }
@@ -198,7 +198,7 @@ func OpenInverter(s *tensor.Scope, at string) (*Inverter, error) {
 	}
 	v, err := readInverter(s, onDisk(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("gan: %s holds no finished inverter: expected %s in it or in its %s "+
+		return nil, tensor.Refuse("gan: %s holds no finished inverter: expected %s in it or in its %s "+
 			"folder: %w", at, FinalInverter, train.CheckpointDir, err)
 	}
 	return v, err
@@ -221,8 +221,8 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 	}
 	m, err := from.inverted(s)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("gan: %s has lost its classifier: expected %s or %s beside it: put that "+
-			"back", f.Path, InverterClassifier, classifierStem+onnx.Ext)
+		return nil, tensor.Refuse("gan: %s has lost its classifier: expected %s or %s beside it: put "+
+			"that back", f.Path, InverterClassifier, classifierStem+onnx.Ext)
 	}
 	if err != nil {
 		return nil, err
@@ -232,7 +232,7 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 		return nil, err
 	}
 	if c.Net.Cond != cond.Dim() {
-		return nil, fmt.Errorf("gan: %s expects a condition of %d numbers, its classifier gives %d",
+		return nil, tensor.Refuse("gan: %s expects a condition of %d numbers, its classifier gives %d",
 			f.Path, c.Net.Cond, cond.Dim())
 	}
 	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond, again: f.Again()}
@@ -243,11 +243,11 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 func storedConfig(f *checkpoint.File) (c InverterConfig, err error) {
 	text := []byte(f.Metadata[metaConfig])
 	if err := train.DecodeYAML(text, &c); err != nil || c.Kind != "inverter" {
-		return c, fmt.Errorf("gan: %s: not an inverter this program saved: its metadata %q is "+
+		return c, tensor.Refuse("gan: %s: not an inverter this program saved: its metadata %q is "+
 			"missing or damaged", f.Path, metaConfig)
 	}
 	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("%w (in %s)", err, f.Path)
+		return c, tensor.Refuse("%w (in %s)", err, f.Path)
 	}
 	return c, nil
 }
@@ -262,7 +262,7 @@ func (v *Inverter) restore(s *tensor.Scope, f *checkpoint.File) error {
 	}
 	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", v.Cond.Model)) {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("gan: %s: %s is not finite at element %d: the weights are damaged, "+
+			return tensor.Refuse("gan: %s: %s is not finite at element %d: the weights are damaged, "+
 				"take another checkpoint", f.Path, p.Name, k)
 		}
 	}

@@ -89,13 +89,13 @@ func trainerOf(
 	m := cond.Model
 	size, _, channels := set.Size()
 	if size != c.Net.Size || channels != 3 || size != m.InputSize() || m.Channels() != 3 {
-		return nil, fmt.Errorf("gan: %s has %d-pixel images of %d channels, the classifier takes %d "+
+		return nil, tensor.Refuse("gan: %s has %d-pixel images of %d channels, the classifier takes %d "+
 			"pixels of %d, the generator paints %d pixels of 3: all must agree",
 			c.Dataset, size, channels, m.InputSize(), m.Channels(), c.Net.Size)
 	}
 	if set.Val.Len() < 2 {
 		return nil,
-			fmt.Errorf("gan: %s has %d training and %d held-out images: expected 2 or more held-out "+
+			tensor.Refuse("gan: %s has %d training and %d held-out images: expected 2 or more held-out "+
 				"ones to paint as samples; a data set without any of its own needs 20 images", c.Dataset,
 				set.Train.Len(), set.Val.Len())
 	}

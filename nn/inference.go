@@ -63,7 +63,7 @@ func (i *Inference) OwnFile(ps Params, read func(name string) (checkpoint.Array,
 	i.Own(ps, func(p Named) {
 		a, err := read(p.Name)
 		if want := p.Param.Shape.Size(); err == nil && a.Len() != want {
-			err = fmt.Errorf("%s: expected %d numbers, got %d: put the file back that was opened", p.Name,
+			err = tensor.Refuse("%s: expected %d numbers, got %d: put the file back that was opened", p.Name,
 				want, a.Len())
 		}
 		if err != nil {

@@ -12,7 +12,11 @@ type Error struct {
 	Op       string    // the operation, "Conv2D"
 	Operands []Operand // what it was given
 	Reason   string    // what is wrong: expected and got
+	Err      error     // what the backend said where an allocation failed, nil elsewhere
 }
+
+// Unwrap returns what the backend said.
+func (e *Error) Unwrap() error { return e.Err }
 
 // An Operand describes one argument in an Error.
 type Operand struct {

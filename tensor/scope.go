@@ -42,7 +42,8 @@ func (s *Scope) New(dt DType, shape ...int) *Tensor {
 	}
 	buf, err := s.backend.Alloc(n * dt.Size())
 	if err != nil {
-		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", sh, dt}}, Reason: err.Error()})
+		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", sh, dt}}, Reason: err.Error(),
+			Err: err})
 	}
 	t := &Tensor{shape: sh, dtype: dt, store: &storage{buf: buf, refs: 1}, backend: s.backend}
 	s.live = append(s.live, t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"afterimage/bench"
+	"afterimage/tensor"
 	"afterimage/tensor/cpu"
 )
 
@@ -117,7 +118,7 @@ func (c benchFlags) run(e *env, measure func(*cpu.Backend, bench.Options) ([]ben
 // checkSeconds refuses a negative time, and what is no number.
 func checkSeconds(seconds float64) error {
 	if !(seconds >= 0) {
-		return fmt.Errorf("--seconds %g: expected 0 or more", seconds)
+		return tensor.Refuse("--seconds %g: expected 0 or more", seconds)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"afterimage/bench"
+	"afterimage/tensor"
 	"afterimage/tensor/cpu"
 )
 
@@ -22,13 +23,13 @@ func rowsOnly(text string) (*regexp.Regexp, error) {
 	}
 	only, err := regexp.Compile(text)
 	if err != nil {
-		return nil, fmt.Errorf("--only: %w", err)
+		return nil, tensor.Refuse("--only: %w", err)
 	}
 	return only, nil
 }
 
 func noRow(only string) error {
-	return fmt.Errorf("--only %q matches no row; without it all rows are shown", only)
+	return tensor.Refuse("--only %q matches no row; without it all rows are shown", only)
 }
 
 // serveCommand is the command line that starts this program as a server of measurements.
@@ -153,14 +154,14 @@ func (c *benchCompareCmd) Run(e *env) error {
 // check returns the rows that are asked for.
 func (c *benchCompareCmd) check(e *env) (*regexp.Regexp, error) {
 	if e.cli.Precision != "f32" {
-		return nil, fmt.Errorf("--precision %s: a comparison measures it in rows of their own, against "+
-			"PyTorch's: leave it out, and give --only 'bf16$' for those alone", e.cli.Precision)
+		return nil, tensor.Refuse("--precision %s: a comparison measures it in rows of their own, "+
+			"against PyTorch's: leave it out, and give --only 'bf16$' for those alone", e.cli.Precision)
 	}
 	switch bad := slices.IndexFunc(c.Each, func(n int) bool { return n < 1 || n > 1024 }); {
 	case c.Rounds < 1:
-		return nil, fmt.Errorf("--rounds %d: expected 1 or more", c.Rounds)
+		return nil, tensor.Refuse("--rounds %d: expected 1 or more", c.Rounds)
 	case bad >= 0:
-		return nil, fmt.Errorf("--each %d: expected 1 to 1024", c.Each[bad])
+		return nil, tensor.Refuse("--each %d: expected 1 to 1024", c.Each[bad])
 	}
 	if err := checkSeconds(c.Seconds); err != nil {
 		return nil, err
@@ -168,16 +169,17 @@ func (c *benchCompareCmd) check(e *env) (*regexp.Regexp, error) {
 	for _, m := range c.Modes {
 		if !slices.Contains([]string{bench.Eager, bench.EagerCL, bench.Compile, bench.CompileCL,
 			bench.Freeze}, m) {
-			return nil, fmt.Errorf("--modes %s: expected some of eager, eager-cl, compile, compile-cl, "+
+			return nil, tensor.Refuse("--modes %s: expected some of eager, eager-cl, compile, compile-cl, "+
 				"freeze", m)
 		}
 	}
 	if !exists(c.Python) {
-		return nil, fmt.Errorf("--python %s: no such file: bench/pytorch/README.md says how to install "+
-			"PyTorch", c.Python)
+		return nil, tensor.Refuse("--python %s: no such file: bench/pytorch/README.md says how to "+
+			"install PyTorch", c.Python)
 	}
 	if !exists(c.Script) {
-		return nil, fmt.Errorf("--script %s: no such file: run in the repository, or name it", c.Script)
+		return nil, tensor.Refuse("--script %s: no such file: run in the repository, or name it",
+			c.Script)
 	}
 	return rowsOnly(c.Only)
 }
@@ -201,7 +203,7 @@ func (c *benchCompareCmd) compare(
 		return err
 	}
 	if s.Theirs, err = bench.Hello(theirs); err != nil {
-		return err
+		return tensor.Refuse("--python %s: %w", c.Python, err)
 	}
 	if err := record.Begin(s); err != nil {
 		return err

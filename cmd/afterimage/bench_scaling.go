@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"afterimage/bench"
+	"afterimage/tensor"
 )
 
 type benchScalingCmd struct {
@@ -36,7 +37,7 @@ func (c *benchScalingCmd) Run(e *env) error {
 		return err
 	}
 	if c.Rounds < 1 {
-		return fmt.Errorf("--rounds %d: expected 1 or more", c.Rounds)
+		return tensor.Refuse("--rounds %d: expected 1 or more", c.Rounds)
 	}
 	b, err := e.openCPU()
 	if err != nil {
@@ -44,7 +45,7 @@ func (c *benchScalingCmd) Run(e *env) error {
 	}
 	b.Close() // every step opens backends of its own
 	if b.Threads() < 2 {
-		return fmt.Errorf("--threads %d: expected 2 or more, to be compared with one", b.Threads())
+		return tensor.Refuse("--threads %d: expected 2 or more, to be compared with one", b.Threads())
 	}
 	first := true
 	show := func(u bench.SpeedUp) {
@@ -63,7 +64,7 @@ func (c *benchScalingCmd) Run(e *env) error {
 		return err
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("--only %q matches no step; without it all steps are measured", c.Only)
+		return tensor.Refuse("--only %q matches no step; without it all steps are measured", c.Only)
 	}
 	if c.JSON {
 		return json.NewEncoder(e.out).Encode(scalingResult{e.describe(b), all})

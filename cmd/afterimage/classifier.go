@@ -77,7 +77,7 @@ func (f classifierFlags) load(
 	}
 	if err == nil && !gan.IsONNX(path) && (f.BGR || f.InputScale != 1 || f.Layout != "auto" ||
 		f.ONNXOutput != "") {
-		err = fmt.Errorf("%s: --bgr, --input-scale, --layout and --onnx-output are for ONNX files: "+
+		err = tensor.Refuse("%s: --bgr, --input-scale, --layout and --onnx-output are for ONNX files: "+
 			"leave them out; --mean and --std change the normalisation", path)
 	}
 	if err != nil {
@@ -87,7 +87,7 @@ func (f classifierFlags) load(
 		return nil, "", err
 	}
 	if classes > 0 && m.Classes() != classes {
-		return nil, "", fmt.Errorf("%s has %d classes, the data set has %d: give the data set it was "+
+		return nil, "", tensor.Refuse("%s has %d classes, the data set has %d: give the data set it was "+
 			"trained on%s", path, m.Classes(), classes, otherOutputs(m))
 	}
 	return m, note, nil
@@ -105,7 +105,7 @@ func otherOutputs(m gan.Classifier) string {
 // shipped returns the classifier that inverter name of the shipped ones inverts.
 func (f weightFlags) shipped(s *tensor.Scope, name string) (gan.Classifier, error) {
 	if f.Arch != "" || f.says() {
-		return nil, fmt.Errorf("%s%s says all of itself: leave out --arch, --mean, --std and "+
+		return nil, tensor.Refuse("%s%s says all of itself: leave out --arch, --mean, --std and "+
 			"--input-size", shipped.Prefix, name)
 	}
 	v, err := shipped.Open(s, name)
@@ -118,8 +118,8 @@ func (f weightFlags) shipped(s *tensor.Scope, name string) (gan.Classifier, erro
 // file returns the classifier's file: of a run directory the one it offers.
 func (f classifierFlags) file() (string, error) {
 	if f.Weights == "" {
-		return "", errors.New("which classifier? Give --classifier a run directory, a file of weights " +
-			"or an ONNX file")
+		return "", tensor.Refuse("which classifier? Give --classifier a run directory, a file of " +
+			"weights or an ONNX file")
 	}
 	if isDir(f.Weights) {
 		return bestCheckpoint(f.Weights)
@@ -131,7 +131,7 @@ func (f classifierFlags) file() (string, error) {
 func sound(path string, m gan.Classifier) error {
 	for name, p := range m.Params() {
 		if k := p.T.FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("%s: %s is not finite at element %d: the weights are damaged, take "+
+			return tensor.Refuse("%s: %s is not finite at element %d: the weights are damaged, take "+
 				"another checkpoint", path, name, k)
 		}
 	}
@@ -149,14 +149,14 @@ func (f weightFlags) weights(
 	}
 	if arch := file.Metadata["arch"]; arch != "" {
 		if f.says() || f.Arch != "" && f.Arch != arch {
-			return nil, "", fmt.Errorf("%s says all of itself, a %s of this program: leave out --arch, "+
+			return nil, "", tensor.Refuse("%s says all of itself, a %s of this program: leave out --arch, "+
 				"--mean, --std and --input-size", path, arch)
 		}
 		m, err := models.FromFile(s, file)
 		return m, "", err
 	}
 	if f.Arch == "" {
-		return nil, "", fmt.Errorf("%s does not say its architecture: give --arch one of %s", path,
+		return nil, "", tensor.Refuse("%s does not say its architecture: give --arch one of %s", path,
 			strings.Join(models.List(), ", "))
 	}
 	if err := f.paired(); err != nil {
@@ -188,7 +188,7 @@ func (f weightFlags) paired() error {
 	case f.Mean == nil:
 		given, lacking = lacking, given
 	}
-	return fmt.Errorf("--%s without --%s: expected both or neither: give --%s, too, a number for "+
+	return tensor.Refuse("--%s without --%s: expected both or neither: give --%s, too, a number for "+
 		"each channel", given, lacking, lacking)
 }
 
@@ -198,10 +198,10 @@ func (f foreignFlags) imported(
 	s *tensor.Scope, path string, set *data.Set,
 ) (gan.Classifier, string, error) {
 	if f.Arch != "" {
-		return nil, "", fmt.Errorf("--arch %s: leave it out: %s is a whole network", f.Arch, path)
+		return nil, "", tensor.Refuse("--arch %s: leave it out: %s is a whole network", f.Arch, path)
 	}
 	if !(f.InputScale > 0) {
-		return nil, "", fmt.Errorf("--input-scale %g must be positive", f.InputScale)
+		return nil, "", tensor.Refuse("--input-scale %g must be positive", f.InputScale)
 	}
 	if err := f.paired(); err != nil {
 		return nil, "", err
@@ -362,7 +362,7 @@ func bestCheckpoint(dir string) (string, error) {
 	}
 	names := byStep(filepath.Join(dir, train.CheckpointDir), "best-", ".safetensors")
 	if len(names) == 0 {
-		return "", fmt.Errorf("%s holds no trained classifier: expected checkpoints/%s or "+
+		return "", tensor.Refuse("%s holds no trained classifier: expected checkpoints/%s or "+
 			"checkpoints/best-*.safetensors: give the run of a classifier, or a file", dir,
 			train.FinalFile)
 	}
@@ -374,7 +374,7 @@ func bestCheckpoint(dir string) (string, error) {
 		}
 		score, err := strconv.ParseFloat(f.Metadata["val_accuracy"], 64)
 		if err != nil {
-			return "", fmt.Errorf("%s does not say its accuracy on the held-out images: name a file "+
+			return "", tensor.Refuse("%s does not say its accuracy on the held-out images: name a file "+
 				"instead of the run", name)
 		}
 		if score > highest {
@@ -382,7 +382,7 @@ func bestCheckpoint(dir string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", fmt.Errorf("%s: no checkpoint has an accuracy that is a number", dir)
+		return "", tensor.Refuse("%s: no checkpoint has an accuracy that is a number", dir)
 	}
 	return best, nil
 }

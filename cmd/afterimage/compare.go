@@ -43,7 +43,7 @@ func (f lpipsFlags) metric(
 	case err != nil && f.Weights == "":
 		return nil, err, nil
 	case err != nil:
-		return nil, nil, fmt.Errorf("--lpips-weights: %w", err)
+		return nil, nil, tensor.Refuse("--lpips-weights: %w", err)
 	}
 	m, err = lpips.Open(s, files.Backbone, files.Linear, net)
 	return m, nil, err
@@ -197,7 +197,7 @@ type picturePair struct{ name, a, b string }
 func (r *comparison) match(sets bool) ([]picturePair, error) {
 	for _, p := range []string{r.A, r.B} {
 		if _, err := os.Stat(p); err != nil {
-			return nil, fmt.Errorf("compare: %s: %w; give two images or two folders", p,
+			return nil, tensor.Refuse("compare: %s: %w; give two images or two folders", p,
 				causeOf(err))
 		}
 	}
@@ -205,7 +205,7 @@ func (r *comparison) match(sets bool) ([]picturePair, error) {
 	case !da && !db:
 		return []picturePair{{filepath.Base(r.A), r.A, r.B}}, nil
 	case da != db:
-		return nil, fmt.Errorf("compare: one of %s and %s is a folder, the other is not: "+
+		return nil, tensor.Refuse("compare: one of %s and %s is a folder, the other is not: "+
 			"give two images or two folders", r.A, r.B)
 	}
 	a, err := listPictures(r.A)
@@ -230,7 +230,7 @@ func (r *comparison) match(sets bool) ([]picturePair, error) {
 		}
 	}
 	if len(out) == 0 && !sets {
-		return nil, fmt.Errorf("compare: no image of %s (%s) has its name in %s (%s): "+
+		return nil, tensor.Refuse("compare: no image of %s (%s) has its name in %s (%s): "+
 			"give corresponding images the same names, or --features to compare the folders as sets",
 			r.A, firstNames(r.OnlyInA), r.B, firstNames(r.OnlyInB))
 	}
@@ -251,7 +251,7 @@ func (w picturePair) measure(metric *lpips.Metric) (comparedPair, error) {
 		return comparedPair{}, err
 	}
 	if a.H != b.H || a.W != b.W {
-		return comparedPair{}, fmt.Errorf("compare: %s is %d×%d, %s is %d×%d: "+
+		return comparedPair{}, tensor.Refuse("compare: %s is %d×%d, %s is %d×%d: "+
 			"resize one of them first", w.a, a.W, a.H, w.b, b.W, b.H)
 	}
 	nan := number(math.NaN())

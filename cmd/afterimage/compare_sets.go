@@ -40,12 +40,12 @@ func (c *compareCmd) embedder(
 	}
 	if c.Features == "" || c.Features == backboneSpace {
 		if metric == nil {
-			return nil, fmt.Errorf("--features %s: the backbone's weights are LPIPS's: give "+
+			return nil, tensor.Refuse("--features %s: the backbone's weights are LPIPS's: give "+
 				"--lpips-weights DIR", backboneSpace)
 		}
 		files, err := lpips.Find(c.Weights, metric.Net())
 		if err != nil {
-			return nil, fmt.Errorf("--lpips-weights: %w", err)
+			return nil, tensor.Refuse("--lpips-weights: %w", err)
 		}
 		id, err := fingerprint(files.Backbone)
 		return &embedder{least: metric.Net().Smallest(), unasked: c.Features == "",
@@ -55,7 +55,7 @@ func (c *compareCmd) embedder(
 	if name, ok := strings.CutPrefix(c.Features, shipped.Prefix); ok {
 		v, err := shipped.Open(s, name)
 		if err != nil {
-			return nil, fmt.Errorf("--features: %w", err)
+			return nil, tensor.Refuse("--features: %w", err)
 		}
 		return penultimate(s, v.Cond.Model, "the shipped classifier "+name), nil
 	}
@@ -71,10 +71,10 @@ func (c *compareCmd) classifier(e *env, s *tensor.Scope) (*embedder, error) {
 	}
 	switch {
 	case m.Channels() != 3:
-		return nil, fmt.Errorf("--features %s takes %d channels: expected a network of colour images: "+
-			"give another", c.Features, m.Channels())
+		return nil, tensor.Refuse("--features %s takes %d channels: expected a network of colour "+
+			"images: give another", c.Features, m.Channels())
 	case m.FeatureDim() == 0:
-		return nil, fmt.Errorf("--features %s: it has no features to compare in: its logits are not "+
+		return nil, tensor.Refuse("--features %s: it has no features to compare in: its logits are not "+
 			"made by a linear layer from one vector an image; give another network", c.Features)
 	}
 	file, err := f.file()
@@ -131,7 +131,7 @@ func (e *embedder) embed(files map[string]string) (metrics.Features, error) {
 			return metrics.Features{}, err
 		}
 		if e.side > 0 && (m.H != e.side || m.W != e.side) || min(m.H, m.W) < e.least {
-			return metrics.Features{}, &sizeError{fmt.Sprintf("compare: %s is %d×%d: %s takes %s: "+
+			return metrics.Features{}, &sizeError{tensor.Refuse("compare: %s is %d×%d: %s takes %s: "+
 				"resize it, or give other --features", files[name], m.W, m.H, e.space, e.takes())}
 		}
 		if pending.N > 0 && (pending.H != m.H || pending.W != m.W || pending.N == embedAtOnce) {
@@ -144,9 +144,9 @@ func (e *embedder) embed(files map[string]string) (metrics.Features, error) {
 }
 
 // A sizeError says that an image is not of the size a network takes.
-type sizeError struct{ text string }
+type sizeError struct{ error }
 
-func (e *sizeError) Error() string { return e.text }
+func (e *sizeError) Unwrap() error { return e.error }
 
 // takes says which images the network takes.
 func (e *embedder) takes() string {
@@ -170,7 +170,7 @@ func (r *comparison) compareSets(e *embedder) error {
 		}
 		f[i], err = e.embed(files)
 		if size := (*sizeError)(nil); errors.As(err, &size) && e.unasked {
-			r.NoSets = size.text
+			r.NoSets = size.Error()
 			return nil
 		}
 		if err != nil {

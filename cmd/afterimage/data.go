@@ -10,6 +10,7 @@ import (
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
 	"afterimage/nn/data"
+	"afterimage/tensor"
 )
 
 // A dataFlags names a data set and where it lies; commands that read images embed it.
@@ -77,10 +78,10 @@ func (dataShowCmd) Help() string {
 // Run describes a split and draws its first images.
 func (c *dataShowCmd) Run(e *env) error {
 	if c.Count < 1 {
-		return fmt.Errorf("--count %d: expected 1 or more", c.Count)
+		return tensor.Refuse("--count %d: expected 1 or more", c.Count)
 	}
 	if c.Out != "" && !strings.EqualFold(filepath.Ext(c.Out), ".png") {
-		return fmt.Errorf("--out %s: the sheet is a PNG: expected a name that ends in .png", c.Out)
+		return tensor.Refuse("--out %s: the sheet is a PNG: expected a name that ends in .png", c.Out)
 	}
 	set, err := c.open(data.Options{})
 	if err != nil {

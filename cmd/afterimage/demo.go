@@ -22,12 +22,12 @@ func openInverter(s *tensor.Scope, path string) (*gan.Inverter, error) {
 		return shipped.Open(s, name)
 	}
 	if exists(path) && !isDir(path) {
-		return nil, fmt.Errorf("%s is a file: expected the run directory or the folder that holds an "+
+		return nil, tensor.Refuse("%s is a file: expected the run directory or the folder that holds an "+
 			"inverter, or shipped:%s", path, strings.Join(shipped.Names(), " or shipped:"))
 	}
 	v, err := gan.OpenInverter(s, path)
 	if errors.Is(err, fs.ErrNotExist) && !exists(path) {
-		return nil, fmt.Errorf("%s: no such folder: give a run directory, a folder of weights, or "+
+		return nil, tensor.Refuse("%s: no such folder: give a run directory, a folder of weights, or "+
 			"shipped:%s", path, strings.Join(shipped.Names(), " or shipped:"))
 	}
 	return v, withoutStat(err)

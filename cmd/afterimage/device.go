@@ -44,7 +44,7 @@ func (e *env) open() (device, error) {
 }
 
 func notDevice(d string) error {
-	return fmt.Errorf("--device %s: expected auto, cpu or cuda:0", d)
+	return tensor.Refuse("--device %s: expected auto, cpu or cuda:0", d)
 }
 
 // openScope is open for a command that needs one scope, which closeAll closes before the device.
@@ -68,7 +68,7 @@ func (e *env) openGPU(name string) (device, error) {
 		if e.cli.Device == name { // the error begins with it
 			asked = ""
 		}
-		return nil, fmt.Errorf("--device %s%w; --device cpu computes without a GPU", asked, err)
+		return nil, tensor.Refuse("--device %s%w; --device cpu computes without a GPU", asked, err)
 	}
 	fmt.Fprintf(e.err, "computing on %v\n", b.Info())
 	return &gpu{b, startTelemetry(b.Info().UUID), e}, nil
@@ -92,15 +92,15 @@ func (g *gpu) Close() {
 // openCPU returns the CPU's backend; commands that measure the CPU open nothing else.
 func (e *env) openCPU() (*cpu.Backend, error) {
 	if e.cli.TF32 {
-		return nil, fmt.Errorf("--tf32 is for NVIDIA GPUs, and this computes on the CPU: leave it out, " +
-			"or name a GPU with --device cuda:0")
+		return nil, tensor.Refuse("--tf32 is for NVIDIA GPUs, and this computes on the CPU: leave it " +
+			"out, or name a GPU with --device cuda:0")
 	}
 	b := cpu.Open(e.cli.Threads)
 	b.SetWinograd(e.cli.Winograd)
 	if e.cli.Precision == "bf16" {
 		if err := b.SetPrecision(tensor.BF16); err != nil {
 			b.Close()
-			return nil, fmt.Errorf("--precision bf16: %w", err)
+			return nil, tensor.Refuse("--precision bf16: %w", err)
 		}
 	}
 	if e.cli.Memory > 0 {
@@ -133,9 +133,9 @@ func (e *env) check() error {
 	case d != "auto" && d != "cpu" && d != "cuda" && !strings.HasPrefix(d, "cuda:"):
 		return notDevice(d)
 	case e.cli.Threads < 0 || e.cli.Threads > 1024:
-		return fmt.Errorf("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
+		return tensor.Refuse("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
 	case e.cli.Memory < 0 || e.cli.Memory > 1<<30:
-		return fmt.Errorf("--memory %d: expected 0 (nine tenths of what is available) or a number "+
+		return tensor.Refuse("--memory %d: expected 0 (nine tenths of what is available) or a number "+
 			"of megabytes", e.cli.Memory)
 	}
 	return nil

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -79,17 +78,17 @@ type attackResult struct {
 // check refuses flags that are out of range, before any work.
 func (c *evaluateClassifierCmd) check() error {
 	if c.Count < 0 {
-		return fmt.Errorf("--count %d: expected 0, for all images, or more", c.Count)
+		return tensor.Refuse("--count %d: expected 0, for all images, or more", c.Count)
 	}
 	if c.Batch < 1 {
-		return fmt.Errorf("--batch %d: expected 1 or more", c.Batch)
+		return tensor.Refuse("--batch %d: expected 1 or more", c.Batch)
 	}
 	if c.Fit != "auto" && !strings.HasSuffix(c.Dataset, "mnist") {
-		return fmt.Errorf("--fit %s is for digits, and %s has none: leave it out: a folder's images are "+
-			"always resized, those of other sets never", c.Fit, c.Dataset)
+		return tensor.Refuse("--fit %s is for digits, and %s has none: leave it out: a folder's images "+
+			"are always resized, those of other sets never", c.Fit, c.Dataset)
 	}
 	if len(c.Attack) == 0 && (c.Norm != "" || c.Eps != nil || c.StepSize != 0) {
-		return errors.New("--norm, --eps and --step-size are an attack's: add --attack pgd-20, say, " +
+		return tensor.Refuse("--norm, --eps and --step-size are an attack's: add --attack pgd-20, say, " +
 			"or leave them out")
 	}
 	if err := checkRadius(c.norm(), c.radius()); err != nil {
@@ -99,7 +98,7 @@ func (c *evaluateClassifierCmd) check() error {
 		return err
 	}
 	if n := c.norm(); n != "linf" && n != "l2" {
-		return fmt.Errorf("--norm %q: expected linf or l2", n)
+		return tensor.Refuse("--norm %q: expected linf or l2", n)
 	}
 	for _, name := range c.Attack {
 		queries, err := parseAttack(strings.TrimSpace(name), new(attack.Config))
@@ -107,7 +106,7 @@ func (c *evaluateClassifierCmd) check() error {
 			return err
 		}
 		if queries > 0 && c.norm() != "linf" {
-			return fmt.Errorf("--attack %s: Square is for --norm linf: leave it out, or measure it on "+
+			return tensor.Refuse("--attack %s: Square is for --norm linf: leave it out, or measure it on "+
 				"its own", name)
 		}
 	}
@@ -171,8 +170,8 @@ func (c *evaluateClassifierCmd) images(set *data.Set, m gan.Classifier) (data.Da
 			return nil, err
 		}
 	} else if !fits {
-		return nil, fmt.Errorf("%s takes images of %d pixels and %d channels, %s has %d pixels and %d "+
-			"channels: give the data set it was trained on%s", c.Weights, m.InputSize(), m.Channels(),
+		return nil, tensor.Refuse("%s takes images of %d pixels and %d channels, %s has %d pixels and "+
+			"%d channels: give the data set it was trained on%s", c.Weights, m.InputSize(), m.Channels(),
 			c.Dataset, size, channels, c.otherSize(m, size, channels))
 	}
 	ds, err := set.Split(c.Split)
@@ -180,10 +179,10 @@ func (c *evaluateClassifierCmd) images(set *data.Set, m gan.Classifier) (data.Da
 	case err != nil:
 		return nil, err
 	case len(ds.Classes()) == 0:
-		return nil, fmt.Errorf("the images of %s have no labels to compare answers with: put those of "+
-			"each class into a subfolder of its own", c.Dataset)
+		return nil, tensor.Refuse("the images of %s have no labels to compare answers with: put those "+
+			"of each class into a subfolder of its own", c.Dataset)
 	case ds.Len() == 0:
-		return nil, fmt.Errorf("--split %s of %s holds no image: give another split, or more images",
+		return nil, tensor.Refuse("--split %s of %s holds no image: give another split, or more images",
 			c.Split, c.Dataset)
 	case c.Count > 0:
 		ds = data.First(ds, c.Count)
@@ -332,7 +331,7 @@ func parseAttack(name string, cfg *attack.Config) (queries int, err error) {
 	}
 	part := attackName.FindStringSubmatch(name)
 	if part == nil || part[1] == "square" && part[3] != "" {
-		return 0, fmt.Errorf("--attack %q: expected fgsm, pgd-K, pgd-KxR, margin-K, margin-KxR or "+
+		return 0, tensor.Refuse("--attack %q: expected fgsm, pgd-K, pgd-KxR, margin-K, margin-KxR or "+
 			"square-Q, with K, R and Q from 1", name)
 	}
 	steps, _ := strconv.Atoi(part[2]) // digits alone, few enough

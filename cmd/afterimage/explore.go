@@ -51,13 +51,13 @@ func (f inverterFlags) open(
 		return nil, nil, nil, mended{"--independent: " + renamed("independent", err.Error()), err}
 	}
 	if m.FeatureDim() == 0 {
-		return nil, nil, nil, fmt.Errorf("--independent %s: it has no features to judge by: its logits "+
-			"are not made by a linear layer from one vector an image; give another network",
+		return nil, nil, nil, tensor.Refuse("--independent %s: it has no features to judge by: its "+
+			"logits are not made by a linear layer from one vector an image; give another network",
 			f.Independent)
 	}
 	if size, _, channels := set.Size(); m.InputSize() != size || m.Channels() != channels {
-		return nil, nil, nil, fmt.Errorf("--independent %s takes images of %d pixels and %d channels, "+
-			"%s has %d and %d: give a network of such images", f.Independent, m.InputSize(),
+		return nil, nil, nil, tensor.Refuse("--independent %s takes images of %d pixels and %d "+
+			"channels, %s has %d and %d: give a network of such images", f.Independent, m.InputSize(),
 			m.Channels(), set.Name, size, channels)
 	}
 	if note != "" {
@@ -103,11 +103,11 @@ the folder of data sets (weights/v0.1 or lpips/weights/v0.1, and models/imagenet
 func (c *evaluateInverterCmd) check() error {
 	switch {
 	case c.Images < 2:
-		return fmt.Errorf("--images %d: expected 2 or more", c.Images)
+		return tensor.Refuse("--images %d: expected 2 or more", c.Images)
 	case c.Draws < 1 || c.Draws > mostDraws:
-		return fmt.Errorf("--draws %d: expected 1 to %d", c.Draws, mostDraws)
+		return tensor.Refuse("--draws %d: expected 1 to %d", c.Draws, mostDraws)
 	case c.Gallery < 0 || c.Gallery == 1:
-		return fmt.Errorf("--gallery %d: expected 0, for all test images, or 2 or more", c.Gallery)
+		return tensor.Refuse("--gallery %d: expected 0, for all test images, or 2 or more", c.Gallery)
 	}
 	return nil
 }
@@ -161,10 +161,10 @@ func (c *evaluateInverterCmd) Run(e *env) error {
 func (c *evaluateInverterCmd) checkControl(v, control gan.InverterConfig) error {
 	switch {
 	case control.Condition != gan.Label:
-		return fmt.Errorf("--control %s is told the %s: expected an inverter that is told the label "+
+		return tensor.Refuse("--control %s is told the %s: expected an inverter that is told the label "+
 			"alone: train one with --condition label", c.Control, control.Condition)
 	case control.Dataset != v.Dataset || control.Net.Size != v.Net.Size:
-		return fmt.Errorf("--control %s paints images of %s with %d pixels, %s those of %s with %d: "+
+		return tensor.Refuse("--control %s paints images of %s with %d pixels, %s those of %s with %d: "+
 			"give a control of the same data set", c.Control, control.Dataset, control.Net.Size,
 			c.Inverter, v.Dataset, v.Net.Size)
 	}
@@ -178,7 +178,7 @@ func (c *evaluateInverterCmd) addLPIPS(
 ) error {
 	if least := lpips.Net(c.Net).Smallest(); size < least {
 		if c.Weights != "" {
-			return fmt.Errorf("--lpips-weights: images of %d pixels are too small for %s: "+
+			return tensor.Refuse("--lpips-weights: images of %d pixels are too small for %s: "+
 				"expected at least %d", size, c.Net, least)
 		}
 		fmt.Fprintf(e.err, "LPIPS is left out: images of %d pixels are too small for %s\n", size, c.Net)
@@ -259,7 +259,7 @@ func (c *exploreCmd) Run(e *env) error {
 		return err
 	}
 	if c.Images < 4 {
-		return fmt.Errorf("--images %d: expected 4 or more", c.Images)
+		return tensor.Refuse("--images %d: expected 4 or more", c.Images)
 	}
 	_, s, closeAll, err := e.openScope()
 	if err != nil {
@@ -271,8 +271,8 @@ func (c *exploreCmd) Run(e *env) error {
 		return err
 	}
 	if !x.Takes(v.Config.Condition) {
-		return fmt.Errorf("explore %s: %s is told the %s, which changed logits do not reach: expected "+
-			"an inverter that is told logits", c.Name, c.Inverter, v.Config.Condition)
+		return tensor.Refuse("explore %s: %s is told the %s, which changed logits do not reach: "+
+			"expected an inverter that is told logits", c.Name, c.Inverter, v.Config.Condition)
 	}
 	keep := !c.JSON || e.isGiven("out")
 	if keep { // before any work

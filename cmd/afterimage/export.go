@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,7 +53,7 @@ func (c *exportCmd) Run(e *env) error {
 		return err
 	}
 	if c.Half && c.Format != string(gan.Native) {
-		return fmt.Errorf("--half is for --format native: leave it out")
+		return tensor.Refuse("--half is for --format native: leave it out")
 	}
 	if err := makeFolder("out", c.Out); err != nil {
 		return err
@@ -88,8 +87,8 @@ func (c *exportCmd) checkOut() error {
 		run = filepath.Dir(dir)
 	}
 	if exists(filepath.Join(run, train.ConfigFile)) {
-		return fmt.Errorf("--out %s holds a run's own files, which would be written over: give another "+
-			"folder", c.Out)
+		return tensor.Refuse("--out %s holds a run's own files, which would be written over: give "+
+			"another folder", c.Out)
 	}
 	return nil
 }
@@ -110,7 +109,7 @@ func (c *exportCmd) open(
 		}, nil
 	}
 	if gan.IsONNX(c.What) {
-		return nil, errors.New(c.What + " is an ONNX file already: copy it")
+		return nil, tensor.Refuse("%s is an ONNX file already: copy it", c.What)
 	}
 	path, err := classifierFlags{Weights: c.What}.file()
 	if err != nil {

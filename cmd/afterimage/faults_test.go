@@ -11,8 +11,11 @@ import (
 	"testing"
 
 	"afterimage/nn/checkpoint"
+	"afterimage/nn/data"
+	"afterimage/nn/onnx"
 	"afterimage/nn/train"
 	"afterimage/tensor"
+	"afterimage/tensor/ref"
 )
 
 // TestRunInUse: a run that another process writes to cannot be resumed.
@@ -76,17 +79,41 @@ func lastLine(raw []byte) string {
 	return lines[len(lines)-1]
 }
 
+// TestWhoseMemory: memory that ran out is the fault of who limited it, and of the machine without a
+// limit; a scope that is closed is neither.
+func TestWhoseMemory(t *testing.T) {
+	full := &tensor.Error{Op: "Alloc", Reason: "needs 3 MB more", Err: errors.New("needs 3 MB more")}
+	closed := &tensor.Error{Op: "Alloc", Reason: "the scope is closed"}
+	if !isOutOfMemory(fmt.Errorf("run: %w", full)) || isOutOfMemory(closed) ||
+		exitCode(full) != exitOther {
+		t.Error("out of memory is not told from a closed scope")
+	}
+	s := tensor.NewScope(ref.New())
+	s.Close()
+	if err := tensor.Try(func() { s.New(tensor.F32, 1) }); isOutOfMemory(err) {
+		t.Errorf("%v: taken for memory that ran out", err)
+	}
+	code, _, errOut := call("train", "classifier", "--memory", "4", "--out",
+		filepath.Join(t.TempDir(), "run"))
+	if code != exitUsage || !strings.Contains(errOut, "4.0 MB is the limit") {
+		t.Errorf("a limit of 4 MB: exit code %d: %s", code, errOut)
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	for code, errs := range map[int][]error{
-		exitOther: {fmt.Errorf("x: %w", syscall.ENOSPC), syscall.EIO, train.ErrStopped,
+		exitOther: {errors.New("nobody knows this one"), tensor.Refuse("x: %w", syscall.ENOSPC),
+			fmt.Errorf("x: %w", syscall.ENOSPC), syscall.EIO, train.ErrStopped,
 			fmt.Errorf("x: %w", train.ErrDiverged), fmt.Errorf("x: %w", syscall.EPIPE),
 			&os.PathError{Op: "write", Path: "x", Err: errors.New("unknown")},
 			&os.PathError{Op: "read", Path: "x", Err: syscall.ESTALE},
 			&tensor.Error{Op: "Tensor", Reason: "used after it was freed"},
 			&tensor.Error{Op: "Alloc", Reason: "the scope is closed"},
 			&tensor.Error{Op: "Alloc", Reason: "cpu: needs 3 MB more"}},
-		exitUsage: {errors.New("x"), syscall.ENOENT,
-			&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"}},
+		exitUsage: {tensor.Refuse("x"), fmt.Errorf("x: %w", tensor.Refuse("y")), syscall.ENOENT,
+			&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, &tensor.Error{Op: "x"},
+			fmt.Errorf("x: %w", &data.FileError{}), &checkpoint.FormatError{},
+			&checkpoint.MatchError{}, &onnx.Error{}},
 	} {
 		for _, err := range errs {
 			if got := exitCode(err); got != code {

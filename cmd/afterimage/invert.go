@@ -56,7 +56,7 @@ func (trainInverterCmd) Help() string {
 func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 	cfg := gan.DefaultInverter()
 	if c.Ch < 1 {
-		return cfg, fmt.Errorf("--ch %d: expected 1 or more", c.Ch)
+		return cfg, tensor.Refuse("--ch %d: expected 1 or more", c.Ch)
 	}
 	cfg.Classifier, cfg.Condition, cfg.Raw, cfg.Dataset, cfg.Data = c.Classifier,
 		gan.Condition(c.Condition), c.Raw, c.Dataset, c.Data
@@ -74,7 +74,7 @@ func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 	case "biggan128":
 		cfg.Net = gan.BigGAN128(c.Ch, 0)
 	default:
-		return cfg, fmt.Errorf("--net %q: expected slim, biggan, biggan64 or biggan128", c.Net)
+		return cfg, tensor.Refuse("--net %q: expected slim, biggan, biggan64 or biggan128", c.Net)
 	}
 	return cfg, nil
 }
@@ -176,10 +176,10 @@ through, once for every noise draw. The single pictures lie beside the strips.`
 // Run paints images back.
 func (c *invertCmd) Run(e *env) error {
 	if c.Draws < 1 || c.Draws > mostDraws {
-		return fmt.Errorf("--draws %d: expected 1 to %d", c.Draws, mostDraws)
+		return tensor.Refuse("--draws %d: expected 1 to %d", c.Draws, mostDraws)
 	}
 	if c.Scale < 1 || c.Scale > mostScale {
-		return fmt.Errorf("--scale %d: expected 1 to %d", c.Scale, mostScale)
+		return tensor.Refuse("--scale %d: expected 1 to %d", c.Scale, mostScale)
 	}
 	b, s, closeAll, err := e.openScope()
 	if err != nil {
@@ -257,10 +257,10 @@ func readPhoto(path string, size int) (p photo, err error) {
 	defer f.Close()
 	cfg, _, err := image.DecodeConfig(f)
 	if err != nil {
-		return p, fmt.Errorf("%s: %w", path, err)
+		return p, tensor.Refuse("%s: %w", path, err)
 	}
 	if least := size / smallestPart; min(cfg.Width, cfg.Height) < least {
-		return p, fmt.Errorf("%s has %d×%d pixels: expected at least %d×%d, of which the network "+
+		return p, tensor.Refuse("%s has %d×%d pixels: expected at least %d×%d, of which the network "+
 			"sees %d×%d; give a larger image", path, cfg.Width, cfg.Height, least, least, size, size)
 	}
 	return photo{path, pix, cfg.Width, cfg.Height}, nil
@@ -272,7 +272,7 @@ func (c *invertCmd) checkNames() error {
 	from := map[string]string{}
 	for i, path := range c.Images {
 		if slices.Contains(c.Images[:i], path) {
-			return fmt.Errorf("%s is given twice: leave one out", path)
+			return tensor.Refuse("%s is given twice: leave one out", path)
 		}
 		names := []string{pictureName(path)}
 		for k := range c.Draws {
@@ -280,7 +280,7 @@ func (c *invertCmd) checkNames() error {
 		}
 		for _, name := range names {
 			if other, ok := from[name]; ok {
-				return fmt.Errorf("%s and %s would both be painted to %s: rename one", other, path,
+				return tensor.Refuse("%s and %s would both be painted to %s: rename one", other, path,
 					filepath.Join(c.Out, name))
 			}
 			from[name] = path
@@ -293,7 +293,7 @@ func (c *invertCmd) checkNames() error {
 		}
 		for _, name := range slices.Sorted(maps.Keys(from)) {
 			if old, err := os.Stat(filepath.Join(c.Out, name)); err == nil && os.SameFile(given, old) {
-				return fmt.Errorf("%s would be painted over: give another folder as --out", path)
+				return tensor.Refuse("%s would be painted over: give another folder as --out", path)
 			}
 		}
 	}

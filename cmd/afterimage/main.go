@@ -19,6 +19,9 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"afterimage/nn/checkpoint"
+	"afterimage/nn/data"
+	"afterimage/nn/onnx"
 	"afterimage/nn/train"
 	"afterimage/tensor"
 
@@ -154,9 +157,10 @@ func engineOps() []string {
 		"RNG.IntN", "Device"}
 }
 
-// exitCode sorts errors: what a user can mend by asking differently is 2; what the machine, the
-// network or the program itself did (a full disk, too little memory, an interrupt, a diverged
-// training, an error of the system not in mendable, a write that failed) is 1.
+// exitCode sorts errors: what a user can mend by asking differently, and is marked as such, is 2;
+// what the machine, the network or the program itself did (a full disk, too little memory, an
+// interrupt, a diverged training, an error of the system not in mendable, a write that failed), and
+// whatever nobody has marked, is 1.
 func exitCode(err error) int {
 	if errors.Is(err, train.ErrStopped) || errors.Is(err, train.ErrDiverged) {
 		return exitOther
@@ -179,12 +183,21 @@ func exitCode(err error) int {
 	if errors.As(err, &reach) || errors.As(err, &network) {
 		return exitOther
 	}
-	return exitUsage
+	var set *data.FileError
+	var weights *checkpoint.FormatError
+	var unfit *checkpoint.MatchError
+	var graph *onnx.Error
+	if tensor.IsRefusal(err) || misuse != nil || system != 0 || errors.As(err, &set) ||
+		errors.As(err, &weights) || errors.As(err, &unfit) || errors.As(err, &graph) {
+		return exitUsage
+	}
+	return exitOther
 }
 
+// isOutOfMemory reports whether a tensor found no room.
 func isOutOfMemory(err error) bool {
 	var misuse *tensor.Error
-	return errors.As(err, &misuse) && misuse.Op == "Alloc"
+	return errors.As(err, &misuse) && misuse.Op == "Alloc" && misuse.Err != nil
 }
 
 // An env is what every command gets: the options common to all, and where to write.

@@ -11,6 +11,7 @@ import (
 
 	"afterimage/gan/metrics"
 	"afterimage/nn/data"
+	"afterimage/tensor"
 )
 
 // causeOf takes the path off an error of the os package: the message has it already.
@@ -25,7 +26,7 @@ func causeOf(err error) error {
 // makeFolder makes the folder that a flag names.
 func makeFolder(flag, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("--%s %s: the folder cannot be made: %w: give another one", flag, dir,
+		return tensor.Refuse("--%s %s: the folder cannot be made: %w: give another one", flag, dir,
 			causeOf(err))
 	}
 	return nil
@@ -67,13 +68,13 @@ func listPictures(dir string) (map[string]string, error) {
 		}
 		name := filepath.ToSlash(strings.TrimSuffix(rel, ext))
 		if other, ok := out[name]; ok {
-			return fmt.Errorf("compare: %s and %s have one name: rename or remove one", other, path)
+			return tensor.Refuse("compare: %s and %s have one name: rename or remove one", other, path)
 		}
 		out[name] = path
 		return nil
 	})
 	if err == nil && len(out) == 0 {
-		err = fmt.Errorf("compare: %s holds no PNG or JPEG image: check the folder", dir)
+		err = tensor.Refuse("compare: %s holds no PNG or JPEG image: check the folder", dir)
 	}
 	return out, err
 }

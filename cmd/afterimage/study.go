@@ -12,6 +12,7 @@ import (
 	"afterimage/gan/report"
 	"afterimage/gan/study"
 	"afterimage/nn/train"
+	"afterimage/tensor"
 )
 
 type studyCmd struct {
@@ -42,11 +43,11 @@ func (c *studyCmd) Run(e *env) error {
 		return listStudies(e, c.JSON)
 	}
 	if c.Preset == "" {
-		return fmt.Errorf("which study? Give --preset one of %s, or a YAML file; --list shows them with "+
-			"their costs", strings.Join(study.Presets(), ", "))
+		return tensor.Refuse("which study? Give --preset one of %s, or a YAML file; --list shows them "+
+			"with their costs", strings.Join(study.Presets(), ", "))
 	}
 	if strings.HasSuffix(c.Preset, ".yaml") && !exists(c.Preset) {
-		return fmt.Errorf("--preset %s: no such file: check the path, or give one of %s", c.Preset,
+		return tensor.Refuse("--preset %s: no such file: check the path, or give one of %s", c.Preset,
 			strings.Join(study.Presets(), ", "))
 	}
 	s, err := study.Load(c.Preset)

@@ -28,7 +28,7 @@ type runFlags struct {
 func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
 	switch {
 	case f.Out != "" && f.Resume != "":
-		return "", false, fmt.Errorf("--out and --resume exclude each other")
+		return "", false, tensor.Refuse("--out and --resume exclude each other")
 	case f.Resume != "":
 		return f.Resume, true, nil
 	case f.Out != "":
@@ -44,7 +44,7 @@ func (e *env) readRun(dir, kind string, config any) error {
 		"winograd", "precision", "tf32"}
 	for _, name := range e.given {
 		if !slices.Contains(free, name) {
-			return fmt.Errorf("--%s: a resumed run keeps the settings of its %s: leave it out, or start "+
+			return tensor.Refuse("--%s: a resumed run keeps the settings of its %s: leave it out, or start "+
 				"a new run with --out", name, train.ConfigFile)
 		}
 	}
@@ -53,8 +53,8 @@ func (e *env) readRun(dir, kind string, config any) error {
 		return err
 	}
 	if got != kind {
-		return fmt.Errorf("%s is the run of kind %q: expected %q; try: afterimage train %s --resume %s",
-			dir, got, kind, got, dir)
+		return tensor.Refuse("%s is the run of kind %q: expected %q; try: afterimage train %s "+
+			"--resume %s", dir, got, kind, got, dir)
 	}
 	return train.ReadConfig(dir, config)
 }
@@ -206,7 +206,7 @@ func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 		unit = 255
 	case "l2":
 	default:
-		return cfg, fmt.Errorf("--adversary %q: expected none, linf or l2", c.Adversary)
+		return cfg, tensor.Refuse("--adversary %q: expected none, linf or l2", c.Adversary)
 	}
 	step := c.StepSize
 	if step == 0 && c.AttackSteps == 1 {
@@ -222,14 +222,14 @@ func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
 func (c *trainClassifierCmd) checkAdversary(e *env) error {
 	if c.Adversary != "none" {
 		if c.AttackSteps < 1 {
-			return fmt.Errorf("--attack-steps %d: expected 1 or more with --adversary %s; leave both out "+
-				"for an ordinary training", c.AttackSteps, c.Adversary)
+			return tensor.Refuse("--attack-steps %d: expected 1 or more with --adversary %s; leave both "+
+				"out for an ordinary training", c.AttackSteps, c.Adversary)
 		}
 		return errors.Join(checkRadius(c.Adversary, c.Eps), checkStepSize(c.StepSize))
 	}
 	for _, flag := range []string{"eps", "attack-steps", "step-size", "ramp"} {
 		if e.isGiven(flag) {
-			return fmt.Errorf("--%s is the adversary's, and there is none: give --adversary linf or l2 "+
+			return tensor.Refuse("--%s is the adversary's, and there is none: give --adversary linf or l2 "+
 				"with it, or leave it out", flag)
 		}
 	}
@@ -241,17 +241,17 @@ func (c *trainClassifierCmd) checkAdversary(e *env) error {
 func checkRadius(norm string, eps float64) error {
 	switch {
 	case !(eps > 0) || math.IsInf(eps, 1):
-		return fmt.Errorf("--eps %g: expected more than 0", eps)
+		return tensor.Refuse("--eps %g: expected more than 0", eps)
 	case norm == "linf" && eps > 255:
-		return fmt.Errorf("--eps %g: expected at most 255: with linf it is in 1/255 of a pixel's range",
-			eps)
+		return tensor.Refuse("--eps %g: expected at most 255: with linf it is in 1/255 of a "+
+			"pixel's range", eps)
 	}
 	return nil
 }
 
 func checkStepSize(step float64) error {
 	if !(step >= 0) || math.IsInf(step, 1) {
-		return fmt.Errorf("--step-size %g: expected 0, for a share of eps, or more", step)
+		return tensor.Refuse("--step-size %g: expected 0, for a share of eps, or more", step)
 	}
 	return nil
 }

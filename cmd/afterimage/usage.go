@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"afterimage/tensor"
+
 	"github.com/alecthomas/kong"
 )
 
@@ -95,7 +97,7 @@ func twoNames(k *kong.Context, args []string) error {
 	for _, f := range k.Flags() {
 		for _, alias := range f.Aliases {
 			if given(f.Name) && given(alias) {
-				return fmt.Errorf("--%s and --%s are two names of one flag: give one of them", f.Name, alias)
+				return tensor.Refuse("--%s and --%s are two names of one flag: give one of them", f.Name, alias)
 			}
 		}
 	}

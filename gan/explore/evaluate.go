@@ -118,14 +118,14 @@ func Evaluate(p Painter, test data.Dataset, o Options) (*Evaluation, error) {
 	o = o.withDefaults(test)
 	h, w, c := test.Size()
 	if h%16 != 0 || w%16 != 0 || c != 3 {
-		return nil, fmt.Errorf("explore: Evaluate: %s has images of %d×%d×%d: expected sides divisible "+
-			"by 16 and 3 channels: give other images", test.Name(), h, w, c)
+		return nil, tensor.Refuse("explore: Evaluate: %s has images of %d×%d×%d: expected sides "+
+			"divisible by 16 and 3 channels: give other images", test.Name(), h, w, c)
 	}
 	if o.Images < 2 {
-		return nil, fmt.Errorf("explore: Evaluate: %d images: expected at least 2", o.Images)
+		return nil, tensor.Refuse("explore: Evaluate: %d images: expected at least 2", o.Images)
 	}
 	if o.TrueClass && len(test.Classes()) == 0 {
-		return nil, fmt.Errorf("explore: Evaluate: the images of %s have no labels: rivals can share "+
+		return nil, tensor.Refuse("explore: Evaluate: the images of %s have no labels: rivals can share "+
 			"the predicted class, not the true one", test.Name())
 	}
 	if err := canJudge(o.Independent, test); err != nil {

@@ -1,7 +1,6 @@
 package explore
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -107,7 +106,7 @@ func Find(name string) (Experiment, error) {
 			return e, nil
 		}
 	}
-	return Experiment{}, fmt.Errorf("explore: no experiment %q: expected one of %s", name,
+	return Experiment{}, tensor.Refuse("explore: no experiment %q: expected one of %s", name,
 		strings.Join(Names(), ", "))
 }
 
@@ -143,7 +142,7 @@ func prepare(e Experiment, s Subject) (*lab, error) {
 	l := &lab{Subject: s}
 	l.painter, _ = s.Network.(Painter)
 	if e.Painter && l.painter == nil {
-		return nil, fmt.Errorf("explore: %s needs an inverter, not a classifier alone", e.Name)
+		return nil, tensor.Refuse("explore: %s needs an inverter, not a classifier alone", e.Name)
 	}
 	set := func(v *int, fallback int) {
 		if *v == 0 {
@@ -156,11 +155,11 @@ func prepare(e Experiment, s Subject) (*lab, error) {
 	l.Images = min(l.Images, s.Test.Len())
 	l.Pictures = min(l.Pictures, l.Images)
 	if l.Images < 4 || l.Draws < 2 {
-		return nil, fmt.Errorf("explore: %s: %d images, %d draws: expected at least 4 and 2",
+		return nil, tensor.Refuse("explore: %s: %d images, %d draws: expected at least 4 and 2",
 			e.Name, l.Images, l.Draws)
 	}
 	if h, w, _ := s.Test.Size(); h%metrics.Grid != 0 || w%metrics.Grid != 0 {
-		return nil, fmt.Errorf("explore: %s: images of %dx%d: expected sides divisible by %d",
+		return nil, tensor.Refuse("explore: %s: images of %dx%d: expected sides divisible by %d",
 			e.Name, h, w, metrics.Grid)
 	}
 	if err := canJudge(s.Independent, s.Test); err != nil {
@@ -177,7 +176,7 @@ func canJudge(n Network, test data.Dataset) error {
 		return nil
 	}
 	if m, _ := Load(test, 0, 1); n.Ask(m).Features == nil {
-		return errors.New("the independent network has no features to judge by: its logits are not " +
+		return tensor.Refuse("the independent network has no features to judge by: its logits are not " +
 			"made by a linear layer from one vector an image; give another one")
 	}
 	return nil
@@ -187,7 +186,7 @@ func canJudge(n Network, test data.Dataset) error {
 // answers tells apart.
 func sameClasses(a Answer, test data.Dataset) error {
 	if have, want := len(test.Classes()), width(a.Logits); have != want {
-		return fmt.Errorf("answers are compared with labels: expected images of the classifier's %d "+
+		return tensor.Refuse("answers are compared with labels: expected images of the classifier's %d "+
 			"classes, %s has %d: give the data set it was trained on", want, test.Name(), have)
 	}
 	return nil

@@ -23,7 +23,7 @@ const misclassifiedText = "Images that the classifier gets wrong, painted from i
 // misclassified asks whether a wrong answer holds as much of the image as a right one.
 func misclassified(l *lab) (*Result, error) {
 	if i := slices.Index(l.labels, data.Unlabeled); i >= 0 {
-		return nil, fmt.Errorf("explore: misclassified: image %d of %s has no label to compare the "+
+		return nil, tensor.Refuse("explore: misclassified: image %d of %s has no label to compare the "+
 			"answer with: expected labelled images: put each into the folder of its class", i,
 			l.Test.Name())
 	}

@@ -19,14 +19,14 @@ const probeText = "A small regression from a code to the 8×8 block means of the
 // probe regresses the 8×8 means from the label, the logits and the features.
 func probe(l *lab) (*Result, error) {
 	if l.Train == nil {
-		return nil, fmt.Errorf("explore: probe: it is fitted on training images: none were given")
+		return nil, tensor.Refuse("explore: probe: it is fitted on training images: none were given")
 	}
 	n := l.TrainImages
 	if n == 0 {
 		n = 10000
 	}
 	if n = min(n, l.Train.Len()); n < 10 {
-		return nil, fmt.Errorf("explore: probe: %d training images: expected at least 10", n)
+		return nil, tensor.Refuse("explore: probe: %d training images: expected at least 10", n)
 	}
 	target, code, _ := askAll(l.Train, n, l.Network)
 	all := survey(l.Test, l.Test.Len(), l.Network, nil)

@@ -11,6 +11,7 @@ import (
 
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
+	"afterimage/tensor"
 	"afterimage/tensor/atomicfile"
 
 	"gonum.org/v1/gonum/mat"
@@ -81,11 +82,11 @@ func OpenSheet(path string) (*report.Sheet, error) {
 	defer f.Close()
 	img, err := png.Decode(f)
 	if err != nil {
-		return nil, fmt.Errorf("explore: %s.cells.png: %w", path, err)
+		return nil, tensor.Refuse("explore: %s.cells.png: %w", path, err)
 	}
 	size := img.Bounds().Size()
 	if t.Width < 1 || t.Height < 1 || size.X%t.Width != 0 || size.Y != t.Height*len(t.Rows) {
-		return nil, fmt.Errorf("explore: %s.cells.png is %v: expected %d rows of %dx%d pictures",
+		return nil, tensor.Refuse("explore: %s.cells.png is %v: expected %d rows of %dx%d pictures",
 			path, size, len(t.Rows), t.Width, t.Height)
 	}
 	s := &report.Sheet{Columns: t.Columns, Lead: t.Lead, Wrap: t.Wrap}
@@ -118,7 +119,7 @@ func ReadJSON(path string, v any) error {
 		return fmt.Errorf("explore: %w", err)
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		return fmt.Errorf("explore: %s: %w", path, err)
+		return tensor.Refuse("explore: %s: %w", path, err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func Frechet(space string, a, b *mat.Dense) (FrechetDistance, error) {
 
 	var eig mat.EigenSym
 	if !eig.Factorize(&sa, true) {
-		return FrechetDistance{}, fmt.Errorf("metrics: Frechet: the covariance of a has no " +
+		return FrechetDistance{}, tensor.Refuse("metrics: Frechet: the covariance of a has no " +
 			"eigenvalues: look for huge features")
 	}
 	var vec, half, root, prod mat.Dense
@@ -65,7 +65,7 @@ func Frechet(space string, a, b *mat.Dense) (FrechetDistance, error) {
 		}
 	}
 	if !eig.Factorize(sym, false) {
-		return FrechetDistance{}, fmt.Errorf("metrics: Frechet: the covariances' product has no " +
+		return FrechetDistance{}, tensor.Refuse("metrics: Frechet: the covariances' product has no " +
 			"eigenvalues: look for huge features")
 	}
 	for _, v := range eig.RawValues() {

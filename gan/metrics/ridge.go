@@ -134,7 +134,7 @@ func (m *moments) solve(lambda float64) (*Linear, error) {
 	var chol mat.Cholesky
 	l := &Linear{W: mat.NewDense(p, q, nil), B: make([]float64, q)}
 	if !chol.Factorize(a) {
-		return nil, fmt.Errorf("metrics: Ridge: singular system of %d inputs from %d rows: "+
+		return nil, tensor.Refuse("metrics: Ridge: singular system of %d inputs from %d rows: "+
 			"use lambda above %g", p, m.n, lambda)
 	}
 	if err := chol.SolveTo(l.W, rhs); err != nil && !isCondition(err) {

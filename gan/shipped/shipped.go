@@ -2,7 +2,6 @@ package shipped
 
 import (
 	"embed"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -33,7 +32,7 @@ func Names() []string {
 // that lists the names there are if there is no such one.
 func Open(s *tensor.Scope, name string) (*gan.Inverter, error) {
 	if !slices.Contains(Names(), name) {
-		return nil, fmt.Errorf("shipped: no weights %q: expected one of %s", name,
+		return nil, tensor.Refuse("shipped: no weights %q: expected one of %s", name,
 			strings.Join(Names(), ", "))
 	}
 	return gan.OpenInverterFS(s, files, "weights/"+name)

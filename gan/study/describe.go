@@ -13,6 +13,7 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/models"
 	"afterimage/nn/onnx"
+	"afterimage/tensor"
 )
 
 // A Description states what a study would take, from the shapes alone: nothing is allocated.
@@ -86,7 +87,7 @@ func (s *Spec) Describe(folder string) (*Description, error) {
 		cond := classes
 		if i.Condition == gan.Features {
 			if cond = m.features; cond == 0 {
-				return nil, fmt.Errorf("study: %s: the width of the features of %s is not known: %s",
+				return nil, tensor.Refuse("study: %s: the width of the features of %s is not known: %s",
 					i.Name(), m.arch, m.why)
 			}
 		}
@@ -98,7 +99,7 @@ func (s *Spec) Describe(folder string) (*Description, error) {
 			return nil, fmt.Errorf("study: %s: %w", i.Name(), err)
 		}
 		if size != 0 && cfg.Net.Size != size {
-			return nil, fmt.Errorf("study: %s: the generator paints %d pixels, the images of %s have "+
+			return nil, tensor.Refuse("study: %s: the generator paints %d pixels, the images of %s have "+
 				"%d: both must agree", i.Name(), cfg.Net.Size, s.Dataset, size)
 		}
 		d.Inverters = append(d.Inverters, describeInverter(i, cfg, m.macs))

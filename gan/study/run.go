@@ -91,7 +91,7 @@ type runner struct {
 // directory belongs to another study.
 func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 	if s.DescribeOnly {
-		return nil, fmt.Errorf("study: %s is of paper scale: it is described (--describe), not run",
+		return nil, tensor.Refuse("study: %s is of paper scale: it is described (--describe), not run",
 			s.Name)
 	}
 	r := &runner{spec: s, o: o, backend: b}
@@ -123,8 +123,8 @@ func Run(b tensor.Backend, s *Spec, o Options) (*Result, error) {
 // classifiers.
 func (s *Spec) fits(set *data.Set) error {
 	if len(set.Classes()) == 0 || set.Test.Len() < 2 {
-		return fmt.Errorf("%s has %d classes and %d test images: expected images with labels, and two "+
-			"or more to test with", s.Dataset, len(set.Classes()), set.Test.Len())
+		return tensor.Refuse("%s has %d classes and %d test images: expected images with labels, and "+
+			"two or more to test with", s.Dataset, len(set.Classes()), set.Test.Len())
 	}
 	h, w, channels := set.Size()
 	for _, i := range s.Inverters {
@@ -133,8 +133,8 @@ func (s *Spec) fits(set *data.Set) error {
 			return err
 		}
 		if h != c.Net.Size || w != c.Net.Size || channels != 3 {
-			return fmt.Errorf("inverter %s paints %d pixels of 3 channels, %s has images of %d×%d pixels "+
-				"and %d channels: choose another net or data set", i.Name(), c.Net.Size, s.Dataset, h, w,
+			return tensor.Refuse("inverter %s paints %d pixels of 3 channels, %s has images of %d×%d "+
+				"pixels and %d channels: choose another net or data set", i.Name(), c.Net.Size, s.Dataset, h, w,
 				channels)
 		}
 	}
@@ -144,11 +144,11 @@ func (s *Spec) fits(set *data.Set) error {
 // claim makes the directory and its study.yaml, or checks that it is this study's.
 func (r *runner) claim() error {
 	if _, err := os.Stat(r.path(train.ConfigFile)); err == nil {
-		return fmt.Errorf("study: %s holds the run of a training (%s): expected a folder of its own; "+
+		return tensor.Refuse("study: %s holds the run of a training (%s): expected a folder of its own; "+
 			"give another --out", r.o.Dir, train.ConfigFile)
 	}
 	if err := os.MkdirAll(r.path(ExploreDir), 0o755); err != nil {
-		return fmt.Errorf("study: %s cannot hold a study: %w; give another --out", r.o.Dir, err)
+		return tensor.Refuse("study: %s cannot hold a study: %w; give another --out", r.o.Dir, err)
 	}
 	text, err := yaml.Marshal(r.spec)
 	if err != nil {
@@ -161,7 +161,7 @@ func (r *runner) claim() error {
 	case err != nil:
 		return fmt.Errorf("study: %w", err)
 	case string(old) != string(text):
-		return fmt.Errorf("study: %s holds a study with other settings (%s): expected those of "+
+		return tensor.Refuse("study: %s holds a study with other settings (%s): expected those of "+
 			"%s; give another directory, or --preset %s to go on with it", r.o.Dir, SpecFile,
 			r.spec.Name, r.path(SpecFile))
 	}
@@ -315,7 +315,7 @@ func (r *runner) judge(s *tensor.Scope) (explore.Network, string, error) {
 		return nil, "", err
 	}
 	if m.FeatureDim() == 0 {
-		return nil, "", fmt.Errorf("the judge %s has no features to judge by: give another network",
+		return nil, "", tensor.Refuse("the judge %s has no features to judge by: give another network",
 			m.Arch())
 	}
 	return explore.FromClassifier(s, m), fmt.Sprintf("%d features of the independent %s",

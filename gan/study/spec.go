@@ -15,6 +15,7 @@ import (
 	"afterimage/nn/data"
 	"afterimage/nn/models"
 	"afterimage/nn/train"
+	"afterimage/tensor"
 )
 
 // A Spec is all that a study depends on, but for the folder of the data.
@@ -130,7 +131,7 @@ func Load(name string) (*Spec, error) {
 		text, err = os.ReadFile(name)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("study: no preset %q: expected %s, or a .yaml file", name,
+		return nil, tensor.Refuse("study: no preset %q: expected %s, or a .yaml file", name,
 			strings.Join(Presets(), ", "))
 	}
 	if err != nil {
@@ -138,7 +139,7 @@ func Load(name string) (*Spec, error) {
 	}
 	s, err := Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("study: %s: %w", name, err)
+		return nil, tensor.Refuse("study: %s: %w", name, err)
 	}
 	return s, nil
 }
@@ -154,7 +155,7 @@ func Parse(text []byte) (*Spec, error) {
 
 // Validate returns an error that names the entry that does not fit and what would.
 func (s *Spec) Validate() error {
-	bad := func(format string, args ...any) error { return fmt.Errorf("spec: "+format, args...) }
+	bad := func(format string, args ...any) error { return tensor.Refuse("spec: "+format, args...) }
 	if s.Name == "" || s.Dataset == "" || len(s.Classifiers) == 0 || len(s.Inverters) == 0 {
 		return bad("name, dataset, classifiers and inverters are required")
 	}
@@ -206,12 +207,12 @@ func (s *Spec) validateMeasures() error {
 		{"explore: train_images", float64(x.TrainImages)}, {"explore: draws", float64(x.Draws)},
 		{"explore: pictures", float64(x.Pictures)}} {
 		if !(c.v >= 0) || math.IsInf(c.v, 1) {
-			return fmt.Errorf("spec: %s is %g: expected 0 or more", c.name, c.v)
+			return tensor.Refuse("spec: %s is %g: expected 0 or more", c.name, c.v)
 		}
 	}
 	if a.Images > 0 && (a.Steps < 1 || !(a.Eps > 0) || math.IsInf(a.Eps, 1)) {
-		return fmt.Errorf("spec: accuracy: steps %d and eps %g: expected 1 or more steps and a radius "+
-			"above 0, in 1/255", a.Steps, a.Eps)
+		return tensor.Refuse("spec: accuracy: steps %d and eps %g: expected 1 or more steps and a "+
+			"radius above 0, in 1/255", a.Steps, a.Eps)
 	}
 	return nil
 }
@@ -221,15 +222,15 @@ func (s *Spec) validateInverters(classifiers []string) error {
 	for _, i := range s.Inverters {
 		switch {
 		case !slices.Contains(classifiers, i.Classifier):
-			return fmt.Errorf("spec: inverter of %q: expected one of the classifiers %v",
+			return tensor.Refuse("spec: inverter of %q: expected one of the classifiers %v",
 				i.Classifier, classifiers)
 		case i.Classifier == s.Judge:
-			return fmt.Errorf("spec: inverter of %q: the judge must not be inverted", i.Classifier)
+			return tensor.Refuse("spec: inverter of %q: the judge must not be inverted", i.Classifier)
 		case !slices.Contains([]gan.Condition{gan.Label, gan.Logits, gan.Features}, i.Condition):
-			return fmt.Errorf("spec: inverter of %s: condition %q: expected label, logits or "+
+			return tensor.Refuse("spec: inverter of %s: condition %q: expected label, logits or "+
 				"features", i.Classifier, i.Condition)
 		case slices.Contains(names, i.Name()):
-			return fmt.Errorf("spec: two inverters %s", i.Name())
+			return tensor.Refuse("spec: two inverters %s", i.Name())
 		}
 		names = append(names, i.Name())
 		c, err := s.Inverter(i, 1, "")
@@ -242,7 +243,7 @@ func (s *Spec) validateInverters(classifiers []string) error {
 	}
 	if len(s.Compare) != 0 && (len(s.Compare) != 2 || !slices.Contains(names, s.Compare[0]) ||
 		!slices.Contains(names, s.Compare[1])) {
-		return fmt.Errorf("spec: compare %v: expected two of the inverters %v", s.Compare, names)
+		return tensor.Refuse("spec: compare %v: expected two of the inverters %v", s.Compare, names)
 	}
 	for _, e := range s.Explore.Experiments {
 		if _, err := explore.Find(e); err != nil {
@@ -313,7 +314,7 @@ func (s *Spec) Inverter(i InverterSpec, cond int, folder string) (gan.InverterCo
 		"biggan32": gan.BigGAN32, "biggan64": gan.BigGAN64, "biggan128": gan.BigGAN128}
 	net, ok := nets[i.Net]
 	if !ok {
-		return c, fmt.Errorf("net %q: expected slim32, biggan32, biggan64 or biggan128", i.Net)
+		return c, tensor.Refuse("net %q: expected slim32, biggan32, biggan64 or biggan128", i.Net)
 	}
 	c.Net = net(ch, cond)
 	return c, nil

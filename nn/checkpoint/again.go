@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"unsafe"
+
+	"afterimage/tensor"
 )
 
 // An origin says where the bytes of an array lie in the file it was read from.
@@ -27,7 +29,7 @@ func (f *File) Again() func(name string) (Array, error) {
 	return func(name string) (Array, error) {
 		o, ok := origins[name]
 		if !ok {
-			return Array{}, fmt.Errorf("checkpoint: %s: no array %s in it", path, quote(name))
+			return Array{}, tensor.Refuse("checkpoint: %s: no array %s in it", path, quote(name))
 		}
 		r, err := os.Open(path)
 		if err != nil {
@@ -39,7 +41,7 @@ func (f *File) Again() func(name string) (Array, error) {
 			return Array{}, fmt.Errorf("checkpoint: %w", err)
 		}
 		if info.Size() != length {
-			return Array{}, fmt.Errorf("checkpoint: %s: expected the %d bytes that were opened, got %d: "+
+			return Array{}, tensor.Refuse("checkpoint: %s: expected the %d bytes that were opened, got %d: "+
 				"put that file back", path, length, info.Size())
 		}
 		a := o.array

@@ -180,7 +180,7 @@ func toF16(name string, a Array) ([]byte, error) {
 	for i, v := range a.Float32s() {
 		h := f32ToF16(v)
 		if h&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
-			return nil, fmt.Errorf("checkpoint: WriteSafetensors: key %q: element %d is %g: expected "+
+			return nil, tensor.Refuse("checkpoint: WriteSafetensors: key %q: element %d is %g: expected "+
 				"at most 65504 in F16; keep this array in F32", name, i, v)
 		}
 		out = binary.LittleEndian.AppendUint16(out, h)

@@ -1,9 +1,9 @@
 package data
 
 import (
-	"errors"
-	"fmt"
 	"strings"
+
+	"afterimage/tensor"
 )
 
 // A remoteSet is what Get needs to know to fetch one dataset.
@@ -118,9 +118,9 @@ func findRemote(name string) (remoteSet, error) {
 		known = append(known, s.name)
 	}
 	if name == "scenes" {
-		return remoteSet{}, errors.New("data: Get: scenes are drawn by the program and " +
+		return remoteSet{}, tensor.Refuse("data: Get: scenes are drawn by the program and " +
 			"need no download: use --dataset scenes")
 	}
-	return remoteSet{}, fmt.Errorf("data: Get: no download known for %q: expected one of %s",
+	return remoteSet{}, tensor.Refuse("data: Get: no download known for %q: expected one of %s",
 		name, strings.Join(known, ", "))
 }

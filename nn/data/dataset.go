@@ -1,6 +1,10 @@
 package data
 
-import "fmt"
+import (
+	"fmt"
+
+	"afterimage/tensor"
+)
 
 // Unlabeled is the label Read returns for an image whose class is not known.
 const Unlabeled = -1
@@ -60,7 +64,7 @@ func (s *Set) Split(name string) (Dataset, error) {
 	case "trainval":
 		return s.TrainVal, nil
 	}
-	return nil, fmt.Errorf("data: Split: no split %q: expected train, val, test or trainval", name)
+	return nil, tensor.Refuse("data: Split: no split %q: expected train, val, test or trainval", name)
 }
 
 // Memory is a Dataset held in one block of memory.

@@ -1,8 +1,9 @@
 package data
 
 import (
-	"fmt"
 	"image"
+
+	"afterimage/tensor"
 
 	"golang.org/x/image/draw"
 )
@@ -26,7 +27,7 @@ const (
 // (0: as they are). Grey to RGB repeats the channel; RGB to grey is ITU-R BT.601 luma.
 func refit(m *Memory, size, channels int, fit Fit) (*Memory, error) {
 	if channels != 0 && channels != 1 && channels != 3 {
-		return nil, fmt.Errorf("data: Open %s: channels: expected 1 or 3, got %d", m.name, channels)
+		return nil, tensor.Refuse("data: Open %s: channels: expected 1 or 3, got %d", m.name, channels)
 	}
 	if channels != 0 && channels != m.c {
 		m = m.mapImages(m.h, m.w, channels, func(dst, src []uint8) { recolour(dst, src, channels) })
@@ -35,12 +36,12 @@ func refit(m *Memory, size, channels int, fit Fit) (*Memory, error) {
 		return m, nil
 	}
 	if size < 1 {
-		return nil, fmt.Errorf("data: Open %s: size: expected at least 1, got %d", m.name, size)
+		return nil, tensor.Refuse("data: Open %s: size: expected at least 1, got %d", m.name, size)
 	}
 	larger := size >= m.h && size >= m.w
 	switch {
 	case fit == FitPad && !larger:
-		return nil, fmt.Errorf("data: Open %s: cannot pad %dx%d images to %dx%d: use fit resize",
+		return nil, tensor.Refuse("data: Open %s: cannot pad %dx%d images to %dx%d: use fit resize",
 			m.name, m.h, m.w, size, size)
 	case larger && Pads(min(m.h, m.w), size, fit):
 		return m.mapImages(size, size, m.c, func(dst, src []uint8) {
@@ -51,7 +52,7 @@ func refit(m *Memory, size, channels int, fit Fit) (*Memory, error) {
 			resizeTo(dst, packed{src, m.h, m.w, m.c}.image(), size, m.c)
 		}), nil
 	}
-	return nil, fmt.Errorf("data: Open %s: fit: expected pad or resize, got %q", m.name, fit)
+	return nil, tensor.Refuse("data: Open %s: fit: expected pad or resize, got %q", m.name, fit)
 }
 
 // Pads reports whether images of side×side pixels are padded to size×size, instead of resized.

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+
+	"afterimage/tensor"
 )
 
 // folderMax bounds the memory a folder of images may take, 16 GiB.
@@ -30,7 +32,7 @@ func OpenFolder(path string, size, channels int) (*Memory, error) {
 		channels = 3
 	}
 	if size < 1 || channels != 1 && channels != 3 {
-		return nil, fmt.Errorf(
+		return nil, tensor.Refuse(
 			"data: %s: %s: image size %dx%dx%d: expected at least 1 pixel and 1 or 3 channels",
 			op, path, size, size, channels)
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"afterimage/tensor"
 )
 
 // Bounds on one image file, so that a few hostile bytes cannot ask for all memory.
@@ -79,7 +81,7 @@ func ReadPicture(file string) (image.Image, error) {
 // DecodeImage is ReadImage for the bytes of a file.
 func DecodeImage(raw []byte, size, channels int) ([]uint8, error) {
 	if size < 1 || size > 1<<14 || channels != 1 && channels != 3 {
-		return nil, fmt.Errorf(
+		return nil, tensor.Refuse(
 			"data: DecodeImage: output %dx%dx%d: expected a size of 1 to 16384 and 1 or 3 channels",
 			size, size, channels)
 	}

@@ -1,7 +1,6 @@
 package data
 
 import (
-	"fmt"
 	"iter"
 	"math"
 	"sync"
@@ -42,11 +41,11 @@ type epochOrder struct {
 // config has negative numbers.
 func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	if cfg.Batch < 1 || cfg.Batch > ds.Len() {
-		return nil, fmt.Errorf("data: NewLoader: batch size: expected 1 to %d (the images of %s), got %d",
-			ds.Len(), ds.Name(), cfg.Batch)
+		return nil, tensor.Refuse("data: NewLoader: batch size: expected 1 to %d (the images of "+
+			"%s), got %d", ds.Len(), ds.Name(), cfg.Batch)
 	}
 	if cfg.Crop < 0 || cfg.Prefetch < 0 || cfg.Range != Signed && cfg.Range != Unit {
-		return nil, fmt.Errorf("data: NewLoader: crop %d, prefetch %d, range %d: "+
+		return nil, tensor.Refuse("data: NewLoader: crop %d, prefetch %d, range %d: "+
 			"expected no negative number and a known range",
 			cfg.Crop, cfg.Prefetch, cfg.Range)
 	}

@@ -1,8 +1,9 @@
 package data
 
 import (
-	"fmt"
 	"strings"
+
+	"afterimage/tensor"
 )
 
 // Options say how Open prepares a dataset. The zero value takes every set as it is, grey images
@@ -55,7 +56,7 @@ func Open(name, dir string, o Options) (*Set, error) {
 	case "mnist", "fashion-mnist":
 		train, test, err = openMNIST(name, dir)
 	default:
-		return nil, fmt.Errorf("data: Open: unknown dataset %q: expected %s or folder:PATH", name,
+		return nil, tensor.Refuse("data: Open: unknown dataset %q: expected %s or folder:PATH", name,
 			strings.Join(Names(), ", "))
 	}
 	if err != nil {

@@ -1,8 +1,9 @@
 package data
 
 import (
-	"fmt"
 	"sync"
+
+	"afterimage/tensor"
 )
 
 // Where the splits begin in the endless sequence of scenes: they never meet. All are multiples
@@ -68,13 +69,13 @@ func openScenes(o Options) (*Set, error) {
 		count(o.Test, defaultTestScenes)
 	size, channels := count(o.Size, defaultSceneSize), count(o.Channels, 3)
 	if size < 1 || channels != 1 && channels != 3 {
-		return nil, fmt.Errorf(
+		return nil, tensor.Refuse(
 			"data: Open scenes: image size %dx%dx%d: expected at least 1 pixel and 1 or 3 channels",
 			size, size, channels)
 	}
 	for _, n := range []int{train, val, test} {
 		if n < 1 || n > valScenes {
-			return nil, fmt.Errorf("data: Open scenes: number of images: expected 1 to %d, got %d",
+			return nil, tensor.Refuse("data: Open scenes: number of images: expected 1 to %d, got %d",
 				valScenes, n)
 		}
 	}

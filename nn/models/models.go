@@ -114,7 +114,7 @@ type Classifier struct {
 func New(name string, o Options) (*Classifier, error) {
 	i := slices.IndexFunc(archs(), func(a arch) bool { return a.name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("models: New: no network is called %q: expected one of %s",
+		return nil, tensor.Refuse("models: New: no network is called %q: expected one of %s",
 			name, strings.Join(List(), ", "))
 	}
 	a := archs()[i]
@@ -128,20 +128,20 @@ func New(name string, o Options) (*Classifier, error) {
 	}
 	switch {
 	case o.Classes < 1 || o.Channels < 1:
-		return nil, fmt.Errorf("models: New: %s: Classes %d and Channels %d must be positive",
+		return nil, tensor.Refuse("models: New: %s: Classes %d and Channels %d must be positive",
 			name, o.Classes, o.Channels)
 	case o.InputSize < a.smallest:
-		return nil, fmt.Errorf("models: New: %s: InputSize %d is too small: expected at least %d",
+		return nil, tensor.Refuse("models: New: %s: InputSize %d is too small: expected at least %d",
 			name, o.InputSize, a.smallest)
 	case len(o.Mean) != len(o.Std) || len(o.Mean) != 0 && len(o.Mean) != o.Channels:
-		return nil, fmt.Errorf("models: New: %s: Mean has %d and Std %d values: "+
+		return nil, tensor.Refuse("models: New: %s: Mean has %d and Std %d values: "+
 			"expected %d each, or none", name, len(o.Mean), len(o.Std), o.Channels)
 	case slices.ContainsFunc(o.Std, func(s float64) bool { return !(s > 0) || math.IsInf(s, 1) }):
-		return nil, fmt.Errorf("models: New: %s: Std %v must be positive", name, o.Std)
+		return nil, tensor.Refuse("models: New: %s: Std %v must be positive", name, o.Std)
 	case slices.ContainsFunc(o.Mean, func(m float64) bool {
 		return math.IsNaN(m) || math.IsInf(m, 0)
 	}):
-		return nil, fmt.Errorf("models: New: %s: Mean %v must be finite", name, o.Mean)
+		return nil, tensor.Refuse("models: New: %s: Mean %v must be finite", name, o.Mean)
 	}
 	o.Mean, o.Std = slices.Clone(o.Mean), slices.Clone(o.Std)
 	return &Classifier{arch: name, opts: o, norm: nn.Normalize{Mean: o.Mean, Std: o.Std},

@@ -234,7 +234,7 @@ func FromFile(s *tensor.Scope, f *checkpoint.File) (*Classifier, error) {
 	number := func(key string) int {
 		n, err := strconv.Atoi(f.Metadata[key])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("metadata %q: expected a number, got %q",
+			errs = append(errs, tensor.Refuse("metadata %q: expected a number, got %q",
 				key, f.Metadata[key]))
 		}
 		return n
@@ -242,19 +242,19 @@ func FromFile(s *tensor.Scope, f *checkpoint.File) (*Classifier, error) {
 	floats := func(key string) []float64 {
 		v, err := splitFloats(f.Metadata[key])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("metadata %q: %w", key, err))
+			errs = append(errs, tensor.Refuse("metadata %q: %w", key, err))
 		}
 		return v
 	}
 	o := Options{Classes: number("classes"), InputSize: number("input_size"),
 		Channels: number("channels"), Mean: floats("mean"), Std: floats("std")}
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("models: FromFile: %s is not a classifier this program saved: %w; "+
+		return nil, tensor.Refuse("models: FromFile: %s is not a classifier this program saved: %w; "+
 			"name the architecture and use Load", f.Path, errors.Join(errs...))
 	}
 	m, err := New(f.Metadata["arch"], o)
 	if err != nil {
-		return nil, fmt.Errorf("%w (metadata of %s)", err, f.Path)
+		return nil, tensor.Refuse("%w (metadata of %s)", err, f.Path)
 	}
 	return m, m.Load(s, f)
 }
@@ -272,7 +272,7 @@ func splitFloats(s string) ([]float64, error) {
 	for _, f := range strings.Fields(s) {
 		v, err := strconv.ParseFloat(f, 64)
 		if err != nil {
-			return nil, fmt.Errorf("expected numbers, got %q", s)
+			return nil, tensor.Refuse("expected numbers, got %q", s)
 		}
 		out = append(out, v)
 	}

@@ -9,6 +9,7 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/models"
+	"afterimage/tensor"
 )
 
 // The names of an exported classifier's input, images [N C H W] in [0, 1], and output, [N Classes].
@@ -26,7 +27,7 @@ const (
 func Export(m *models.Classifier, w io.Writer) error {
 	for name, p := range m.Params() {
 		if p.T == nil {
-			return fmt.Errorf("onnx: Export: parameter %s has no values: train the classifier or "+
+			return tensor.Refuse("onnx: Export: parameter %s has no values: train the classifier or "+
 				"load weights first", name)
 		}
 	}
@@ -39,7 +40,7 @@ func Export(m *models.Classifier, w io.Writer) error {
 	}
 	for _, name := range e.weights.Names() {
 		if !e.used[name] {
-			return fmt.Errorf("onnx: Export: %s: parameter %s has no place in the exported graph: "+
+			return tensor.Refuse("onnx: Export: %s: parameter %s has no place in the exported graph: "+
 				"the exporter does not know this architecture", m.Arch(), name)
 		}
 	}
@@ -166,7 +167,7 @@ func (e *exporter) network(m *models.Classifier, x string) error {
 	case strings.HasPrefix(arch, "resnet"):
 		write = e.resnet
 	default:
-		return fmt.Errorf("onnx: Export: the exporter does not know the architecture %s; save the "+
+		return tensor.Refuse("onnx: Export: the exporter does not know the architecture %s; save the "+
 			"weights as safetensors instead", arch)
 	}
 	if err := catch(func() { e.finish(write(x)) }); err != nil {

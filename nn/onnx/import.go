@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -48,7 +47,7 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		o.DType = tensor.F32
 	}
 	if o.DType != tensor.F32 && o.DType != tensor.F64 {
-		return nil, fmt.Errorf("onnx: Import: DType %v: expected f32 or f64", o.DType)
+		return nil, tensor.Refuse("onnx: Import: DType %v: expected f32 or f64", o.DType)
 	}
 	b := &builder{model: m, opts: o, consts: map[string]literal{}, ranks: map[string]int{}}
 	var g *Graph

@@ -78,7 +78,7 @@ const mostSteps = 1<<31 - 1
 // that NaN fails it.
 func (c ClassifierConfig) Validate() error {
 	bad := func(format string, args ...any) error {
-		return fmt.Errorf("train: config: "+format, args...)
+		return tensor.Refuse("train: config: "+format, args...)
 	}
 	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 	a := c.Attack
@@ -113,8 +113,10 @@ func (c ClassifierConfig) Validate() error {
 		return bad("milestones are %v: expected fractions of the training between 0 and 1, each above "+
 			"the one before: epoch 30 of 90 is 0.333", c.Milestones)
 	}
-	_, err := c.schedule(1)
-	return err
+	if _, err := c.schedule(1); err != nil {
+		return tensor.Refuse("%w", err)
+	}
+	return nil
 }
 
 // increasing reports whether all of x lie between lo and hi, each above the one before.
@@ -209,12 +211,12 @@ func NewClassifierOn(b tensor.Backend, c ClassifierConfig, set *data.Set) (*Clas
 		return nil, err
 	}
 	if set.Val.Len() == 0 {
-		return nil, fmt.Errorf("train: %s has %d training images, too few to hold some out: a data set "+
-			"without held-out images of its own needs 10 or more", c.Dataset, set.Train.Len())
+		return nil, tensor.Refuse("train: %s has %d training images, too few to hold some out: a data "+
+			"set without held-out images of its own needs 10 or more", c.Dataset, set.Train.Len())
 	}
 	if len(set.Classes()) == 0 {
-		return nil, fmt.Errorf("train: the images of %s have no labels: put those of each class into a "+
-			"subfolder of its own", c.Dataset)
+		return nil, tensor.Refuse("train: the images of %s have no labels: put those of each class into "+
+			"a subfolder of its own", c.Dataset)
 	}
 	size, width, channels := set.Size()
 	m, err := models.New(c.Arch, models.Options{Classes: len(set.Classes()), InputSize: size,
@@ -231,7 +233,7 @@ func NewClassifierOn(b tensor.Backend, c ClassifierConfig, set *data.Set) (*Clas
 		loader: loader, move: NewMove(b), attacker: tensor.NewKey(c.Seed, "attack/train")}
 	steps := c.Epochs * float64(loader.BatchesPerEpoch())
 	if steps > mostSteps {
-		return nil, fmt.Errorf("train: config: epochs is %g: that is %g steps, expected at most %d",
+		return nil, tensor.Refuse("train: config: epochs is %g: that is %g steps, expected at most %d",
 			c.Epochs, steps, mostSteps)
 	}
 	t.total = max(1, int(steps))

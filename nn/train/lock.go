@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"afterimage/tensor"
 )
 
 // Lock makes this process the only one that holds dir, until the result is closed or the process
@@ -29,7 +31,7 @@ func Lock(dir string) (io.Closer, error) {
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		d.Close()
-		return nil, fmt.Errorf("train: %s is %w: wait for it or stop it", dir, ErrInUse)
+		return nil, tensor.Refuse("train: %s is %w: wait for it or stop it", dir, ErrInUse)
 	}
 	return d, nil
 }

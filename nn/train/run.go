@@ -19,6 +19,7 @@ import (
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
 	"afterimage/nn/tensorboard"
+	"afterimage/tensor"
 	"afterimage/tensor/atomicfile"
 
 	"github.com/goccy/go-yaml"
@@ -127,18 +128,18 @@ func vacant(dir string) error {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0:
 		return nil
 	case err != nil:
-		return fmt.Errorf("train: %s cannot hold a run: %w: give another --out", dir, err)
+		return tensor.Refuse("train: %s cannot hold a run: %w: give another --out", dir, err)
 	case holds(entries, ConfigFile):
 		return holdsRun(dir)
 	case holds(entries, incompleteFile):
 		return nil
 	}
-	return fmt.Errorf("train: %s is not empty (it holds %s) and is not a run: give a new directory "+
-		"as --out", dir, entries[0].Name())
+	return tensor.Refuse("train: %s is not empty (it holds %s) and is not a run: give a new "+
+		"directory as --out", dir, entries[0].Name())
 }
 
 func holdsRun(dir string) error {
-	return fmt.Errorf("train: %s already holds a run: give --resume to go on with it, or another "+
+	return tensor.Refuse("train: %s already holds a run: give --resume to go on with it, or another "+
 		"--out", dir)
 }
 
@@ -215,7 +216,7 @@ func readConfig(dir string) ([]byte, error) {
 	text, err := os.ReadFile(filepath.Join(dir, ConfigFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
-		return nil, fmt.Errorf("train: %s is not a run directory: it has no %s; give the --out of a "+
+		return nil, tensor.Refuse("train: %s is not a run directory: it has no %s; give the --out of a "+
 			"training", dir, ConfigFile)
 	case err != nil:
 		return nil, fmt.Errorf("train: %w", err)
@@ -225,7 +226,7 @@ func readConfig(dir string) ([]byte, error) {
 
 // damagedConfig names the file in what the YAML reader says.
 func damagedConfig(dir string, err error) error {
-	return fmt.Errorf("train: %s: %w; undo the change to this file, or start a new run",
+	return tensor.Refuse("train: %s: %w; undo the change to this file, or start a new run",
 		filepath.Join(dir, ConfigFile), err)
 }
 
@@ -383,11 +384,11 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 	size, err2 := strconv.ParseInt(f.Metadata[metaMetrics], 10, 64)
 	err = errors.Join(err1, err2)
 	if err == nil && (step < 0 || size < 0) {
-		err = fmt.Errorf("step %d after %d bytes of log", step, size)
+		err = tensor.Refuse("step %d after %d bytes of log", step, size)
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("train: %s: not a checkpoint of a run: %w", r.Path(CheckpointDir, name),
-			err)
+		return 0, nil, tensor.Refuse("train: %s: not a checkpoint of a run: %w",
+			r.Path(CheckpointDir, name), err)
 	}
 	r.saved = step
 	if err := errors.Join(r.cut(size), r.openEvents()); err != nil {
@@ -398,7 +399,7 @@ func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]s
 
 func (r *Run) cut(size int64) error {
 	if size > r.written {
-		return fmt.Errorf("train: %s is shorter (%d bytes) than its checkpoint says (%d): it was "+
+		return tensor.Refuse("train: %s is shorter (%d bytes) than its checkpoint says (%d): it was "+
 			"changed by hand; start a new run", r.Path(MetricsFile), r.written, size)
 	}
 	if size == r.written {

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"afterimage/tensor"
 )
 
 // freeKeys are the configuration's keys that a run may change on its way: where the images lie, and
@@ -20,7 +22,7 @@ func (r *Run) sameConfig(was string) error {
 	}
 	before, err := flatYAML([]byte(was))
 	if err != nil {
-		return fmt.Errorf("train: %s: the configuration in the checkpoint: %w", r.Dir, err)
+		return tensor.Refuse("train: %s: the configuration in the checkpoint: %w", r.Dir, err)
 	}
 	now, err := flatYAML(r.config)
 	if err != nil {
@@ -43,8 +45,8 @@ func (r *Run) sameConfig(was string) error {
 	if changed == nil {
 		return nil
 	}
-	return fmt.Errorf("train: %s was changed since the run's last checkpoint: %s: undo the change, "+
-		"or start a new run with --out", r.Path(ConfigFile), strings.Join(changed, "; "))
+	return tensor.Refuse("train: %s was changed since the run's last checkpoint: %s: undo the "+
+		"change, or start a new run with --out", r.Path(ConfigFile), strings.Join(changed, "; "))
 }
 
 // shown returns a key's value for a message.

@@ -2,9 +2,9 @@ package train
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"strings"
+
+	"afterimage/tensor"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
@@ -31,12 +31,12 @@ func decodeYAML(text []byte, v any, opts ...yaml.DecodeOption) (err error) {
 	// Fuzzing found texts on which the YAML library panics; that must not look like our own fault.
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the text is no YAML that can be read: %v", p)
+			err = tensor.Refuse("the text is no YAML that can be read: %v", p)
 		}
 	}()
 	if err := yaml.UnmarshalWithOptions(text, v, opts...); err != nil {
 		// in one line: without the text around it
-		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+		return tensor.Refuse("%s", strings.TrimSpace(yaml.FormatError(err, false, false)))
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func decodeYAML(text []byte, v any, opts ...yaml.DecodeOption) (err error) {
 // checkYAML returns an error for a text that is not to be parsed.
 func checkYAML(text []byte) error {
 	if len(text) > yamlMax {
-		return fmt.Errorf("%d bytes: expected at most %d of a configuration", len(text), yamlMax)
+		return tensor.Refuse("%d bytes: expected at most %d of a configuration", len(text), yamlMax)
 	}
 	depth := 0
 	for line := range bytes.Lines(text) {
@@ -62,14 +62,14 @@ func checkYAML(text []byte) error {
 		}
 		signs := line[:len(line)-len(rest)]
 		if deepest += len(signs) - bytes.Count(signs, []byte(" ")); deepest > yamlDepth {
-			return fmt.Errorf("nested more than %d deep: no configuration is", yamlDepth)
+			return tensor.Refuse("nested more than %d deep: no configuration is", yamlDepth)
 		}
 		depth = max(now, 0)
 	}
 	for _, t := range lexer.Tokenize(string(text)) {
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
-			return errors.New("anchors, aliases and tags (&, *, <<, !) are not read: write the value " +
+			return tensor.Refuse("anchors, aliases and tags (&, *, <<, !) are not read: write the value " +
 				"out, in quotes if it is a text")
 		}
 	}

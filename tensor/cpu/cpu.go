@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"runtime"
 
 	"afterimage/tensor"
@@ -84,10 +83,10 @@ func (b *Backend) Winograd() bool { return b.winograd }
 func (b *Backend) SetPrecision(d tensor.DType) error {
 	switch {
 	case d == tensor.BF16 && !gemm.HasBF16():
-		return fmt.Errorf("cpu: SetPrecision: bf16 needs a processor with AVX512_BF16, and a build " +
+		return tensor.Refuse("cpu: SetPrecision: bf16 needs a processor with AVX512_BF16, and a build " +
 			"with assembly (without -tags purego): use f32")
 	case d != tensor.F32 && d != tensor.BF16:
-		return fmt.Errorf("cpu: SetPrecision: %v: expected f32 or bf16", d)
+		return tensor.Refuse("cpu: SetPrecision: %v: expected f32 or bf16", d)
 	}
 	b.bf16 = d == tensor.BF16
 	return nil

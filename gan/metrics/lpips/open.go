@@ -22,7 +22,7 @@ import (
 // or shapes are other ones.
 func Open(s *tensor.Scope, backboneFile, linFile string, net Net) (*Metric, error) {
 	if !net.known() {
-		return nil, fmt.Errorf("lpips: Open: no network is called %q: expected one of %v",
+		return nil, tensor.Refuse("lpips: Open: no network is called %q: expected one of %v",
 			string(net), Nets())
 	}
 	m := New(s.Backend(), net)
@@ -50,13 +50,13 @@ func Open(s *tensor.Scope, backboneFile, linFile string, net Net) (*Metric, erro
 func load(s *tensor.Scope, m nn.Params, f *checkpoint.File, known string) error {
 	if err := models.LoadFile(s, m, f, models.Mapping{}); err != nil {
 		if _, ok := f.Get(known); !ok {
-			return fmt.Errorf("%w; the file has no %s: give weights of this network", err, known)
+			return tensor.Refuse("%w; the file has no %s: give weights of this network", err, known)
 		}
 		return err
 	}
 	for _, p := range m {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
-			return fmt.Errorf("%s: %s is not finite at element %d: take an undamaged file",
+			return tensor.Refuse("%s: %s is not finite at element %d: take an undamaged file",
 				f.Path, p.Name, k)
 		}
 	}
@@ -92,7 +92,7 @@ type Files struct{ Backbone, Linear string }
 // name is taken. An error that is ErrNoWeights says what was not found.
 func Find(dir string, net Net) (Files, error) {
 	if !net.known() {
-		return Files{}, fmt.Errorf("lpips: Find: no network is called %q: expected one of %v",
+		return Files{}, tensor.Refuse("lpips: Find: no network is called %q: expected one of %v",
 			string(net), Nets())
 	}
 	if _, err := os.Stat(dir); err != nil {
@@ -110,11 +110,11 @@ func Find(dir string, net Net) (Files, error) {
 	}
 	switch {
 	case f.Linear == "":
-		return Files{}, fmt.Errorf("lpips: Find: %w in %s: expected %s.pth, LPIPS v0.1's linear "+
+		return Files{}, tensor.Refuse("lpips: Find: %w in %s: expected %s.pth, LPIPS v0.1's linear "+
 			"weights, in it or in weights/v0.1; the Python package lpips holds them in "+
 			"lpips/weights/v0.1", ErrNoWeights, dir, net)
 	case f.Backbone == "":
-		return Files{}, fmt.Errorf("lpips: Find: %w in %s: expected torchvision's backbone, a "+
+		return Files{}, tensor.Refuse("lpips: Find: %w in %s: expected torchvision's backbone, a "+
 			"file %s*.pth or .safetensors, in it or in models/imagenet; torchvision fetches it as "+
 			"the weights of its network of that name", ErrNoWeights, dir, net.spec().stem)
 	}
