@@ -10,7 +10,7 @@ import (
 func (b *Backend) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
 	eps float64) {
 	if !f32(mean, x) || x.Size() == 0 {
-		b.Backend.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
+		b.ref.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
 		return
 	}
 	s, c := host(x), x.Dim(-1)
@@ -42,7 +42,7 @@ func (b *Backend) foldNorm(scale, shift, gamma, beta, mean, rstd []float32) {
 // NormApply computes y = act(x·scale + shift + res); see tensor.Backend.
 func (b *Backend) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
 	if !f32(y, x, scale, shift, res) || x.Size() == 0 {
-		b.Backend.NormApply(y, x, scale, shift, res, relu)
+		b.ref.NormApply(y, x, scale, shift, res, relu)
 		return
 	}
 	d, s, r, sc, sh := host(y), host(x), host(res), host(scale), host(shift)
@@ -96,7 +96,7 @@ func (b *Backend) NormBackward(
 		masked = dx
 	}
 	if !f32(dy, x, y, shift, gamma) || x.Size() == 0 || y != nil && masked == nil {
-		b.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
+		b.ref.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
 		return
 	}
 	if y != nil {
