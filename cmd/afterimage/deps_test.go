@@ -39,7 +39,7 @@ autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint
 nn/nntest           : nn
 nn/checkpoint       : tensor tensor/atomicfile
-nn/data             : tensor
+nn/data             : tensor tensor/atomicfile
 nn/loss             : autodiff tensor nn
 nn/onnx             : autodiff tensor tensor/atomicfile nn nn/checkpoint nn/models
 nn/onnx/cases       : autodiff tensor nn/onnx

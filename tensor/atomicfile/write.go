@@ -33,6 +33,17 @@ func WriteBytes(path string, data []byte) error {
 	})
 }
 
+// Rename puts a file that is finished and on the disk in its place, over another one if there is
+// one, and makes that durable by flushing the directory: for a file that several runs of a program
+// wrote, as a download that was interrupted.
+func Rename(from, to string) error {
+	d := osDisk{}
+	if err := d.rename(from, to); err != nil {
+		return err // names both
+	}
+	return d.syncDir(filepath.Dir(to))
+}
+
 // A disk is what replace needs of the operating system; tests make each step fail.
 type disk interface {
 	sync(f *os.File) error
