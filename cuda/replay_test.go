@@ -35,7 +35,7 @@ type kernelAbilities interface {
 func robust() train.ClassifierConfig {
 	return train.ClassifierConfig{Kind: "classifier", Arch: "lenet5", Dataset: "scenes",
 		TrainImages: 4, ValImages: 2, TestImages: 2, Batch: 2, Epochs: 3, LR: 0.1, Momentum: 0.9,
-		WeightDecay: 5e-4, Schedule: "onecycle", Flip: true, Seed: 3, Best: 1,
+		WeightDecay: 5e-4, Schedule: "triangular", Flip: true, Seed: 3, Best: 1,
 		Attack: train.Adversary{Norm: "linf", Eps: 4.0 / 255, StepSize: 5.0 / 255, Steps: 1}}
 }
 

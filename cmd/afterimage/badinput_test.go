@@ -248,6 +248,7 @@ func badConfigs(r runs) (cases []badCase) {
 		"--save-every=-1":                    {"save_every -1"},
 		"--train-images=-1":                  {"train_images -1"},
 		"--schedule warm":                    {"warm", "expected triangular"},
+		"--schedule onecycle":                {"onecycle", "triangular", "one-cycle"},
 		"--smoothing 1":                      {"label_smoothing is 1"},
 		"--arch resnet21":                    {"resnet21", "expected one of"},
 		"--arch lenet":                       {"lenet", "lenet5"},

@@ -30,8 +30,9 @@ type ClassifierConfig struct {
 	Momentum    float64 `yaml:"momentum"`
 	WeightDecay float64 `yaml:"weight_decay"`
 	Nesterov    bool    `yaml:"nesterov"`
-	// triangular (linear up for a fifth, linear down to zero), cosine, steps (×0.1 at ½ and ¾) or
-	// constant; runs of earlier versions say onecycle for triangular
+	// triangular (linear up for a fifth, linear down to zero), one-cycle (PyTorch's OneCycleLR: up for
+	// three tenths and down along cosines), cosine, steps (×0.1 at ½ and ¾) or constant; runs of
+	// earlier versions say onecycle for triangular
 	Schedule   string    `yaml:"schedule"`
 	Milestones []float64 `yaml:"milestones,flow"` // of steps, as fractions of the training
 	Smoothing  float64   `yaml:"label_smoothing"`
@@ -133,6 +134,8 @@ func (c ClassifierConfig) schedule(total int) (optim.Schedule, error) {
 	switch c.Schedule {
 	case "triangular", "onecycle": // as in Wong et al. 2020
 		return optim.Triangular(c.LR, total/5, total), nil
+	case "one-cycle": // PyTorch's defaults
+		return optim.OneCycle(c.LR, 25, 1e4, total*3/10, total), nil
 	case "cosine":
 		return optim.Cosine(c.LR, 0, total), nil
 	case "steps":
@@ -148,8 +151,8 @@ func (c ClassifierConfig) schedule(total int) (optim.Schedule, error) {
 	case "constant":
 		return optim.Constant(c.LR), nil
 	}
-	return nil, fmt.Errorf("train: config: schedule is %q: expected triangular, cosine, steps or "+
-		"constant", c.Schedule)
+	return nil, fmt.Errorf("train: config: schedule is %q: expected triangular, one-cycle, cosine, "+
+		"steps or constant", c.Schedule)
 }
 
 // Progress is what a training tells its observer after a step.
