@@ -233,7 +233,9 @@ func badImages(t *testing.T, r runs) []badCase {
 	}
 }
 
-func badConfigs(r runs) (cases []badCase) {
+func badConfigs(r runs) []badCase { return append(badClassifiers(r), badInverterConfigs(r)...) }
+
+func badClassifiers(r runs) (cases []badCase) {
 	for flags, says := range map[string][]string{
 		"--epochs 0":                         {"epochs is 0", "expected more than 0"},
 		"--epochs NaN":                       {"epochs is NaN"},
@@ -270,6 +272,10 @@ func badConfigs(r runs) (cases []badCase) {
 		args := append(tinyClassifier("--out", r.path("x")), strings.Fields(flags)...)
 		cases = append(cases, badCase{"classifier " + flags, args, says})
 	}
+	return cases
+}
+
+func badInverterConfigs(r runs) (cases []badCase) {
 	for flags, says := range map[string][]string{
 		"--steps 0":        {"steps is 0", "expected 1"},
 		"--batch 1":        {"batch is 1"},

@@ -9,6 +9,9 @@
 // SetWinograd and SetPrecision choose other arithmetic for convolutions and matrix products, where
 // a rule by shape says that it pays; nothing else depends on them.
 //
+// Read cpu.go, then the file of a kernel, which is called as in tensor/ref: conv.go, norm.go,
+// reduce.go. Each method is short; the work is in the leaf that it names.
+//
 // Non-goals: graphs, fusion across operations, timing-based choices.
 //
 // Invariants:

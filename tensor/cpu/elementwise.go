@@ -140,13 +140,13 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
 		return
 	}
+	if f := scalarFirst(op); f != nil && len(xs) == 1 && len(ys) == n {
+		s := xs[0]
+		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], ys[lo:hi], s) })
+		return
+	}
 	if commutes(op) && len(xs) < len(ys) {
 		x, y, xs, ys = y, x, ys, xs
-		if f := scalar(op); f != nil && len(xs) == n && len(ys) == 1 {
-			s := ys[0]
-			b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
-			return
-		}
 	}
 	if outer, reps, inner, ok := blocks(dst.Shape(), y.Shape()); ok && len(xs) == n {
 		if inner > 1 {
@@ -265,6 +265,20 @@ func scalar(op tensor.BinaryOp) func(dst, x []float32, s float32) {
 		return vec.GreaterScalar
 	case tensor.Equal:
 		return vec.EqualScalar
+	}
+	return nil
+}
+
+// scalarFirst is scalar for op(s, x).
+func scalarFirst(op tensor.BinaryOp) func(dst, x []float32, s float32) {
+	switch op {
+	case tensor.Sub:
+		return vec.RSubScalar
+	case tensor.Div:
+		return vec.RDivScalar
+	}
+	if commutes(op) {
+		return scalar(op)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func avx2Table() table {
 		{tapGrad3x1AVX2, tapGrad3x2AVX2, tapGrad3x3AVX2, tapGrad3x4AVX2},
 	})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
-	t.mulAddTo, t.addReLUGrad = accumulate(mulAddToAVX2), ternary(addReLUGradAVX2)
+	t.addReLUGrad = ternary(addReLUGradAVX2)
 	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)
 	t.addRow, t.subRow, t.mulRow, t.divRow = row(addRowAVX2), row(subRowAVX2),
 		row(mulRowAVX2), row(divRowAVX2)

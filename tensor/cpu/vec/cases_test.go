@@ -258,11 +258,6 @@ func accumulateCases() []ew {
 				e := math.Exp(in[0]) * testScalar
 				return 2 * (e - in[1]), 2 * (e + math.Abs(in[1]))
 			}},
-		{name: "MulAddTo", ins: 3, tol: tolTwo, accum: true,
-			run: func(t table, out []float32, in, _ [][]float32) { t.mulAddTo(out, in[1], in[2]) },
-			ref: func(in, _ []float64) (float64, float64) {
-				return in[0] + in[1]*in[2], math.Abs(in[0]) + math.Abs(in[1]*in[2])
-			}},
 		{name: "EMA", ins: 2, tol: tolFew, accum: true,
 			run: func(t table, out []float32, in, _ [][]float32) { t.ema(out, in[1], 0.875) },
 			ref: func(in, _ []float64) (float64, float64) {

@@ -26,7 +26,6 @@ type table struct {
 	maxScalar, minScalar                   func(dst, x []float32, s float32)
 	add, sub, mul, div, max, min           func(dst, x, y []float32)
 	addTo                                  func(dst, x []float32)
-	mulAddTo                               func(dst, x, y []float32)
 	axpy                                   func(y []float32, a float32, x []float32)
 	axpby                                  axpbyFunc
 	reluGrad                               func(dx, dy, y []float32)
@@ -75,7 +74,7 @@ func goTable() table {
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
 		scatterAdd: scatterAddGo, tapSums: tapSumsGo, tapGrads: tapGradsGo,
 		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
-		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo, axpby: axpbyGo,
+		addTo: addToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, addReLUGrad: addReLUGradGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,
 		scaleShift: scaleShiftGo, scaleShiftReLU: scaleShiftReLUGo,
