@@ -2,7 +2,10 @@
 
 package driver
 
-import "testing"
+import (
+	"testing"
+	"unsafe"
+)
 
 // A bench is what the cases of TestRules work on.
 type ruleBench struct {
@@ -201,5 +204,168 @@ func TestMisuse(t *testing.T) {
 				t.Errorf("%v, want code %d", err, c.want)
 			}
 		})
+	}
+}
+
+// TestDNNRules wants the fake cuDNN to refuse descriptors that the real one refuses.
+func TestDNNRules(t *testing.T) {
+	t.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver) // where the fake looks for the driver
+	const (
+		kindTensor, kindHeuristics               = 17, 4
+		align, dtype, dims, strides, id          = 900, 901, 902, 903, 906
+		typeDataType, typeInt64, typeFloat, bf16 = 1, 3, 4, 9
+	)
+	a, err := OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, "AFTERIMAGE_CUDNN", fakes.DNN))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.Retain(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	stream, err := c.NewStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.NewDNN(stream); err != nil {
+		t.Fatal(err)
+	}
+	type attribute struct {
+		name, kind int
+		values     []int64
+	}
+	whole := []attribute{{dtype, typeDataType, []int64{bf16}}, {dims, typeInt64, []int64{2, 8, 3, 5}},
+		{strides, typeInt64, []int64{120, 1, 40, 8}}, {id, typeInt64, []int64{'x'}},
+		{align, typeInt64, []int64{16}}}
+	describe := func(all []attribute) error {
+		d, err := c.NewDescriptor(kindTensor)
+		if err != nil {
+			return err
+		}
+		for _, at := range all {
+			err = c.SetAttribute(d, at.name, at.kind, len(at.values), unsafe.Pointer(&at.values[0]))
+			if err != nil {
+				return err
+			}
+		}
+		return c.Finalize(d)
+	}
+	change := func(i int, at attribute) []attribute {
+		return append(append(append([]attribute(nil), whole[:i]...), at), whole[i+1:]...)
+	}
+	if err := describe(whole); err != nil {
+		t.Fatal(err)
+	}
+	for name, all := range map[string][]attribute{
+		"without an alignment":      whole[:4],
+		"an unknown attribute":      change(4, attribute{999, typeInt64, []int64{16}}),
+		"another type":              change(3, attribute{id, typeFloat, []int64{'x'}}),
+		"too few dimensions":        change(1, attribute{dims, typeInt64, []int64{2, 8, 3}}),
+		"an alignment of 24":        change(4, attribute{align, typeInt64, []int64{24}}),
+		"an alignment of one byte":  change(4, attribute{align, typeInt64, []int64{1}}),
+		"strides that leave a hole": change(2, attribute{strides, typeInt64, []int64{160, 1, 40, 8}}),
+	} {
+		if err := describe(all); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	h, err := c.NewDescriptor(kindHeuristics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetAttribute(h, 202, 15, 1, unsafe.Pointer(&h)); err == nil {
+		t.Error("heuristics answered before they were finalized")
+	}
+	if err := c.DestroyDescriptor(h); err != nil {
+		t.Error(err)
+	}
+	if err := c.DestroyDescriptor(h); err == nil {
+		t.Error("a descriptor was destroyed twice")
+	}
+	captures(t, c, stream, "a handle of cuDNN", func() error {
+		_, err := c.NewDNN(stream)
+		return err
+	})
+}
+
+// captures wants what f does to be refused while this thread captures, and to spoil the capture.
+func captures(t *testing.T, c *Context, stream uint64, what string, f func() error) {
+	t.Helper()
+	if err := c.BeginCapture(stream); err != nil {
+		t.Fatal(err)
+	}
+	if f() == nil {
+		t.Errorf("%s: accepted in a capture", what)
+	}
+	if _, err := c.EndCapture(stream); Code(err) != captureInvalidated {
+		t.Errorf("%s: the capture ended with %v", what, err)
+	}
+}
+
+// TestProductRules wants the fake cuBLASLt to refuse what the real one refuses.
+func TestProductRules(t *testing.T) {
+	t.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver) // where the fake looks for the driver
+	a, err := OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, "AFTERIMAGE_CUBLASLT", fakes.Lt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.Retain(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	stream, err := c.NewStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := c.NewProducts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := ProductSpec{M: 2, N: 2, K: 2, Batch: 1, Workspace: 4096}
+	p, err := c.PlanProduct(h, s, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	captures(t, c, stream, "a search for algorithms", func() error {
+		_, err := c.PlanProduct(h, s, 0)
+		return err
+	})
+	mem, err := c.Alloc(1024 + 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	multiply := func(x uint64) error {
+		var b Batch
+		b.Set(mem, 0, 1024)
+		b.Product(p, x, mem+256, mem+512, mem+1024)
+		_, err := c.Run(stream, &b)
+		return err
+	}
+	captures(t, c, stream, "a first product", func() error { return multiply(mem) })
+	if err := multiply(mem + 16); err == nil {
+		t.Error("an operand at a multiple of 16 was taken for one at a multiple of 256")
+	}
+	if err := multiply(mem); err != nil {
+		t.Error(err)
+	}
+	if err := c.BeginCapture(stream); err != nil {
+		t.Fatal(err)
+	}
+	if err := multiply(mem); err != nil {
+		t.Errorf("a product that has run before: %v", err)
+	}
+	if _, err := c.EndCapture(stream); err != nil {
+		t.Error(err)
+	}
+	if err := c.SyncStream(stream); err != nil {
+		t.Error(err)
+	}
+	if err := c.ClosePlan(p); err != nil {
+		t.Error(err)
+	}
+	if err := multiply(mem); err == nil {
+		t.Error("a plan that was given back multiplied")
 	}
 }
