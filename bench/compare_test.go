@@ -333,6 +333,20 @@ func TestRecordGoesOn(t *testing.T) {
 	}
 }
 
+// TestRatioTicks: an axis of ratios has marks over less than a factor of two and over decades.
+func TestRatioTicks(t *testing.T) {
+	for want, lim := range map[string][2]float64{"1 1.5 2 3": {0.9, 3.2}, "0.5 1 2 5 10 20": {0.4, 30},
+		"0.7 1 1.5": {0.6, 1.6}} {
+		var got []string
+		for _, tick := range ratioTicks(lim[0], lim[1]) {
+			got = append(got, tick.Label)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%v: %v, expected %s", lim, got, want)
+		}
+	}
+}
+
 // TestPlot draws every picture.
 func TestPlot(t *testing.T) {
 	s := spec("row", Eager)

@@ -3,6 +3,7 @@ package study
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"afterimage/gan/explore"
 	"afterimage/gan/metrics"
@@ -154,7 +155,8 @@ func (p *page) measures() report.Section {
 	}
 	s.Plots = []report.Plot{p.retrievalPlot()}
 	s.Tables = append(s.Tables, p.table(fmt.Sprintf("%d test images, one noise draw", e.Images),
-		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+"."+p.steps,
+		"Bold: the best of the inverters. In brackets: "+strings.TrimPrefix(Caveat, "intervals are ")+
+			"."+p.steps,
 		p.columns(false)))
 	if cols := p.columns(true); len(cols) > 0 {
 		s.Tables = append(s.Tables, p.table(fmt.Sprintf("The mean picture of %d draws", e.Draws),

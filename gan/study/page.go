@@ -66,8 +66,10 @@ func plural(n int) string {
 	return "s"
 }
 
-// report lays the page out.
+// report lays the page out: the pictures that one came for, what they came out as in words and
+// numbers, and then all the rest.
 func (p *page) report() *report.Report {
+	p.inOrder()
 	kind := "study " + p.Study
 	if p.shipped {
 		kind = "shipped weights"
@@ -76,11 +78,14 @@ func (p *page) report() *report.Report {
 		Lede: "A classifier turns an image into a few numbers, its logits. A generator learned " +
 			"to paint the image back from those numbers and from noise; it is never shown the " +
 			"image. **What comes back is what the classifier kept; what changes from one noise " +
-			"draw to the next is what it threw away.** " + p.finding() + p.others() +
-			p.kept(),
+			"draw to the next is what it threw away.**",
+		Figure: p.first(), Finding: p.finding() + p.others() + p.kept(),
 		Footer: strings.ToUpper(Caveat[:1]) + Caveat[1:] +
 			": another seed may move a number by more than its interval."}
-	r.Sections = append(r.Sections, p.pictures(), p.measures())
+	if s := p.pictures(); s != nil {
+		r.Sections = append(r.Sections, *s)
+	}
+	r.Sections = append(r.Sections, p.measures())
 	if s := p.factorSection(); s != nil {
 		r.Sections = append(r.Sections, *s)
 	}
@@ -96,6 +101,9 @@ func (p *page) report() *report.Report {
 		r.Sections = append(r.Sections, p.trainings())
 	}
 	r.Sections = append(r.Sections, p.repeat())
+	if s := p.photographs(); s != nil {
+		r.Sections = append(r.Sections, *s)
+	}
 	return r
 }
 
@@ -126,32 +134,76 @@ func (p *page) headline() []report.Headline {
 	if len(names) > 0 {
 		e := p.Evaluation(names[0])
 		out = append(out, report.Headline{Label: "Same class after painting",
-			Cell: report.Est(percent(e.OneDraw.Agreement), "%"), Note: display(names[0])})
+			Cell: report.Est(percent(e.OneDraw.Agreement), "%"), Note: p.sameClass(names)})
 	}
 	return out
+}
+
+// sameClass says what to compare the first inverter's share of kept classes with.
+func (p *page) sameClass(names []string) string {
+	note := display(names[0])
+	for _, name := range names[1:] {
+		v, _ := percent(p.Evaluation(name).OneDraw.Agreement).Format()
+		note += "; " + display(name) + ": " + v + " %"
+	}
+	return note
 }
 
 func percent(e metrics.Estimate) metrics.Estimate {
 	return metrics.Estimate{Value: 100 * e.Value, Lo: 100 * e.Lo, Hi: 100 * e.Hi, N: e.N}
 }
 
-func (p *page) pictures() report.Section {
-	n := len(p.Lead.Rows[0].Images)
+// firstPictures is how many test images stand large at the top of the page: all of its width.
+const firstPictures = 8
+
+// firstSide is how wide they are there at most, in pixels.
+const firstSide = 128
+
+// first shows the first test images and what became of them, large.
+func (p *page) first() *report.Figure {
+	n := min(firstPictures, p.shown())
 	control := ""
 	if p.hasLabel() {
 		control = " `label only` is the control: its generator was told the predicted class and " +
 			"nothing else, so whatever another row has beyond it came through the logits."
 	}
-	return report.Section{
-		Heading: "Pictures",
-		Prose: fmt.Sprintf("The first row of each band is what the classifier saw. Below it is "+
-			"what each generator painted from that classifier's answer, with one noise draw, the "+
-			"same for all. These are the first %d test images, not a selection.\n\n**How to read "+
-			"it.** Look for what a row keeps of the picture above it: the class, the colours, "+
-			"the background, the place and the pose of the object.%s", n, control),
-		Figures: []report.Figure{{Sheet: p.Lead,
-			Title: fmt.Sprintf("Test images 0 to %d and their reconstructions", n-1)}},
+	sheet := part(p.Lead, 0, n)
+	sheet.Wrap, sheet.Scale = 0, max(1, firstSide/sheet.Rows[0].Images[0].Bounds().Dx())
+	return &report.Figure{Title: fmt.Sprintf("Test images 0 to %d, and what was painted of each",
+		n-1), Sheet: sheet,
+		Caption: "Above, what the classifier saw; below it, what each generator painted from that " +
+			"classifier's answer, with one noise draw, the same for all. The first test images, not " +
+			"a selection. **Look for what a row keeps of the picture above it:** the class, the " +
+			"colours, the background, the place and the pose of the object." + control}
+}
+
+// shown returns how many test images the study painted for its page.
+func (p *page) shown() int { return len(p.Lead.Rows[0].Images) }
+
+// pictures shows the other test images; nil if there are none.
+func (p *page) pictures() *report.Section {
+	n := p.shown()
+	if n <= firstPictures {
+		return nil
 	}
+	rest := part(p.Lead, firstPictures, n)
+	if w := p.Lead.Wrap; w > 0 { // bands of one width
+		bands := (n - firstPictures + w - 1) / w
+		rest.Wrap = (n - firstPictures + bands - 1) / bands
+	}
+	return &report.Section{Heading: "More pictures",
+		Figures: []report.Figure{{Sheet: rest,
+			Title: fmt.Sprintf("Test images %d to %d", firstPictures, n-1)}}}
+}
+
+// part returns columns lo to hi−1 of a sheet.
+func part(s *report.Sheet, lo, hi int) *report.Sheet {
+	out := *s
+	out.Columns, out.Rows = s.Columns[lo:hi], nil
+	for _, r := range s.Rows {
+		out.Rows = append(out.Rows, report.SheetRow{Caption: r.Caption, Images: r.Images[lo:hi]})
+	}
+	return &out
 }
 
 // hasLabel reports whether an inverter was told the label alone.

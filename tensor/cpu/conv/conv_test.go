@@ -264,6 +264,8 @@ func TestListedShapes(t *testing.T) {
 		depthwise(Square(2, 30, 30, 70, 70, 3, 1, 1)), depthwise(Square(3, 7, 7, 100, 100, 7, 1, 3)),
 		depthwise(Square(1, 33, 33, 24, 24, 5, 2, 2)), depthwise(Square(2, 1, 1, 8, 8, 3, 1, 1)),
 		depthwise(Square(2, 8, 8, 20, 20, 1, 3, 0)), depthwise(Square(0, 4, 4, 3, 3, 3, 1, 1)),
+		depthwise(Square(1, 9, 9, 290, 290, 3, 1, 1)), depthwise(Square(2, 44, 44, 130, 130, 3, 2, 1)),
+		depthwise(Square(1, 13, 13, 9, 9, 9, 1, 4)),
 		{N: 1, H: 12, W: 10, C: 5, O: 7, KH: 3, KW: 3, StrideH: 1, StrideW: 2, PadTop: 4,
 			PadLeft: 4, PadBottom: 4, PadRight: 4, DilH: 4, DilW: 3, Groups: 1},
 		{N: 1, H: 1, W: 2, C: 3, O: 4, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadTop: 3,

@@ -32,6 +32,13 @@ func avx2Table() table {
 	t.selectOf, t.maxWindows = ternary(selectOfAVX2), maxWindows(maxWindowsAVX2)
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
 	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
+	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
+		{tapGrad1x1AVX2, tapGrad1x2AVX2, tapGrad1x3AVX2, tapGrad1x4AVX2, tapGrad1x5AVX2,
+			tapGrad1x6AVX2, tapGrad1x7AVX2},
+		{tapGrad2x1AVX2, tapGrad2x2AVX2, tapGrad2x3AVX2, tapGrad2x4AVX2, tapGrad2x5AVX2,
+			tapGrad2x6AVX2},
+		{tapGrad3x1AVX2, tapGrad3x2AVX2, tapGrad3x3AVX2, tapGrad3x4AVX2},
+	})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.addReLUGrad = ternary(addReLUGradAVX2)
 	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)

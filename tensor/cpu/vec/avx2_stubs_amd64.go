@@ -428,3 +428,88 @@ func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, 
 //
 //go:noescape
 func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapGrad1x1AVX2 adds to the sums of 1 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x2AVX2 adds to the sums of 1 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x3AVX2 adds to the sums of 1 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x4AVX2 adds to the sums of 1 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x5AVX2 adds to the sums of 1 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x5AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x6AVX2 adds to the sums of 1 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x6AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x7AVX2 adds to the sums of 1 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x7AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x1AVX2 adds to the sums of 2 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x2AVX2 adds to the sums of 2 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x3AVX2 adds to the sums of 2 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x4AVX2 adds to the sums of 2 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x5AVX2 adds to the sums of 2 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x5AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x6AVX2 adds to the sums of 2 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x6AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x1AVX2 adds to the sums of 3 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x2AVX2 adds to the sums of 3 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x3AVX2 adds to the sums of 3 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x4AVX2 adds to the sums of 3 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)

@@ -15703,3 +15703,2758 @@ next:
 	JNZ  tile
 	VZEROUPPER
 	RET
+
+// func tapGrad1x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad1x1AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y1
+	VFMADD231PS (R10), Y1, Y0
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y2
+	VMASKMOVPS  (R10), Y0, Y3
+	VFMADD231PS Y3, Y2, Y1
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad1x2AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y2
+	VFMADD231PS (R10), Y2, Y0
+	VFMADD231PS (R10)(R11*1), Y2, Y1
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y3
+	VMASKMOVPS  (R10), Y0, Y4
+	VFMADD231PS Y4, Y3, Y1
+	VMASKMOVPS  (R10)(R11*1), Y0, Y4
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad1x3AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y3
+	VFMADD231PS (R10), Y3, Y0
+	VFMADD231PS (R10)(R11*1), Y3, Y1
+	VFMADD231PS (R10)(R11*2), Y3, Y2
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y4
+	VMASKMOVPS  (R10), Y0, Y5
+	VFMADD231PS Y5, Y4, Y1
+	VMASKMOVPS  (R10)(R11*1), Y0, Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMASKMOVPS  (R10)(R11*2), Y0, Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad1x4AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y4
+	VFMADD231PS (R10), Y4, Y0
+	VFMADD231PS (R10)(R11*1), Y4, Y1
+	VFMADD231PS (R10)(R11*2), Y4, Y2
+	VFMADD231PS (R10)(R12*1), Y4, Y3
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y5
+	VMASKMOVPS  (R10), Y0, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VMASKMOVPS  (R10)(R11*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y2
+	VMASKMOVPS  (R10)(R11*2), Y0, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VMASKMOVPS  (R10)(R12*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y4
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x5AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad1x5AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y4
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y5
+	VFMADD231PS (R10), Y5, Y0
+	VFMADD231PS (R10)(R11*1), Y5, Y1
+	VFMADD231PS (R10)(R11*2), Y5, Y2
+	VFMADD231PS (R10)(R12*1), Y5, Y3
+	VFMADD231PS (R10)(R11*4), Y5, Y4
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y6
+	VMASKMOVPS  (R10), Y0, Y7
+	VFMADD231PS Y7, Y6, Y1
+	VMASKMOVPS  (R10)(R11*1), Y0, Y7
+	VFMADD231PS Y7, Y6, Y2
+	VMASKMOVPS  (R10)(R11*2), Y0, Y7
+	VFMADD231PS Y7, Y6, Y3
+	VMASKMOVPS  (R10)(R12*1), Y0, Y7
+	VFMADD231PS Y7, Y6, Y4
+	VMASKMOVPS  (R10)(R11*4), Y0, Y7
+	VFMADD231PS Y7, Y6, Y5
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x6AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad1x6AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (R12)(R11*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y6
+	VFMADD231PS (R10), Y6, Y0
+	VFMADD231PS (R10)(R11*1), Y6, Y1
+	VFMADD231PS (R10)(R11*2), Y6, Y2
+	VFMADD231PS (R10)(R12*1), Y6, Y3
+	VFMADD231PS (R10)(R11*4), Y6, Y4
+	VFMADD231PS (R10)(R13*1), Y6, Y5
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y7
+	VMASKMOVPS  (R10), Y0, Y8
+	VFMADD231PS Y8, Y7, Y1
+	VMASKMOVPS  (R10)(R11*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y2
+	VMASKMOVPS  (R10)(R11*2), Y0, Y8
+	VFMADD231PS Y8, Y7, Y3
+	VMASKMOVPS  (R10)(R12*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VMASKMOVPS  (R10)(R11*4), Y0, Y8
+	VFMADD231PS Y8, Y7, Y5
+	VMASKMOVPS  (R10)(R13*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y6
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x7AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad1x7AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (R12)(R11*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y6
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y7
+	VFMADD231PS (R10), Y7, Y0
+	VFMADD231PS (R10)(R11*1), Y7, Y1
+	VFMADD231PS (R10)(R11*2), Y7, Y2
+	VFMADD231PS (R10)(R12*1), Y7, Y3
+	VFMADD231PS (R10)(R11*4), Y7, Y4
+	VFMADD231PS (R10)(R13*1), Y7, Y5
+	VFMADD231PS (R10)(R12*2), Y7, Y6
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y6, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y7
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y8
+	VMASKMOVPS  (R10), Y0, Y9
+	VFMADD231PS Y9, Y8, Y1
+	VMASKMOVPS  (R10)(R11*1), Y0, Y9
+	VFMADD231PS Y9, Y8, Y2
+	VMASKMOVPS  (R10)(R11*2), Y0, Y9
+	VFMADD231PS Y9, Y8, Y3
+	VMASKMOVPS  (R10)(R12*1), Y0, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMASKMOVPS  (R10)(R11*4), Y0, Y9
+	VFMADD231PS Y9, Y8, Y5
+	VMASKMOVPS  (R10)(R13*1), Y0, Y9
+	VFMADD231PS Y9, Y8, Y6
+	VMASKMOVPS  (R10)(R12*2), Y0, Y9
+	VFMADD231PS Y9, Y8, Y7
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y7, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad2x1AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y1
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y2
+	VFMADD231PS (R10), Y2, Y0
+	VFMADD231PS (R11), Y2, Y1
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y3
+	VMASKMOVPS  (R10), Y0, Y4
+	VFMADD231PS Y4, Y3, Y1
+	VMASKMOVPS  (R11), Y0, Y4
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad2x2AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y4
+	VFMADD231PS (R10), Y4, Y0
+	VFMADD231PS (R10)(R12*1), Y4, Y1
+	VFMADD231PS (R11), Y4, Y2
+	VFMADD231PS (R11)(R12*1), Y4, Y3
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y5
+	VMASKMOVPS  (R10), Y0, Y6
+	VFMADD231PS Y6, Y5, Y1
+	VMASKMOVPS  (R10)(R12*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y2
+	VMASKMOVPS  (R11), Y0, Y6
+	VFMADD231PS Y6, Y5, Y3
+	VMASKMOVPS  (R11)(R12*1), Y0, Y6
+	VFMADD231PS Y6, Y5, Y4
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad2x3AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y6
+	VFMADD231PS (R10), Y6, Y0
+	VFMADD231PS (R10)(R12*1), Y6, Y1
+	VFMADD231PS (R10)(R12*2), Y6, Y2
+	VFMADD231PS (R11), Y6, Y3
+	VFMADD231PS (R11)(R12*1), Y6, Y4
+	VFMADD231PS (R11)(R12*2), Y6, Y5
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y7
+	VMASKMOVPS  (R10), Y0, Y8
+	VFMADD231PS Y8, Y7, Y1
+	VMASKMOVPS  (R10)(R12*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y2
+	VMASKMOVPS  (R10)(R12*2), Y0, Y8
+	VFMADD231PS Y8, Y7, Y3
+	VMASKMOVPS  (R11), Y0, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VMASKMOVPS  (R11)(R12*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y5
+	VMASKMOVPS  (R11)(R12*2), Y0, Y8
+	VFMADD231PS Y8, Y7, Y6
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad2x4AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	LEAQ (R12)(R12*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y6
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y7
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y8
+	VFMADD231PS (R10), Y8, Y0
+	VFMADD231PS (R10)(R12*1), Y8, Y1
+	VFMADD231PS (R10)(R12*2), Y8, Y2
+	VFMADD231PS (R10)(R13*1), Y8, Y3
+	VFMADD231PS (R11), Y8, Y4
+	VFMADD231PS (R11)(R12*1), Y8, Y5
+	VFMADD231PS (R11)(R12*2), Y8, Y6
+	VFMADD231PS (R11)(R13*1), Y8, Y7
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y6, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y7, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y7
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y8
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y9
+	VMASKMOVPS  (R10), Y0, Y10
+	VFMADD231PS Y10, Y9, Y1
+	VMASKMOVPS  (R10)(R12*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y2
+	VMASKMOVPS  (R10)(R12*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y3
+	VMASKMOVPS  (R10)(R13*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y4
+	VMASKMOVPS  (R11), Y0, Y10
+	VFMADD231PS Y10, Y9, Y5
+	VMASKMOVPS  (R11)(R12*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y6
+	VMASKMOVPS  (R11)(R12*2), Y0, Y10
+	VFMADD231PS Y10, Y9, Y7
+	VMASKMOVPS  (R11)(R13*1), Y0, Y10
+	VFMADD231PS Y10, Y9, Y8
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y7, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y8, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x5AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad2x5AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	LEAQ (R12)(R12*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y5
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y6
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y7
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y8
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y9
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y10
+	VFMADD231PS (R10), Y10, Y0
+	VFMADD231PS (R10)(R12*1), Y10, Y1
+	VFMADD231PS (R10)(R12*2), Y10, Y2
+	VFMADD231PS (R10)(R13*1), Y10, Y3
+	VFMADD231PS (R10)(R12*4), Y10, Y4
+	VFMADD231PS (R11), Y10, Y5
+	VFMADD231PS (R11)(R12*1), Y10, Y6
+	VFMADD231PS (R11)(R12*2), Y10, Y7
+	VFMADD231PS (R11)(R13*1), Y10, Y8
+	VFMADD231PS (R11)(R12*4), Y10, Y9
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y6, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y7, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y8, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y9, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y7
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y8
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y9
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y10
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y11
+	VMASKMOVPS  (R10), Y0, Y12
+	VFMADD231PS Y12, Y11, Y1
+	VMASKMOVPS  (R10)(R12*1), Y0, Y12
+	VFMADD231PS Y12, Y11, Y2
+	VMASKMOVPS  (R10)(R12*2), Y0, Y12
+	VFMADD231PS Y12, Y11, Y3
+	VMASKMOVPS  (R10)(R13*1), Y0, Y12
+	VFMADD231PS Y12, Y11, Y4
+	VMASKMOVPS  (R10)(R12*4), Y0, Y12
+	VFMADD231PS Y12, Y11, Y5
+	VMASKMOVPS  (R11), Y0, Y12
+	VFMADD231PS Y12, Y11, Y6
+	VMASKMOVPS  (R11)(R12*1), Y0, Y12
+	VFMADD231PS Y12, Y11, Y7
+	VMASKMOVPS  (R11)(R12*2), Y0, Y12
+	VFMADD231PS Y12, Y11, Y8
+	VMASKMOVPS  (R11)(R13*1), Y0, Y12
+	VFMADD231PS Y12, Y11, Y9
+	VMASKMOVPS  (R11)(R12*4), Y0, Y12
+	VFMADD231PS Y12, Y11, Y10
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y7, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y8, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y9, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y10, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x6AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad2x6AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	LEAQ (R12)(R12*2), R13
+	LEAQ (R13)(R12*2), R14
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y6
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y7
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y8
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y9
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y10
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y11
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y12
+	VFMADD231PS (R10), Y12, Y0
+	VFMADD231PS (R10)(R12*1), Y12, Y1
+	VFMADD231PS (R10)(R12*2), Y12, Y2
+	VFMADD231PS (R10)(R13*1), Y12, Y3
+	VFMADD231PS (R10)(R12*4), Y12, Y4
+	VFMADD231PS (R10)(R14*1), Y12, Y5
+	VFMADD231PS (R11), Y12, Y6
+	VFMADD231PS (R11)(R12*1), Y12, Y7
+	VFMADD231PS (R11)(R12*2), Y12, Y8
+	VFMADD231PS (R11)(R13*1), Y12, Y9
+	VFMADD231PS (R11)(R12*4), Y12, Y10
+	VFMADD231PS (R11)(R14*1), Y12, Y11
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y6, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y7, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y8, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y9, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y10, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y11, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y7
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y8
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y9
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y10
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y11
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y12
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y13
+	VMASKMOVPS  (R10), Y0, Y14
+	VFMADD231PS Y14, Y13, Y1
+	VMASKMOVPS  (R10)(R12*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y2
+	VMASKMOVPS  (R10)(R12*2), Y0, Y14
+	VFMADD231PS Y14, Y13, Y3
+	VMASKMOVPS  (R10)(R13*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y4
+	VMASKMOVPS  (R10)(R12*4), Y0, Y14
+	VFMADD231PS Y14, Y13, Y5
+	VMASKMOVPS  (R10)(R14*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y6
+	VMASKMOVPS  (R11), Y0, Y14
+	VFMADD231PS Y14, Y13, Y7
+	VMASKMOVPS  (R11)(R12*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y8
+	VMASKMOVPS  (R11)(R12*2), Y0, Y14
+	VFMADD231PS Y14, Y13, Y9
+	VMASKMOVPS  (R11)(R13*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y10
+	VMASKMOVPS  (R11)(R12*4), Y0, Y14
+	VFMADD231PS Y14, Y13, Y11
+	VMASKMOVPS  (R11)(R14*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y12
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y7, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y8, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y9, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y10, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y11, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y12, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad3x1AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y2
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    R11, R12
+	ADDQ    tapRow+80(FP), R12
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y3
+	VFMADD231PS (R10), Y3, Y0
+	VFMADD231PS (R11), Y3, Y1
+	VFMADD231PS (R12), Y3, Y2
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       R11, R12
+	ADDQ       tapRow+80(FP), R12
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y4
+	VMASKMOVPS  (R10), Y0, Y5
+	VFMADD231PS Y5, Y4, Y1
+	VMASKMOVPS  (R11), Y0, Y5
+	VFMADD231PS Y5, Y4, Y2
+	VMASKMOVPS  (R12), Y0, Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad3x2AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    R11, R12
+	ADDQ    tapRow+80(FP), R12
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y6
+	VFMADD231PS (R10), Y6, Y0
+	VFMADD231PS (R10)(R13*1), Y6, Y1
+	VFMADD231PS (R11), Y6, Y2
+	VFMADD231PS (R11)(R13*1), Y6, Y3
+	VFMADD231PS (R12), Y6, Y4
+	VFMADD231PS (R12)(R13*1), Y6, Y5
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       R11, R12
+	ADDQ       tapRow+80(FP), R12
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y7
+	VMASKMOVPS  (R10), Y0, Y8
+	VFMADD231PS Y8, Y7, Y1
+	VMASKMOVPS  (R10)(R13*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y2
+	VMASKMOVPS  (R11), Y0, Y8
+	VFMADD231PS Y8, Y7, Y3
+	VMASKMOVPS  (R11)(R13*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y4
+	VMASKMOVPS  (R12), Y0, Y8
+	VFMADD231PS Y8, Y7, Y5
+	VMASKMOVPS  (R12)(R13*1), Y0, Y8
+	VFMADD231PS Y8, Y7, Y6
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad3x3AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y6
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y7
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y8
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    R11, R12
+	ADDQ    tapRow+80(FP), R12
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y9
+	VFMADD231PS (R10), Y9, Y0
+	VFMADD231PS (R10)(R13*1), Y9, Y1
+	VFMADD231PS (R10)(R13*2), Y9, Y2
+	VFMADD231PS (R11), Y9, Y3
+	VFMADD231PS (R11)(R13*1), Y9, Y4
+	VFMADD231PS (R11)(R13*2), Y9, Y5
+	VFMADD231PS (R12), Y9, Y6
+	VFMADD231PS (R12)(R13*1), Y9, Y7
+	VFMADD231PS (R12)(R13*2), Y9, Y8
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y6, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y7, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y8, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y7
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y8
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y9
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       R11, R12
+	ADDQ       tapRow+80(FP), R12
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y10
+	VMASKMOVPS  (R10), Y0, Y11
+	VFMADD231PS Y11, Y10, Y1
+	VMASKMOVPS  (R10)(R13*1), Y0, Y11
+	VFMADD231PS Y11, Y10, Y2
+	VMASKMOVPS  (R10)(R13*2), Y0, Y11
+	VFMADD231PS Y11, Y10, Y3
+	VMASKMOVPS  (R11), Y0, Y11
+	VFMADD231PS Y11, Y10, Y4
+	VMASKMOVPS  (R11)(R13*1), Y0, Y11
+	VFMADD231PS Y11, Y10, Y5
+	VMASKMOVPS  (R11)(R13*2), Y0, Y11
+	VFMADD231PS Y11, Y10, Y6
+	VMASKMOVPS  (R12), Y0, Y11
+	VFMADD231PS Y11, Y10, Y7
+	VMASKMOVPS  (R12)(R13*1), Y0, Y11
+	VFMADD231PS Y11, Y10, Y8
+	VMASKMOVPS  (R12)(R13*2), Y0, Y11
+	VFMADD231PS Y11, Y10, Y9
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y7, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y8, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y9, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·tapGrad3x4AVX2(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	LEAQ (R13)(R13*2), R14
+	XORQ AX, AX
+
+vector:
+	MOVQ    c+24(FP), R9
+	SUBQ    AX, R9
+	JLE     done
+	CMPQ    R9, $+32
+	JL      tail
+	MOVQ    sum+0(FP), CX
+	ADDQ    AX, CX
+	VMOVUPS (CX), Y0
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y1
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y2
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y3
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y4
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y5
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y6
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y7
+	ADDQ    sumCol+96(FP), CX
+	ADDQ    sumSkip+104(FP), CX
+	VMOVUPS (CX), Y8
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y9
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y10
+	ADDQ    sumCol+96(FP), CX
+	VMOVUPS (CX), Y11
+	MOVQ    x+8(FP), R10
+	ADDQ    AX, R10
+	MOVQ    R10, R11
+	ADDQ    tapRow+80(FP), R11
+	MOVQ    R11, R12
+	ADDQ    tapRow+80(FP), R12
+	MOVQ    dy+16(FP), CX
+	ADDQ    AX, CX
+	MOVQ    rows+32(FP), R9
+
+vectorRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+vectorPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS     (CX), Y12
+	VFMADD231PS (R10), Y12, Y0
+	VFMADD231PS (R10)(R13*1), Y12, Y1
+	VFMADD231PS (R10)(R13*2), Y12, Y2
+	VFMADD231PS (R10)(R14*1), Y12, Y3
+	VFMADD231PS (R11), Y12, Y4
+	VFMADD231PS (R11)(R13*1), Y12, Y5
+	VFMADD231PS (R11)(R13*2), Y12, Y6
+	VFMADD231PS (R11)(R14*1), Y12, Y7
+	VFMADD231PS (R12), Y12, Y8
+	VFMADD231PS (R12)(R13*1), Y12, Y9
+	VFMADD231PS (R12)(R13*2), Y12, Y10
+	VFMADD231PS (R12)(R14*1), Y12, Y11
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         vectorPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         vectorRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y2, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y3, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y4, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y5, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y6, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y7, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Y8, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y9, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y10, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Y11, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+tail:
+	MOVQ       $+32, CX
+	CMPQ       R9, CX
+	CMOVQLT    R9, CX
+	SHRQ       $0x02, CX
+	LEAQ       lanes<>+32(SB), R8
+	SHLQ       $0x02, CX
+	SUBQ       CX, R8
+	VMOVUPS    (R8), Y0
+	MOVQ       sum+0(FP), CX
+	ADDQ       AX, CX
+	VMASKMOVPS (CX), Y0, Y1
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y2
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y3
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y4
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y5
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y6
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y7
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y8
+	ADDQ       sumCol+96(FP), CX
+	ADDQ       sumSkip+104(FP), CX
+	VMASKMOVPS (CX), Y0, Y9
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y10
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y11
+	ADDQ       sumCol+96(FP), CX
+	VMASKMOVPS (CX), Y0, Y12
+	MOVQ       x+8(FP), R10
+	ADDQ       AX, R10
+	MOVQ       R10, R11
+	ADDQ       tapRow+80(FP), R11
+	MOVQ       R11, R12
+	ADDQ       tapRow+80(FP), R12
+	MOVQ       dy+16(FP), CX
+	ADDQ       AX, CX
+	MOVQ       rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMASKMOVPS  (CX), Y0, Y13
+	VMASKMOVPS  (R10), Y0, Y14
+	VFMADD231PS Y14, Y13, Y1
+	VMASKMOVPS  (R10)(R13*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y2
+	VMASKMOVPS  (R10)(R13*2), Y0, Y14
+	VFMADD231PS Y14, Y13, Y3
+	VMASKMOVPS  (R10)(R14*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y4
+	VMASKMOVPS  (R11), Y0, Y14
+	VFMADD231PS Y14, Y13, Y5
+	VMASKMOVPS  (R11)(R13*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y6
+	VMASKMOVPS  (R11)(R13*2), Y0, Y14
+	VFMADD231PS Y14, Y13, Y7
+	VMASKMOVPS  (R11)(R14*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y8
+	VMASKMOVPS  (R12), Y0, Y14
+	VFMADD231PS Y14, Y13, Y9
+	VMASKMOVPS  (R12)(R13*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y10
+	VMASKMOVPS  (R12)(R13*2), Y0, Y14
+	VFMADD231PS Y14, Y13, Y11
+	VMASKMOVPS  (R12)(R14*1), Y0, Y14
+	VFMADD231PS Y14, Y13, Y12
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMASKMOVPS  Y1, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y2, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y3, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y4, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y5, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y6, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y7, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y8, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMASKMOVPS  Y9, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y10, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y11, Y0, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMASKMOVPS  Y12, Y0, (CX)
+	ADDQ        $+32, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET

@@ -32,6 +32,14 @@ func avx512Table() table {
 	t.selectOf, t.maxWindows = ternary(selectOfAVX512), maxWindows(maxWindowsAVX512)
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
 	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
+	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
+		{tapGrad1x1AVX512, tapGrad1x2AVX512, tapGrad1x3AVX512, tapGrad1x4AVX512,
+			tapGrad1x5AVX512, tapGrad1x6AVX512, tapGrad1x7AVX512},
+		{tapGrad2x1AVX512, tapGrad2x2AVX512, tapGrad2x3AVX512, tapGrad2x4AVX512,
+			tapGrad2x5AVX512, tapGrad2x6AVX512, tapGrad2x7AVX512},
+		{tapGrad3x1AVX512, tapGrad3x2AVX512, tapGrad3x3AVX512, tapGrad3x4AVX512,
+			tapGrad3x5AVX512, tapGrad3x6AVX512, tapGrad3x7AVX512},
+	})
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.addReLUGrad = ternary(addReLUGradAVX512)
 	t.axpy, t.axpby = axpy(axpyAVX512), axpby(axpbyAVX512)

@@ -428,3 +428,108 @@ func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int
 //
 //go:noescape
 func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapGrad1x1AVX512 adds to the sums of 1 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x2AVX512 adds to the sums of 1 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x3AVX512 adds to the sums of 1 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x4AVX512 adds to the sums of 1 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x5AVX512 adds to the sums of 1 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x6AVX512 adds to the sums of 1 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x7AVX512 adds to the sums of 1 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x1AVX512 adds to the sums of 2 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x2AVX512 adds to the sums of 2 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x3AVX512 adds to the sums of 2 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x4AVX512 adds to the sums of 2 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x5AVX512 adds to the sums of 2 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x6AVX512 adds to the sums of 2 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x7AVX512 adds to the sums of 2 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x1AVX512 adds to the sums of 3 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x2AVX512 adds to the sums of 3 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x3AVX512 adds to the sums of 3 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x4AVX512 adds to the sums of 3 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x5AVX512 adds to the sums of 3 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x6AVX512 adds to the sums of 3 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x7AVX512 adds to the sums of 3 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)

@@ -18,6 +18,7 @@ type table struct {
 	maxWindows                             func(y []float32, idx []int32, x []float32, w Windows)
 	scatterAdd                             func(dx, dy []float32, idx []int32, c int) int
 	tapSums                                func(y, x, w, init []float32, t Taps)
+	tapGrads                               func(sum, x, dy []float32, t TapPixels)
 	leakyReLU                              func(dst, x []float32, alpha float32)
 	clamp, affine                          func(dst, x []float32, a, b float32)
 	addScalar, mulScalar, rsubScalar       func(dst, x []float32, s float32)
@@ -71,7 +72,7 @@ func goTable() table {
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
-		scatterAdd: scatterAddGo, tapSums: tapSumsGo,
+		scatterAdd: scatterAddGo, tapSums: tapSumsGo, tapGrads: tapGradsGo,
 		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
 		addTo: addToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, addReLUGrad: addReLUGradGo,

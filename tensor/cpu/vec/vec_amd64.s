@@ -14366,3 +14366,2118 @@ next:
 	JNZ  tile
 	VZEROUPPER
 	RET
+
+// func tapGrad1x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad1x1AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z1
+	VFMADD231PS (R10), Z1, K1, Z0
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad1x2AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z2
+	VFMADD231PS (R10), Z2, K1, Z0
+	VFMADD231PS (R10)(R11*1), Z2, K1, Z1
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad1x3AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z3
+	VFMADD231PS (R10), Z3, K1, Z0
+	VFMADD231PS (R10)(R11*1), Z3, K1, Z1
+	VFMADD231PS (R10)(R11*2), Z3, K1, Z2
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad1x4AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z4
+	VFMADD231PS (R10), Z4, K1, Z0
+	VFMADD231PS (R10)(R11*1), Z4, K1, Z1
+	VFMADD231PS (R10)(R11*2), Z4, K1, Z2
+	VFMADD231PS (R10)(R12*1), Z4, K1, Z3
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad1x5AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z5
+	VFMADD231PS (R10), Z5, K1, Z0
+	VFMADD231PS (R10)(R11*1), Z5, K1, Z1
+	VFMADD231PS (R10)(R11*2), Z5, K1, Z2
+	VFMADD231PS (R10)(R12*1), Z5, K1, Z3
+	VFMADD231PS (R10)(R11*4), Z5, K1, Z4
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad1x6AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (R12)(R11*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z6
+	VFMADD231PS (R10), Z6, K1, Z0
+	VFMADD231PS (R10)(R11*1), Z6, K1, Z1
+	VFMADD231PS (R10)(R11*2), Z6, K1, Z2
+	VFMADD231PS (R10)(R12*1), Z6, K1, Z3
+	VFMADD231PS (R10)(R11*4), Z6, K1, Z4
+	VFMADD231PS (R10)(R13*1), Z6, K1, Z5
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad1x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad1x7AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (R12)(R11*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z7
+	VFMADD231PS (R10), Z7, K1, Z0
+	VFMADD231PS (R10)(R11*1), Z7, K1, Z1
+	VFMADD231PS (R10)(R11*2), Z7, K1, Z2
+	VFMADD231PS (R10)(R12*1), Z7, K1, Z3
+	VFMADD231PS (R10)(R11*4), Z7, K1, Z4
+	VFMADD231PS (R10)(R13*1), Z7, K1, Z5
+	VFMADD231PS (R10)(R12*2), Z7, K1, Z6
+	ADDQ        DX, R10
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad2x1AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z2
+	VFMADD231PS (R10), Z2, K1, Z0
+	VFMADD231PS (R11), Z2, K1, Z1
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad2x2AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z4
+	VFMADD231PS (R10), Z4, K1, Z0
+	VFMADD231PS (R10)(R12*1), Z4, K1, Z1
+	VFMADD231PS (R11), Z4, K1, Z2
+	VFMADD231PS (R11)(R12*1), Z4, K1, Z3
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad2x3AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z6
+	VFMADD231PS (R10), Z6, K1, Z0
+	VFMADD231PS (R10)(R12*1), Z6, K1, Z1
+	VFMADD231PS (R10)(R12*2), Z6, K1, Z2
+	VFMADD231PS (R11), Z6, K1, Z3
+	VFMADD231PS (R11)(R12*1), Z6, K1, Z4
+	VFMADD231PS (R11)(R12*2), Z6, K1, Z5
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad2x4AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	LEAQ (R12)(R12*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z8
+	VFMADD231PS (R10), Z8, K1, Z0
+	VFMADD231PS (R10)(R12*1), Z8, K1, Z1
+	VFMADD231PS (R10)(R12*2), Z8, K1, Z2
+	VFMADD231PS (R10)(R13*1), Z8, K1, Z3
+	VFMADD231PS (R11), Z8, K1, Z4
+	VFMADD231PS (R11)(R12*1), Z8, K1, Z5
+	VFMADD231PS (R11)(R12*2), Z8, K1, Z6
+	VFMADD231PS (R11)(R13*1), Z8, K1, Z7
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad2x5AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	LEAQ (R12)(R12*2), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z9
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z10
+	VFMADD231PS (R10), Z10, K1, Z0
+	VFMADD231PS (R10)(R12*1), Z10, K1, Z1
+	VFMADD231PS (R10)(R12*2), Z10, K1, Z2
+	VFMADD231PS (R10)(R13*1), Z10, K1, Z3
+	VFMADD231PS (R10)(R12*4), Z10, K1, Z4
+	VFMADD231PS (R11), Z10, K1, Z5
+	VFMADD231PS (R11)(R12*1), Z10, K1, Z6
+	VFMADD231PS (R11)(R12*2), Z10, K1, Z7
+	VFMADD231PS (R11)(R13*1), Z10, K1, Z8
+	VFMADD231PS (R11)(R12*4), Z10, K1, Z9
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z9, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad2x6AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	LEAQ (R12)(R12*2), R13
+	LEAQ (R13)(R12*2), R14
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z11
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z12
+	VFMADD231PS (R10), Z12, K1, Z0
+	VFMADD231PS (R10)(R12*1), Z12, K1, Z1
+	VFMADD231PS (R10)(R12*2), Z12, K1, Z2
+	VFMADD231PS (R10)(R13*1), Z12, K1, Z3
+	VFMADD231PS (R10)(R12*4), Z12, K1, Z4
+	VFMADD231PS (R10)(R14*1), Z12, K1, Z5
+	VFMADD231PS (R11), Z12, K1, Z6
+	VFMADD231PS (R11)(R12*1), Z12, K1, Z7
+	VFMADD231PS (R11)(R12*2), Z12, K1, Z8
+	VFMADD231PS (R11)(R13*1), Z12, K1, Z9
+	VFMADD231PS (R11)(R12*4), Z12, K1, Z10
+	VFMADD231PS (R11)(R14*1), Z12, K1, Z11
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z9, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z10, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z11, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad2x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad2x7AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R12
+	LEAQ (R12)(R12*2), R13
+	LEAQ (R13)(R12*2), R14
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z12
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z13
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z14
+	VFMADD231PS (R10), Z14, K1, Z0
+	VFMADD231PS (R10)(R12*1), Z14, K1, Z1
+	VFMADD231PS (R10)(R12*2), Z14, K1, Z2
+	VFMADD231PS (R10)(R13*1), Z14, K1, Z3
+	VFMADD231PS (R10)(R12*4), Z14, K1, Z4
+	VFMADD231PS (R10)(R14*1), Z14, K1, Z5
+	VFMADD231PS (R10)(R13*2), Z14, K1, Z6
+	VFMADD231PS (R11), Z14, K1, Z7
+	VFMADD231PS (R11)(R12*1), Z14, K1, Z8
+	VFMADD231PS (R11)(R12*2), Z14, K1, Z9
+	VFMADD231PS (R11)(R13*1), Z14, K1, Z10
+	VFMADD231PS (R11)(R12*4), Z14, K1, Z11
+	VFMADD231PS (R11)(R14*1), Z14, K1, Z12
+	VFMADD231PS (R11)(R13*2), Z14, K1, Z13
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z9, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z10, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z11, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z12, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z13, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad3x1AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      R11, R12
+	ADDQ      tapRow+80(FP), R12
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z3
+	VFMADD231PS (R10), Z3, K1, Z0
+	VFMADD231PS (R11), Z3, K1, Z1
+	VFMADD231PS (R12), Z3, K1, Z2
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad3x2AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      R11, R12
+	ADDQ      tapRow+80(FP), R12
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z6
+	VFMADD231PS (R10), Z6, K1, Z0
+	VFMADD231PS (R10)(R13*1), Z6, K1, Z1
+	VFMADD231PS (R11), Z6, K1, Z2
+	VFMADD231PS (R11)(R13*1), Z6, K1, Z3
+	VFMADD231PS (R12), Z6, K1, Z4
+	VFMADD231PS (R12)(R13*1), Z6, K1, Z5
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad3x3AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      R11, R12
+	ADDQ      tapRow+80(FP), R12
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z9
+	VFMADD231PS (R10), Z9, K1, Z0
+	VFMADD231PS (R10)(R13*1), Z9, K1, Z1
+	VFMADD231PS (R10)(R13*2), Z9, K1, Z2
+	VFMADD231PS (R11), Z9, K1, Z3
+	VFMADD231PS (R11)(R13*1), Z9, K1, Z4
+	VFMADD231PS (R11)(R13*2), Z9, K1, Z5
+	VFMADD231PS (R12), Z9, K1, Z6
+	VFMADD231PS (R12)(R13*1), Z9, K1, Z7
+	VFMADD231PS (R12)(R13*2), Z9, K1, Z8
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad3x4AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	LEAQ (R13)(R13*2), R14
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z11
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      R11, R12
+	ADDQ      tapRow+80(FP), R12
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z12
+	VFMADD231PS (R10), Z12, K1, Z0
+	VFMADD231PS (R10)(R13*1), Z12, K1, Z1
+	VFMADD231PS (R10)(R13*2), Z12, K1, Z2
+	VFMADD231PS (R10)(R14*1), Z12, K1, Z3
+	VFMADD231PS (R11), Z12, K1, Z4
+	VFMADD231PS (R11)(R13*1), Z12, K1, Z5
+	VFMADD231PS (R11)(R13*2), Z12, K1, Z6
+	VFMADD231PS (R11)(R14*1), Z12, K1, Z7
+	VFMADD231PS (R12), Z12, K1, Z8
+	VFMADD231PS (R12)(R13*1), Z12, K1, Z9
+	VFMADD231PS (R12)(R13*2), Z12, K1, Z10
+	VFMADD231PS (R12)(R14*1), Z12, K1, Z11
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z9, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z10, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z11, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad3x5AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	LEAQ (R13)(R13*2), R14
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z12
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z13
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z14
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      R11, R12
+	ADDQ      tapRow+80(FP), R12
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z15
+	VFMADD231PS (R10), Z15, K1, Z0
+	VFMADD231PS (R10)(R13*1), Z15, K1, Z1
+	VFMADD231PS (R10)(R13*2), Z15, K1, Z2
+	VFMADD231PS (R10)(R14*1), Z15, K1, Z3
+	VFMADD231PS (R10)(R13*4), Z15, K1, Z4
+	VFMADD231PS (R11), Z15, K1, Z5
+	VFMADD231PS (R11)(R13*1), Z15, K1, Z6
+	VFMADD231PS (R11)(R13*2), Z15, K1, Z7
+	VFMADD231PS (R11)(R14*1), Z15, K1, Z8
+	VFMADD231PS (R11)(R13*4), Z15, K1, Z9
+	VFMADD231PS (R12), Z15, K1, Z10
+	VFMADD231PS (R12)(R13*1), Z15, K1, Z11
+	VFMADD231PS (R12)(R13*2), Z15, K1, Z12
+	VFMADD231PS (R12)(R14*1), Z15, K1, Z13
+	VFMADD231PS (R12)(R13*4), Z15, K1, Z14
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z9, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z10, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z11, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z12, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z13, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z14, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad3x6AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	LEAQ (R13)(R13*2), R14
+	LEAQ (R14)(R13*2), R15
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z12
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z13
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z14
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z15
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z16
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z17
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      R11, R12
+	ADDQ      tapRow+80(FP), R12
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z18
+	VFMADD231PS (R10), Z18, K1, Z0
+	VFMADD231PS (R10)(R13*1), Z18, K1, Z1
+	VFMADD231PS (R10)(R13*2), Z18, K1, Z2
+	VFMADD231PS (R10)(R14*1), Z18, K1, Z3
+	VFMADD231PS (R10)(R13*4), Z18, K1, Z4
+	VFMADD231PS (R10)(R15*1), Z18, K1, Z5
+	VFMADD231PS (R11), Z18, K1, Z6
+	VFMADD231PS (R11)(R13*1), Z18, K1, Z7
+	VFMADD231PS (R11)(R13*2), Z18, K1, Z8
+	VFMADD231PS (R11)(R14*1), Z18, K1, Z9
+	VFMADD231PS (R11)(R13*4), Z18, K1, Z10
+	VFMADD231PS (R11)(R15*1), Z18, K1, Z11
+	VFMADD231PS (R12), Z18, K1, Z12
+	VFMADD231PS (R12)(R13*1), Z18, K1, Z13
+	VFMADD231PS (R12)(R13*2), Z18, K1, Z14
+	VFMADD231PS (R12)(R14*1), Z18, K1, Z15
+	VFMADD231PS (R12)(R13*4), Z18, K1, Z16
+	VFMADD231PS (R12)(R15*1), Z18, K1, Z17
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z9, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z10, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z11, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z12, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z13, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z14, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z15, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z16, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z17, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func tapGrad3x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·tapGrad3x7AVX512(SB), NOSPLIT, $0-136
+	MOVQ step+48(FP), DX
+	MOVQ dyStep+64(FP), BX
+	MOVQ nextX+112(FP), SI
+	MOVQ nextDY+120(FP), DI
+	MOVQ tapCol+88(FP), R13
+	LEAQ (R13)(R13*2), R14
+	LEAQ (R14)(R13*2), R15
+	XORQ AX, AX
+
+vector:
+	MOVQ      c+24(FP), R9
+	SUBQ      AX, R9
+	JLE       done
+	MOVQ      $+64, CX
+	CMPQ      R9, CX
+	CMOVQLT   R9, CX
+	SHRQ      $0x02, CX
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	MOVQ      sum+0(FP), CX
+	ADDQ      AX, CX
+	VMOVUPS.Z (CX), K1, Z0
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z1
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z2
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z3
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z4
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z5
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z6
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z7
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z8
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z9
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z10
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z11
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z12
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z13
+	ADDQ      sumCol+96(FP), CX
+	ADDQ      sumSkip+104(FP), CX
+	VMOVUPS.Z (CX), K1, Z14
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z15
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z16
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z17
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z18
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z19
+	ADDQ      sumCol+96(FP), CX
+	VMOVUPS.Z (CX), K1, Z20
+	MOVQ      x+8(FP), R10
+	ADDQ      AX, R10
+	MOVQ      R10, R11
+	ADDQ      tapRow+80(FP), R11
+	MOVQ      R11, R12
+	ADDQ      tapRow+80(FP), R12
+	MOVQ      dy+16(FP), CX
+	ADDQ      AX, CX
+	MOVQ      rows+32(FP), R9
+
+maskedRow:
+	MOVQ    cols+40(FP), R8
+	PCALIGN $0x40
+
+maskedPixel:
+	PREFETCHT1  (SI)
+	PREFETCHT1  (DI)
+	ADDQ        nextStep+128(FP), SI
+	ADDQ        $+64, DI
+	VMOVUPS.Z   (CX), K1, Z21
+	VFMADD231PS (R10), Z21, K1, Z0
+	VFMADD231PS (R10)(R13*1), Z21, K1, Z1
+	VFMADD231PS (R10)(R13*2), Z21, K1, Z2
+	VFMADD231PS (R10)(R14*1), Z21, K1, Z3
+	VFMADD231PS (R10)(R13*4), Z21, K1, Z4
+	VFMADD231PS (R10)(R15*1), Z21, K1, Z5
+	VFMADD231PS (R10)(R14*2), Z21, K1, Z6
+	VFMADD231PS (R11), Z21, K1, Z7
+	VFMADD231PS (R11)(R13*1), Z21, K1, Z8
+	VFMADD231PS (R11)(R13*2), Z21, K1, Z9
+	VFMADD231PS (R11)(R14*1), Z21, K1, Z10
+	VFMADD231PS (R11)(R13*4), Z21, K1, Z11
+	VFMADD231PS (R11)(R15*1), Z21, K1, Z12
+	VFMADD231PS (R11)(R14*2), Z21, K1, Z13
+	VFMADD231PS (R12), Z21, K1, Z14
+	VFMADD231PS (R12)(R13*1), Z21, K1, Z15
+	VFMADD231PS (R12)(R13*2), Z21, K1, Z16
+	VFMADD231PS (R12)(R14*1), Z21, K1, Z17
+	VFMADD231PS (R12)(R13*4), Z21, K1, Z18
+	VFMADD231PS (R12)(R15*1), Z21, K1, Z19
+	VFMADD231PS (R12)(R14*2), Z21, K1, Z20
+	ADDQ        DX, R10
+	ADDQ        DX, R11
+	ADDQ        DX, R12
+	ADDQ        BX, CX
+	DECQ        R8
+	JNZ         maskedPixel
+	ADDQ        skip+56(FP), R10
+	ADDQ        skip+56(FP), R11
+	ADDQ        skip+56(FP), R12
+	ADDQ        dySkip+72(FP), CX
+	DECQ        R9
+	JNZ         maskedRow
+	MOVQ        sum+0(FP), CX
+	ADDQ        AX, CX
+	VMOVUPS     Z0, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z1, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z2, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z3, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z4, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z5, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z7, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z8, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z9, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z10, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z11, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z12, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z13, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	ADDQ        sumSkip+104(FP), CX
+	VMOVUPS     Z14, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z15, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z16, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z17, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z18, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z19, K1, (CX)
+	ADDQ        sumCol+96(FP), CX
+	VMOVUPS     Z20, K1, (CX)
+	ADDQ        $+64, AX
+	JMP         vector
+
+done:
+	VZEROUPPER
+	RET
