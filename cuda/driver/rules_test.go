@@ -29,62 +29,70 @@ func (r ruleBench) run(stream uint64, add func(b *Batch)) error {
 const (
 	invalidValue       = 1   // CUDA_ERROR_INVALID_VALUE
 	invalidHandle      = 400 // CUDA_ERROR_INVALID_HANDLE
+	illegalAddress     = 700 // CUDA_ERROR_ILLEGAL_ADDRESS
+	contextDestroyed   = 709 // CUDA_ERROR_CONTEXT_IS_DESTROYED
 	captureUnsupported = 900 // CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
 	captureInvalidated = 901 // CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
 	captureIsolation   = 905 // CUDA_ERROR_STREAM_CAPTURE_ISOLATION
 	capturedEvent      = 907 // CUDA_ERROR_CAPTURED_EVENT
 )
 
+// A ruleCase is a call that a driver refuses.
+type ruleCase struct {
+	name string
+	want int // its code
+	call func(r ruleBench) error
+}
+
+// captureCases are refused while this thread captures.
+var captureCases = []ruleCase{
+	{"allocation", captureUnsupported, func(r ruleBench) error {
+		_, err := r.Alloc(8)
+		return err
+	}},
+	{"allocation in the stream", captureUnsupported, func(r ruleBench) error {
+		_, err := r.AllocAsync(8, r.stream)
+		return err
+	}},
+	{"pinned allocation", captureUnsupported, func(r ruleBench) error {
+		_, err := r.HostAlloc(8)
+		return err
+	}},
+	{"free", captureUnsupported, func(r ruleBench) error { return r.Free(r.device) }},
+	{"free in the stream", invalidValue, func(r ruleBench) error {
+		return r.FreeAsync(r.async, r.stream)
+	}},
+	{"pinned free", captureUnsupported, func(r ruleBench) error { return r.HostFree(r.host) }},
+	{"trim", captureUnsupported, func(r ruleBench) error { return r.TrimPool() }},
+	{"wait for the stream", captureUnsupported, func(r ruleBench) error {
+		return r.SyncStream(r.stream)
+	}},
+	{"wait for another stream", captureUnsupported, func(r ruleBench) error {
+		return r.SyncStream(r.other)
+	}},
+	{"wait for an event", captureUnsupported, func(r ruleBench) error {
+		return r.SyncEvent(r.before)
+	}},
+	{"query", captureUnsupported, func(r ruleBench) error {
+		_, err := r.EventDone(r.before)
+		return err
+	}},
+	{"module", captureUnsupported, func(r ruleBench) error {
+		_, err := r.LoadModule([]byte("FAKE CUBIN"))
+		return err
+	}},
+	{"event from outside", captureIsolation, func(r ruleBench) error {
+		return r.run(r.stream, func(b *Batch) { b.Wait(r.before) })
+	}},
+	{"event to the outside", captureIsolation, func(r ruleBench) error {
+		return r.run(r.other, func(b *Batch) { b.Wait(r.inside) })
+	}},
+}
+
 // TestRules wants the fake driver to refuse, while this thread captures, what a driver refuses on a
 // card, and the capture to be spoiled by it: package cuda is tested against nothing stricter.
 func TestRules(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		want int
-		call func(r ruleBench) error
-	}{
-		{"allocation", captureUnsupported, func(r ruleBench) error {
-			_, err := r.Alloc(8)
-			return err
-		}},
-		{"allocation in the stream", captureUnsupported, func(r ruleBench) error {
-			_, err := r.AllocAsync(8, r.stream)
-			return err
-		}},
-		{"pinned allocation", captureUnsupported, func(r ruleBench) error {
-			_, err := r.HostAlloc(8)
-			return err
-		}},
-		{"free", captureUnsupported, func(r ruleBench) error { return r.Free(r.device) }},
-		{"free in the stream", invalidValue, func(r ruleBench) error {
-			return r.FreeAsync(r.async, r.stream)
-		}},
-		{"pinned free", captureUnsupported, func(r ruleBench) error { return r.HostFree(r.host) }},
-		{"trim", captureUnsupported, func(r ruleBench) error { return r.TrimPool() }},
-		{"wait for the stream", captureUnsupported, func(r ruleBench) error {
-			return r.SyncStream(r.stream)
-		}},
-		{"wait for another stream", captureUnsupported, func(r ruleBench) error {
-			return r.SyncStream(r.other)
-		}},
-		{"wait for an event", captureUnsupported, func(r ruleBench) error {
-			return r.SyncEvent(r.before)
-		}},
-		{"query", captureUnsupported, func(r ruleBench) error {
-			_, err := r.EventDone(r.before)
-			return err
-		}},
-		{"module", captureUnsupported, func(r ruleBench) error {
-			_, err := r.LoadModule([]byte("FAKE CUBIN"))
-			return err
-		}},
-		{"event from outside", captureIsolation, func(r ruleBench) error {
-			return r.run(r.stream, func(b *Batch) { b.Wait(r.before) })
-		}},
-		{"event to the outside", captureIsolation, func(r ruleBench) error {
-			return r.run(r.other, func(b *Batch) { b.Wait(r.inside) })
-		}},
-	} {
+	for _, c := range captureCases {
 		t.Run(c.name, func(t *testing.T) {
 			r := openRules(t)
 			if err := r.BeginCapture(r.stream); err != nil {
@@ -128,77 +136,75 @@ func set[T any](to *T) func(T, error) error {
 	}
 }
 
+// misuseCases are wrong in or outside captures.
+var misuseCases = []ruleCase{
+	{"copy from pageable memory", invalidValue, func(r ruleBench) error {
+		return r.run(r.stream, func(b *Batch) { b.CopyIn(r.device, r.host.Address+8, 64) })
+	}},
+	{"pinned memory freed under a copy", illegalAddress, func(r ruleBench) error {
+		err := r.run(r.stream, func(b *Batch) { b.CopyIn(r.device, r.host.Address, 64) })
+		if err == nil {
+			err = r.HostFree(r.host)
+		}
+		if err != nil {
+			return err
+		}
+		return r.SyncStream(r.stream)
+	}},
+	{"device memory freed under a copy", illegalAddress, func(r ruleBench) error {
+		err := r.run(r.stream, func(b *Batch) { b.CopyOut(r.host.Address, r.device, 64) })
+		if err == nil {
+			err = r.Free(r.device)
+		}
+		if err != nil {
+			return err
+		}
+		return r.SyncStream(r.stream)
+	}},
+	{"freed in a stream, not allocated so", invalidValue, func(r ruleBench) error {
+		return r.FreeAsync(r.device, r.stream)
+	}},
+	{"a stream that is gone", invalidHandle, func(r ruleBench) error {
+		if err := r.DestroyStream(r.other); err != nil {
+			return err
+		}
+		return r.run(r.other, func(b *Batch) { b.Record(r.inside) })
+	}},
+	{"time between events without clocks", invalidHandle, func(r ruleBench) error {
+		if err := r.SyncEvent(r.before); err != nil {
+			return err
+		}
+		_, err := r.Elapsed(r.before, r.before)
+		return err
+	}},
+	{"a query of an event in a graph", capturedEvent, func(r ruleBench) error {
+		if err := r.BeginCapture(r.stream); err != nil {
+			return err
+		}
+		if err := r.run(r.stream, func(b *Batch) { b.Record(r.inside) }); err != nil {
+			return err
+		}
+		if _, err := r.EndCapture(r.stream); err != nil {
+			return err
+		}
+		_, err := r.EventDone(r.inside)
+		return err
+	}},
+	{"a context that is gone", contextDestroyed, func(r ruleBench) error {
+		if err := r.Release(); err != nil {
+			return err
+		}
+		_, err := r.Alloc(8)
+		if _, again := r.api.Retain(0); again != nil { // for the test's end
+			return again
+		}
+		return err
+	}},
+}
+
 // TestMisuse wants the fake driver to refuse what is wrong in or outside captures.
 func TestMisuse(t *testing.T) {
-	const illegalAddress, contextDestroyed = 700, 709
-	for _, c := range []struct {
-		name string
-		want int
-		call func(r ruleBench) error
-	}{
-		{"copy from pageable memory", invalidValue, func(r ruleBench) error {
-			return r.run(r.stream, func(b *Batch) { b.CopyIn(r.device, r.host.Address+8, 64) })
-		}},
-		{"pinned memory freed under a copy", illegalAddress, func(r ruleBench) error {
-			err := r.run(r.stream, func(b *Batch) { b.CopyIn(r.device, r.host.Address, 64) })
-			if err == nil {
-				err = r.HostFree(r.host)
-			}
-			if err != nil {
-				return err
-			}
-			return r.SyncStream(r.stream)
-		}},
-		{"device memory freed under a copy", illegalAddress, func(r ruleBench) error {
-			err := r.run(r.stream, func(b *Batch) { b.CopyOut(r.host.Address, r.device, 64) })
-			if err == nil {
-				err = r.Free(r.device)
-			}
-			if err != nil {
-				return err
-			}
-			return r.SyncStream(r.stream)
-		}},
-		{"freed in a stream, not allocated so", invalidValue, func(r ruleBench) error {
-			return r.FreeAsync(r.device, r.stream)
-		}},
-		{"a stream that is gone", invalidHandle, func(r ruleBench) error {
-			if err := r.DestroyStream(r.other); err != nil {
-				return err
-			}
-			return r.run(r.other, func(b *Batch) { b.Record(r.inside) })
-		}},
-		{"time between events without clocks", invalidHandle, func(r ruleBench) error {
-			if err := r.SyncEvent(r.before); err != nil {
-				return err
-			}
-			_, err := r.Elapsed(r.before, r.before)
-			return err
-		}},
-		{"a query of an event in a graph", capturedEvent, func(r ruleBench) error {
-			if err := r.BeginCapture(r.stream); err != nil {
-				return err
-			}
-			if err := r.run(r.stream, func(b *Batch) { b.Record(r.inside) }); err != nil {
-				return err
-			}
-			if _, err := r.EndCapture(r.stream); err != nil {
-				return err
-			}
-			_, err := r.EventDone(r.inside)
-			return err
-		}},
-		{"a context that is gone", contextDestroyed, func(r ruleBench) error {
-			if err := r.Release(); err != nil {
-				return err
-			}
-			_, err := r.Alloc(8)
-			if _, again := r.api.Retain(0); again != nil { // for the test's end
-				return again
-			}
-			return err
-		}},
-	} {
+	for _, c := range misuseCases {
 		t.Run(c.name, func(t *testing.T) {
 			if err := c.call(openRules(t)); Code(err) != c.want {
 				t.Errorf("%v, want code %d", err, c.want)
@@ -207,27 +213,32 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
+// openWith opens the fake driver with another fake library, and a stream.
+func openWith(t *testing.T, variable, library string) (c *Context, stream uint64) {
+	t.Helper()
+	t.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver) // where the fake looks for the driver
+	a, err := OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, variable, library))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = a.Retain(0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Release() })
+	if stream, err = c.NewStream(); err != nil {
+		t.Fatal(err)
+	}
+	return c, stream
+}
+
 // TestDNNRules wants the fake cuDNN to refuse descriptors that the real one refuses.
 func TestDNNRules(t *testing.T) {
-	t.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver) // where the fake looks for the driver
 	const (
-		kindTensor, kindHeuristics               = 17, 4
+		kindTensor                               = 17
 		align, dtype, dims, strides, id          = 900, 901, 902, 903, 906
 		typeDataType, typeInt64, typeFloat, bf16 = 1, 3, 4, 9
 	)
-	a, err := OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, "AFTERIMAGE_CUDNN", fakes.DNN))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := a.Retain(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Release()
-	stream, err := c.NewStream()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, stream := openWith(t, "AFTERIMAGE_CUDNN", fakes.DNN)
 	if _, err := c.NewDNN(stream); err != nil {
 		t.Fatal(err)
 	}
@@ -270,6 +281,20 @@ func TestDNNRules(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	captures(t, c, stream, "a handle of cuDNN", func() error {
+		_, err := c.NewDNN(stream)
+		return err
+	})
+}
+
+// TestDNNOrder wants the fake cuDNN to refuse questions that come too early and descriptors that
+// are gone.
+func TestDNNOrder(t *testing.T) {
+	const kindHeuristics = 4
+	c, stream := openWith(t, "AFTERIMAGE_CUDNN", fakes.DNN)
+	if _, err := c.NewDNN(stream); err != nil {
+		t.Fatal(err)
+	}
 	h, err := c.NewDescriptor(kindHeuristics)
 	if err != nil {
 		t.Fatal(err)
@@ -283,10 +308,6 @@ func TestDNNRules(t *testing.T) {
 	if err := c.DestroyDescriptor(h); err == nil {
 		t.Error("a descriptor was destroyed twice")
 	}
-	captures(t, c, stream, "a handle of cuDNN", func() error {
-		_, err := c.NewDNN(stream)
-		return err
-	})
 }
 
 // captures wants what f does to be refused while this thread captures, and to spoil the capture.
@@ -305,20 +326,7 @@ func captures(t *testing.T, c *Context, stream uint64, what string, f func() err
 
 // TestProductRules wants the fake cuBLASLt to refuse what the real one refuses.
 func TestProductRules(t *testing.T) {
-	t.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver) // where the fake looks for the driver
-	a, err := OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, "AFTERIMAGE_CUBLASLT", fakes.Lt))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := a.Retain(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Release()
-	stream, err := c.NewStream()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, stream := openWith(t, "AFTERIMAGE_CUBLASLT", fakes.Lt)
 	h, err := c.NewProducts()
 	if err != nil {
 		t.Fatal(err)
