@@ -7,8 +7,8 @@ import (
 )
 
 // A Scope owns the tensors allocated in it and gives their memory back when it closes. Scopes
-// nest: a training step, one PGD iteration, one evaluation batch, one VJP each open one. A model's
-// parameters live in a scope as long as the model.
+// nest: a training step, one PGD iteration, one evaluation batch, a block of a network in inference
+// each open one. A model's parameters live in a scope as long as the model.
 //
 // A Scope belongs to one goroutine.
 type Scope struct {

@@ -38,8 +38,8 @@ func FusesAttention(q, k, v Array) bool {
 		grad.bytes <= attentionRoom
 }
 
-// attentionStages is how many tiles of the other side are in shared memory where they find room: one
-// comes while another is used.
+// attentionStages is how many tiles of the other side are in shared memory where they find room:
+// one comes while another is used.
 const attentionStages = 2
 
 // attentionShared is the shared memory that a kernel takes, and for how many tiles.
