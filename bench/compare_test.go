@@ -260,10 +260,9 @@ func near(a, b Mean) bool {
 	return a == b
 }
 
-// TestRecordGoesOn: rows are on disk as soon as they are added, a line that was cut off is measured
-// again, and a damaged one is named.
-func TestRecordGoesOn(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new")
+// recordTwo begins a record in dir with two rows, which it returns.
+func recordTwo(t *testing.T, dir string) []Comparison {
+	t.Helper()
 	r, err := OpenRecord(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -279,6 +278,14 @@ func TestRecordGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return rows
+}
+
+// TestRecordGoesOn: rows are on disk as soon as they are added, a line that was cut off is measured
+// again, and a damaged one is named.
+func TestRecordGoesOn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	rows := recordTwo(t, dir)
 	table, err := os.ReadFile(filepath.Join(dir, TableFile))
 	if err != nil || strings.Count(string(table), "**3.00**") != 3 { // two rows and their mean
 		t.Errorf("the table is\n%s%v", table, err)

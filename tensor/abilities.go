@@ -50,6 +50,15 @@ type Chainer interface {
 	UnaryChain(dst, x *Tensor, gate bool, steps ...UnaryStep)
 }
 
+// A ConvChainer is a Chainer that can do so to a convolution's result before that leaves the cache.
+// One that is not makes two kernels, to the same bits.
+type ConvChainer interface {
+	Chainer
+	// Conv2DChain computes y = s(z) or, with gate, y = z·s(z), where z = Conv2D(x, w) + bias + res,
+	// as Conv2DBiasAct and UnaryChain do: F32 or F64.
+	Conv2DChain(y, x, w, bias, res *Tensor, p ConvParams, gate bool, steps ...UnaryStep)
+}
+
 // A UnaryStep is a unary operation with its attributes.
 type UnaryStep struct {
 	Op   UnaryOp
@@ -189,6 +198,7 @@ func StagedFloats(s Staged) []float32 {
 // A ConstantKeeper is a Backend that can keep what it derives from the contents of a tensor, packed
 // weights for example, from one kernel to the next, and do without the contents themselves.
 type ConstantKeeper interface {
+	Backend
 	// KeepConstant says that nothing writes to t until it is freed. It changes no result. again, if
 	// not nil, writes the same bits to t once more: then the backend may give t's own memory up when
 	// it has derived from it what kernels ask for, and call again when anybody reads t after all, or

@@ -63,6 +63,14 @@ type cli struct {
 	Bench    benchCmd    `cmd:"" help:"Measure kernels and training steps."`
 }
 
+// description stands at the head of the help.
+const description = `What does a classifier keep of an image? Train one, invert it from its
+logits, and look.
+
+Exit codes: 0 done; 2 what was asked for cannot be, and another command line, file
+or setting would mend that; 1 anything else: a full disk, too little memory, an
+interrupt, a training that went wrong, a fault of the program.`
+
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run executes one command line and returns the exit code. It is the program's one boundary at
@@ -79,8 +87,7 @@ func run(args []string, out, errOut io.Writer) (code int) {
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("afterimage"),
-		kong.Description("What does a classifier keep of an image? Train one, invert it from its "+
-			"logits, and look."),
+		kong.Description(description),
 		kong.Writers(out, errOut),
 		kong.Vars{"version": fmt.Sprintf("afterimage %s, %s, %s/%s", revision(), runtime.Version(),
 			runtime.GOOS, runtime.GOARCH)},
@@ -91,6 +98,9 @@ func run(args []string, out, errOut io.Writer) (code int) {
 	if err != nil {
 		fmt.Fprintln(errOut, "afterimage:", err)
 		return exitOther
+	}
+	if len(args) == 0 { // who types the name alone wants to know what there is
+		args = []string{"--help"}
 	}
 	k, err := parser.Parse(joinNegative(args))
 	if exited >= 0 { // --help has been printed

@@ -104,9 +104,21 @@ func settings(config string) (facts []report.Fact) {
 		case !indented:
 			group = ""
 		}
-		facts = append(facts, report.Fact{Name: group + k, Value: v})
+		facts = append(facts, report.Fact{Name: group + k, Value: shownPath(v)})
 	}
 	return facts
+}
+
+// shownPath returns a setting as a page shows it to others: of an absolute path, which only this
+// machine has, its last element. The run's own files keep it whole, so that the run can be resumed.
+func shownPath(setting string) string {
+	kind, path, ok := strings.Cut(setting, ":")
+	if kind != "folder" || !ok {
+		kind, path = "", setting
+	} else {
+		kind += ":"
+	}
+	return kind + portable(path, filepath.Base(path))
 }
 
 // runTitle says what a run trained. It does not depend on where the run lies, so that a run

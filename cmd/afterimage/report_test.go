@@ -42,6 +42,29 @@ func TestRunPage(t *testing.T) {
 	}
 }
 
+// A page is for others: it does not say where this machine keeps what the run was made of.
+func TestPageWithoutPaths(t *testing.T) {
+	for setting, want := range map[string]string{"/home/me/data": "data", "data": "data",
+		"folder:/home/me/photos": "folder:photos", "folder:photos": "folder:photos", "1:2": "1:2",
+		"[0.1, 0.2]": "[0.1, 0.2]"} {
+		if got := shownPath(setting); got != want {
+			t.Errorf("%s is shown as %s, expected %s", setting, got, want)
+		}
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, train.ConfigFile),
+		[]byte("kind: inverter\ndataset: folder:/home/me/photos\ndata: /home/me/data\n"))
+	write(t, filepath.Join(dir, train.MetricsFile), nil)
+	path, err := runPage(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := string(read(t, path)); strings.Contains(page, "/home/me") ||
+		!strings.Contains(page, "folder:photos") {
+		t.Error("the page says where this machine keeps its data")
+	}
+}
+
 // The newest sheet is that of the last step, also beyond a million of them and in a folder whose
 // name means something to a shell.
 func TestLastSamples(t *testing.T) {

@@ -41,6 +41,16 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestNameAlone: who types nothing but the program's name is shown what there is.
+func TestNameAlone(t *testing.T) {
+	code, out, errOut := call()
+	for _, want := range []string{"Exit codes: 0 done; 2 ", "demo ", "doctor ", "--device"} {
+		if code != exitOK || errOut != "" || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, %q: the help lacks %q", code, errOut, want)
+		}
+	}
+}
+
 // TestRemaining: a duration does not overflow.
 func TestRemaining(t *testing.T) {
 	if d := remaining(90.4); d != 90*time.Second {

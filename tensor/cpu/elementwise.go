@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math"
 	"slices"
 
 	"afterimage/tensor"
@@ -10,7 +11,7 @@ import (
 // Fill sets every element; see tensor.Backend.
 func (b *Backend) Fill(dst *tensor.Tensor, v float64) {
 	if !f32(dst) {
-		b.Backend.Fill(dst, v)
+		b.ref.Fill(dst, v)
 		return
 	}
 	y := host(dst)
@@ -20,7 +21,7 @@ func (b *Backend) Fill(dst *tensor.Tensor, v float64) {
 // Cast converts or copies; see tensor.Backend.
 func (b *Backend) Cast(dst, x *tensor.Tensor) {
 	if !f32(dst, x) {
-		b.Backend.Cast(dst, x)
+		b.ref.Cast(dst, x)
 		return
 	}
 	y, s := host(dst), host(x)
@@ -31,7 +32,7 @@ func (b *Backend) Cast(dst, x *tensor.Tensor) {
 func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor) {
 	f := unary(op, float32(p.A), float32(p.B))
 	if f == nil || !f32(dst, x) {
-		b.Backend.Unary(op, p, dst, x)
+		b.ref.Unary(op, p, dst, x)
 		return
 	}
 	y, s := host(dst), host(x)
@@ -44,22 +45,52 @@ const chainPiece = 2 << 10
 
 // UnaryChain computes dst = s(x) or x·s(x); see tensor.Chainer.
 func (b *Backend) UnaryChain(dst, x *tensor.Tensor, gate bool, steps ...tensor.UnaryStep) {
-	loops := make([]func(dst, x []float32), len(steps))
-	for i, s := range steps {
-		loops[i] = unary(s.Op, float32(s.Attr.A), float32(s.Attr.B))
-	}
-	if !f32(dst, x) || slices.ContainsFunc(loops, func(f func(_, _ []float32)) bool {
-		return f == nil
-	}) {
-		b.Backend.UnaryChain(dst, x, gate, steps...)
+	loop := b.chain(gate, steps)
+	if loop == nil || !f32(dst, x) {
+		b.ref.UnaryChain(dst, x, gate, steps...)
 		return
 	}
 	y, src := host(dst), host(x)
-	b.split(len(y), chunk, func(lo, hi int) {
+	b.split(len(y), chunk, func(lo, hi int) { loop(y[lo:hi], src[lo:hi]) })
+}
+
+// joined returns the loop that takes numbers through all steps of a chain in registers; nil where
+// there is none. Its dst may be x.
+func joined(gate bool, steps []tensor.UnaryStep) func(dst, x []float32) {
+	is := func(want ...tensor.UnaryStep) bool { return gate && slices.Equal(steps, want) }
+	affine := func(a, b float64) tensor.UnaryStep {
+		return tensor.UnaryStep{Op: tensor.Affine, Attr: tensor.Attr{A: a, B: b}}
+	}
+	a := steps[0].Attr
+	switch {
+	case len(steps) == 1 && !gate:
+		return unary(steps[0].Op, float32(a.A), float32(a.B))
+	case is(tensor.UnaryStep{Op: tensor.Sigmoid}):
+		return vec.SiLU
+	case is(affine(1/math.Sqrt2, 0), tensor.UnaryStep{Op: tensor.Erf}, affine(0.5, 0.5)):
+		return vec.GELU
+	case is(affine(a.A, a.B), tensor.UnaryStep{Op: tensor.Clamp, Attr: tensor.Attr{A: 0, B: 1}}):
+		return func(dst, x []float32) { vec.HardSwish(dst, x, float32(a.A), float32(a.B)) }
+	}
+	return nil
+}
+
+// chain returns the loop of UnaryChain; nil where there is none.
+func (b *Backend) chain(gate bool, steps []tensor.UnaryStep) func(dst, x []float32) {
+	if f := joined(gate, steps); f != nil {
+		return f
+	}
+	loops := make([]func(dst, x []float32), len(steps))
+	for i, s := range steps {
+		if loops[i] = unary(s.Op, float32(s.Attr.A), float32(s.Attr.B)); loops[i] == nil {
+			return nil
+		}
+	}
+	return func(dst, x []float32) {
 		scratch := b.pool.Borrow(chainPiece)
-		for ; lo < hi; lo += chainPiece {
-			end := min(lo+chainPiece, hi)
-			in, out := src[lo:end], y[lo:end]
+		for lo := 0; lo < len(x); lo += chainPiece {
+			end := min(lo+chainPiece, len(x))
+			in, out := x[lo:end], dst[lo:end]
 			if gate {
 				out = scratch[:end-lo]
 			}
@@ -69,11 +100,11 @@ func (b *Backend) UnaryChain(dst, x *tensor.Tensor, gate bool, steps ...tensor.U
 				from = out
 			}
 			if gate {
-				vec.Mul(y[lo:end], in, out)
+				vec.Mul(dst[lo:end], in, out)
 			}
 		}
 		b.pool.Return(scratch)
-	})
+	}
 }
 
 // unary returns the vector loop of an operation, nil where there is none.
@@ -126,7 +157,7 @@ func unary(op tensor.UnaryOp, a, b float32) func(dst, x []float32) {
 // Everything else, rare in a step, goes to the reference.
 func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 	if !f32(dst, x, y) || dst.Size() == 0 {
-		b.Backend.Binary(op, dst, x, y)
+		b.ref.Binary(op, dst, x, y)
 		return
 	}
 	d, xs, ys := host(dst), host(x), host(y)
@@ -140,13 +171,13 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
 		return
 	}
+	if f := scalarFirst(op); f != nil && len(xs) == 1 && len(ys) == n {
+		s := xs[0]
+		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], ys[lo:hi], s) })
+		return
+	}
 	if commutes(op) && len(xs) < len(ys) {
 		x, y, xs, ys = y, x, ys, xs
-		if f := scalar(op); f != nil && len(xs) == n && len(ys) == 1 {
-			s := ys[0]
-			b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
-			return
-		}
 	}
 	if outer, reps, inner, ok := blocks(dst.Shape(), y.Shape()); ok && len(xs) == n {
 		if inner > 1 {
@@ -163,7 +194,7 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 			return
 		}
 	}
-	b.Backend.Binary(op, dst, x, y)
+	b.ref.Binary(op, dst, x, y)
 }
 
 // AddReLUMask computes dx = y > 0 ? a + b : 0; see tensor.SumMasker.
@@ -269,6 +300,20 @@ func scalar(op tensor.BinaryOp) func(dst, x []float32, s float32) {
 	return nil
 }
 
+// scalarFirst is scalar for op(s, x).
+func scalarFirst(op tensor.BinaryOp) func(dst, x []float32, s float32) {
+	switch op {
+	case tensor.Sub:
+		return vec.RSubScalar
+	case tensor.Div:
+		return vec.RDivScalar
+	}
+	if commutes(op) {
+		return scalar(op)
+	}
+	return nil
+}
+
 func row(op tensor.BinaryOp) func(dst, x, v []float32) {
 	switch op {
 	case tensor.Add:
@@ -286,23 +331,9 @@ func row(op tensor.BinaryOp) func(dst, x, v []float32) {
 // Select chooses element by element; see tensor.Backend.
 func (b *Backend) Select(dst, cond, x, y *tensor.Tensor) {
 	if !f32(dst, cond, x, y) {
-		b.Backend.Select(dst, cond, x, y)
+		b.ref.Select(dst, cond, x, y)
 		return
 	}
 	d, c, xs, ys := host(dst), host(cond), host(x), host(y)
 	b.split(len(d), chunk, func(lo, hi int) { vec.Select(d[lo:hi], c[lo:hi], xs[lo:hi], ys[lo:hi]) })
-}
-
-// Softmax works along the last axis; see tensor.Backend.
-func (b *Backend) Softmax(log bool, dst, x *tensor.Tensor) {
-	if !f32(dst, x) || x.Size() == 0 {
-		b.Backend.Softmax(log, dst, x)
-		return
-	}
-	f := vec.Softmax
-	if log {
-		f = vec.LogSoftmax
-	}
-	y, s, k := host(dst), host(x), x.Dim(-1)
-	b.split(len(s)/k, max(1, chunk/4/k), func(lo, hi int) { f(y[lo*k:hi*k], s[lo*k:hi*k], k) })
 }

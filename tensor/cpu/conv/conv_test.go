@@ -173,8 +173,15 @@ func checkStacked(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, 
 func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
 	f func(y []float32, e Epilogue)) {
 	t.Helper()
+	twice := func(y []float32) {
+		for i := range y {
+			y[i] *= 2
+		}
+	}
 	for _, e := range []Epilogue{{Bias: bias, ReLU: true}, {Bias: bias, Res: res},
-		{Bias: bias, Res: res, ReLU: true}} {
+		{Bias: bias, Res: res, ReLU: true}, {Bias: bias, Then: twice},
+		{Bias: bias, Res: res, Then: twice}, {Bias: bias, Clamp: &[2]float32{-0.5, 1}},
+		{Bias: bias, Res: res, Clamp: &[2]float32{-0.5, 1}}} {
 		got := guarded(t, what, len(y), func(y []float32) { f(y, e) })
 		for i, want := range y {
 			if e.Res != nil {
@@ -182,6 +189,12 @@ func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
 			}
 			if e.ReLU {
 				want = max(want, 0)
+			}
+			if e.Clamp != nil {
+				want = min(max(want, e.Clamp[0]), e.Clamp[1])
+			}
+			if e.Then != nil {
+				want *= 2
 			}
 			if got[i] != want {
 				t.Fatalf("%s: residual %v, ReLU %v: element %d is %g, expected %g", what, e.Res != nil,
@@ -264,6 +277,8 @@ func TestListedShapes(t *testing.T) {
 		depthwise(Square(2, 30, 30, 70, 70, 3, 1, 1)), depthwise(Square(3, 7, 7, 100, 100, 7, 1, 3)),
 		depthwise(Square(1, 33, 33, 24, 24, 5, 2, 2)), depthwise(Square(2, 1, 1, 8, 8, 3, 1, 1)),
 		depthwise(Square(2, 8, 8, 20, 20, 1, 3, 0)), depthwise(Square(0, 4, 4, 3, 3, 3, 1, 1)),
+		depthwise(Square(1, 9, 9, 290, 290, 3, 1, 1)), depthwise(Square(2, 44, 44, 130, 130, 3, 2, 1)),
+		depthwise(Square(1, 13, 13, 9, 9, 9, 1, 4)),
 		{N: 1, H: 12, W: 10, C: 5, O: 7, KH: 3, KW: 3, StrideH: 1, StrideW: 2, PadTop: 4,
 			PadLeft: 4, PadBottom: 4, PadRight: 4, DilH: 4, DilW: 3, Groups: 1},
 		{N: 1, H: 1, W: 2, C: 3, O: 4, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadTop: 3,

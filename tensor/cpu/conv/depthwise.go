@@ -12,8 +12,9 @@ import (
 // outside is skipped as everywhere in this package, the taps inside still form a rectangle:
 // columns with the same ones make a run.
 //
-// All three directions are such sums. The gradient of the input is a forward convolution for each
-// phase of the strides; the gradient of the weights exchanges the roles of pixels and taps.
+// The gradient of the input is a forward convolution for each phase of the strides. That of the
+// weights sums over pixels: vec.TapGrads keeps the sums of a rectangle of taps in registers from
+// one end of a block of pixels to the other.
 
 // depthwise reports whether every channel is convolved by itself into one.
 func (s Shape) depthwise() bool { return s.Groups > 1 && s.Groups == s.C && s.C == s.O }
@@ -24,8 +25,8 @@ const (
 	tapInput   = 32 << 10 // floats of input that its output rows are the first to read
 )
 
-// A colRun is a row of output columns whose taps inside the image are the same ones.
-type colRun struct{ from, n, t0, t1 int }
+// A tapRun is a run of output positions along an axis whose taps inside are the same ones.
+type tapRun struct{ from, n, t0, t1 int }
 
 // within returns the taps [t0, t1) that lie inside at position j.
 func (a *axis) within(j int) (t0, t1 int) {
@@ -38,15 +39,15 @@ func (a *axis) within(j int) (t0, t1 int) {
 }
 
 // runs cuts the axis into runs.
-func (a *axis) runs() []colRun {
-	var out []colRun
+func (a *axis) runs() []tapRun {
+	var out []tapRun
 	for j := range a.count {
 		t0, t1 := a.within(j)
 		if n := len(out); n > 0 && out[n-1].t0 == t0 && out[n-1].t1 == t1 {
 			out[n-1].n++
 			continue
 		}
-		out = append(out, colRun{j, 1, t0, t1})
+		out = append(out, tapRun{j, 1, t0, t1})
 	}
 	return out
 }
@@ -62,7 +63,7 @@ func (a *axis) spacing() int {
 // A depthTable is what a depthwise pass derives from its axes.
 type depthTable struct {
 	rows, cols axis
-	runs       []colRun
+	runs       []tapRun
 	tapRows    [][2]int // of each output row, the rows of taps inside
 }
 
@@ -196,8 +197,8 @@ func (d *depthRun) item(zeros []float32, r0, r1, perImage, c0, c int) {
 				d.row(q, start, r/perImage, i, c0, c)
 			}
 		}
+		d.end.finish(d.out, r*d.outRow+c0, c, d.outRow/d.c, d.c)
 	}
-	d.end.finish(d.out, r0*d.outRow+c0, c, (r1-r0)*d.outRow/d.c, d.c)
 }
 
 // row computes row i of image n of a pass.
@@ -219,26 +220,30 @@ func (d *depthRun) row(q depthPass, start []float32, n, i, c0, c int) {
 	}
 }
 
-// depthGradRows is the number of floats of a block of channels that the rows of a step have, about,
-// so that they stay in the second-level cache from one row of taps to the next.
-const depthGradRows = 32 << 10
-
-// depthBlock is the number of channels that an item of a weight gradient sums.
-const depthBlock = 64
+// Limits of a depthwise weight gradient.
+const (
+	depthGradRows  = 16 << 10 // floats of input in a step: while they are summed the next arrive
+	depthGradBlock = 64       // channels of an item
+	depthGradWhole = 256      // up to so many an item has all channels, and its rows are of one piece
+)
 
 // depthWeightGrad cuts the sum over pixels into parts by the shape, adds these in order and turns
 // the result into [C KH KW].
 func (s Shape) depthWeightGrad(p *par.Pool, dw, x, dy []float32) {
 	rows := forwardAxis(s.H, s.OutH(), s.KH, s.StrideH, s.PadTop, s.DilH)
 	cols := forwardAxis(s.W, s.OutW(), s.KW, s.StrideW, s.PadLeft, s.DilW)
-	t := newDepthTable(rows, cols)
-	taps, blocks := s.KH*s.KW, ceil(s.C, depthBlock)
+	g := &depthGrad{s, rows, cols, rows.runs(), cols.runs()}
+	block := depthGradBlock
+	if s.C <= depthGradWhole {
+		block = s.C
+	}
+	taps, blocks := s.KH*s.KW, ceil(s.C, block)
 	parts := max(1, min(gradParts, ceil(gradItems, blocks), s.N*s.OutH()/partRows))
 	partRows := ceil(s.N*s.OutH(), parts)
 	sums := p.Borrow(parts * taps * s.C)
 	p.Run(parts*blocks, func(i int) {
-		part, c0 := i/blocks, i%blocks*depthBlock
-		c := min(depthBlock, s.C-c0)
+		part, c0 := i/blocks, i%blocks*block
+		c := min(block, s.C-c0)
 		sum := sums[part*taps*s.C:][:taps*s.C]
 		for k := range taps {
 			clear(sum[k*s.C+c0:][:c])
@@ -246,39 +251,77 @@ func (s Shape) depthWeightGrad(p *par.Pool, dw, x, dy []float32) {
 		for r, end := part*partRows, min((part+1)*partRows, s.N*s.OutH()); r < end; {
 			n, i := r/s.OutH(), r%s.OutH()
 			step := max(1, min(depthGradRows/max(1, s.StrideH*s.W*c), end-r, s.OutH()-i))
-			s.depthGradStep(t, sum, x, dy, n, i, i+step, c0, c)
+			g.step(sum, x, dy, n, i, i+step, c0, c)
 			r += step
 		}
 	})
+	total := sums[:taps*s.C]
+	for part := 1; part < parts; part++ {
+		vec.AddTo(total, sums[part*taps*s.C:][:taps*s.C])
+	}
 	for c := range s.C {
 		for k := range taps {
-			var total float32
-			for part := range parts {
-				total += sums[(part*taps+k)*s.C+c]
-			}
-			dw[c*taps+k] = total
+			dw[c*taps+k] = total[k*s.C+c]
 		}
 	}
 	p.Return(sums)
 }
 
-// depthGradStep adds what rows i0..i1-1 of dy's image n contribute to channels c0..c0+c-1 of sum
-// [tap][C].
-func (s Shape) depthGradStep(t *depthTable, sum, x, dy []float32, n, i0, i1, c0, c int) {
-	for u, tap := range t.rows.taps {
-		lo, hi := t.rows.valid(tap)
-		lo, hi = max(lo, i0), min(hi, i1)
-		for _, r := range t.runs {
-			if lo >= hi || r.t0 == r.t1 {
+// A depthGrad is a weight gradient: pixels that meet the same taps make runs along both axes.
+type depthGrad struct {
+	Shape
+	rows, cols       axis
+	rowRuns, colRuns []tapRun
+}
+
+// step adds what rows i0..i1-1 of dy's image n contribute to channels c0..c0+c-1 of sum [tap][C].
+func (s *depthGrad) step(sum, x, dy []float32, n, i0, i1, c0, c int) {
+	next := s.after(x, dy, n, i0, i1, c)
+	for _, rows := range s.rowRuns {
+		lo, hi := max(i0, rows.from), min(i1, rows.from+rows.n)
+		if lo >= hi || rows.t0 == rows.t1 {
+			continue
+		}
+		for _, r := range s.colRuns {
+			if r.t0 == r.t1 {
 				continue
 			}
-			sums := sum[(u*s.KW+r.t0)*s.C+c0:]
-			row, col := lo*s.StrideH+tap.off, r.from*s.StrideW+t.cols.taps[r.t0].off
-			vec.TapSums(sums, x[((n*s.H+row)*s.W+col)*s.C+c0:],
-				dy[((n*s.OutH()+lo)*s.OutW()+r.from)*s.C+c0:], sums,
-				vec.Taps{C: c, Count: r.t1 - r.t0, KH: hi - lo, KW: r.n, Step: s.DilW * s.C,
-					Row: s.StrideH * s.W * s.C, Col: s.StrideW * s.C, WRow: s.OutW() * s.C, WCol: s.C,
-					Out: s.C, From: s.C})
+			row := lo*s.StrideH + s.rows.taps[rows.t0].off
+			col := r.from*s.StrideW + s.cols.taps[r.t0].off
+			t := vec.TapPixels{C: c, Rows: hi - lo, Cols: r.n, KH: rows.t1 - rows.t0, KW: r.t1 - r.t0,
+				XRow: s.StrideH * s.W * s.C, XCol: s.StrideW * s.C,
+				DYRow: s.OutW() * s.C, DYCol: s.C, TapRow: s.DilH * s.W * s.C, TapCol: s.DilW * s.C,
+				SumRow: s.KW * s.C, SumCol: s.C}
+			next.give(&t)
+			vec.TapGrads(sum[(rows.t0*s.KW+r.t0)*s.C+c0:], x[((n*s.H+row)*s.W+col)*s.C+c0:],
+				dy[((n*s.OutH()+lo)*s.OutW()+r.from)*s.C+c0:], t)
 		}
 	}
+}
+
+// A gradAhead is what a step's calls ask for: the rows of the next step, from end to end.
+type gradAhead struct {
+	x, dy []float32
+	each  int // floats of x for each of dy
+}
+
+// after is what follows rows i0..i1-1 of image n, as far as it is of one piece.
+func (s *depthGrad) after(x, dy []float32, n, i0, i1, c int) gradAhead {
+	if c < s.C {
+		return gradAhead{}
+	}
+	_, last := s.rows.within(i1 - 1)
+	if last == 0 {
+		return gradAhead{}
+	}
+	row := (i1-1)*s.StrideH + s.rows.taps[last-1].off + 1
+	return gradAhead{x[(n*s.H+row)*s.W*c:], dy[(n*s.OutH()+i1)*s.OutW()*c:], s.StrideH * s.StrideW}
+}
+
+// give hands the call its share.
+func (a *gradAhead) give(t *vec.TapPixels) {
+	const line = 16 // floats
+	lines := t.Rows * t.Cols * ceil(t.C, line)
+	t.NextX, t.NextDY, t.NextStep = a.x, a.dy, a.each*line
+	a.x, a.dy = a.x[min(len(a.x), a.each*lines*line):], a.dy[min(len(a.dy), lines*line):]
 }

@@ -59,6 +59,16 @@ func erfAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func sigmoidAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// siluAVX2 computes dst = x/(1+e^-x).
+//
+//go:noescape
+func siluAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+
+// geluAVX2 computes dst = x·(erf(x/√2) + 1)/2.
+//
+//go:noescape
+func geluAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // softplusAVX2 computes dst = max(x,0) + ln(1+e^-|x|).
 //
 //go:noescape
@@ -98,6 +108,11 @@ func clampAVX2(dst *float32, x *float32, lo float32, hi float32, rows int, cols 
 //
 //go:noescape
 func affineAVX2(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
+
+// hardSwishAVX2 computes dst = x·min(max(a·x + b, 0), 1).
+//
+//go:noescape
+func hardSwishAVX2(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
 
 // addScalarAVX2 computes dst = x + s.
 //
@@ -213,11 +228,6 @@ func equalAVX2(dst *float32, x *float32, y *float32, rows int, cols int, nt bool
 //
 //go:noescape
 func selectOfAVX2(dst *float32, cond *float32, x *float32, y *float32, rows int, cols int, nt bool)
-
-// mulAddToAVX2 computes dst += x·y.
-//
-//go:noescape
-func mulAddToAVX2(dst *float32, x *float32, y *float32, rows int, cols int)
 
 // axpyAVX2 computes y += a·x.
 //
@@ -433,3 +443,98 @@ func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, 
 //
 //go:noescape
 func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapGrad1x1AVX2 adds to the sums of 1 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x2AVX2 adds to the sums of 1 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x3AVX2 adds to the sums of 1 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x4AVX2 adds to the sums of 1 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x5AVX2 adds to the sums of 1 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x5AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x6AVX2 adds to the sums of 1 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x6AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x7AVX2 adds to the sums of 1 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x7AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x1AVX2 adds to the sums of 2 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x2AVX2 adds to the sums of 2 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x3AVX2 adds to the sums of 2 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x4AVX2 adds to the sums of 2 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x5AVX2 adds to the sums of 2 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x5AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x6AVX2 adds to the sums of 2 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x6AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x1AVX2 adds to the sums of 3 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x1AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x2AVX2 adds to the sums of 3 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x2AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x3AVX2 adds to the sums of 3 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x4AVX2 adds to the sums of 3 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// clampRowsAVX2 computes y = min(max(y, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func clampRowsAVX2(y *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// addClampRowsAVX2 computes y = min(max(y + res, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func addClampRowsAVX2(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)

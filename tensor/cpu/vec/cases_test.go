@@ -124,6 +124,8 @@ func unaryCases() []ew {
 			func(x float64) float64 {
 				return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))
 			}),
+		un("SiLU", tolLog, func(t table) func(a, b []float32) { return t.silu },
+			func(x float64) float64 { return x / (1 + math.Exp(-x)) }),
 		un("ReLU", tolExact, func(t table) func(a, b []float32) { return t.relu }, relu64),
 		un("Step", tolExact, func(t table) func(a, b []float32) { return t.step }, step64),
 		un("Sign", tolExact, func(t table) func(a, b []float32) { return t.sign },
@@ -153,6 +155,11 @@ func unaryCases() []ew {
 			run: func(t table, out []float32, in, _ [][]float32) { t.affine(out, in[0], -1.5, 2) },
 			ref: func(in, _ []float64) (float64, float64) {
 				return -1.5*in[0] + 2, math.Abs(1.5*in[0]) + 2
+			}},
+		{name: "HardSwish", ins: 1, tol: tolTwo,
+			run: func(t table, out []float32, in, _ [][]float32) { t.hardSwish(out, in[0], 0.25, 0.5) },
+			ref: func(in, _ []float64) (float64, float64) {
+				return in[0] * min64(max64(in[0]/4+0.5, 0), 1), math.Abs(in[0]) * (math.Abs(in[0])/4 + 0.5)
 			}},
 	}
 }
@@ -257,11 +264,6 @@ func accumulateCases() []ew {
 			ref: func(in, _ []float64) (float64, float64) {
 				e := math.Exp(in[0]) * testScalar
 				return 2 * (e - in[1]), 2 * (e + math.Abs(in[1]))
-			}},
-		{name: "MulAddTo", ins: 3, tol: tolTwo, accum: true,
-			run: func(t table, out []float32, in, _ [][]float32) { t.mulAddTo(out, in[1], in[2]) },
-			ref: func(in, _ []float64) (float64, float64) {
-				return in[0] + in[1]*in[2], math.Abs(in[0]) + math.Abs(in[1]*in[2])
 			}},
 		{name: "EMA", ins: 2, tol: tolFew, accum: true,
 			run: func(t table, out []float32, in, _ [][]float32) { t.ema(out, in[1], 0.875) },

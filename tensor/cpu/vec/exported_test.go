@@ -56,6 +56,7 @@ func (o callOperands) unary(g table) []call {
 		c("Rsqrt", Rsqrt, g.rsqrt), c("Square", Square, g.square), c("Recip", Recip, g.recip),
 		c("Exp", Exp, g.exp), c("Log", Log, g.log), c("Tanh", Tanh, g.tanh),
 		c("Erf", Erf, g.erf), c("Sigmoid", Sigmoid, g.sigmoid), c("Softplus", Softplus, g.softplus),
+		c("SiLU", SiLU, g.silu), c("GELU", GELU, g.gelu),
 		c("ReLU", ReLU, g.relu), c("Step", Step, g.step), c("Sign", Sign, g.sign),
 		c("AddTo", AddTo, g.addTo),
 	}
@@ -80,7 +81,7 @@ func (o callOperands) scalar(g table) []call {
 		c("EqualScalar", EqualScalar, g.equalScalar),
 		c("LeakyReLU", LeakyReLU, g.leakyReLU), c("EMA", EMA, g.ema),
 		c2("Clamp", Clamp, g.clamp), c2("Affine", Affine, g.affine),
-		c2("InRange", InRange, g.inRange),
+		c2("InRange", InRange, g.inRange), c2("HardSwish", HardSwish, g.hardSwish),
 		{"Fill", func(d []float32) { Fill(d, s) }, func(d []float32) { g.fill(d, s) }},
 		{"AXPBY", func(d []float32) { AXPBY(d, s, o.x, -2, o.y) },
 			func(d []float32) { g.axpby(d, s, o.x, -2, o.y) }},
@@ -100,7 +101,6 @@ func (o callOperands) binary(g table) []call {
 		c("Add", Add, g.add), c("Sub", Sub, g.sub), c("Mul", Mul, g.mul), c("Div", Div, g.div),
 		c("Max", Max, g.max), c("Min", Min, g.min), c("Greater", Greater, g.greater),
 		c("Equal", Equal, g.equal), c("ReLUGrad", ReLUGrad, g.reluGrad),
-		c("MulAddTo", MulAddTo, g.mulAddTo),
 		r("AddRow", AddRow, g.addRow), r("SubRow", SubRow, g.subRow),
 		r("MulRow", MulRow, g.mulRow), r("DivRow", DivRow, g.divRow),
 	}

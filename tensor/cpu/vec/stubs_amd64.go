@@ -59,6 +59,16 @@ func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func sigmoidAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// siluAVX512 computes dst = x/(1+e^-x).
+//
+//go:noescape
+func siluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+
+// geluAVX512 computes dst = x·(erf(x/√2) + 1)/2.
+//
+//go:noescape
+func geluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // softplusAVX512 computes dst = max(x,0) + ln(1+e^-|x|).
 //
 //go:noescape
@@ -98,6 +108,11 @@ func clampAVX512(dst *float32, x *float32, lo float32, hi float32, rows int, col
 //
 //go:noescape
 func affineAVX512(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
+
+// hardSwishAVX512 computes dst = x·min(max(a·x + b, 0), 1).
+//
+//go:noescape
+func hardSwishAVX512(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
 
 // addScalarAVX512 computes dst = x + s.
 //
@@ -213,11 +228,6 @@ func equalAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bo
 //
 //go:noescape
 func selectOfAVX512(dst *float32, cond *float32, x *float32, y *float32, rows int, cols int, nt bool)
-
-// mulAddToAVX512 computes dst += x·y.
-//
-//go:noescape
-func mulAddToAVX512(dst *float32, x *float32, y *float32, rows int, cols int)
 
 // axpyAVX512 computes y += a·x.
 //
@@ -433,3 +443,118 @@ func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int
 //
 //go:noescape
 func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+
+// tapGrad1x1AVX512 adds to the sums of 1 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x2AVX512 adds to the sums of 1 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x3AVX512 adds to the sums of 1 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x4AVX512 adds to the sums of 1 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x5AVX512 adds to the sums of 1 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x6AVX512 adds to the sums of 1 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad1x7AVX512 adds to the sums of 1 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad1x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x1AVX512 adds to the sums of 2 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x2AVX512 adds to the sums of 2 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x3AVX512 adds to the sums of 2 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x4AVX512 adds to the sums of 2 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x5AVX512 adds to the sums of 2 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x6AVX512 adds to the sums of 2 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad2x7AVX512 adds to the sums of 2 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad2x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x1AVX512 adds to the sums of 3 rows of 1 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x1AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x2AVX512 adds to the sums of 3 rows of 2 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x2AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x3AVX512 adds to the sums of 3 rows of 3 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x3AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x4AVX512 adds to the sums of 3 rows of 4 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x4AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x5AVX512 adds to the sums of 3 rows of 5 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x5AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x6AVX512 adds to the sums of 3 rows of 6 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// tapGrad3x7AVX512 adds to the sums of 3 rows of 7 taps over a block of pixels.
+//
+//go:noescape
+func tapGrad3x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// clampRowsAVX512 computes y = min(max(y, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func clampRowsAVX512(y *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// addClampRowsAVX512 computes y = min(max(y + res, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func addClampRowsAVX512(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)

@@ -21,10 +21,9 @@ func (t Taps) reach(step, row, col int) int {
 //	y[j·Out + c] = init[j·From + c] + Σ over u, v of
 //	    w[u·WRow + v·WCol + c]·x[j·Step + u·Row + v·Col + c]
 //
-// in order of u and v, each term by one fused multiply-add where the processor has one. With pixels
-// for pixels and taps for taps it is a row of a depthwise convolution; with taps for pixels and
-// pixels for taps, of its weights' gradient. init may be y; other operands must not overlap y.
-// Without taps y is init. It panics if an operand is too short.
+// in order of u and v, each term by one fused multiply-add where the processor has one: a row of a
+// depthwise convolution. init may be y; other operands must not overlap y. Without taps y is init.
+// It panics if an operand is too short.
 func TapSums(y, x, w, init []float32, t Taps) {
 	if t.Count <= 0 || t.C <= 0 {
 		return
@@ -53,6 +52,60 @@ func tapSumsGo(y, x, w, init []float32, t Taps) {
 				x, w := x[j*t.Step+u*t.Row+v*t.Col:][:t.C], w[u*t.WRow+v*t.WCol:][:t.C]
 				for c := range y {
 					y[c] += w[c] * x[c]
+				}
+			}
+		}
+	}
+}
+
+// TapPixels describes the gradient of KH×KW taps, each of C channels, over a block of Rows×Cols
+// pixels. Distances are in floats and not negative.
+type TapPixels struct {
+	C, Rows, Cols, KH, KW int
+	XRow, XCol            int // in x: between rows and columns of pixels
+	DYRow, DYCol          int // in dy
+	TapRow, TapCol        int // in x: between rows and columns of taps
+	SumRow, SumCol        int // in sum
+
+	// What is asked for meanwhile, for each pixel and vector of channels a cache line of each, those
+	// of NextX NextStep floats apart; nil for nothing.
+	NextX, NextDY []float32
+	NextStep      int
+}
+
+// TapGrads adds to the weights' gradient of a depthwise convolution, for each tap and channel
+//
+//	sum[u·SumRow + v·SumCol + c] += Σ over i, j of
+//	    dy[i·DYRow + j·DYCol + c]·x[i·XRow + j·XCol + u·TapRow + v·TapCol + c]
+//
+// in order of i and j, each term by one fused multiply-add where the processor has one. sum must
+// not overlap x or dy. It panics if an operand is too short.
+func TapGrads(sum, x, dy []float32, t TapPixels) {
+	if min(t.C, t.Rows, t.Cols, t.KH, t.KW) <= 0 {
+		return
+	}
+	pixels := func(row, col int) int { return (t.Rows-1)*row + (t.Cols-1)*col }
+	taps := func(row, col int) int { return (t.KH-1)*row + (t.KW-1)*col }
+	if min(t.XRow, t.XCol, t.DYRow, t.DYCol, t.TapRow, t.TapCol, t.SumRow, t.SumCol) < 0 ||
+		len(x) < pixels(t.XRow, t.XCol)+taps(t.TapRow, t.TapCol)+t.C ||
+		len(dy) < pixels(t.DYRow, t.DYCol)+t.C || len(sum) < taps(t.SumRow, t.SumCol)+t.C {
+		t.NextX, t.NextDY = nil, nil
+		panic(fmt.Sprintf("vec: TapGrads: operands of %d, %d and %d elements do not fit %+v", len(sum),
+			len(x), len(dy), t))
+	}
+	active.tapGrads(sum, x, dy, t)
+}
+
+func tapGradsGo(sum, x, dy []float32, t TapPixels) {
+	for u := range t.KH {
+		for v := range t.KW {
+			sum := sum[u*t.SumRow+v*t.SumCol:][:t.C]
+			for i := range t.Rows {
+				for j := range t.Cols {
+					x := x[i*t.XRow+j*t.XCol+u*t.TapRow+v*t.TapCol:][:t.C]
+					for c, d := range dy[i*t.DYRow+j*t.DYCol:][:t.C] {
+						sum[c] += d * x[c]
+					}
 				}
 			}
 		}

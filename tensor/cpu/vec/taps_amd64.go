@@ -24,3 +24,58 @@ func tapSums(tiles [4]tapLoop) func(y, x, w, init []float32, t Taps) {
 		}
 	}
 }
+
+// The taps of which a loop keeps the sums in registers, at most.
+const gradRows, gradCols = 3, 7
+
+type gradLoop = func(sum, x, dy *float32, c, rows, cols, step, skip, dyStep, dySkip, tapRow, tapCol,
+	sumCol, sumSkip int, nextX, nextDY *float32, nextStep int)
+
+// tapGrads takes as many rows and columns of taps at a time as there is a loop for: one for each
+// number of rows and columns, nil where the registers do not suffice.
+func tapGrads(loops [gradRows][gradCols]gradLoop) func(sum, x, dy []float32, t TapPixels) {
+	return func(sum, x, dy []float32, t TapPixels) {
+		nextX, nextDY := &x[0], &dy[0]
+		if len(t.NextX) > 0 && len(t.NextDY) > 0 {
+			nextX, nextDY = &t.NextX[0], &t.NextDY[0]
+		}
+		const b = 4 // bytes of a float
+		for v := 0; v < t.KW; v += gradCols {
+			w := min(gradCols, t.KW-v)
+			for u := 0; u < t.KH; {
+				h := min(gradRows, t.KH-u)
+				for loops[h-1][w-1] == nil {
+					h--
+				}
+				tap, at := u*t.TapRow+v*t.TapCol, u*t.SumRow+v*t.SumCol
+				per := max(1, span/(h*w*t.C*t.Cols)) // rows of a call
+				for i := 0; i < t.Rows; i += per {
+					loops[h-1][w-1](&sum[at], &x[i*t.XRow+tap], &dy[i*t.DYRow], b*t.C, min(per, t.Rows-i),
+						t.Cols, b*t.XCol, b*(t.XRow-t.Cols*t.XCol), b*t.DYCol, b*(t.DYRow-t.Cols*t.DYCol),
+						b*t.TapRow, b*t.TapCol, b*t.SumCol, b*(t.SumRow-w*t.SumCol), nextX, nextDY, b*t.NextStep)
+				}
+				u += h
+			}
+		}
+	}
+}
+
+// clampRows makes calls of at most a span of elements.
+func clampRows(plain func(y *float32, lo, hi float32, rows, cols, step int),
+	add func(y, res *float32, lo, hi float32, rows, cols, step int),
+) func(y, res []float32, n, count, step int, lo, hi float32) {
+	return func(y, res []float32, n, count, step int, lo, hi float32) {
+		for c := 0; c < n; c += span {
+			cols := min(span, n-c)
+			rows := max(1, span/cols)
+			for r := 0; r < count; r += rows {
+				at, k := r*step+c, min(rows, count-r)
+				if res == nil {
+					plain(&y[at], lo, hi, k, cols, 4*step)
+				} else {
+					add(&y[at], &res[at], lo, hi, k, cols, 4*step)
+				}
+			}
+		}
+	}
+}

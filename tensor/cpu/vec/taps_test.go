@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTapSums holds every variant against sums in float64: windows over an image and, with the
-// roles exchanged, sums over its pixels, with starting values of their own, shared, or in y itself.
+// TestTapSums holds every variant against sums in float64: windows over an image, with starting
+// values of their own, shared, or in y itself.
 func TestTapSums(t *testing.T) {
 	for _, v := range variants() {
 		for _, c := range []int{1, 7, 8, 15, 16, 17, 40, 64, 130} {
@@ -96,4 +96,88 @@ func TestTapSumsTooShort(t *testing.T) {
 		}()
 	}
 	TapSums(y, x, ws, y, w)
+}
+
+// TestTapGrads holds every variant against sums in float64, for numbers of taps below, at and above
+// those of a loop, with and without distances between what is summed.
+func TestTapGrads(t *testing.T) {
+	for _, v := range variants() {
+		for _, c := range []int{1, 7, 8, 15, 16, 17, 40, 64, 130} {
+			pitch := c + 3
+			for _, kh := range []int{0, 1, 2, 3, 5, 7} {
+				for kw := range 10 {
+					w := TapPixels{C: c, Rows: 3, Cols: 5, KH: kh, KW: kw, XRow: 20 * pitch, XCol: pitch,
+						DYRow: 5 * c, DYCol: c, TapRow: 20 * pitch, TapCol: pitch, SumRow: kw * c, SumCol: c}
+					checkTapGrads(t, v, w)
+					w.Rows, w.Cols, w.XCol, w.TapCol, w.DYCol, w.DYRow = 1, 9, 2*pitch, 3*pitch, pitch, 0
+					w.SumCol, w.SumRow = pitch, kw*pitch+5
+					checkTapGrads(t, v, w)
+				}
+			}
+		}
+	}
+}
+
+func checkTapGrads(t *testing.T, v table, w TapPixels) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(33, 34))
+	taps := func(row, col int) int { return max(0, w.KH-1)*row + max(0, w.KW-1)*col }
+	pixels := func(row, col int) int { return (w.Rows-1)*row + (w.Cols-1)*col + w.C }
+	x, dy := randoms(r, pixels(w.XRow, w.XCol)+taps(w.TapRow, w.TapCol)),
+		randoms(r, pixels(w.DYRow, w.DYCol))
+	sum, check := guarded(t, taps(w.SumRow, w.SumCol)+w.C, 4)
+	old := append([]float32(nil), sum...)
+	saved := active
+	active = v
+	TapGrads(sum, x, dy, w)
+	active = saved
+	check("TapGrads")
+	for u := range w.KH {
+		for k := range w.KW {
+			for c := range w.C {
+				at := u*w.SumRow + k*w.SumCol + c
+				want := float64(old[at])
+				mag := math.Abs(want)
+				for i := range w.Rows {
+					for j := range w.Cols {
+						term := float64(dy[i*w.DYRow+j*w.DYCol+c]) *
+							float64(x[i*w.XRow+j*w.XCol+u*w.TapRow+k*w.TapCol+c])
+						want, mag = want+term, mag+math.Abs(term)
+					}
+				}
+				// A rounding for each term, two where product and sum are rounded.
+				bound := float64(2*w.Rows*w.Cols+1) * eps32 * mag
+				if got := float64(sum[at]); !(math.Abs(got-want) <= bound) {
+					t.Fatalf("%s TapGrads %+v, tap %d, %d, channel %d: %v, want %v ± %v", v.name, w, u, k, c,
+						got, want, bound)
+				}
+				old[at] = sum[at]
+			}
+		}
+	}
+	for i := range old {
+		if old[i] != sum[i] {
+			t.Fatalf("%s TapGrads %+v wrote between sums, at %d", v.name, w, i)
+		}
+	}
+}
+
+// TestTapGradsTooShort: as TestTapSumsTooShort.
+func TestTapGradsTooShort(t *testing.T) {
+	w := TapPixels{C: 4, Rows: 2, Cols: 3, KH: 2, KW: 2, XRow: 16, XCol: 4, DYRow: 12, DYCol: 4,
+		TapRow: 16, TapCol: 4, SumRow: 8, SumCol: 4}
+	sum, x, dy := make([]float32, 16), make([]float32, 16+8+16+4+4), make([]float32, 24)
+	for i := range 3 {
+		a := [][]float32{sum, x, dy}
+		a[i] = a[i][1:]
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("operand %d: no panic", i)
+				}
+			}()
+			TapGrads(a[0], a[1], a[2], w)
+		}()
+	}
+	TapGrads(sum, x, dy, w)
 }
