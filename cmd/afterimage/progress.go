@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"afterimage/nn/train"
 
@@ -63,7 +64,7 @@ func (p *progress) step(s train.Progress) {
 		p.text = strings.Join(parts, "  ")
 	}
 	if p.bar != nil {
-		p.bar.Describe(p.name + "  " + p.text)
+		p.bar.Describe(fitting(p.name+"  "+p.text, p.columns()-barRoom-2*len(fmt.Sprint(p.total))))
 		_ = p.bar.Set(s.Step)
 		return
 	}
@@ -74,6 +75,35 @@ func (p *progress) step(s train.Progress) {
 		fmt.Fprintf(p.out, "%s  step %d of %d  %.2f steps/s  %v left  %s\n", p.name, s.Step, p.total,
 			rate, left, p.text)
 	}
+}
+
+// barRoom is the width of what stands behind a bar's description, without the two counts: share,
+// ends of the bar, rate and times.
+const barRoom = 42
+
+// columns returns the width of the terminal, which may have changed; 80 where it does not say.
+func (p *progress) columns() int {
+	const usual = 80
+	if f, ok := p.out.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return usual
+}
+
+// fitting returns as many whole parts of a text, which two blanks separate, as there are columns
+// for, the first in any case: a line that is broken cannot be written over.
+func fitting(text string, columns int) string {
+	parts := strings.Split(strings.TrimSpace(text), "  ")
+	out := parts[0]
+	for _, part := range parts[1:] {
+		if utf8.RuneCountInString(out)+2+utf8.RuneCountInString(part) > columns {
+			break
+		}
+		out += "  " + part
+	}
+	return out
 }
 
 // remaining returns seconds as a duration, a century for more.

@@ -51,6 +51,20 @@ func TestNameAlone(t *testing.T) {
 	}
 }
 
+// TestFitting: of a line that would be broken, whole values are left out, the last first.
+func TestFitting(t *testing.T) {
+	const line = "train resnet8  loss 1.5710  val_accuracy 0.2344"
+	for columns, want := range map[int]string{100: line, 47: line, 46: "train resnet8  loss 1.5710",
+		26: "train resnet8  loss 1.5710", 25: "train resnet8", 3: "train resnet8"} {
+		if got := fitting(line, columns); got != want {
+			t.Errorf("%d columns: %q, expected %q", columns, got, want)
+		}
+	}
+	if got := fitting("train resnet8  ", 80); got != "train resnet8" {
+		t.Errorf("without values: %q", got)
+	}
+}
+
 // TestRemaining: a duration does not overflow.
 func TestRemaining(t *testing.T) {
 	if d := remaining(90.4); d != 90*time.Second {
