@@ -543,3 +543,8 @@ func clampRowsAVX2(y *float32, lo float32, hi float32, rows int, cols int, step 
 //
 //go:noescape
 func addClampRowsAVX2(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// hardSwishRowsAVX2 computes y = y·min(max(a·y + b, 0), 1) in rows that lie step bytes apart.
+//
+//go:noescape
+func hardSwishRowsAVX2(y *float32, a float32, b float32, rows int, cols int, step int)

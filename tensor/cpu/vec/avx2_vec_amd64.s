@@ -19241,3 +19241,60 @@ next:
 	JNZ  row
 	VZEROUPPER
 	RET
+
+// func hardSwishRowsAVX2(y *float32, a float32, b float32, rows int, cols int, step int)
+// Requires: AVX, FMA3
+TEXT ·hardSwishRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	VBROADCASTSS a+8(FP), Y0
+	VBROADCASTSS b+12(FP), Y1
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), CX
+	MOVQ         step+32(FP), BX
+	MOVQ         CX, SI
+	ANDQ         $-8, SI
+	MOVQ         CX, DI
+	ANDQ         $+7, DI
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ         CX, SI
+	JGE          tail
+	VMOVUPS      (AX)(CX*4), Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y2, Y4
+	VFMADD213PS  Y1, Y0, Y4
+	VMAXPS       Y4, Y3, Y3
+	VBROADCASTSS c3f800000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (AX)(CX*4)
+	ADDQ         $+8, CX
+	JMP          vector
+
+tail:
+	TESTQ        DI, DI
+	JZ           next
+	LEAQ         lanes<>+32(SB), R8
+	MOVQ         DI, R9
+	SHLQ         $0x02, R9
+	SUBQ         R9, R8
+	VMOVUPS      (R8), Y2
+	VMASKMOVPS   (AX)(CX*4), Y2, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVAPS      Y3, Y5
+	VFMADD213PS  Y1, Y0, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS c3f800000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VMASKMOVPS   Y3, Y2, (AX)(CX*4)
+
+next:
+	ADDQ BX, AX
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET

@@ -563,3 +563,8 @@ func clampRowsAVX512(y *float32, lo float32, hi float32, rows int, cols int, ste
 //
 //go:noescape
 func addClampRowsAVX512(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// hardSwishRowsAVX512 computes y = y·min(max(a·y + b, 0), 1) in rows that lie step bytes apart.
+//
+//go:noescape
+func hardSwishRowsAVX512(y *float32, a float32, b float32, rows int, cols int, step int)

@@ -17206,3 +17206,58 @@ next:
 	JNZ  row
 	VZEROUPPER
 	RET
+
+// func hardSwishRowsAVX512(y *float32, a float32, b float32, rows int, cols int, step int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·hardSwishRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	VBROADCASTSS a+8(FP), Z0
+	VBROADCASTSS b+12(FP), Z1
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), CX
+	MOVQ         step+32(FP), BX
+	MOVQ         CX, SI
+	ANDQ         $-16, SI
+	MOVQ         CX, DI
+	ANDQ         $+15, DI
+	MOVQ         $-1, CX
+	BZHIQ        DI, CX, CX
+	KMOVW        CX, K1
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ         CX, SI
+	JGE          tail
+	VMOVUPS      (AX)(CX*4), Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z2, Z4
+	VFMADD213PS  Z1, Z0, Z4
+	VMAXPS       Z4, Z3, Z3
+	VBROADCASTSS c3f800000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)(CX*4)
+	ADDQ         $+16, CX
+	JMP          vector
+
+tail:
+	TESTQ        DI, DI
+	JZ           next
+	VMOVUPS.Z    (AX)(CX*4), K1, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z2, Z4
+	VFMADD213PS  Z1, Z0, Z4
+	VMAXPS       Z4, Z3, Z3
+	VBROADCASTSS c3f800000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, K1, (AX)(CX*4)
+
+next:
+	ADDQ BX, AX
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
