@@ -15556,9 +15556,9 @@ done:
 	MOVQ SI, ret+48(FP)
 	RET
 
-// func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
-// Requires: AVX, FMA3
-TEXT ·tapTile8AVX2(SB), NOSPLIT, $0-120
+// func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tapTile8AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -15573,10 +15573,25 @@ tile:
 	XORQ BX, BX
 
 by1:
-	MOVQ    c+40(FP), R11
-	SUBQ    BX, R11
-	SUBQ    $+32, R11
-	JL      by1Done
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	SUBQ       $+32, R11
+	JL         by1Done
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         by1Asked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+by1Asked:
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15651,6 +15666,21 @@ by1Done:
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y0
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         tailAsked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+tailAsked:
 	MOVQ       init+24(FP), R8
 	ADDQ       BX, R8
 	VMASKMOVPS (R8), Y0, Y1
@@ -15737,9 +15767,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, FMA3
-TEXT ·tapTile4AVX2(SB), NOSPLIT, $0-120
+TEXT ·tapTile4AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -15932,9 +15962,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, FMA3
-TEXT ·tapTile2AVX2(SB), NOSPLIT, $0-120
+TEXT ·tapTile2AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -16146,9 +16176,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, FMA3
-TEXT ·tapTile1AVX2(SB), NOSPLIT, $0-120
+TEXT ·tapTile1AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX

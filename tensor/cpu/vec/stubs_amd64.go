@@ -432,22 +432,22 @@ func scatterAddAVX512(dx *float32, dy *float32, idx *int32, limit int, pixels in
 // tapTile8AVX512 computes tiles of 8 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile4AVX512 computes tiles of 4 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile2AVX512 computes tiles of 2 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile1AVX512 computes tiles of 1 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapGrad1x1AVX512 adds to the sums of 1 rows of 1 taps over a block of pixels.
 //

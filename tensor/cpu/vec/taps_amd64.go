@@ -3,7 +3,7 @@
 package vec
 
 type tapLoop = func(y, x, w, init *float32, tiles, c, kh, kw, step, out, skip, col, wskip, wcol,
-	from int)
+	from, next int)
 
 // tapSums takes tiles of 8, 4, 2 and 1 pixels, as many of the largest as there are.
 func tapSums(tiles [4]tapLoop) func(y, x, w, init []float32, t Taps) {
@@ -17,7 +17,7 @@ func tapSums(tiles [4]tapLoop) func(y, x, w, init []float32, t Taps) {
 			for left := (t.Count - j) / pixels; left > 0; {
 				n := min(per, left)
 				tile(&y[j*t.Out], &x[j*t.Step], &w[0], &init[j*t.From], n, b*t.C, t.KH, t.KW, b*t.Step,
-					b*t.Out, skip, b*t.Col, wskip, b*t.WCol, b*t.From)
+					b*t.Out, skip, b*t.Col, wskip, b*t.WCol, b*t.From, b*t.Next)
 				j += n * pixels
 				left -= n
 			}

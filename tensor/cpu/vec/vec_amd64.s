@@ -14169,9 +14169,9 @@ done:
 	MOVQ SI, ret+48(FP)
 	RET
 
-// func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile8AVX512(SB), NOSPLIT, $0-120
+// func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tapTile8AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -14186,10 +14186,25 @@ tile:
 	XORQ BX, BX
 
 by1:
-	MOVQ    c+40(FP), R11
-	SUBQ    BX, R11
-	SUBQ    $+64, R11
-	JL      by1Done
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	SUBQ       $+64, R11
+	JL         by1Done
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         by1Asked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+by1Asked:
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -14254,15 +14269,30 @@ by1Tap:
 	JMP         by1
 
 by1Done:
-	MOVQ      c+40(FP), R11
-	SUBQ      BX, R11
-	TESTQ     R11, R11
-	JZ        next
-	MOVQ      R11, R8
-	SHRQ      $0x02, R8
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	MOVQ       $-1, R9
+	BZHIQ      R8, R9, R9
+	KMOVW      R9, K1
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         tailAsked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+tailAsked:
 	MOVQ      init+24(FP), R8
 	ADDQ      BX, R8
 	VMOVUPS.Z (R8), K1, Z0
@@ -14349,9 +14379,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile4AVX512(SB), NOSPLIT, $0-120
+TEXT ·tapTile4AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -14543,9 +14573,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile2AVX512(SB), NOSPLIT, $0-120
+TEXT ·tapTile2AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -14756,9 +14786,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile1AVX512(SB), NOSPLIT, $0-120
+TEXT ·tapTile1AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
