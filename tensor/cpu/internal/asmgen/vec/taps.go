@@ -9,11 +9,12 @@ import (
 )
 
 // tapSums is how many sums a step of the loops over taps adds to: two multiply-adds a cycle of four
-// cycles each. They belong to one vector of channels of tapSums pixels, or to more channels of fewer.
+// cycles each. They belong to one vector of channels of tapSums pixels, or to more channels of
+// fewer.
 const tapSums = 8
 
-// tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as many,
-// and so on to one.
+// tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as
+// many, and so on to one.
 func (g *gen) tapWindows() {
 	for pixels := tapSums; pixels > 0; pixels /= 2 {
 		g.tapTiles(pixels)
