@@ -13,8 +13,8 @@ import (
 // half as many where not so many are left, and so on.
 const tapSums = 8
 
-// tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as many,
-// and so on to one.
+// tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as
+// many, and so on to one.
 func (g *gen) tapWindows() {
 	for pixels := tapSums; pixels > 0; pixels /= 2 {
 		g.tapTiles(pixels)
