@@ -7,8 +7,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// bf16 adds everything in bfloat16: the tile kernels, whose elements of A and B are pairs, those for
-// three taps, the loop that measures their peak, and what makes pairs of float32s.
+// bf16 adds everything in bfloat16: the tile kernels, whose elements of A and B are pairs, those
+// for three taps, the loop that measures their peak, and what makes pairs of float32s.
 func bf16(c *build.Context) {
 	kernels(c, pairs)
 	tapKernels(c, pairs)
@@ -111,7 +111,8 @@ func ones(c *build.Context) {
 //
 // which rounds rows > 0 rows of cols > 0 floats of a and of b, rowSrc bytes apart in both, to
 // bfloat16, and writes them as rows of cols lanes, rowDst bytes apart: a's in the lower half of a
-// lane, b's in the upper. If both is 0, b counts as zero and is not read, and if it is −1 it is read.
+// lane, b's in the upper. If both is 0, b counts as zero and is not read, and if it is −1 it is
+// read.
 func pairRows(c *build.Context) {
 	order := c.StaticGlobal("interleave") // of two halves of sixteen words
 	c.DataAttributes(attr.RODATA | attr.NOPTR)
