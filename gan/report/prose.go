@@ -2,11 +2,13 @@ package report
 
 import (
 	"html/template"
+	"regexp"
 	"strings"
 )
 
 // prose returns text as paragraphs: an empty line ends one, `…` is code, **…** is bold and may hold
-// code. A per cent sign stays on its number's line. Everything else is shown as it is.
+// code. A per cent sign stays on its number's line, an interval on one. Everything else is shown as
+// it is.
 func prose(s string) template.HTML {
 	var b strings.Builder
 	for _, para := range strings.Split(s, "\n\n") {
@@ -47,7 +49,12 @@ func inline(s string) template.HTML {
 	return template.HTML(b.String())
 }
 
-// unmarked returns text without markers.
+// interval matches an interval as an estimate is written with.
+var interval = regexp.MustCompile(`\[(−?[\d.]+), (−?[\d.]+)\]`)
+
+// unmarked returns text without markers, in which a number keeps its per cent sign and an interval
+// its line.
 func unmarked(s string) string {
+	s = interval.ReplaceAllString(s, "[$1,\u00a0$2]")
 	return template.HTMLEscapeString(strings.ReplaceAll(s, " %", "\u00a0%"))
 }

@@ -143,6 +143,15 @@ func TestEscaping(t *testing.T) {
 	}
 }
 
+// TestUnbroken: what a line's end must not part.
+func TestUnbroken(t *testing.T) {
+	const text, want = "30 % (−2.7 points, [−11.6, 2.7]), [a, b]",
+		"30\u00a0% (−2.7 points, [−11.6,\u00a02.7]), [a, b]"
+	if got := unmarked(text); got != want {
+		t.Errorf("%q, expected %q", got, want)
+	}
+}
+
 func TestProse(t *testing.T) {
 	for in, want := range map[string]string{
 		"a `b*c` **d**":     "<p>a <code>b*c</code> <strong>d</strong></p>\n",
