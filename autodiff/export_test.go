@@ -104,6 +104,11 @@ func (o probeOp) VJP(_ *Node, dy *Value, _ []bool) []*Value {
 	return []*Value{dy}
 }
 
+// ConvSiLUAtOnce is Conv2DAct with SiLU in one kernel, also where it is recorded.
+func ConvSiLUAtOnce(x, w, bias, res *Value, p tensor.ConvParams) *Value {
+	return apply(convChainOp{convBiasActOp{p: p, bias: true}, SiLUAct()}, x, w, bias, res)
+}
+
 // SiLUAtOnce is SiLU in one pass, also where it is recorded.
 func SiLUAtOnce(x *Value) *Value {
 	return apply(chainOp{name: "SiLU", gate: true,

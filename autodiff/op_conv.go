@@ -109,25 +109,30 @@ func (o convOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 //
 // Panics as Conv2D does, and if bias or res has another shape.
 func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Value {
-	oh, ow := checkForward("Conv2DBiasAct", x, w, p)
-	o := convBiasActOp{p: p, relu: relu, bias: bias != nil}
+	in := convOperands("Conv2DBiasAct", x, w, bias, res, p)
+	return apply(convBiasActOp{p: p, relu: relu, bias: bias != nil}, in...)
+}
+
+// convOperands checks the operands of a convolution with bias and residual, and lists them.
+func convOperands(op string, x, w, bias, res *Value, p tensor.ConvParams) []*Value {
+	oh, ow := checkForward(op, x, w, p)
 	in := []*Value{x, w}
 	if bias != nil {
-		channelwise("Conv2DBiasAct", "x bias", x, bias)
+		channelwise(op, "x bias", x, bias)
 		if !bias.Shape().Equal(tensor.Shape{w.Dim(0)}) {
-			misuse("Conv2DBiasAct", "expected bias [O]", "w bias", w, bias)
+			misuse(op, "expected bias [O]", "w bias", w, bias)
 		}
 		in = append(in, bias)
 	}
 	if res != nil {
-		floats("Conv2DBiasAct", "x res", x, res)
+		floats(op, "x res", x, res)
 		if !res.Shape().Equal(tensor.Shape{x.Dim(0), oh, ow, w.Dim(0)}) {
-			misuse("Conv2DBiasAct", fmt.Sprintf("expected res [%d %d %d %d]", x.Dim(0), oh, ow,
-				w.Dim(0)), "x w res", x, w, res)
+			misuse(op, fmt.Sprintf("expected res [%d %d %d %d]", x.Dim(0), oh, ow, w.Dim(0)), "x w res",
+				x, w, res)
 		}
 		in = append(in, res)
 	}
-	return apply(o, in...)
+	return in
 }
 
 // convBiasActOp has inputs x, w, perhaps bias, and perhaps res.
@@ -142,8 +147,14 @@ func (o convBiasActOp) Needs() Needs { return Needs{Product: true, Out: o.relu} 
 func (o convBiasActOp) masksWithOut() bool { return o.relu }
 
 func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
+	y, bias, res := o.operands(s, in)
+	s.Backend().Conv2DBiasAct(y, in[0], in[1], bias, res, o.relu, o.p)
+	return y, nil
+}
+
+// operands allocates the result and finds what is added to it, nil where it is not there.
+func (o convBiasActOp) operands(s *tensor.Scope, in tensors) (y, bias, res *tensor.Tensor) {
 	x, w, rest := in[0], in[1], in[2:]
-	var bias, res *tensor.Tensor
 	if o.bias {
 		bias, rest = rest[0], rest[1:]
 	}
@@ -151,9 +162,7 @@ func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, ten
 		res = rest[0]
 	}
 	oh, ow := o.p.Out(x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2))
-	y := s.New(x.DType(), x.Dim(0), oh, ow, w.Dim(0))
-	s.Backend().Conv2DBiasAct(y, x, w, bias, res, o.relu, o.p)
-	return y, nil
+	return s.New(x.DType(), x.Dim(0), oh, ow, w.Dim(0)), bias, res
 }
 
 // VJP masks dy where the ReLU was shut; from there on the sum of three terms passes it on to each.

@@ -166,22 +166,18 @@ func dErf(n *Node, dy *Value) *Value {
 // GELU computes x·Φ(x) with Φ the normal distribution function, Φ(x) = (1 + erf(x/√2))/2: the exact
 // form, not the tanh approximation. Source: Hendrycks and Gimpel, "Gaussian error linear units".
 func GELU(x *Value) *Value {
-	return chain("GELU", x, true, tensor.UnaryStep{Op: tensor.Affine,
-		Attr: tensor.Attr{A: 1 / math.Sqrt2}}, tensor.UnaryStep{Op: tensor.Erf},
-		tensor.UnaryStep{Op: tensor.Affine, Attr: tensor.Attr{A: 0.5, B: 0.5}})
+	return GELUAct().Of(x)
 }
 
 // SiLU computes x·Sigmoid(x), also known as swish.
 func SiLU(x *Value) *Value {
-	return chain("SiLU", x, true, tensor.UnaryStep{Op: tensor.Sigmoid})
+	return SiLUAct().Of(x)
 }
 
 // HardSwish computes x·min(max(x/6 + 1/2, 0), 1). Derivative: that of the product; of Clamp at the
 // ends, ±3, 0. Source: Howard et al., "Searching for MobileNetV3".
 func HardSwish(x *Value) *Value {
-	return chain("HardSwish", x, true, tensor.UnaryStep{Op: tensor.Affine,
-		Attr: tensor.Attr{A: 1.0 / 6, B: 0.5}}, tensor.UnaryStep{Op: tensor.Clamp,
-		Attr: tensor.Attr{A: 0, B: 1}})
+	return HardSwishAct().Of(x)
 }
 
 // Affine computes a·x + b. Derivative: a.

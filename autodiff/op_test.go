@@ -154,7 +154,8 @@ func TestTableIsComplete(t *testing.T) {
 	}
 	// A constant result is not recorded, so its op cannot be found in a graph.
 	delete(ops, "oneHotOp")
-	delete(ops, "chainOp") // TestChainComposite
+	delete(ops, "chainOp")     // TestChainComposite
+	delete(ops, "convChainOp") // TestConvChainComposite
 	for op := range ops {
 		if !applied["autodiff."+op] && !applied["*autodiff."+op] {
 			t.Errorf("no sample of the table applies %s", op)
@@ -292,6 +293,39 @@ func TestConvBiasActComposite(t *testing.T) {
 				gradcheck.Same(t, fused, definition, in)
 			})
 		}
+	}
+}
+
+// TestConvChainComposite compares the convolution with an activation behind it, where no gradient
+// is asked, with its definition to the bit, and gradients where a pass is recorded after all.
+func TestConvChainComposite(t *testing.T) {
+	for i, p := range convs() {
+		oh, ow := p.Out(5, 6, 3, 2)
+		in := []input{normal(1, 2, 5, 6, 4), normal(2, 4, 3, 2, 4/p.Groups), normal(3, 4),
+			normal(4, 2, oh, ow, 4)}
+		for name, act := range map[string]ad.Activation{"GELU": ad.GELUAct(), "SiLU": ad.SiLUAct(),
+			"HardSwish": ad.HardSwishAct(), "HardSigmoid": ad.HardSigmoidAct(0.3, 0.4),
+			"Sigmoid": ad.SigmoidAct(), "Clamp": ad.ClampAct(-1, 2)} {
+			definition := func(_ graph, in vals) value {
+				return act.Of(ad.Conv2DBiasAct(in[0], in[1], in[2], in[3], false, p))
+			}
+			g, v := open(t, in)
+			var once value
+			g.NoGrad(func() { once = ad.Conv2DAct(v[0], v[1], v[2], v[3], act, p) })
+			want := definition(g, v)
+			if !slices.Equal(once.Tensor().Floats(), want.Tensor().Floats()) {
+				t.Errorf("%d, %s: not what it is composed of", i, name)
+			}
+			recorded := ad.Conv2DAct(v[0], v[1], v[2], v[3], act, p)
+			if once.NeedsGrad() || !recorded.NeedsGrad() {
+				t.Errorf("%d, %s: recorded where it should not be, or not where it should", i, name)
+			}
+		}
+		gradcheck.Same(t, func(_ graph, in vals) value {
+			return ad.ConvSiLUAtOnce(in[0], in[1], in[2], in[3], p)
+		}, func(_ graph, in vals) value {
+			return ad.SiLU(ad.Conv2DBiasAct(in[0], in[1], in[2], in[3], false, p))
+		}, in)
 	}
 }
 

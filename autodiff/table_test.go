@@ -407,6 +407,13 @@ func convBiasActSamples() []sample {
 			list = append(list, s)
 		}
 	}
+	act := func(bias func(g graph) value) fn {
+		return func(g graph, in vals) value {
+			return ad.Conv2DAct(in[0], in[1], bias(g), nil, ad.SiLUAct(), p)
+		}
+	}
+	list = append(list, sample{name: "Conv2DAct", f: act(func(graph) value { return nil }),
+		in: []input{x, w}, bad: []fn{act(func(g graph) value { return zeros(g, 3) })}})
 	return list
 }
 

@@ -50,6 +50,15 @@ type Chainer interface {
 	UnaryChain(dst, x *Tensor, gate bool, steps ...UnaryStep)
 }
 
+// A ConvChainer is a Chainer that can do so to a convolution's result before that leaves the cache.
+// One that is not makes two kernels, to the same bits.
+type ConvChainer interface {
+	Chainer
+	// Conv2DChain computes y = s(z) or, with gate, y = z·s(z), where z = Conv2D(x, w) + bias + res,
+	// as Conv2DBiasAct and UnaryChain do: F32 or F64.
+	Conv2DChain(y, x, w, bias, res *Tensor, p ConvParams, gate bool, steps ...UnaryStep)
+}
+
 // A UnaryStep is a unary operation with its attributes.
 type UnaryStep struct {
 	Op   UnaryOp

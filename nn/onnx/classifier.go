@@ -99,6 +99,7 @@ func NewClassifier(s *tensor.Scope, m *Model, o ClassifierOptions) (*Classifier,
 		return nil, err
 	}
 	c.graph.settle(s)
+	c.graph.activate()
 	return c, nil
 }
 

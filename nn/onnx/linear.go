@@ -111,19 +111,32 @@ func (c *call) convolved(x, w *autodiff.Value, shape tensor.Shape,
 	oh, ow := p.Out(x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2))
 	image := []int{x.Dim(0), oh, ow, w.Dim(0)}
 	if res != nil && !apart {
-		res = autodiff.Reshape(res, image...)
+		res = shaped(res, image)
 	}
-	if !apart {
-		y := autodiff.Conv2DBiasAct(x, w, bias, res, relu, p)
-		return autodiff.Reshape(y, shape...)
+	switch {
+	case !apart && c.act != nil:
+		return shaped(autodiff.Conv2DAct(x, w, bias, res, *c.act, p), shape)
+	case !apart:
+		return shaped(autodiff.Conv2DBiasAct(x, w, bias, res, relu, p), shape)
 	}
 	conv := autodiff.Conv2DBiasAct(x, w, bias, nil, false, p)
-	y := autodiff.Add(autodiff.Reshape(conv, shape...), res)
+	y := autodiff.Add(shaped(conv, shape), res)
 	conv.Done()
-	if relu {
+	switch {
+	case relu:
 		return autodiff.ReLU(y)
+	case c.act != nil:
+		return c.act.Of(y)
 	}
 	return y
+}
+
+// shaped returns x in the given shape, itself where it has it.
+func shaped(x *autodiff.Value, shape tensor.Shape) *autodiff.Value {
+	if x.Shape().Equal(shape) {
+		return x
+	}
+	return autodiff.Reshape(x, shape...)
 }
 
 // swap returns a matrix transposed, without the detour over positions that permute takes.

@@ -147,10 +147,27 @@ func convNHWC(c *call) []*Value {
 	if x.Rank() != 4 || w.Rank() != 4 {
 		c.fail("expected images and kernels of four axes, got %v and %v", x.Shape(), w.Shape())
 	}
-	win, image := c.window(x.Shape()[1:3], w.Shape()[1:3]), x.Shape()
-	p := win.conv2D(c.attrInt("group", 1))
+	image := x.Shape()
+	p := c.params
+	if p == nil {
+		own := c.window(image[1:3], w.Shape()[1:3]).conv2D(c.attrInt("group", 1))
+		p = &own
+	}
 	oh, ow := p.Out(image[1], image[2], w.Dim(1), w.Dim(2))
-	return c.out(c.convolved(x, w, tensor.Shape{image[0], oh, ow, w.Dim(0)}, p))
+	return c.out(c.convolved(x, w, tensor.Shape{image[0], oh, ow, w.Dim(0)}, *p))
+}
+
+// prepare reads the attributes of a convolution with a constant kernel once, if no padding depends
+// on the image.
+func (n *node) prepare(kernel tensor.Shape) {
+	if mode := n.attrString("auto_pad", "NOTSET"); len(kernel) != 4 || mode == "SAME_UPPER" ||
+		mode == "SAME_LOWER" {
+		return
+	}
+	catch(func() { // what is wrong is found, and named, when the node runs
+		p := (&call{node: n}).window(kernel[1:3], kernel[1:3]).conv2D(n.attrInt("group", 1))
+		n.params = &p
+	})
 }
 
 // convLast convolves with channels last and adds operand 2, the bias.

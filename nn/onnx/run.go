@@ -20,7 +20,7 @@ func (g *Graph) Run(ag *autodiff.Graph, inputs map[string]*Value) (map[string]*V
 		return nil, err.at(g.file, "", "")
 	}
 	users := map[*autodiff.Value]int{} // names that stand for a device value made here
-	theirs := map[*autodiff.Value]bool{}
+	theirs := make(map[*autodiff.Value]bool, len(values))
 	for _, v := range values {
 		theirs[v.dev] = true
 	}
@@ -70,7 +70,7 @@ func (r *runner) release(names []string, values map[string]*Value, users map[*au
 
 // start checks the inputs and brings constants onto the graph.
 func (r *runner) start(inputs map[string]*Value) (map[string]*Value, *Error) {
-	values := map[string]*Value{}
+	values := make(map[string]*Value, len(r.graph.consts)+len(r.graph.inputs)+len(r.graph.nodes))
 	var err *Error
 	for _, in := range r.graph.inputs {
 		v, ok := inputs[in.Name]

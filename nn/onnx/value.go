@@ -241,6 +241,8 @@ type node struct {
 	attrs            map[string]attrProto
 	opset            int
 	impl             opFunc
+	act              *autodiff.Activation // what activate has put behind it
+	params           *tensor.ConvParams   // of a convolution, where they are the same for all images
 }
 
 // An opFunc computes a node's results; trailing results that nobody names may be left out. It

@@ -157,6 +157,32 @@ func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
 			e.want(name, y, tol)
 		}
 	}
+	for _, steps := range chains() {
+		for _, gate := range []bool{false, true} {
+			c.chained(e, x, w, bias, res, gate, steps)
+		}
+	}
+}
+
+// chained wants a tensor.ConvChainer to do at once what two kernels do, to the bit.
+func (c convCase) chained(e *env, x, w, bias, res *tensor.Tensor, gate bool,
+	steps []tensor.UnaryStep) {
+	b, ok := e.Backend.(tensor.ConvChainer)
+	if !ok || e.dt == tensor.BF16 {
+		return
+	}
+	_, _, ys := c.shapes()
+	y, once := e.out(ys...), e.out(ys...)
+	e.Conv2DBiasAct(y, x, w, bias, res, false, c.p)
+	b.UnaryChain(y, y, gate, steps...)
+	b.Conv2DChain(once, x, w, bias, res, c.p, gate, steps...)
+	got := once.Floats()
+	for i, v := range y.Floats() {
+		if math.Float64bits(got[i]) != math.Float64bits(v) && (v == v || got[i] == got[i]) {
+			e.fault("gate %v, %v: number %d is %g at once, %g by two kernels", gate, steps, i, got[i], v)
+			return
+		}
+	}
 }
 
 // kConv adds to a bound what rounding a result to bfloat16 may cost, 2⁻⁸ of it.

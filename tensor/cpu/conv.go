@@ -83,6 +83,38 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 	spent(w)
 }
 
+// Conv2DChain is the forward convolution with a chain behind it, at the store where the direct form
+// computes it; see tensor.ConvChainer.
+func (b *Backend) Conv2DChain(y, x, w, bias, res *tensor.Tensor, p tensor.ConvParams, gate bool,
+	steps ...tensor.UnaryStep) {
+	s := shapeOf(x.Shape(), w.Shape(), p)
+	var e conv.Epilogue
+	if !end(&e, gate, steps) || !f32(y, x, w, bias, res) || x.Size() == 0 || w.Size() == 0 ||
+		b.form(s, conv.DirForward) != direct {
+		b.Conv2DBiasAct(y, x, w, bias, res, false, p)
+		b.UnaryChain(y, y, gate, steps...)
+		return
+	}
+	filter, kept := weights(w)
+	e.Bias, e.Res, e.Kept = host(bias), host(res), kept
+	s.Forward(b.pool, host(y), host(x), filter, e)
+	spent(w)
+}
+
+// end gives an epilogue a chain, and reports whether it can: of chains without a loop of their own
+// each run of numbers would ask for scratch memory.
+func end(e *conv.Epilogue, gate bool, steps []tensor.UnaryStep) bool {
+	if s := steps[0]; len(steps) == 1 && !gate && s.Op == tensor.Clamp {
+		e.Clamp = &[2]float32{float32(s.Attr.A), float32(s.Attr.B)}
+		return true
+	}
+	loop := joined(gate, steps)
+	if loop != nil {
+		e.Then = func(y []float32) { loop(y, y) }
+	}
+	return loop != nil
+}
+
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
 	if !f32(dx, dy, w) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {

@@ -33,7 +33,7 @@ var (
 	_ tensor.LossFuser      = (*Backend)(nil)
 	_ tensor.SpectralFuser  = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
-	_ tensor.Chainer        = (*Backend)(nil)
+	_ tensor.ConvChainer    = (*Backend)(nil)
 )
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math"
 	"slices"
 
 	"afterimage/tensor"
@@ -44,22 +45,52 @@ const chainPiece = 2 << 10
 
 // UnaryChain computes dst = s(x) or x·s(x); see tensor.Chainer.
 func (b *Backend) UnaryChain(dst, x *tensor.Tensor, gate bool, steps ...tensor.UnaryStep) {
-	loops := make([]func(dst, x []float32), len(steps))
-	for i, s := range steps {
-		loops[i] = unary(s.Op, float32(s.Attr.A), float32(s.Attr.B))
-	}
-	if !f32(dst, x) || slices.ContainsFunc(loops, func(f func(_, _ []float32)) bool {
-		return f == nil
-	}) {
+	loop := b.chain(gate, steps)
+	if loop == nil || !f32(dst, x) {
 		b.ref.UnaryChain(dst, x, gate, steps...)
 		return
 	}
 	y, src := host(dst), host(x)
-	b.split(len(y), chunk, func(lo, hi int) {
+	b.split(len(y), chunk, func(lo, hi int) { loop(y[lo:hi], src[lo:hi]) })
+}
+
+// joined returns the loop that takes numbers through all steps of a chain in registers; nil where
+// there is none. Its dst may be x.
+func joined(gate bool, steps []tensor.UnaryStep) func(dst, x []float32) {
+	is := func(want ...tensor.UnaryStep) bool { return gate && slices.Equal(steps, want) }
+	affine := func(a, b float64) tensor.UnaryStep {
+		return tensor.UnaryStep{Op: tensor.Affine, Attr: tensor.Attr{A: a, B: b}}
+	}
+	a := steps[0].Attr
+	switch {
+	case len(steps) == 1 && !gate:
+		return unary(steps[0].Op, float32(a.A), float32(a.B))
+	case is(tensor.UnaryStep{Op: tensor.Sigmoid}):
+		return vec.SiLU
+	case is(affine(1/math.Sqrt2, 0), tensor.UnaryStep{Op: tensor.Erf}, affine(0.5, 0.5)):
+		return vec.GELU
+	case is(affine(a.A, a.B), tensor.UnaryStep{Op: tensor.Clamp, Attr: tensor.Attr{A: 0, B: 1}}):
+		return func(dst, x []float32) { vec.HardSwish(dst, x, float32(a.A), float32(a.B)) }
+	}
+	return nil
+}
+
+// chain returns the loop of UnaryChain; nil where there is none.
+func (b *Backend) chain(gate bool, steps []tensor.UnaryStep) func(dst, x []float32) {
+	if f := joined(gate, steps); f != nil {
+		return f
+	}
+	loops := make([]func(dst, x []float32), len(steps))
+	for i, s := range steps {
+		if loops[i] = unary(s.Op, float32(s.Attr.A), float32(s.Attr.B)); loops[i] == nil {
+			return nil
+		}
+	}
+	return func(dst, x []float32) {
 		scratch := b.pool.Borrow(chainPiece)
-		for ; lo < hi; lo += chainPiece {
-			end := min(lo+chainPiece, hi)
-			in, out := src[lo:end], y[lo:end]
+		for lo := 0; lo < len(x); lo += chainPiece {
+			end := min(lo+chainPiece, len(x))
+			in, out := x[lo:end], dst[lo:end]
 			if gate {
 				out = scratch[:end-lo]
 			}
@@ -69,11 +100,11 @@ func (b *Backend) UnaryChain(dst, x *tensor.Tensor, gate bool, steps ...tensor.U
 				from = out
 			}
 			if gate {
-				vec.Mul(y[lo:end], in, out)
+				vec.Mul(dst[lo:end], in, out)
 			}
 		}
 		b.pool.Return(scratch)
-	})
+	}
 }
 
 // unary returns the vector loop of an operation, nil where there is none.

@@ -19,8 +19,8 @@ type Backend struct {
 }
 
 var (
-	_ tensor.Backend = (*Backend)(nil)
-	_ tensor.Chainer = (*Backend)(nil)
+	_ tensor.Backend     = (*Backend)(nil)
+	_ tensor.ConvChainer = (*Backend)(nil)
 )
 
 // An Option changes how New sets up a Backend.

@@ -89,6 +89,13 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 	}
 }
 
+// Conv2DChain computes y = s(z) or z·s(z), z = Conv2D(x, w) + bias + res; see tensor.ConvChainer.
+func (b *Backend) Conv2DChain(y, x, w, bias, res *tensor.Tensor, p tensor.ConvParams, gate bool,
+	steps ...tensor.UnaryStep) {
+	b.Conv2DBiasAct(y, x, w, bias, res, false, p)
+	b.UnaryChain(y, y, gate, steps...)
+}
+
 func convLoop[T tensor.Float](y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	g := newGeometry(x, w, y, p)
 	xs, ws := tensor.Host[T](x), tensor.Host[T](w)

@@ -173,8 +173,15 @@ func checkStacked(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, 
 func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
 	f func(y []float32, e Epilogue)) {
 	t.Helper()
+	twice := func(y []float32) {
+		for i := range y {
+			y[i] *= 2
+		}
+	}
 	for _, e := range []Epilogue{{Bias: bias, ReLU: true}, {Bias: bias, Res: res},
-		{Bias: bias, Res: res, ReLU: true}} {
+		{Bias: bias, Res: res, ReLU: true}, {Bias: bias, Then: twice},
+		{Bias: bias, Res: res, Then: twice}, {Bias: bias, Clamp: &[2]float32{-0.5, 1}},
+		{Bias: bias, Res: res, Clamp: &[2]float32{-0.5, 1}}} {
 		got := guarded(t, what, len(y), func(y []float32) { f(y, e) })
 		for i, want := range y {
 			if e.Res != nil {
@@ -182,6 +189,12 @@ func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
 			}
 			if e.ReLU {
 				want = max(want, 0)
+			}
+			if e.Clamp != nil {
+				want = min(max(want, e.Clamp[0]), e.Clamp[1])
+			}
+			if e.Then != nil {
+				want *= 2
 			}
 			if got[i] != want {
 				t.Fatalf("%s: residual %v, ReLU %v: element %d is %g, expected %g", what, e.Res != nil,

@@ -197,8 +197,8 @@ func (d *depthRun) item(zeros []float32, r0, r1, perImage, c0, c int) {
 				d.row(q, start, r/perImage, i, c0, c)
 			}
 		}
+		d.end.finish(d.out, r*d.outRow+c0, c, d.outRow/d.c, d.c)
 	}
-	d.end.finish(d.out, r0*d.outRow+c0, c, (r1-r0)*d.outRow/d.c, d.c)
 }
 
 // row computes row i of image n of a pass.

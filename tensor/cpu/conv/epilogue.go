@@ -10,8 +10,9 @@ import (
 
 // An Epilogue is what Forward does to an output before it leaves the cache,
 //
-//	y = act(y + Bias + Res),  act = ReLU if ReLU is set, else the identity,
+//	y = Then(min(max(y + Bias + Res, lo), hi)),
 //
+// where lo and hi are Clamp's, and lo is 0 or more if ReLU is set,
 // where passes of their own would read and write y again, and what stays of the call. The zero
 // value does nothing.
 type Epilogue struct {
@@ -19,13 +20,19 @@ type Epilogue struct {
 	Res  []float32 // as long as y, or nil; it must not overlap y
 	ReLU bool
 
+	Clamp *[2]float32 // the least value and the largest; nil for any
+
+	// Then changes elements in place, each by itself, behind all else; nil for nothing. It is called
+	// from several threads.
+	Then func(y []float32)
+
 	// Kept is where packed and mapped forms of w stay for calls with the same w; nil to make them
 	// anew in each.
 	Kept *par.Kept
 }
 
 // late reports whether something is left to do when the bias has been added.
-func (e *Epilogue) late() bool { return e.Res != nil || e.ReLU }
+func (e *Epilogue) late() bool { return e.Res != nil || e.ReLU || e.Clamp != nil || e.Then != nil }
 
 func (e *Epilogue) check(op string, o, y int) {
 	if e.Bias != nil && len(e.Bias) != o {
@@ -37,37 +44,51 @@ func (e *Epilogue) check(op string, o, y int) {
 }
 
 // epiloguePiece is how many floats finish handles at a time: they stay in the first-level cache
-// between the sum and the ReLU.
+// between the sum and what follows.
 const epiloguePiece = 2 << 10
 
 // finish adds the residual and applies the activation to count runs of n finished elements, the
 // first at at, step elements apart. The bias is in y already.
 func (e *Epilogue) finish(y []float32, at, n, count, step int) {
-	if !e.late() {
+	if !e.late() || n <= 0 || count <= 0 {
 		return
 	}
 	if n == step { // the runs are one
-		n, count = n*count, 1
+		n, count, step = n*count, 1, n*count
+	}
+	lo, hi := e.bounds()
+	if e.Then == nil {
+		e.clamp(y, at, n, count, step, lo, hi)
+		return
 	}
 	for range count {
-		for lo, end := at, at+n; lo < end; lo += epiloguePiece {
-			hi := min(lo+epiloguePiece, end)
-			d := y[lo:hi] // changed in place, which vec never does around the cache
-			if e.Res != nil {
-				vec.AddTo(d, e.Res[lo:hi])
-			}
-			if e.ReLU {
-				vec.ReLU(d, d)
-			}
+		for from, end := at, at+n; from < end; from += epiloguePiece {
+			to := min(from+epiloguePiece, end)
+			e.clamp(y, from, to-from, 1, to-from, lo, hi)
+			e.Then(y[from:to]) // changed in place, which vec never does around the cache
 		}
 		at += step
 	}
 }
 
-// floor is the least value that the activation lets through.
-func (e *Epilogue) floor() float32 {
-	if e.ReLU {
-		return 0
+// clamp is finish but for Then.
+func (e *Epilogue) clamp(y []float32, at, n, count, step int, lo, hi float32) {
+	switch {
+	case e.Res != nil:
+		vec.ClampRows(y[at:], e.Res[at:], n, count, step, lo, hi)
+	case e.ReLU || e.Clamp != nil:
+		vec.ClampRows(y[at:], nil, n, count, step, lo, hi)
 	}
-	return float32(math.Inf(-1))
+}
+
+// bounds are the least and the largest value that the activation lets through.
+func (e *Epilogue) bounds() (lo, hi float32) {
+	lo, hi = float32(math.Inf(-1)), float32(math.Inf(1))
+	if e.Clamp != nil {
+		lo, hi = e.Clamp[0], e.Clamp[1]
+	}
+	if e.ReLU {
+		lo = max(lo, 0)
+	}
+	return lo, hi
 }

@@ -164,7 +164,8 @@ func (l *lineMap) applyGeneric(dst []float32, rowDst, colDst int, src []float32,
 // applyThen is apply for outputs, to dst from element at on, and the epilogue but for the bias.
 func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst int, src []float32,
 	rowSrc, colSrc, lanes int, tmp []float32, e *Epilogue) {
-	if v != micro.AVX512 && v != micro.AVX2 || !e.late() {
+	if v != micro.AVX512 && v != micro.AVX2 || !e.late() || e.Then != nil ||
+		e.Clamp != nil {
 		l.apply(v, dst[at:], rowDst, colDst, src, rowSrc, colSrc, lanes, tmp)
 		if !e.late() {
 			return
@@ -182,14 +183,15 @@ func (l *lineMap) applyThen(v micro.Variant, dst []float32, at, rowDst, colDst i
 		}
 		return &e.Res[at:last][c]
 	}
+	floor, _ := e.bounds()
 	if v == micro.AVX512 {
 		outputActAVX512(&d[0], 4*rowDst, 4*colDst, &s[0], 4*rowSrc, 4*colSrc, &tmp[0], 1<<lanes-1,
-			res(0), e.floor())
+			res(0), floor)
 		return
 	}
 	for c := 0; c < lanes; c += lanesAVX2 {
 		outputActAVX2(&d[c], 4*rowDst, 4*colDst, &s[c], 4*rowSrc, 4*colSrc, &tmp[0],
-			min(lanesAVX2, lanes-c), res(c), e.floor())
+			min(lanesAVX2, lanes-c), res(c), floor)
 	}
 }
 

@@ -14,11 +14,12 @@ func avx2Table() table {
 	t.square, t.recip, t.exp, t.log = unary(squareAVX2), unary(recipAVX2), unary(expAVX2),
 		unary(logAVX2)
 	t.tanh, t.sigmoid, t.softplus = unary(tanhAVX2), unary(sigmoidAVX2), unary(softplusAVX2)
-	t.erf = unary(erfAVX2)
+	t.erf, t.silu, t.gelu = unary(erfAVX2), unary(siluAVX2), unary(geluAVX2)
 	t.relu, t.step, t.sign = unary(reluAVX2), unary(stepAVX2), unary(signAVX2)
 	t.fill = fill(fillAVX2)
 	t.leakyReLU, t.clamp, t.affine = scalar(leakyReLUAVX2), scalar2(clampAVX2),
 		scalar2(affineAVX2)
+	t.hardSwish = scalar2(hardSwishAVX2)
 	t.addScalar, t.mulScalar, t.rsubScalar = scalar(addScalarAVX2), scalar(mulScalarAVX2),
 		scalar(rsubScalarAVX2)
 	t.divScalar, t.rdivScalar = scalar(divScalarAVX2), scalar(rdivScalarAVX2)
@@ -31,14 +32,7 @@ func avx2Table() table {
 		binary(equalAVX2)
 	t.selectOf, t.maxWindows = ternary(selectOfAVX2), maxWindows(maxWindowsAVX2)
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
-	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
-	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
-		{tapGrad1x1AVX2, tapGrad1x2AVX2, tapGrad1x3AVX2, tapGrad1x4AVX2, tapGrad1x5AVX2,
-			tapGrad1x6AVX2, tapGrad1x7AVX2},
-		{tapGrad2x1AVX2, tapGrad2x2AVX2, tapGrad2x3AVX2, tapGrad2x4AVX2, tapGrad2x5AVX2,
-			tapGrad2x6AVX2},
-		{tapGrad3x1AVX2, tapGrad3x2AVX2, tapGrad3x3AVX2, tapGrad3x4AVX2},
-	})
+	t.avx2Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.addReLUGrad = ternary(addReLUGradAVX2)
 	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)
@@ -63,4 +57,17 @@ func avx2Table() table {
 	t.sgd, t.adam, t.ema = sgd(sgdAVX2, sgdNesterovAVX2), adam(adamAVX2), ema(emaAVX2)
 	t.pool2x2, t.upsample2x2 = pool2x2(pool2x2AVX2), upsample2x2(upsample2x2AVX2)
 	return t
+}
+
+// avx2Conv sets what convolutions without a product of matrices, and their ends, are made of.
+func (t *table) avx2Conv() {
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
+	t.clampRows = clampRows(clampRowsAVX2, addClampRowsAVX2)
+	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
+		{tapGrad1x1AVX2, tapGrad1x2AVX2, tapGrad1x3AVX2, tapGrad1x4AVX2, tapGrad1x5AVX2,
+			tapGrad1x6AVX2, tapGrad1x7AVX2},
+		{tapGrad2x1AVX2, tapGrad2x2AVX2, tapGrad2x3AVX2, tapGrad2x4AVX2, tapGrad2x5AVX2,
+			tapGrad2x6AVX2},
+		{tapGrad3x1AVX2, tapGrad3x2AVX2, tapGrad3x3AVX2, tapGrad3x4AVX2},
+	})
 }

@@ -59,6 +59,16 @@ func erfAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func sigmoidAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// siluAVX2 computes dst = x/(1+e^-x).
+//
+//go:noescape
+func siluAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+
+// geluAVX2 computes dst = x·(erf(x/√2) + 1)/2.
+//
+//go:noescape
+func geluAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // softplusAVX2 computes dst = max(x,0) + ln(1+e^-|x|).
 //
 //go:noescape
@@ -98,6 +108,11 @@ func clampAVX2(dst *float32, x *float32, lo float32, hi float32, rows int, cols 
 //
 //go:noescape
 func affineAVX2(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
+
+// hardSwishAVX2 computes dst = x·min(max(a·x + b, 0), 1).
+//
+//go:noescape
+func hardSwishAVX2(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
 
 // addScalarAVX2 computes dst = x + s.
 //
@@ -513,3 +528,13 @@ func tapGrad3x3AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols
 //
 //go:noescape
 func tapGrad3x4AVX2(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// clampRowsAVX2 computes y = min(max(y, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func clampRowsAVX2(y *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// addClampRowsAVX2 computes y = min(max(y + res, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func addClampRowsAVX2(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)

@@ -1925,6 +1925,422 @@ streamLoop:
 	JLT          streamLoop
 	JMP          tail
 
+// func siluAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·siluAVX2(SB), NOSPLIT, $0-33
+	MOVQ dst+0(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ rows+16(FP), BX
+	MOVQ cols+24(FP), SI
+	MOVQ SI, DI
+	ANDQ $-8, DI
+	MOVQ SI, R8
+	ANDQ $+7, R8
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VXORPS       c80000000<>+0(SB), Y0, Y1
+	VBROADCASTSS c42c80000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS cc3160000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       c3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS c3f317217<>+0(SB), Y2, Y1
+	VFNMADD231PS c3377d1cf<>+0(SB), Y2, Y1
+	VBROADCASTSS c3ab51227<>+0(SB), Y3
+	VFMADD213PS  c3c091cea<>+0(SB), Y1, Y3
+	VFMADD213PS  c3d2aac79<>+0(SB), Y1, Y3
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y1, Y3
+	VFMADD213PS  c3efffffe<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       c3f800000<>+0(SB), Y3, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       c0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       c0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VADDPS       c3f800000<>+0(SB), Y1, Y1
+	VBROADCASTSS c3f800000<>+0(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, DI
+	JLT          loop
+
+tail:
+	TESTQ        R8, R8
+	JZ           next
+	LEAQ         lanes<>+32(SB), R9
+	MOVQ         R8, R10
+	SHLQ         $0x02, R10
+	SUBQ         R10, R9
+	VMOVUPS      (R9), Y0
+	VMASKMOVPS   (DX)(AX*4), Y0, Y1
+	VXORPS       c80000000<>+0(SB), Y1, Y2
+	VBROADCASTSS c42c80000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS cc3160000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       c3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS c3f317217<>+0(SB), Y3, Y2
+	VFNMADD231PS c3377d1cf<>+0(SB), Y3, Y2
+	VBROADCASTSS c3ab51227<>+0(SB), Y4
+	VFMADD213PS  c3c091cea<>+0(SB), Y2, Y4
+	VFMADD213PS  c3d2aac79<>+0(SB), Y2, Y4
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y2, Y4
+	VFMADD213PS  c3efffffe<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       c3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VPADDD       c0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VADDPS       c3f800000<>+0(SB), Y2, Y2
+	VBROADCASTSS c3f800000<>+0(SB), Y3
+	VDIVPS       Y2, Y3, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VXORPS       c80000000<>+0(SB), Y0, Y1
+	VBROADCASTSS c42c80000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS cc3160000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       c3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS c3f317217<>+0(SB), Y2, Y1
+	VFNMADD231PS c3377d1cf<>+0(SB), Y2, Y1
+	VBROADCASTSS c3ab51227<>+0(SB), Y3
+	VFMADD213PS  c3c091cea<>+0(SB), Y1, Y3
+	VFMADD213PS  c3d2aac79<>+0(SB), Y1, Y3
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y1, Y3
+	VFMADD213PS  c3efffffe<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       c3f800000<>+0(SB), Y3, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       c0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       c0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VADDPS       c3f800000<>+0(SB), Y1, Y1
+	VBROADCASTSS c3f800000<>+0(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVNTPS     Y0, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
+
+// func geluAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·geluAVX2(SB), NOSPLIT, $0-33
+	MOVQ dst+0(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ rows+16(FP), BX
+	MOVQ cols+24(FP), SI
+	MOVQ SI, DI
+	ANDQ $-8, DI
+	MOVQ SI, R8
+	ANDQ $+7, R8
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VBROADCASTSS c3f3504f3<>+0(SB), Y1
+	VMOVAPS      Y0, Y2
+	VFMADD213PS  c00000000<>+0(SB), Y1, Y2
+	VANDPS       c7fffffff<>+0(SB), Y2, Y1
+	VBROADCASTSS c40800000<>+0(SB), Y3
+	VMINPS       Y1, Y3, Y3
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Y4
+	VFMADD213PS  c39e458a5<>+0(SB), Y3, Y4
+	VFMADD213PS  cbb88d913<>+0(SB), Y3, Y4
+	VFMADD213PS  c3ccde407<>+0(SB), Y3, Y4
+	VFMADD213PS  cbdddcd16<>+0(SB), Y3, Y4
+	VFMADD213PS  cbf2221c2<>+0(SB), Y3, Y4
+	VFMADD213PS  cbf909442<>+0(SB), Y3, Y4
+	VFMADD213PS  c3939429e<>+0(SB), Y3, Y4
+	VBROADCASTSS c42c80000<>+0(SB), Y3
+	VMINPS       Y4, Y3, Y3
+	VBROADCASTSS cc3160000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       c3fb8aa3b<>+0(SB), Y3, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS c3f317217<>+0(SB), Y4, Y3
+	VFNMADD231PS c3377d1cf<>+0(SB), Y4, Y3
+	VBROADCASTSS c3ab51227<>+0(SB), Y5
+	VFMADD213PS  c3c091cea<>+0(SB), Y3, Y5
+	VFMADD213PS  c3d2aac79<>+0(SB), Y3, Y5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y5
+	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       c3f800000<>+0(SB), Y5, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS c3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y3
+	VANDPS       c80000000<>+0(SB), Y2, Y4
+	VORPS        Y4, Y3, Y3
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS cba1b2c87<>+0(SB), Y5
+	VFMADD213PS  c3ba327f8<>+0(SB), Y4, Y5
+	VFMADD213PS  cbcdb3191<>+0(SB), Y4, Y5
+	VFMADD213PS  c3de70bd3<>+0(SB), Y4, Y5
+	VFMADD213PS  cbec0936a<>+0(SB), Y4, Y5
+	VFMADD213PS  c3e0375d3<>+0(SB), Y4, Y5
+	VMOVAPS      Y5, Y4
+	VFMADD213PS  Y2, Y2, Y4
+	VBROADCASTSS c3f700000<>+0(SB), Y2
+	VCMPPS       $0x11, Y2, Y1, Y1
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VBROADCASTSS c3f000000<>+0(SB), Y2
+	VFMADD213PS  c3f000000<>+0(SB), Y2, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, DI
+	JLT          loop
+
+tail:
+	TESTQ        R8, R8
+	JZ           next
+	LEAQ         lanes<>+32(SB), R9
+	MOVQ         R8, R10
+	SHLQ         $0x02, R10
+	SUBQ         R10, R9
+	VMOVUPS      (R9), Y0
+	VMASKMOVPS   (DX)(AX*4), Y0, Y1
+	VBROADCASTSS c3f3504f3<>+0(SB), Y2
+	VMOVAPS      Y1, Y3
+	VFMADD213PS  c00000000<>+0(SB), Y2, Y3
+	VANDPS       c7fffffff<>+0(SB), Y3, Y2
+	VBROADCASTSS c40800000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y4
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Y5
+	VFMADD213PS  c39e458a5<>+0(SB), Y4, Y5
+	VFMADD213PS  cbb88d913<>+0(SB), Y4, Y5
+	VFMADD213PS  c3ccde407<>+0(SB), Y4, Y5
+	VFMADD213PS  cbdddcd16<>+0(SB), Y4, Y5
+	VFMADD213PS  cbf2221c2<>+0(SB), Y4, Y5
+	VFMADD213PS  cbf909442<>+0(SB), Y4, Y5
+	VFMADD213PS  c3939429e<>+0(SB), Y4, Y5
+	VBROADCASTSS c42c80000<>+0(SB), Y4
+	VMINPS       Y5, Y4, Y4
+	VBROADCASTSS cc3160000<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       c3fb8aa3b<>+0(SB), Y4, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS c3f317217<>+0(SB), Y5, Y4
+	VFNMADD231PS c3377d1cf<>+0(SB), Y5, Y4
+	VBROADCASTSS c3ab51227<>+0(SB), Y6
+	VFMADD213PS  c3c091cea<>+0(SB), Y4, Y6
+	VFMADD213PS  c3d2aac79<>+0(SB), Y4, Y6
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y4, Y6
+	VFMADD213PS  c3efffffe<>+0(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       c3f800000<>+0(SB), Y6, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       c0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VBROADCASTSS c3f800000<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y4
+	VANDPS       c80000000<>+0(SB), Y3, Y5
+	VORPS        Y5, Y4, Y4
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS cba1b2c87<>+0(SB), Y6
+	VFMADD213PS  c3ba327f8<>+0(SB), Y5, Y6
+	VFMADD213PS  cbcdb3191<>+0(SB), Y5, Y6
+	VFMADD213PS  c3de70bd3<>+0(SB), Y5, Y6
+	VFMADD213PS  cbec0936a<>+0(SB), Y5, Y6
+	VFMADD213PS  c3e0375d3<>+0(SB), Y5, Y6
+	VMOVAPS      Y6, Y5
+	VFMADD213PS  Y3, Y3, Y5
+	VBROADCASTSS c3f700000<>+0(SB), Y3
+	VCMPPS       $0x11, Y3, Y2, Y2
+	VBLENDVPS    Y2, Y5, Y4, Y2
+	VBROADCASTSS c3f000000<>+0(SB), Y3
+	VFMADD213PS  c3f000000<>+0(SB), Y3, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VBROADCASTSS c3f3504f3<>+0(SB), Y1
+	VMOVAPS      Y0, Y2
+	VFMADD213PS  c00000000<>+0(SB), Y1, Y2
+	VANDPS       c7fffffff<>+0(SB), Y2, Y1
+	VBROADCASTSS c40800000<>+0(SB), Y3
+	VMINPS       Y1, Y3, Y3
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Y4
+	VFMADD213PS  c39e458a5<>+0(SB), Y3, Y4
+	VFMADD213PS  cbb88d913<>+0(SB), Y3, Y4
+	VFMADD213PS  c3ccde407<>+0(SB), Y3, Y4
+	VFMADD213PS  cbdddcd16<>+0(SB), Y3, Y4
+	VFMADD213PS  cbf2221c2<>+0(SB), Y3, Y4
+	VFMADD213PS  cbf909442<>+0(SB), Y3, Y4
+	VFMADD213PS  c3939429e<>+0(SB), Y3, Y4
+	VBROADCASTSS c42c80000<>+0(SB), Y3
+	VMINPS       Y4, Y3, Y3
+	VBROADCASTSS cc3160000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       c3fb8aa3b<>+0(SB), Y3, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS c3f317217<>+0(SB), Y4, Y3
+	VFNMADD231PS c3377d1cf<>+0(SB), Y4, Y3
+	VBROADCASTSS c3ab51227<>+0(SB), Y5
+	VFMADD213PS  c3c091cea<>+0(SB), Y3, Y5
+	VFMADD213PS  c3d2aac79<>+0(SB), Y3, Y5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y5
+	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       c3f800000<>+0(SB), Y5, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       c0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS c3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y3
+	VANDPS       c80000000<>+0(SB), Y2, Y4
+	VORPS        Y4, Y3, Y3
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS cba1b2c87<>+0(SB), Y5
+	VFMADD213PS  c3ba327f8<>+0(SB), Y4, Y5
+	VFMADD213PS  cbcdb3191<>+0(SB), Y4, Y5
+	VFMADD213PS  c3de70bd3<>+0(SB), Y4, Y5
+	VFMADD213PS  cbec0936a<>+0(SB), Y4, Y5
+	VFMADD213PS  c3e0375d3<>+0(SB), Y4, Y5
+	VMOVAPS      Y5, Y4
+	VFMADD213PS  Y2, Y2, Y4
+	VBROADCASTSS c3f700000<>+0(SB), Y2
+	VCMPPS       $0x11, Y2, Y1, Y1
+	VBLENDVPS    Y1, Y4, Y3, Y1
+	VBROADCASTSS c3f000000<>+0(SB), Y2
+	VFMADD213PS  c3f000000<>+0(SB), Y2, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVNTPS     Y0, (CX)(AX*4)
+	ADDQ         $+8, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
+
+DATA c3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+28(SB)/4, $0x3f3504f3
+GLOBL c3f3504f3<>(SB), RODATA|NOPTR, $32
+
+DATA c00000000<>+0(SB)/4, $0x00000000
+DATA c00000000<>+4(SB)/4, $0x00000000
+DATA c00000000<>+8(SB)/4, $0x00000000
+DATA c00000000<>+12(SB)/4, $0x00000000
+DATA c00000000<>+16(SB)/4, $0x00000000
+DATA c00000000<>+20(SB)/4, $0x00000000
+DATA c00000000<>+24(SB)/4, $0x00000000
+DATA c00000000<>+28(SB)/4, $0x00000000
+GLOBL c00000000<>(SB), RODATA|NOPTR, $32
+
 // func softplusAVX2(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·softplusAVX2(SB), NOSPLIT, $0-33
@@ -2730,6 +3146,91 @@ streamLoop:
 	VMOVUPS     (DX)(AX*4), Y2
 	VFMADD213PS Y1, Y0, Y2
 	VMOVNTPS    Y2, (CX)(AX*4)
+	ADDQ        $+8, AX
+	CMPQ        AX, DI
+	JLT         streamLoop
+	JMP         tail
+
+// func hardSwishAVX2(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS a+16(FP), Y0
+	VBROADCASTSS b+20(FP), Y1
+	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS c3f800000<>+0(SB), Y3
+	MOVQ         rows+24(FP), BX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-8, DI
+	MOVQ         SI, R8
+	ANDQ         $+7, R8
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS     (DX)(AX*4), Y4
+	VMOVAPS     Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMULPS      Y5, Y4, Y4
+	VMOVUPS     Y4, (CX)(AX*4)
+	ADDQ        $+8, AX
+	CMPQ        AX, DI
+	JLT         loop
+
+tail:
+	TESTQ       R8, R8
+	JZ          next
+	LEAQ        lanes<>+32(SB), R9
+	MOVQ        R8, R10
+	SHLQ        $0x02, R10
+	SUBQ        R10, R9
+	VMOVUPS     (R9), Y4
+	VMASKMOVPS  (DX)(AX*4), Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMADD213PS Y1, Y0, Y6
+	VMAXPS      Y6, Y2, Y6
+	VMINPS      Y6, Y3, Y6
+	VMULPS      Y6, Y5, Y5
+	VMASKMOVPS  Y5, Y4, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+40(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS     (DX)(AX*4), Y4
+	VMOVAPS     Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMULPS      Y5, Y4, Y4
+	VMOVNTPS    Y4, (CX)(AX*4)
 	ADDQ        $+8, AX
 	CMPQ        AX, DI
 	JLT         streamLoop
@@ -15019,11 +15520,11 @@ TEXT ·tapTile8AVX2(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-vector:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+32, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15045,11 +15546,11 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Y8
 	VFMADD231PS (R8), Y8, Y0
 	VFMADD231PS (R8)(R12*1), Y8, Y1
@@ -15062,11 +15563,11 @@ vectorTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Y0, (R8)
 	ADDQ        out+72(FP), R8
@@ -15085,9 +15586,9 @@ vectorTap:
 	VMOVUPS     Y7, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+32, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ       c+40(FP), R11
 	SUBQ       BX, R11
 	TESTQ      R11, R11
@@ -15198,11 +15699,11 @@ TEXT ·tapTile4AVX2(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-wide:
+by2:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+64, R11
-	JL      wideDone
+	JL      by2Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15220,11 +15721,11 @@ wide:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-wideRow:
+by2Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-wideTap:
+by2Tap:
 	VMOVUPS     (R9), Y8
 	VFMADD231PS (R8), Y8, Y0
 	VFMADD231PS (R8)(R12*1), Y8, Y2
@@ -15238,11 +15739,11 @@ wideTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         wideTap
+	JNZ         by2Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         wideRow
+	JNZ         by2Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Y0, (R8)
 	VMOVUPS     Y1, 32(R8)
@@ -15257,14 +15758,14 @@ wideTap:
 	VMOVUPS     Y7, 32(R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+64, BX
-	JMP         wide
+	JMP         by2
 
-wideDone:
-vector:
+by2Done:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+32, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15278,11 +15779,11 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Y4
 	VFMADD231PS (R8), Y4, Y0
 	VFMADD231PS (R8)(R12*1), Y4, Y1
@@ -15291,11 +15792,11 @@ vectorTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Y0, (R8)
 	ADDQ        out+72(FP), R8
@@ -15306,9 +15807,9 @@ vectorTap:
 	VMOVUPS     Y3, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+32, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ       c+40(FP), R11
 	SUBQ       BX, R11
 	TESTQ      R11, R11
@@ -15392,11 +15893,11 @@ TEXT ·tapTile2AVX2(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-wide:
+by4:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+128, R11
-	JL      wideDone
+	JL      by4Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15412,11 +15913,11 @@ wide:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-wideRow:
+by4Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-wideTap:
+by4Tap:
 	VMOVUPS     (R9), Y8
 	VFMADD231PS (R8), Y8, Y0
 	VFMADD231PS (R8)(R12*1), Y8, Y4
@@ -15432,11 +15933,11 @@ wideTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         wideTap
+	JNZ         by4Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         wideRow
+	JNZ         by4Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Y0, (R8)
 	VMOVUPS     Y1, 32(R8)
@@ -15449,14 +15950,60 @@ wideTap:
 	VMOVUPS     Y7, 96(R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+128, BX
-	JMP         wide
+	JMP         by4
 
-wideDone:
-vector:
+by4Done:
+by2:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      by2Done
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+by2Row:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+by2Tap:
+	VMOVUPS     (R9), Y4
+	VFMADD231PS (R8), Y4, Y0
+	VFMADD231PS (R8)(R12*1), Y4, Y2
+	VMOVUPS     32(R9), Y4
+	VFMADD231PS 32(R8), Y4, Y1
+	VFMADD231PS 32(R8)(R12*1), Y4, Y3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         by2Tap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         by2Row
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         by2
+
+by2Done:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+32, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15466,31 +16013,31 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Y2
 	VFMADD231PS (R8), Y2, Y0
 	VFMADD231PS (R8)(R12*1), Y2, Y1
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Y0, (R8)
 	ADDQ        out+72(FP), R8
 	VMOVUPS     Y1, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+32, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ       c+40(FP), R11
 	SUBQ       BX, R11
 	TESTQ      R11, R11
@@ -15560,11 +16107,11 @@ TEXT ·tapTile1AVX2(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-wide:
+by8:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+256, R11
-	JL      wideDone
+	JL      by8Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15579,11 +16126,11 @@ wide:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-wideRow:
+by8Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-wideTap:
+by8Tap:
 	VMOVUPS     (R9), Y8
 	VFMADD231PS (R8), Y8, Y0
 	VMOVUPS     32(R9), Y8
@@ -15603,11 +16150,11 @@ wideTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         wideTap
+	JNZ         by8Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         wideRow
+	JNZ         by8Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Y0, (R8)
 	VMOVUPS     Y1, 32(R8)
@@ -15619,14 +16166,98 @@ wideTap:
 	VMOVUPS     Y7, 224(R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+256, BX
-	JMP         wide
+	JMP         by8
 
-wideDone:
-vector:
+by8Done:
+by4:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+128, R11
+	JL      by4Done
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 64(R8), Y2
+	VMOVUPS 96(R8), Y3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+by4Row:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+by4Tap:
+	VMOVUPS     (R9), Y4
+	VFMADD231PS (R8), Y4, Y0
+	VMOVUPS     32(R9), Y4
+	VFMADD231PS 32(R8), Y4, Y1
+	VMOVUPS     64(R9), Y4
+	VFMADD231PS 64(R8), Y4, Y2
+	VMOVUPS     96(R9), Y4
+	VFMADD231PS 96(R8), Y4, Y3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         by4Tap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         by4Row
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	VMOVUPS     Y2, 64(R8)
+	VMOVUPS     Y3, 96(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+128, BX
+	JMP         by4
+
+by4Done:
+by2:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+64, R11
+	JL      by2Done
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+by2Row:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+by2Tap:
+	VMOVUPS     (R9), Y2
+	VFMADD231PS (R8), Y2, Y0
+	VMOVUPS     32(R9), Y2
+	VFMADD231PS 32(R8), Y2, Y1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         by2Tap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         by2Row
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     Y1, 32(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+64, BX
+	JMP         by2
+
+by2Done:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+32, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15634,28 +16265,28 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Y1
 	VFMADD231PS (R8), Y1, Y0
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Y0, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+32, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ       c+40(FP), R11
 	SUBQ       BX, R11
 	TESTQ      R11, R11
@@ -18456,5 +19087,105 @@ maskedPixel:
 	JMP         vector
 
 done:
+	VZEROUPPER
+	RET
+
+// func clampRowsAVX2(y *float32, lo float32, hi float32, rows int, cols int, step int)
+// Requires: AVX
+TEXT ·clampRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	VBROADCASTSS lo+8(FP), Y0
+	VBROADCASTSS hi+12(FP), Y1
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), CX
+	MOVQ         step+32(FP), BX
+	MOVQ         CX, SI
+	ANDQ         $-8, SI
+	MOVQ         CX, DI
+	ANDQ         $+7, DI
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ    CX, SI
+	JGE     tail
+	VMOVUPS (AX)(CX*4), Y2
+	VMAXPS  Y2, Y0, Y2
+	VMINPS  Y2, Y1, Y2
+	VMOVUPS Y2, (AX)(CX*4)
+	ADDQ    $+8, CX
+	JMP     vector
+
+tail:
+	TESTQ      DI, DI
+	JZ         next
+	LEAQ       lanes<>+32(SB), R8
+	MOVQ       DI, R9
+	SHLQ       $0x02, R9
+	SUBQ       R9, R8
+	VMOVUPS    (R8), Y2
+	VMASKMOVPS (AX)(CX*4), Y2, Y3
+	VMAXPS     Y3, Y0, Y3
+	VMINPS     Y3, Y1, Y3
+	VMASKMOVPS Y3, Y2, (AX)(CX*4)
+
+next:
+	ADDQ BX, AX
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func addClampRowsAVX2(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)
+// Requires: AVX
+TEXT ·addClampRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         res+8(FP), DX
+	VBROADCASTSS lo+16(FP), Y0
+	VBROADCASTSS hi+20(FP), Y1
+	MOVQ         rows+24(FP), BX
+	MOVQ         cols+32(FP), CX
+	MOVQ         step+40(FP), SI
+	MOVQ         CX, DI
+	ANDQ         $-8, DI
+	MOVQ         CX, R8
+	ANDQ         $+7, R8
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ    CX, DI
+	JGE     tail
+	VMOVUPS (AX)(CX*4), Y2
+	VMOVUPS (DX)(CX*4), Y3
+	VADDPS  Y3, Y2, Y2
+	VMAXPS  Y2, Y0, Y2
+	VMINPS  Y2, Y1, Y2
+	VMOVUPS Y2, (AX)(CX*4)
+	ADDQ    $+8, CX
+	JMP     vector
+
+tail:
+	TESTQ      R8, R8
+	JZ         next
+	LEAQ       lanes<>+32(SB), R9
+	MOVQ       R8, R10
+	SHLQ       $0x02, R10
+	SUBQ       R10, R9
+	VMOVUPS    (R9), Y2
+	VMASKMOVPS (AX)(CX*4), Y2, Y3
+	VMASKMOVPS (DX)(CX*4), Y2, Y4
+	VADDPS     Y4, Y3, Y3
+	VMAXPS     Y3, Y0, Y3
+	VMINPS     Y3, Y1, Y3
+	VMASKMOVPS Y3, Y2, (AX)(CX*4)
+
+next:
+	ADDQ SI, AX
+	ADDQ SI, DX
+	DECQ BX
+	JNZ  row
 	VZEROUPPER
 	RET

@@ -14,11 +14,12 @@ func avx512Table() table {
 	t.square, t.recip, t.exp, t.log = unary(squareAVX512), unary(recipAVX512), unary(expAVX512),
 		unary(logAVX512)
 	t.tanh, t.sigmoid, t.softplus = unary(tanhAVX512), unary(sigmoidAVX512), unary(softplusAVX512)
-	t.erf = unary(erfAVX512)
+	t.erf, t.silu, t.gelu = unary(erfAVX512), unary(siluAVX512), unary(geluAVX512)
 	t.relu, t.step, t.sign = unary(reluAVX512), unary(stepAVX512), unary(signAVX512)
 	t.fill = fill(fillAVX512)
 	t.leakyReLU, t.clamp, t.affine = scalar(leakyReLUAVX512), scalar2(clampAVX512),
 		scalar2(affineAVX512)
+	t.hardSwish = scalar2(hardSwishAVX512)
 	t.addScalar, t.mulScalar, t.rsubScalar = scalar(addScalarAVX512), scalar(mulScalarAVX512),
 		scalar(rsubScalarAVX512)
 	t.divScalar, t.rdivScalar = scalar(divScalarAVX512), scalar(rdivScalarAVX512)
@@ -31,15 +32,7 @@ func avx512Table() table {
 		binary(equalAVX512)
 	t.selectOf, t.maxWindows = ternary(selectOfAVX512), maxWindows(maxWindowsAVX512)
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
-	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
-	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
-		{tapGrad1x1AVX512, tapGrad1x2AVX512, tapGrad1x3AVX512, tapGrad1x4AVX512,
-			tapGrad1x5AVX512, tapGrad1x6AVX512, tapGrad1x7AVX512},
-		{tapGrad2x1AVX512, tapGrad2x2AVX512, tapGrad2x3AVX512, tapGrad2x4AVX512,
-			tapGrad2x5AVX512, tapGrad2x6AVX512, tapGrad2x7AVX512},
-		{tapGrad3x1AVX512, tapGrad3x2AVX512, tapGrad3x3AVX512, tapGrad3x4AVX512,
-			tapGrad3x5AVX512, tapGrad3x6AVX512, tapGrad3x7AVX512},
-	})
+	t.avx512Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
 	t.addReLUGrad = ternary(addReLUGradAVX512)
 	t.axpy, t.axpby = axpy(axpyAVX512), axpby(axpbyAVX512)
@@ -64,4 +57,18 @@ func avx512Table() table {
 	t.sgd, t.adam, t.ema = sgd(sgdAVX512, sgdNesterovAVX512), adam(adamAVX512), ema(emaAVX512)
 	t.pool2x2, t.upsample2x2 = pool2x2(pool2x2AVX512), upsample2x2(upsample2x2AVX512)
 	return t
+}
+
+// avx512Conv sets what convolutions without a product of matrices, and their ends, are made of.
+func (t *table) avx512Conv() {
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
+	t.clampRows = clampRows(clampRowsAVX512, addClampRowsAVX512)
+	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
+		{tapGrad1x1AVX512, tapGrad1x2AVX512, tapGrad1x3AVX512, tapGrad1x4AVX512,
+			tapGrad1x5AVX512, tapGrad1x6AVX512, tapGrad1x7AVX512},
+		{tapGrad2x1AVX512, tapGrad2x2AVX512, tapGrad2x3AVX512, tapGrad2x4AVX512,
+			tapGrad2x5AVX512, tapGrad2x6AVX512, tapGrad2x7AVX512},
+		{tapGrad3x1AVX512, tapGrad3x2AVX512, tapGrad3x3AVX512, tapGrad3x4AVX512,
+			tapGrad3x5AVX512, tapGrad3x6AVX512, tapGrad3x7AVX512},
+	})
 }

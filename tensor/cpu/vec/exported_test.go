@@ -56,6 +56,7 @@ func (o callOperands) unary(g table) []call {
 		c("Rsqrt", Rsqrt, g.rsqrt), c("Square", Square, g.square), c("Recip", Recip, g.recip),
 		c("Exp", Exp, g.exp), c("Log", Log, g.log), c("Tanh", Tanh, g.tanh),
 		c("Erf", Erf, g.erf), c("Sigmoid", Sigmoid, g.sigmoid), c("Softplus", Softplus, g.softplus),
+		c("SiLU", SiLU, g.silu), c("GELU", GELU, g.gelu),
 		c("ReLU", ReLU, g.relu), c("Step", Step, g.step), c("Sign", Sign, g.sign),
 		c("AddTo", AddTo, g.addTo),
 	}
@@ -80,7 +81,7 @@ func (o callOperands) scalar(g table) []call {
 		c("EqualScalar", EqualScalar, g.equalScalar),
 		c("LeakyReLU", LeakyReLU, g.leakyReLU), c("EMA", EMA, g.ema),
 		c2("Clamp", Clamp, g.clamp), c2("Affine", Affine, g.affine),
-		c2("InRange", InRange, g.inRange),
+		c2("InRange", InRange, g.inRange), c2("HardSwish", HardSwish, g.hardSwish),
 		{"Fill", func(d []float32) { Fill(d, s) }, func(d []float32) { g.fill(d, s) }},
 		{"AXPBY", func(d []float32) { AXPBY(d, s, o.x, -2, o.y) },
 			func(d []float32) { g.axpby(d, s, o.x, -2, o.y) }},

@@ -59,6 +59,16 @@ func erfAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 //go:noescape
 func sigmoidAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 
+// siluAVX512 computes dst = x/(1+e^-x).
+//
+//go:noescape
+func siluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+
+// geluAVX512 computes dst = x·(erf(x/√2) + 1)/2.
+//
+//go:noescape
+func geluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+
 // softplusAVX512 computes dst = max(x,0) + ln(1+e^-|x|).
 //
 //go:noescape
@@ -98,6 +108,11 @@ func clampAVX512(dst *float32, x *float32, lo float32, hi float32, rows int, col
 //
 //go:noescape
 func affineAVX512(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
+
+// hardSwishAVX512 computes dst = x·min(max(a·x + b, 0), 1).
+//
+//go:noescape
+func hardSwishAVX512(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
 
 // addScalarAVX512 computes dst = x + s.
 //
@@ -533,3 +548,13 @@ func tapGrad3x6AVX512(sum *float32, x *float32, dy *float32, c int, rows int, co
 //
 //go:noescape
 func tapGrad3x7AVX512(sum *float32, x *float32, dy *float32, c int, rows int, cols int, step int, skip int, dyStep int, dySkip int, tapRow int, tapCol int, sumCol int, sumSkip int, nextX *float32, nextDY *float32, nextStep int)
+
+// clampRowsAVX512 computes y = min(max(y, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func clampRowsAVX512(y *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// addClampRowsAVX512 computes y = min(max(y + res, lo), hi) in rows that lie step bytes apart.
+//
+//go:noescape
+func addClampRowsAVX512(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)

@@ -9,7 +9,7 @@ type table struct {
 
 	neg, abs, sqrt, rsqrt, square, recip   func(dst, x []float32)
 	exp, log, tanh, sigmoid, softplus, erf func(dst, x []float32)
-	relu, step, sign                       func(dst, x []float32)
+	relu, step, sign, silu, gelu           func(dst, x []float32)
 	fill                                   func(dst []float32, v float32)
 	inRange                                func(dst, x []float32, a, b float32)
 	greaterScalar, equalScalar             func(dst, x []float32, s float32)
@@ -18,9 +18,10 @@ type table struct {
 	maxWindows                             func(y []float32, idx []int32, x []float32, w Windows)
 	scatterAdd                             func(dx, dy []float32, idx []int32, c int) int
 	tapSums                                func(y, x, w, init []float32, t Taps)
+	clampRows                              func(y, res []float32, n, count, step int, lo, hi float32)
 	tapGrads                               func(sum, x, dy []float32, t TapPixels)
 	leakyReLU                              func(dst, x []float32, alpha float32)
-	clamp, affine                          func(dst, x []float32, a, b float32)
+	clamp, affine, hardSwish               func(dst, x []float32, a, b float32)
 	addScalar, mulScalar, rsubScalar       func(dst, x []float32, s float32)
 	divScalar, rdivScalar                  func(dst, x []float32, s float32)
 	maxScalar, minScalar                   func(dst, x []float32, s float32)
@@ -65,15 +66,16 @@ func goTable() table {
 		name: "go",
 		neg:  negGo, abs: absGo, sqrt: sqrtGo, rsqrt: rsqrtGo, square: squareGo, recip: recipGo,
 		exp: expGo, log: logGo, tanh: tanhGo, sigmoid: sigmoidGo, softplus: softplusGo, erf: erfGo,
-		relu: reluGo, step: stepGo, sign: signGo, fill: fillGo,
-		leakyReLU: leakyReLUGo, clamp: clampGo, affine: affineGo,
+		relu: reluGo, step: stepGo, sign: signGo, silu: siluGo, gelu: geluGo, fill: fillGo,
+		leakyReLU: leakyReLUGo, clamp: clampGo, affine: affineGo, hardSwish: hardSwishGo,
 		addScalar: addScalarGo, mulScalar: mulScalarGo, rsubScalar: rsubScalarGo,
 		divScalar: divScalarGo, rdivScalar: rdivScalarGo,
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
 		scatterAdd: scatterAddGo, tapSums: tapSumsGo, tapGrads: tapGradsGo,
-		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
+		clampRows: clampRowsGo,
+		add:       addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
 		addTo: addToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, addReLUGrad: addReLUGradGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,

@@ -59,3 +59,23 @@ func tapGrads(loops [gradRows][gradCols]gradLoop) func(sum, x, dy []float32, t T
 		}
 	}
 }
+
+// clampRows makes calls of at most a span of elements.
+func clampRows(plain func(y *float32, lo, hi float32, rows, cols, step int),
+	add func(y, res *float32, lo, hi float32, rows, cols, step int),
+) func(y, res []float32, n, count, step int, lo, hi float32) {
+	return func(y, res []float32, n, count, step int, lo, hi float32) {
+		for c := 0; c < n; c += span {
+			cols := min(span, n-c)
+			rows := max(1, span/cols)
+			for r := 0; r < count; r += rows {
+				at, k := r*step+c, min(rows, count-r)
+				if res == nil {
+					plain(&y[at], lo, hi, k, cols, 4*step)
+				} else {
+					add(&y[at], &res[at], lo, hi, k, cols, 4*step)
+				}
+			}
+		}
+	}
+}

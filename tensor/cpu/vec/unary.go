@@ -42,6 +42,12 @@ func Erf(dst, x []float32) { sameLen("Erf", len(dst), len(x)); active.erf(dst, x
 // below about -88 the assembly gives 0.
 func Sigmoid(dst, x []float32) { sameLen("Sigmoid", len(dst), len(x)); active.sigmoid(dst, x) }
 
+// SiLU computes dst[i] = x[i]·sigmoid(x[i]), to the bits of Sigmoid and Mul.
+func SiLU(dst, x []float32) { sameLen("SiLU", len(dst), len(x)); active.silu(dst, x) }
+
+// GELU computes dst[i] = x[i]·(erf(x[i]/√2)/2 + 1/2), to the bits of Affine, Erf, Affine and Mul.
+func GELU(dst, x []float32) { sameLen("GELU", len(dst), len(x)); active.gelu(dst, x) }
+
 // Softplus computes dst[i] = max(x[i],0) + ln(1+e^-|x[i]|), which is ln(1+e^x) without
 // overflow, within 3 ulp.
 func Softplus(dst, x []float32) { sameLen("Softplus", len(dst), len(x)); active.softplus(dst, x) }
@@ -71,6 +77,13 @@ func Clamp(dst, x []float32, lo, hi float32) {
 func Affine(dst, x []float32, a, b float32) {
 	sameLen("Affine", len(dst), len(x))
 	active.affine(dst, x, a, b)
+}
+
+// HardSwish computes dst[i] = x[i]·min(max(a·x[i] + b, 0), 1), to the bits of Affine, Clamp and
+// Mul.
+func HardSwish(dst, x []float32, a, b float32) {
+	sameLen("HardSwish", len(dst), len(x))
+	active.hardSwish(dst, x, a, b)
 }
 
 // InRange computes dst[i] = 1 where lo < x[i] < hi and 0 elsewhere: the derivative of Clamp.
@@ -154,6 +167,19 @@ func sigmoidGo(dst, x []float32) {
 	}
 }
 
+func siluGo(dst, x []float32) {
+	for i, v := range x {
+		dst[i] = v * float32(1/(1+math.Exp(-float64(v))))
+	}
+}
+
+func geluGo(dst, x []float32) {
+	for i, v := range x {
+		e := float32(math.Erf(float64(v*float32(1/math.Sqrt2) + 0)))
+		dst[i] = v * (0.5*e + 0.5)
+	}
+}
+
 func softplusGo(dst, x []float32) {
 	for i, v := range x {
 		u := float64(v)
@@ -210,6 +236,19 @@ func clampGo(dst, x []float32, lo, hi float32) {
 			v = hi
 		}
 		dst[i] = v
+	}
+}
+
+func hardSwishGo(dst, x []float32, a, b float32) {
+	for i, v := range x {
+		gate := a*v + b
+		if gate < 0 {
+			gate = 0
+		}
+		if gate > 1 {
+			gate = 1
+		}
+		dst[i] = v * gate
 	}
 }
 

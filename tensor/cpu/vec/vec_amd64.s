@@ -1474,6 +1474,372 @@ streamLoop:
 	JLT          streamLoop
 	JMP          tail
 
+// func siluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·siluAVX512(SB), NOSPLIT, $0-33
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c80000000<>+0(SB), Z0
+	VBROADCASTSS c42c80000<>+0(SB), Z1
+	VBROADCASTSS cc3160000<>+0(SB), Z2
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z3
+	VBROADCASTSS c3f317217<>+0(SB), Z4
+	VBROADCASTSS c3377d1cf<>+0(SB), Z5
+	VBROADCASTSS c3ab51227<>+0(SB), Z6
+	VBROADCASTSS c3c091cea<>+0(SB), Z7
+	VBROADCASTSS c3d2aac79<>+0(SB), Z8
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z9
+	VBROADCASTSS c3efffffe<>+0(SB), Z10
+	VBROADCASTSS c3f800000<>+0(SB), Z11
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z12
+	VPXORD       Z0, Z12, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z13, Z2, Z13
+	VMULPS       Z3, Z13, Z14
+	VRNDSCALEPS  $0x08, Z14, Z14
+	VFNMADD231PS Z4, Z14, Z13
+	VFNMADD231PS Z5, Z14, Z13
+	VMOVAPS      Z6, Z15
+	VFMADD213PS  Z7, Z13, Z15
+	VFMADD213PS  Z8, Z13, Z15
+	VFMADD213PS  Z9, Z13, Z15
+	VFMADD213PS  Z10, Z13, Z15
+	VMULPS       Z13, Z13, Z16
+	VFMADD213PS  Z13, Z16, Z15
+	VADDPS       Z11, Z15, Z13
+	VSCALEFPS    Z14, Z13, Z13
+	VADDPS       Z11, Z13, Z13
+	VDIVPS       Z13, Z11, Z13
+	VMULPS       Z13, Z12, Z12
+	VMOVUPS      Z12, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          loop
+
+tail:
+	TESTQ        R8, R8
+	JZ           next
+	VMOVUPS.Z    (DX)(AX*4), K1, Z12
+	VPXORD       Z0, Z12, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z13, Z2, Z13
+	VMULPS       Z3, Z13, Z14
+	VRNDSCALEPS  $0x08, Z14, Z14
+	VFNMADD231PS Z4, Z14, Z13
+	VFNMADD231PS Z5, Z14, Z13
+	VMOVAPS      Z6, Z15
+	VFMADD213PS  Z7, Z13, Z15
+	VFMADD213PS  Z8, Z13, Z15
+	VFMADD213PS  Z9, Z13, Z15
+	VFMADD213PS  Z10, Z13, Z15
+	VMULPS       Z13, Z13, Z16
+	VFMADD213PS  Z13, Z16, Z15
+	VADDPS       Z11, Z15, Z13
+	VSCALEFPS    Z14, Z13, Z13
+	VADDPS       Z11, Z13, Z13
+	VDIVPS       Z13, Z11, Z13
+	VMULPS       Z13, Z12, Z12
+	VMOVUPS      Z12, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS      (DX)(AX*4), Z12
+	VPXORD       Z0, Z12, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z13, Z2, Z13
+	VMULPS       Z3, Z13, Z14
+	VRNDSCALEPS  $0x08, Z14, Z14
+	VFNMADD231PS Z4, Z14, Z13
+	VFNMADD231PS Z5, Z14, Z13
+	VMOVAPS      Z6, Z15
+	VFMADD213PS  Z7, Z13, Z15
+	VFMADD213PS  Z8, Z13, Z15
+	VFMADD213PS  Z9, Z13, Z15
+	VFMADD213PS  Z10, Z13, Z15
+	VMULPS       Z13, Z13, Z16
+	VFMADD213PS  Z13, Z16, Z15
+	VADDPS       Z11, Z15, Z13
+	VSCALEFPS    Z14, Z13, Z13
+	VADDPS       Z11, Z13, Z13
+	VDIVPS       Z13, Z11, Z13
+	VMULPS       Z13, Z12, Z12
+	VMOVNTPS     Z12, (CX)(AX*4)
+	ADDQ         $+16, AX
+	CMPQ         AX, DI
+	JLT          streamLoop
+	JMP          tail
+
+// func geluAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·geluAVX512(SB), NOSPLIT, $0-33
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS c3f3504f3<>+0(SB), Z0
+	VBROADCASTSS c00000000<>+0(SB), Z1
+	VBROADCASTSS c7fffffff<>+0(SB), Z2
+	VBROADCASTSS c40800000<>+0(SB), Z3
+	VBROADCASTSS cb7b1bc7f<>+0(SB), Z4
+	VBROADCASTSS c39e458a5<>+0(SB), Z5
+	VBROADCASTSS cbb88d913<>+0(SB), Z6
+	VBROADCASTSS c3ccde407<>+0(SB), Z7
+	VBROADCASTSS cbdddcd16<>+0(SB), Z8
+	VBROADCASTSS cbf2221c2<>+0(SB), Z9
+	VBROADCASTSS cbf909442<>+0(SB), Z10
+	VBROADCASTSS c3939429e<>+0(SB), Z11
+	VBROADCASTSS c42c80000<>+0(SB), Z12
+	VBROADCASTSS cc3160000<>+0(SB), Z13
+	VBROADCASTSS c3fb8aa3b<>+0(SB), Z14
+	VBROADCASTSS c3f317217<>+0(SB), Z15
+	VBROADCASTSS c3377d1cf<>+0(SB), Z16
+	VBROADCASTSS c3ab51227<>+0(SB), Z17
+	VBROADCASTSS c3c091cea<>+0(SB), Z18
+	VBROADCASTSS c3d2aac79<>+0(SB), Z19
+	VBROADCASTSS c3e2aaa49<>+0(SB), Z20
+	VBROADCASTSS c3efffffe<>+0(SB), Z21
+	MOVQ         rows+16(FP), BX
+	MOVQ         cols+24(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+32(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS          (DX)(AX*4), Z22
+	VMOVAPS          Z22, Z23
+	VFMADD213PS      Z1, Z0, Z23
+	VPANDD           Z2, Z23, Z24
+	VMINPS           Z24, Z3, Z25
+	VMOVAPS          Z4, Z26
+	VFMADD213PS      Z5, Z25, Z26
+	VFMADD213PS      Z6, Z25, Z26
+	VFMADD213PS      Z7, Z25, Z26
+	VFMADD213PS      Z8, Z25, Z26
+	VFMADD213PS      Z9, Z25, Z26
+	VFMADD213PS      Z10, Z25, Z26
+	VFMADD213PS      Z11, Z25, Z26
+	VMINPS           Z26, Z12, Z25
+	VMAXPS           Z25, Z13, Z25
+	VMULPS           Z14, Z25, Z26
+	VRNDSCALEPS      $0x08, Z26, Z26
+	VFNMADD231PS     Z15, Z26, Z25
+	VFNMADD231PS     Z16, Z26, Z25
+	VMOVAPS          Z17, Z27
+	VFMADD213PS      Z18, Z25, Z27
+	VFMADD213PS      Z19, Z25, Z27
+	VFMADD213PS      Z20, Z25, Z27
+	VFMADD213PS      Z21, Z25, Z27
+	VMULPS           Z25, Z25, Z28
+	VFMADD213PS      Z25, Z28, Z27
+	VADDPS.BCST      c3f800000<>+0(SB), Z27, Z25
+	VSCALEFPS        Z26, Z25, Z25
+	VBROADCASTSS     c3f800000<>+0(SB), Z26
+	VSUBPS           Z25, Z26, Z25
+	VPANDD.BCST      c80000000<>+0(SB), Z23, Z26
+	VPORD            Z26, Z25, Z25
+	VMULPS           Z23, Z23, Z26
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z27
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z26, Z27
+	VMOVAPS          Z27, Z26
+	VFMADD213PS      Z23, Z23, Z26
+	VBROADCASTSS     c3f700000<>+0(SB), Z23
+	VCMPPS           $0x11, Z23, Z24, K2
+	VMOVAPS          Z25, Z23
+	VMOVAPS          Z26, K2, Z23
+	VBROADCASTSS     c3f000000<>+0(SB), Z24
+	VFMADD213PS.BCST c3f000000<>+0(SB), Z24, Z23
+	VMULPS           Z23, Z22, Z22
+	VMOVUPS          Z22, (CX)(AX*4)
+	ADDQ             $+16, AX
+	CMPQ             AX, DI
+	JLT              loop
+
+tail:
+	TESTQ            R8, R8
+	JZ               next
+	VMOVUPS.Z        (DX)(AX*4), K1, Z22
+	VMOVAPS          Z22, Z23
+	VFMADD213PS      Z1, Z0, Z23
+	VPANDD           Z2, Z23, Z24
+	VMINPS           Z24, Z3, Z25
+	VMOVAPS          Z4, Z26
+	VFMADD213PS      Z5, Z25, Z26
+	VFMADD213PS      Z6, Z25, Z26
+	VFMADD213PS      Z7, Z25, Z26
+	VFMADD213PS      Z8, Z25, Z26
+	VFMADD213PS      Z9, Z25, Z26
+	VFMADD213PS      Z10, Z25, Z26
+	VFMADD213PS      Z11, Z25, Z26
+	VMINPS           Z26, Z12, Z25
+	VMAXPS           Z25, Z13, Z25
+	VMULPS           Z14, Z25, Z26
+	VRNDSCALEPS      $0x08, Z26, Z26
+	VFNMADD231PS     Z15, Z26, Z25
+	VFNMADD231PS     Z16, Z26, Z25
+	VMOVAPS          Z17, Z27
+	VFMADD213PS      Z18, Z25, Z27
+	VFMADD213PS      Z19, Z25, Z27
+	VFMADD213PS      Z20, Z25, Z27
+	VFMADD213PS      Z21, Z25, Z27
+	VMULPS           Z25, Z25, Z28
+	VFMADD213PS      Z25, Z28, Z27
+	VADDPS.BCST      c3f800000<>+0(SB), Z27, Z25
+	VSCALEFPS        Z26, Z25, Z25
+	VBROADCASTSS     c3f800000<>+0(SB), Z26
+	VSUBPS           Z25, Z26, Z25
+	VPANDD.BCST      c80000000<>+0(SB), Z23, Z26
+	VPORD            Z26, Z25, Z25
+	VMULPS           Z23, Z23, Z26
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z27
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z26, Z27
+	VMOVAPS          Z27, Z26
+	VFMADD213PS      Z23, Z23, Z26
+	VBROADCASTSS     c3f700000<>+0(SB), Z23
+	VCMPPS           $0x11, Z23, Z24, K2
+	VMOVAPS          Z25, Z23
+	VMOVAPS          Z26, K2, Z23
+	VBROADCASTSS     c3f000000<>+0(SB), Z24
+	VFMADD213PS.BCST c3f000000<>+0(SB), Z24, Z23
+	VMULPS           Z23, Z22, Z22
+	VMOVUPS          Z22, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+32(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS          (DX)(AX*4), Z22
+	VMOVAPS          Z22, Z23
+	VFMADD213PS      Z1, Z0, Z23
+	VPANDD           Z2, Z23, Z24
+	VMINPS           Z24, Z3, Z25
+	VMOVAPS          Z4, Z26
+	VFMADD213PS      Z5, Z25, Z26
+	VFMADD213PS      Z6, Z25, Z26
+	VFMADD213PS      Z7, Z25, Z26
+	VFMADD213PS      Z8, Z25, Z26
+	VFMADD213PS      Z9, Z25, Z26
+	VFMADD213PS      Z10, Z25, Z26
+	VFMADD213PS      Z11, Z25, Z26
+	VMINPS           Z26, Z12, Z25
+	VMAXPS           Z25, Z13, Z25
+	VMULPS           Z14, Z25, Z26
+	VRNDSCALEPS      $0x08, Z26, Z26
+	VFNMADD231PS     Z15, Z26, Z25
+	VFNMADD231PS     Z16, Z26, Z25
+	VMOVAPS          Z17, Z27
+	VFMADD213PS      Z18, Z25, Z27
+	VFMADD213PS      Z19, Z25, Z27
+	VFMADD213PS      Z20, Z25, Z27
+	VFMADD213PS      Z21, Z25, Z27
+	VMULPS           Z25, Z25, Z28
+	VFMADD213PS      Z25, Z28, Z27
+	VADDPS.BCST      c3f800000<>+0(SB), Z27, Z25
+	VSCALEFPS        Z26, Z25, Z25
+	VBROADCASTSS     c3f800000<>+0(SB), Z26
+	VSUBPS           Z25, Z26, Z25
+	VPANDD.BCST      c80000000<>+0(SB), Z23, Z26
+	VPORD            Z26, Z25, Z25
+	VMULPS           Z23, Z23, Z26
+	VBROADCASTSS     cba1b2c87<>+0(SB), Z27
+	VFMADD213PS.BCST c3ba327f8<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST cbcdb3191<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST c3de70bd3<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST cbec0936a<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST c3e0375d3<>+0(SB), Z26, Z27
+	VMOVAPS          Z27, Z26
+	VFMADD213PS      Z23, Z23, Z26
+	VBROADCASTSS     c3f700000<>+0(SB), Z23
+	VCMPPS           $0x11, Z23, Z24, K2
+	VMOVAPS          Z25, Z23
+	VMOVAPS          Z26, K2, Z23
+	VBROADCASTSS     c3f000000<>+0(SB), Z24
+	VFMADD213PS.BCST c3f000000<>+0(SB), Z24, Z23
+	VMULPS           Z23, Z22, Z22
+	VMOVNTPS         Z22, (CX)(AX*4)
+	ADDQ             $+16, AX
+	CMPQ             AX, DI
+	JLT              streamLoop
+	JMP              tail
+
+DATA c3f3504f3<>+0(SB)/4, $0x3f3504f3
+GLOBL c3f3504f3<>(SB), RODATA|NOPTR, $4
+
+DATA c00000000<>+0(SB)/4, $0x00000000
+GLOBL c00000000<>(SB), RODATA|NOPTR, $4
+
 // func softplusAVX512(dst *float32, x *float32, rows int, cols int, nt bool)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·softplusAVX512(SB), NOSPLIT, $0-33
@@ -2190,6 +2556,89 @@ streamLoop:
 	VMOVUPS     (DX)(AX*4), Z2
 	VFMADD213PS Z1, Z0, Z2
 	VMOVNTPS    Z2, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         streamLoop
+	JMP         tail
+
+// func hardSwishAVX512(dst *float32, x *float32, a float32, b float32, rows int, cols int, nt bool)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), CX
+	MOVQ         x+8(FP), DX
+	VBROADCASTSS a+16(FP), Z0
+	VBROADCASTSS b+20(FP), Z1
+	VXORPS       Z2, Z2, Z2
+	VBROADCASTSS c3f800000<>+0(SB), Z3
+	MOVQ         rows+24(FP), BX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $-16, DI
+	MOVQ         SI, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, AX
+	BZHIQ        R8, AX, AX
+	KMOVW        AX, K1
+
+row:
+	XORQ    AX, AX
+	MOVB    nt+40(FP), R9
+	TESTB   R9, R9
+	JNZ     stream
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+loop:
+	VMOVUPS     (DX)(AX*4), Z4
+	VMOVAPS     Z4, Z5
+	VFMADD213PS Z1, Z0, Z5
+	VMAXPS      Z5, Z2, Z5
+	VMINPS      Z5, Z3, Z5
+	VMULPS      Z5, Z4, Z4
+	VMOVUPS     Z4, (CX)(AX*4)
+	ADDQ        $+16, AX
+	CMPQ        AX, DI
+	JLT         loop
+
+tail:
+	TESTQ       R8, R8
+	JZ          next
+	VMOVUPS.Z   (DX)(AX*4), K1, Z4
+	VMOVAPS     Z4, Z5
+	VFMADD213PS Z1, Z0, Z5
+	VMAXPS      Z5, Z2, Z5
+	VMINPS      Z5, Z3, Z5
+	VMULPS      Z5, Z4, Z4
+	VMOVUPS     Z4, K1, (CX)(AX*4)
+
+next:
+	LEAQ  (CX)(SI*4), CX
+	LEAQ  (DX)(SI*4), DX
+	DECQ  BX
+	JNZ   row
+	MOVB  nt+40(FP), AL
+	TESTB AL, AL
+	JZ    done
+	SFENCE
+
+done:
+	VZEROUPPER
+	RET
+
+stream:
+	CMPQ    AX, DI
+	JGE     tail
+	PCALIGN $0x40
+
+streamLoop:
+	VMOVUPS     (DX)(AX*4), Z4
+	VMOVAPS     Z4, Z5
+	VFMADD213PS Z1, Z0, Z5
+	VMAXPS      Z5, Z2, Z5
+	VMINPS      Z5, Z3, Z5
+	VMULPS      Z5, Z4, Z4
+	VMOVNTPS    Z4, (CX)(AX*4)
 	ADDQ        $+16, AX
 	CMPQ        AX, DI
 	JLT         streamLoop
@@ -13686,11 +14135,11 @@ TEXT ·tapTile8AVX512(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-vector:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+64, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -13712,11 +14161,11 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Z8
 	VFMADD231PS (R8), Z8, Z0
 	VFMADD231PS (R8)(R12*1), Z8, Z1
@@ -13729,11 +14178,11 @@ vectorTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Z0, (R8)
 	ADDQ        out+72(FP), R8
@@ -13752,9 +14201,9 @@ vectorTap:
 	VMOVUPS     Z7, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+64, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ      c+40(FP), R11
 	SUBQ      BX, R11
 	TESTQ     R11, R11
@@ -13864,11 +14313,11 @@ TEXT ·tapTile4AVX512(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-wide:
+by2:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+128, R11
-	JL      wideDone
+	JL      by2Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -13886,11 +14335,11 @@ wide:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-wideRow:
+by2Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-wideTap:
+by2Tap:
 	VMOVUPS     (R9), Z8
 	VFMADD231PS (R8), Z8, Z0
 	VFMADD231PS (R8)(R12*1), Z8, Z2
@@ -13904,11 +14353,11 @@ wideTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         wideTap
+	JNZ         by2Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         wideRow
+	JNZ         by2Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Z0, (R8)
 	VMOVUPS     Z1, 64(R8)
@@ -13923,14 +14372,14 @@ wideTap:
 	VMOVUPS     Z7, 64(R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+128, BX
-	JMP         wide
+	JMP         by2
 
-wideDone:
-vector:
+by2Done:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+64, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -13944,11 +14393,11 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Z4
 	VFMADD231PS (R8), Z4, Z0
 	VFMADD231PS (R8)(R12*1), Z4, Z1
@@ -13957,11 +14406,11 @@ vectorTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Z0, (R8)
 	ADDQ        out+72(FP), R8
@@ -13972,9 +14421,9 @@ vectorTap:
 	VMOVUPS     Z3, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+64, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ      c+40(FP), R11
 	SUBQ      BX, R11
 	TESTQ     R11, R11
@@ -14057,11 +14506,11 @@ TEXT ·tapTile2AVX512(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-wide:
+by4:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+256, R11
-	JL      wideDone
+	JL      by4Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -14077,11 +14526,11 @@ wide:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-wideRow:
+by4Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-wideTap:
+by4Tap:
 	VMOVUPS     (R9), Z8
 	VFMADD231PS (R8), Z8, Z0
 	VFMADD231PS (R8)(R12*1), Z8, Z4
@@ -14097,11 +14546,11 @@ wideTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         wideTap
+	JNZ         by4Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         wideRow
+	JNZ         by4Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Z0, (R8)
 	VMOVUPS     Z1, 64(R8)
@@ -14114,14 +14563,60 @@ wideTap:
 	VMOVUPS     Z7, 192(R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+256, BX
-	JMP         wide
+	JMP         by4
 
-wideDone:
-vector:
+by4Done:
+by2:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+128, R11
+	JL      by2Done
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	ADDQ    from+112(FP), R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+by2Row:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+by2Tap:
+	VMOVUPS     (R9), Z4
+	VFMADD231PS (R8), Z4, Z0
+	VFMADD231PS (R8)(R12*1), Z4, Z2
+	VMOVUPS     64(R9), Z4
+	VFMADD231PS 64(R8), Z4, Z1
+	VFMADD231PS 64(R8)(R12*1), Z4, Z3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         by2Tap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         by2Row
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	ADDQ        out+72(FP), R8
+	VMOVUPS     Z2, (R8)
+	VMOVUPS     Z3, 64(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+128, BX
+	JMP         by2
+
+by2Done:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+64, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -14131,31 +14626,31 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Z2
 	VFMADD231PS (R8), Z2, Z0
 	VFMADD231PS (R8)(R12*1), Z2, Z1
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Z0, (R8)
 	ADDQ        out+72(FP), R8
 	VMOVUPS     Z1, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+64, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ      c+40(FP), R11
 	SUBQ      BX, R11
 	TESTQ     R11, R11
@@ -14224,11 +14719,11 @@ TEXT ·tapTile1AVX512(SB), NOSPLIT, $0-120
 tile:
 	XORQ BX, BX
 
-wide:
+by8:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+512, R11
-	JL      wideDone
+	JL      by8Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -14243,11 +14738,11 @@ wide:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-wideRow:
+by8Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-wideTap:
+by8Tap:
 	VMOVUPS     (R9), Z8
 	VFMADD231PS (R8), Z8, Z0
 	VMOVUPS     64(R9), Z8
@@ -14267,11 +14762,11 @@ wideTap:
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         wideTap
+	JNZ         by8Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         wideRow
+	JNZ         by8Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Z0, (R8)
 	VMOVUPS     Z1, 64(R8)
@@ -14283,14 +14778,98 @@ wideTap:
 	VMOVUPS     Z7, 448(R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+512, BX
-	JMP         wide
+	JMP         by8
 
-wideDone:
-vector:
+by8Done:
+by4:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+256, R11
+	JL      by4Done
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+by4Row:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+by4Tap:
+	VMOVUPS     (R9), Z4
+	VFMADD231PS (R8), Z4, Z0
+	VMOVUPS     64(R9), Z4
+	VFMADD231PS 64(R8), Z4, Z1
+	VMOVUPS     128(R9), Z4
+	VFMADD231PS 128(R8), Z4, Z2
+	VMOVUPS     192(R9), Z4
+	VFMADD231PS 192(R8), Z4, Z3
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         by4Tap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         by4Row
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	VMOVUPS     Z2, 128(R8)
+	VMOVUPS     Z3, 192(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+256, BX
+	JMP         by4
+
+by4Done:
+by2:
+	MOVQ    c+40(FP), R11
+	SUBQ    BX, R11
+	SUBQ    $+128, R11
+	JL      by2Done
+	MOVQ    init+24(FP), R8
+	ADDQ    BX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	LEAQ    (CX)(BX*1), R8
+	LEAQ    (DX)(BX*1), R9
+	MOVQ    kh+48(FP), R10
+
+by2Row:
+	MOVQ    kw+56(FP), R11
+	PCALIGN $0x40
+
+by2Tap:
+	VMOVUPS     (R9), Z2
+	VFMADD231PS (R8), Z2, Z0
+	VMOVUPS     64(R9), Z2
+	VFMADD231PS 64(R8), Z2, Z1
+	ADDQ        SI, R8
+	ADDQ        DI, R9
+	DECQ        R11
+	JNZ         by2Tap
+	ADDQ        skip+80(FP), R8
+	ADDQ        wskip+96(FP), R9
+	DECQ        R10
+	JNZ         by2Row
+	LEAQ        (AX)(BX*1), R8
+	VMOVUPS     Z0, (R8)
+	VMOVUPS     Z1, 64(R8)
+	ADDQ        out+72(FP), R8
+	ADDQ        $+128, BX
+	JMP         by2
+
+by2Done:
+by1:
 	MOVQ    c+40(FP), R11
 	SUBQ    BX, R11
 	SUBQ    $+64, R11
-	JL      vectorDone
+	JL      by1Done
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -14298,28 +14877,28 @@ vector:
 	LEAQ    (DX)(BX*1), R9
 	MOVQ    kh+48(FP), R10
 
-vectorRow:
+by1Row:
 	MOVQ    kw+56(FP), R11
 	PCALIGN $0x40
 
-vectorTap:
+by1Tap:
 	VMOVUPS     (R9), Z1
 	VFMADD231PS (R8), Z1, Z0
 	ADDQ        SI, R8
 	ADDQ        DI, R9
 	DECQ        R11
-	JNZ         vectorTap
+	JNZ         by1Tap
 	ADDQ        skip+80(FP), R8
 	ADDQ        wskip+96(FP), R9
 	DECQ        R10
-	JNZ         vectorRow
+	JNZ         by1Row
 	LEAQ        (AX)(BX*1), R8
 	VMOVUPS     Z0, (R8)
 	ADDQ        out+72(FP), R8
 	ADDQ        $+64, BX
-	JMP         vector
+	JMP         by1
 
-vectorDone:
+by1Done:
 	MOVQ      c+40(FP), R11
 	SUBQ      BX, R11
 	TESTQ     R11, R11
@@ -16479,5 +17058,101 @@ maskedPixel:
 	JMP         vector
 
 done:
+	VZEROUPPER
+	RET
+
+// func clampRowsAVX512(y *float32, lo float32, hi float32, rows int, cols int, step int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·clampRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	VBROADCASTSS lo+8(FP), Z0
+	VBROADCASTSS hi+12(FP), Z1
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), CX
+	MOVQ         step+32(FP), BX
+	MOVQ         CX, SI
+	ANDQ         $-16, SI
+	MOVQ         CX, DI
+	ANDQ         $+15, DI
+	MOVQ         $-1, CX
+	BZHIQ        DI, CX, CX
+	KMOVW        CX, K1
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ    CX, SI
+	JGE     tail
+	VMOVUPS (AX)(CX*4), Z2
+	VMAXPS  Z2, Z0, Z2
+	VMINPS  Z2, Z1, Z2
+	VMOVUPS Z2, (AX)(CX*4)
+	ADDQ    $+16, CX
+	JMP     vector
+
+tail:
+	TESTQ     DI, DI
+	JZ        next
+	VMOVUPS.Z (AX)(CX*4), K1, Z2
+	VMAXPS    Z2, Z0, Z2
+	VMINPS    Z2, Z1, Z2
+	VMOVUPS   Z2, K1, (AX)(CX*4)
+
+next:
+	ADDQ BX, AX
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func addClampRowsAVX512(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addClampRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         res+8(FP), DX
+	VBROADCASTSS lo+16(FP), Z0
+	VBROADCASTSS hi+20(FP), Z1
+	MOVQ         rows+24(FP), BX
+	MOVQ         cols+32(FP), CX
+	MOVQ         step+40(FP), SI
+	MOVQ         CX, DI
+	ANDQ         $-16, DI
+	MOVQ         CX, R8
+	ANDQ         $+15, R8
+	MOVQ         $-1, CX
+	BZHIQ        R8, CX, CX
+	KMOVW        CX, K1
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ    CX, DI
+	JGE     tail
+	VMOVUPS (AX)(CX*4), Z2
+	VMOVUPS (DX)(CX*4), Z3
+	VADDPS  Z3, Z2, Z2
+	VMAXPS  Z2, Z0, Z2
+	VMINPS  Z2, Z1, Z2
+	VMOVUPS Z2, (AX)(CX*4)
+	ADDQ    $+16, CX
+	JMP     vector
+
+tail:
+	TESTQ     R8, R8
+	JZ        next
+	VMOVUPS.Z (AX)(CX*4), K1, Z2
+	VMOVUPS.Z (DX)(CX*4), K1, Z3
+	VADDPS    Z3, Z2, Z2
+	VMAXPS    Z2, Z0, Z2
+	VMINPS    Z2, Z1, Z2
+	VMOVUPS   Z2, K1, (AX)(CX*4)
+
+next:
+	ADDQ SI, AX
+	ADDQ SI, DX
+	DECQ BX
+	JNZ  row
 	VZEROUPPER
 	RET

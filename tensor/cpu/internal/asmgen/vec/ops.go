@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 
 	"github.com/mmcloughlin/avo/operand"
@@ -98,6 +99,11 @@ func unaries() []kernel {
 		{name: "tanh", doc: "dst = tanh x.", streams: dx, prepare: prepareTanh},
 		unary("erf", "the error function of x", (*gen).erf),
 		unary("sigmoid", "1/(1+e^-x)", (*gen).sigmoid),
+		unary("silu", "x/(1+e^-x)", func(g *gen, x V) V { return g.mul(x, g.sigmoid(x)) }),
+		unary("gelu", "x·(erf(x/√2) + 1)/2", func(g *gen, x V) V {
+			e := g.erf(g.fma(x, g.reg(g.c(1/math.Sqrt2)), g.c(0)))
+			return g.mul(x, g.fma(e, g.reg(g.c(0.5)), g.c(0.5)))
+		}),
 		unary("softplus", "max(x,0) + ln(1+e^-|x|)", (*gen).softplus),
 		{name: "relu", doc: "dst = max(x, 0).", streams: dx, prepare: withZero(relu)},
 		{name: "step", doc: "dst = x > 0 ? 1 : 0.", streams: dx, prepare: withZero(step)},
@@ -125,6 +131,15 @@ func scalars() []kernel {
 		{name: "affine", doc: "dst = a·x + b.",
 			streams: []stream{out("dst"), in("x")}, scalars: []string{"a", "b"},
 			prepare: withScalars(func(g *gen, x, s []V) V { return g.fma(x[0], s[0], s[1]) })},
+		{name: "hardSwish", doc: "dst = x·min(max(a·x + b, 0), 1).",
+			streams: []stream{out("dst"), in("x")}, scalars: []string{"a", "b"},
+			prepare: func(g *gen, s []V) func(x []V) []V {
+				zero, one := g.zero(), g.reg(g.c(1))
+				return func(x []V) []V {
+					gate := g.min(one, g.max(zero, g.fma(x[0], s[0], s[1])))
+					return []V{g.mul(x[0], gate)}
+				}
+			}},
 		scalarOp("addScalar", "x + s", func(g *gen, x, s V) V { return g.add(x, s) }),
 		scalarOp("mulScalar", "x · s", func(g *gen, x, s V) V { return g.mul(x, s) }),
 		scalarOp("rsubScalar", "s - x", func(g *gen, x, s V) V { return g.sub(s, x) }),

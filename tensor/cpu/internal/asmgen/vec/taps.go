@@ -9,8 +9,8 @@ import (
 )
 
 // tapSums is how many sums a step of the loops over taps adds to: two multiply-adds a cycle of four
-// cycles each. They belong to one vector of channels of tapSums pixels, or to more channels of
-// fewer.
+// cycles each. They belong to one vector of channels of tapSums pixels, or to more of fewer pixels,
+// half as many where not so many are left, and so on.
 const tapSums = 8
 
 // tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as
@@ -51,10 +51,9 @@ func (g *gen) tapTiles(pixels int) {
 
 	g.Label("tile")
 	g.XORQ(t.i, t.i)
-	if pixels < tapSums {
-		t.loop("wide", tapSums/pixels)
+	for n := tapSums / pixels; n > 0; n /= 2 {
+		t.loop(fmt.Sprintf("by%d", n), n)
 	}
-	t.loop("vector", 1)
 	t.left(0)
 	g.TESTQ(t.col, t.col)
 	g.JZ(operand.LabelRef("next"))
