@@ -20,7 +20,8 @@
 //  1. A forward pass is timed as a program that paints or evaluates makes it, in an nn.Inference; a
 //     pass with the gradient of the images as an attack makes it, on a graph of its own.
 //  2. Images [N H W C] in [0, 1] go in without normalisation: what is timed is the file's network.
-//  3. A first run, which packs weights, is not timed.
+//  3. The images lie in a tensor before, as those of PyTorch and ONNX Runtime do. A first run,
+//     which packs weights, is not timed.
 //
 // Comes from: nn/onnx, on tensor/cpu. Goes to: bench/pytorch/imported.py.
 package main

@@ -147,7 +147,7 @@ func (s *server) values(images, out string) error {
 	}
 	g := autodiff.NewGraph(s.backend)
 	defer g.Close()
-	logits, grad := s.gradient(g, a.Float32s(), a.Shape)
+	logits, grad := s.gradient(g, tensor.FromSlice(g.Scope(), a.Float32s(), a.Shape...))
 	w := checkpoint.NewFile()
 	w.Set("logits", array(logits))
 	w.Set("gradient", array(grad))
@@ -165,9 +165,9 @@ func (s *server) shape(n int) tensor.Shape {
 
 // gradient makes a pass on g and returns the logits and ∂Σ logits²/∂images.
 func (s *server) gradient(
-	g *autodiff.Graph, images []float32, shape []int,
+	g *autodiff.Graph, images *tensor.Tensor,
 ) (logits, grad *autodiff.Value) {
-	x := g.Leaf(tensor.FromSlice(g.Scope(), images, shape...))
+	x := g.Leaf(images)
 	logits = s.net.Forward(nn.NewCtx(g, false), x).Keep()
 	return logits, autodiff.Grad(autodiff.Sum(autodiff.Square(logits)), []*autodiff.Value{x})[0]
 }
@@ -182,16 +182,17 @@ func (s *server) time(q request) (reply, error) {
 	for i := range images {
 		images[i] = float32(i*7919%1009) / 1009 // neither constant nor with a short period
 	}
+	scope := s.scope.Child()
+	defer scope.Close()
+	x := tensor.FromSlice(scope, images, shape...)
 	pass := func() {
-		s.inference.Pass(func(c *nn.Ctx) {
-			s.net.Forward(c, c.Graph.Const(tensor.FromSlice(c.Graph.Scope(), images, shape...)))
-		})
+		s.inference.Pass(func(c *nn.Ctx) { s.net.Forward(c, c.Graph.Const(x)) })
 	}
 	if q.Gradient {
 		pass = func() {
 			g := autodiff.NewGraph(s.backend)
 			defer g.Close()
-			s.gradient(g, images, shape)
+			s.gradient(g, x)
 		}
 	}
 	pass()

@@ -61,7 +61,7 @@ func TestActivate(t *testing.T) {
 	}
 }
 
-// activated is a graph of layers with an activation behind each, which ends in y.
+// activated is eight convolutions and a linear layer with an activation behind each.
 func activated() *sketch {
 	s := newSketch(20, []int{-1, 3, 6, 6})
 	conv := func(name, in string) {

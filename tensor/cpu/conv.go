@@ -3,6 +3,7 @@ package cpu
 import (
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/conv"
+	"afterimage/tensor/cpu/vec"
 )
 
 // shapeOf joins the extents of x [N H W C] and w [O KH KW C/groups] with the attributes.
@@ -108,11 +109,22 @@ func end(e *conv.Epilogue, gate bool, steps []tensor.UnaryStep) bool {
 		e.Clamp = &[2]float32{float32(s.Attr.A), float32(s.Attr.B)}
 		return true
 	}
-	loop := joined(gate, steps)
-	if loop != nil {
-		e.Then = func(y []float32) { loop(y, y) }
+	if hardSwish(gate, steps) {
+		a, b := float32(steps[0].Attr.A), float32(steps[0].Attr.B)
+		e.Then = func(y []float32, n, count, step int) { vec.HardSwishRows(y, n, count, step, a, b) }
+		return true
 	}
-	return loop != nil
+	loop := joined(gate, steps)
+	if loop == nil {
+		return false
+	}
+	e.Then = func(y []float32, n, count, step int) {
+		for r := range count {
+			row := y[r*step:][:n]
+			loop(row, row)
+		}
+	}
+	return true
 }
 
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.

@@ -69,10 +69,16 @@ func joined(gate bool, steps []tensor.UnaryStep) func(dst, x []float32) {
 		return vec.SiLU
 	case is(affine(1/math.Sqrt2, 0), tensor.UnaryStep{Op: tensor.Erf}, affine(0.5, 0.5)):
 		return vec.GELU
-	case is(affine(a.A, a.B), tensor.UnaryStep{Op: tensor.Clamp, Attr: tensor.Attr{A: 0, B: 1}}):
+	case hardSwish(gate, steps):
 		return func(dst, x []float32) { vec.HardSwish(dst, x, float32(a.A), float32(a.B)) }
 	}
 	return nil
+}
+
+// hardSwish reports whether a chain is x·min(max(a·x + b, 0), 1).
+func hardSwish(gate bool, steps []tensor.UnaryStep) bool {
+	return gate && len(steps) == 2 && steps[0].Op == tensor.Affine &&
+		steps[1] == tensor.UnaryStep{Op: tensor.Clamp, Attr: tensor.Attr{A: 0, B: 1}}
 }
 
 // chain returns the loop of UnaryChain; nil where there is none.

@@ -173,9 +173,11 @@ func checkStacked(t *testing.T, v micro.Variant, ps []*par.Pool, s Shape, x, w, 
 func checkEpilogue(t *testing.T, what string, bias, y, res []float32,
 	f func(y []float32, e Epilogue)) {
 	t.Helper()
-	twice := func(y []float32) {
-		for i := range y {
-			y[i] *= 2
+	twice := func(y []float32, n, count, step int) {
+		for r := range count {
+			for i := range n {
+				y[r*step+i] *= 2
+			}
 		}
 	}
 	for _, e := range []Epilogue{{Bias: bias, ReLU: true}, {Bias: bias, Res: res},

@@ -163,8 +163,9 @@ func (d *depthRun) run() {
 	}
 	rows, step := d.n*perImage, d.passes[0].rows.step
 	if rows > 0 {
-		block := min(d.c, max(16, tapWeights/taps&^15))
-		blocks := ceil(d.c, block)
+		blocks := ceil(d.c, min(d.c, max(16, tapWeights/taps&^15)))
+		block := min(d.c, (ceil(d.c, blocks)+15)&^15) // none much smaller than the others
+		blocks = ceil(d.c, block)
 		itemRows := max(1, tapInput/max(1, step*d.inRow/d.c*block))
 		if 2*rowTerms*d.c*rows <= minFlops {
 			itemRows, block, blocks = rows, d.c, 1
@@ -209,7 +210,7 @@ func (d *depthRun) row(q depthPass, start []float32, n, i, c0, c int) {
 	for _, r := range q.runs {
 		t := vec.Taps{C: c, Count: r.n, KH: u1 - u0, KW: r.t1 - r.t0, Step: q.cols.step * d.c,
 			Row: q.rows.spacing() * d.inRow, Col: q.cols.spacing() * d.c, WRow: tapRow, WCol: d.c,
-			Out: q.cols.stride * d.c}
+			Out: q.cols.stride * d.c, Next: (u1 - u0) * q.rows.spacing() * d.inRow}
 		x, w := d.in, q.w
 		if t.KH > 0 && t.KW > 0 {
 			row, col := i*q.rows.step+q.rows.taps[u0].off, r.from*q.cols.step+q.cols.taps[r.t0].off

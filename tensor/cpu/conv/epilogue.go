@@ -22,9 +22,9 @@ type Epilogue struct {
 
 	Clamp *[2]float32 // the least value and the largest; nil for any
 
-	// Then changes elements in place, each by itself, behind all else; nil for nothing. It is called
-	// from several threads.
-	Then func(y []float32)
+	// Then changes elements in place, each by itself, behind all else: of count runs of n elements,
+	// step apart. It is called from several threads; nil for nothing.
+	Then func(y []float32, n, count, step int)
 
 	// Kept is where packed and mapped forms of w stay for calls with the same w; nil to make them
 	// anew in each.
@@ -43,10 +43,6 @@ func (e *Epilogue) check(op string, o, y int) {
 	}
 }
 
-// epiloguePiece is how many floats finish handles at a time: they stay in the first-level cache
-// between the sum and what follows.
-const epiloguePiece = 2 << 10
-
 // finish adds the residual and applies the activation to count runs of n finished elements, the
 // first at at, step elements apart. The bias is in y already.
 func (e *Epilogue) finish(y []float32, at, n, count, step int) {
@@ -57,27 +53,14 @@ func (e *Epilogue) finish(y []float32, at, n, count, step int) {
 		n, count, step = n*count, 1, n*count
 	}
 	lo, hi := e.bounds()
-	if e.Then == nil {
-		e.clamp(y, at, n, count, step, lo, hi)
-		return
-	}
-	for range count {
-		for from, end := at, at+n; from < end; from += epiloguePiece {
-			to := min(from+epiloguePiece, end)
-			e.clamp(y, from, to-from, 1, to-from, lo, hi)
-			e.Then(y[from:to]) // changed in place, which vec never does around the cache
-		}
-		at += step
-	}
-}
-
-// clamp is finish but for Then.
-func (e *Epilogue) clamp(y []float32, at, n, count, step int, lo, hi float32) {
 	switch {
 	case e.Res != nil:
 		vec.ClampRows(y[at:], e.Res[at:], n, count, step, lo, hi)
 	case e.ReLU || e.Clamp != nil:
 		vec.ClampRows(y[at:], nil, n, count, step, lo, hi)
+	}
+	if e.Then != nil {
+		e.Then(y[at:], n, count, step)
 	}
 }
 

@@ -63,6 +63,7 @@ func avx2Table() table {
 func (t *table) avx2Conv() {
 	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
 	t.clampRows = clampRows(clampRowsAVX2, addClampRowsAVX2)
+	t.hardSwishRows = hardSwishRows(hardSwishRowsAVX2)
 	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
 		{tapGrad1x1AVX2, tapGrad1x2AVX2, tapGrad1x3AVX2, tapGrad1x4AVX2, tapGrad1x5AVX2,
 			tapGrad1x6AVX2, tapGrad1x7AVX2},

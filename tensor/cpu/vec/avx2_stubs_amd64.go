@@ -427,22 +427,22 @@ func scatterAddAVX2(dx *float32, dy *float32, idx *int32, limit int, pixels int,
 // tapTile8AVX2 computes tiles of 8 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile4AVX2 computes tiles of 4 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile2AVX2 computes tiles of 2 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile1AVX2 computes tiles of 1 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapGrad1x1AVX2 adds to the sums of 1 rows of 1 taps over a block of pixels.
 //
@@ -538,3 +538,8 @@ func clampRowsAVX2(y *float32, lo float32, hi float32, rows int, cols int, step 
 //
 //go:noescape
 func addClampRowsAVX2(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// hardSwishRowsAVX2 computes y = y·min(max(a·y + b, 0), 1) in rows that lie step bytes apart.
+//
+//go:noescape
+func hardSwishRowsAVX2(y *float32, a float32, b float32, rows int, cols int, step int)

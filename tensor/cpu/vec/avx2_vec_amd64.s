@@ -15504,9 +15504,9 @@ done:
 	MOVQ SI, ret+48(FP)
 	RET
 
-// func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
-// Requires: AVX, FMA3
-TEXT ·tapTile8AVX2(SB), NOSPLIT, $0-120
+// func tapTile8AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tapTile8AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -15521,10 +15521,25 @@ tile:
 	XORQ BX, BX
 
 by1:
-	MOVQ    c+40(FP), R11
-	SUBQ    BX, R11
-	SUBQ    $+32, R11
-	JL      by1Done
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	SUBQ       $+32, R11
+	JL         by1Done
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         by1Asked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+by1Asked:
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Y0
@@ -15599,6 +15614,21 @@ by1Done:
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y0
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         tailAsked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+tailAsked:
 	MOVQ       init+24(FP), R8
 	ADDQ       BX, R8
 	VMASKMOVPS (R8), Y0, Y1
@@ -15685,9 +15715,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile4AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, FMA3
-TEXT ·tapTile4AVX2(SB), NOSPLIT, $0-120
+TEXT ·tapTile4AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -15880,9 +15910,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile2AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, FMA3
-TEXT ·tapTile2AVX2(SB), NOSPLIT, $0-120
+TEXT ·tapTile2AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -16094,9 +16124,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile1AVX2(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, FMA3
-TEXT ·tapTile1AVX2(SB), NOSPLIT, $0-120
+TEXT ·tapTile1AVX2(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -19186,6 +19216,63 @@ next:
 	ADDQ SI, AX
 	ADDQ SI, DX
 	DECQ BX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func hardSwishRowsAVX2(y *float32, a float32, b float32, rows int, cols int, step int)
+// Requires: AVX, FMA3
+TEXT ·hardSwishRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	VBROADCASTSS a+8(FP), Y0
+	VBROADCASTSS b+12(FP), Y1
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), CX
+	MOVQ         step+32(FP), BX
+	MOVQ         CX, SI
+	ANDQ         $-8, SI
+	MOVQ         CX, DI
+	ANDQ         $+7, DI
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ         CX, SI
+	JGE          tail
+	VMOVUPS      (AX)(CX*4), Y2
+	VXORPS       Y3, Y3, Y3
+	VMOVAPS      Y2, Y4
+	VFMADD213PS  Y1, Y0, Y4
+	VMAXPS       Y4, Y3, Y3
+	VBROADCASTSS c3f800000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (AX)(CX*4)
+	ADDQ         $+8, CX
+	JMP          vector
+
+tail:
+	TESTQ        DI, DI
+	JZ           next
+	LEAQ         lanes<>+32(SB), R8
+	MOVQ         DI, R9
+	SHLQ         $0x02, R9
+	SUBQ         R9, R8
+	VMOVUPS      (R8), Y2
+	VMASKMOVPS   (AX)(CX*4), Y2, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVAPS      Y3, Y5
+	VFMADD213PS  Y1, Y0, Y5
+	VMAXPS       Y5, Y4, Y4
+	VBROADCASTSS c3f800000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VMASKMOVPS   Y3, Y2, (AX)(CX*4)
+
+next:
+	ADDQ BX, AX
+	DECQ DX
 	JNZ  row
 	VZEROUPPER
 	RET

@@ -63,6 +63,7 @@ func avx512Table() table {
 func (t *table) avx512Conv() {
 	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
 	t.clampRows = clampRows(clampRowsAVX512, addClampRowsAVX512)
+	t.hardSwishRows = hardSwishRows(hardSwishRowsAVX512)
 	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{
 		{tapGrad1x1AVX512, tapGrad1x2AVX512, tapGrad1x3AVX512, tapGrad1x4AVX512,
 			tapGrad1x5AVX512, tapGrad1x6AVX512, tapGrad1x7AVX512},

@@ -132,14 +132,6 @@ func unaryCases() []ew {
 		{name: "Fill", ins: 1, tol: tolExact,
 			run: func(t table, out []float32, _, _ [][]float32) { t.fill(out, testScalar) },
 			ref: func(_, _ []float64) (float64, float64) { return self(testScalar) }},
-		unS("LeakyReLU", tolOne,
-			func(t table) func(a, b []float32, s float32) { return t.leakyReLU },
-			func(x, s float64) float64 {
-				if x < 0 {
-					return x * s
-				}
-				return x
-			}),
 		{name: "Clamp", ins: 1, tol: tolExact,
 			run: func(t table, out []float32, in, _ [][]float32) { t.clamp(out, in[0], -0.5, 2) },
 			ref: func(in, _ []float64) (float64, float64) { return self(min64(max64(in[0], -0.5), 2)) }},
@@ -164,6 +156,13 @@ func unaryCases() []ew {
 func scalarCases() []ew {
 	type f3 = func(a, b []float32, s float32)
 	return []ew{
+		unS("LeakyReLU", tolOne, func(t table) f3 { return t.leakyReLU },
+			func(x, s float64) float64 {
+				if x < 0 {
+					return x * s
+				}
+				return x
+			}),
 		unS("AddScalar", tolOne, func(t table) f3 { return t.addScalar },
 			func(x, s float64) float64 { return x + s }),
 		unS("RSubScalar", tolOne, func(t table) f3 { return t.rsubScalar },

@@ -427,22 +427,22 @@ func scatterAddAVX512(dx *float32, dy *float32, idx *int32, limit int, pixels in
 // tapTile8AVX512 computes tiles of 8 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile4AVX512 computes tiles of 4 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile2AVX512 computes tiles of 2 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapTile1AVX512 computes tiles of 1 sums over taps, those of each channel by itself.
 //
 //go:noescape
-func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
 // tapGrad1x1AVX512 adds to the sums of 1 rows of 1 taps over a block of pixels.
 //
@@ -558,3 +558,8 @@ func clampRowsAVX512(y *float32, lo float32, hi float32, rows int, cols int, ste
 //
 //go:noescape
 func addClampRowsAVX512(y *float32, res *float32, lo float32, hi float32, rows int, cols int, step int)
+
+// hardSwishRowsAVX512 computes y = y·min(max(a·y + b, 0), 1) in rows that lie step bytes apart.
+//
+//go:noescape
+func hardSwishRowsAVX512(y *float32, a float32, b float32, rows int, cols int, step int)

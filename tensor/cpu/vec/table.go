@@ -18,6 +18,7 @@ type table struct {
 	maxWindows                             func(y []float32, idx []int32, x []float32, w Windows)
 	scatterAdd                             func(dx, dy []float32, idx []int32, c int) int
 	tapSums                                func(y, x, w, init []float32, t Taps)
+	hardSwishRows                          func(y []float32, n, count, step int, a, b float32)
 	clampRows                              func(y, res []float32, n, count, step int, lo, hi float32)
 	tapGrads                               func(sum, x, dy []float32, t TapPixels)
 	leakyReLU                              func(dst, x []float32, alpha float32)
@@ -74,8 +75,8 @@ func goTable() table {
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
 		scatterAdd: scatterAddGo, tapSums: tapSumsGo, tapGrads: tapGradsGo,
-		clampRows: clampRowsGo,
-		add:       addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
+		clampRows: clampRowsGo, hardSwishRows: hardSwishRowsGo,
+		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
 		addTo: addToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, addReLUGrad: addReLUGradGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,

@@ -9,6 +9,9 @@ type Taps struct {
 	Step, Row, Col   int // in x: from pixel to pixel, and between rows and columns of taps
 	WRow, WCol       int // in w
 	Out, From        int // in y and init: from pixel to pixel
+
+	// Next is how far behind x lies what is asked for meanwhile, pixel by pixel; 0 for nothing.
+	Next int
 }
 
 // reach is the length of what is read or written at count places step apart, and at the taps there.

@@ -3,7 +3,7 @@
 package vec
 
 type tapLoop = func(y, x, w, init *float32, tiles, c, kh, kw, step, out, skip, col, wskip, wcol,
-	from int)
+	from, next int)
 
 // tapSums takes tiles of 8, 4, 2 and 1 pixels, as many of the largest as there are.
 func tapSums(tiles [4]tapLoop) func(y, x, w, init []float32, t Taps) {
@@ -17,7 +17,7 @@ func tapSums(tiles [4]tapLoop) func(y, x, w, init []float32, t Taps) {
 			for left := (t.Count - j) / pixels; left > 0; {
 				n := min(per, left)
 				tile(&y[j*t.Out], &x[j*t.Step], &w[0], &init[j*t.From], n, b*t.C, t.KH, t.KW, b*t.Step,
-					b*t.Out, skip, b*t.Col, wskip, b*t.WCol, b*t.From)
+					b*t.Out, skip, b*t.Col, wskip, b*t.WCol, b*t.From, b*t.Next)
 				j += n * pixels
 				left -= n
 			}
@@ -55,26 +55,6 @@ func tapGrads(loops [gradRows][gradCols]gradLoop) func(sum, x, dy []float32, t T
 						b*t.TapRow, b*t.TapCol, b*t.SumCol, b*(t.SumRow-w*t.SumCol), nextX, nextDY, b*t.NextStep)
 				}
 				u += h
-			}
-		}
-	}
-}
-
-// clampRows makes calls of at most a span of elements.
-func clampRows(plain func(y *float32, lo, hi float32, rows, cols, step int),
-	add func(y, res *float32, lo, hi float32, rows, cols, step int),
-) func(y, res []float32, n, count, step int, lo, hi float32) {
-	return func(y, res []float32, n, count, step int, lo, hi float32) {
-		for c := 0; c < n; c += span {
-			cols := min(span, n-c)
-			rows := max(1, span/cols)
-			for r := 0; r < count; r += rows {
-				at, k := r*step+c, min(rows, count-r)
-				if res == nil {
-					plain(&y[at], lo, hi, k, cols, 4*step)
-				} else {
-					add(&y[at], &res[at], lo, hi, k, cols, 4*step)
-				}
 			}
 		}
 	}

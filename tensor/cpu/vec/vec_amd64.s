@@ -14119,9 +14119,9 @@ done:
 	MOVQ SI, ret+48(FP)
 	RET
 
-// func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile8AVX512(SB), NOSPLIT, $0-120
+// func tapTile8AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tapTile8AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -14136,10 +14136,25 @@ tile:
 	XORQ BX, BX
 
 by1:
-	MOVQ    c+40(FP), R11
-	SUBQ    BX, R11
-	SUBQ    $+64, R11
-	JL      by1Done
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	SUBQ       $+64, R11
+	JL         by1Done
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         by1Asked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+by1Asked:
 	MOVQ    init+24(FP), R8
 	ADDQ    BX, R8
 	VMOVUPS (R8), Z0
@@ -14204,15 +14219,30 @@ by1Tap:
 	JMP         by1
 
 by1Done:
-	MOVQ      c+40(FP), R11
-	SUBQ      BX, R11
-	TESTQ     R11, R11
-	JZ        next
-	MOVQ      R11, R8
-	SHRQ      $0x02, R8
-	MOVQ      $-1, R9
-	BZHIQ     R8, R9, R9
-	KMOVW     R9, K1
+	MOVQ       c+40(FP), R11
+	SUBQ       BX, R11
+	TESTQ      R11, R11
+	JZ         next
+	MOVQ       R11, R8
+	SHRQ       $0x02, R8
+	MOVQ       $-1, R9
+	BZHIQ      R8, R9, R9
+	KMOVW      R9, K1
+	MOVQ       next+120(FP), R8
+	TESTQ      R8, R8
+	JZ         tailAsked
+	ADDQ       CX, R8
+	ADDQ       BX, R8
+	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R12*1)
+	PREFETCHT1 (R8)(R12*2)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R12*4)
+	PREFETCHT1 (R8)(R14*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
+
+tailAsked:
 	MOVQ      init+24(FP), R8
 	ADDQ      BX, R8
 	VMOVUPS.Z (R8), K1, Z0
@@ -14299,9 +14329,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile4AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile4AVX512(SB), NOSPLIT, $0-120
+TEXT ·tapTile4AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -14493,9 +14523,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile2AVX512(SB), NOSPLIT, $0-120
+TEXT ·tapTile2AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -14706,9 +14736,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int)
+// func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tapTile1AVX512(SB), NOSPLIT, $0-120
+TEXT ·tapTile1AVX512(SB), NOSPLIT, $0-128
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ w+16(FP), DX
@@ -17153,6 +17183,61 @@ next:
 	ADDQ SI, AX
 	ADDQ SI, DX
 	DECQ BX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func hardSwishRowsAVX512(y *float32, a float32, b float32, rows int, cols int, step int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·hardSwishRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	VBROADCASTSS a+8(FP), Z0
+	VBROADCASTSS b+12(FP), Z1
+	MOVQ         rows+16(FP), DX
+	MOVQ         cols+24(FP), CX
+	MOVQ         step+32(FP), BX
+	MOVQ         CX, SI
+	ANDQ         $-16, SI
+	MOVQ         CX, DI
+	ANDQ         $+15, DI
+	MOVQ         $-1, CX
+	BZHIQ        DI, CX, CX
+	KMOVW        CX, K1
+
+row:
+	XORQ CX, CX
+
+vector:
+	CMPQ         CX, SI
+	JGE          tail
+	VMOVUPS      (AX)(CX*4), Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z2, Z4
+	VFMADD213PS  Z1, Z0, Z4
+	VMAXPS       Z4, Z3, Z3
+	VBROADCASTSS c3f800000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)(CX*4)
+	ADDQ         $+16, CX
+	JMP          vector
+
+tail:
+	TESTQ        DI, DI
+	JZ           next
+	VMOVUPS.Z    (AX)(CX*4), K1, Z2
+	VXORPS       Z3, Z3, Z3
+	VMOVAPS      Z2, Z4
+	VFMADD213PS  Z1, Z0, Z4
+	VMAXPS       Z4, Z3, Z3
+	VBROADCASTSS c3f800000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, K1, (AX)(CX*4)
+
+next:
+	ADDQ BX, AX
+	DECQ DX
 	JNZ  row
 	VZEROUPPER
 	RET

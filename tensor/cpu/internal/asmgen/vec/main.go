@@ -5,7 +5,7 @@
 // position, so the working directory does not matter. The text of the generator is meant to be
 // read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
 // they all share, math.go the transcendental functions, tanh.go the one that AVX-512 takes from
-// tables, mask.go conditions and tails, and clamprows.go, columns.go, reduce.go, softmax.go,
+// tables, mask.go conditions and tails, and columns.go, inplace.go, reduce.go, softmax.go,
 // taps.go, tapgrads.go and windows.go the loops with a shape of their own.
 package main
 
@@ -48,7 +48,7 @@ func generate(dir, prefix string, g *gen) {
 	g.scatterAdd()
 	g.tapWindows()
 	g.tapGradients()
-	g.clampRows()
+	g.rowsInPlace()
 	f, err := g.Result()
 	if err == nil {
 		err = pass.Concat(pass.Compile, pass.FunctionPass(pruneSelfMoves)).Execute(f)

@@ -43,7 +43,7 @@ func (g *gen) tapTiles(pixels int) {
 	g.Doc(fmt.Sprintf("%s computes tiles of %d sums over taps, those of each channel by itself.", name,
 		pixels))
 	g.SignatureExpr("func(y, x, w, init *float32, tiles, c, kh, kw, step, out, skip, col, wskip, " +
-		"wcol, from int)")
+		"wcol, from, next int)")
 	t := &taps{gen: g, pixels: pixels, y: g.pointer("y"), x: g.pointer("x"), w: g.pointer("w"),
 		i: g.GP64(), xCol: g.pointer("col"), wCol: g.pointer("wcol"), xTap: g.GP64(), wTap: g.GP64(),
 		row: g.GP64(), col: g.GP64()}
@@ -119,6 +119,9 @@ func (t *taps) sums(label string, n int) {
 	if t.mask != nil {
 		k = t.mask()
 	}
+	if t.pixels == tapSums {
+		t.askFor(label)
+	}
 	acc := t.initial(n, k)
 	t.LEAQ(operand.Mem{Base: t.x, Index: t.i, Scale: 1}, t.xTap)
 	t.LEAQ(operand.Mem{Base: t.w, Index: t.i, Scale: 1}, t.wTap)
@@ -152,6 +155,19 @@ func (t *taps) sums(label string, n int) {
 		}
 		t.ADDQ(t.argument("out"), t.xTap)
 	}
+}
+
+// askFor asks for a tile's pixels of the next row, unless there is none.
+func (t *taps) askFor(label string) {
+	t.Load(t.Param("next"), t.xTap)
+	t.TESTQ(t.xTap, t.xTap)
+	t.JZ(operand.LabelRef(label + "Asked"))
+	t.ADDQ(t.x, t.xTap)
+	t.ADDQ(t.i, t.xTap)
+	for j := range t.pixels {
+		t.PREFETCHT1(t.at(t.xTap, j, 0))
+	}
+	t.Label(label + "Asked")
 }
 
 // initial loads what the sums begin with.

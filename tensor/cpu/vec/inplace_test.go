@@ -34,10 +34,18 @@ func TestClampRows(t *testing.T) {
 func checkClampRows(t *testing.T, v table, y, res []float32, n, count, step int, b [2]float32) {
 	t.Helper()
 	want := append([]float32(nil), y...)
-	clampRowsGo(want, res, n, count, step, b[0], b[1])
+	swish := b[0] == -0.5 && res == nil
 	saved := active
 	active = v
-	ClampRows(y, res, n, count, step, b[0], b[1])
+	if swish { // Gated has the rest
+		for r := range count {
+			HardSwish(want[r*step:][:n], want[r*step:][:n], b[0], b[1])
+		}
+		HardSwishRows(y, n, count, step, b[0], b[1])
+	} else {
+		clampRowsGo(want, res, n, count, step, b[0], b[1])
+		ClampRows(y, res, n, count, step, b[0], b[1])
+	}
 	active = saved
 	for i := range want {
 		if math.Float32bits(y[i]) != math.Float32bits(want[i]) && (y[i] == y[i] || want[i] == want[i]) {
@@ -53,6 +61,7 @@ func TestClampRowsTooShort(t *testing.T) {
 		func() { ClampRows(make([]float32, 8), nil, 3, 2, 6, 0, 1) },
 		func() { ClampRows(make([]float32, 9), make([]float32, 8), 3, 2, 6, 0, 1) },
 		func() { ClampRows(make([]float32, 9), nil, 3, 2, 2, 0, 1) },
+		func() { HardSwishRows(make([]float32, 8), 3, 2, 6, 0, 1) },
 	} {
 		func() {
 			defer func() {
