@@ -28,6 +28,8 @@ func subjects() []subject {
 			"BatchNorm":     "batchNorm of table_test.go, which has goldens",
 			"BatchNormReLU": "batchNormReLU of table_test.go, which has goldens",
 			"SlicePad":      "Slice and Pad, which have goldens, in one copy",
+			"Conv2DAct": "Conv2DBiasAct and the activations, which have goldens, to the bit: " +
+				"op_test.go",
 			"BatchNormReLUUpsample": "BatchNormReLU and Upsample, which have goldens, to the bit: " +
 				"op_test.go"}},
 		{"nn/loss", "loss", regexp.MustCompile(`\*autodiff\.Value`), map[string]string{

@@ -21,8 +21,12 @@ func TestConformance(t *testing.T) {
 // goes afterwards, however many backends there have been.
 func TestClosedBackendsStayReadable(t *testing.T) {
 	const n = 1 << 20
+	backends := 40
+	if testing.Short() {
+		backends = 10
+	}
 	var kept []*tensor.Tensor
-	for i := range 40 {
+	for i := range backends {
 		b := Open(1 + i%2)
 		kept = append(kept, tensor.NewScope(b).Full(tensor.F32, float64(i), n))
 		b.Close()

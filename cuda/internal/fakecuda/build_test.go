@@ -7,6 +7,9 @@ import (
 
 // TestBuild compiles every fake without a warning.
 func TestBuild(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: the example compiles them, too")
+	}
 	l, err := Build(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

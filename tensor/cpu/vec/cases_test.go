@@ -102,42 +102,39 @@ func min64(x, y float64) float64 { return -max64(-x, -y) }
 func positive(e ew) ew { e.positive = true; return e }
 
 func unaryCases() []ew {
+	type f2 = func(a, b []float32)
 	return []ew{
-		un("Neg", tolExact, func(t table) func(a, b []float32) { return t.neg },
-			func(x float64) float64 { return -x }),
-		un("Abs", tolExact, func(t table) func(a, b []float32) { return t.abs }, math.Abs),
-		un("Sqrt", tolOne, func(t table) func(a, b []float32) { return t.sqrt }, math.Sqrt),
-		positive(un("Rsqrt", tolTwo, func(t table) func(a, b []float32) { return t.rsqrt },
+		un("Neg", tolExact, func(t table) f2 { return t.neg }, func(x float64) float64 { return -x }),
+		un("Abs", tolExact, func(t table) f2 { return t.abs }, math.Abs),
+		un("Sqrt", tolOne, func(t table) f2 { return t.sqrt }, math.Sqrt),
+		positive(un("Rsqrt", tolTwo, func(t table) f2 { return t.rsqrt },
 			func(x float64) float64 { return 1 / math.Sqrt(x) })),
-		un("Square", tolOne, func(t table) func(a, b []float32) { return t.square },
+		un("Square", tolOne, func(t table) f2 { return t.square },
 			func(x float64) float64 { return x * x }),
-		un("Recip", tolOne, func(t table) func(a, b []float32) { return t.recip },
+		un("Recip", tolOne, func(t table) f2 { return t.recip },
 			func(x float64) float64 { return 1 / x }),
-		un("Exp", tolExp, func(t table) func(a, b []float32) { return t.exp }, math.Exp),
-		positive(un("Log", tolLog, func(t table) func(a, b []float32) { return t.log }, math.Log)),
-		un("LogSigned", tolLog, func(t table) func(a, b []float32) { return t.log }, math.Log),
-		un("Tanh", tolLog, func(t table) func(a, b []float32) { return t.tanh }, math.Tanh),
-		un("Erf", tolLog, func(t table) func(a, b []float32) { return t.erf }, math.Erf),
-		un("Sigmoid", tolLog, func(t table) func(a, b []float32) { return t.sigmoid },
+		un("Exp", tolExp, func(t table) f2 { return t.exp }, math.Exp),
+		positive(un("Log", tolLog, func(t table) f2 { return t.log }, math.Log)),
+		un("LogSigned", tolLog, func(t table) f2 { return t.log }, math.Log),
+		un("Tanh", tolLog, func(t table) f2 { return t.tanh }, math.Tanh),
+		un("Erf", tolLog, func(t table) f2 { return t.erf }, math.Erf),
+		un("Sigmoid", tolLog, func(t table) f2 { return t.sigmoid },
 			func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }),
-		un("Softplus", tolLog, func(t table) func(a, b []float32) { return t.softplus },
-			func(x float64) float64 {
-				return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))
-			}),
-		un("SiLU", tolLog, func(t table) func(a, b []float32) { return t.silu },
+		un("Softplus", tolLog, func(t table) f2 { return t.softplus }, func(x float64) float64 {
+			return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))
+		}),
+		un("SiLU", tolLog, func(t table) f2 { return t.silu },
 			func(x float64) float64 { return x / (1 + math.Exp(-x)) }),
-		un("ReLU", tolExact, func(t table) func(a, b []float32) { return t.relu }, relu64),
-		un("Step", tolExact, func(t table) func(a, b []float32) { return t.step }, step64),
-		un("Sign", tolExact, func(t table) func(a, b []float32) { return t.sign },
+		un("ReLU", tolExact, func(t table) f2 { return t.relu }, relu64),
+		un("Step", tolExact, func(t table) f2 { return t.step }, step64),
+		un("Sign", tolExact, func(t table) f2 { return t.sign },
 			func(x float64) float64 { return step64(x) - step64(-x) }),
 		{name: "Fill", ins: 1, tol: tolExact,
 			run: func(t table, out []float32, _, _ [][]float32) { t.fill(out, testScalar) },
 			ref: func(_, _ []float64) (float64, float64) { return self(testScalar) }},
 		{name: "Clamp", ins: 1, tol: tolExact,
 			run: func(t table, out []float32, in, _ [][]float32) { t.clamp(out, in[0], -0.5, 2) },
-			ref: func(in, _ []float64) (float64, float64) {
-				return self(min64(max64(in[0], -0.5), 2))
-			}},
+			ref: func(in, _ []float64) (float64, float64) { return self(min64(max64(in[0], -0.5), 2)) }},
 		{name: "InRange", ins: 1, tol: tolExact,
 			run: func(t table, out []float32, in, _ [][]float32) { t.inRange(out, in[0], -1, 2) },
 			ref: func(in, _ []float64) (float64, float64) {
