@@ -224,22 +224,24 @@ func (g *Graph) replay(n *Node) *Value {
 
 // unfold goes through the nodes that a checkpoint stands for, made for the purpose.
 func (p *pass) unfold(n *Node, dy *Value) {
-	if p.free && !p.wanted[n.out] && !n.op.Needs().Out && dy != n.out {
+	of := p.of(n.out)
+	if p.free && !of.wanted && !n.op.Needs().Out && dy != n.out {
 		n.out.Done()
 	}
 	mark := p.g.values
 	y := p.g.replay(n)
-	p.adj[y], p.masked[y] = dy, p.masked[n.out] // dy nowhere else, so that it can be freed on the way
-	if p.wanted[n.out] {
-		p.held[dy]++
+	again := p.of(y)
+	again.adj, again.masked = dy, of.masked // dy nowhere else, so that it can be freed on the way
+	if of.wanted {
+		p.of(dy).held++
 	} else {
-		delete(p.adj, n.out)
+		of.adj = nil
 	}
 	for _, m := range p.nodes(y, mark) {
 		p.step(m)
 	}
-	if p.adj[y] != nil { // f depends on nothing that leads anywhere
-		delete(p.adj, y)
+	if again.adj != nil { // f depends on nothing that leads anywhere
+		again.adj = nil
 		p.drop(dy)
 	}
 }

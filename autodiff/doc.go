@@ -21,6 +21,10 @@
 // that both CrossEntropy's target and its logits rule out adds 0, as PyTorch has it for labels, but
 // not for rows of targets, where it has NaN.
 //
+// Read op.go (what an op is, and the one way in which it is applied), graph.go (the tape), grad.go
+// (the way back along it), then any op_*.go: op_elementwise.go for the form, op_conv.go for a
+// derivation. checkpoint.go gives time for memory.
+//
 // Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode, tracing
 // or compiling, and fields that accumulate gradients: Grad returns them.
 //

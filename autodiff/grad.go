@@ -56,20 +56,15 @@ func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 	g.recording = c.createGraph
 	defer func() { g.recording = was }()
 
-	p := &pass{
-		g: g, free: !c.createGraph && !c.retain, first: g.values,
-		adj: map[*Value]*Value{}, held: map[*Value]int{},
-		wanted: map[*Value]bool{}, leads: map[*Value]bool{}, readers: map[*Value]int{},
-		masked: map[*Value]bool{},
-	}
+	p := &pass{g: g, free: !c.createGraph && !c.retain, first: g.values}
 	for _, x := range xs {
 		if x.graph != g {
 			misuse("Grad", "x belongs to another graph than y", "y x", y, x)
 		}
-		p.wanted[x], p.leads[x] = true, true
+		p.of(x).wanted, p.of(x).leads = true, true
 	}
 	dy := cotangent(y, c.cotangent)
-	p.held[dy]++ // the caller's hold: never freed or written by the pass
+	p.of(dy).held++ // the caller's hold: never freed or written by the pass
 	p.accumulate(y, dy, false)
 	for _, n := range p.reachable(y, xs) {
 		p.step(n)
@@ -97,16 +92,36 @@ func cotangent(y, dy *Value) *Value {
 
 // A pass is the state of one backward pass.
 type pass struct {
-	g      *Graph
-	free   bool
-	first  int               // values with a greater id were made by this pass
-	adj    map[*Value]*Value // the cotangent accumulated so far
-	held   map[*Value]int    // how many entries of adj, and of the VJP at work, are this Value
-	wanted map[*Value]bool
-	leads  map[*Value]bool // values that depend on a wanted one
+	g     *Graph
+	free  bool
+	first int                // values with a greater id were made by this pass
+	notes []*[notesPage]note // by id, pages of them; nil: nothing noted
+}
 
-	readers map[*Value]int  // how many nodes the pass has yet to come to that read a value
-	masked  map[*Value]bool // values whose cotangents have gone through their ReLU already
+// notesPage is how many values' notes are allocated together: neighbours are of one use.
+const notesPage = 64
+
+// A note is what a pass knows of one value.
+type note struct {
+	adj     *Value // the cotangent accumulated so far
+	held    int    // how many adj, and results of the VJP at work, are this value
+	readers int    // how many nodes the pass has yet to come to that read it
+	seen    bool   // on the way from y
+	wanted  bool
+	leads   bool // it depends on a wanted one
+	masked  bool // its cotangent has gone through its ReLU already
+}
+
+// of returns the pass's note of v, which stays where it is.
+func (p *pass) of(v *Value) *note {
+	page := v.id / notesPage
+	if n := page + 1 - len(p.notes); n > 0 {
+		p.notes = append(p.notes, make([]*[notesPage]note, n)...)
+	}
+	if p.notes[page] == nil {
+		p.notes[page] = new([notesPage]note)
+	}
+	return &p.notes[page][v.id%notesPage]
 }
 
 // owns reports whether v was made by this pass as a cotangent, which may then be freed. A VJP may
@@ -123,27 +138,27 @@ func (p *pass) reachable(y *Value, xs []*Value) []*Node {
 }
 
 // nodes returns the nodes y depends on that are younger than oldest, last created first, and notes
-// in p.leads which of their outputs depend on a wanted value.
+// which of their outputs depend on a wanted value.
 func (p *pass) nodes(y *Value, oldest int) []*Node {
-	seen := map[*Value]bool{}
 	var nodes []*Node
 	stack := []*Value{y}
 	for len(stack) > 0 {
 		v := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if seen[v] || v.node == nil || v.id <= oldest {
+		if v.node == nil || v.id <= oldest || p.of(v).seen {
 			continue
 		}
-		seen[v] = true
+		p.of(v).seen = true
 		nodes = append(nodes, v.node)
 		stack = append(stack, v.node.in...)
 	}
 	slices.SortFunc(nodes, func(a, b *Node) int { return a.out.id - b.out.id })
 	for _, n := range nodes {
 		for _, in := range n.in {
-			p.readers[in]++
-			if p.leads[in] {
-				p.leads[n.out] = true
+			of := p.of(in)
+			of.readers++
+			if of.leads {
+				p.of(n.out).leads = true
 			}
 		}
 	}
@@ -156,11 +171,13 @@ func (p *pass) step(n *Node) {
 	need := make([]bool, len(n.in))
 	onPath := false
 	for i, in := range n.in {
-		p.readers[in]--
-		need[i] = in.needGrad && p.leads[in]
+		of := p.of(in)
+		of.readers--
+		need[i] = in.needGrad && of.leads
 		onPath = onPath || need[i]
 	}
-	dy := p.adj[n.out]
+	of := p.of(n.out)
+	dy := of.adj
 	if dy != nil && onPath {
 		if n.freed {
 			misuse("Grad", "an earlier Grad freed what this op saved; give it Retain",
@@ -172,15 +189,14 @@ func (p *pass) step(n *Node) {
 			p.vjp(n, dy, need)
 		}
 	}
-	if p.adj[n.out] != nil && !p.wanted[n.out] {
-		delete(p.adj, n.out)
-		delete(p.masked, n.out)
+	if of.adj != nil && !of.wanted {
+		of.adj, of.masked = nil, false
 		p.drop(dy)
 	}
 	replayed := n.out.id > p.first // nobody else can ask for it again
 	if (p.free || replayed && !p.g.recording) && onPath && !n.freed {
 		n.release()
-		if !p.wanted[n.out] {
+		if !of.wanted {
 			n.out.Done() // every consumer on the way to y has a higher id and is past
 		}
 	}
@@ -202,7 +218,7 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 				"dx x", dx, n.in[i])
 		}
 		dxs[i] = dx
-		p.held[dx]++ // two inputs may share it: none may be the last before all have it
+		p.of(dx).held++ // two inputs may share it: none may be the last before all have it
 	}
 	for i, dx := range dxs {
 		if dx != nil {
@@ -221,8 +237,9 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 func (p *pass) lend(n *Node, dy *Value) (end func()) {
 	g := p.g
 	spare, masked := g.spare, g.masked
-	g.spare, g.masked = nil, p.masked[n.out]
-	if !g.recording && p.owns(dy) && p.held[dy] == 1 && !p.wanted[n.out] && dy.t.Exclusive() {
+	of := p.of(n.out)
+	g.spare, g.masked = nil, of.masked
+	if !g.recording && p.owns(dy) && p.of(dy).held == 1 && !of.wanted && dy.t.Exclusive() {
 		g.spare = dy
 	}
 	return func() { g.spare, g.masked = spare, masked }
@@ -233,35 +250,35 @@ func (p *pass) lend(n *Node, dy *Value) (end func()) {
 func (p *pass) accumulate(x, dx *Value, maskable bool) {
 	if dt := x.gradientType(); dx.DType() != dt {
 		dx = Cast(dx, dt)
-		p.held[dx]++
+		p.of(dx).held++
 		defer p.drop(dx)
 	}
-	old := p.adj[x]
+	of := p.of(x)
+	old := of.adj
 	if old == nil {
-		p.adj[x] = dx
-		p.held[dx]++
+		of.adj = dx
+		p.of(dx).held++
 		return
 	}
-	if !p.g.recording && p.owns(old) && p.held[old] == 1 && old.t.Exclusive() {
+	if !p.g.recording && p.owns(old) && p.of(old).held == 1 && old.t.Exclusive() {
 		if b, ok := p.g.Backend().(tensor.SumMasker); ok && maskable && dx.DType() == x.DType() {
 			b.AddReLUMask(old.t, old.t, dx.t, x.t)
-			p.masked[x] = true
+			of.masked = true
 		} else {
 			p.g.Backend().Binary(tensor.Add, old.t, old.t, dx.t)
 		}
 		return
 	}
 	sum := Add(old, dx)
-	p.adj[x] = sum
-	p.held[sum]++
+	of.adj = sum
+	p.of(sum).held++
 	p.drop(old)
 }
 
 // drop gives up one hold of v and frees v with the last, unless a recorded VJP wants it.
 func (p *pass) drop(v *Value) {
-	p.held[v]--
-	if p.held[v] == 0 && p.owns(v) {
-		delete(p.held, v)
+	of := p.of(v)
+	if of.held--; of.held == 0 && p.owns(v) {
 		v.Done()
 	}
 }
@@ -271,12 +288,12 @@ func (p *pass) drop(v *Value) {
 func (p *pass) results(xs []*Value) []*Value {
 	out := make([]*Value, len(xs))
 	for i, x := range xs {
-		switch dx := p.adj[x]; {
+		switch dx := p.of(x).adj; {
 		case dx == nil:
 			out[i] = p.g.Zeros(x.DType(), x.Shape()...)
 		case dx.DType() != x.DType():
 			out[i] = Cast(dx, x.DType())
-		case !p.owns(dx) || p.held[dx] > 1 || slices.Contains(out[:i], dx):
+		case !p.owns(dx) || p.of(dx).held > 1 || slices.Contains(out[:i], dx):
 			out[i] = Reshape(dx, dx.Shape()...) // shares the elements
 		default:
 			out[i] = dx

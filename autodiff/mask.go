@@ -39,7 +39,8 @@ func masks(op recorded) bool {
 // maskable reports whether x's cotangent is complete, and can go through a ReLU, as soon as n's VJP
 // has sent its part.
 func (p *pass) maskable(n *Node, x *Value) bool {
-	return !p.g.recording && p.readers[x] == 0 && !p.wanted[x] && x.node != nil && !x.node.freed &&
+	of := p.of(x)
+	return !p.g.recording && of.readers == 0 && !of.wanted && x.node != nil && !x.node.freed &&
 		masks(x.node.op) && count(n.in, x) == 1
 }
 

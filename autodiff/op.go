@@ -16,7 +16,7 @@ type Op interface {
 	// Needs declares what VJP reads; everything else may be freed before VJP runs.
 	Needs() Needs
 	// Forward computes the output and what VJP wants saved (pool indices, batch statistics).
-	Forward(s *tensor.Scope, in tensors) (out *tensor.Tensor, saved tensors)
+	Forward(s *tensor.Scope, in []*tensor.Tensor) (out *tensor.Tensor, saved []*tensor.Tensor)
 	// VJP returns (∂out/∂inᵢ)ᵀ·dy for each i with need[i], in inᵢ's shape; others may be nil.
 	VJP(n *Node, dy *Value, need []bool) []*Value
 }

@@ -110,8 +110,8 @@ func with[P any](f func(value, P) value, p P) func(value) value {
 	return func(x value) value { return f(x, p) }
 }
 
-func elementwiseSamples() []sample {
-	list := []sample{
+func unarySamples() []sample {
+	return []sample{
 		unarySample("Neg", ad.Neg, normal(1, 5)),
 		unarySample("Abs", ad.Abs, offZero(1, 5)),
 		unarySample("Exp", ad.Exp, normal(1, 5)),
@@ -140,6 +140,10 @@ func elementwiseSamples() []sample {
 		unarySample("Sign", ad.Sign, offZero(1, 5)),
 		unarySample("Step", ad.Step, offZero(1, 5)),
 	}
+}
+
+func elementwiseSamples() []sample {
+	list := unarySamples()
 	list = append(list, binarySamples("Add", ad.Add, normal)...)
 	list = append(list, binarySamples("Sub", ad.Sub, normal)...)
 	list = append(list, binarySamples("Mul", ad.Mul, normal)...)

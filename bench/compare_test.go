@@ -260,10 +260,9 @@ func near(a, b Mean) bool {
 	return a == b
 }
 
-// TestRecordGoesOn: rows are on disk as soon as they are added, a line that was cut off is measured
-// again, and a damaged one is named.
-func TestRecordGoesOn(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new")
+// recordTwo begins a record in dir with two rows, which it returns.
+func recordTwo(t *testing.T, dir string) []Comparison {
+	t.Helper()
 	r, err := OpenRecord(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -279,6 +278,14 @@ func TestRecordGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return rows
+}
+
+// TestRecordGoesOn: rows are on disk as soon as they are added, a line that was cut off is measured
+// again, and a damaged one is named.
+func TestRecordGoesOn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	rows := recordTwo(t, dir)
 	table, err := os.ReadFile(filepath.Join(dir, TableFile))
 	if err != nil || strings.Count(string(table), "**3.00**") != 3 { // two rows and their mean
 		t.Errorf("the table is\n%s%v", table, err)
@@ -323,6 +330,20 @@ func TestRecordGoesOn(t *testing.T) {
 	}
 	if _, err := OpenRecord(dir); err == nil || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("got %v, expected the damaged line", err)
+	}
+}
+
+// TestRatioTicks: an axis of ratios has marks over less than a factor of two and over decades.
+func TestRatioTicks(t *testing.T) {
+	for want, lim := range map[string][2]float64{"1 1.5 2 3": {0.9, 3.2}, "0.5 1 2 5 10 20": {0.4, 30},
+		"0.7 1 1.5": {0.6, 1.6}} {
+		var got []string
+		for _, tick := range ratioTicks(lim[0], lim[1]) {
+			got = append(got, tick.Label)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%v: %v, expected %s", lim, got, want)
+		}
 	}
 }
 

@@ -6,6 +6,9 @@
 // multiply-add peak of the pool's threads for what computes, a copy of as many bytes for what moves
 // memory; and a step beside its roofline, which is both, call by call.
 //
+// Read spec.go (what can be measured), catalogue.go (what is), measure.go (how), compare.go (beside
+// whom).
+//
 // Non-goals: correctness (tensor/backendtest, the packages' tests), statistics over machines,
 // choosing algorithms.
 //

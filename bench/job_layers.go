@@ -71,7 +71,7 @@ func openCondNorm(b *cpu.Backend, s Spec) (job, error) {
 	x, cond := draw(scope, "x", n, h, h, c), draw(scope, "cond", n, d)
 	return layerJob(scope, x, nn.Trainable(l), s.Args["grad"] == 1,
 		func(ctx *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-			nn.Iterate(ctx, l)
+			nn.PowerIterate(ctx, l)
 			return l.ForwardReLU(ctx, x, ctx.Graph.Const(cond))
 		}), nil
 }
@@ -163,7 +163,7 @@ func openSpectral(b *cpu.Backend, s Spec) (job, error) {
 		g.NoGrad(func() {
 			c := nn.NewCtx(g, true)
 			c.Updates = u
-			nn.Iterate(c, &buffers)
+			nn.PowerIterate(c, &buffers)
 			for _, n := range norms {
 				n.Weight(c)
 			}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"afterimage/tensor/atomicfile"
 
@@ -21,6 +23,7 @@ type chart struct {
 	names             []string
 	values            [][3]float64 // value, low, high
 	mark              float64      // where parity, or the bound, is
+	ratios            bool         // twice as fast and half as fast lie equally far from parity
 }
 
 // Plot draws the record's pictures into dir as SVG and PNG and returns their paths: the groups'
@@ -52,7 +55,7 @@ func (c *chart) add(name string, value, low, high float64) {
 
 func (r *Record) meansChart(threads int) chart {
 	c := chart{file: "means", title: "Geometric means by group, " + plural(threads),
-		axis: "PyTorch's time over ours (bars: rounds)", mark: 1}
+		axis: "PyTorch's time over ours (bars: rounds)", mark: 1, ratios: true}
 	for _, m := range r.Means(threads) {
 		c.add(fmt.Sprintf("%s (%d)", m.Group, m.Rows), m.Ratio, m.Low, m.High)
 	}
@@ -61,7 +64,7 @@ func (r *Record) meansChart(threads int) chart {
 
 func (r *Record) stepsChart(threads int) chart {
 	c := chart{file: "steps", title: "Steps, inference, start and memory, " + plural(threads),
-		axis: "PyTorch's time, or memory, over ours (bars: rounds)", mark: 1}
+		axis: "PyTorch's time, or memory, over ours (bars: rounds)", mark: 1, ratios: true}
 	for _, row := range r.Rows {
 		if row.Threads == threads && row.Ratio > 0 && r.isStep(row) {
 			c.add(row.Name+"  "+row.Shape, row.Ratio, row.Low, row.High)
@@ -97,6 +100,38 @@ const (
 	rowHeight  = 0.48 * vg.Centimeter
 )
 
+// scale sets the axis of the values: from 0, or of ratios a logarithmic one.
+func (c chart) scale(p *plot.Plot) {
+	low, high := c.mark, 0.0
+	for _, v := range c.values {
+		low, high = min(low, v[1]), max(high, v[2])
+	}
+	if !c.ratios || low <= 0 {
+		p.X.Min, p.X.Max = 0, max(c.mark, 1.05*high)
+		return
+	}
+	p.X.Min, p.X.Max = low/1.1, max(c.mark, high)*1.1
+	p.X.Scale = plot.LogScale{}
+	p.X.Tick.Marker = plot.TickerFunc(ratioTicks)
+}
+
+// ratioTicks marks 1, 2 and 5 times the powers of ten within an axis, and over less than a decade
+// what lies between.
+func ratioTicks(low, high float64) (ticks []plot.Tick) {
+	factors := []float64{1, 2, 5}
+	if high/low < 10 {
+		factors = []float64{1, 1.5, 2, 3, 4, 5, 7}
+	}
+	for e := math.Floor(math.Log10(low)); e <= math.Log10(high); e++ {
+		for _, f := range factors {
+			if v := f * math.Pow(10, e); v >= low && v <= high {
+				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 3, 64)})
+			}
+		}
+	}
+	return ticks
+}
+
 func (c chart) write(path, form string) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text = c.title, c.axis
@@ -104,14 +139,13 @@ func (c chart) write(path, form string) error {
 	n := len(c.names)
 	points, errs := make(plotter.XYs, n), make(plotter.XErrors, n)
 	names := make([]string, n)
-	p.X.Min, p.X.Max = 0, c.mark
 	for i, v := range c.values {
 		at := n - 1 - i // the first row on top
 		names[at] = c.names[i]
 		points[at].X, points[at].Y = v[0], float64(at)
 		errs[at].Low, errs[at].High = v[0]-v[1], v[2]-v[0]
-		p.X.Max = max(p.X.Max, 1.05*v[2])
 	}
+	c.scale(p)
 	bars, err := plotter.NewXErrorBars(struct {
 		plotter.XYer
 		plotter.XErrorer

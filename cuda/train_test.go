@@ -110,7 +110,7 @@ func TestTrainClassifier(t *testing.T) {
 	}
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: "resnet2b", Dataset: "scenes",
 		TrainImages: 8, ValImages: 2, TestImages: 2, Batch: 4, Epochs: 2, LR: 0.1, Momentum: 0.9,
-		WeightDecay: 5e-4, Schedule: "onecycle", Flip: true, Seed: 3, Best: 1,
+		WeightDecay: 5e-4, Schedule: "triangular", Flip: true, Seed: 3, Best: 1,
 		Attack: train.Adversary{Norm: "linf", Eps: 4.0 / 255, StepSize: 5.0 / 255, Steps: 1}}
 	follow(t, 3, func(b tensor.Backend) (func(i int) []float64, nn.Params, func()) {
 		c, err := train.NewClassifier(b, cfg)

@@ -78,8 +78,8 @@ func (c *Conditioner) Ask(s *tensor.Scope, x *tensor.Tensor) (a Answer) {
 	return a
 }
 
-// AskWith is Ask with the classifier's Inference (Classifier.Inference): from the second call on
-// what its layers derive from weights is not computed again.
+// AskWith is Ask with an Inference of the classifier: from the second call on what layers derive
+// from weights is not computed again.
 func (c *Conditioner) AskWith(i *nn.Inference, s *tensor.Scope, x *tensor.Tensor) (a Answer) {
 	i.Pass(func(ctx *nn.Ctx) { a = c.answer(ctx, s, x) })
 	return a

@@ -63,7 +63,7 @@ func (d *Discriminator) Params() iter.Seq2[string, *nn.Param] {
 
 // Forward scores images: x [N Size Size 3] and y [N Cond] to [N].
 func (d *Discriminator) Forward(c *nn.Ctx, x, y *autodiff.Value) *autodiff.Value {
-	nn.Iterate(c, d)
+	nn.PowerIterate(c, d)
 	// The caller keeps x.
 	h, size := then(autodiff.Reshape(x, x.Shape()...), c.Enter), d.Config.Size
 	for i, b := range d.Blocks {

@@ -80,7 +80,7 @@ func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 			{Name: "y", Shape: y.Shape(), DType: y.DType()}},
 			Reason: fmt.Sprintf("expected z [N %d] and y [N %d]", g.Config.ZDim, g.Config.Cond)})
 	}
-	nn.Iterate(c, g)
+	nn.PowerIterate(c, g)
 	if g.Embed != nil {
 		y = g.Embed.Forward(c, y)
 	}

@@ -29,27 +29,31 @@ func (t *Trainer) Step(i int) (Losses, error) {
 	for k := range t.Config.DSteps {
 		t.intake.Feed(t.batches.Batch(i*t.Config.DSteps + k))
 		t.intake.Count(t.passNumber(i, k))
-		err := t.discriminate(&t.moveD[k], nil, i*t.Config.DSteps+k, func(s *tensor.Scope) (x, cond,
-			z *tensor.Tensor) {
-			t.cond.Assign(t.condition(s, t.intake.X))
-			return t.intake.X, t.cond, t.draw(s, t.intake.Step)
-		}, &l)
-		if err != nil {
+		if err := t.discriminate(&t.moveD[k], nil, i*t.Config.DSteps+k, t.batch, &l); err != nil {
 			return l, err
 		}
 	}
 	t.intake.Count(t.passNumber(i, t.Config.DSteps))
-	err := t.generate(&t.moveG, nil, i, func(s *tensor.Scope) (x, cond, z *tensor.Tensor) {
-		return nil, t.cond, t.draw(s, t.intake.Step)
-	}, &l)
+	err := t.generate(&t.moveG, nil, i, t.conditions, &l)
 	return l, err
+}
+
+// batch gives the discriminator the batch on the device, what the classifier says of it, and noise.
+func (t *Trainer) batch(s *tensor.Scope) (x, cond, z *tensor.Tensor) {
+	t.cond.Assign(t.condition(s, t.intake.X))
+	return t.intake.X, t.cond, t.draw(s, t.intake.Step)
+}
+
+// conditions gives the generator the last batch's conditions and noise.
+func (t *Trainer) conditions(s *tensor.Scope) (x, cond, z *tensor.Tensor) {
+	return nil, t.cond, t.draw(s, t.intake.Step)
 }
 
 // condition asks the classifier about x in [−1, 1].
 func (t *Trainer) condition(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 	unit := s.Like(x)
 	t.backend.Unary(tensor.Affine, tensor.Attr{A: 0.5, B: 0.5}, unit, x)
-	return t.Cond.Ask(s, unit).Cond
+	return t.Cond.AskWith(t.asking, s, unit).Cond
 }
 
 // passNumber counts network passes: the k-th of step i. Each draws its own noise.
@@ -62,8 +66,8 @@ func (t *Trainer) draw(s *tensor.Scope, step *tensor.Tensor) *tensor.Tensor {
 	return z
 }
 
-// discriminate makes the i-th discriminator step: real and painted images pass in one batch.
-// key holds what of the host's goes into in.
+// discriminate makes the i-th discriminator step: real and painted images pass in one batch. Under
+// the same key in gives the same tensors (train.Move.Measure).
 func (t *Trainer) discriminate(m *train.Move, key any, i int, in given, l *Losses) error {
 	got := m.Measure(t.backend, key, t.optD.Targets(), func(p *train.Pass) {
 		x, cond, z := in(p.Scope())
@@ -102,8 +106,8 @@ func (t *Trainer) paint(s *tensor.Scope, cond, z *tensor.Tensor) (images *tensor
 	return images
 }
 
-// generate makes the generator step. The discriminator's weights are constants: no gradient is
-// computed for them.
+// generate makes the i-th generator step, of which in and key are as for discriminate. The
+// discriminator's weights are constants: no gradient is computed for them.
 func (t *Trainer) generate(m *train.Move, key any, i int, in given, l *Losses) error {
 	got := m.Measure(t.backend, key, t.optG.Targets(), func(p *train.Pass) {
 		_, cond, z := in(p.Scope())

@@ -32,6 +32,7 @@ type Trainer struct {
 
 	backend    tensor.Backend
 	scope      *tensor.Scope
+	asking     *nn.Inference // of the classifier, which does not change; nil without one
 	batches    *data.Feed
 	intake     *train.Intake
 	cond       *tensor.Tensor // of the last batch, [N Cond]
@@ -105,7 +106,7 @@ func trainerOf(
 		return nil, err
 	}
 	t := newTrainer(b, c, cond.State())
-	t.Set, t.Cond = set, cond
+	t.Set, t.Cond, t.asking = set, cond, nn.NewInference(b)
 	t.batches = data.NewFeed(loader, t.intake.Batch)
 	return t, nil
 }
@@ -161,6 +162,9 @@ func (t *Trainer) Close() {
 		t.moveD[i].Close()
 	}
 	t.moveG.Close()
+	if t.asking != nil {
+		t.asking.Close()
+	}
 	t.intake.Close()
 	t.scope.Close()
 }

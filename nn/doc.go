@@ -14,6 +14,10 @@
 //	loss.backward()                 autodiff.Grad(loss, ctx.Values(params)) returns the gradients
 //	nn.init, torch.manual_seed      Init(scope, m, seed)
 //	nn.utils.spectral_norm          Spectral in a layer's configuration
+//	nn.functional, nn.ReLU          package autodiff; Func makes a layer of one of its functions
+//	torch.optim                     package optim
+//	torch.load, torch.save          package checkpoint, with Restore and Store
+//	utils.data.DataLoader           data.Loader
 //	N C H W, O I H W                N H W C, O H W I
 //
 // # Lifetimes
@@ -49,6 +53,10 @@
 // Nothing here is freed by being forgotten, and nothing is used after it was freed without a panic
 // that names the op that made it. Because every step gives back what it took, the next one gets the
 // same blocks: after the second step a training asks the system for no more memory.
+//
+// Read module.go (parameters), ctx.go (what is passed to each Forward), linear.go and conv.go
+// (layers), norm.go (what a pass changes besides), then inference.go (passes in which weights
+// stay).
 //
 // Non-goals: kernels (a tensor.Backend), gradients (autodiff), losses and optimizers (nn/loss,
 // nn/optim), whole architectures (nn/models), tracing, layers that shape themselves on first use.

@@ -40,30 +40,33 @@ func checkLayer(t *testing.T, m nn.Module, train bool, inputs []gradcheck.Input,
 	}, inputs)
 }
 
+// image is the input of layers on images, [N H W C].
+var image = gradcheck.Normal(1, 2, 4, 3, 4)
+
+// checkOne is checkLayer for a layer of one input.
+func checkOne(
+	t *testing.T, l nn.Layer, train bool, in gradcheck.Input, norms ...*nn.SpectralNorm,
+) {
+	t.Helper()
+	checkLayer(t, l, train, []gradcheck.Input{in},
+		func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Forward(c, in[0]) }, norms...)
+}
+
 func TestLayerDerivatives(t *testing.T) {
-	x := gradcheck.Normal(1, 2, 4, 3, 4) // [N H W C]
-	layer := func(l nn.Layer) func(*nn.Ctx, []*autodiff.Value) *autodiff.Value {
-		return func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Forward(c, in[0]) }
-	}
-	one := func(t *testing.T, l nn.Layer, train bool, in gradcheck.Input,
-		norms ...*nn.SpectralNorm) {
-		t.Helper()
-		checkLayer(t, l, train, []gradcheck.Input{in}, layer(l), norms...)
-	}
 	t.Run("conv", func(t *testing.T) {
 		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 2, Kernel: 3, Stride: 2, Pad: 1, Groups: 2})
-		one(t, l, false, x)
+		checkOne(t, l, false, image)
 	})
 	t.Run("spectral conv", func(t *testing.T) {
 		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 3, Kernel: 2, Spectral: true})
-		one(t, l, true, x, l.Norm)
+		checkOne(t, l, true, image, l.Norm)
 	})
 	t.Run("linear", func(t *testing.T) {
-		one(t, nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}), false, gradcheck.Normal(1, 4, 3))
+		checkOne(t, nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}), false, gradcheck.Normal(1, 4, 3))
 	})
 	t.Run("spectral linear", func(t *testing.T) {
 		l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 2, NoBias: true, Spectral: true})
-		one(t, l, false, gradcheck.Normal(1, 4, 3), l.Norm)
+		checkOne(t, l, false, gradcheck.Normal(1, 4, 3), l.Norm)
 	})
 	t.Run("embedding", func(t *testing.T) {
 		l := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 2, Spectral: true})
@@ -72,31 +75,36 @@ func TestLayerDerivatives(t *testing.T) {
 			l.Norm)
 	})
 	t.Run("normalize", func(t *testing.T) {
-		one(t, &nn.Normalize{Mean: []float64{1, 2, 3, 4}, Std: []float64{1, .5, 2, 3}}, false, x)
+		checkOne(t, &nn.Normalize{Mean: []float64{1, 2, 3, 4}, Std: []float64{1, .5, 2, 3}}, false, image)
 	})
 	t.Run("attention", func(t *testing.T) {
 		l := nn.NewSelfAttention(8, 0, nil)
 		// A draw at which the scores' gradients do not cancel, which would magnify rounding.
-		one(t, l, false, gradcheck.Normal(5, 2, 2, 4, 8),
+		checkOne(t, l, false, gradcheck.Normal(5, 2, 2, 4, 8),
 			l.Theta.Norm, l.Phi.Norm, l.G.Norm, l.O.Norm)
 	})
+}
+
+// TestNormDerivatives checks batch norms in training, where statistics depend on the input, and in
+// evaluation.
+func TestNormDerivatives(t *testing.T) {
 	for _, mode := range []struct {
 		name  string
 		train bool
 	}{{"train", true}, {"eval", false}} {
 		t.Run("batch norm "+mode.name, func(t *testing.T) {
-			one(t, nn.NewBatchNorm2D(4), mode.train, x)
+			checkOne(t, nn.NewBatchNorm2D(4), mode.train, image)
 		})
 		t.Run("batch norm residual relu "+mode.name, func(t *testing.T) {
 			l := nn.NewBatchNorm2D(4)
-			checkLayer(t, l, mode.train, []gradcheck.Input{x, gradcheck.Normal(2, 2, 4, 3, 4)},
+			checkLayer(t, l, mode.train, []gradcheck.Input{image, gradcheck.Normal(2, 2, 4, 3, 4)},
 				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value {
 					return l.ForwardReLU(c, in[0], in[1])
 				})
 		})
 		t.Run("conditional batch norm "+mode.name, func(t *testing.T) {
 			l := nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 4, Cond: 2, Spectral: true})
-			checkLayer(t, l, mode.train, []gradcheck.Input{x, gradcheck.Normal(2, 2, 2)},
+			checkLayer(t, l, mode.train, []gradcheck.Input{image, gradcheck.Normal(2, 2, 2)},
 				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value {
 					return l.ForwardReLU(c, in[0], in[1])
 				},

@@ -88,11 +88,11 @@ func (s *SpectralNorm) sigma(c *Ctx, w *autodiff.Value) *autodiff.Value {
 // An iterated key says that a pass has made all power iterations of a module.
 type iterated struct{ m Module }
 
-// Iterate makes the pass's power iterations of all spectrally normalised layers of m in one go,
-// where the backend has a kernel for many (tensor.SpectralFuser); elsewhere, and without it, each
-// layer makes its own when it needs it. Call it where a forward pass through m begins. m must be
-// comparable, a pointer for example. The results are the same either way.
-func Iterate(c *Ctx, m Module) {
+// PowerIterate makes the pass's power iterations of all spectrally normalised layers of m in one
+// go, where the backend has a kernel for many (tensor.SpectralFuser); elsewhere, and without it,
+// each layer makes its own when it needs it. Call it where a forward pass through m begins. m must
+// be comparable, a pointer for example. The results are the same either way.
+func PowerIterate(c *Ctx, m Module) {
 	b, ok := c.Graph.Backend().(tensor.SpectralFuser)
 	if !ok {
 		return
@@ -135,8 +135,8 @@ func (s *SpectralNorm) record(c *Ctx, u *tensor.Tensor) {
 	}
 }
 
-// iterate makes the pass's one power iteration of a layer, which Iterate has not done before: by
-// the kernel, or by the definition.
+// iterate makes the pass's one power iteration of a layer, which PowerIterate has not done before:
+// by the kernel, or by the definition.
 func (s *SpectralNorm) iterate(c *Ctx) (it uv) {
 	if b, ok := c.Graph.Backend().(tensor.SpectralFuser); ok {
 		iterateAll(c, b, []*SpectralNorm{s})

@@ -12,7 +12,7 @@ import (
 
 // TestIterate: the power iterations of a module in one go are those of its layers one by one, are
 // made once in a pass, and leave a trace in training alone.
-func TestIterate(t *testing.T) {
+func TestPowerIterate(t *testing.T) {
 	e := newEnv(t)
 	if _, ok := e.g.Backend().(tensor.SpectralFuser); !ok {
 		t.Fatal("the reference backend has no kernel to test")
@@ -29,7 +29,7 @@ func TestIterate(t *testing.T) {
 		for range 2 {
 			e.g.Tidy(func() *autodiff.Value {
 				if together {
-					nn.Iterate(c, net)
+					nn.PowerIterate(c, net)
 				}
 				return nil
 			})

@@ -198,6 +198,7 @@ func StagedFloats(s Staged) []float32 {
 // A ConstantKeeper is a Backend that can keep what it derives from the contents of a tensor, packed
 // weights for example, from one kernel to the next, and do without the contents themselves.
 type ConstantKeeper interface {
+	Backend
 	// KeepConstant says that nothing writes to t until it is freed. It changes no result. again, if
 	// not nil, writes the same bits to t once more: then the backend may give t's own memory up when
 	// it has derived from it what kernels ask for, and call again when anybody reads t after all, or

@@ -2,8 +2,9 @@
 // types, the Tensor handle, the Backend contract, scopes that own memory, and counter-based
 // random numbers.
 //
-// What some devices can do and others cannot, recording work and fetching from the host's memory,
-// is an interface of its own (Recorder, Stager, SumMasker), which a user asks a backend for.
+// Read shape.go and tensor.go (what a tensor is), backend.go (the contract), scope.go (who owns
+// memory) and rng.go (random numbers). What some devices can do and others cannot, recording work
+// for example, is an interface of its own, which a user asks a backend for: abilities.go.
 //
 // Non-goals: gradients (package autodiff), kernels (tensor/ref, tensor/cpu, cuda), strided views.
 //

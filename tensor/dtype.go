@@ -4,9 +4,8 @@ import "fmt"
 
 // DType names the element type of a tensor.
 //
-// F32, F64, I32 and U8 take part in computation. BF16 can be filled, cast and copied: what
-// multiplies in bfloat16 rounds F32 tensors on the way. I64, F16 and Bool exist only at file
-// boundaries, where they are converted on the way in and out.
+// F32, F64, BF16, I32 and U8 take part in computation: what each kernel takes, Backend says. I64,
+// F16 and Bool exist only at file boundaries, where they are converted on the way in and out.
 type DType uint8
 
 // The element types. The zero value is invalid on purpose: an unset dtype is a bug.

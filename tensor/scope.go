@@ -7,8 +7,8 @@ import (
 )
 
 // A Scope owns the tensors allocated in it and gives their memory back when it closes. Scopes
-// nest: a training step, one PGD iteration, one evaluation batch, one VJP each open one. A model's
-// parameters live in a scope as long as the model.
+// nest: a training step, one PGD iteration, one evaluation batch, a block of a network in inference
+// each open one. A model's parameters live in a scope as long as the model.
 //
 // A Scope belongs to one goroutine.
 type Scope struct {
@@ -31,22 +31,32 @@ func (s *Scope) Backend() Backend { return s.backend }
 // New allocates a tensor with undefined elements. It panics with *Error if an extent is negative,
 // the bytes of all elements exceed an int, the scope is closed or memory runs out.
 func (s *Scope) New(dt DType, shape ...int) *Tensor {
-	sh := Shape(shape).Clone()
-	n, ok := sh.CheckedSize()
+	o := new(owned)
+	o.shape = append(o.dims[:0], shape...)
+	n, ok := o.shape.CheckedSize()
 	if !ok || n > math.MaxInt/max(dt.Size(), 1) {
 		panic(&Error{Op: "Alloc", Reason: fmt.Sprintf("shape %v has a negative extent or more "+
-			"elements than memory has addresses", sh)})
+			"elements than memory has addresses", o.shape)})
 	}
 	if s.closed {
 		panic(&Error{Op: "Alloc", Reason: "the scope is closed"})
 	}
 	buf, err := s.backend.Alloc(n * dt.Size())
 	if err != nil {
-		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", sh, dt}}, Reason: err.Error()})
+		panic(&Error{Op: "Alloc", Operands: []Operand{{"tensor", o.shape, dt}}, Reason: err.Error()})
 	}
-	t := &Tensor{shape: sh, dtype: dt, store: &storage{buf: buf, refs: 1}, backend: s.backend}
-	s.live = append(s.live, t)
-	return t
+	o.own = storage{buf: buf, refs: 1}
+	o.dtype, o.store, o.backend = dt, &o.own, s.backend
+	s.live = append(s.live, &o.Tensor)
+	return &o.Tensor
+}
+
+// An owned tensor is one together with what most have: a step makes hundreds, and three objects for
+// each would be a third of its garbage.
+type owned struct {
+	Tensor
+	own  storage
+	dims [4]int
 }
 
 // Like allocates a tensor of x's shape and dtype with undefined elements.

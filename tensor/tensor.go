@@ -7,8 +7,8 @@ import (
 )
 
 // A Tensor is a dense, contiguous, row-major array on one backend. It is immutable once the
-// operation that made it has returned; the only writers in place are Assign, the optimizers and
-// the running-average updates, which own the tensors they write.
+// operation that made it has returned; the only writers in place are Assign, SetFloats and
+// CopyFromHost, the optimizers and the running-average updates, which own the tensors they write.
 //
 // A Tensor lives until its Scope closes or Free is called, whichever is first. Reading a freed
 // tensor panics.

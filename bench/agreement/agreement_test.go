@@ -152,3 +152,48 @@ func TestFamilies(t *testing.T) {
 		}
 	}
 }
+
+// names lists the page's rows, each with the heading it stands under.
+func (p *page) names() []string {
+	var out []string
+	for _, f := range p.figures {
+		out = append(out, figuresTitle+": "+f.Name)
+	}
+	for _, g := range p.goldens {
+		for _, r := range g.rows {
+			out = append(out, g.title()+": "+r.name)
+		}
+	}
+	for _, c := range p.cases {
+		out = append(out, casesTitle+": "+c.name)
+	}
+	return out
+}
+
+// rowsOf returns what names returned of the page that text was written from.
+func rowsOf(text string) []string {
+	var out []string
+	under, count := "", false
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "## "):
+			under = strings.TrimPrefix(line, "## ")
+			count = under == figuresTitle
+		case strings.HasPrefix(line, "### "):
+			if under != casesTitle {
+				under = strings.TrimPrefix(line, "### ")
+			}
+			count = true
+		case count && strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| case |") &&
+			!strings.HasPrefix(line, "| figure |"):
+			name, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+			name, _, _ = strings.Cut(name, " |")
+			out = append(out, under+": "+unescape(name))
+		}
+	}
+	return out
+}
+
+// unescape undoes cell.
+func unescape(s string) string { return strings.ReplaceAll(s, `\|`, "|") }

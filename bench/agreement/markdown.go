@@ -53,8 +53,6 @@ func (p *page) summary(b *strings.Builder) {
 // cell protects what would end a table's cell.
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-func unescape(s string) string { return strings.ReplaceAll(s, `\|`, "|") }
-
 func (p *page) writeFigures(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\nThe list is bench/figures. A record is what a command measured that "+
 		"takes minutes; `--long` measures it again.\n\n", figuresTitle)
@@ -187,28 +185,3 @@ func (p *page) writeCases(b *strings.Builder) {
 
 // share prints a share of a tolerance; 0 is 0.
 func share(x float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1e", x), ".0e+00") }
-
-// rowsOf returns what names returned of the page that text was written from.
-func rowsOf(text string) []string {
-	var out []string
-	under, count := "", false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "## "):
-			under = strings.TrimPrefix(line, "## ")
-			count = under == figuresTitle
-		case strings.HasPrefix(line, "### "):
-			if under != casesTitle {
-				under = strings.TrimPrefix(line, "### ")
-			}
-			count = true
-		case count && strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| case |") &&
-			!strings.HasPrefix(line, "| figure |"):
-			name, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
-			name, _, _ = strings.Cut(name, " |")
-			out = append(out, under+": "+unescape(name))
-		}
-	}
-	return out
-}

@@ -120,23 +120,6 @@ func newPage(root, data string) (*page, error) {
 	return p, err
 }
 
-// names lists the page's rows, each with the heading it stands under.
-func (p *page) names() []string {
-	var out []string
-	for _, f := range p.figures {
-		out = append(out, figuresTitle+": "+f.Name)
-	}
-	for _, g := range p.goldens {
-		for _, r := range g.rows {
-			out = append(out, g.title()+": "+r.name)
-		}
-	}
-	for _, c := range p.cases {
-		out = append(out, casesTitle+": "+c.name)
-	}
-	return out
-}
-
 func (g goldenFile) title() string {
 	return path.Dir(path.Dir(g.path)) + ": " + path.Base(g.path)
 }

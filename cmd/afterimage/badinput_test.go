@@ -233,7 +233,9 @@ func badImages(t *testing.T, r runs) []badCase {
 	}
 }
 
-func badConfigs(r runs) (cases []badCase) {
+func badConfigs(r runs) []badCase { return append(badClassifiers(r), badInverterConfigs(r)...) }
+
+func badClassifiers(r runs) (cases []badCase) {
 	for flags, says := range map[string][]string{
 		"--epochs 0":                         {"epochs is 0", "expected more than 0"},
 		"--epochs NaN":                       {"epochs is NaN"},
@@ -248,6 +250,7 @@ func badConfigs(r runs) (cases []badCase) {
 		"--save-every=-1":                    {"save_every -1"},
 		"--train-images=-1":                  {"train_images -1"},
 		"--schedule warm":                    {"warm", "expected triangular"},
+		"--schedule onecycle":                {"onecycle", "triangular", "one-cycle"},
 		"--smoothing 1":                      {"label_smoothing is 1"},
 		"--arch resnet21":                    {"resnet21", "expected one of"},
 		"--arch lenet":                       {"lenet", "lenet5"},
@@ -269,6 +272,10 @@ func badConfigs(r runs) (cases []badCase) {
 		args := append(tinyClassifier("--out", r.path("x")), strings.Fields(flags)...)
 		cases = append(cases, badCase{"classifier " + flags, args, says})
 	}
+	return cases
+}
+
+func badInverterConfigs(r runs) (cases []badCase) {
 	for flags, says := range map[string][]string{
 		"--steps 0":        {"steps is 0", "expected 1"},
 		"--batch 1":        {"batch is 1"},

@@ -99,8 +99,8 @@ func (c *demoCmd) Run(e *env) error {
 	if err := e.shippedPage(b, page, c.command("afterimage demo --shipped", e)); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "\n%s after %s. Open it in a browser: on the left what a classifier "+
-		"saw,\nbeside it what its ten logits let through.\n\n",
+	fmt.Fprintf(e.out, "\n%s after %s. Open it in a browser: in the first row what the "+
+		"classifiers\nsaw, below it what the ten logits of each let through.\n\n",
 		page, time.Since(start).Round(100*time.Millisecond))
 	if c.Shipped {
 		return nil

@@ -4,7 +4,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,7 +39,7 @@ autodiff/gradcheck  : autodiff tensor tensor/ref
 nn                  : autodiff tensor nn/checkpoint
 nn/nntest           : nn
 nn/checkpoint       : tensor tensor/atomicfile
-nn/data             : tensor
+nn/data             : tensor tensor/atomicfile
 nn/loss             : autodiff tensor nn
 nn/onnx             : autodiff tensor tensor/atomicfile nn nn/checkpoint nn/models
 nn/onnx/cases       : autodiff tensor nn/onnx
@@ -110,6 +112,48 @@ func TestImportPolicy(t *testing.T) {
 		t.Fatalf("walked %d files: %v", checked, err)
 	}
 }
+
+// TestKernelFiles wants a kernel to have the same file stem everywhere, so that finding one finds
+// all: in the reference, on the CPU, on GPUs with text and launch plan, and in the suite.
+func TestKernelFiles(t *testing.T) {
+	files := func(dir string) map[string]string { // of the methods of Backend
+		at := map[string]string{}
+		paths, _ := filepath.Glob(filepath.Join("../..", dir, "*.go"))
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range backendMethod.FindAllSubmatch(text, -1) {
+				at[string(m[1])] = strings.TrimSuffix(filepath.Base(path), ".go")
+			}
+		}
+		return at
+	}
+	homes := []string{"tensor/backendtest/%.go", "cuda/kernels/%.go", "cuda/kernels/%.cu"}
+	fast, checked := files("tensor/cpu"), 0
+	for name, stem := range files("tensor/ref") {
+		if stem == "buffer" {
+			continue // memory, in which every device has its ways
+		}
+		checked++
+		if own, ok := fast[name]; ok && own != stem {
+			t.Errorf("%s is in tensor/ref/%s.go and in tensor/cpu/%s.go", name, stem, own)
+		}
+		for _, home := range homes {
+			path := strings.Replace(home, "%", stem, 1)
+			if _, err := os.Stat(filepath.Join("../..", path)); err != nil {
+				t.Errorf("%s is in tensor/ref/%s.go, and there is no %s", name, stem, path)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("no kernels found")
+	}
+}
+
+// backendMethod is an exported method of a type named Backend.
+var backendMethod = regexp.MustCompile(`(?m)^func \(b \*Backend\) ([A-Z]\w*)\(`)
 
 func lookup(rules map[string][]string, pkg string) ([]string, bool) {
 	if r, ok := rules[pkg]; ok {

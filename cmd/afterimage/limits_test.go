@@ -5,6 +5,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -19,8 +21,8 @@ const (
 )
 
 // TestLimits fails on a line that is too wide, a file that is too long and a function that does
-// not fit a screen. A line may be wide up to the end of a struct tag, since Go cannot break it;
-// tables of cases make test functions long, so only their files count.
+// not fit a screen, tests included. A line may be wide up to the end of a struct tag, since Go cannot
+// break it.
 func TestLimits(t *testing.T) {
 	goFiles(t, func(path string, text []byte) {
 		if generated(text) {
@@ -45,7 +47,7 @@ func TestLimits(t *testing.T) {
 				}
 			case *ast.FuncDecl:
 				from, to := fset.Position(n.Pos()).Line, fset.Position(n.End()).Line
-				if k := to - from + 1; k > maxFuncLines && !strings.HasSuffix(path, "_test.go") {
+				if k := to - from + 1; k > maxFuncLines {
 					t.Errorf("%s:%d: %s has %d lines, more than %d", path, from, n.Name.Name, k,
 						maxFuncLines)
 				}
@@ -58,6 +60,25 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPresetLimits is TestLimits for the studies' settings, which people read and copy, too.
+func TestPresetLimits(t *testing.T) {
+	presets, err := filepath.Glob("../../gan/study/presets/*.yaml")
+	if err != nil || len(presets) == 0 {
+		t.Fatalf("found %d presets: %v", len(presets), err)
+	}
+	for _, path := range presets {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if n := utf8.RuneCountInString(line); n > maxColumns {
+				t.Errorf("%s:%d has %d characters, more than %d", path, i+1, n, maxColumns)
+			}
+		}
+	}
 }
 
 // generated reports whether a file says in its first lines that no person wrote it.

@@ -160,7 +160,7 @@ type trainClassifierCmd struct {
 	Momentum    float64 `help:"Momentum of SGD." default:"0.9"`
 	WeightDecay float64 `help:"L2 weight decay." default:"0.0005"`
 	Nesterov    bool    `help:"Nesterov's momentum."`
-	Schedule    string  `help:"Learning rate: triangular (up for a fifth, down to zero, the one cycle of fast adversarial training), cosine, steps or constant." default:"triangular"`
+	Schedule    string  `help:"Learning rate: triangular (up for a fifth, down to zero, as in fast adversarial training), one-cycle (PyTorch's OneCycleLR), cosine, steps or constant." default:"triangular"`
 	Smoothing   float64 `help:"Label smoothing: mass spread over all classes." default:"0"`
 	NoAugment   bool    `help:"No flips and crops. Scenes are never augmented: they are drawn, already varied."`
 	Adversary   string  `help:"Train on adversarial images: none, linf or l2." default:"none" placeholder:"NORM"`
@@ -186,6 +186,10 @@ A run that was killed goes on exactly where its last checkpoint stands.`
 }
 
 func (c *trainClassifierCmd) config() (train.ClassifierConfig, error) {
+	if c.Schedule == "onecycle" {
+		return train.ClassifierConfig{}, errors.New("--schedule onecycle: expected triangular, which " +
+			"had this name, or one-cycle, which is PyTorch's OneCycleLR")
+	}
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: c.Arch, Dataset: c.Dataset, Data: c.Data,
 		TrainImages: c.TrainImages, ValImages: c.ValImages, Epochs: c.Epochs, Batch: c.Batch, LR: c.LR,
 		Momentum: c.Momentum, WeightDecay: c.WeightDecay,

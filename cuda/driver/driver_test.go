@@ -219,7 +219,7 @@ func TestBatchFails(t *testing.T) {
 	c := open(t)
 	s, _ := c.NewStream()
 	dev, _ := c.Alloc(64)
-	defer c.Free(dev)
+	defer func() { c.SyncStream(s); c.Free(dev) }()
 	var b Batch
 	b.Set(dev, 0, 64)
 	b.Set(dev, 0, 65) // one byte too many

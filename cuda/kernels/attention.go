@@ -11,6 +11,7 @@ type attentionArgs struct {
 	Dy, Delta, Dq, Dk, Dv  uint64
 	Scale                  float64
 	Batch, L, M, D, E, Vec int32
+	Stages, Pad            int32
 }
 
 // Of attention.cu: OWN, RUN, the threads of a block, and the widths that its kernels hold.
@@ -20,7 +21,7 @@ const (
 )
 
 // attentionRoom is the shared memory that fused attention may take: what every card since Ampere
-// gives a block. What needs more, F32 wider than some 150, stays composed.
+// gives a block. What needs more, F32 wider than some 160, stays composed.
 const attentionRoom = 99 << 10
 
 // FusesAttention reports whether there are kernels for such operands: F32 or BF16, at least one
@@ -32,25 +33,38 @@ func FusesAttention(q, k, v Array) bool {
 		return false
 	}
 	d, e := q.dim(2), v.dim(2)
+	_, grad := attentionLayout(q.DType, d, e) // the largest
 	return d <= maxAttentionKey && e <= maxAttentionValue && q.dim(0) <= maxGridZ &&
-		attentionLayout(q.DType, d, e).grad <= attentionRoom
+		grad.bytes <= attentionRoom
 }
 
-// attentionShared are the bytes of shared memory that each kernel takes, as attention.cu lays its
-// tiles out. That of the gradients for queries and keys is the largest.
-type attentionShared struct{ mix, grad int }
+// attentionStages is how many tiles of the other side are in shared memory where they find room:
+// one comes while another is used.
+const attentionStages = 2
 
-func attentionLayout(dt tensor.DType, d, e int) attentionShared {
+// attentionShared is the shared memory that a kernel takes, and for how many tiles.
+type attentionShared struct{ bytes, stages int }
+
+// attentionLayout returns what attention.cu lays out: for the kernels that make E columns (mix) and
+// for those of the gradients for queries and keys (grad).
+func attentionLayout(dt tensor.DType, d, e int) (mix, grad attentionShared) {
 	size := dt.Size()
 	unit, pad, others := 32/size, 16/size, 128/size
-	padded := func(width int) int { return ceilDiv(width, unit) * unit }
-	row, rowE, tile := padded(d)+pad, padded(e)+pad, others+pad
-	run := min(padded(e), attentionRun)
-	return attentionShared{
-		mix: size * ((attentionOwn+others)*row + (attentionOwn+run)*tile),
-		grad: size * ((attentionOwn+others)*(row+rowE) +
-			(padded(d)+attentionOwn)*tile),
+	row := func(width int) int { return ceilDiv(width, unit)*unit + pad }
+	scores := 0 // of F32 go through shared memory
+	if dt == tensor.F32 {
+		scores = attentionOwn * (others + pad)
 	}
+	fit := func(own, tile int) attentionShared {
+		bytes := func(stages int) int { return size * (own + stages*tile + scores) }
+		if n := bytes(attentionStages); n <= attentionRoom {
+			return attentionShared{n, attentionStages}
+		}
+		return attentionShared{bytes(1), 1}
+	}
+	run := min(row(e), attentionRun+pad)
+	return fit(attentionOwn*row(d), others*(row(d)+run)),
+		fit(attentionOwn*(row(d)+row(e)), others*(row(d)+row(e)))
 }
 
 func newAttention(q, k, v Array, scale float64) attentionArgs {
@@ -73,10 +87,12 @@ func (a *attentionArgs) vectors(dt tensor.DType) int32 {
 }
 
 // attend launches a kernel of blocks that own rows of each sample, over runs of columns.
-func (e *Encoder) attend(kernel string, a attentionArgs, q Array, rows, runs, shared int) {
-	a.Vec = a.vectors(q.DType)
+func (e *Encoder) attend(kernel string, a attentionArgs, q Array, rows, runs int,
+	room attentionShared,
+) {
+	a.Vec, a.Stages = a.vectors(q.DType), int32(room.stages)
 	grid := [3]uint32{uint32(ceilDiv(rows, attentionOwn)), uint32(runs), uint32(a.Batch)}
-	emit(e, kernel+suffix("Attention", q), a, grid, [3]uint32{attentionBlock, 1, 1}, shared)
+	emit(e, kernel+suffix("Attention", q), a, grid, [3]uint32{attentionBlock, 1, 1}, room.bytes)
 }
 
 // Attention computes y = softmax(scale·q·kᵀ)·v for q [B L D], k [B M D], v [B M E]; lse, F32 [B L],
@@ -84,17 +100,17 @@ func (e *Encoder) attend(kernel string, a attentionArgs, q Array, rows, runs, sh
 func (e *Encoder) Attention(y, lse, q, k, v Array, scale float64) {
 	a := newAttention(q, k, v, scale)
 	a.Y, a.Lse = y.Ptr, lse.Ptr
-	room := attentionLayout(q.DType, int(a.D), int(a.E))
-	e.attend("attention", a, q, int(a.L), ceilDiv(int(a.E), attentionRun), room.mix)
+	mix, _ := attentionLayout(q.DType, int(a.D), int(a.E))
+	e.attend("attention", a, q, int(a.L), ceilDiv(int(a.E), attentionRun), mix)
 }
 
 // AttentionGrad computes dq, dk and dv from dy and what Attention gave; each may be absent.
 func (e *Encoder) AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v Array, scale float64) {
 	a := newAttention(q, k, v, scale)
 	a.Y, a.Lse, a.Dy, a.Dq, a.Dk, a.Dv = y.Ptr, lse.Ptr, dy.Ptr, dq.Ptr, dk.Ptr, dv.Ptr
-	room := attentionLayout(q.DType, int(a.D), int(a.E))
+	mix, grad := attentionLayout(q.DType, int(a.D), int(a.E))
 	if !dv.absent() {
-		e.attend("attention_grad_v", a, q, int(a.M), ceilDiv(int(a.E), attentionRun), room.mix)
+		e.attend("attention_grad_v", a, q, int(a.M), ceilDiv(int(a.E), attentionRun), mix)
 	}
 	if dq.absent() && dk.absent() {
 		return
@@ -104,9 +120,9 @@ func (e *Encoder) AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v Array, scale flo
 	emit(e, "attention_delta"+suffix("Attention", q), a,
 		[3]uint32{uint32(ceilDiv(rows, block/warp)), 1, 1}, [3]uint32{block, 1, 1}, 0)
 	if !dq.absent() {
-		e.attend("attention_grad_q", a, q, int(a.L), 1, room.grad)
+		e.attend("attention_grad_q", a, q, int(a.L), 1, grad)
 	}
 	if !dk.absent() {
-		e.attend("attention_grad_k", a, q, int(a.M), 1, room.grad)
+		e.attend("attention_grad_k", a, q, int(a.M), 1, grad)
 	}
 }

@@ -20,6 +20,33 @@ func TestLayout(t *testing.T) {
 	if err != nil {
 		t.Skipf("no C++ compiler to ask: %v", err)
 	}
+	program, want := layoutProgram(t)
+	src, bin := filepath.Join(t.TempDir(), "layout.cc"), filepath.Join(t.TempDir(), "layout")
+	if err := os.WriteFile(src, []byte(program), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(gxx, "-std=c++17", src, "-o", bin).CombinedOutput(); err != nil {
+		t.Fatalf("g++: %v\n%s", err, out)
+	}
+	got, err := exec.Command(bin).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, w := strings.Split(string(got), "\n"), strings.Split(want, "\n")
+	if len(g) != len(w) {
+		t.Fatalf("C++ lists %d lines, Go %d", len(g), len(w))
+	}
+	for i := range w {
+		if g[i] != w[i] {
+			t.Errorf("C++ says %q, Go %q", g[i], w[i])
+		}
+	}
+}
+
+// layoutProgram returns a C++ program that prints the size of every struct of arguments in the
+// kernels' text and the offset of each of its fields, and what it prints if Go's mirrors are right.
+func layoutProgram(t *testing.T) (text, want string) {
+	t.Helper()
 	declared := map[string]bool{}
 	limits := regexp.MustCompile(`(?m)^const int \w+_TENSORS = \d+;`)
 	structs := regexp.MustCompile(`(?m)^struct (\w+_args) \{[^}]*\};`)
@@ -40,7 +67,6 @@ func TestLayout(t *testing.T) {
 			c.WriteString(m[0] + "\n")
 		}
 	}
-	want := ""
 	c.WriteString("int main() {\n")
 	for name := range declared {
 		mirror, ok := kernels.Mirrors[name]
@@ -62,26 +88,7 @@ func TestLayout(t *testing.T) {
 			t.Errorf("the mirror of %s stands for no struct", name)
 		}
 	}
-	src, bin := filepath.Join(t.TempDir(), "layout.cc"), filepath.Join(t.TempDir(), "layout")
-	if err := os.WriteFile(src, []byte(c.String()), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(gxx, "-std=c++17", src, "-o", bin).CombinedOutput(); err != nil {
-		t.Fatalf("g++: %v\n%s", err, out)
-	}
-	got, err := exec.Command(bin).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, w := strings.Split(string(got), "\n"), strings.Split(want, "\n")
-	if len(g) != len(w) {
-		t.Fatalf("C++ lists %d lines, Go %d", len(g), len(w))
-	}
-	for i := range w {
-		if g[i] != w[i] {
-			t.Errorf("C++ says %q, Go %q", g[i], w[i])
-		}
-	}
+	return c.String(), want
 }
 
 // snake turns "ScaleBySample" into "scale_by_sample" and keeps runs of capitals together: "OH" is

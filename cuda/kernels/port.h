@@ -2,7 +2,7 @@
 //
 // The kernels include no CUDA header, so that one text compiles on any machine. This page names the
 // scalar types, gives 16-byte vector access, bfloat16 storage, warp and block reductions in a fixed
-// order, asynchronous copies and one tensor-core instruction. Nothing in it knows an operation.
+// order, asynchronous copies and two instructions of the tensor core. Nothing in it knows an operation.
 #pragma once
 
 #ifdef KSIM
@@ -191,7 +191,8 @@ template <typename F, typename A> DEVICE A block_fold(A x, A *room) {
 }
 
 // ---- asynchronous copies from global to shared memory (Ampere and later), 16 bytes a thread.
-// The emulator performs them only in copy_wait, so that a missing wait shows.
+// The emulator performs half of them at once and the others in copy_wait, so that it shows when one
+// comes too late for what waits for too little, and when one comes too early for what others read.
 
 DEVICE void copy_async16(void *shared, const void *global) {
 #ifdef KSIM
@@ -216,6 +217,24 @@ template <int N> DEVICE void copy_wait() {
     ksim::copy_wait(N);
 #else
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#endif
+}
+
+// ---- four 8×8 matrices of bfloat16 from shared memory, turned on the way. Lane l says where row l%8
+// of matrix l/8 lies, 16 bytes at a multiple of 16, and gets of matrix m, with g = l/4 and t = l%4,
+//
+//     d[m] = M[2t, 2t+1][g], the smaller row in the lower half
+//
+// which is a fragment b of the product below if the rows of M are steps of k (PTX ISA, ldmatrix
+// .m8n8.x4.trans).
+DEVICE void load_turned(u32 d[4], const bf16 *row) {
+#ifdef KSIM
+    ksim::load_turned(d, row, __LINE__);
+#else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+                 : "r"((u32)__cvta_generic_to_shared(row))
+                 : "memory");
 #endif
 }
 

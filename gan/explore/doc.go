@@ -2,6 +2,9 @@
 // training: new noise for the same logits, changed logits, misclassified images, and a regression
 // probe of what there is to bring back at all.
 //
+// Read painter.go (who is asked), score.go and evaluate.go (what is measured), experiment.go, then
+// an experiment: noise.go is the shortest story.
+//
 // Non-goals: training anything but closed-form regressions (gan trains), laying out a page
 // (gan/report), deciding which inverters are compared (gan/study).
 //

@@ -1,6 +1,9 @@
 // Package metrics measures reconstructions: how close they are to the image whose code they were
 // painted from, how much they vary with the noise, and how sure each number is.
 //
+// Read images.go (a batch with its range), estimate.go and bootstrap.go (a number and how sure it
+// is), then a measure: psnr.go, ssim.go, retrieval.go, frechet.go.
+//
 // Not its purpose: running networks. Logits, features and reconstructions arrive as host memory;
 // this package does not know which network made them. LPIPS, which needs one, is gan/metrics/lpips.
 //

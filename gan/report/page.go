@@ -23,7 +23,8 @@ var styleCSS string
 func (r *Report) Write(w io.Writer) error {
 	r.check()
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"prose": prose, "inline": inline, "anchor": anchor, "bands": htmlBands,
+		"prose": prose, "inline": inline, "anchor": anchor, "bands": htmlBands, "beside": Section.beside,
+		"pairs": Section.pairs,
 		"style": func() template.CSS { return template.CSS(styleCSS) },
 	}).Parse(pageHTML)
 	if err != nil {

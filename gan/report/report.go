@@ -12,7 +12,9 @@ type Report struct {
 	Kicker   string     // a small line above the title: what kind of page this is
 	Title    string     // the finding or the run's name
 	Lede     string     // one paragraph: what one sees here (prose)
-	Headline []Headline // at most four numbers, large
+	Figure   *Figure    // what one came to see, before anything is said of it; may be nil
+	Finding  string     // what came out, in words (prose)
+	Headline []Headline // what came out, in at most four numbers, large
 	Sections []Section
 	Footer   string // prose
 }
@@ -41,6 +43,32 @@ type Figure struct {
 	Title   string
 	Sheet   *Sheet
 	Caption string // prose
+}
+
+// check panics unless the figure has a sheet whose parts fit together.
+func (f *Figure) check() {
+	if f.Sheet == nil {
+		fail("report.Write", "figure %q has no sheet", f.Title)
+	}
+	f.Sheet.check()
+}
+
+// beside reports whether the section's text has one plot to stand next to where the page is wide.
+func (s Section) beside() bool {
+	return s.Prose != "" && len(s.Figures) == 0 && len(s.Plots) == 1
+}
+
+// narrow is how many columns a sheet may have to stand beside another one.
+const narrow = 6
+
+// pairs reports whether the section's sheets are all narrow enough to stand side by side.
+func (s Section) pairs() bool {
+	for _, f := range s.Figures {
+		if b := f.Sheet.bands()[0]; b[1]-b[0] > narrow {
+			return false
+		}
+	}
+	return len(s.Figures) > 1
 }
 
 // A Table has a name for every row and column; cells hold numbers with intervals, or text.
@@ -106,6 +134,9 @@ func (r *Report) check() {
 	if r.Title == "" {
 		fail("report.Write", "the report has no title")
 	}
+	if r.Figure != nil {
+		r.Figure.check()
+	}
 	for _, s := range r.Sections {
 		if s.Heading == "" {
 			fail("report.Write", "a section has no heading")
@@ -119,10 +150,7 @@ func (r *Report) check() {
 			}
 		}
 		for _, f := range s.Figures {
-			if f.Sheet == nil {
-				fail("report.Write", "figure %q has no sheet", f.Title)
-			}
-			f.Sheet.check()
+			f.check()
 		}
 		for i := range s.Plots {
 			s.Plots[i].check()

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,51 @@ func TestSamplePage(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A text stands beside its plot where that is all there is, and narrow sheets beside each other.
+func TestBesideAndPairs(t *testing.T) {
+	sheet := func(n int) Figure {
+		img := image.NewRGBA(image.Rect(0, 0, 1, 1))
+		return Figure{Sheet: &Sheet{Rows: []SheetRow{{"", slices.Repeat([]image.Image{img}, n)}}}}
+	}
+	plot := Plot{Kind: Lines, Series: []Series{{X: []float64{1}, Y: []float64{1}}}}
+	for _, c := range []struct {
+		s             Section
+		beside, pairs bool
+	}{
+		{Section{Prose: "p", Plots: []Plot{plot}}, true, false},
+		{Section{Plots: []Plot{plot}}, false, false},
+		{Section{Prose: "p", Plots: []Plot{plot, plot}}, false, false},
+		{Section{Prose: "p", Plots: []Plot{plot}, Figures: []Figure{sheet(3)}}, false, false},
+		{Section{Figures: []Figure{sheet(3), sheet(6)}}, false, true},
+		{Section{Figures: []Figure{sheet(3), sheet(7)}}, false, false},
+	} {
+		c.s.Heading = "h"
+		html := page(t, &Report{Title: "t", Sections: []Section{c.s}})
+		if got := strings.Contains(html, ` class="beside"`); got != c.beside {
+			t.Errorf("%d plots, %d sheets: text beside plot: %v", len(c.s.Plots), len(c.s.Figures), got)
+		}
+		if got := strings.Contains(html, ` class="pairs"`); got != c.pairs {
+			t.Errorf("%d plots, %d sheets: in pairs: %v", len(c.s.Plots), len(c.s.Figures), got)
+		}
+	}
+}
+
+// The first figure and what came of it stand before the first section.
+func TestFirstFigure(t *testing.T) {
+	r := sample()
+	fig := sampleSheets().Figures[0]
+	r.Figure, r.Finding = &fig, "It **came** back."
+	html := page(t, r)
+	head, _, _ := strings.Cut(html, "</header>")
+	picture, finding := strings.Index(head, "<img "), strings.Index(head, "<strong>came</strong>")
+	if picture < 0 || finding < picture || strings.Index(head, `class="headline"`) < finding {
+		t.Errorf("picture at %d, finding at %d of %d bytes", picture, finding, len(head))
+	}
+	mustPanic(t, "has no sheet", func() {
+		_ = (&Report{Title: "t", Figure: &Figure{}}).Write(io.Discard)
+	})
 }
 
 func TestEscaping(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 const (
 	chartW    = 560
 	chartH    = 300
-	charW     = 6.3 // mean advance of a character at the chart's font size
+	charW     = 6.8 // mean advance of a character at the chart's font size
 	lineH     = 14
+	dotGap    = 12 // from one series of dots to the next
 	tickGap   = 8
 	fewPoints = 14 // a curve of at most so many points shows each of them
 	fewTicks  = 8  // positions on a logarithmic axis that are all labelled

@@ -53,7 +53,7 @@ func whisker(s *svg, x, lo, hi float64) {
 
 func (p *Plot) dots(s *svg) {
 	n, k := len(p.Categories), len(p.Series)
-	rowH := max(30, 15*float64(k)+14)
+	rowH := max(30, dotGap*float64(k)+14)
 	left := 0.0
 	wrapped := make([][]string, n)
 	for i, c := range p.Categories {
@@ -100,7 +100,7 @@ func (p *Plot) dots(s *svg) {
 			s.text(0, first+lineH*float64(l), "cat", "start", line)
 		}
 		for i := range p.Series {
-			at := y + rowH/2 + 15*(float64(i)-float64(k-1)/2)
+			at := y + rowH/2 + dotGap*(float64(i)-float64(k-1)/2)
 			p.dot(s, i, c, x, at)
 		}
 	}

@@ -15,6 +15,9 @@
 //
 // Processes that are started with the same study in the same directory share its stages.
 //
+// Read spec.go (what is compared), run.go (the stages in their order), result.go (the numbers),
+// page.go (the page).
+//
 // Non-goals: methods and measures (gan, gan/explore), the look of the page (gan/report), the
 // command line.
 //

@@ -12,24 +12,20 @@ func (p *page) finding() string {
 		return ""
 	}
 	a, b := p.Evaluation(p.Compared.A), p.Evaluation(p.Compared.B)
-	verdict := "are not told apart by this measure"
-	switch {
-	case excludesZero(d.Estimate) && d.Estimate.Value < 0:
-		verdict = "hold more of the image than"
-	case excludesZero(d.Estimate):
-		verdict = "hold less of the image than"
-	}
 	av, _ := a.OneDraw.Retrieval.Median.Format()
 	bv, _ := b.OneDraw.Retrieval.Median.Format()
 	dv, di := d.Estimate.Format()
-	numbers := fmt.Sprintf("the true image ranks %s %% among the other test images of the %s, "+
-		"against %s %% (50 %% is chance; difference %s points, %s)",
-		av, a.Protocol, bv, dv, di)
-	if !excludesZero(d.Estimate) {
-		return fmt.Sprintf("Here %s and %s %s: %s.", phrase(a.Name), phrase(b.Name), verdict,
-			numbers)
+	verdict := fmt.Sprintf("By this rank %s and %s are not told apart", phrase(a.Name), phrase(b.Name))
+	switch {
+	case excludesZero(d.Estimate) && d.Estimate.Value < 0:
+		verdict = fmt.Sprintf("**So %s hold more of the image than %s**", phrase(a.Name), phrase(b.Name))
+	case excludesZero(d.Estimate):
+		verdict = fmt.Sprintf("**So %s hold less of the image than %s**", phrase(a.Name), phrase(b.Name))
 	}
-	return fmt.Sprintf("Here %s %s %s: %s.", phrase(a.Name), verdict, phrase(b.Name), numbers)
+	return fmt.Sprintf("How much came back is measured, not judged by eye: of the other test images "+
+		"of the %s, how many are nearer to a painted picture than its own original is? In the median "+
+		"%s %% for %s and %s %% for %s; 50 %% is chance. %s (difference %s points, %s).",
+		a.Protocol, av, phrase(a.Name), bv, phrase(b.Name), verdict, dv, di)
 }
 
 // others names the measures that tell the two inverters apart when the median ranks do not; ""

@@ -66,8 +66,10 @@ func plural(n int) string {
 	return "s"
 }
 
-// report lays the page out.
+// report lays the page out: the pictures that one came for, what they came out as in words and
+// numbers, and then all the rest.
 func (p *page) report() *report.Report {
+	p.inOrder()
 	kind := "study " + p.Study
 	if p.shipped {
 		kind = "shipped weights"
@@ -76,11 +78,14 @@ func (p *page) report() *report.Report {
 		Lede: "A classifier turns an image into a few numbers, its logits. A generator learned " +
 			"to paint the image back from those numbers and from noise; it is never shown the " +
 			"image. **What comes back is what the classifier kept; what changes from one noise " +
-			"draw to the next is what it threw away.** " + p.finding() + p.others() +
-			p.kept(),
+			"draw to the next is what it threw away.**",
+		Figure: p.first(), Finding: p.finding() + p.others() + p.kept(),
 		Footer: strings.ToUpper(Caveat[:1]) + Caveat[1:] +
 			": another seed may move a number by more than its interval."}
-	r.Sections = append(r.Sections, p.pictures(), p.measures())
+	if s := p.pictures(); s != nil {
+		r.Sections = append(r.Sections, *s)
+	}
+	r.Sections = append(r.Sections, p.measures())
 	if s := p.factorSection(); s != nil {
 		r.Sections = append(r.Sections, *s)
 	}
@@ -96,6 +101,9 @@ func (p *page) report() *report.Report {
 		r.Sections = append(r.Sections, p.trainings())
 	}
 	r.Sections = append(r.Sections, p.repeat())
+	if s := p.photographs(); s != nil {
+		r.Sections = append(r.Sections, *s)
+	}
 	return r
 }
 
@@ -126,32 +134,76 @@ func (p *page) headline() []report.Headline {
 	if len(names) > 0 {
 		e := p.Evaluation(names[0])
 		out = append(out, report.Headline{Label: "Same class after painting",
-			Cell: report.Est(percent(e.OneDraw.Agreement), "%"), Note: display(names[0])})
+			Cell: report.Est(percent(e.OneDraw.Agreement), "%"), Note: p.sameClass(names)})
 	}
 	return out
+}
+
+// sameClass says what to compare the first inverter's share of kept classes with.
+func (p *page) sameClass(names []string) string {
+	note := display(names[0])
+	for _, name := range names[1:] {
+		v, _ := percent(p.Evaluation(name).OneDraw.Agreement).Format()
+		note += "; " + display(name) + ": " + v + " %"
+	}
+	return note
 }
 
 func percent(e metrics.Estimate) metrics.Estimate {
 	return metrics.Estimate{Value: 100 * e.Value, Lo: 100 * e.Lo, Hi: 100 * e.Hi, N: e.N}
 }
 
-func (p *page) pictures() report.Section {
-	n := len(p.Lead.Rows[0].Images)
+// firstPictures is how many test images stand large at the top of the page: all of its width.
+const firstPictures = 8
+
+// firstSide is how wide they are there at most, in pixels.
+const firstSide = 128
+
+// first shows the first test images and what became of them, large.
+func (p *page) first() *report.Figure {
+	n := min(firstPictures, p.shown())
 	control := ""
 	if p.hasLabel() {
 		control = " `label only` is the control: its generator was told the predicted class and " +
 			"nothing else, so whatever another row has beyond it came through the logits."
 	}
-	return report.Section{
-		Heading: "Pictures",
-		Prose: fmt.Sprintf("The first row of each band is what the classifier saw. Below it is "+
-			"what each generator painted from that classifier's answer, with one noise draw, the "+
-			"same for all. These are the first %d test images, not a selection.\n\n**How to read "+
-			"it.** Look for what a row keeps of the picture above it: the class, the colours, "+
-			"the background, the place and the pose of the object.%s", n, control),
-		Figures: []report.Figure{{Sheet: p.Lead,
-			Title: fmt.Sprintf("Test images 0 to %d and their reconstructions", n-1)}},
+	sheet := part(p.Lead, 0, n)
+	sheet.Wrap, sheet.Scale = 0, max(1, firstSide/sheet.Rows[0].Images[0].Bounds().Dx())
+	return &report.Figure{Title: fmt.Sprintf("Test images 0 to %d, and what was painted of each",
+		n-1), Sheet: sheet,
+		Caption: "Above, what the classifier saw; below it, what each generator painted from that " +
+			"classifier's answer, with one noise draw, the same for all. The first test images, not " +
+			"a selection. **Look for what a row keeps of the picture above it:** the class, the " +
+			"colours, the background, the place and the pose of the object." + control}
+}
+
+// shown returns how many test images the study painted for its page.
+func (p *page) shown() int { return len(p.Lead.Rows[0].Images) }
+
+// pictures shows the other test images; nil if there are none.
+func (p *page) pictures() *report.Section {
+	n := p.shown()
+	if n <= firstPictures {
+		return nil
 	}
+	rest := part(p.Lead, firstPictures, n)
+	if w := p.Lead.Wrap; w > 0 { // bands of one width
+		bands := (n - firstPictures + w - 1) / w
+		rest.Wrap = (n - firstPictures + bands - 1) / bands
+	}
+	return &report.Section{Heading: "More pictures",
+		Figures: []report.Figure{{Sheet: rest,
+			Title: fmt.Sprintf("Test images %d to %d", firstPictures, n-1)}}}
+}
+
+// part returns columns lo to hi−1 of a sheet.
+func part(s *report.Sheet, lo, hi int) *report.Sheet {
+	out := *s
+	out.Columns, out.Rows = s.Columns[lo:hi], nil
+	for _, r := range s.Rows {
+		out.Rows = append(out.Rows, report.SheetRow{Caption: r.Caption, Images: r.Images[lo:hi]})
+	}
+	return &out
 }
 
 // hasLabel reports whether an inverter was told the label alone.
@@ -159,161 +211,6 @@ func (p *page) hasLabel() bool {
 	return slices.ContainsFunc(p.Evaluations, func(e *explore.Evaluation) bool {
 		return isLabel(e.Name)
 	})
-}
-
-// A measure is a row of the table of measures.
-type measure struct {
-	name, note string
-	better     int // −1: lower, +1: higher, 0: neither
-	scale      float64
-	of         func(s *explore.Scores) *metrics.Estimate
-}
-
-func measures() []measure {
-	return []measure{
-		{"Retrieval, median", "%, lower is better, 50 is chance", -1, 1,
-			func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Median }},
-		{"Retrieval, mean", "%", -1, 1,
-			func(s *explore.Scores) *metrics.Estimate { return &s.Retrieval.Mean }},
-		{"Retrieval by features, median", "%, independent network", -1, 1,
-			func(s *explore.Scores) *metrics.Estimate {
-				if s.ByFeature == nil {
-					return nil
-				}
-				return &s.ByFeature.Median
-			}},
-		{"8×8 error", "mean squared, lower is better", -1, 1,
-			func(s *explore.Scores) *metrics.Estimate { return &s.MSE8 }},
-		{"PSNR", "dB, higher is better", 1, 1,
-			func(s *explore.Scores) *metrics.Estimate { return &s.PSNR }},
-		{"SSIM", "higher is better", 1, 1,
-			func(s *explore.Scores) *metrics.Estimate { return &s.SSIM }},
-		{"LPIPS", "v0.1, SqueezeNet; lower is better", -1, 1,
-			func(s *explore.Scores) *metrics.Estimate { return s.LPIPS }},
-		{"Same class", "%, by the inverted classifier", 1, 100,
-			func(s *explore.Scores) *metrics.Estimate { return &s.Agreement }},
-		{"Same class elsewhere", "%, by the independent network", 1, 100,
-			func(s *explore.Scores) *metrics.Estimate { return s.Elsewhere }},
-		{"Logit distance", "relative, lower is better", -1, 1,
-			func(s *explore.Scores) *metrics.Estimate { return &s.Logits }},
-		{"Fréchet distance", "independent network's features, lower is better", -1, 1,
-			func(s *explore.Scores) *metrics.Estimate {
-				if s.Frechet == nil {
-					return nil
-				}
-				return &metrics.Estimate{Value: s.Frechet.Value, Lo: math.NaN(), Hi: math.NaN(),
-					N: s.Frechet.N}
-			}},
-	}
-}
-
-// A column is one set of pictures in the table.
-type column struct {
-	name    string
-	scores  *explore.Scores
-	control bool
-}
-
-// columns lists the inverters, the label control, and what knows the class alone.
-func (p *page) columns(mean bool) []column {
-	var out, last []column
-	for _, e := range p.Evaluations {
-		s := e.OneDraw
-		if mean {
-			s = e.MeanDraw
-		}
-		if s == nil {
-			continue
-		}
-		if isLabel(e.Name) {
-			last = append(last, column{display(e.Name), s, true})
-		} else {
-			out = append(out, column{display(e.Name), s, false})
-		}
-	}
-	out = append(out, last...)
-	if mean {
-		return out
-	}
-	e := p.main()
-	for _, name := range []string{explore.ControlMean, explore.ControlOther} {
-		if c := e.Control(name); c != nil {
-			out = append(out, column{name, c, true})
-		}
-	}
-	return out
-}
-
-// main returns the evaluation whose controls the page shows.
-func (p *page) main() *explore.Evaluation {
-	if p.Compared != nil {
-		return p.Evaluation(p.Compared.A)
-	}
-	for _, e := range p.Evaluations {
-		if !isLabel(e.Name) {
-			return e
-		}
-	}
-	return p.Evaluations[0]
-}
-
-func (p *page) table(title, caption string, cols []column) report.Table {
-	t := report.Table{Title: title, Caption: caption}
-	for _, c := range cols {
-		t.Columns = append(t.Columns, c.name)
-	}
-	for _, m := range measures() {
-		row := report.Row{Name: m.name, Note: m.note}
-		best, found := -1, false
-		for k, c := range cols {
-			e := m.of(c.scores)
-			if e == nil {
-				row.Cells = append(row.Cells, report.Text("–"))
-				continue
-			}
-			found = true
-			v := metrics.Estimate{Value: e.Value * m.scale, Lo: e.Lo * m.scale, Hi: e.Hi * m.scale,
-				N: e.N}
-			row.Cells = append(row.Cells, report.Est(v, ""))
-			if !c.control && (best < 0 ||
-				float64(m.better)*(e.Value-m.of(cols[best].scores).Value) > 0) {
-				best = k
-			}
-		}
-		if !found {
-			continue
-		}
-		if best >= 0 {
-			row.Cells[best] = row.Cells[best].Stress()
-		}
-		t.Rows = append(t.Rows, row)
-	}
-	return t
-}
-
-func (p *page) measures() report.Section {
-	e := p.main()
-	s := report.Section{
-		Heading: "How much came back",
-		Prose: fmt.Sprintf("Test images 0 to %d, each painted once. **Retrieval** asks how well "+
-			"the painted picture picks out its original: the percentage of the other test images "+
-			"of the %s that are nearer to it, by the 8×8 block means (layout and colour); 0 %% "+
-			"is always nearest, 50 %% is chance, whatever the class gives away. `class mean` is "+
-			"the mean training image of that class, `other image` another test image of it, which "+
-			"is one of the rivals and so 50/R points above chance with R of them. "+
-			"Blurred averages win every squared error, which is why the error alone says little.",
-			e.Images-1, e.Protocol),
-	}
-	s.Plots = []report.Plot{p.retrievalPlot()}
-	s.Tables = append(s.Tables, p.table(fmt.Sprintf("%d test images, one noise draw", e.Images),
-		"Stressed: the best of the inverters. In brackets 95 % intervals; "+Caveat+"."+p.steps,
-		p.columns(false)))
-	if cols := p.columns(true); len(cols) > 0 {
-		s.Tables = append(s.Tables, p.table(fmt.Sprintf("The mean picture of %d draws", e.Draws),
-			"Averaging over draws leaves what the logits decide.", cols))
-	}
-	s.Tables = append(s.Tables, p.differences()...)
-	return s
 }
 
 // retrievalPlot shows the median ranks side by side, of single draws and of mean pictures.

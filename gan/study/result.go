@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"afterimage/gan"
@@ -219,16 +220,20 @@ func (r *runner) lead() (*report.Sheet, error) {
 	var names []string
 	var ps []explore.Painter
 	for _, i := range r.spec.Inverters {
-		p, err := r.inverter(s, i.Name())
+		names = append(names, i.Name())
+	}
+	slices.SortStableFunc(names, order(r.spec.Compare).compare)
+	for _, name := range names {
+		p, err := r.inverter(s, name)
 		if err != nil {
 			return nil, err
 		}
-		names, ps = append(names, i.Name()), append(ps, p)
+		ps = append(ps, p)
 	}
 	return leadSheet(r.set.Test, r.spec.Sheet, names, ps, r.spec.seed()), nil
 }
 
-// leadSheet shows the first n test images, label controls last.
+// leadSheet shows the first n test images and below each what every painter made of it.
 func leadSheet(test data.Dataset, n int, names []string, ps []explore.Painter,
 	seed uint64) *report.Sheet {
 	if n == 0 {
@@ -241,17 +246,10 @@ func leadSheet(test data.Dataset, n int, names []string, ps []explore.Painter,
 	for i := range n {
 		s.Columns = append(s.Columns, fmt.Sprint(i))
 	}
-	var last []report.SheetRow
 	for k, p := range ps {
-		row := report.SheetRow{Caption: display(names[k]), Images: report.Pictures(p.Paint(p.Ask(m),
-			explore.Noise{Seed: seed}))}
-		if isLabel(names[k]) {
-			last = append(last, row)
-		} else {
-			s.Rows = append(s.Rows, row)
-		}
+		s.Rows = append(s.Rows, report.SheetRow{Caption: display(names[k]),
+			Images: report.Pictures(p.Paint(p.Ask(m), explore.Noise{Seed: seed}))})
 	}
-	s.Rows = append(s.Rows, last...)
 	return s
 }
 
@@ -273,6 +271,12 @@ func display(inverter string) string {
 type curve struct {
 	name  string
 	lines []map[string]float64
+}
+
+// trained returns the name of the classifier or inverter that the curve's training made.
+func (c curve) trained() string {
+	_, name, _ := strings.Cut(c.name, "-")
+	return name
 }
 
 // curves reads the logs of the trainings made here.

@@ -1,10 +1,13 @@
 package study
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"afterimage/gan/explore"
 	"afterimage/gan/metrics"
@@ -15,19 +18,30 @@ import (
 // regressor is blind to it.
 const legible = 0.1
 
+// legibleFactors returns the indices of the factors that are shown, first those of which most came
+// back.
+func legibleFactors(e *explore.Evaluation) (shown []int) {
+	for k, f := range e.Factors {
+		if f.Linked.Real.Value >= legible {
+			shown = append(shown, k)
+		}
+	}
+	slices.SortStableFunc(shown, func(a, b int) int {
+		return cmp.Compare(e.Factors[b].Linked.Recovered.Value, e.Factors[a].Linked.Recovered.Value)
+	})
+	return shown
+}
+
 // factorSection shows which factors of a scene came back; nil where they are not known.
 func (p *page) factorSection() *report.Section {
 	main := p.main()
 	plot := report.Plot{Kind: report.Dots, Title: "Factors read off the painted picture",
 		XLabel: "squared correlation with the truth", Zero: true}
 	var real, label []metrics.Estimate
-	var shown []int
-	for k, f := range main.Factors {
-		if f.Linked.Real.Value < legible {
-			continue
-		}
-		shown = append(shown, k)
-		plot.Categories = append(plot.Categories, f.Name)
+	shown := legibleFactors(main)
+	for _, k := range shown {
+		f := main.Factors[k]
+		plot.Categories = append(plot.Categories, strings.ReplaceAll(f.Name, ".", " "))
 		real = append(real, f.Linked.Real)
 		if f.Linked.Label != nil {
 			label = append(label, *f.Linked.Label)
@@ -60,9 +74,16 @@ func (p *page) factorSection() *report.Section {
 		Prose: "The scenes are drawn from known numbers. One regressor, fitted on real images, " +
 			"reads them off the painted pictures: 1 says that the reading follows the truth, 0 that " +
 			"it tells nothing. What it reads off the images themselves is its ceiling; factors that " +
-			"it cannot read even there are left out. " + told + "(`study.json` holds R² as well, " +
+			"it cannot read even there are left out; those of which most came back stand first. " +
+			told + "(`study.json` holds R² as well, " +
 			"which also asks whether the reading has the right size.)",
 		Plots: []report.Plot{plot}}
+}
+
+// capital returns a name as a title: with a capital letter.
+func capital(name string) string {
+	r, n := utf8.DecodeRuneInString(name)
+	return string(unicode.ToUpper(r)) + name[n:]
 }
 
 // experimentSection shows one experiment for all its subjects.
@@ -74,8 +95,10 @@ func (p *page) experimentSection(e explore.Experiment, found []*explore.Result) 
 		}
 	}
 	for k, c := range found[0].Curves {
-		plot := report.Plot{Kind: report.Lines, Title: c.Name, XLabel: c.XLabel, YLabel: c.YLabel,
-			LogX: c.LogX}
+		plot := report.Plot{Kind: report.Lines, Title: capital(c.Name), XLabel: c.XLabel, LogX: c.LogX}
+		if c.YLabel != c.Name {
+			plot.YLabel = c.YLabel
+		}
 		for _, r := range found {
 			if k < len(r.Curves) && len(plot.Series) < 6 {
 				plot.Series = append(plot.Series, report.Estimates(display(r.Subject),
@@ -166,7 +189,7 @@ func (p *page) trainings() report.Section {
 			"game still going."}
 	for _, c := range p.curves {
 		if strings.HasPrefix(c.name, "classifier-") {
-			s := report.Series{Name: strings.TrimPrefix(c.name, "classifier-")}
+			s := report.Series{Name: c.trained()}
 			for _, l := range c.lines {
 				if v, ok := l["val_accuracy"]; ok {
 					s.X, s.Y = append(s.X, l["epoch"]), append(s.Y, v)
@@ -177,7 +200,7 @@ func (p *page) trainings() report.Section {
 			}
 			continue
 		}
-		s := report.Series{Name: display(strings.TrimPrefix(c.name, "inverter-"))}
+		s := report.Series{Name: display(c.trained()), Muted: isLabel(c.trained())}
 		var recent []float64
 		for _, l := range c.lines {
 			if recent = append(recent, l["d_real"]-l["d_fake"]); len(recent) > 10 {
@@ -200,6 +223,21 @@ func (p *page) trainings() report.Section {
 		}
 	}
 	return out
+}
+
+// photographs says how to make such a page of photographs; nil of a study that is of some.
+func (p *page) photographs() *report.Section {
+	if p.Dataset != "scenes" {
+		return nil
+	}
+	return &report.Section{Heading: "The same of photographs",
+		Prose: "Scenes are drawn: their factors are known, and nobody's pictures have to be passed " +
+			"on for them. With CIFAR-10 on the disk the same program does all of this to " +
+			"photographs. `--rehearse` runs a few steps of everything and prints what the whole " +
+			"would take on the machine at hand.",
+		Commands: []string{"afterimage data get cifar-10 --data data",
+			"afterimage study --preset cifar10-quick --data data --rehearse",
+			"afterimage study --preset cifar10-quick --data data"}}
 }
 
 func (p *page) repeat() report.Section {

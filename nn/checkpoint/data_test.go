@@ -155,57 +155,61 @@ func TestPublishedCandle(t *testing.T) {
 	figures.Check(t, "Candle files right of 4", float64(right))
 }
 
+// publishedNPY checks a .npy file, whose name says data, dtype, shape and order.
+func publishedNPY(path string) error {
+	base := strings.TrimSuffix(filepath.Base(path), ".npy")
+	part := strings.Split(base, "_")
+	f, err := Open(path)
+	if err != nil {
+		return err
+	}
+	a, err := f.Lookup(Single)
+	if err != nil {
+		return err
+	}
+	shapes := map[string][]int{"2x3": {2, 3}, "6x1": {6, 1}, "1x1": {1, 1}, "scalar": {}}
+	want := []float64{0, 1, 2, 3, 4, 5}
+	switch {
+	case part[2] == "1x1" || part[2] == "scalar":
+		want = []float64{42}
+	case part[2] == "2x3" && part[3] == "forder":
+		want = []float64{0, 2, 4, 1, 3, 5}
+	}
+	dtypes := map[string]tensor.DType{"float32": tensor.F32, "float64": tensor.F64,
+		"int64": tensor.I64, "uint64": tensor.I64, "uint8": tensor.U8}
+	if !slices.Equal(a.Shape, shapes[part[2]]) || a.DType != dtypes[part[1]] ||
+		!slices.Equal(a.Float64s(), want) {
+		return fmt.Errorf("%s: expected %v %v %v, got %v %v %v", base, dtypes[part[1]],
+			shapes[part[2]], want, a.DType, a.Shape, a.Float64s())
+	}
+	return nil
+}
+
+// publishedNPZ checks the archive of two arrays.
+func publishedNPZ(path string) error {
+	f, err := Open(path)
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff([]string{"arr1", "arr0"}, f.Names()); diff != "" {
+		return fmt.Errorf("%s: %s", path, diff)
+	}
+	for name, shape := range map[string][]int{"arr0": {2, 3}, "arr1": {6, 1}} {
+		a, _ := f.Get(name)
+		if !slices.Equal(a.Shape, shape) || !slices.Equal(a.Float64s(), []float64{0, 1, 2, 3, 4, 5}) {
+			return fmt.Errorf("%s: %s: got %v %v", path, name, a.Shape, a.Float64s())
+		}
+	}
+	return nil
+}
+
 // The 6-element files hold 0 … 5; the 1-element ones 42. Fortran order stores 0, 1, 2, … down the
 // columns, so 2×3 reads 0 2 4 / 1 3 5 in row-major order when the file says so.
 func TestPublishedNumpy(t *testing.T) {
-	npy := func(path string) error {
-		base := strings.TrimSuffix(filepath.Base(path), ".npy")
-		part := strings.Split(base, "_") // data, dtype, shape, order
-		f, err := Open(path)
-		if err != nil {
-			return err
-		}
-		a, err := f.Lookup(Single)
-		if err != nil {
-			return err
-		}
-		shapes := map[string][]int{"2x3": {2, 3}, "6x1": {6, 1}, "1x1": {1, 1}, "scalar": {}}
-		want := []float64{0, 1, 2, 3, 4, 5}
-		switch {
-		case part[2] == "1x1" || part[2] == "scalar":
-			want = []float64{42}
-		case part[2] == "2x3" && part[3] == "forder":
-			want = []float64{0, 2, 4, 1, 3, 5}
-		}
-		dtypes := map[string]tensor.DType{"float32": tensor.F32, "float64": tensor.F64,
-			"int64": tensor.I64, "uint64": tensor.I64, "uint8": tensor.U8}
-		if !slices.Equal(a.Shape, shapes[part[2]]) || a.DType != dtypes[part[1]] ||
-			!slices.Equal(a.Float64s(), want) {
-			return fmt.Errorf("%s: expected %v %v %v, got %v %v %v", base, dtypes[part[1]],
-				shapes[part[2]], want, a.DType, a.Shape, a.Float64s())
-		}
-		return nil
-	}
-	npz := func(path string) error {
-		f, err := Open(path)
-		if err != nil {
-			return err
-		}
-		if diff := cmp.Diff([]string{"arr1", "arr0"}, f.Names()); diff != "" {
-			return fmt.Errorf("%s: %s", path, diff)
-		}
-		for name, shape := range map[string][]int{"arr0": {2, 3}, "arr1": {6, 1}} {
-			a, _ := f.Get(name)
-			if !slices.Equal(a.Shape, shape) || !slices.Equal(a.Float64s(), []float64{0, 1, 2, 3, 4, 5}) {
-				return fmt.Errorf("%s: %s: got %v %v", path, name, a.Shape, a.Float64s())
-			}
-		}
-		return nil
-	}
 	dir := dataFile(t, "formats", "numpy")
 	figures.Check(t, "NumPy files right of 29 (C and Fortran order, versions, npz)", float64(
-		count(t, glob(t, 28, filepath.Join(dir, "*.npy")), npy)+
-			count(t, []string{filepath.Join(dir, "data_float64_corder.npz")}, npz)))
+		count(t, glob(t, 28, filepath.Join(dir, "*.npy")), publishedNPY)+
+			count(t, []string{filepath.Join(dir, "data_float64_corder.npz")}, publishedNPZ)))
 	f := open(t, dataFile(t, "lpips", "torch_rand_seed42_2x3x100x100.npz"))
 	for _, name := range []string{"img1", "img2"} {
 		a, err := f.Lookup(name)

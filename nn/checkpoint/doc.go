@@ -5,6 +5,9 @@
 // content. Everything is a [File]: an ordered map from names to host arrays, string metadata, and
 // the scalar fields a training script stored beside its weights.
 //
+// Read array.go and file.go (what every format becomes), open.go (which format it is), then a
+// reader: safetensors.go is the plainest, pickle.go the strangest.
+//
 // Non-goals: running what a pickle asks to run (classes and functions outside a short list become
 // inert placeholders), files larger than memory, quantised and sparse tensors, pickles of whole
 // modules, knowing what a network looks like (that is [Match]'s caller), and devices: nothing here

@@ -5,6 +5,9 @@
 // and prefetches; and Get, which downloads the public sets. Everything here lives in host
 // memory: pixels are uint8 NHWC, batches float32 NHWC.
 //
+// Read dataset.go (the interface), loader.go (batches), split.go (what is held out), then a source:
+// cifar.go, idx.go, folder.go, or scenes.go and painter.go.
+//
 // Not here: contact sheets and reports (gan/report), anything about tensors or devices, and
 // any dataset that does not fit in memory.
 //

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"afterimage/tensor/atomicfile"
 )
 
 // GetOptions are the choices of Get. The zero value is ready to use.
@@ -102,10 +104,10 @@ func (g *getter) get(ctx context.Context) error {
 		archive = g.part()
 	}
 	if g.file.unpack == nil {
-		if err := os.Rename(g.part(), g.target()); err != nil {
+		if err := atomicfile.Rename(g.part(), g.target()); err != nil {
 			return fmt.Errorf("data: Get %s: %w", g.set.name, err)
 		}
-		return syncFolder(g.folder)
+		return nil
 	}
 	if err := unpackTarGz(archive, g.folder, g.file.unpack); err != nil {
 		var fe *FileError

@@ -8,22 +8,30 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// The parts of a JPEG file and of the Exif data in it that say how a camera was held. Sources: JIF
-// is ITU-T T.81, annex B; Exif 2.32, sections 4.5 and 4.6, whose data are a TIFF 6.0 file.
+// The parts of a JPEG or PNG file and of the Exif data in it that say how a camera was held.
+// Sources: JIF is ITU-T T.81, annex B; PNG's chunks are its third edition, sections 5.3 and 11.3;
+// Exif 2.32, sections 4.5 and 4.6, whose data are a TIFF 6.0 file.
 const (
 	jpegStart       = 0xd8
 	jpegScan        = 0xda // the pixels begin: no more segments that matter
 	jpegApp1        = 0xe1
 	exifHeader      = "Exif\x00\x00"
-	tiffEntry       = 12 // bytes of an entry: tag, type, count, value
+	pngStart        = "\x89PNG\r\n\x1a\n"
+	pngExif         = "eXIf" // a chunk that is Exif data without JPEG's header
+	pngFrame        = 12     // bytes of a chunk that are not its data: length, type, checksum
+	tiffEntry       = 12     // bytes of an entry: tag, type, count, value
 	tagOrientation  = 0x0112
 	typeShort       = 3
 	mostOrientation = 8
 )
 
-// orientation returns how the picture in a JPEG file lies, 1 to 8 as Exif counts them; 1, as it is,
-// for files that do not say or do so in a damaged way: a picture is worth more than its label.
+// orientation returns how the picture in a JPEG or PNG file lies, 1 to 8 as Exif counts them; 1, as
+// it is, for files that do not say or do so in a damaged way: a picture is worth more than its
+// label.
 func orientation(raw []byte) int {
+	if chunks, is := bytes.CutPrefix(raw, []byte(pngStart)); is {
+		return pngOrientation(chunks)
+	}
 	if len(raw) < 2 || raw[0] != 0xff || raw[1] != jpegStart {
 		return 1
 	}
@@ -41,6 +49,22 @@ func orientation(raw []byte) int {
 			return tiffOrientation(segment)
 		}
 		raw = raw[size:]
+	}
+	return 1
+}
+
+// pngOrientation looks for Exif data among a PNG file's chunks: they may also follow the pixels. A
+// checksum that does not hold makes no difference, since the decoder has refused such a file.
+func pngOrientation(chunks []byte) int {
+	for len(chunks) >= pngFrame {
+		size := uint64(binary.BigEndian.Uint32(chunks))
+		if size+pngFrame > uint64(len(chunks)) {
+			return 1
+		}
+		if string(chunks[4:8]) == pngExif {
+			return tiffOrientation(bytes.TrimPrefix(chunks[8:8+size], []byte(exifHeader)))
+		}
+		chunks = chunks[size+pngFrame:]
 	}
 	return 1
 }

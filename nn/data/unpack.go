@@ -5,22 +5,24 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
+
+	"afterimage/tensor/atomicfile"
 )
 
 // memberMax bounds one unpacked file: CIFAR-100's training images have 154 million bytes.
 const memberMax = 1 << 30
 
 // unpackTarGz writes the wanted members (base name: SHA-256, "" if unknown) of a .tar.gz into
-// folder, each to a temporary file that is renamed once its digest is right. A member
-// whose path leaves its archive (absolute, or with ..) makes the whole archive suspect and is an
-// error; links, devices and other names are passed over.
+// folder, each whole and of the right digest or not at all. A member whose path leaves its archive
+// (absolute, or with ..) makes the whole archive suspect and is an error; links, devices and other
+// names are passed over.
 func unpackTarGz(archive, folder string, want map[string]string) error {
 	bad := func(problem, member string, err error) error {
 		return &FileError{Op: "unpack", File: archive, Problem: problem, Got: member, Err: err}
@@ -66,7 +68,7 @@ func unpackTarGz(archive, folder string, want map[string]string) error {
 		return &FileError{Op: "unpack", File: archive, Problem: "files missing from the archive",
 			Want: fmt.Sprintf("%d files", len(want)), Got: fmt.Sprintf("%d", len(found))}
 	}
-	return syncFolder(folder)
+	return nil
 }
 
 // insideArchive reports whether a member's path stays below the folder it is unpacked to, on any
@@ -76,45 +78,26 @@ func insideArchive(name string) bool {
 		!strings.ContainsAny(name, `\:`)
 }
 
-// writeMember writes one member to a temporary file, checks it and moves it to target.
+// writeMember writes one member to target, whole and of the right digest or not at all.
 func writeMember(r io.Reader, archive, target, sum string) error {
-	tmp, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails, as it should, after the rename
-	defer tmp.Close()
-	h := sha256.New()
-	src := &watched{r: r, moved: func(int64) {}}
-	if _, err := io.Copy(io.MultiWriter(tmp, h), src); err != nil {
-		if src.err != nil && src.err != io.EOF {
+	src, h := &watched{r: r, moved: func(int64) {}}, sha256.New()
+	err := atomicfile.Write(target, func(w io.Writer) error {
+		_, err := io.Copy(io.MultiWriter(w, h), src)
+		if err != nil && src.err != nil && src.err != io.EOF {
 			return &FileError{Op: "unpack", File: archive, Problem: "damaged archive",
 				Got: filepath.Base(target), Err: err}
 		}
-		return err
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); sum != "" && got != sum {
-		return &FileError{Op: "unpack", File: archive,
-			Problem: "wrong SHA-256 of " + filepath.Base(target), Want: sum, Got: got}
-	}
-	if err := tmp.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), target)
-}
-
-// syncFolder makes renames in a folder durable, where the system can.
-func syncFolder(folder string) error {
-	if runtime.GOOS == "windows" {
+		if err != nil {
+			return err
+		}
+		if got := hex.EncodeToString(h.Sum(nil)); sum != "" && got != sum {
+			return &FileError{Op: "unpack", File: archive,
+				Problem: "wrong SHA-256 of " + filepath.Base(target), Want: sum, Got: got}
+		}
 		return nil
+	})
+	if e := (*FileError)(nil); errors.As(err, &e) {
+		return e // of the archive; target has nothing to do with it
 	}
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return err
 }

@@ -14,38 +14,7 @@ import (
 // is spread, a result that others read, an activation that there is no Activation of, one behind a
 // ReLU, and a bound that follows from constants.
 func TestActivate(t *testing.T) {
-	s := newSketch(20, []int{-1, 3, 6, 6})
-	conv := func(name, in string) {
-		s.node("Conv", name, []string{in, s.floats(name+".w", []int{3, 3, 3, 3}, normals(name, 81)...),
-			s.floats(name+".b", []int{3}, 0.1, -0.2, 0.3)}, ints("pads", 1, 1, 1, 1))
-	}
-	conv("a", "x0")
-	s.node("Clip", "clip", []string{"a", s.floats("low", nil, -1), s.floats("six", nil, 6)})
-	conv("b", "clip")
-	s.node("Add", "residual", []string{"clip", "b"})
-	s.node("HardSwish", "hard", []string{"residual"})
-	conv("c", "hard")
-	s.node("Add", "spread", []string{"c", s.floats("row", []int{1, 1, 6}, normals("row", 6)...)})
-	s.node("Gelu", "gelu", []string{"spread"})
-	conv("d", "gelu")
-	s.node("Sigmoid", "d.s", []string{"d"})
-	s.node("Mul", "swish", []string{"d", "d.s"})
-	conv("e", "swish")
-	s.node("HardSigmoid", "gate", []string{"e"}, attrF("alpha", 0.3))
-	conv("f", "gate")
-	s.node("Sigmoid", "f.s", []string{"f"})
-	s.node("Add", "both", []string{"f", "f.s"})
-	conv("g", "both")
-	s.node("Tanh", "tanh", []string{"g"})
-	conv("h", "tanh")
-	s.node("Relu", "relu", []string{"h"})
-	s.node("Clip", "clipped", []string{"relu", "", s.floats("half", nil, 0.5)})
-	s.node("Reshape", "rows", []string{"clipped", s.longs("flat", 0, -1)})
-	s.node("Gemm", "linear", []string{"rows", s.floats("i.w", []int{4, 108}, normals("i.w", 432)...)},
-		attrI("transB", 1))
-	s.node("Neg", "none", []string{s.floats("zero", nil, 0)})
-	s.node("Clip", "y", []string{"linear", "none"})
-	m := s.model(t, "y")
+	m := activated().model(t, "y")
 	b := cpu.Open(1)
 	defer b.Close()
 	scope := tensor.NewScope(b)
@@ -90,4 +59,40 @@ func TestActivate(t *testing.T) {
 		count["Tanh"] != 1 || count["Relu"] != 0 || count["Conv"] != 8 {
 		t.Errorf("left are %v", count)
 	}
+}
+
+// activated is eight convolutions and a linear layer with an activation behind each.
+func activated() *sketch {
+	s := newSketch(20, []int{-1, 3, 6, 6})
+	conv := func(name, in string) {
+		s.node("Conv", name, []string{in, s.floats(name+".w", []int{3, 3, 3, 3}, normals(name, 81)...),
+			s.floats(name+".b", []int{3}, 0.1, -0.2, 0.3)}, ints("pads", 1, 1, 1, 1))
+	}
+	conv("a", "x0")
+	s.node("Clip", "clip", []string{"a", s.floats("low", nil, -1), s.floats("six", nil, 6)})
+	conv("b", "clip")
+	s.node("Add", "residual", []string{"clip", "b"})
+	s.node("HardSwish", "hard", []string{"residual"})
+	conv("c", "hard")
+	s.node("Add", "spread", []string{"c", s.floats("row", []int{1, 1, 6}, normals("row", 6)...)})
+	s.node("Gelu", "gelu", []string{"spread"})
+	conv("d", "gelu")
+	s.node("Sigmoid", "d.s", []string{"d"})
+	s.node("Mul", "swish", []string{"d", "d.s"})
+	conv("e", "swish")
+	s.node("HardSigmoid", "gate", []string{"e"}, attrF("alpha", 0.3))
+	conv("f", "gate")
+	s.node("Sigmoid", "f.s", []string{"f"})
+	s.node("Add", "both", []string{"f", "f.s"})
+	conv("g", "both")
+	s.node("Tanh", "tanh", []string{"g"})
+	conv("h", "tanh")
+	s.node("Relu", "relu", []string{"h"})
+	s.node("Clip", "clipped", []string{"relu", "", s.floats("half", nil, 0.5)})
+	s.node("Reshape", "rows", []string{"clipped", s.longs("flat", 0, -1)})
+	s.node("Gemm", "linear", []string{"rows", s.floats("i.w", []int{4, 108}, normals("i.w", 432)...)},
+		attrI("transB", 1))
+	s.node("Neg", "none", []string{s.floats("zero", nil, 0)})
+	s.node("Clip", "y", []string{"linear", "none"})
+	return s
 }

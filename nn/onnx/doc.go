@@ -23,6 +23,9 @@
 // Not quantised, recurrent, random or control-flow operators: the error says what to export
 // instead. The whole list is in ops.go.
 //
+// Read open.go (from bytes to a Model), import.go (to a Graph), layout.go and permute.go (channels
+// last), run.go, and an op_*.go; classifier.go stands on these.
+//
 // Non-goals: training imported networks (their weights are constants), control flow, sequences,
 // strings, recurrent and quantised operators, checking a file beyond what is needed to run it.
 //

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"slices"
 	"testing"
 
 	"afterimage/autodiff"
@@ -20,9 +21,10 @@ type opCase struct {
 }
 
 func opCases() []opCase {
-	longs := func(v ...int64) func(s *sketch) []string {
-		return func(s *sketch) []string { return []string{s.longs("k", v...)} }
-	}
+	return slices.Concat(convCases(), poolCases(), productCases(), shapeCases(), pointCases())
+}
+
+func convCases() []opCase {
 	image := []int{2, 3, 5, 4}
 	return []opCase{
 		{name: "conv, 1 axis", op: "Conv", shapes: [][]int{{2, 4, 7}, {6, 2, 3}, {6}},
@@ -44,6 +46,12 @@ func opCases() []opCase {
 		{name: "deformable conv", op: "DeformConv", opset: 19,
 			shapes: [][]int{{1, 2, 4, 4}, {2, 1, 2, 2}, {1, 8, 3, 3}, {2}, {1, 4, 3, 3}},
 			attrs:  []attrProto{attrI("group", 2)}},
+	}
+}
+
+func poolCases() []opCase {
+	image := []int{2, 3, 5, 4}
+	return []opCase{
 		{name: "max pool by taps", op: "MaxPool", shapes: [][]int{image},
 			attrs: []attrProto{ints("kernel_shape", 2, 2), ints("dilations", 2, 1)}},
 		{name: "average pool by taps", op: "AveragePool", opset: 19, shapes: [][]int{image},
@@ -69,6 +77,11 @@ func opCases() []opCase {
 		{name: "l2 norm", op: "LpNormalization", shapes: [][]int{{3, 4}}},
 		{name: "log softmax", op: "LogSoftmax", shapes: [][]int{{2, 3, 4}},
 			attrs: []attrProto{attrI("axis", 1)}},
+	}
+}
+
+func productCases() []opCase {
+	return []opCase{
 		{name: "gemm", op: "Gemm", shapes: [][]int{{3, 2}, {4, 3}, {4}},
 			attrs: []attrProto{attrI("transA", 1), attrI("transB", 1), attrF("alpha", 0.5),
 				attrF("beta", 2)}},
@@ -83,6 +96,14 @@ func opCases() []opCase {
 		{name: "rotary embedding", op: "RotaryEmbedding", opset: 23,
 			shapes: [][]int{{1, 2, 3, 6}, {1, 3, 2}, {1, 3, 2}},
 			attrs:  []attrProto{attrI("interleaved", 1), attrI("rotary_embedding_dim", 4)}},
+	}
+}
+
+func shapeCases() []opCase {
+	longs := func(v ...int64) func(s *sketch) []string {
+		return func(s *sketch) []string { return []string{s.longs("k", v...)} }
+	}
+	return []opCase{
 		{name: "resize, cubic", op: "Resize", shapes: [][]int{{1, 1, 4, 3}},
 			extra: func(s *sketch) []string {
 				return []string{"", s.floats("scales", []int{4}, 1, 1, 0.7, 2)}
@@ -112,6 +133,11 @@ func opCases() []opCase {
 					s.longs("d", -2, 2)}
 			}},
 		{name: "top k", op: "TopK", shapes: [][]int{{3, 5}}, extra: longs(2)},
+	}
+}
+
+func pointCases() []opCase {
+	return []opCase{
 		{name: "elu", op: "Elu", shapes: [][]int{{3, 4}}, attrs: []attrProto{attrF("alpha", 1.5)}},
 		{name: "celu", op: "Celu", shapes: [][]int{{3, 4}},
 			attrs: []attrProto{attrF("alpha", 0.7)}},

@@ -57,22 +57,24 @@ func TestHostileNumbers(t *testing.T) {
 			in = append(in, "", s.floats("r", []int{len(tc.real)}, tc.real...))
 		}
 		s.node(tc.op, "culprit", in, tc.attr...)
-		m := s.model(t, "culprit")
-		err := func() error {
-			g, err := Import(tensor.NewScope(ref.New()), m, Options{})
-			if err != nil { // of constants alone: folded on import
-				return err
-			}
-			ag := autodiff.NewGraph(ref.New())
-			defer ag.Close()
-			_, err = g.Run(ag, map[string]*Value{"x0": Of(ag.Zeros(tensor.F32, 1, 3, 4, 4))})
-			return err
-		}()
+		err := runOnZeros(s.model(t, "culprit"))
 		var e *Error
 		if !errors.As(err, &e) || e.Op != tc.op || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s %v %v: got %v, expected %q", tc.op, tc.more, tc.real, err, tc.want)
 		}
 	}
+}
+
+// runOnZeros imports a graph and runs it on an image of zeros.
+func runOnZeros(m *Model) error {
+	g, err := Import(tensor.NewScope(ref.New()), m, Options{})
+	if err != nil { // of constants alone: folded on import
+		return err
+	}
+	ag := autodiff.NewGraph(ref.New())
+	defer ag.Close()
+	_, err = g.Run(ag, map[string]*Value{"x0": Of(ag.Zeros(tensor.F32, 1, 3, 4, 4))})
+	return err
 }
 
 // A matrix of an axis with itself, which sums along the axis are made with, is bounded likewise.

@@ -1,6 +1,9 @@
 // Package train holds what every training has in common - the run directory with its exact resume,
 // the metrics log, the checks that stop a run that went wrong - and the training of classifiers.
 //
+// Read config.go (what a training depends on), classifier.go (the training), move.go (half of a
+// step), run.go (the directory).
+//
 // Non-goals: a framework of callbacks. A trainer is a readable function; the loop around it is
 // ordinary code in the same file.
 //

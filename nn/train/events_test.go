@@ -62,9 +62,8 @@ func TestEventsAcrossResume(t *testing.T) {
 	check := func(what string, steps ...int) {
 		t.Helper()
 		got, err := os.ReadFile(filepath.Join(dir, train.EventsFile))
-		if err != nil || !bytes.Equal(got, wanted(t, sheet.Bytes(), steps...)) {
-			t.Errorf("%s: %d bytes, expected %d, %v", what, len(got),
-				len(wanted(t, sheet.Bytes(), steps...)), err)
+		if want := wanted(t, sheet.Bytes(), steps...); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, expected %d, %v", what, len(got), len(want), err)
 		}
 	}
 	r.TensorBoard()
@@ -86,28 +85,13 @@ func TestEventsAcrossResume(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, spoil := range []func(b []byte) []byte{
-		func(b []byte) []byte { return b },
-		func(b []byte) []byte { return b[:len(b)-5] },
-		func(b []byte) []byte { return append(b, 1, 2, 3) },
-		func(b []byte) []byte { return slices.Concat(b[:40], b) },
-		func([]byte) []byte { return nil }, // asked late
-	} {
-		b, err := os.ReadFile(filepath.Join(dir, train.EventsFile))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b = spoil(b)
-		if write(t, filepath.Join(dir, train.EventsFile), string(b)); b == nil {
-			if err := os.Remove(filepath.Join(dir, train.EventsFile)); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for _, spoil := range spoiled {
+		there := rewrite(t, filepath.Join(dir, train.EventsFile), spoil)
 		r, err := train.Open(dir, new(train.ClassifierConfig))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b == nil {
+		if !there {
 			r.TensorBoard()
 		}
 		restore(r)
@@ -119,6 +103,33 @@ func TestEventsAcrossResume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// spoiled is what may have become of the events before a run goes on.
+var spoiled = []func(b []byte) []byte{
+	func(b []byte) []byte { return b },
+	func(b []byte) []byte { return b[:len(b)-5] },
+	func(b []byte) []byte { return append(b, 1, 2, 3) },
+	func(b []byte) []byte { return slices.Concat(b[:40], b) },
+	func([]byte) []byte { return nil }, // asked late
+}
+
+// rewrite changes a file's bytes by f, which removes the file if it returns nil, and reports
+// whether there is one afterwards.
+func rewrite(t *testing.T, path string, f func(b []byte) []byte) bool {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b = f(b); b != nil {
+		write(t, path, string(b))
+		return true
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	return false
 }
 
 // TestNoEventsUnasked: a run that did not ask has no event file.

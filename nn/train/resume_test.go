@@ -20,7 +20,7 @@ import (
 func tiny() train.ClassifierConfig {
 	return train.ClassifierConfig{Kind: "classifier", Arch: "resnet8", Dataset: "scenes",
 		TrainImages: 16, ValImages: 8, Epochs: 1.5, Batch: 4, LR: 0.05, Momentum: 0.9, WeightDecay: 5e-4,
-		Nesterov: true, Schedule: "onecycle", Smoothing: 0.1,
+		Nesterov: true, Schedule: "triangular", Smoothing: 0.1,
 		Flip: true, Crop: 4, Seed: 7, SaveEvery: 2, Best: 2, Mean: []float64{0.5, 0.5, 0.5},
 		Std:    []float64{0.25, 0.25, 0.25},
 		Attack: train.Adversary{Norm: "linf", Eps: 8. / 255, StepSize: 10. / 255, Steps: 1, Ramp: 0.5}}

@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,7 +107,7 @@ func Create(dir string, config, environment any, files ...func(*Run) error) (*Ru
 	// the directories' own entries
 	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
 		if err == nil {
-			err = syncDir(d)
+			err = atomicfile.SyncDir(d)
 		}
 	}
 	if err != nil {
@@ -253,7 +252,7 @@ func open(dir string) (*Run, error) {
 		r.written, err = r.metrics.Seek(0, io.SeekEnd)
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = atomicfile.SyncDir(dir)
 	}
 	if err != nil {
 		l.Close()
@@ -411,20 +410,5 @@ func (r *Run) cut(size int64) error {
 		return fmt.Errorf("train: metrics: %w", err)
 	}
 	r.written = size
-	return nil
-}
-
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // directories cannot be opened for flushing there
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("train: flush directory %s: %w", dir, err)
-	}
 	return nil
 }

@@ -16,7 +16,8 @@ func TestMilestones(t *testing.T) {
 	}{
 		{"steps", nil, ""},
 		{"triangular", nil, ""},
-		{"onecycle", nil, ""}, // of earlier versions
+		{"onecycle", nil, ""}, // triangular, of earlier versions
+		{"one-cycle", nil, ""},
 		{"steps", []float64{0.3, 0.6}, ""},
 		{"cosine", []float64{0.3}, `with schedule "cosine": expected none`},
 		{"steps", []float64{30, 60}, "milestones are [30 60]: expected fractions"},

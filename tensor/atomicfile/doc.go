@@ -1,8 +1,8 @@
 // Package atomicfile replaces files whole: whoever reads one, also after a crash, finds what it
 // held before or what was written, never half of it.
 //
-// Non-goals: locks between programs that write the same file, appending (a log does that itself),
-// folders.
+// Non-goals: locks between programs that write the same file, appending (a log or a download does
+// that itself; Rename puts what has grown in its place), folders.
 //
 // Invariants:
 //   - The old file stays until the new one is on the disk.

@@ -33,6 +33,30 @@ func WriteBytes(path string, data []byte) error {
 	})
 }
 
+// Rename puts a file that is finished and on the disk in its place, over another one if there is
+// one, and makes that durable by flushing the directory: for a file that several runs of a program
+// wrote, as a download that was interrupted.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(to))
+}
+
+// SyncDir flushes a directory to the disk, where the system can: files that were made, renamed or
+// removed in it are so, also after a power failure.
+func SyncDir(dir string) error {
+	if runtime.GOOS == "windows" { // directories cannot be opened for flushing there
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
 // A disk is what replace needs of the operating system; tests make each step fail.
 type disk interface {
 	sync(f *os.File) error
@@ -44,17 +68,7 @@ type osDisk struct{}
 
 func (osDisk) sync(f *os.File) error        { return f.Sync() }
 func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
-func (osDisk) syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // directories cannot be opened for flushing there
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
+func (osDisk) syncDir(dir string) error     { return SyncDir(dir) }
 
 // bufferSize makes many small arrays few system calls: 256 KiB.
 const bufferSize = 1 << 18

@@ -51,6 +51,24 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+func TestRename(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, s := range []string{"one", "two"} {
+		if err := WriteBytes(path+".part", []byte(s)); err != nil {
+			t.Fatal(err)
+		}
+		if err := Rename(path+".part", path); err != nil {
+			t.Fatal(err)
+		}
+		if got := content(t, path); got != s {
+			t.Errorf("expected %q, got %q", s, got)
+		}
+	}
+	if err := Rename(path+".part", path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing to rename: %v", err)
+	}
+}
+
 func TestWriteKeepsMode(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no permission bits on Windows")

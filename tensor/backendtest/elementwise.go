@@ -113,6 +113,7 @@ func elementwiseFamily(f *family) {
 	f.check("select", selectCase)
 	f.check("add, mask", addMaskCase)
 	castCases(f)
+	checkChains(f)
 }
 
 var binaryNames = [...]string{"add", "sub", "mul", "div", "max", "min", "greater", "equal",
@@ -269,8 +270,8 @@ func chains() [][]tensor.UnaryStep {
 	}
 }
 
-// chainFamily wants a tensor.Chainer to do at once what kernels do one after the other, to the bit.
-func chainFamily(f *family) {
+// checkChains wants a tensor.Chainer to do at once what kernels do one after the other, to the bit.
+func checkChains(f *family) {
 	for i, steps := range chains() {
 		for _, gate := range []bool{false, true} {
 			f.check(fmt.Sprintf("chain %d, gate %v", i, gate), func(e *env) {

@@ -64,10 +64,9 @@ type named struct {
 
 func families() []named {
 	return []named{
-		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"chain", chainFamily},
-		{"reduce", reduceFamily},
-		{"matmul", matMulFamily}, {"attention", attentionFamily}, {"conv", convFamily},
-		{"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
+		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
+		{"loss", lossFamily}, {"matmul", matMulFamily}, {"attention", attentionFamily},
+		{"conv", convFamily}, {"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
 		{"resample", resampleFamily}, {"norm", normFamily}, {"spectral", spectralFamily},
 		{"random", randomFamily}, {"optim", optimFamily},
 	}

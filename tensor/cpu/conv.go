@@ -67,7 +67,7 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool,
 	p tensor.ConvParams) {
 	if !f32(y, x, w, bias, res) || x.Size() == 0 || w.Size() == 0 {
-		b.Backend.Conv2DBiasAct(y, x, w, bias, res, relu, p)
+		b.ref.Conv2DBiasAct(y, x, w, bias, res, relu, p)
 		return
 	}
 	s := shapeOf(x.Shape(), w.Shape(), p)
@@ -130,7 +130,7 @@ func end(e *conv.Epilogue, gate bool, steps []tensor.UnaryStep) bool {
 // Conv2DInputGrad is the adjoint in x; see tensor.Backend.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
 	if !f32(dx, dy, w) || dy.Size() == 0 || w.Size() == 0 || dx.Size() == 0 {
-		b.Backend.Conv2DInputGrad(dx, dy, w, p)
+		b.ref.Conv2DInputGrad(dx, dy, w, p)
 		return
 	}
 	s := shapeOf(dx.Shape(), w.Shape(), p)
@@ -151,7 +151,7 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 // Conv2DWeightGrad is the adjoint in w; see tensor.Backend.
 func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
 	if !f32(dw, x, dy) || x.Size() == 0 || dw.Size() == 0 || dy.Size() == 0 {
-		b.Backend.Conv2DWeightGrad(dw, x, dy, p)
+		b.ref.Conv2DWeightGrad(dw, x, dy, p)
 		return
 	}
 	s := shapeOf(x.Shape(), dw.Shape(), p)

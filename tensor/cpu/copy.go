@@ -21,7 +21,7 @@ func words(t *tensor.Tensor) []uint32 {
 // Permute reorders axes; see tensor.Backend.
 func (b *Backend) Permute(dst, x *tensor.Tensor, perm []int) {
 	if x.DType().Size() != 4 {
-		b.Backend.Permute(dst, x, perm)
+		b.ref.Permute(dst, x, perm)
 		return
 	}
 	st := x.Shape().Strides()
@@ -35,7 +35,7 @@ func (b *Backend) Permute(dst, x *tensor.Tensor, perm []int) {
 // CopyRegion copies a strided box; see tensor.Backend.
 func (b *Backend) CopyRegion(dst, x *tensor.Tensor, r tensor.Region) {
 	if x.DType().Size() != 4 {
-		b.Backend.CopyRegion(dst, x, r)
+		b.ref.CopyRegion(dst, x, r)
 		return
 	}
 	ds, xs := dst.Shape().Strides(), x.Shape().Strides()

@@ -12,11 +12,15 @@ import (
 
 // A Backend computes on the host's cores. Open creates one, Close ends its threads.
 //
-// It embeds the reference backend, which serves F64, integers and rare operations; every method
-// defined here is the fast path of one kernel family for F32. A Backend runs one kernel at a
-// time: use it from one goroutine.
+// Every method is the fast path of one kernel family for F32, and hands other types, and patterns
+// that it calls rare, to the reference by name. What the reference can do besides the contract this
+// backend therefore has only where a method says so. It keeps weights in F32 and so is no
+// tensor.Shadower, and no tensor.AttentionFuser: products that read and write the scores are faster
+// than the reference's loops over them.
+//
+// A Backend runs one kernel at a time: use it from one goroutine.
 type Backend struct {
-	*ref.Backend
+	ref      *ref.Backend
 	pool     *par.Pool
 	winograd bool
 	bf16     bool
@@ -37,7 +41,7 @@ var (
 func Open(threads int) *Backend {
 	pool := par.New(threads)
 	pool.Arena().SetLimit(defaultLimit())
-	return &Backend{Backend: ref.New(), pool: pool, winograd: true}
+	return &Backend{ref: ref.New(), pool: pool, winograd: true}
 }
 
 // OpenLike returns a backend of its own with the given number of threads and what SetWinograd,

@@ -3,11 +3,14 @@
 //
 // The leaves below it know slices only: arena (memory), par (threads), gemm (matrix product), conv
 // (convolution), vec (element-wise, reduction, normalisation and optimizer loops). This package
-// cuts work into tiles, chooses the leaf, and leaves F64, integers and rare patterns to the
-// reference it embeds.
+// cuts work into tiles, chooses the leaf, and hands F64, integers and rare patterns to the
+// reference, each by name: the compiler, not a fallback, proves it complete.
 //
 // SetWinograd and SetPrecision choose other arithmetic for convolutions and matrix products, where
 // a rule by shape says that it pays; nothing else depends on them.
+//
+// Read cpu.go, then the file of a kernel, which is called as in tensor/ref: conv.go, norm.go,
+// reduce.go. Each method is short; the work is in the leaf that it names.
 //
 // Non-goals: graphs, fusion across operations, timing-based choices.
 //

@@ -11,7 +11,7 @@ import (
 // Fill sets every element; see tensor.Backend.
 func (b *Backend) Fill(dst *tensor.Tensor, v float64) {
 	if !f32(dst) {
-		b.Backend.Fill(dst, v)
+		b.ref.Fill(dst, v)
 		return
 	}
 	y := host(dst)
@@ -21,7 +21,7 @@ func (b *Backend) Fill(dst *tensor.Tensor, v float64) {
 // Cast converts or copies; see tensor.Backend.
 func (b *Backend) Cast(dst, x *tensor.Tensor) {
 	if !f32(dst, x) {
-		b.Backend.Cast(dst, x)
+		b.ref.Cast(dst, x)
 		return
 	}
 	y, s := host(dst), host(x)
@@ -32,7 +32,7 @@ func (b *Backend) Cast(dst, x *tensor.Tensor) {
 func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor) {
 	f := unary(op, float32(p.A), float32(p.B))
 	if f == nil || !f32(dst, x) {
-		b.Backend.Unary(op, p, dst, x)
+		b.ref.Unary(op, p, dst, x)
 		return
 	}
 	y, s := host(dst), host(x)
@@ -47,7 +47,7 @@ const chainPiece = 2 << 10
 func (b *Backend) UnaryChain(dst, x *tensor.Tensor, gate bool, steps ...tensor.UnaryStep) {
 	loop := b.chain(gate, steps)
 	if loop == nil || !f32(dst, x) {
-		b.Backend.UnaryChain(dst, x, gate, steps...)
+		b.ref.UnaryChain(dst, x, gate, steps...)
 		return
 	}
 	y, src := host(dst), host(x)
@@ -163,7 +163,7 @@ func unary(op tensor.UnaryOp, a, b float32) func(dst, x []float32) {
 // Everything else, rare in a step, goes to the reference.
 func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 	if !f32(dst, x, y) || dst.Size() == 0 {
-		b.Backend.Binary(op, dst, x, y)
+		b.ref.Binary(op, dst, x, y)
 		return
 	}
 	d, xs, ys := host(dst), host(x), host(y)
@@ -177,13 +177,13 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
 		return
 	}
+	if f := scalarFirst(op); f != nil && len(xs) == 1 && len(ys) == n {
+		s := xs[0]
+		b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], ys[lo:hi], s) })
+		return
+	}
 	if commutes(op) && len(xs) < len(ys) {
 		x, y, xs, ys = y, x, ys, xs
-		if f := scalar(op); f != nil && len(xs) == n && len(ys) == 1 {
-			s := ys[0]
-			b.split(n, chunk, func(lo, hi int) { f(d[lo:hi], xs[lo:hi], s) })
-			return
-		}
 	}
 	if outer, reps, inner, ok := blocks(dst.Shape(), y.Shape()); ok && len(xs) == n {
 		if inner > 1 {
@@ -200,7 +200,7 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 			return
 		}
 	}
-	b.Backend.Binary(op, dst, x, y)
+	b.ref.Binary(op, dst, x, y)
 }
 
 // AddReLUMask computes dx = y > 0 ? a + b : 0; see tensor.SumMasker.
@@ -306,6 +306,20 @@ func scalar(op tensor.BinaryOp) func(dst, x []float32, s float32) {
 	return nil
 }
 
+// scalarFirst is scalar for op(s, x).
+func scalarFirst(op tensor.BinaryOp) func(dst, x []float32, s float32) {
+	switch op {
+	case tensor.Sub:
+		return vec.RSubScalar
+	case tensor.Div:
+		return vec.RDivScalar
+	}
+	if commutes(op) {
+		return scalar(op)
+	}
+	return nil
+}
+
 func row(op tensor.BinaryOp) func(dst, x, v []float32) {
 	switch op {
 	case tensor.Add:
@@ -323,23 +337,9 @@ func row(op tensor.BinaryOp) func(dst, x, v []float32) {
 // Select chooses element by element; see tensor.Backend.
 func (b *Backend) Select(dst, cond, x, y *tensor.Tensor) {
 	if !f32(dst, cond, x, y) {
-		b.Backend.Select(dst, cond, x, y)
+		b.ref.Select(dst, cond, x, y)
 		return
 	}
 	d, c, xs, ys := host(dst), host(cond), host(x), host(y)
 	b.split(len(d), chunk, func(lo, hi int) { vec.Select(d[lo:hi], c[lo:hi], xs[lo:hi], ys[lo:hi]) })
-}
-
-// Softmax works along the last axis; see tensor.Backend.
-func (b *Backend) Softmax(log bool, dst, x *tensor.Tensor) {
-	if !f32(dst, x) || x.Size() == 0 {
-		b.Backend.Softmax(log, dst, x)
-		return
-	}
-	f := vec.Softmax
-	if log {
-		f = vec.LogSoftmax
-	}
-	y, s, k := host(dst), host(x), x.Dim(-1)
-	b.split(len(s)/k, max(1, chunk/4/k), func(lo, hi int) { f(y[lo*k:hi*k], s[lo*k:hi*k], k) })
 }

@@ -11,7 +11,7 @@ import (
 // see tensor.LossFuser.
 func (b *Backend) CrossEntropy(loss, logp, logits, target *tensor.Tensor) {
 	if !f32(loss, logp, logits, target) || logits.Size() == 0 {
-		b.Backend.CrossEntropy(loss, logp, logits, target)
+		b.ref.CrossEntropy(loss, logp, logits, target)
 		return
 	}
 	out, lp, x, t, k := host(loss), host(logp), host(logits), host(target), logits.Dim(1)
@@ -41,7 +41,7 @@ func maskedLoss(t, logp []float32) float32 {
 // CrossEntropyGrad computes dy·(softmax·Σtarget − target) along rows; see tensor.LossFuser.
 func (b *Backend) CrossEntropyGrad(dx, dy, logp, target *tensor.Tensor) {
 	if !f32(dx, dy, logp, target) || dx.Size() == 0 {
-		b.Backend.CrossEntropyGrad(dx, dy, logp, target)
+		b.ref.CrossEntropyGrad(dx, dy, logp, target)
 		return
 	}
 	out, d, lp, t, k := host(dx), host(dy), host(logp), host(target), dx.Dim(1)
@@ -49,23 +49,6 @@ func (b *Backend) CrossEntropyGrad(dx, dy, logp, target *tensor.Tensor) {
 		for n := lo; n < hi; n++ {
 			row := t[n*k : (n+1)*k]
 			vec.CrossEntropyGrad(out[n*k:(n+1)*k], lp[n*k:(n+1)*k], row, float32(vec.Sum(row)), d[n])
-		}
-	})
-}
-
-// OneHot writes rows of zeros with a one; see tensor.Backend.
-func (b *Backend) OneHot(dst, idx *tensor.Tensor) {
-	if !f32(dst) || dst.Size() == 0 {
-		b.Backend.OneHot(dst, idx)
-		return
-	}
-	y, at, k := host(dst), tensor.Host[int32](idx), dst.Dim(1)
-	b.split(len(at), max(1, chunk/k), func(lo, hi int) {
-		clear(y[lo*k : hi*k])
-		for n := lo; n < hi; n++ {
-			if i := int(at[n]); i >= 0 && i < k {
-				y[n*k+i] = 1
-			}
 		}
 	})
 }

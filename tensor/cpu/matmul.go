@@ -8,7 +8,7 @@ import (
 // MatMul multiplies matrices or batches of them; see tensor.Backend.
 func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	if !f32(dst, x, y) {
-		b.Backend.MatMul(dst, x, y, p)
+		b.ref.MatMul(dst, x, y, p)
 		return
 	}
 	batch, m, n := 1, dst.Dim(-2), dst.Dim(-1)
@@ -31,7 +31,3 @@ func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	many(b.pool, p.TransA, p.TransB, batch, m, n, k, 1, host(x), lda, m*k, host(y), ldb, k*n, 0,
 		host(dst), n, m*n)
 }
-
-// FusesAttention is false in F32: products that read and write the scores are far faster than the
-// reference's loops, which serve the other types here; see tensor.AttentionFuser.
-func (b *Backend) FusesAttention(q, k, v *tensor.Tensor) bool { return !f32(q, k, v) }

@@ -10,7 +10,7 @@ import (
 func (b *Backend) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta *tensor.Tensor,
 	eps float64) {
 	if !f32(mean, x) || x.Size() == 0 {
-		b.Backend.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
+		b.ref.NormStats(mean, variance, rstd, scale, shift, x, gamma, beta, eps)
 		return
 	}
 	s, c := host(x), x.Dim(-1)
@@ -42,7 +42,7 @@ func (b *Backend) foldNorm(scale, shift, gamma, beta, mean, rstd []float32) {
 // NormApply computes y = act(x·scale + shift + res); see tensor.Backend.
 func (b *Backend) NormApply(y, x, scale, shift, res *tensor.Tensor, relu bool) {
 	if !f32(y, x, scale, shift, res) || x.Size() == 0 {
-		b.Backend.NormApply(y, x, scale, shift, res, relu)
+		b.ref.NormApply(y, x, scale, shift, res, relu)
 		return
 	}
 	d, s, r, sc, sh := host(y), host(x), host(res), host(scale), host(shift)
@@ -96,7 +96,7 @@ func (b *Backend) NormBackward(
 		masked = dx
 	}
 	if !f32(dy, x, y, shift, gamma) || x.Size() == 0 || y != nil && masked == nil {
-		b.Backend.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
+		b.ref.NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma)
 		return
 	}
 	if y != nil {
@@ -148,8 +148,8 @@ func (b *Backend) newNormCoefficients(
 	k.each = x.Size() / k.outer
 	k.scratch = b.pool.Borrow(len(ga) + 2*c)
 	k.a, k.b, k.d = k.scratch[:len(ga)], k.scratch[len(ga):len(ga)+c], k.scratch[len(ga)+c:]
-	for i, w := range ga {
-		k.a[i] = w * k.rstd[i%c] // to the bit what NormApply was given as its scale
+	for at := 0; at < len(ga); at += c { // to the bit what NormApply was given as its scale
+		vec.Mul(k.a[at:at+c], ga[at:at+c], k.rstd)
 	}
 	return k
 }
@@ -157,18 +157,23 @@ func (b *Backend) newNormCoefficients(
 // row is where the coefficients of element i's row of gamma begin.
 func (k *normCoefficients) row(i int) int { return i / k.each * k.c }
 
-// reduce makes b and d of NormBackward's sums.
+// reduce makes b and d of NormBackward's sums, and S1 and S2 of the first row's.
 func (k *normCoefficients) reduce(sums []float64, gamma []float32) {
-	m := float64(k.each / k.c * k.outer)
-	for i := range k.c {
-		S1, S2 := 0.0, 0.0
-		for n := range k.outer {
-			w := float64(gamma[n*k.c+i])
-			S1 += w * sums[2*n*k.c+i]
-			S2 += w * sums[(2*n+1)*k.c+i]
+	c, m := k.c, float64(k.each/k.c*k.outer)
+	S1, S2 := sums[:c], sums[c:2*c]
+	for i, w := range gamma[:c] {
+		S1[i], S2[i] = 0+float64(w)*S1[i], 0+float64(w)*S2[i] // never -0, as a sum from 0 on
+	}
+	for n := 1; n < k.outer; n++ {
+		s1, s2 := sums[2*n*c:][:c], sums[(2*n+1)*c:][:c]
+		for i, w := range gamma[n*c:][:c] {
+			S1[i] += float64(w) * s1[i]
+			S2[i] += float64(w) * s2[i]
 		}
-		r := float64(k.rstd[i])
-		k.b[i], k.d[i] = float32(-r*r*S2/m), float32(-r*S1/m)
+	}
+	for i, x := range k.rstd {
+		r := float64(x)
+		k.b[i], k.d[i] = float32(-r*r*S2[i]/m), float32(-r*S1[i]/m)
 	}
 }
 
@@ -192,7 +197,8 @@ func store(t *tensor.Tensor, at int, v []float64) {
 	if t == nil {
 		return
 	}
+	to := host(t)[at:][:len(v)]
 	for i, x := range v {
-		host(t)[at+i] = float32(x)
+		to[i] = float32(x)
 	}
 }

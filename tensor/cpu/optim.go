@@ -24,7 +24,7 @@ func tiles(ts []*tensor.Tensor) []tile {
 // SGD updates parameters in place; see tensor.Backend.
 func (b *Backend) SGD(p tensor.SGDParams, params, grads, buf []*tensor.Tensor, lr *tensor.Tensor) {
 	if !f32(params...) {
-		b.Backend.SGD(p, params, grads, buf, lr)
+		b.ref.SGD(p, params, grads, buf, lr)
 		return
 	}
 	o := vec.SGDParams{LR: host(lr)[0], Momentum: float32(p.Momentum),
@@ -45,7 +45,7 @@ func (b *Backend) Adam(
 	p tensor.AdamParams, params, grads, m, v []*tensor.Tensor, lr, step *tensor.Tensor,
 ) {
 	if !f32(params...) {
-		b.Backend.Adam(p, params, grads, m, v, lr, step)
+		b.ref.Adam(p, params, grads, m, v, lr, step)
 		return
 	}
 	t := float64(tensor.Host[int32](step)[0])
@@ -63,7 +63,7 @@ func (b *Backend) Adam(
 // Lerp moves running averages in place; see tensor.Backend.
 func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 	if !f32(dst...) {
-		b.Backend.Lerp(dst, src, decay)
+		b.ref.Lerp(dst, src, decay)
 		return
 	}
 	d, ts := host(decay)[0], tiles(dst)
@@ -77,7 +77,7 @@ func (b *Backend) Lerp(dst, src []*tensor.Tensor, decay *tensor.Tensor) {
 // network's running statistics, some thousand numbers in all.
 func (b *Backend) Blend(dst, src []*tensor.Tensor, keep, add []float64) {
 	if !f32(dst...) {
-		b.Backend.Blend(dst, src, keep, add)
+		b.ref.Blend(dst, src, keep, add)
 		return
 	}
 	ts := tiles(dst)
@@ -98,7 +98,7 @@ func (b *Backend) Blend(dst, src []*tensor.Tensor, keep, add []float64) {
 // SquaredNorm adds up the squares of all elements of all tensors, tile by tile; see tensor.Backend.
 func (b *Backend) SquaredNorm(dst *tensor.Tensor, xs []*tensor.Tensor) {
 	if !f32(dst) || !f32(xs...) {
-		b.Backend.SquaredNorm(dst, xs)
+		b.ref.SquaredNorm(dst, xs)
 		return
 	}
 	ts := tiles(xs)

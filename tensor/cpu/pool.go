@@ -24,7 +24,7 @@ func whole(p tensor.PoolParams, h, w int) bool {
 func (b *Backend) AvgPool(y, x *tensor.Tensor, p tensor.PoolParams) {
 	switch h, w := x.Dim(1), x.Dim(2); {
 	case !f32(y, x) || x.Size() == 0 || y.Size() == 0:
-		b.Backend.AvgPool(y, x, p)
+		b.ref.AvgPool(y, x, p)
 	case halving(p, h, w):
 		b.pool2(y, x, 0.25)
 	case whole(p, h, w):
@@ -39,60 +39,20 @@ func (b *Backend) AvgPoolGrad(dx, dy *tensor.Tensor, p tensor.PoolParams) {
 	q, same := adjointPool(p)
 	switch {
 	case !f32(dx, dy) || dx.Size() == 0 || dy.Size() == 0:
-		b.Backend.AvgPoolGrad(dx, dy, p)
+		b.ref.AvgPoolGrad(dx, dy, p)
 	case halving(p, dx.Dim(1), dx.Dim(2)):
 		b.repeat2(dx, dy, 0.25)
 	case same:
 		b.averageWindows(dx, dy, q)
 	default:
-		b.Backend.AvgPoolGrad(dx, dy, p)
+		b.ref.AvgPoolGrad(dx, dy, p)
 	}
-}
-
-// Upsample repeats pixels; see tensor.Backend.
-func (b *Backend) Upsample(y, x *tensor.Tensor, k int) {
-	if !f32(y, x) || x.Size() == 0 || k != 2 {
-		b.Backend.Upsample(y, x, k)
-		return
-	}
-	b.repeat2(y, x, 1)
-}
-
-// UpsampleGrad is Upsample's adjoint; see tensor.Backend.
-func (b *Backend) UpsampleGrad(dx, dy *tensor.Tensor, k int) {
-	if !f32(dx, dy) || dx.Size() == 0 || k != 2 {
-		b.Backend.UpsampleGrad(dx, dy, k)
-		return
-	}
-	b.pool2(dx, dy, 1)
-}
-
-// pool2 writes scale times the sums of x's 2×2 blocks.
-func (b *Backend) pool2(y, x *tensor.Tensor, scale float32) {
-	d, s := host(y), host(x)
-	c, row := x.Dim(3), y.Dim(2)*x.Dim(3)
-	b.split(y.Dim(0)*y.Dim(1), max(1, chunk/4/row), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			vec.Pool2x2(d[i*row:(i+1)*row], s[4*i*row:(4*i+2)*row], s[(4*i+2)*row:(4*i+4)*row], c, scale)
-		}
-	})
-}
-
-// repeat2 writes scale times every pixel of x to a 2×2 block.
-func (b *Backend) repeat2(y, x *tensor.Tensor, scale float32) {
-	d, s := host(y), host(x)
-	c, row := x.Dim(3), x.Dim(2)*x.Dim(3)
-	b.split(x.Dim(0)*x.Dim(1), max(1, chunk/4/row), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			vec.Upsample2x2(d[4*i*row:(4*i+2)*row], d[(4*i+2)*row:(4*i+4)*row], s[i*row:(i+1)*row], c, scale)
-		}
-	})
 }
 
 // MaxPool takes window maxima; see tensor.Backend.
 func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 	if !f32(y, x) || x.Size() == 0 || y.Size() == 0 {
-		b.Backend.MaxPool(y, idx, x, p)
+		b.ref.MaxPool(y, idx, x, p)
 		return
 	}
 	m := maxPool{p: p, y: host(y), x: host(x), idx: tensor.Host[int32](idx), h: x.Dim(1), w: x.Dim(2),
@@ -157,7 +117,7 @@ func (m maxPool) windows(x []float32, r, j, count, u0, u1 int) {
 // PoolGather reads winners; see tensor.Backend.
 func (b *Backend) PoolGather(y, x, idx *tensor.Tensor) {
 	if !f32(y, x) || y.Size() == 0 {
-		b.Backend.PoolGather(y, x, idx)
+		b.ref.PoolGather(y, x, idx)
 		return
 	}
 	d, s, at := host(y), host(x), tensor.Host[int32](idx)
@@ -174,7 +134,7 @@ func (b *Backend) PoolGather(y, x, idx *tensor.Tensor) {
 // PoolScatter adds to winners; see tensor.Backend. Samples are independent, so threads never meet.
 func (b *Backend) PoolScatter(dx, dy, idx *tensor.Tensor) {
 	if !f32(dx, dy) || dx.Size() == 0 {
-		b.Backend.PoolScatter(dx, dy, idx)
+		b.ref.PoolScatter(dx, dy, idx)
 		return
 	}
 	d, g, at := host(dx), host(dy), tensor.Host[int32](idx)

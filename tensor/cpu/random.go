@@ -6,7 +6,7 @@ import "afterimage/tensor"
 // call, so the split over threads cannot show.
 func (b *Backend) Random(d tensor.Dist, key tensor.Key, dst, step *tensor.Tensor) {
 	if dst.DType() != tensor.F32 {
-		b.Backend.Random(d, key, dst, step)
+		b.ref.Random(d, key, dst, step)
 		return
 	}
 	t := uint32(tensor.Host[int32](step)[0])

@@ -12,7 +12,7 @@ import (
 func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) {
 	outer, red, inner, ok := span(x.Shape(), axes)
 	if !f32(dst, x) || !ok || x.Size() == 0 || op != tensor.Sum && op != tensor.Mean {
-		b.Backend.Reduce(op, dst, x, axes)
+		b.ref.Reduce(op, dst, x, axes)
 		return
 	}
 	scale := 1.0
@@ -143,7 +143,7 @@ func (b *Backend) giveBack(d []float64) {
 // ArgMax works along the last axis; see tensor.Backend.
 func (b *Backend) ArgMax(dst, x *tensor.Tensor) {
 	if !f32(x) || x.Size() == 0 {
-		b.Backend.ArgMax(dst, x)
+		b.ref.ArgMax(dst, x)
 		return
 	}
 	y, s, k := tensor.Host[int32](dst), host(x), x.Dim(-1)
@@ -152,4 +152,18 @@ func (b *Backend) ArgMax(dst, x *tensor.Tensor) {
 			y[i] = int32(vec.ArgMax(s[i*k : (i+1)*k]))
 		}
 	})
+}
+
+// Softmax works along the last axis; see tensor.Backend.
+func (b *Backend) Softmax(log bool, dst, x *tensor.Tensor) {
+	if !f32(dst, x) || x.Size() == 0 {
+		b.ref.Softmax(log, dst, x)
+		return
+	}
+	f := vec.Softmax
+	if log {
+		f = vec.LogSoftmax
+	}
+	y, s, k := host(dst), host(x), x.Dim(-1)
+	b.split(len(s)/k, max(1, chunk/4/k), func(lo, hi int) { f(y[lo*k:hi*k], s[lo*k:hi*k], k) })
 }

@@ -28,7 +28,7 @@ type powerChunk struct{ step, lo, hi int }
 // PowerIterate makes one power iteration for each weight; see tensor.SpectralFuser.
 func (b *Backend) PowerIterate(next, v, sigma, w, u []*tensor.Tensor, eps []float64) {
 	if !f32(w...) || !f32(u...) {
-		b.Backend.PowerIterate(next, v, sigma, w, u, eps)
+		b.ref.PowerIterate(next, v, sigma, w, u, eps)
 		return
 	}
 	steps, chunks, total := b.powerSteps(next, v, sigma, w, u, eps)
@@ -126,7 +126,7 @@ func normalise(dst, x []float32, eps float64) {
 // SpectralQuotient divides a weight by σ; see tensor.SpectralFuser.
 func (b *Backend) SpectralQuotient(y, w, sigma *tensor.Tensor) {
 	if !f32(y, sigma, w) {
-		b.Backend.SpectralQuotient(y, w, sigma)
+		b.ref.SpectralQuotient(y, w, sigma)
 		return
 	}
 	d, m, s := host(y), host(w), host(sigma)[0]
@@ -136,7 +136,7 @@ func (b *Backend) SpectralQuotient(y, w, sigma *tensor.Tensor) {
 // SpectralQuotientGrad is the gradient of SpectralQuotient for w; see tensor.SpectralFuser.
 func (b *Backend) SpectralQuotientGrad(dw, dy, w, u, v, sigma *tensor.Tensor) {
 	if !f32(dw, dy, w, u, v, sigma) || w.Size() == 0 {
-		b.Backend.SpectralQuotientGrad(dw, dy, w, u, v, sigma)
+		b.ref.SpectralQuotientGrad(dw, dy, w, u, v, sigma)
 		return
 	}
 	out, g, m, us, vs, s := host(dw), host(dy), host(w), host(u), host(v), float64(host(sigma)[0])

@@ -12,8 +12,8 @@
 //     operations +, −, ·, / and √ are therefore correctly rounded. A BF16 result is the F32 one
 //     rounded again.
 //  3. Kernels reach elements through tensor.Host alone, so they work on any tensor.HostBuffer,
-//     whoever allocated it: a faster backend may embed *Backend and override what it speeds up.
+//     whoever allocated it: a faster backend may hand over what it has no kernel for.
 //
-// Comes from: tensor, whose Backend it implements. Goes to: tensor/cpu, which falls back on it,
+// Comes from: tensor, whose Backend it implements. Goes to: tensor/cpu, which hands it rare work,
 // tensor/backendtest and the gradient checks of autodiff, which compare with it.
 package ref

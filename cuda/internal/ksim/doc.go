@@ -3,9 +3,10 @@
 // CUDA thread is a fibre, and the fibres of a block run in an order drawn from a seed.
 //
 // It catches a missing barrier (a thread reads before another wrote: poison, or other bits under
-// another seed), a divergent barrier, a write or read outside a buffer (guard zones, inaccessible
-// pages), an index outside a shared array, a misaligned vector access, an uninitialised read, an
-// asynchronous copy or product nobody waited for, and a launch outside a device's limits.
+// another seed; an asynchronous copy may land at once, into what others still read), a divergent
+// barrier, a write or read outside a buffer (guard zones, inaccessible pages), an index outside a
+// shared array, a misaligned vector access, an uninitialised read, an asynchronous copy or product
+// nobody waited for, and a launch outside a device's limits.
 //
 // Non-goals: speed, and what only hardware shows: races inside a warp between two waiting points,
 // memory ordering between running blocks, register spills, the true layout of tensor-core

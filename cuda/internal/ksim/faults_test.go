@@ -143,13 +143,14 @@ func TestSilentFaultsShow(t *testing.T) {
 		{"reverse", reversed, 64, true},
 		{"reverse_without_barrier", reversed, 64, false},
 		{"async_copy", func(i int) float32 { return 4 * float32(63-i) }, 64, true},
+		{"async_copy_overwrites", func(i int) float32 { return 4 * float32(63-i) }, 64, false},
 		{"uninitialised_shared", func(int) float32 { return 64 }, 1, false},
 		{"uninitialised_global", func(i int) float32 { return float32(i) }, 64, false},
 	} {
 		const seeds = 8
 		wrong := 0
 		for seed := range uint64(seeds) {
-			src, dst := newMemory(t, s, 256, ramp(256)...), newMemory(t, s, c.n)
+			src, dst := newMemory(t, s, 512, ramp(512)...), newMemory(t, s, c.n)
 			if err := launch(t, c.entry, 64, faultArgs{dst.addr, src.addr, 64}, seed); err != nil {
 				t.Fatalf("%s: %v", c.entry, err)
 			}
@@ -183,6 +184,27 @@ func TestWarpOperations(t *testing.T) {
 		for k, w := range want {
 			if got[5*i+k] != w {
 				t.Errorf("thread %d, value %d: got %v, want %v", i, k, got[5*i+k], w)
+			}
+		}
+	}
+}
+
+// TestLoadTurned loads four matrices and wants lane l to get rows 2t and 2t+1 of column g of each.
+func TestLoadTurned(t *testing.T) {
+	s := faults(t)
+	src, dst := newMemory(t, s, 32*8/2), newMemory(t, s, 32*4)
+	for i := range 32 * 8 {
+		binary.LittleEndian.PutUint16(src.mem[2*i:], uint16(i))
+	}
+	if err := launch(t, "one_load_turned", 32, faultArgs{dst.addr, src.addr, 0}, 1); err != nil {
+		t.Fatal(err)
+	}
+	for l := range 32 {
+		for m := range 4 {
+			got := binary.LittleEndian.Uint32(dst.mem[4*(4*l+m):])
+			low := uint32((8*m+l%4*2)*8 + l/4)
+			if want := low | (low+8)<<16; got != want {
+				t.Errorf("lane %d, matrix %d: %#x, want %#x", l, m, got, want)
 			}
 		}
 	}

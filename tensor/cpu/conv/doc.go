@@ -62,6 +62,9 @@
 // bias enters with the sum, in the kernel; the rest is done in the registers of Winograd's last
 // map, or to a block of rows that has just been finished.
 //
+// Read shape.go (a convolution in numbers), forward.go (the functions), taps.go (what a tile sums)
+// and pass.go (how tiles cover the output); every other file is one of the forms above.
+//
 // Non-goals: other layouts and types, transposed convolution as an operation of its own (it is
 // InputGrad), tuning at run time. Other grouped convolution is right but not fast.
 //

@@ -31,7 +31,8 @@ const (
 	itemInput   = 48 << 10 // floats
 	itemFlops   = 32 << 20 // a fraction of a millisecond
 	itemsEach   = 6        // items for each thread, so that a slow core does not delay the join
-	minFlops    = 1 << 19  // less than this is not worth a second thread
+	minFlops    = 1 << 19  // less than this is not worth a second thread,
+	minPacked   = 1 << 8   // nor are fewer rows of a panel to pack, some microseconds
 )
 
 // run computes passes that share their input and their channels: the one of a forward convolution,
@@ -91,7 +92,7 @@ func (q *pass) packAll() {
 		width := panelWidth(cols)
 		q.pack(q.packed[at+i%taps*q.k*width:], width, group, o0, cols, i%taps)
 	}
-	if panels*taps*q.k < 1<<12 {
+	if panels*taps*q.k < minPacked {
 		for i := range panels * taps {
 			one(i)
 		}

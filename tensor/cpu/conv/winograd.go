@@ -283,8 +283,30 @@ func (q *winograd) item(t0, t1, p0, p1 int) {
 	m, rest := rest[:positions*q.planeM], rest[positions*q.planeM:]
 	tmp, patch := rest[:mapTmp], rest[mapTmp:]
 	q.inputs(v, tmp, patch, t0, t1)
-	q.multiply(q.u[p0*positions*q.planeU:], v, m, t1-t0, p0, p1)
+	next := q.ahead(t0, t1, p0, p1)
+	q.multiply(q.u[p0*positions*q.planeU:], v, m, t1-t0, p0, p1, &next)
 	q.outputs(m, tmp, t0, t1, p0, p1)
+}
+
+// ahead lists what an item will want of the memory, which has nothing to do while it multiplies:
+// the input of the item behind it, and then the pixels that it will write, for whole rows of tiles.
+func (q *winograd) ahead(t0, t1, p0, p1 int) micro.Lookahead {
+	var a micro.Lookahead
+	o0, o1 := p0*micro.MaxCols, min(q.o, p1*micro.MaxCols)
+	r0, r1 := q.firstRow(t0, q.outH), q.firstRow(t1+q.tilesW-1, q.outH)
+	a.Add(q.out[r0*q.outW*q.o+o0:], q.o, (r1-r0)*q.outW, o1-o0)
+	r0, r1 = q.firstRow(t1, q.inH), q.firstRow(2*t1-t0, q.inH)
+	if r1 = min(r1, q.n*q.inH); r0 < r1 {
+		a.Add(q.in[r0*q.inW*q.k:], q.k, (r1-r0)*q.inW, q.k)
+	}
+	return a
+}
+
+// firstRow is the first row of pixels of the row of tiles that tile t is in, counted over all
+// images, which have h rows.
+func (q *winograd) firstRow(t, h int) int {
+	n, ty, _ := tileAt(t, q.tilesH, q.tilesW)
+	return n*h + min(h, 4*ty)
 }
 
 // inputs maps the patches of tiles t0..t1-1 to v [position][tile][k]; patch is scratch memory.
@@ -310,8 +332,8 @@ const biasPosition = 6 + 1
 
 // multiply forms the 36 products of tiles × channels times channels × outputs; u begins with panel
 // p0. The sum over channels is cut into the blocks of the streamed form, so that an image's bits do
-// not depend on which of the two computes the batch that it is in.
-func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
+// not depend on which of the two computes the batch that it is in. What is in next is asked for.
+func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int, next *micro.Lookahead) {
 	seg := [1]micro.Seg{}
 	g := micro.Args{A: v, B: u, C: m, Segs: seg[:], StepA: 1, Alpha: 1}
 	g.SetRows(q.rowV, q.rowM)
@@ -334,6 +356,7 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int) {
 					if i >= parts-less {
 						g.Rows--
 					}
+					g.Ahead, g.AheadStep = next.Take(seg[0].K)
 					micro.Mul(q.v, &g)
 					g.AOff += g.Rows * q.rowV
 					g.COff += g.Rows * q.rowM

@@ -115,7 +115,7 @@ func (w *winogradDW) block(part, bm, bn int, dw []float32) {
 	for t := t0; t < t1; t += step {
 		tiles := min(step, t1-t)
 		w.mapTiles(&b, t, tiles)
-		w.multiply(&b, tiles, beta)
+		w.multiply(&b, tiles, beta, w.ahead(&b, t+tiles, min(w.tiles, t+tiles+step)))
 		beta = 1
 	}
 	back := weightGradMap()
@@ -146,9 +146,32 @@ func (w *winogradDW) mapTiles(b *gradBlock, t, tiles int) {
 	}
 }
 
+// ahead lists what the maps of tiles t0..t1-1, which come next, will read: whole rows of tiles.
+func (w *winogradDW) ahead(b *gradBlock, t0, t1 int) micro.Lookahead {
+	var a micro.Lookahead
+	if t0 >= t1 {
+		return a
+	}
+	for _, f := range []*patcher{&b.fy, &b.fx} {
+		r0, r1 := w.firstRow(t0, f.h), w.firstRow(t1, f.h)
+		if r0 < r1 {
+			a.Add(f.x[r0*f.w*f.c+f.c0:], f.c, (r1-r0)*f.w, f.c1-f.c0)
+		}
+	}
+	return a
+}
+
+// firstRow is as winograd's.
+func (w *winogradDW) firstRow(t, h int) int {
+	n, ty, _ := tileAt(t, w.tilesH, w.tilesW)
+	return n*h + min(h, 4*ty)
+}
+
 // multiply adds, for each position, the product (channels of dy × tiles) times (tiles × channels
-// of x).
-func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32) {
+// of x). What is in next is asked for, by one of aheadEach products: in all of them it would be
+// too much at once.
+func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32, next micro.Lookahead) {
+	const aheadEach = 4
 	seg := [1]micro.Seg{{K: tiles}}
 	g := micro.Args{A: b.y, B: b.v, C: b.u, Segs: seg[:], StepA: b.rowY, StepB: b.rowV, Alpha: 1,
 		Beta: beta}
@@ -165,6 +188,10 @@ func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32) {
 				g.Rows = most
 				if i >= parts-less {
 					g.Rows--
+				}
+				g.Ahead = nil
+				if i%aheadEach == 0 {
+					g.Ahead, g.AheadStep = next.Take(tiles)
 				}
 				micro.Mul(w.v, &g)
 				g.AOff += g.Rows

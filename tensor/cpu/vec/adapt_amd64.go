@@ -86,12 +86,6 @@ func axpby(k func(dst, x, y *float32, a, b float32, rows, cols int, nt bool)) ax
 	}
 }
 
-func accumulate(k func(dst, x, y *float32, rows, cols int)) func(dst, x, y []float32) {
-	return func(dst, x, y []float32) {
-		chunks(dst, false, func(lo, hi int, _ bool) { k(&dst[lo], &x[lo], &y[lo], 1, hi-lo) })
-	}
-}
-
 func row(k func(dst, x, v *float32, rows, cols int, nt bool)) func(dst, x, v []float32) {
 	return func(dst, x, v []float32) {
 		if len(dst) == 0 {

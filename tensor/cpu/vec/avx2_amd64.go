@@ -34,7 +34,7 @@ func avx2Table() table {
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
 	t.avx2Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
-	t.mulAddTo, t.addReLUGrad = accumulate(mulAddToAVX2), ternary(addReLUGradAVX2)
+	t.addReLUGrad = ternary(addReLUGradAVX2)
 	t.axpy, t.axpby = axpy(axpyAVX2), axpby(axpbyAVX2)
 	t.addRow, t.subRow, t.mulRow, t.divRow = row(addRowAVX2), row(subRowAVX2),
 		row(mulRowAVX2), row(divRowAVX2)

@@ -229,11 +229,6 @@ func equalAVX2(dst *float32, x *float32, y *float32, rows int, cols int, nt bool
 //go:noescape
 func selectOfAVX2(dst *float32, cond *float32, x *float32, y *float32, rows int, cols int, nt bool)
 
-// mulAddToAVX2 computes dst += x·y.
-//
-//go:noescape
-func mulAddToAVX2(dst *float32, x *float32, y *float32, rows int, cols int)
-
 // axpyAVX2 computes y += a·x.
 //
 //go:noescape

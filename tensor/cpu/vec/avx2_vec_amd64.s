@@ -4964,58 +4964,6 @@ streamLoop:
 	JLT       streamLoop
 	JMP       tail
 
-// func mulAddToAVX2(dst *float32, x *float32, y *float32, rows int, cols int)
-// Requires: AVX, FMA3
-TEXT ·mulAddToAVX2(SB), NOSPLIT, $0-40
-	MOVQ dst+0(FP), CX
-	MOVQ x+8(FP), DX
-	MOVQ y+16(FP), BX
-	MOVQ rows+24(FP), SI
-	MOVQ cols+32(FP), DI
-	MOVQ DI, R8
-	ANDQ $-8, R8
-	MOVQ DI, R9
-	ANDQ $+7, R9
-
-row:
-	XORQ    AX, AX
-	CMPQ    AX, R8
-	JGE     tail
-	PCALIGN $0x40
-
-loop:
-	VMOVUPS     (CX)(AX*4), Y0
-	VMOVUPS     (DX)(AX*4), Y1
-	VMOVUPS     (BX)(AX*4), Y2
-	VFMADD231PS Y2, Y1, Y0
-	VMOVUPS     Y0, (CX)(AX*4)
-	ADDQ        $+8, AX
-	CMPQ        AX, R8
-	JLT         loop
-
-tail:
-	TESTQ       R9, R9
-	JZ          next
-	LEAQ        lanes<>+32(SB), R10
-	MOVQ        R9, R11
-	SHLQ        $0x02, R11
-	SUBQ        R11, R10
-	VMOVUPS     (R10), Y0
-	VMASKMOVPS  (CX)(AX*4), Y0, Y1
-	VMASKMOVPS  (DX)(AX*4), Y0, Y2
-	VMASKMOVPS  (BX)(AX*4), Y0, Y3
-	VFMADD231PS Y3, Y2, Y1
-	VMASKMOVPS  Y1, Y0, (CX)(AX*4)
-
-next:
-	LEAQ (CX)(DI*4), CX
-	LEAQ (DX)(DI*4), DX
-	LEAQ (BX)(DI*4), BX
-	DECQ SI
-	JNZ  row
-	VZEROUPPER
-	RET
-
 // func axpyAVX2(y *float32, x *float32, a float32, rows int, cols int)
 // Requires: AVX, FMA3
 TEXT ·axpyAVX2(SB), NOSPLIT, $0-40

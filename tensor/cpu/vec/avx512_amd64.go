@@ -34,7 +34,7 @@ func avx512Table() table {
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
 	t.avx512Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
-	t.mulAddTo, t.addReLUGrad = accumulate(mulAddToAVX512), ternary(addReLUGradAVX512)
+	t.addReLUGrad = ternary(addReLUGradAVX512)
 	t.axpy, t.axpby = axpy(axpyAVX512), axpby(axpbyAVX512)
 	t.addRow, t.subRow, t.mulRow, t.divRow = row(addRowAVX512), row(subRowAVX512),
 		row(mulRowAVX512), row(divRowAVX512)

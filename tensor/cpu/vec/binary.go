@@ -22,12 +22,6 @@ func Min(dst, x, y []float32) { sameLen("Min", len(dst), len(x), len(y)); active
 // AddTo accumulates dst[i] += x[i].
 func AddTo(dst, x []float32) { sameLen("AddTo", len(dst), len(x)); active.addTo(dst, x) }
 
-// MulAddTo accumulates dst[i] += x[i]·y[i].
-func MulAddTo(dst, x, y []float32) {
-	sameLen("MulAddTo", len(dst), len(x), len(y))
-	active.mulAddTo(dst, x, y)
-}
-
 // AXPBY computes dst[i] = a·x[i] + b·y[i], evaluated as fma(a, x, b·y) in the assembly.
 func AXPBY(dst []float32, a float32, x []float32, b float32, y []float32) {
 	sameLen("AXPBY", len(dst), len(x), len(y))
@@ -154,12 +148,6 @@ func min1(x, y float32) float32 {
 func addToGo(dst, x []float32) {
 	for i, v := range x {
 		dst[i] += v
-	}
-}
-
-func mulAddToGo(dst, x, y []float32) {
-	for i, v := range x {
-		dst[i] += v * y[i]
 	}
 }
 

@@ -133,14 +133,6 @@ func unaryCases() []ew {
 		{name: "Fill", ins: 1, tol: tolExact,
 			run: func(t table, out []float32, _, _ [][]float32) { t.fill(out, testScalar) },
 			ref: func(_, _ []float64) (float64, float64) { return self(testScalar) }},
-		unS("LeakyReLU", tolOne,
-			func(t table) func(a, b []float32, s float32) { return t.leakyReLU },
-			func(x, s float64) float64 {
-				if x < 0 {
-					return x * s
-				}
-				return x
-			}),
 		{name: "Clamp", ins: 1, tol: tolExact,
 			run: func(t table, out []float32, in, _ [][]float32) { t.clamp(out, in[0], -0.5, 2) },
 			ref: func(in, _ []float64) (float64, float64) {
@@ -167,6 +159,13 @@ func unaryCases() []ew {
 func scalarCases() []ew {
 	type f3 = func(a, b []float32, s float32)
 	return []ew{
+		unS("LeakyReLU", tolOne, func(t table) f3 { return t.leakyReLU },
+			func(x, s float64) float64 {
+				if x < 0 {
+					return x * s
+				}
+				return x
+			}),
 		unS("AddScalar", tolOne, func(t table) f3 { return t.addScalar },
 			func(x, s float64) float64 { return x + s }),
 		unS("RSubScalar", tolOne, func(t table) f3 { return t.rsubScalar },
@@ -264,11 +263,6 @@ func accumulateCases() []ew {
 			ref: func(in, _ []float64) (float64, float64) {
 				e := math.Exp(in[0]) * testScalar
 				return 2 * (e - in[1]), 2 * (e + math.Abs(in[1]))
-			}},
-		{name: "MulAddTo", ins: 3, tol: tolTwo, accum: true,
-			run: func(t table, out []float32, in, _ [][]float32) { t.mulAddTo(out, in[1], in[2]) },
-			ref: func(in, _ []float64) (float64, float64) {
-				return in[0] + in[1]*in[2], math.Abs(in[0]) + math.Abs(in[1]*in[2])
 			}},
 		{name: "EMA", ins: 2, tol: tolFew, accum: true,
 			run: func(t table, out []float32, in, _ [][]float32) { t.ema(out, in[1], 0.875) },

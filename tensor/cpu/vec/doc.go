@@ -21,6 +21,8 @@
 // dst, in place or to accumulate, never write around the caches. Results have the same bits either
 // way, and nothing beyond the length is touched.
 //
+// Read unary.go and binary.go (what there is, in plain Go) and table.go (how a variant is chosen).
+//
 // It is not: threaded (callers split the work), a tensor library (no shapes, no dtypes, no
 // broadcasting rules), or a home for matrix products and convolutions (see gemm and conv).
 //

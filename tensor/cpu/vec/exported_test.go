@@ -101,7 +101,6 @@ func (o callOperands) binary(g table) []call {
 		c("Add", Add, g.add), c("Sub", Sub, g.sub), c("Mul", Mul, g.mul), c("Div", Div, g.div),
 		c("Max", Max, g.max), c("Min", Min, g.min), c("Greater", Greater, g.greater),
 		c("Equal", Equal, g.equal), c("ReLUGrad", ReLUGrad, g.reluGrad),
-		c("MulAddTo", MulAddTo, g.mulAddTo),
 		r("AddRow", AddRow, g.addRow), r("SubRow", SubRow, g.subRow),
 		r("MulRow", MulRow, g.mulRow), r("DivRow", DivRow, g.divRow),
 	}

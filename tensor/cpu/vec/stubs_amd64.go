@@ -229,11 +229,6 @@ func equalAVX512(dst *float32, x *float32, y *float32, rows int, cols int, nt bo
 //go:noescape
 func selectOfAVX512(dst *float32, cond *float32, x *float32, y *float32, rows int, cols int, nt bool)
 
-// mulAddToAVX512 computes dst += x·y.
-//
-//go:noescape
-func mulAddToAVX512(dst *float32, x *float32, y *float32, rows int, cols int)
-
 // axpyAVX512 computes y += a·x.
 //
 //go:noescape

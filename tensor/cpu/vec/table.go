@@ -28,7 +28,6 @@ type table struct {
 	maxScalar, minScalar                   func(dst, x []float32, s float32)
 	add, sub, mul, div, max, min           func(dst, x, y []float32)
 	addTo                                  func(dst, x []float32)
-	mulAddTo                               func(dst, x, y []float32)
 	axpy                                   func(y []float32, a float32, x []float32)
 	axpby                                  axpbyFunc
 	reluGrad                               func(dx, dy, y []float32)
@@ -78,7 +77,7 @@ func goTable() table {
 		scatterAdd: scatterAddGo, tapSums: tapSumsGo, tapGrads: tapGradsGo,
 		clampRows: clampRowsGo, hardSwishRows: hardSwishRowsGo,
 		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
-		addTo: addToGo, mulAddTo: mulAddToGo, axpy: axpyGo, axpby: axpbyGo,
+		addTo: addToGo, axpy: axpyGo, axpby: axpbyGo,
 		reluGrad: reluGradGo, addReLUGrad: addReLUGradGo,
 		addRow: addRowGo, subRow: subRowGo, mulRow: mulRowGo, divRow: divRowGo,
 		scaleShift: scaleShiftGo, scaleShiftReLU: scaleShiftReLUGo,

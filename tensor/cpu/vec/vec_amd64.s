@@ -4329,56 +4329,6 @@ streamLoop:
 	JLT      streamLoop
 	JMP      tail
 
-// func mulAddToAVX512(dst *float32, x *float32, y *float32, rows int, cols int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·mulAddToAVX512(SB), NOSPLIT, $0-40
-	MOVQ  dst+0(FP), CX
-	MOVQ  x+8(FP), DX
-	MOVQ  y+16(FP), BX
-	MOVQ  rows+24(FP), SI
-	MOVQ  cols+32(FP), DI
-	MOVQ  DI, R8
-	ANDQ  $-16, R8
-	MOVQ  DI, R9
-	ANDQ  $+15, R9
-	MOVQ  $-1, AX
-	BZHIQ R9, AX, AX
-	KMOVW AX, K1
-
-row:
-	XORQ    AX, AX
-	CMPQ    AX, R8
-	JGE     tail
-	PCALIGN $0x40
-
-loop:
-	VMOVUPS     (CX)(AX*4), Z0
-	VMOVUPS     (DX)(AX*4), Z1
-	VMOVUPS     (BX)(AX*4), Z2
-	VFMADD231PS Z2, Z1, Z0
-	VMOVUPS     Z0, (CX)(AX*4)
-	ADDQ        $+16, AX
-	CMPQ        AX, R8
-	JLT         loop
-
-tail:
-	TESTQ       R9, R9
-	JZ          next
-	VMOVUPS.Z   (CX)(AX*4), K1, Z0
-	VMOVUPS.Z   (DX)(AX*4), K1, Z1
-	VMOVUPS.Z   (BX)(AX*4), K1, Z2
-	VFMADD231PS Z2, Z1, Z0
-	VMOVUPS     Z0, K1, (CX)(AX*4)
-
-next:
-	LEAQ (CX)(DI*4), CX
-	LEAQ (DX)(DI*4), DX
-	LEAQ (BX)(DI*4), BX
-	DECQ SI
-	JNZ  row
-	VZEROUPPER
-	RET
-
 // func axpyAVX512(y *float32, x *float32, a float32, rows int, cols int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·axpyAVX512(SB), NOSPLIT, $0-40

@@ -1,6 +1,8 @@
 // cuBLASLt's products without a GPU: descriptions and layouts are kept as the documentation states
 // them (columns lie together, sizes in elements; F32, F64, or BF16 with results in either), and a
-// product is computed in double. It checks what a caller tells the library, not the library.
+// product is computed in double. Addresses keep the alignment for which algorithms were asked for;
+// while this thread captures no algorithm is looked for, and no description multiplies for the first
+// time, when a library loads its code. It checks what a caller tells the library, not the library.
 // FAKECUBLASLT_SLOW=13 makes algorithms 1 and 3 of three slow; with FAKECUBLASLT_DIGITS=1 the results
 // of algorithm 2 differ from the others' in the last digit; with FAKECUBLASLT_FAIL=1 there is no
 // memory to look for algorithms.
@@ -11,17 +13,25 @@
 #include <string.h>
 #include <unistd.h>
 
+// What addresses are multiples of unless a preference says less (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT).
+enum { ALIGNMENT = 256 };
+
 enum { OK = 0, ALLOC_FAILED = 3, INVALID = 7, NOT_SUPPORTED = 15, INTERNAL = 14 };
 
 struct desc {
   int compute, scale;
   int32_t op[2]; // of the first and the second operand: 1 transposes
+  int gone, ran; // destroyed; multiplied by
 };
 struct layout {
-  int type;
+  int type, gone;
   uint64_t rows, cols;
   int64_t ld, stride;
   int32_t batch;
+};
+struct preference {
+  uint64_t workspace;
+  uint32_t reductions;
 };
 struct product {
   struct desc d;
@@ -38,6 +48,9 @@ EXPORT const char *cublasLtGetStatusString(int code) {
                                 : "CUBLAS_STATUS_INVALID_VALUE";
 }
 EXPORT int cublasLtCreate(void **h) {
+  if (queue_unsafe()) {
+    return INTERNAL;
+  }
   *h = malloc(1);
   return OK;
 }
@@ -58,7 +71,7 @@ EXPORT int cublasLtMatmulDescCreate(struct desc **d, int compute, int scale) {
   return OK;
 }
 EXPORT int cublasLtMatmulDescDestroy(struct desc *d) {
-  free(d);
+  d->gone = 1; // the memory stays, so that a later use shows
   return OK;
 }
 EXPORT int cublasLtMatmulDescSetAttribute(struct desc *d, int name, const void *v, size_t n) {
@@ -75,11 +88,11 @@ EXPORT int cublasLtMatrixLayoutCreate(struct layout **l, int type, uint64_t rows
     return INVALID;
   }
   *l = calloc(1, sizeof **l);
-  **l = (struct layout){type, rows, cols, ld, 0, 1};
+  **l = (struct layout){type, 0, rows, cols, ld, 0, 1};
   return OK;
 }
 EXPORT int cublasLtMatrixLayoutDestroy(struct layout *l) {
-  free(l);
+  l->gone = 1;
   return OK;
 }
 EXPORT int cublasLtMatrixLayoutSetAttribute(struct layout *l, int name, const void *v, size_t n) {
@@ -94,20 +107,23 @@ EXPORT int cublasLtMatrixLayoutSetAttribute(struct layout *l, int name, const vo
   return INVALID;
 }
 
-EXPORT int cublasLtMatmulPreferenceCreate(uint32_t **p) {
-  *p = calloc(2, sizeof **p);
+EXPORT int cublasLtMatmulPreferenceCreate(struct preference **p) {
+  *p = calloc(1, sizeof **p);
+  (*p)->reductions = UINT32_MAX;
   return OK;
 }
-EXPORT int cublasLtMatmulPreferenceDestroy(uint32_t *p) {
+EXPORT int cublasLtMatmulPreferenceDestroy(struct preference *p) {
   free(p);
   return OK;
 }
-EXPORT int cublasLtMatmulPreferenceSetAttribute(uint32_t *p, int name, const void *v, size_t n) {
+EXPORT int cublasLtMatmulPreferenceSetAttribute(struct preference *p, int name, const void *v,
+                                                size_t n) {
   if (name == 1 && n == 8) { // MAX_WORKSPACE_BYTES
+    memcpy(&p->workspace, v, 8);
     return OK;
   }
   if (name == 3 && n == 4) { // REDUCTION_SCHEME_MASK
-    memcpy(p, v, 4);
+    memcpy(&p->reductions, v, 4);
     return OK;
   }
   return INVALID;
@@ -124,6 +140,9 @@ static int fits(const struct desc *d, const struct layout *a, const struct layou
                 const struct layout *c) {
   uint64_t m = d->op[0] ? a->cols : a->rows, k = d->op[0] ? a->rows : a->cols;
   uint64_t k2 = d->op[1] ? b->cols : b->rows, n = d->op[1] ? b->rows : b->cols;
+  if (d->gone || a->gone || b->gone || c->gone) {
+    return 0;
+  }
   return k == k2 && c->rows == m && c->cols == n && a->batch == b->batch && b->batch == c->batch &&
          a->type == b->type && (c->type == a->type || (a->type == 14 && c->type == 0)) &&
          (a->type == 1) == (d->compute == 70) && (a->type == 0 || d->compute != 77);
@@ -134,17 +153,21 @@ enum { ALGORITHMS = 4, FIRST_NUMBER = 60, WORDS = 12 };
 
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout *a,
                                           struct layout *b, struct layout *c, struct layout *dd,
-                                          uint32_t *pref, int want, uint64_t *results, int *got) {
+                                          struct preference *pref, int want, uint64_t *results,
+                                          int *got) {
+  if (queue_unsafe()) {
+    return INTERNAL;
+  }
   if (h == NULL || want < 1 || c != dd || !fits(d, a, b, c)) {
     return INVALID;
   }
   if (wanted("FAKECUBLASLT_FAIL", 1)) {
     return ALLOC_FAILED;
   }
-  if (*pref & 1) { // an algorithm that adds in place, in any order, would be allowed
+  if (pref->reductions & 1) { // an algorithm that adds in place, in any order, would be allowed
     return NOT_SUPPORTED;
   }
-  if (c->type == 14 && (*pref & 4)) { // parts of a sum would be rounded
+  if (c->type == 14 && (pref->reductions & 4)) { // parts of a sum would be rounded
     return NOT_SUPPORTED;
   }
   for (*got = 0; *got < ALGORITHMS && *got < want; (*got)++) {
@@ -153,7 +176,7 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void *h, struct desc *d, struct layout
       r[i] = 0x1000 * (uint64_t)*got + (uint64_t)i; // asked for again by cublasLtMatmul
     }
     r[8] = 4096; // workspace
-    r[9] = *got == 0 ? NOT_SUPPORTED : 0;
+    r[9] = *got == 0 || pref->workspace < r[8] ? NOT_SUPPORTED : 0;
   }
   return OK;
 }
@@ -223,9 +246,13 @@ EXPORT int cublasLtMatmul(void *h, struct desc *d, const void *alpha, const void
   if (h == NULL || one != 1 || zero != 0 || c != out || lc != ld || algo[7] != algo[0] + 7 ||
       algo[0] == 0 ||
       bytes != 4096 || workspace == NULL || (uint64_t)workspace % 256 != 0 ||
-      !fits(d, la, lb, lc)) {
+      ((uint64_t)a | (uint64_t)b | (uint64_t)c) % ALIGNMENT != 0 || !fits(d, la, lb, lc)) {
     return INVALID;
   }
+  if (!d->ran && queue_unsafe()) { // the library would load its code
+    return INTERNAL;
+  }
+  d->ran = 1;
   struct product p = {*d, *la, *lb, *lc, a, b, out, (int)(algo[0] / 0x1000)};
   return queue_work(stream, multiply, &p, sizeof p) == 0 ? OK : INTERNAL;
 }

@@ -21,9 +21,12 @@ enum {
   NOT_FOUND = 500,
   NOT_READY = 600,
   ILLEGAL_ADDRESS = 700,
+  CONTEXT_DESTROYED = 709,
   LAUNCH_FAILED = 719,
   CAPTURE_UNSUPPORTED = 900,
   CAPTURE_INVALIDATED = 901,
+  CAPTURE_ISOLATION = 905,
+  CAPTURED_EVENT = 907,
   CAPTURE_WRONG_THREAD = 908,
 };
 
@@ -36,10 +39,11 @@ int fake_enter(void);
 int fake_leave(int code);
 
 // Memory of the fake device, in fake_memory.c. fake_holds reports whether a range lies in one live
-// allocation.
-int fake_alloc(uint64_t *address, size_t bytes);
+// allocation, fake_pinned the same of host memory that the driver gave.
+int fake_alloc(uint64_t *address, size_t bytes, int async);
 int fake_free(uint64_t address);
 int fake_holds(uint64_t address, size_t bytes);
+int fake_pinned(uint64_t address, size_t bytes);
 size_t fake_memory_free(void);
 size_t fake_memory_total(void);
 
@@ -67,9 +71,15 @@ struct fake_op {
   uint64_t ticket; // of the event's recording
   struct fake_op *next;
 };
+
+// fake_inside reports whether what a copy reads and writes is there, in fake_memory.c.
+int fake_inside(const struct fake_op *op);
+
 struct fake_event {
   uint64_t recorded, done; // tickets
   struct fake_stream *stream;
+  struct fake_graph *captured; // into which it was recorded last, if that was during a capture
+  int timed;
   double at; // milliseconds
 };
 struct fake_stream {
@@ -85,16 +95,21 @@ struct fake_graph {
 };
 
 // fake_library queues work of a fake library: host(a copy of bytes of args) runs in stream order
-// and returns 0 or a result of the driver. Exported for fake_cublaslt.c and fake_cudnn.c.
+// and returns 0 or a result of the driver. fake_unsafe says whether this thread captures, which what
+// a library does beside queueing work spoils. Exported for fake_cublaslt.c and fake_cudnn.c.
 int fake_library(struct fake_stream *s, int (*host)(const void *args), const void *args,
                  size_t bytes);
+int fake_unsafe(void);
 
 // Streams, in fake_stream.c. fake_queue puts a copy of op at the end of a stream, or of the graph
-// that it captures into. fake_drain runs everything that waits anywhere.
+// that it captures into. fake_drain runs everything that waits anywhere. fake_known says whether a
+// stream exists, fake_capturing_here whether this thread captures, and spoils what it captures.
+int fake_known(const struct fake_stream *s);
 int fake_queue(struct fake_stream *s, const struct fake_op *op);
 int fake_run(struct fake_stream *s, int at_most);
 int fake_drain(void);
 int fake_capturing_here(void);
-void fake_fail(int code); // from now on every call fails so
+void fake_fail(int code); // from now on every call fails so, as long as the context lives
+void fake_forget(void);   // what waits in streams never runs
 
 #endif

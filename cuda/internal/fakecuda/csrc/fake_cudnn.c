@@ -1,7 +1,9 @@
-// cuDNN's backend descriptors without a GPU: attributes are checked, when a descriptor is
-// finalized, against the types and counts that the documentation states, and a plan of one
-// convolution is computed by plain loops over the strides it was told. It checks what a caller
-// tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow, 9 all of them;
+// cuDNN's backend descriptors without a GPU: attributes are checked, when they are set and when a
+// descriptor is finalized, against the types and counts that the documentation states, and a plan of
+// one convolution is computed by plain loops over the strides it was told. A descriptor must live as
+// long as what was made of it; addresses keep the alignment that tensors state; while this thread
+// captures nothing is planned, and no plan runs for the first time, when a library loads its code.
+// It checks what a caller tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow, 9 all of them;
 // with FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2;
 // with FAKECUDNN_FAIL=1 there is no memory for a plan.
 
@@ -28,6 +30,8 @@ struct attr {
 };
 struct desc {
   int kind, final, count;
+  int gone; // destroyed; the memory stays, so that a later use shows
+  int ran;  // a plan that was executed
   struct attr attrs[MAX_ATTRS];
   struct desc *graph; // of an engine or its configuration
   int engine;         // which of the fake engines
@@ -43,6 +47,24 @@ static const int required[][4] = {
     {15, 801, 15, 1},  {4, 200, 8, 1},    {4, 201, 15, 1},   {5, 400, 0, 1},   {5, 401, 15, 1},
     {16, 1000, 3, 3},  {16, 1001, 6, 3},  {16, 1003, 6, 1},
 };
+
+// What an operation may have besides: alpha and beta, of the type of its sums.
+static const int factors[][2] = {{10, 700}, {10, 701}, {12, 706}, {12, 707}, {11, 712}, {11, 713}};
+
+// takes reports whether a kind of descriptor has an attribute, of that type and count.
+static int takes(int kind, int name, int type, int64_t n) {
+  for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+    if (required[i][0] == kind && required[i][1] == name) {
+      return required[i][2] == type && required[i][3] == n;
+    }
+  }
+  for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
+    if (factors[i][0] == kind && factors[i][1] == name) {
+      return (type == 4 || type == 5) && n == 1;
+    }
+  }
+  return 0;
+}
 
 static size_t width(int type) {
   switch (type) {
@@ -71,10 +93,22 @@ EXPORT const char *cudnnGetErrorString(int code) {
 }
 EXPORT void cudnnGetLastErrorString(char *text, size_t n) { snprintf(text, n, "%s", last); }
 
+static const struct attr *find(const struct desc *d, int name) {
+  for (int i = 0; i < d->count; i++) {
+    if (d->attrs[i].name == name) {
+      return &d->attrs[i];
+    }
+  }
+  return NULL;
+}
+
 struct handle {
   void *stream;
 };
 EXPORT int cudnnCreate(struct handle **h) {
+  if (queue_unsafe()) {
+    return refuse(INTERNAL_ERROR, "a handle is made while a thread captures: handle", 0);
+  }
   *h = calloc(1, sizeof **h);
   return OK;
 }
@@ -93,23 +127,18 @@ EXPORT int cudnnBackendCreateDescriptor(int kind, struct desc **d) {
   return OK;
 }
 EXPORT int cudnnBackendDestroyDescriptor(struct desc *d) {
-  free(d);
-  return OK;
-}
-
-static const struct attr *find(const struct desc *d, int name) {
-  for (int i = 0; i < d->count; i++) {
-    if (d->attrs[i].name == name) {
-      return &d->attrs[i];
-    }
+  if (d->gone) {
+    return refuse(BAD_PARAM, "destroyed twice: descriptor", d->kind);
   }
-  return NULL;
+  d->gone = 1;
+  return OK;
 }
 
 EXPORT int cudnnBackendSetAttribute(struct desc *d, int name, int type, int64_t n,
                                     const void *values) {
   size_t bytes = width(type) * (size_t)n;
-  if (d->final || d->count == MAX_ATTRS || bytes > MAX_BYTES) {
+  if (d->final || d->gone || find(d, name) != NULL || !takes(d->kind, name, type, n) ||
+      d->count == MAX_ATTRS || bytes > MAX_BYTES) {
     return refuse(BAD_PARAM, "cannot set attribute", name);
   }
   struct attr *a = &d->attrs[d->count++];
@@ -149,7 +178,38 @@ static int number(const struct desc *d, int name) {
   return v;
 }
 
-// consistent checks an operation's shapes, factors and types.
+// described checks a tensor: whole packed memory, an alignment that elements of its type can have.
+static int described(const struct desc *d) {
+  int64_t dims[4], strides[4], align, last = 0, size = 1;
+  ints(d, 902, dims);
+  ints(d, 903, strides);
+  ints(d, 900, &align);
+  for (int i = 0; i < 4; i++) {
+    if (dims[i] < 1 || strides[i] < 1) {
+      return 0;
+    }
+    last += (dims[i] - 1) * strides[i];
+    size *= dims[i];
+  }
+  int type = number(d, 901), bytes = type == 9 ? 2 : type == 1 ? 8 : 4;
+  return last + 1 == size && (type == 0 || type == 1 || type == 9) && align >= bytes &&
+         (align & (align - 1)) == 0;
+}
+
+// alive reports whether everything that a plan was made of still is.
+static int alive(const struct desc *d) {
+  if (d == NULL || d->gone) {
+    return 0;
+  }
+  for (int i = 0; i < d->count; i++) {
+    if (d->attrs[i].type == 15 && !alive(child(d, d->attrs[i].name))) {
+      return 0;
+    }
+  }
+  return d->graph == NULL || alive(d->graph);
+}
+
+// consistent checks an operation's shapes, factors, types and the names of its tensors.
 static int consistent(const struct desc *op) {
   struct operands o = operands_of(op);
   int64_t x[4], w[4], y[4], dil[2], stride[2], post[2], pre[2];
@@ -162,9 +222,16 @@ static int consistent(const struct desc *op) {
   ints(o.conv, 105, pre);
   for (int i = 0; i < 2; i++) {
     int64_t room = x[2 + i] + pre[i] + post[i] - dil[i] * (w[2 + i] - 1) - 1;
-    if (room < 0 || y[2 + i] != room / stride[i] + 1) {
+    if (dil[i] < 1 || stride[i] < 1 || pre[i] < 0 || post[i] < 0 || room < 0 || y[2 + i] != room / stride[i] + 1) {
       return 0;
     }
+  }
+  int64_t id[3];
+  ints(o.x, 906, &id[0]);
+  ints(o.w, 906, &id[1]);
+  ints(o.y, 906, &id[2]);
+  if (id[0] == id[1] || id[1] == id[2] || id[0] == id[2]) {
+    return 0;
   }
   // BF16 is summed in F32, others in their own type.
   const struct desc *t[3] = {o.x, o.w, o.y};
@@ -193,15 +260,24 @@ static int wanted(const char *variable, int number) {
 }
 
 EXPORT int cudnnBackendFinalize(struct desc *d) {
+  if ((d->kind == 4 || d->kind == 5) && queue_unsafe()) {
+    return refuse(INTERNAL_ERROR, "planned while a thread captures: descriptor", d->kind);
+  }
+  if (d->final || d->gone) {
+    return refuse(BAD_PARAM, "finalized twice or destroyed: descriptor", d->kind);
+  }
   for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
     const int *r = required[i];
     const struct attr *a = r[0] == d->kind ? find(d, r[1]) : NULL;
     if (r[0] == d->kind && (a == NULL || a->type != r[2] || a->n != r[3])) {
       return refuse(BAD_PARAM, "missing, of the wrong type or count: attribute", r[1]);
     }
-    if (a != NULL && a->type == 15 && !child(d, r[1])->final && child(d, r[1])->kind != 3) {
+    if (a != NULL && a->type == 15 && (!child(d, r[1])->final || !alive(child(d, r[1])))) {
       return refuse(BAD_PARAM, "not finalized: attribute", r[1]);
     }
+  }
+  if (d->kind == 17 && !described(d)) {
+    return refuse(BAD_PARAM, "no packed and aligned tensor: descriptor", d->kind);
   }
   if (d->kind >= 10 && d->kind <= 12 && !consistent(d)) {
     return refuse(BAD_PARAM, "inconsistent convolution: descriptor", d->kind);
@@ -234,6 +310,9 @@ EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t 
                                     void *values) {
   struct desc **out = values;
   *got = 0;
+  if (d->kind == 4 && !d->final) {
+    return refuse(BAD_PARAM, "asked before it is finalized: attribute", name);
+  }
   if (d->kind == 4 && name == 202 && type == 15) { // results of the heuristics
     if (!same_types(child(child(d, 201), 801))) {
       return OK;
@@ -249,17 +328,18 @@ EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t 
     *got = ENGINES;
     return OK;
   }
-  if (d->kind == 3 && name == 300 && type == 15 && n == 1 && out[0]->kind == 2) {
+  if (d->kind == 3 && name == 300 && type == 15 && n == 1 && out[0]->kind == 2 && d->final) {
     out[0]->engine = d->engine;
+    out[0]->final = 1;
     *got = 1;
     return OK;
   }
-  if (d->kind == 2 && name == 1301 && type == 3 && n == 1) { // the engine's number
+  if (d->kind == 2 && name == 1301 && type == 3 && n == 1 && d->final) { // the engine's number
     *(int64_t *)values = FIRST_NUMBER + d->engine;
     *got = 1;
     return OK;
   }
-  if (d->kind == 2 && name == 1303 && type == 11) { // numerical notes
+  if (d->kind == 2 && name == 1303 && type == 11 && d->final) { // numerical notes
     if (d->engine == 0) {
       *(int *)values = 4; // in any order
       *got = 1;
@@ -356,10 +436,17 @@ EXPORT int cudnnBackendExecute(struct handle *h, struct desc *plan, struct desc 
   if (!plan->final || !pack->final || planned != h) {
     return refuse(BAD_PARAM, "not a plan of this handle: descriptor", plan->kind);
   }
+  if (!alive(plan)) {
+    return refuse(BAD_PARAM, "what it was made of is destroyed: descriptor", plan->kind);
+  }
   memcpy(&workspace, find(pack, 1003)->data, sizeof workspace);
-  if (workspace == 0) {
+  if (workspace == 0 || workspace % 256 != 0) {
     return refuse(BAD_PARAM, "no workspace: attribute", 1003);
   }
+  if (!plan->ran && queue_unsafe()) {
+    return refuse(EXECUTION_FAILED, "loads its code while a thread captures: descriptor", plan->kind);
+  }
+  plan->ran = 1;
   struct desc *op = child(plan->graph, 801);
   struct operands o = operands_of(op);
   struct work k = {.kind = op->kind, .engine = plan->engine};
@@ -369,7 +456,7 @@ EXPORT int cudnnBackendExecute(struct handle *h, struct desc *plan, struct desc 
   const struct desc *t[3] = {o.x, o.w, o.y};
   int64_t *dims[3] = {k.x, k.w, k.y}, *strides[3] = {k.sx, k.sw, k.sy};
   char **data[3] = {&k.px, &k.pw, &k.py};
-  int64_t ids[3], id;
+  int64_t ids[3], id, align;
   ints(pack, 1000, ids);
   for (int i = 0; i < 3; i++) {
     ints(t[i], 902, dims[i]);
@@ -381,8 +468,9 @@ EXPORT int cudnnBackendExecute(struct handle *h, struct desc *plan, struct desc 
         memcpy(data[i], find(pack, 1001)->data + 8 * j, 8);
       }
     }
-    if (*data[i] == NULL) {
-      return refuse(BAD_PARAM, "no address for tensor", (int)id);
+    ints(t[i], 900, &align);
+    if (*data[i] == NULL || (uint64_t)*data[i] % (uint64_t)align != 0) {
+      return refuse(BAD_PARAM, "no address, or a misaligned one, for tensor", (int)id);
     }
   }
   return queue_work(h->stream, convolve, &k, sizeof k) == 0 ? OK : EXECUTION_FAILED;

@@ -10,7 +10,13 @@
 //   FAKECUDA_LOSE_AFTER  the device is lost at this launch, counted from 1 (0: never)
 //   FAKECUDA_POOLS       0: no stream-ordered memory
 //
-// It does not show: real concurrency, the memory model, alignment faults, speed.
+// What it is strict about, where a driver would fail, or fail once in a while: calls on a thread that
+// captures which are unsafe there (allocation, waiting, loading code), events that cross a capture's
+// boundary, work on a stream, in a context or from pinned memory that is gone, copies from pageable
+// memory, freeing in a stream what was not allocated in one, the limits of a launch. Freeing waits
+// for nothing, so that what still runs on it shows.
+//
+// It does not show: real concurrency, the memory model, faults of alignment outside packs, speed.
 
 #include "fake_cuda.h"
 
@@ -22,7 +28,8 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int started, sticky;
 static __thread void *current;
-static char context; // its address is the primary context
+static char context;    // its address is the primary context
+static int retained;    // how often
 
 long fake_number(const char *name, long otherwise) {
   const char *v = getenv(name);
@@ -78,12 +85,17 @@ static const struct {
     {INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
     {NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {NOT_READY, "CUDA_ERROR_NOT_READY", "device not ready"},
+    {CONTEXT_DESTROYED, "CUDA_ERROR_CONTEXT_IS_DESTROYED", "context is destroyed"},
     {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
      "operation not permitted when stream is capturing"},
     {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
      "operation failed due to a previous error during capture"},
+    {CAPTURE_ISOLATION, "CUDA_ERROR_STREAM_CAPTURE_ISOLATION",
+     "dependency created on uncaptured work in another stream"},
+    {CAPTURED_EVENT, "CUDA_ERROR_CAPTURED_EVENT",
+     "operation not permitted on an event last recorded in a capturing stream"},
     {CAPTURE_WRONG_THREAD, "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD",
      "attempt to terminate a thread-local capture sequence from another thread"},
 };
@@ -160,18 +172,33 @@ EXPORT int cuDevicePrimaryCtxRetain(void **c, int device) {
   if (!started || known(device) != SUCCESS) {
     return INVALID_VALUE;
   }
+  pthread_mutex_lock(&lock);
+  retained++;
   *c = &context;
-  return SUCCESS;
+  return fake_leave(SUCCESS);
 }
 
-EXPORT int cuDevicePrimaryCtxRelease_v2(int device) { return known(device); }
+EXPORT int cuDevicePrimaryCtxRelease_v2(int device) {
+  pthread_mutex_lock(&lock);
+  int held = retained > 0;
+  retained -= held;
+  if (held && retained == 0) { // a new context knows nothing of the old one's failure
+    sticky = 0;
+    fake_forget();
+  }
+  return fake_leave(held ? known(device) : INVALID_CONTEXT);
+}
 
 EXPORT int cuCtxSetCurrent(void *c) {
   if (c != NULL && c != &context) {
     return INVALID_CONTEXT;
   }
-  current = c;
-  return SUCCESS;
+  pthread_mutex_lock(&lock);
+  int code = c != NULL && retained == 0 ? CONTEXT_DESTROYED : SUCCESS;
+  if (code == SUCCESS) {
+    current = c;
+  }
+  return fake_leave(code);
 }
 
 EXPORT int cuMemGetInfo_v2(size_t *free, size_t *total) {

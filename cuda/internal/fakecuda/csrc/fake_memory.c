@@ -8,10 +8,11 @@
 struct block {
   uint64_t address;
   size_t bytes;
+  int async; // of the stream-ordered pool
   struct block *next;
 };
 
-static struct block *blocks;
+static struct block *blocks, *pinned;
 static size_t used;
 
 extern void *fake_device_malloc(size_t bytes); // the emulator's, or the host's
@@ -23,7 +24,7 @@ size_t fake_memory_free(void) {
   return used < total ? total - used : 0;
 }
 
-int fake_alloc(uint64_t *address, size_t bytes) {
+int fake_alloc(uint64_t *address, size_t bytes, int async) {
   if (bytes == 0) {
     return INVALID_VALUE; // as the driver answers
   }
@@ -36,7 +37,7 @@ int fake_alloc(uint64_t *address, size_t bytes) {
     free(b);
     return OUT_OF_MEMORY;
   }
-  *b = (struct block){(uint64_t)p, bytes, blocks};
+  *b = (struct block){(uint64_t)p, bytes, async, blocks};
   blocks = b;
   used += bytes;
   *address = b->address;
@@ -57,15 +58,19 @@ int fake_free(uint64_t address) {
   return INVALID_VALUE;
 }
 
-int fake_holds(uint64_t address, size_t bytes) {
-  for (const struct block *b = blocks; b != NULL; b = b->next) {
+// around returns the block of a list in which a range lies.
+static struct block *around(struct block *list, uint64_t address, size_t bytes) {
+  for (struct block *b = list; b != NULL; b = b->next) {
     if (address >= b->address && address - b->address <= b->bytes &&
         bytes <= b->bytes - (address - b->address)) {
-      return 1;
+      return b;
     }
   }
-  return 0;
+  return NULL;
 }
+
+int fake_holds(uint64_t address, size_t bytes) { return around(blocks, address, bytes) != NULL; }
+int fake_pinned(uint64_t address, size_t bytes) { return around(pinned, address, bytes) != NULL; }
 
 EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
   int code = fake_enter();
@@ -75,7 +80,7 @@ EXPORT int cuMemAlloc_v2(uint64_t *address, size_t bytes) {
   if (fake_capturing_here()) {
     return fake_leave(CAPTURE_UNSUPPORTED);
   }
-  return fake_leave(fake_alloc(address, bytes));
+  return fake_leave(fake_alloc(address, bytes, 0));
 }
 
 EXPORT int cuMemFree_v2(uint64_t address) {
@@ -86,8 +91,7 @@ EXPORT int cuMemFree_v2(uint64_t address) {
   if (fake_capturing_here()) {
     return fake_leave(CAPTURE_UNSUPPORTED);
   }
-  code = fake_drain();
-  return fake_leave(code != SUCCESS ? code : fake_free(address));
+  return fake_leave(fake_free(address));
 }
 
 #ifndef FAKE_OLD
@@ -103,7 +107,14 @@ EXPORT int cuMemPoolSetAttribute(void *pool, int attribute, void *value) {
 
 EXPORT int cuMemPoolTrimTo(void *pool, size_t keep) {
   (void)keep;
-  return pool == &blocks ? SUCCESS : INVALID_VALUE;
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  return fake_leave(pool == &blocks ? SUCCESS : INVALID_VALUE);
 }
 
 EXPORT int cuMemAllocAsync(uint64_t *address, size_t bytes, struct fake_stream *s) {
@@ -111,11 +122,14 @@ EXPORT int cuMemAllocAsync(uint64_t *address, size_t bytes, struct fake_stream *
   if (code != SUCCESS) {
     return code;
   }
+  if (!fake_known(s)) {
+    return fake_leave(INVALID_HANDLE);
+  }
   if (s->capture != NULL) { // a real driver makes an allocation node; this program never does
     s->broken = 1;
     return fake_leave(CAPTURE_UNSUPPORTED);
   }
-  return fake_leave(fake_alloc(address, bytes));
+  return fake_leave(fake_alloc(address, bytes, 1));
 }
 
 EXPORT int cuMemFreeAsync(uint64_t address, struct fake_stream *s) {
@@ -123,8 +137,16 @@ EXPORT int cuMemFreeAsync(uint64_t address, struct fake_stream *s) {
   if (code != SUCCESS) {
     return code;
   }
+  const struct block *b = around(blocks, address, 1);
+  if (b == NULL || !b->async || !fake_known(s)) {
+    return fake_leave(INVALID_VALUE);
+  }
+  if (s->capture != NULL) { // of memory that no node of the graph allocates
+    s->broken = 1;
+    return fake_leave(INVALID_VALUE);
+  }
   struct fake_op op = {.kind = OP_FREE, .dst = address};
-  return fake_leave(fake_holds(address, 1) ? fake_queue(s, &op) : INVALID_VALUE);
+  return fake_leave(fake_queue(s, &op));
 }
 #endif
 
@@ -133,8 +155,18 @@ EXPORT int cuMemHostAlloc(void **p, size_t bytes, unsigned flags) {
   if (code != SUCCESS) {
     return code;
   }
-  *p = flags == 1 ? aligned_alloc(4096, (bytes + 4095) / 4096 * 4096) : NULL;
-  return fake_leave(*p ? SUCCESS : INVALID_VALUE);
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  struct block *b = malloc(sizeof *b);
+  *p = flags == 1 && bytes > 0 ? aligned_alloc(4096, (bytes + 4095) / 4096 * 4096) : NULL;
+  if (b == NULL || *p == NULL) {
+    free(b);
+    return fake_leave(INVALID_VALUE);
+  }
+  *b = (struct block){(uint64_t)*p, bytes, 0, pinned};
+  pinned = b;
+  return fake_leave(SUCCESS);
 }
 
 EXPORT int cuMemFreeHost(void *p) {
@@ -142,9 +174,28 @@ EXPORT int cuMemFreeHost(void *p) {
   if (code != SUCCESS) {
     return code;
   }
-  code = fake_drain();
-  free(p);
-  return fake_leave(code);
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  for (struct block **at = &pinned; *at != NULL; at = &(*at)->next) {
+    struct block *b = *at;
+    if (b->address == (uint64_t)p) {
+      *at = b->next;
+      free(p);
+      free(b);
+      return fake_leave(SUCCESS);
+    }
+  }
+  return fake_leave(INVALID_VALUE);
+}
+
+// Host memory must be pinned: a driver takes other memory, but then waits, or in a capture fails.
+int fake_inside(const struct fake_op *op) {
+  int to = op->kind == OP_OUT ? fake_pinned(op->dst, op->bytes) : fake_holds(op->dst, op->bytes);
+  int from = op->kind == OP_SET  ? 1
+             : op->kind == OP_IN ? fake_pinned(op->src, op->bytes)
+                                 : fake_holds(op->src, op->bytes);
+  return to && from;
 }
 
 static int copy(int kind, uint64_t dst, uint64_t src, size_t bytes, struct fake_stream *s) {
@@ -153,12 +204,10 @@ static int copy(int kind, uint64_t dst, uint64_t src, size_t bytes, struct fake_
     return code;
   }
   struct fake_op op = {.kind = kind, .dst = dst, .src = src, .bytes = bytes};
-  int inside = (kind == OP_OUT || fake_holds(dst, bytes)) &&
-               (kind == OP_IN || kind == OP_SET || fake_holds(src, bytes));
   if (kind == OP_SET) {
     op.value = (unsigned char)src;
   }
-  return fake_leave(inside ? fake_queue(s, &op) : INVALID_VALUE);
+  return fake_leave(fake_inside(&op) ? fake_queue(s, &op) : INVALID_VALUE);
 }
 
 EXPORT int cuMemcpyHtoDAsync_v2(uint64_t dst, const void *src, size_t n, struct fake_stream *s) {

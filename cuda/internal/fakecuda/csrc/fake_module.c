@@ -106,6 +106,9 @@ EXPORT int cuModuleUnload(struct module *m) {
   if (code != SUCCESS) {
     return code;
   }
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
   code = fake_drain();
   for (struct fake_function *f = m->functions; f != NULL;) {
     struct fake_function *next = f->next;
@@ -137,24 +140,34 @@ EXPORT int cuModuleGetFunction(struct fake_function **f, struct module *m, const
 }
 
 EXPORT int cuFuncGetAttribute(int *v, int attribute, struct fake_function *f) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
   *v = attribute == 8 ? f->max_dynamic_shared : attribute == 4 ? 32 : 0;
-  return SUCCESS;
+  return fake_leave(SUCCESS);
 }
 
 EXPORT int cuFuncSetAttribute(struct fake_function *f, int attribute, int v) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
   if (attribute != 8 || v > 227 << 10) {
-    return INVALID_VALUE;
+    return fake_leave(INVALID_VALUE);
   }
   f->max_dynamic_shared = v;
-  return SUCCESS;
+  return fake_leave(SUCCESS);
 }
 
-// fits checks a launch against the limits of compute capability 9.0.
+// fits checks a launch against the limits of compute capability 9.0, and its arguments against the
+// 4 KB that drivers before 12.1 take.
 static int fits(const struct fake_function *f, const unsigned g[3], const unsigned b[3],
                 unsigned shared) {
   return g[0] > 0 && g[1] > 0 && g[2] > 0 && b[0] > 0 && b[1] > 0 && b[2] > 0 &&
          g[0] < 1u << 31 && g[1] < 1u << 16 && g[2] < 1u << 16 && b[2] <= 64 &&
-         (uint64_t)b[0] * b[1] * b[2] <= 1024 && shared <= (unsigned)f->max_dynamic_shared;
+         (uint64_t)b[0] * b[1] * b[2] <= 1024 && shared <= (unsigned)f->max_dynamic_shared &&
+         fake_args(f->name) <= 4096;
 }
 
 EXPORT int cuLaunchKernel(struct fake_function *f, unsigned gx, unsigned gy, unsigned gz,

@@ -42,9 +42,18 @@ static void release(struct fake_op *op) {
   free(op);
 }
 
+int fake_known(const struct fake_stream *s) {
+  for (const struct fake_stream *k = streams; k != NULL; k = k->next) {
+    if (k == s) {
+      return 1;
+    }
+  }
+  return 0; // nor is the legacy stream, which this program never uses
+}
+
 int fake_queue(struct fake_stream *s, const struct fake_op *op) {
-  if (s == NULL) {
-    return INVALID_HANDLE; // this program never uses the legacy stream
+  if (!fake_known(s)) {
+    return INVALID_HANDLE;
   }
   struct fake_op *d = duplicate(op);
   struct fake_op **head = &s->head, **tail = &s->tail;
@@ -75,6 +84,16 @@ EXPORT int fake_library(struct fake_stream *s, int (*host)(const void *args), co
   return fake_leave(fake_queue(s, &op));
 }
 
+EXPORT int fake_unsafe(void) {
+  int code = fake_enter();
+  if (code != SUCCESS) {
+    return 0;
+  }
+  int here = fake_capturing_here();
+  fake_leave(SUCCESS);
+  return here;
+}
+
 static double now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -91,9 +110,15 @@ static int perform(struct fake_op *op) {
   case OP_IN:
   case OP_OUT:
   case OP_COPY:
+    if (!fake_inside(op)) { // freed since it was queued, or since the graph was recorded
+      return ILLEGAL_ADDRESS;
+    }
     memmove((void *)op->dst, (const void *)op->src, op->bytes);
     return SUCCESS;
   case OP_SET:
+    if (!fake_inside(op)) {
+      return ILLEGAL_ADDRESS;
+    }
     memset((void *)op->dst, op->value, op->bytes);
     return SUCCESS;
   case OP_RECORD:
@@ -130,6 +155,16 @@ int fake_run(struct fake_stream *s, int at_most) {
   return SUCCESS;
 }
 
+void fake_forget(void) {
+  for (struct fake_stream *s = streams; s != NULL; s = s->next) {
+    while (s->head != NULL) {
+      struct fake_op *op = s->head;
+      s->head = op->next;
+      release(op);
+    }
+  }
+}
+
 int fake_drain(void) {
   for (struct fake_stream *s = streams; s != NULL; s = s->next) {
     int code = fake_run(s, -1);
@@ -159,6 +194,12 @@ EXPORT int cuStreamDestroy_v2(struct fake_stream *s) {
   if (code != SUCCESS) {
     return code;
   }
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  if (!fake_known(s)) {
+    return fake_leave(INVALID_HANDLE);
+  }
   code = fake_run(s, -1);
   for (struct fake_stream **at = &streams; *at != NULL; at = &(*at)->next) {
     if (*at == s) {
@@ -175,11 +216,14 @@ EXPORT int cuStreamSynchronize(struct fake_stream *s) {
   if (code != SUCCESS) {
     return code;
   }
+  if (!fake_known(s)) {
+    return fake_leave(INVALID_HANDLE);
+  }
   if (s->capture != NULL) {
     s->broken = 1;
     return fake_leave(CAPTURE_UNSUPPORTED);
   }
-  return fake_leave(fake_run(s, -1));
+  return fake_leave(fake_capturing_here() ? CAPTURE_UNSUPPORTED : fake_run(s, -1));
 }
 
 EXPORT int cuStreamWaitEvent(struct fake_stream *s, struct fake_event *e, unsigned flags) {
@@ -187,8 +231,17 @@ EXPORT int cuStreamWaitEvent(struct fake_stream *s, struct fake_event *e, unsign
   if (code != SUCCESS) {
     return code;
   }
+  if (flags != 0 || !fake_known(s)) {
+    return fake_leave(INVALID_VALUE);
+  }
+  if (s->capture != e->captured) { // the dependency would cross a capture's boundary
+    for (struct fake_stream *k = streams; k != NULL; k = k->next) {
+      k->broken |= k->capture != NULL && (k == s || k->capture == e->captured);
+    }
+    return fake_leave(CAPTURE_ISOLATION);
+  }
   struct fake_op op = {.kind = OP_WAIT, .event = e, .ticket = e->recorded};
-  return fake_leave(flags == 0 ? fake_queue(s, &op) : INVALID_VALUE);
+  return fake_leave(fake_queue(s, &op));
 }
 
 EXPORT int cuEventCreate(struct fake_event **e, unsigned flags) {
@@ -197,6 +250,9 @@ EXPORT int cuEventCreate(struct fake_event **e, unsigned flags) {
     return code;
   }
   *e = flags == 0 || flags == 2 ? calloc(1, sizeof **e) : NULL;
+  if (*e != NULL) {
+    (*e)->timed = flags == 0;
+  }
   return fake_leave(*e ? SUCCESS : INVALID_VALUE);
 }
 
@@ -215,7 +271,11 @@ EXPORT int cuEventRecord(struct fake_event *e, struct fake_stream *s) {
   if (code != SUCCESS) {
     return code;
   }
+  if (!fake_known(s)) {
+    return fake_leave(INVALID_HANDLE);
+  }
   struct fake_op op = {.kind = OP_RECORD, .event = e, .ticket = ++ticket};
+  e->captured = s->capture;
   if (s->capture == NULL) {
     e->recorded = ticket;
     e->stream = s;
@@ -228,6 +288,12 @@ EXPORT int cuEventQuery(struct fake_event *e) {
   if (code != SUCCESS) {
     return code;
   }
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  if (e->captured != NULL) {
+    return fake_leave(CAPTURED_EVENT);
+  }
   if (e->done >= e->recorded) {
     return fake_leave(SUCCESS);
   }
@@ -237,19 +303,28 @@ EXPORT int cuEventQuery(struct fake_event *e) {
 
 EXPORT int cuEventSynchronize(struct fake_event *e) {
   int code = fake_enter();
+  if (code != SUCCESS) {
+    return code;
+  }
+  if (fake_capturing_here()) {
+    return fake_leave(CAPTURE_UNSUPPORTED);
+  }
+  if (e->captured != NULL) {
+    return fake_leave(CAPTURED_EVENT);
+  }
   while (code == SUCCESS && e->done < e->recorded) {
     code = fake_run(e->stream, 1);
-    if (code != SUCCESS) {
-      return fake_leave(code);
-    }
   }
-  return code == SUCCESS ? fake_leave(SUCCESS) : code;
+  return fake_leave(code);
 }
 
 EXPORT int cuEventElapsedTime(float *ms, struct fake_event *a, struct fake_event *b) {
   int code = fake_enter();
   if (code != SUCCESS) {
     return code;
+  }
+  if (!a->timed || !b->timed || !a->recorded || !b->recorded) {
+    return fake_leave(INVALID_HANDLE);
   }
   *ms = (float)(b->at - a->at);
   return fake_leave(a->done && b->done >= b->recorded ? SUCCESS : NOT_READY);
@@ -261,7 +336,7 @@ EXPORT int cuStreamBeginCapture_v2(struct fake_stream *s, int mode) {
   if (code != SUCCESS) {
     return code;
   }
-  if (mode != 1 || s->capture != NULL) {
+  if (mode != 1 || !fake_known(s) || s->capture != NULL) {
     return fake_leave(INVALID_VALUE);
   }
   s->capture = calloc(1, sizeof *s->capture);
@@ -326,6 +401,13 @@ EXPORT int cuGraphLaunch(struct fake_graph *x, struct fake_stream *s) {
   int code = fake_enter();
   if (code != SUCCESS) {
     return code;
+  }
+  if (!fake_known(s)) {
+    return fake_leave(INVALID_HANDLE);
+  }
+  if (s->capture != NULL) {
+    s->broken = 1;
+    return fake_leave(CAPTURE_UNSUPPORTED);
   }
   for (const struct fake_op *op = x->head; op != NULL && code == SUCCESS; op = op->next) {
     code = fake_queue(s, op);

@@ -164,6 +164,34 @@ uint64_t warp_op(WarpOp op, int line, unsigned mask, uint64_t value, int arg) {
     return self->value;
 }
 
+struct Turned {
+    uint32_t *d;
+    const char *row;
+};
+
+void load_turned(uint32_t d[4], const void *row, int line) {
+    check_aligned(row, 16);
+    Turned t = {d, (const char *)row};
+    warp_op(TURNED, line, 0xFFFFFFFFu, (uint64_t)(uintptr_t)&t, 0);
+}
+
+// run_turned follows what port.h documents of ldmatrix: lane 8m + r says where row r of matrix m is.
+static void run_turned(Thread *lane[32]) {
+    const Turned *t[32];
+    for (int l = 0; l < 32; l++) {
+        t[l] = (const Turned *)(uintptr_t)lane[l]->value;
+    }
+    for (int l = 0; l < 32; l++) {
+        for (int m = 0; m < 4; m++) {
+            uint16_t half[2];
+            for (int i = 0; i < 2; i++) {
+                memcpy(&half[i], t[8 * m + l % 4 * 2 + i]->row + l / 4 * 2, 2);
+            }
+            t[l]->d[m] = half[0] | (uint32_t)half[1] << 16;
+        }
+    }
+}
+
 struct Fragments {
     float *d;
     const uint32_t *a, *b;
@@ -247,6 +275,8 @@ static void try_complete(unsigned i) {
     }
     if (threads[i].op == MMA) {
         run_mma(lane);
+    } else if (threads[i].op == TURNED) {
+        run_turned(lane);
     }
     for (unsigned l = 0; l < 32; l++) {
         if (!lane[l]) {
@@ -269,11 +299,16 @@ static void try_complete(unsigned i) {
     }
 }
 
-// ---- asynchronous copies
+// ---- asynchronous copies: each lands at once or when it is waited for, so that both a missing wait
+// and a copy into what others still read show
 
 void copy_async(void *shared, const void *global, size_t bytes) {
     check_aligned(shared, bytes);
     check_aligned(global, bytes);
+    if (rng() & 1) { // landed already
+        memcpy(shared, global, bytes);
+        bytes = 0;
+    }
     self->open.push_back({shared, global, bytes});
 }
 

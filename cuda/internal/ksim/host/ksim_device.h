@@ -43,7 +43,7 @@ struct Registration {
     Registration(const Entry *entries, int n);
 };
 
-enum WarpOp { SHFL_XOR, SHFL_DOWN, SHFL_UP, SHFL_IDX, BALLOT, SYNCWARP, MMA };
+enum WarpOp { SHFL_XOR, SHFL_DOWN, SHFL_UP, SHFL_IDX, BALLOT, SYNCWARP, MMA, TURNED };
 
 void barrier(int line);
 uint64_t warp_op(WarpOp op, int line, unsigned mask, uint64_t value, int arg);
@@ -51,6 +51,7 @@ void check_aligned(const void *p, size_t bytes);
 void copy_async(void *shared, const void *global, size_t bytes);
 void copy_commit();
 void copy_wait(int n);
+void load_turned(uint32_t d[4], const void *row, int line);
 void mma_m16n8k16(float d[4], const uint32_t a[4], const uint32_t b[2], int line);
 void *dynamic_shared();
 uint32_t shared_address(const void *p);

@@ -111,6 +111,38 @@ extern "C" __global__ void async_copy(fault_args a) { COPY(copy_wait<0>()); }
 extern "C" __global__ void async_copy_without_wait(fault_args a) { COPY((void)0); }
 extern "C" __global__ void async_copy_early_wait(fault_args a) { COPY(copy_wait<1>()); }
 
+// Fetches what follows into the tile that others still read. The barrier comes before the wait, not
+// before the copy.
+extern "C" __global__ void async_copy_overwrites(fault_args a) {
+    __shared__ __align__(16) float tile[4 * B];
+    float *mine = &tile[4 * threadIdx.x];
+    const float *src = (const float *)a.src + 4 * threadIdx.x;
+    copy_async16(mine, src);
+    copy_commit();
+    copy_wait<0>();
+    __syncthreads();
+    copy_async16(mine, src + 4 * B);
+    copy_commit();
+    ((float *)a.dst)[threadIdx.x] = tile[4 * (B - 1 - threadIdx.x)];
+    __syncthreads();
+    copy_wait<0>();
+}
+
+// One load of four matrices, turned: 32 rows of eight bfloat16 at src, lane l naming row l; what a
+// lane gets goes to dst as it is.
+extern "C" __global__ void one_load_turned(fault_args a) {
+    __shared__ __align__(16) bf16 rows[32 * 8];
+    for (int i = threadIdx.x; i < 32 * 8; i += blockDim.x) {
+        rows[i] = ((const bf16 *)a.src)[i];
+    }
+    __syncthreads();
+    u32 d[4];
+    load_turned(d, rows + threadIdx.x * 8);
+    for (int m = 0; m < 4; m++) {
+        ((u32 *)a.dst)[threadIdx.x * 4 + m] = d[m];
+    }
+}
+
 // warp_sum and ballot check the warp operations against what the test computes.
 extern "C" __global__ void warp_sum(fault_args a) {
     float x = ((const float *)a.src)[threadIdx.x];

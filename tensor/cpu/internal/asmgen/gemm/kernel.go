@@ -129,9 +129,9 @@ func kernels(c *build.Context, p product) {
 //
 // with the whole accumulator tile in registers, and at the end C = alpha*acc + bias + beta*C.
 // A segment comes with the rows it leaves out (none, the first or the last: the pixels whose tap
-// falls into the padding at a border), so there are three copies of the inner loop, and a fourth for
-// all rows of a tile of full width: loads of B under a mask cost about half a percent of a product,
-// though in the first-level cache they are as fast as others.
+// falls into the padding at a border), so there are three copies of the inner loop, and a fourth
+// for all rows of a tile of full width: loads of B under a mask cost about half a percent of a
+// product, though in the first-level cache they are as fast as others.
 func kernel(c *build.Context, p product, rows, vectors int) {
 	acc := begin(c, p.kernelName(rows, vectors), rows, vectors)
 	c.MOVQ(mem(args, argSegs+8), segsLeft)
@@ -210,8 +210,8 @@ func begin(c *build.Context, name string, rows, vectors int) (acc func(r, v int)
 
 // copyAhead is how many rows ahead of its own a copying kernel asks for B: with what the processor
 // looks ahead itself, soon enough for the caches, and late enough that rows which are a page apart,
-// and so compete for the eight to twelve lines of one set of the first-level cache, do not push each
-// other out: 12 and more cost 2 % of a product with 64 rows.
+// and so compete for the eight to twelve lines of one set of the first-level cache, do not push
+// each other out: 12 and more cost 2 % of a product with 64 rows.
 const copyAhead = 6
 
 // copying adds a kernel of a single segment that also writes the rows of B it reads one after the
@@ -265,9 +265,9 @@ type loop struct {
 }
 
 // multiply adds an inner loop. One vector of columns feeds the
-// multiplication from memory, as fast as elements can be loaded; with two, an element of A is loaded
-// once for both, and there is room to ask for a cache line of what comes later: arithmetic and
-// memory work side by side, where a burst of such requests would fill the processor's queue and
+// multiplication from memory, as fast as elements can be loaded; with two, an element of A is
+// loaded once for both, and there is room to ask for a cache line of what comes later: arithmetic
+// and memory work side by side, where a burst of such requests would fill the processor's queue and
 // make it wait. That is what beside adds.
 func multiply(c *build.Context, p product, l loop, acc func(r, v int) reg.VecPhysical,
 	beside func(c *build.Context)) {

@@ -186,8 +186,8 @@ func (l line) signature(lanes string, f form) string {
 // channels at once. Strides between vectors are in bytes. Lanes without a bit in mask are neither
 // read nor written. tmp has room for 36 vectors.
 //
-// winogradOutputAct is winogradOutput with two arguments more, res *float32, laid out as dst, or nil,
-// and floor float32: it stores max(y + res, floor), and NaN where y is NaN.
+// winogradOutputAct is winogradOutput with two arguments more, res *float32, laid out as dst, or
+// nil, and floor float32: it stores max(y + res, floor), and NaN where y is NaN.
 //
 // winogradInputEdge and winogradGradEdge read a square whose first vector would lie at bytes from
 // src, which may be before it. masks points to the mask of lanes and then one for each row of the

@@ -229,8 +229,8 @@ func (q kernel) each(f func(r, v int)) {
 	}
 }
 
-// Instructions on four numbers that Go's assembler does not know (Arm Architecture Reference Manual,
-// C7.2: FMUL (vector) and FADD (vector), single precision, Q = 1).
+// Instructions on four numbers that Go's assembler does not know (Arm Architecture Reference
+// Manual, C7.2: FMUL (vector) and FADD (vector), single precision, Q = 1).
 const (
 	fmul = 0x6e20dc00
 	fadd = 0x4e20d400

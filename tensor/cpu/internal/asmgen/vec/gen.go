@@ -37,8 +37,8 @@ func newGen(avx2 bool) *gen {
 	return g
 }
 
-// loopAlign is where loops begin: a fetch of the processor. Elsewhere the same loop may take a fifth
-// longer, and where it is hangs on the length of everything in front of it.
+// loopAlign is where loops begin: a fetch of the processor. Elsewhere the same loop may take a
+// fifth longer, and where it is hangs on the length of everything in front of it.
 const loopAlign = 64
 
 // top labels the beginning of a loop.
@@ -112,8 +112,8 @@ func (g *gen) bits(b uint32) operand.Op {
 const heldConstants = 22
 
 // hold loads constants that body asks for into registers, before a loop around it: read from memory
-// each would cost a load in every turn, and those of a polynomial keep the load units as busy as the
-// arithmetic is. AVX2 has no registers to spare.
+// each would cost a load in every turn, and those of a polynomial keep the load units as busy as
+// the arithmetic is. AVX2 has no registers to spare.
 func (g *gen) hold(body func(g *gen)) {
 	if g.avx2 {
 		return

@@ -181,9 +181,6 @@ func binaries() []kernel {
 			prepare: withZero(func(g *gen, x []V, zero V) V {
 				return g.blend(g.cmp(eqOQ, x[0], zero), x[2], x[1])
 			})},
-		kernel{name: "mulAddTo", doc: "dst += x·y.",
-			streams: []stream{inout("dst"), in("x"), in("y")},
-			prepare: loopless(func(g *gen, x []V) V { return g.fmaTo(x[0], x[1], x[2]) })},
 		kernel{name: "axpy", doc: "y += a·x.",
 			streams: []stream{inout("y"), in("x")}, scalars: []string{"a"},
 			prepare: withScalars(func(g *gen, x, s []V) V { return g.fmaTo(x[0], x[1], s[0]) })},

@@ -30,8 +30,8 @@ type tanhTable struct {
 	coeffs [tanhDegree + 1][tanhPieces]float32
 }
 
-// newTanhTable interpolates tanh at the zeros of Chebyshev's polynomial T₅ over each piece, of which
-// m is one: at most 0.5 ulp.
+// newTanhTable interpolates tanh at the zeros of Chebyshev's polynomial T₅ over each piece, of
+// which m is one: at most 0.5 ulp.
 func newTanhTable() *tanhTable {
 	t := &tanhTable{}
 	for s := float32(tanhShift); s < tanhShift+tanhTop; {
@@ -55,8 +55,8 @@ func newTanhTable() *tanhTable {
 // tanhNear0 is r - r³/3 + 2r⁵/15 with r⁴/33 for r⁵, which are equal near the piece's end.
 var tanhNear0 = [tanhDegree + 1]float64{0, 1, 0, -1. / 3, 2. / 15 / 33}
 
-// interpolateTanh returns the polynomial in r that is tanh(m + r) for r = 0, ±h·cos 18°, ±h·cos 54°.
-// Its even part is c₀ + c₂r² + c₄r⁴ and its odd part c₁r + c₃r³.
+// interpolateTanh returns the polynomial in r that is tanh(m + r) for r = 0, ±h·cos 18°, ±h·cos
+// 54°. Its even part is c₀ + c₂r² + c₄r⁴ and its odd part c₁r + c₃r³.
 func interpolateTanh(m, h float64) [tanhDegree + 1]float64 {
 	c0 := math.Tanh(m)
 	var sq, even, odd [2]float64 // r², (even part - c₀)/r² and odd part/r

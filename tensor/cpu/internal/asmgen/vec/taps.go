@@ -13,9 +13,10 @@ import (
 // half as many where not so many are left, and so on.
 const tapSums = 8
 
-// tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as many,
-// and so on to one; and of tapSums pixels for windows of 3, 5 and 7 columns whose pixels are as far
-// apart as their taps: there what one pixel reads the next one reads as well, and it is read once.
+// tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as
+// many, and so on to one; and of tapSums pixels for windows of 3, 5 and 7 columns whose pixels are
+// as far apart as their taps: there what one pixel reads the next one reads too, and it is read
+// once.
 func (g *gen) tapWindows() {
 	for pixels := tapSums; pixels > 0; pixels /= 2 {
 		g.tapTiles(pixels, 0)

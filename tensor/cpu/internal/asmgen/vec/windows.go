@@ -6,10 +6,10 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// maxWindows emits max pooling of a row of windows of one size, each step pixels from the one before:
-// a vector of channels of a window stays in registers, with the position of its maximum, while the
-// loops go through the window's pixels. Positions count pixels: step of them from window to window
-// (apart is the same number) and skip from behind a row of a window to the next one.
+// maxWindows emits max pooling of a row of windows of one size, each step pixels from the one
+// before: a vector of channels of a window stays in registers, with the position of its maximum,
+// while the loops go through the window's pixels. Positions count pixels: step of them from window
+// to window (apart is the same number) and skip from behind a row of a window to the next one.
 func (g *gen) maxWindows() {
 	name := "maxWindows" + g.suffix()
 	g.Function(name)
@@ -106,8 +106,9 @@ func (w *windows) nextWindow() {
 	w.VPADDD(w.scalar("apart"), w.first, w.first)
 }
 
-// scatterAdd emits dx[idx[i,k], k] += dy[i, k] for pixels i in order and channels k: what maxima get
-// back. A position that is not below limit ends it: the function returns how many pixels are left.
+// scatterAdd emits dx[idx[i,k], k] += dy[i, k] for pixels i in order and channels k: what maxima
+// get back. A position that is not below limit ends it: the function returns how many pixels are
+// left.
 func (g *gen) scatterAdd() {
 	name := "scatterAdd" + g.suffix()
 	g.Function(name)
