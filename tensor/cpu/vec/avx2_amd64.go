@@ -61,7 +61,8 @@ func avx2Table() table {
 
 // avx2Conv sets what convolutions without a product of matrices, and their ends, are made of.
 func (t *table) avx2Conv() {
-	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2})
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX2, tapTile4AVX2, tapTile2AVX2, tapTile1AVX2},
+		[8]tapLoop{})
 	t.clampRows = clampRows(clampRowsAVX2, addClampRowsAVX2)
 	t.hardSwishRows = hardSwishRows(hardSwishRowsAVX2)
 	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{

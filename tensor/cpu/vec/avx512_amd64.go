@@ -61,7 +61,8 @@ func avx512Table() table {
 
 // avx512Conv sets what convolutions without a product of matrices, and their ends, are made of.
 func (t *table) avx512Conv() {
-	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512})
+	t.tapSums = tapSums([4]tapLoop{tapTile8AVX512, tapTile4AVX512, tapTile2AVX512, tapTile1AVX512},
+		[8]tapLoop{3: tapTile8By3AVX512, 5: tapTile8By5AVX512, 7: tapTile8By7AVX512})
 	t.clampRows = clampRows(clampRowsAVX512, addClampRowsAVX512)
 	t.hardSwishRows = hardSwishRows(hardSwishRowsAVX512)
 	t.tapGrads = tapGrads([gradRows][gradCols]gradLoop{

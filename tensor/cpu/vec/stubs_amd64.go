@@ -444,6 +444,21 @@ func tapTile2AVX512(y *float32, x *float32, w *float32, init *float32, tiles int
 //go:noescape
 func tapTile1AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
 
+// tapTile8By3AVX512 computes tiles of 8 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile8By3AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
+
+// tapTile8By5AVX512 computes tiles of 8 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile8By5AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
+
+// tapTile8By7AVX512 computes tiles of 8 sums over taps, those of each channel by itself.
+//
+//go:noescape
+func tapTile8By7AVX512(y *float32, x *float32, w *float32, init *float32, tiles int, c int, kh int, kw int, step int, out int, skip int, col int, wskip int, wcol int, from int, next int)
+
 // tapGrad1x1AVX512 adds to the sums of 1 rows of 1 taps over a block of pixels.
 //
 //go:noescape

@@ -5,14 +5,18 @@ package vec
 type tapLoop = func(y, x, w, init *float32, tiles, c, kh, kw, step, out, skip, col, wskip, wcol,
 	from, next int)
 
-// tapSums takes tiles of 8, 4, 2 and 1 pixels, as many of the largest as there are.
-func tapSums(tiles [4]tapLoop) func(y, x, w, init []float32, t Taps) {
+// tapSums takes tiles of 8, 4, 2 and 1 pixels, as many of the largest as there are. shared holds,
+// by the number of columns of taps, loops of 8 pixels that lie as far apart as the taps.
+func tapSums(tiles [4]tapLoop, shared [8]tapLoop) func(y, x, w, init []float32, t Taps) {
 	return func(y, x, w, init []float32, t Taps) {
 		const b = 4 // bytes of a float
 		skip, wskip := b*(t.Row-t.KW*t.Col), b*(t.WRow-t.KW*t.WCol)
 		j := 0
 		for i, tile := range tiles {
-			pixels := 8 >> i
+			pixels, skip := 8>>i, skip
+			if i == 0 && t.KW < len(shared) && shared[t.KW] != nil && t.Step == t.Col {
+				tile, skip = shared[t.KW], b*(t.Row-pixels*t.Step)
+			}
 			per := max(1, span/(t.KH*t.KW*t.C*pixels)) // tiles of a call
 			for left := (t.Count - j) / pixels; left > 0; {
 				n := min(per, left)

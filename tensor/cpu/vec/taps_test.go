@@ -17,6 +17,10 @@ func TestTapSums(t *testing.T) {
 					Out: c, From: 0},
 				{Count: 23, KH: 5, KW: 5, Step: 2 * pitch, Row: 60 * pitch, Col: pitch, WRow: 5 * c,
 					WCol: c, Out: pitch, From: pitch, Next: 1 << 20}, // beyond the end
+				{Count: 19, KH: 5, KW: 5, Step: pitch, Row: 40 * pitch, Col: pitch, WRow: 5 * c, WCol: c,
+					Out: c, From: 0},
+				{Count: 17, KH: 2, KW: 7, Step: pitch, Row: 40 * pitch, Col: pitch, WRow: 7 * pitch,
+					WCol: pitch, Out: pitch, From: pitch, Next: 8},
 				{Count: 1, KH: 1, KW: 1},
 				{Count: 4, KH: 1, KW: 2, Step: 3 * c, Row: 0, Col: 5 * c, WCol: 2 * c, Out: 4 * c},
 				{Count: 7, KH: 4, KW: 11, Step: pitch, Row: 40 * pitch, Col: 2 * pitch, WRow: 11 * c,

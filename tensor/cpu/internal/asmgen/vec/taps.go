@@ -14,10 +14,17 @@ import (
 const tapSums = 8
 
 // tapWindows emits the sums of depthwise convolutions, for tiles of tapSums pixels, of half as
-// many, and so on to one.
+// many, and so on to one; and of tapSums pixels for windows of 3, 5 and 7 columns whose pixels are
+// as far apart as their taps: there what one pixel reads the next one reads too, and it is read
+// once.
 func (g *gen) tapWindows() {
 	for pixels := tapSums; pixels > 0; pixels /= 2 {
-		g.tapTiles(pixels)
+		g.tapTiles(pixels, 0)
+	}
+	if !g.avx2 { // which has not the registers
+		for kw := 3; kw <= 7; kw += 2 {
+			g.tapTiles(tapSums, kw)
+		}
 	}
 }
 
@@ -26,6 +33,7 @@ func (g *gen) tapWindows() {
 type taps struct {
 	*gen
 	pixels     int
+	kw         int // columns of taps, where they are known and neighbours share what they read
 	y, x, w    reg.GPVirtual
 	i          reg.GPVirtual   // channel, in bytes
 	steps      []reg.GPVirtual // 1, 3, 5 and 7 times from pixel to pixel, as many as it takes
@@ -35,8 +43,11 @@ type taps struct {
 	mask       func() M      // of the channels behind the last whole vector; nil before it
 }
 
-func (g *gen) tapTiles(pixels int) {
+func (g *gen) tapTiles(pixels, kw int) {
 	name := fmt.Sprintf("tapTile%d%s", pixels, g.suffix())
+	if kw > 0 {
+		name = fmt.Sprintf("tapTile%dBy%d%s", pixels, kw, g.suffix())
+	}
 	g.Function(name)
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
@@ -44,7 +55,7 @@ func (g *gen) tapTiles(pixels int) {
 		pixels))
 	g.SignatureExpr("func(y, x, w, init *float32, tiles, c, kh, kw, step, out, skip, col, wskip, " +
 		"wcol, from, next int)")
-	t := &taps{gen: g, pixels: pixels, y: g.pointer("y"), x: g.pointer("x"), w: g.pointer("w"),
+	t := &taps{gen: g, pixels: pixels, kw: kw, y: g.pointer("y"), x: g.pointer("x"), w: g.pointer("w"),
 		i: g.GP64(), xCol: g.pointer("col"), wCol: g.pointer("wcol"), xTap: g.GP64(), wTap: g.GP64(),
 		row: g.GP64(), col: g.GP64()}
 	t.multiples()
@@ -127,6 +138,45 @@ func (t *taps) sums(label string, n int) {
 	t.LEAQ(operand.Mem{Base: t.w, Index: t.i, Scale: 1}, t.wTap)
 	t.Load(t.Param("kh"), t.row)
 	t.Label(label + "Row")
+	if t.kw > 0 {
+		t.sharedRow(acc, k)
+	} else {
+		t.tapRow(label, n, acc, k)
+	}
+	t.ADDQ(t.argument("skip"), t.xTap)
+	t.ADDQ(t.argument("wskip"), t.wTap)
+	t.DECQ(t.row)
+	t.JNZ(operand.LabelRef(label + "Row"))
+	t.LEAQ(operand.Mem{Base: t.y, Index: t.i, Scale: 1}, t.xTap)
+	for j := range t.pixels {
+		for v := range n {
+			t.storeMasked(acc[j*n+v], operand.Mem{Base: t.xTap, Disp: v * t.bytes()}, k)
+		}
+		t.ADDQ(t.argument("out"), t.xTap)
+	}
+}
+
+// sharedRow emits a row of taps of which neighbouring pixels share what they read: all of it is
+// loaded first. xTap moves on by as many pixels as the tile has, wTap behind the row.
+func (t *taps) sharedRow(acc []V, k M) {
+	var x []V
+	for p := range t.pixels + t.kw - 1 {
+		if p == t.pixels {
+			t.LEAQ(t.at(t.xTap, p, 0), t.xTap)
+		}
+		x = append(x, t.loadMasked(t.at(t.xTap, p%t.pixels, 0), k))
+	}
+	for v := range t.kw {
+		w := t.loadMasked(operand.Mem{Base: t.wTap}, k)
+		t.ADDQ(t.wCol, t.wTap)
+		for j := range t.pixels {
+			t.VFMADD231PS(x[j+v], w, acc[j])
+		}
+	}
+}
+
+// tapRow emits a row of taps for n vectors of channels.
+func (t *taps) tapRow(label string, n int, acc []V, k M) {
 	t.Load(t.Param("kw"), t.col)
 	t.top(label + "Tap")
 	for v := range n {
@@ -144,17 +194,6 @@ func (t *taps) sums(label string, n int) {
 	t.ADDQ(t.wCol, t.wTap)
 	t.DECQ(t.col)
 	t.JNZ(operand.LabelRef(label + "Tap"))
-	t.ADDQ(t.argument("skip"), t.xTap)
-	t.ADDQ(t.argument("wskip"), t.wTap)
-	t.DECQ(t.row)
-	t.JNZ(operand.LabelRef(label + "Row"))
-	t.LEAQ(operand.Mem{Base: t.y, Index: t.i, Scale: 1}, t.xTap)
-	for j := range t.pixels {
-		for v := range n {
-			t.storeMasked(acc[j*n+v], operand.Mem{Base: t.xTap, Disp: v * t.bytes()}, k)
-		}
-		t.ADDQ(t.argument("out"), t.xTap)
-	}
 }
 
 // askFor asks for a tile's pixels of the next row, unless there is none.
