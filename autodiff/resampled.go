@@ -26,8 +26,8 @@ import (
 // 2i − (K−1−p), and its tap k is w[K−1−k] + w[K−k]: 2·v turned by 180°.
 //
 // Both filters are compositions of this package's ops, differentiable to any order: v, in both
-// dimensions, is what a mean over windows of 2×2 taps, stride 1, hands back where w is its gradient.
-// The results differ from those of the two steps by rounding, of fewer operations.
+// dimensions, is what a mean over windows of 2×2 taps, stride 1, hands back where w is its
+// gradient. The results differ from those of the two steps by rounding, of fewer operations.
 
 // PooledFilter returns v [O KH+1 KW+1 C] for a kernel w [O KH KW C]: with it, and with twice the
 // strides, Conv2D computes the means over windows of 2×2 pixels, stride 2, of its results with w.

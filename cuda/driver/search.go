@@ -39,8 +39,8 @@ func (l Library) Variable() string {
 // candidates returns what to try, in order: the library's environment variable alone if set; else
 // the plain name (LD_LIBRARY_PATH, the linker's cache), the toolkit's folder (CUDA_PATH, CUDA_HOME,
 // /usr/local/cuda), and the folders in which Python's packages keep these libraries (the active
-// virtual environment, then that of the python3 on PATH, then the user's own). The preferred version
-// comes before the other, wherever it is. off reports that the user turned it off.
+// virtual environment, then that of the python3 on PATH, then the user's own). The preferred
+// version comes before the other, wherever it is. off reports that the user turned it off.
 func (l Library) candidates(env func(string) string, major int) (paths []string, off bool) {
 	switch v := env(l.Variable()); v {
 	case "":
@@ -107,8 +107,8 @@ func existing(dir string, names []string) []string {
 	return out
 }
 
-// sitePackages returns the package folders of the active virtual environment, of the python3 on PATH
-// and of the user, found by their layout alone: no Python is started.
+// sitePackages returns the package folders of the active virtual environment, of the python3 on
+// PATH and of the user, found by their layout alone: no Python is started.
 func sitePackages(env func(string) string) []string {
 	var roots []string
 	if v := env("VIRTUAL_ENV"); v != "" {

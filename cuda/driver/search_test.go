@@ -33,7 +33,8 @@ func TestSearchOrder(t *testing.T) {
 	own := filepath.Join(root,
 		"home/.local/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13")
 	touch(t, kit, venv, system, own, filepath.Join(root, "usr/bin/python3"))
-	env := map[string]string{"CUDA_HOME": filepath.Join(root, "cuda"), "HOME": filepath.Join(root, "home"),
+	env := map[string]string{"CUDA_HOME": filepath.Join(root, "cuda"),
+		"HOME":        filepath.Join(root, "home"),
 		"VIRTUAL_ENV": filepath.Join(root, "venv"), "PATH": filepath.Join(root, "usr/bin")}
 	get := func(name string) string { return env[name] }
 	got, off := NVRTC.candidates(get, 13)
