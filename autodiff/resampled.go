@@ -25,14 +25,15 @@ import (
 // a transposed convolution of stride 2: pixel i paints a filter of K+1 taps that begins at row
 // 2i − (K−1−p), and its tap k is w[K−1−k] + w[K−k]: 2·v turned by 180°.
 //
-// Both filters are compositions of this package's ops, differentiable to any order. The results
-// differ from those of the two steps by rounding, of fewer operations.
+// Both filters are compositions of this package's ops, differentiable to any order: v, in both
+// dimensions, is what a mean over windows of 2×2 taps, stride 1, hands back where w is its
+// gradient. The results differ from those of the two steps by rounding, of fewer operations.
 
 // PooledFilter returns v [O KH+1 KW+1 C] for a kernel w [O KH KW C]: with it, and with twice the
 // strides, Conv2D computes the means over windows of 2×2 pixels, stride 2, of its results with w.
 // Panics unless w has four axes.
 func PooledFilter(w *Value) *Value {
-	return w.graph.compose(func() *Value { return Scale(widen("PooledFilter", w), 0.25) })
+	return spread("PooledFilter", w)
 }
 
 // UpsampledFilter returns the kernel [C KH+1 KW+1 O] for a kernel w [O KH KW C] with which
@@ -43,7 +44,7 @@ func PooledFilter(w *Value) *Value {
 // has four axes.
 func UpsampledFilter(w *Value) *Value {
 	return w.graph.compose(func() *Value {
-		v := widen("UpsampledFilter", w)
+		v := Scale(spread("UpsampledFilter", w), 4)
 		o, kh, kw, c := v.Dim(0), v.Dim(1), v.Dim(2), v.Dim(3)
 		turned := Slice(v, []int{0, kh - 1, kw - 1, 0}, []int{o, -1, -1, c}, []int{1, -1, -1, 1})
 		return Permute(turned, 3, 1, 2, 0)
@@ -63,15 +64,11 @@ func UpsampledParams(kh, kw int, p tensor.ConvParams) tensor.ConvParams {
 		PadLeft: kw - 1 - p.PadLeft, PadRight: kw - 1 - p.PadRight}
 }
 
-// widen returns the sum of w shifted by 0 and by 1 along both of its spatial axes.
-func widen(op string, w *Value) *Value {
+// spread returns a quarter of the sum of w shifted by 0 and by 1 along both of its spatial axes.
+func spread(op string, w *Value) *Value {
 	if w.Rank() != 4 {
 		misuse(op, "expected a kernel OHWI, four axes", "w", w)
 	}
-	for _, axis := range []int{1, 2} {
-		none, one := make([]int, 4), make([]int, 4)
-		one[axis] = 1
-		w = Add(Pad(w, none, one), Pad(w, one, none))
-	}
-	return w
+	return AvgPoolGrad(w, w.Dim(1)+1, w.Dim(2)+1,
+		tensor.PoolParams{KH: 2, KW: 2, StrideH: 1, StrideW: 1, CountPad: true})
 }

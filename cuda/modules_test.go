@@ -77,7 +77,8 @@ func TestCompilerFails(t *testing.T) {
 }
 
 // TestPTX opens the device without a compiler: the kernels come from this program's PTX, and the
-// record says so. A driver that does not take it gives one line with what to do.
+// record says so, as with a compiler whose code the driver does not load. A driver that does not
+// take it gives one line with what to do.
 func TestPTX(t *testing.T) {
 	t.Setenv("AFTERIMAGE_NVRTC", "none")
 	b := open(t, Options{})
@@ -92,7 +93,11 @@ func TestPTX(t *testing.T) {
 	if err := b.CompileAll(); err != nil {
 		t.Error(err)
 	}
-	t.Setenv("FAKECUDA_VERSION", "12000") // the oldest that serves
+	t.Setenv("FAKECUDA_VERSION", "12000")    // the oldest that serves
+	t.Setenv("AFTERIMAGE_NVRTC", fake.NVRTC) // of CUDA 13, whose code it does not load
+	if s := open(t, Options{}).Kernels(); !strings.Contains(s, "PTX for compute_80") {
+		t.Errorf("with a compiler newer than the driver the record says %s", s)
+	}
 	if err := open(t, Options{}).CompileAll(); err != nil {
 		t.Error(err)
 	}

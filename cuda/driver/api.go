@@ -181,6 +181,11 @@ func (a *API) versioned(f Found) Found {
 		var major, minor C.int
 		C.ai_nvrtc_version(a.handle, &major, &minor)
 		f.Version = fmt.Sprintf("%d.%d", major, minor)
+		if int(major) > a.major { // code of a later minor version loads, of a major one it does not
+			f.Err = fmt.Errorf("%s: the driver, of CUDA %s, does not load what NVRTC %s compiles: "+
+				"install NVRTC %d (for example the Python package nvidia-cuda-nvrtc-cu%d), or update the "+
+				"NVIDIA driver", f.Path, a.found[CUDA].Version, f.Version, a.major, a.major)
+		}
 	case CuDNN:
 		v := word(C.AI_DNN_VERSION)
 		f.Version = fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100)

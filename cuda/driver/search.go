@@ -39,7 +39,8 @@ func (l Library) Variable() string {
 // candidates returns what to try, in order: the library's environment variable alone if set; else
 // the plain name (LD_LIBRARY_PATH, the linker's cache), the toolkit's folder (CUDA_PATH, CUDA_HOME,
 // /usr/local/cuda), and the folders in which Python's packages keep these libraries (the active
-// virtual environment, then that of the python3 on PATH). off reports that the user turned it off.
+// virtual environment, then that of the python3 on PATH, then the user's own). The preferred
+// version comes before the other, wherever it is. off reports that the user turned it off.
 func (l Library) candidates(env func(string) string, major int) (paths []string, off bool) {
 	switch v := env(l.Variable()); v {
 	case "":
@@ -63,6 +64,9 @@ func (l Library) candidates(env func(string) string, major int) (paths []string,
 			paths = append(paths, existing(filepath.Join(site, "nvidia", sub), names)...)
 		}
 	}
+	slices.SortStableFunc(paths, func(x, y string) int {
+		return slices.Index(names, filepath.Base(x)) - slices.Index(names, filepath.Base(y))
+	})
 	return paths, false
 }
 
@@ -103,8 +107,8 @@ func existing(dir string, names []string) []string {
 	return out
 }
 
-// sitePackages returns the package folders of the active virtual environment and of the python3 on
-// PATH, found by their layout alone: no Python is started.
+// sitePackages returns the package folders of the active virtual environment, of the python3 on
+// PATH and of the user, found by their layout alone: no Python is started.
 func sitePackages(env func(string) string) []string {
 	var roots []string
 	if v := env("VIRTUAL_ENV"); v != "" {
@@ -115,6 +119,9 @@ func sitePackages(env func(string) string) []string {
 			roots = append(roots, prefixes(python)...)
 			break
 		}
+	}
+	if home := env("HOME"); home != "" { // pip install --user
+		roots = append(roots, filepath.Join(home, ".local"))
 	}
 	var out []string
 	for _, r := range roots {

@@ -22,27 +22,31 @@ func touch(t *testing.T, paths ...string) {
 }
 
 // TestSearchOrder wants: the variable alone; else plain names, the toolkit, the active virtual
-// environment, the python3 on PATH.
+// environment, the python3 on PATH, the user's packages; and whatever is of the driver's own CUDA
+// version before the others.
 func TestSearchOrder(t *testing.T) {
 	root := t.TempDir()
 	kit := filepath.Join(root, "cuda/lib64/libnvrtc.so.13")
 	venv := filepath.Join(root, "venv/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13")
 	system := filepath.Join(root,
 		"usr/lib/python3/dist-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12")
-	touch(t, kit, venv, system, filepath.Join(root, "usr/bin/python3"))
+	own := filepath.Join(root,
+		"home/.local/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13")
+	touch(t, kit, venv, system, own, filepath.Join(root, "usr/bin/python3"))
 	env := map[string]string{"CUDA_HOME": filepath.Join(root, "cuda"),
+		"HOME":        filepath.Join(root, "home"),
 		"VIRTUAL_ENV": filepath.Join(root, "venv"), "PATH": filepath.Join(root, "usr/bin")}
 	get := func(name string) string { return env[name] }
 	got, off := NVRTC.candidates(get, 13)
 	got = slices.DeleteFunc(got, func(p string) bool {
 		return strings.HasPrefix(p, "/usr/local/cuda")
 	})
-	want := []string{"libnvrtc.so.13", "libnvrtc.so.12", kit, venv, system}
+	want := []string{"libnvrtc.so.13", kit, venv, own, "libnvrtc.so.12", system}
 	if off || !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got, _ := NVRTC.candidates(get, 12); got[0] != "libnvrtc.so.12" {
-		t.Errorf("a driver of CUDA 12 first asks for %s", got[0])
+	if got, _ := NVRTC.candidates(get, 12); got[0] != "libnvrtc.so.12" || got[1] != system {
+		t.Errorf("a driver of CUDA 12 first asks for %q", got[:2])
 	}
 	if got, _ := CUDA.candidates(get, 0); !slices.Equal(got, []string{"libcuda.so.1"}) {
 		t.Errorf("the driver is looked for as %q", got)
