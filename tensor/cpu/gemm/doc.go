@@ -1,19 +1,27 @@
 // Package gemm multiplies float32 matrices: C = alpha·op(A)·op(B) + beta·C.
 //
-// # The five loops
+// # The six loops
 //
 // A multiply-add needs two numbers and memory delivers far fewer than the arithmetic can use, so
-// the whole art is to use each number often while it is close. Five loops round a small kernel do
+// the whole art is to use each number often while it is close. Loops round a small kernel do
 // that (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; Van Zee
 // and van de Geijn 2015, "BLIS"):
 //
-//	for jc over n in steps of NC        columns of B and C
-//	  for pc over k in steps of KC      their packed KC×NC block of B: third-level cache
-//	    for ic over m in steps of MC    an MC×KC block of A: second-level cache
-//	      for jr over NC in steps of 32     one KC×32 panel of B
-//	        for ir over MC in steps of ≤14    the micro-kernel: a 14×32 tile of C in registers,
-//	                                          KC steps, each 28 vector multiply-adds for two
-//	                                          vectors of B and fourteen elements of A
+//	for jc over n in steps of NC          columns of B and C
+//	  for pp over k in steps of KP        their packed KP×NC block of B: third-level cache
+//	    for ic over m in steps of MC      an MC×KP block of A: second-level cache
+//	      for jr over NC in steps of 32     one panel of B and, for each of the sums that it has
+//	        for pc over KP in steps of KC     steps for, KC×32 of it
+//	          for ir over MC in steps of ≤14    the micro-kernel: a 14×32 tile of C in registers,
+//	                                            KC steps, each 28 vector multiply-adds for two
+//	                                            vectors of B and fourteen elements of A
+//
+// The sixth loop is not in the books. KC fixes the bits of C: it is the length of the sums that are
+// made in registers and added up in memory, and depends on k alone, because a row of C must be the
+// same in any batch. KP, one KC or two, fixes how often C comes from far: where both sums of a
+// panel follow one another, the few tiles of a block are still in the cache when the second is
+// added. That leaves a block of A half the rows. It pays from some hundred rows of C on, which KP
+// is free to look at.
 //
 // These are AVX-512's numbers. AVX2 and NEON have less room in registers: their tiles are 12×32,
 // which the micro-kernel computes in parts of 6×16.
@@ -52,7 +60,7 @@
 // into slices by a rule that looks only at the shape, and the partial products are added in order.
 //
 // SBGEMM rounds A and B to bfloat16 and multiplies pairs of neighbours along k at once, in the same
-// five loops with half the length; both operands are packed then, because packing is what rounds.
+// loops with half the length; both operands are packed then, because packing is what rounds.
 //
 // Non-goals: other types, complex numbers, triangular and symmetric forms, tuning at run time.
 //

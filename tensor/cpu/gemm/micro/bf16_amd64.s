@@ -27,7 +27,7 @@ TEXT ·dot1x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -35,6 +35,19 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -121,7 +134,7 @@ TEXT ·dot1x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -129,6 +142,20 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -245,7 +272,7 @@ TEXT ·dot2x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -253,6 +280,21 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -379,7 +421,7 @@ TEXT ·dot2x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -387,6 +429,23 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -563,7 +622,7 @@ TEXT ·dot3x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -571,6 +630,23 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -716,7 +792,7 @@ TEXT ·dot3x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -724,6 +800,26 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -934,7 +1030,7 @@ TEXT ·dot4x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -942,6 +1038,25 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1106,7 +1221,7 @@ TEXT ·dot4x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1114,6 +1229,29 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1358,7 +1496,7 @@ TEXT ·dot5x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1366,6 +1504,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1377,6 +1520,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -1555,7 +1712,7 @@ TEXT ·dot5x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1563,6 +1720,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1578,6 +1740,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -1850,7 +2030,7 @@ TEXT ·dot6x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1858,6 +2038,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1869,6 +2054,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -2066,7 +2265,7 @@ TEXT ·dot6x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2074,6 +2273,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2089,6 +2293,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -2396,7 +2618,7 @@ TEXT ·dot7x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2404,6 +2626,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2415,6 +2642,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -2631,7 +2872,7 @@ TEXT ·dot7x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2639,6 +2880,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2654,6 +2900,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -2995,7 +3259,7 @@ TEXT ·dot8x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3003,6 +3267,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3013,6 +3282,20 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -3249,7 +3532,7 @@ TEXT ·dot8x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3257,6 +3540,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3271,6 +3559,24 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -3647,7 +3953,7 @@ TEXT ·dot9x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3655,6 +3961,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3675,6 +3986,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -3924,7 +4249,7 @@ TEXT ·dot9x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3932,6 +4257,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3960,6 +4290,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -4363,7 +4711,7 @@ TEXT ·dot10x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4371,6 +4719,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4391,6 +4744,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -4659,7 +5026,7 @@ TEXT ·dot10x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4667,6 +5034,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4695,6 +5067,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -5133,7 +5523,7 @@ TEXT ·dot11x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5141,6 +5531,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5161,6 +5556,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -5448,7 +5857,7 @@ TEXT ·dot11x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5456,6 +5865,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5484,6 +5898,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -5956,7 +6388,7 @@ TEXT ·dot12x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5964,6 +6396,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5983,6 +6420,20 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -6290,7 +6741,7 @@ TEXT ·dot12x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6298,6 +6749,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6325,6 +6781,24 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -6832,7 +7306,7 @@ TEXT ·dot13x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6840,6 +7314,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6869,6 +7348,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -7189,7 +7682,7 @@ TEXT ·dot13x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7197,6 +7690,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7238,6 +7736,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -7772,7 +8288,7 @@ TEXT ·dot14x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7780,6 +8296,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7809,6 +8330,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -8148,7 +8683,7 @@ TEXT ·dot14x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -8156,6 +8691,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -8197,6 +8737,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX

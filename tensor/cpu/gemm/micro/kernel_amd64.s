@@ -27,7 +27,7 @@ TEXT ·mul1x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -35,6 +35,19 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -120,7 +133,7 @@ TEXT ·mul1x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -128,6 +141,20 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -246,6 +273,9 @@ TEXT ·mulCopy1x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -263,6 +293,32 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -323,7 +379,7 @@ TEXT ·mul2x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -331,6 +387,21 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -451,7 +522,7 @@ TEXT ·mul2x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -459,6 +530,23 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -630,6 +718,9 @@ TEXT ·mulCopy2x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -650,6 +741,35 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -721,7 +841,7 @@ TEXT ·mul3x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -729,6 +849,23 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -862,7 +999,7 @@ TEXT ·mul3x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -870,6 +1007,26 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1068,6 +1225,9 @@ TEXT ·mulCopy3x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1091,6 +1251,38 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -1173,7 +1365,7 @@ TEXT ·mul4x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1181,6 +1373,25 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1327,7 +1538,7 @@ TEXT ·mul4x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1335,6 +1546,29 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1560,6 +1794,9 @@ TEXT ·mulCopy4x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -1586,6 +1823,41 @@ all:
 	ADDQ         BX, R8
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	ADDQ         BX, R8
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -1679,7 +1951,7 @@ TEXT ·mul5x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1687,6 +1959,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1698,6 +1975,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -1854,7 +2145,7 @@ TEXT ·mul5x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1862,6 +2153,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1877,6 +2173,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -2126,6 +2440,9 @@ TEXT ·mulCopy5x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -2156,6 +2473,45 @@ all:
 	ADDQ         BX, R9
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -2262,7 +2618,7 @@ TEXT ·mul6x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2270,6 +2626,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2281,6 +2642,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -2451,7 +2826,7 @@ TEXT ·mul6x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2459,6 +2834,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2474,6 +2854,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -2751,6 +3149,9 @@ TEXT ·mulCopy6x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -2784,6 +3185,48 @@ all:
 	ADDQ         BX, R9
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -2901,7 +3344,7 @@ TEXT ·mul7x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2909,6 +3352,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2920,6 +3368,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -3103,7 +3565,7 @@ TEXT ·mul7x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3111,6 +3573,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3126,6 +3593,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -3430,6 +3915,9 @@ TEXT ·mulCopy7x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -3466,6 +3954,51 @@ all:
 	ADDQ         BX, R9
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -3594,7 +4127,7 @@ TEXT ·mul8x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3602,6 +4135,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3612,6 +4150,20 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -3809,7 +4361,7 @@ TEXT ·mul8x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3817,6 +4369,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3831,6 +4388,24 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -4163,6 +4738,9 @@ TEXT ·mulCopy8x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -4202,6 +4780,54 @@ all:
 	ADDQ         BX, R9
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -4341,7 +4967,7 @@ TEXT ·mul9x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4349,6 +4975,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4369,6 +5000,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -4575,7 +5220,7 @@ TEXT ·mul9x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4583,6 +5228,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4611,6 +5261,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -4964,6 +5632,9 @@ TEXT ·mulCopy9x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -5007,6 +5678,58 @@ all:
 	ADDQ         BX, R10
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -5159,7 +5882,7 @@ TEXT ·mul10x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5167,6 +5890,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5187,6 +5915,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -5407,7 +6149,7 @@ TEXT ·mul10x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5415,6 +6157,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5443,6 +6190,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -5824,6 +6589,9 @@ TEXT ·mulCopy10x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -5870,6 +6638,61 @@ all:
 	ADDQ         BX, R10
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -6033,7 +6856,7 @@ TEXT ·mul11x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6041,6 +6864,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6061,6 +6889,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -6294,7 +7136,7 @@ TEXT ·mul11x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6302,6 +7144,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6330,6 +7177,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -6738,6 +7603,9 @@ TEXT ·mulCopy11x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -6787,6 +7655,64 @@ all:
 	ADDQ         BX, R10
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -6961,7 +7887,7 @@ TEXT ·mul12x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6969,6 +7895,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6988,6 +7919,20 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -7235,7 +8180,7 @@ TEXT ·mul12x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7243,6 +8188,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7270,6 +8220,24 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -7706,6 +8674,9 @@ TEXT ·mulCopy12x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -7758,6 +8729,67 @@ all:
 	ADDQ         BX, R10
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R10)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z22
+	VFMADD231PS  Z29, Z31, Z23
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -7943,7 +8975,7 @@ TEXT ·mul13x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7951,6 +8983,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7980,6 +9017,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -8236,7 +9287,7 @@ TEXT ·mul13x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -8244,6 +9295,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -8285,6 +9341,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -8742,6 +9816,9 @@ TEXT ·mulCopy13x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -8798,6 +9875,71 @@ all:
 	ADDQ         BX, R11
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R10)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z22
+	VFMADD231PS  Z29, Z31, Z23
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8
@@ -8996,7 +10138,7 @@ TEXT ·mul14x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -9004,6 +10146,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -9033,6 +10180,20 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -9303,7 +10464,7 @@ TEXT ·mul14x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JNE        asked
+	JGT        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -9311,6 +10472,11 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
+	MOVQ       240(DI), AX
+	SUBQ       DX, AX
+	CMPL       220(DI), $0x01
+	JGT        late
+	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -9352,6 +10518,24 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	JMP        asked
+
+late:
+	IMULQ      R10, AX
+	ADDQ       AX, R8
+	MOVQ       R8, R11
+	MOVQ       R11, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -9837,6 +11021,9 @@ TEXT ·mulCopy14x32(SB), NOSPLIT, $0-8
 	MOVQ   288(DI), SI
 	IMUL3Q $0x00000006, R15, R14
 	ADDQ   CX, R14
+	MOVQ   224(DI), DX
+	TESTQ  DX, DX
+	JNZ    far
 
 all:
 	VMOVUPS.Z    (CX), K1, Z28
@@ -9896,6 +11083,74 @@ all:
 	ADDQ         BX, R11
 	DECQ         AX
 	JNZ          all
+	JMP          store
+
+far:
+	ADDQ CX, DX
+
+allFar:
+	VMOVUPS.Z    (CX), K1, Z28
+	VMOVUPS.Z    64(CX), K2, Z29
+	ADDQ         R15, CX
+	VMOVUPS      Z28, (SI)
+	PREFETCHT0   (R14)
+	VMOVUPS      Z29, 64(SI)
+	PREFETCHT0   64(R14)
+	ADDQ         $0x80, SI
+	ADDQ         R15, R14
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         R15, DX
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (R8)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z2
+	VFMADD231PS  Z29, Z31, Z3
+	VBROADCASTSS (R8)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (R8)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z6
+	VFMADD231PS  Z29, Z31, Z7
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (R9)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z10
+	VFMADD231PS  Z29, Z31, Z11
+	VBROADCASTSS (R9)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R9)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z14
+	VFMADD231PS  Z29, Z31, Z15
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R10)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z18
+	VFMADD231PS  Z29, Z31, Z19
+	VBROADCASTSS (R10)(R12*2), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R10)(R13*1), Z31
+	VFMADD231PS  Z28, Z31, Z22
+	VFMADD231PS  Z29, Z31, Z23
+	VBROADCASTSS (R11), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R11)(R12*1), Z31
+	VFMADD231PS  Z28, Z31, Z26
+	VFMADD231PS  Z29, Z31, Z27
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         BX, R11
+	DECQ         AX
+	JNZ          allFar
+
+store:
 	MOVQ         136(DI), R8
 	SHLQ         $0x02, R8
 	ADDQ         48(DI), R8

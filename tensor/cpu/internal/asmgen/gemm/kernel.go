@@ -34,6 +34,7 @@ const (
 	argAlpha  = 208
 	argBeta   = 212
 	argMask   = 216
+	argLateC  = 220
 
 	argAheadStep = 224 // in bytes
 	argAheadJump = 232 // in bytes
@@ -66,8 +67,9 @@ var (
 	rowC     = reg.R9
 	groupC   = reg.R10
 	group    = reg.R11
-	ahead    = reg.R14 // of the Go runtime only between Go functions
-	copied   = seg     // where a copying kernel, which has but one segment, writes its rows of B
+	ahead    = reg.R14  // of the Go runtime only between Go functions
+	copied   = seg      // where a copying kernel, which has but one segment, writes its rows of B,
+	farAhead = segsLeft // and what it asks for besides
 	mask     = [2]reg.Physical{reg.K1, reg.K2}
 	zmm      = [32]reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
@@ -144,11 +146,9 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	}
 
 	c.Label("segment")
-	// C: at the beginning, or in the midst of the sum, when the tile's first misses are over.
 	c.CMPQ(segsLeft, mem(args, argAskC))
-	c.JNE(operand.LabelRef("asked"))
-	addressC(c)
-	walkC(c, rows, vectors, func(r, v int) { c.PREFETCHT0(mem(reg.RAX, 64*v)) })
+	c.JGT(operand.LabelRef("asked"))
+	askC(c, rows, vectors)
 	c.Label("asked")
 	beginSegment(c, rows)
 	if rows > 1 {
@@ -187,6 +187,25 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	c.RET()
 }
 
+// askC asks for C, for all of it or for four rows: where it comes from memory, all its lines at once
+// would hold up for long what comes from the second-level cache. The last four may reach beyond the
+// tile.
+func askC(c *build.Context, rows, vectors int) {
+	line := func(_, v int) { c.PREFETCHT0(mem(reg.RAX, 64*v)) }
+	addressC(c)
+	c.MOVQ(mem(args, argAskC), reg.RAX)
+	c.SUBQ(segsLeft, reg.RAX)
+	c.CMPL(mem(args, argLateC), operand.Imm(1))
+	c.JGT(operand.LabelRef("late"))
+	c.MOVQ(operand.I32(0), mem(args, argAskC)) // once
+	walkC(c, rows, vectors, line)
+	c.JMP(operand.LabelRef("asked"))
+	c.Label("late")
+	c.IMULQ(groupC, reg.RAX)
+	c.ADDQ(reg.RAX, startC)
+	walkC(c, min(rows, 4), vectors, line)
+}
+
 // begin starts a kernel: what all segments share, and accumulators at zero.
 func begin(c *build.Context, name string, rows, vectors int) (acc func(r, v int) reg.VecPhysical) {
 	c.Function(name)
@@ -216,7 +235,7 @@ const copyAhead = 6
 
 // copying adds a kernel of a single segment that also writes the rows of B it reads one after the
 // other to Args.panel. Rows of B that lie a page apart are foreseen by nobody, so it asks for them
-// itself, and for nothing else, not even C.
+// itself, further ahead for the second-level cache as well, and for nothing else, not even C.
 func copying(c *build.Context, p product, rows int) {
 	const vectors = maxVectors
 	acc := begin(c, p.copyingName(rows), rows, vectors)
@@ -225,14 +244,29 @@ func copying(c *build.Context, p product, rows int) {
 	c.MOVQ(mem(args, argPanel), copied)
 	c.IMUL3Q(operand.U32(copyAhead), stepB, ahead)
 	c.ADDQ(b, ahead)
-	multiply(c, p, loop{"all", 0, rows, vectors, true}, acc, func(c *build.Context) {
+	near := func(c *build.Context) {
 		for v := range vectors {
 			c.VMOVUPS(rowB[v], mem(copied, 64*v))
 			c.PREFETCHT0(mem(ahead, 64*v))
 		}
 		c.ADDQ(operand.Imm(64*vectors), copied)
 		c.ADDQ(stepB, ahead)
+	}
+	c.MOVQ(mem(args, argAheadStep), farAhead)
+	c.TESTQ(farAhead, farAhead)
+	c.JNZ(operand.LabelRef("far"))
+	multiply(c, p, loop{"all", 0, rows, vectors, true}, acc, near)
+	c.JMP(operand.LabelRef("store"))
+	c.Label("far")
+	c.ADDQ(b, farAhead)
+	multiply(c, p, loop{"allFar", 0, rows, vectors, true}, acc, func(c *build.Context) {
+		near(c)
+		for v := range vectors {
+			c.PREFETCHT1(mem(farAhead, 64*v))
+		}
+		c.ADDQ(stepB, farAhead)
 	})
+	c.Label("store")
 	store(c, rows, vectors, acc)
 	c.VZEROUPPER()
 	c.RET()
