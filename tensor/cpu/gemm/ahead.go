@@ -2,19 +2,19 @@ package gemm
 
 import "afterimage/tensor/cpu/gemm/micro"
 
-// lastSteps is the length of a tile's last segments, where the kernel asks for C: about as long as
-// memory takes to answer, and so near the store that C is still in the first-level cache by then.
-// Asked for at the start, in the midst of all else that a new tile misses, it costs 1 to 2 %. A C
-// that comes from memory is asked for four rows at a time, with a segment for each.
-const lastSteps = 48
+// lastSteps is the length of the last segment of a tile's sum, where the kernel asks for C: about
+// as long as memory takes to answer, and so near the store that C is still in the first-level cache
+// by then. Asked for at the start, in the midst of all else that a new tile misses, it costs 1 to
+// 2 %.
+const lastSteps = 32
+
+// shortSum is the length below which a segment more costs as much as it saves.
+const shortSum = 8 * lastSteps
 
 // farRows is how many rows ahead the tile that packs a panel of B asks for it where no tile before
 // does: soon enough for memory, and so late that rows which meet in a few sets of the second-level
 // cache are still there.
 const farRows = 64
-
-// shortSum is the length below which more segments cost as much as they save.
-const shortSum = 256
 
 // ahead lists what is needed after the sum at hand: the next one's panel of B or, where the tile
 // that packs it will ask for it, the place that it is packed to; if A was packed beforehand, a
@@ -51,27 +51,24 @@ func (j *job) ahead(t *blocking, s *step, jr int) (a micro.Lookahead) {
 	return a
 }
 
-// cut divides the sum into a segment of the first steps and others of each steps or what is left.
-func (s *step) cut(g *micro.Args, first, each int) {
-	g.Segs, g.LateC = g.Segs[:0], 0
-	for at, n := 0, first; at < s.kc; at, n = at+n, each {
-		n = min(n, s.kc-at)
-		g.Segs = append(g.Segs, micro.Seg{A: at * g.StepA, B: at * g.StepB, K: n})
+// cut divides the sum into segments of each steps, the last of what is left.
+func (s *step) cut(g *micro.Args, pieces, each int) {
+	g.Segs = g.Segs[:min(pieces, s.kc)] // none if there is no sum
+	for i := range g.Segs {
+		g.Segs[i] = micro.Seg{A: i * each * g.StepA, B: i * each * g.StepB, K: each}
+	}
+	if n := len(g.Segs); n > 0 {
+		g.Segs[n-1].K = s.kc - (n-1)*each
 	}
 }
 
 // cutLast cuts off the last steps, of a sum for which that is worth it.
 func (j *job) cutLast(g *micro.Args, s *step) {
 	if s.kc < shortSum || !j.v.Prefetches() {
-		s.cut(g, s.kc, 0)
+		s.cut(g, 1, s.kc)
 		return
 	}
-	last := 1
-	if j.m*j.n > farFloats {
-		last = ceil(ceil(s.mc, s.tiles), 4)
-	}
-	s.cut(g, s.kc-lastSteps, ceil(lastSteps, last))
-	g.LateC = int32(last)
+	s.cut(g, 2, s.kc-lastSteps)
 }
 
 // meetsA reports whether the tiles of a block's first panel should ask for A: whether it is read
@@ -91,12 +88,11 @@ func (j *job) aheadRows(g *micro.Args, s *step, r0, r1 int) {
 		return
 	}
 	g.Ahead, g.AheadStep = j.a[(s.m0+r0)*j.lda+s.k0:], micro.CacheLine
-	each := ceil(s.kc, r1-r0)
+	each := s.kc / (r1 - r0)
 	if s.kc == j.lda || each < micro.CacheLine {
 		j.cutLast(g, s)
 		return
 	}
-	s.cut(g, each, each)
-	g.LateC = 1
+	s.cut(g, r1-r0, each)
 	g.AheadJump = j.lda - each*micro.CacheLine
 }

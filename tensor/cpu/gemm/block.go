@@ -67,7 +67,8 @@ type step struct {
 func (j *job) tile(t *blocking, own []float32, i int) {
 	m0, m1 := t.rows(i, j.m)
 	c0, c1 := t.cols(i)
-	g := micro.Args{C: j.c, RowC: j.ldc, GroupC: 4 * j.ldc, Alpha: j.alpha, Beta: j.beta}
+	g := micro.Args{C: j.c, RowC: j.ldc, GroupC: 4 * j.ldc, Alpha: j.alpha, Beta: j.beta,
+		LateC: true}
 	var segs [micro.MaxRows]micro.Seg
 	g.Segs = segs[:0]
 	s := step{c0: c0, nc: c1 - c0, own: own, blockA: i % t.mi * t.kBlocks(j.k)}
@@ -126,7 +127,7 @@ func (j *job) sweepRows(t *blocking, g *micro.Args, s *step, jr int) {
 		g.COff = (s.m0+r0)*j.ldc + t.n0 + s.c0 + jr
 		switch {
 		case panel != nil:
-			s.cut(g, s.kc, 0)
+			s.cut(g, 1, s.kc)
 			micro.MulCopy(j.v, g, panel, t.far)
 			g.B, g.BOff, g.StepB, panel = panel, 0, panelWidth(g.Cols), nil
 			continue
@@ -149,7 +150,7 @@ func (j *job) sweepRows(t *blocking, g *micro.Args, s *step, jr int) {
 func (j *job) sweepAcross(t *blocking, g *micro.Args, s *step) {
 	s.k0, s.kc = 0, s.kp
 	j.operandA(t, g, s, 0)
-	s.cut(g, s.kc, 0)
+	s.cut(g, 1, s.kc)
 	for ir, r1 := 0, 0; ir < s.tiles; ir++ {
 		r0 := r1
 		r1 = j.rowsUpTo(t, s, ir)

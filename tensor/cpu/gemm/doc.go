@@ -44,12 +44,11 @@
 //   - Of sums of up to 32 steps C is most of what moves, and it moves in order: the two inner loops
 //     change places, so that its rows are written from end to end (sweepAcross).
 //
-// What is left, 6 to 7 % of 1024³ and of 2048³ on one thread where 512³ and 768³ lose 3 to 4, is
-// for the most part rows a page apart: all lines of a panel of B then pass through a few sets of
-// each cache, the tile that packs it takes twice as long as others and those that ask for it half
-// as long again, 2.7 % of 1024³; with rows 16 floats further apart that is 0.7 %. To the kernel's
-// own 1 to 1.5 % come C, 0.5 to 1.7 % (twice with two blocks of k), and 1 to 2 % for panels on
-// their way from the third-level cache. bench/LOG.md has what was tried.
+// What is left, 5 to 6 % of 1024³ and of 2048³ on one thread where 512³ and 768³ lose 3 to 4, is in
+// part rows a page apart: all lines of a panel of B pass through a few sets of each cache, so that
+// the tile that packs it asks for it itself, late, and takes two to three times as long as others.
+// To the kernel's own 1 to 1.5 % come C, 0.5 to 1 %, and 1 to 2 % for panels on their way from the
+// third-level cache. bench/LOG.md has what was tried.
 //
 // The tiles of the parallel loop are MC and NC multiples; each thread packs for itself, so nobody
 // waits for another's packing. How large they are: plan.go.

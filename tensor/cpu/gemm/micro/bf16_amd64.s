@@ -27,7 +27,7 @@ TEXT ·dot1x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -35,19 +35,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -134,7 +121,7 @@ TEXT ·dot1x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -142,20 +129,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -272,7 +245,7 @@ TEXT ·dot2x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -280,21 +253,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -421,7 +379,7 @@ TEXT ·dot2x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -429,23 +387,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -622,7 +563,7 @@ TEXT ·dot3x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -630,23 +571,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -792,7 +716,7 @@ TEXT ·dot3x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -800,26 +724,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1030,7 +934,7 @@ TEXT ·dot4x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1038,25 +942,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1221,7 +1106,7 @@ TEXT ·dot4x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1229,29 +1114,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1496,7 +1358,7 @@ TEXT ·dot5x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1504,11 +1366,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1520,20 +1377,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -1712,7 +1555,7 @@ TEXT ·dot5x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1720,11 +1563,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1740,24 +1578,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -2030,7 +1850,7 @@ TEXT ·dot6x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2038,11 +1858,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2054,20 +1869,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -2265,7 +2066,7 @@ TEXT ·dot6x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2273,11 +2074,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2293,24 +2089,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -2618,7 +2396,7 @@ TEXT ·dot7x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2626,11 +2404,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2642,20 +2415,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -2872,7 +2631,7 @@ TEXT ·dot7x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2880,11 +2639,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2900,24 +2654,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -3259,7 +2995,7 @@ TEXT ·dot8x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3267,11 +3003,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3282,20 +3013,6 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -3532,7 +3249,7 @@ TEXT ·dot8x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3540,11 +3257,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3559,24 +3271,6 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -3953,7 +3647,7 @@ TEXT ·dot9x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3961,11 +3655,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3986,20 +3675,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -4249,7 +3924,7 @@ TEXT ·dot9x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4257,11 +3932,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4290,24 +3960,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -4711,7 +4363,7 @@ TEXT ·dot10x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4719,11 +4371,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4744,20 +4391,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -5026,7 +4659,7 @@ TEXT ·dot10x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5034,11 +4667,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5067,24 +4695,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -5523,7 +5133,7 @@ TEXT ·dot11x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5531,11 +5141,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5556,20 +5161,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -5857,7 +5448,7 @@ TEXT ·dot11x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5865,11 +5456,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5898,24 +5484,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -6388,7 +5956,7 @@ TEXT ·dot12x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6396,11 +5964,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6420,20 +5983,6 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -6741,7 +6290,7 @@ TEXT ·dot12x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6749,11 +6298,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6781,24 +6325,6 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -7306,7 +6832,7 @@ TEXT ·dot13x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7314,11 +6840,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7348,20 +6869,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -7682,7 +7189,7 @@ TEXT ·dot13x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7690,11 +7197,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7736,24 +7238,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -8288,7 +7772,7 @@ TEXT ·dot14x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -8296,11 +7780,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -8330,20 +7809,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -8683,7 +8148,7 @@ TEXT ·dot14x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -8691,11 +8156,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -8737,24 +8197,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX

@@ -27,7 +27,7 @@ TEXT ·mul1x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -35,19 +35,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -133,7 +120,7 @@ TEXT ·mul1x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -141,20 +128,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -379,7 +352,7 @@ TEXT ·mul2x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -387,21 +360,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -522,7 +480,7 @@ TEXT ·mul2x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -530,23 +488,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -841,7 +782,7 @@ TEXT ·mul3x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -849,23 +790,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -999,7 +923,7 @@ TEXT ·mul3x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1007,26 +931,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1365,7 +1269,7 @@ TEXT ·mul4x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1373,25 +1277,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1538,7 +1423,7 @@ TEXT ·mul4x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1546,29 +1431,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1951,7 +1813,7 @@ TEXT ·mul5x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -1959,11 +1821,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -1975,20 +1832,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -2145,7 +1988,7 @@ TEXT ·mul5x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2153,11 +1996,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2173,24 +2011,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -2618,7 +2438,7 @@ TEXT ·mul6x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2626,11 +2446,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2642,20 +2457,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -2826,7 +2627,7 @@ TEXT ·mul6x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -2834,11 +2635,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -2854,24 +2650,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -3344,7 +3122,7 @@ TEXT ·mul7x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3352,11 +3130,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3368,20 +3141,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -3565,7 +3324,7 @@ TEXT ·mul7x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -3573,11 +3332,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -3593,24 +3347,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -4127,7 +3863,7 @@ TEXT ·mul8x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4135,11 +3871,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4150,20 +3881,6 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -4361,7 +4078,7 @@ TEXT ·mul8x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4369,11 +4086,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -4388,24 +4100,6 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -4967,7 +4661,7 @@ TEXT ·mul9x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -4975,11 +4669,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5000,20 +4689,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -5220,7 +4895,7 @@ TEXT ·mul9x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5228,11 +4903,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5261,24 +4931,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -5882,7 +5534,7 @@ TEXT ·mul10x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -5890,11 +5542,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -5915,20 +5562,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -6149,7 +5782,7 @@ TEXT ·mul10x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6157,11 +5790,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6190,24 +5818,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -6856,7 +6466,7 @@ TEXT ·mul11x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -6864,11 +6474,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -6889,20 +6494,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -7136,7 +6727,7 @@ TEXT ·mul11x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7144,11 +6735,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7177,24 +6763,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX
@@ -7887,7 +7455,7 @@ TEXT ·mul12x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -7895,11 +7463,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -7919,20 +7482,6 @@ segment:
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
@@ -8180,7 +7729,7 @@ TEXT ·mul12x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -8188,11 +7737,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -8220,24 +7764,6 @@ segment:
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
@@ -8975,7 +8501,7 @@ TEXT ·mul13x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -8983,11 +8509,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -9017,20 +8538,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 
 asked:
@@ -9287,7 +8794,7 @@ TEXT ·mul13x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -9295,11 +8802,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -9341,24 +8843,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 
@@ -10138,7 +9622,7 @@ TEXT ·mul14x16(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -10146,11 +9630,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -10180,20 +9659,6 @@ segment:
 	PREFETCHT0 (AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	ADDQ       R9, AX
 	PREFETCHT0 (AX)
@@ -10464,7 +9929,7 @@ TEXT ·mul14x32(SB), NOSPLIT, $0-8
 
 segment:
 	CMPQ       DX, 240(DI)
-	JGT        asked
+	JNE        asked
 	MOVQ       136(DI), R8
 	SHLQ       $0x02, R8
 	ADDQ       48(DI), R8
@@ -10472,11 +9937,6 @@ segment:
 	SHLQ       $0x02, R9
 	MOVQ       184(DI), R10
 	SHLQ       $0x02, R10
-	MOVQ       240(DI), AX
-	SUBQ       DX, AX
-	CMPL       220(DI), $0x01
-	JGT        late
-	MOVQ       $+0, 240(DI)
 	MOVQ       R8, R11
 	MOVQ       R11, AX
 	PREFETCHT0 (AX)
@@ -10518,24 +9978,6 @@ segment:
 	PREFETCHT0 64(AX)
 	ADDQ       R10, R11
 	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	JMP        asked
-
-late:
-	IMULQ      R10, AX
-	ADDQ       AX, R8
-	MOVQ       R8, R11
-	MOVQ       R11, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       R9, AX
 	PREFETCHT0 (AX)
 	PREFETCHT0 64(AX)
 	ADDQ       R9, AX

@@ -111,12 +111,11 @@ type Args struct {
 
 	mask uint32
 
-	// LateC is the number of last segments at whose beginning the kernel asks for C: with one, for all
-	// of it, with more, for four rows at each. With none it asks where the first begins.
-	LateC int32
+	// LateC makes the kernel ask for C where the last segment begins instead of the first.
+	LateC bool
 
 	aheadStep, aheadJump int // bytes; of a copying kernel, how far ahead it asks for B
-	askC                 int // segments left when it begins to ask for C
+	askC                 int // segments left when C is asked for
 
 	// Ahead is memory that will be read soon, which each step of the sum asks to be brought into
 	// the second-level cache: the line at its start, then one AheadStep floats on, and so on, and
@@ -170,8 +169,8 @@ func Mul(v Variant, g *Args) {
 func (g *Args) prepare() {
 	g.mask = uint32(1<<g.Cols - 1)
 	g.aheadStep, g.aheadJump, g.askC = 4*g.AheadStep, 4*g.AheadJump, len(g.Segs)
-	if g.LateC > 0 {
-		g.askC = min(int(g.LateC), len(g.Segs))
+	if g.LateC {
+		g.askC = 1
 	}
 }
 

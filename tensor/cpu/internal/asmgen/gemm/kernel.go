@@ -34,7 +34,6 @@ const (
 	argAlpha  = 208
 	argBeta   = 212
 	argMask   = 216
-	argLateC  = 220
 
 	argAheadStep = 224 // in bytes
 	argAheadJump = 232 // in bytes
@@ -146,9 +145,11 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	}
 
 	c.Label("segment")
+	// C: at the beginning, or in the midst of the sum, when the tile's first misses are over.
 	c.CMPQ(segsLeft, mem(args, argAskC))
-	c.JGT(operand.LabelRef("asked"))
-	askC(c, rows, vectors)
+	c.JNE(operand.LabelRef("asked"))
+	addressC(c)
+	walkC(c, rows, vectors, func(r, v int) { c.PREFETCHT0(mem(reg.RAX, 64*v)) })
 	c.Label("asked")
 	beginSegment(c, rows)
 	if rows > 1 {
@@ -185,25 +186,6 @@ func kernel(c *build.Context, p product, rows, vectors int) {
 	store(c, rows, vectors, acc)
 	c.VZEROUPPER()
 	c.RET()
-}
-
-// askC asks for C, for all of it or for four rows: where it comes from memory, all its lines at once
-// would hold up for long what comes from the second-level cache. The last four may reach beyond the
-// tile.
-func askC(c *build.Context, rows, vectors int) {
-	line := func(_, v int) { c.PREFETCHT0(mem(reg.RAX, 64*v)) }
-	addressC(c)
-	c.MOVQ(mem(args, argAskC), reg.RAX)
-	c.SUBQ(segsLeft, reg.RAX)
-	c.CMPL(mem(args, argLateC), operand.Imm(1))
-	c.JGT(operand.LabelRef("late"))
-	c.MOVQ(operand.I32(0), mem(args, argAskC)) // once
-	walkC(c, rows, vectors, line)
-	c.JMP(operand.LabelRef("asked"))
-	c.Label("late")
-	c.IMULQ(groupC, reg.RAX)
-	c.ADDQ(reg.RAX, startC)
-	walkC(c, min(rows, 4), vectors, line)
 }
 
 // begin starts a kernel: what all segments share, and accumulators at zero.
