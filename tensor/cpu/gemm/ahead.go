@@ -11,33 +11,42 @@ const lastSteps = 32
 // shortSum is the length below which a segment more costs as much as it saves.
 const shortSum = 8 * lastSteps
 
-// ahead lists what is needed after the panel at column jr: the next panel of B; if A was packed
-// beforehand, a share of its next block. A panel in place whose rows compete for the same sets of
-// the second-level cache finds no room there, but goes on to the third and is no longer in memory.
+// farRows is how many rows ahead the tile that packs a panel of B asks for it where no tile before
+// does: soon enough for memory, and so late that rows which meet in a few sets of the second-level
+// cache are still there.
+const farRows = 64
+
+// ahead lists what is needed after the sum at hand: the next one's panel of B or, where the tile
+// that packs it will ask for it, the place that it is packed to; if A was packed beforehand, a
+// share of its next block.
 func (j *job) ahead(t *blocking, s *step, jr int) (a micro.Lookahead) {
 	if s.kc == 0 {
 		return a
 	}
 	if t.sharedA && s.k0+t.kc < j.k {
 		share := t.scratchA / ceil(s.nc, micro.MaxCols)
-		a.Add(t.packedA[(s.blockA+1)*t.scratchA+jr/micro.MaxCols*share:], share, 1, share)
+		a.Add(t.packedA[(s.blockA+s.k0/t.kc+1)*t.scratchA+jr/micro.MaxCols*share:], share, 1, share)
 	}
 	if j.v.Pairs() && !t.sharedA {
 		j.aheadOfPairs(&a, t, s, jr)
 	}
-	jr += micro.MaxCols
+	k0 := s.k0 + s.kc
+	if k0 == s.p0+s.kp {
+		k0, jr = s.p0, jr+micro.MaxCols
+	}
 	if jr >= s.nc {
 		return a
 	}
+	kc := min(t.kc, s.p0+s.kp-k0)
 	cols := min(micro.MaxCols, s.nc-jr)
 	width := panelWidth(cols)
 	switch {
 	case t.shared:
-		a.Add(t.packed[(s.c0+jr)*j.k+s.k0*width:], width, s.kc, width)
-	case t.passing && !s.first:
-		a.Add(t.panel(s, jr), width, s.kc, width)
+		a.Add(t.packed[(s.c0+jr)*j.k+k0*width:], width, kc, width)
+	case t.passing && (!s.first || t.far > 0):
+		a.Add(t.panel(s, jr, k0, width), width, kc, width)
 	case !j.transB:
-		a.Add(j.b[s.k0*j.ldb+t.n0+s.c0+jr:], j.ldb, s.kc, cols)
+		a.Add(j.b[k0*j.ldb+t.n0+s.c0+jr:], j.ldb, kc, cols)
 	}
 	return a
 }

@@ -1,19 +1,27 @@
 // Package gemm multiplies float32 matrices: C = alpha·op(A)·op(B) + beta·C.
 //
-// # The five loops
+// # The six loops
 //
 // A multiply-add needs two numbers and memory delivers far fewer than the arithmetic can use, so
-// the whole art is to use each number often while it is close. Five loops round a small kernel do
+// the whole art is to use each number often while it is close. Loops round a small kernel do
 // that (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"; Van Zee
 // and van de Geijn 2015, "BLIS"):
 //
-//	for jc over n in steps of NC        columns of B and C
-//	  for pc over k in steps of KC      their packed KC×NC block of B: third-level cache
-//	    for ic over m in steps of MC    an MC×KC block of A: second-level cache
-//	      for jr over NC in steps of 32     one KC×32 panel of B
-//	        for ir over MC in steps of ≤14    the micro-kernel: a 14×32 tile of C in registers,
-//	                                          KC steps, each 28 vector multiply-adds for two
-//	                                          vectors of B and fourteen elements of A
+//	for jc over n in steps of NC          columns of B and C
+//	  for pp over k in steps of KP        their packed KP×NC block of B: third-level cache
+//	    for ic over m in steps of MC      an MC×KP block of A: second-level cache
+//	      for jr over NC in steps of 32     one panel of B and, for each of the sums that it has
+//	        for pc over KP in steps of KC     steps for, KC×32 of it
+//	          for ir over MC in steps of ≤14    the micro-kernel: a 14×32 tile of C in registers,
+//	                                            KC steps, each 28 vector multiply-adds for two
+//	                                            vectors of B and fourteen elements of A
+//
+// The sixth loop is not in the books. KC fixes the bits of C: it is the length of the sums that are
+// made in registers and added up in memory, and depends on k alone, because a row of C must be the
+// same in any batch. KP, one KC or two, fixes how often C comes from far: where both sums of a
+// panel follow one another, the few tiles of a block are still in the cache when the second is
+// added. That leaves a block of A half the rows. It pays from some hundred rows of C on, which KP
+// is free to look at.
 //
 // These are AVX-512's numbers. AVX2 and NEON have less room in registers: their tiles are 12×32,
 // which the micro-kernel computes in parts of 6×16.
@@ -36,12 +44,11 @@
 //   - Of sums of up to 32 steps C is most of what moves, and it moves in order: the two inner loops
 //     change places, so that its rows are written from end to end (sweepAcross).
 //
-// What is left, 6 to 7 % of 1024³ and of 2048³ on one thread where 512³ and 768³ lose 3 to 4, is
-// for the most part rows a page apart: all lines of a panel of B then pass through a few sets of
-// each cache, the tile that packs it takes twice as long as others and those that ask for it half
-// as long again, 2.7 % of 1024³; with rows 16 floats further apart that is 0.7 %. To the kernel's
-// own 1 to 1.5 % come C, 0.5 to 1.7 % (twice with two blocks of k), and 1 to 2 % for panels on
-// their way from the third-level cache. bench/LOG.md has what was tried.
+// What is left, 5 to 6 % of 1024³ and of 2048³ on one thread where 512³ and 768³ lose 3 to 4, is in
+// part rows a page apart: all lines of a panel of B pass through a few sets of each cache, so that
+// the tile that packs it asks for it itself, late, and takes two to three times as long as others.
+// To the kernel's own 1 to 1.5 % come C, 0.5 to 1 %, and 1 to 2 % for panels on their way from the
+// third-level cache. bench/LOG.md has what was tried.
 //
 // The tiles of the parallel loop are MC and NC multiples; each thread packs for itself, so nobody
 // waits for another's packing. How large they are: plan.go.
@@ -52,7 +59,7 @@
 // into slices by a rule that looks only at the shape, and the partial products are added in order.
 //
 // SBGEMM rounds A and B to bfloat16 and multiplies pairs of neighbours along k at once, in the same
-// five loops with half the length; both operands are packed then, because packing is what rounds.
+// loops with half the length; both operands are packed then, because packing is what rounds.
 //
 // Non-goals: other types, complex numbers, triangular and symmetric forms, tuning at run time.
 //

@@ -2,10 +2,15 @@ package gemm
 
 import "afterimage/tensor/cpu/gemm/micro"
 
-// maxKC bounds the steps of k in one block. The first-level cache does not hold 14 rows of A and 32
+// maxKC bounds the steps of k in one sum. The first-level cache does not hold 14 rows of A and 32
 // columns of B over so many steps, but they are read in order, and the longer a tile's sum, the
 // smaller a share of it is the store and what a new tile misses.
 const maxKC = 1024
+
+// deepRows is the number of rows of C from which on panels of B have two sums' steps, for C to come
+// from far once instead of twice. A block of A has half the rows then, so that panels of B come
+// from the third-level cache twice as often, which with fewer rows costs more.
+const deepRows = 512
 
 // blockFloats is the size of a block of A, half of a second-level cache of 1 MiB: beside it lie the
 // panel of B in use and the next.
@@ -39,6 +44,18 @@ const (
 // pageFloats is 4 KiB: lines so far apart share a set of the first-level cache.
 const pageFloats = 1 << 10
 
+// farFloats is 3 MiB: a larger matrix is taken to come from memory, not from a third-level cache
+// that others use as well.
+const farFloats = 768 << 10
+
+// wayFloats is 64 KiB: lines so far apart share a set of a second-level cache of 1 MiB, which has
+// room for wayLines of them. A panel of B in place that needs more, asked for in the tile before,
+// has left again when it is used, and has driven out what is in use.
+const (
+	wayFloats = 16 << 10
+	wayLines  = 16
+)
+
 // smallFlops is the work below which a second thread does not pay: some microseconds.
 const smallFlops = 1 << 19
 
@@ -48,12 +65,14 @@ const sharedLimit = 16 << 20
 // blocking is how one product is cut. Only kc affects the bits of the result, and it depends on k
 // alone.
 type blocking struct {
-	kc       int
+	kc       int // steps of k in one sum
+	kp       int // and in one panel of B: those of one or more sums
 	mi, ni   int // numbers of tiles along the rows of C and the columns of the slab
 	unit     int // rows of a kernel's tile
 	bm       int // rows of a block of A, a multiple of that: a tile has one or more
 	packB    bool
 	passing  bool // B is packed by the first block of each tile as it reads it
+	far      int  // rows ahead that this asks for B, if the tile before does not; else 0
 	shared   bool // B is packed once, before the tiles
 	across   bool // all panels for a tile of rows before the next
 	packA    bool
@@ -101,8 +120,17 @@ func (t *blocking) cols(i int) (from, to int) {
 	return i * panels / t.ni * micro.MaxCols, min(t.n, (i+1)*panels/t.ni*micro.MaxCols)
 }
 
+// sumsOfPanel is the number of sums that a panel of B packed in passing has the steps for. The bits
+// of C do not depend on it, so it may look at the rows.
+func (j *job) sumsOfPanel() int {
+	if j.m >= deepRows {
+		return 2
+	}
+	return 1
+}
+
 // plan chooses the blocking of a slab.
-func (j *job) plan(n0, n int) blocking {
+func (j *job) plan(n0, n, sums int) blocking {
 	t := blocking{kc: blockK(j.k), n0: n0, n: n}
 	// A panel of B in place costs a cache line or two for each step of k, which one row tile or
 	// two take no longer to load than a packed copy would take to make.
@@ -112,6 +140,14 @@ func (j *job) plan(n0, n int) blocking {
 	// sets, half a page apart, they fit, and a copy costs more. bfloat16 is made by packing.
 	oneSet := !j.transA && j.lda%pageFloats == 0 && j.m > 8
 	t.packA = j.transA && n > micro.MaxCols || oneSet && j.v.RowsInSet() == 0 || j.v.Pairs()
+	t.kp = t.kc
+	if t.passing && !t.packA {
+		t.kp = min(j.k, sums*t.kc)
+	}
+	crowded := t.kc*(j.ldb&-j.ldb) > wayFloats*wayLines
+	if t.passing && crowded && j.k*j.n > farFloats && j.v.Prefetches() {
+		t.far = farRows
+	}
 	j.share(&t)
 	t.shared = t.packB && !t.passing && (t.mi > 1 || j.then.Kept != nil)
 	t.across = t.shared && !t.packA && 0 < j.k && j.k <= acrossK && n*j.k <= acrossFloats
@@ -123,7 +159,7 @@ func (j *job) plan(n0, n int) blocking {
 	}
 	rows := ceil(ceil(j.m, t.unit), t.mi)
 	if t.passing {
-		rows = ceil(rows, ceil(rows, max(2, blockFloats/t.kc/t.unit)))
+		rows = ceil(rows, ceil(rows, max(2, blockFloats/t.kp/t.unit)))
 	}
 	t.bm = rows * t.unit
 	if t.packA {
@@ -140,7 +176,7 @@ func (j *job) plan(n0, n int) blocking {
 		t.mi*t.kBlocks(j.k)*t.scratchA <= sharedLimit
 	switch {
 	case t.passing:
-		t.scratchB = t.kc * micro.MaxCols * ceil(ceil(n, micro.MaxCols), t.ni)
+		t.scratchB = t.kp * micro.MaxCols * ceil(ceil(n, micro.MaxCols), t.ni)
 	case t.packB && !t.shared:
 		t.scratchB = t.kc * micro.MaxCols
 	}

@@ -187,6 +187,53 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
+// TestSums: C is the sum over blocks of k, the first with beta and the others added to it in order,
+// whose length depends on k alone: the bits are those of so many short products, for any number of
+// blocks in a panel of B, any number of rows and of threads.
+func TestSums(t *testing.T) {
+	rng := rand.New(rand.NewPCG(17, 18))
+	ps := pools(t)
+	for _, s := range [][3]int{{70, 70, 2*maxKC + 300}, {deepRows + 1, 34, maxKC + 30},
+		{33, pageFloats, 3*maxKC - 40}} {
+		q := newProblem(rng, false, false, s[0], s[1], s[2])
+		q.ldb, q.alpha, q.beta = roundUp(s[1], 16), 0.5, 2 // beta reads the guards, numbers as others
+		q.b = random(rng, q.k*q.ldb)
+		for _, v := range micro.Variants() {
+			want := q.bySums(v, ps[0])
+			for sums := range 5 {
+				for _, p := range ps {
+					if got := q.solveIn(v, p, 1+sums); !slices.Equal(got, want) {
+						t.Fatalf("%v %v: other bits with %d sums in a panel on %d threads", v, s, 1+sums, p.Threads())
+					}
+				}
+			}
+			if !slices.Equal(q.solve(v, ps[1]), want) {
+				t.Fatalf("%v %v: other bits than by single sums", v, s)
+			}
+		}
+	}
+}
+
+// bySums solves the problem one block of k after the other.
+func (q *problem) bySums(v micro.Variant, p *par.Pool) []float32 {
+	c, beta, kc := slices.Clone(q.c), q.beta, blockK(q.k)
+	for k0 := 0; k0 < q.k; k0 += kc {
+		sgemm(v, p, false, false, q.m, q.n, min(kc, q.k-k0), q.alpha, q.a[k0:], q.lda, q.b[k0*q.ldb:],
+			q.ldb, beta, c, q.ldc, Epilogue{})
+		beta = 1
+	}
+	return c
+}
+
+// solveIn solves the problem with panels of B of the given number of sums.
+func (q *problem) solveIn(v micro.Variant, p *par.Pool, sums int) []float32 {
+	c := slices.Clone(q.c)
+	j := job{v: v, p: p, m: q.m, n: q.n, k: q.k, depth: q.k, alpha: q.alpha, beta: q.beta, a: q.a,
+		b: q.b, c: c, lda: q.lda, ldb: q.ldb, ldc: q.ldc}
+	j.runSlab(j.plan(0, q.n, sums))
+	return c
+}
+
 // TestTilesCoverC: whatever the shape and the threads, the tiles of a product cover C once and no
 // tile is empty or beyond the limits that its scratch memory is made for.
 func TestTilesCoverC(t *testing.T) {
@@ -197,7 +244,7 @@ func TestTilesCoverC(t *testing.T) {
 				k: size.Draw(t, "k"), transA: rapid.Bool().Draw(t, "transA"),
 				transB: rapid.Bool().Draw(t, "transB")}
 			j.lda = j.k
-			b := j.plan(0, j.n)
+			b := j.plan(0, j.n, rapid.IntRange(1, 5).Draw(t, "sums"))
 			row, col := 0, 0
 			for i := range b.mi {
 				m0, m1 := b.rows(i, j.m)
@@ -208,7 +255,7 @@ func TestTilesCoverC(t *testing.T) {
 			}
 			for i := range b.ni {
 				c0, c1 := b.cols(i * b.mi)
-				if c0 != col || c1 <= c0 || b.passing && b.kc*roundUp(c1-c0, micro.MaxCols) > b.scratchB {
+				if c0 != col || c1 <= c0 || b.passing && b.kp*roundUp(c1-c0, micro.MaxCols) > b.scratchB {
 					t.Fatalf("tile %d of %d has columns %d to %d after %d", i, b.ni, c0, c1, col)
 				}
 				col = c1
@@ -226,15 +273,17 @@ func TestRowsAreIndependent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
 	p := par.New(2)
 	defer p.Close()
-	q := newProblem(rng, false, true, 100, 70, 130)
-	for _, v := range micro.Variants() {
-		all := q.solve(v, p)
-		for _, m := range []int{1, 5, 29} {
-			one := *q
-			one.m = m
-			got := one.solve(v, p)
-			if !slices.Equal(got[:(m-1)*q.ldc+q.n], all[:(m-1)*q.ldc+q.n]) {
-				t.Fatalf("%v: the first %d rows differ from those of the whole product", v, m)
+	for _, q := range []*problem{newProblem(rng, false, true, 100, 70, 130),
+		newProblem(rng, false, false, deepRows, 40, maxKC+100)} {
+		for _, v := range micro.Variants() {
+			all := q.solve(v, p)
+			for _, m := range []int{1, 5, 29} {
+				one := *q
+				one.m = m
+				got := one.solve(v, p)
+				if !slices.Equal(got[:(m-1)*q.ldc+q.n], all[:(m-1)*q.ldc+q.n]) {
+					t.Fatalf("%v: the first %d rows differ from those of the whole product", v, m)
+				}
 			}
 		}
 	}

@@ -114,7 +114,7 @@ type Args struct {
 	// LateC makes the kernel ask for C where the last segment begins instead of the first.
 	LateC bool
 
-	aheadStep, aheadJump int // bytes
+	aheadStep, aheadJump int // bytes; of a copying kernel, how far ahead it asks for B
 	askC                 int // segments left when C is asked for
 
 	// Ahead is memory that will be read soon, which each step of the sum asks to be brought into
@@ -177,9 +177,9 @@ func (g *Args) prepare() {
 // MulCopy is Mul of one segment, of which no row is left out, that also copies the rows of B it
 // reads one after the other to panel, each of 16 or 32 floats (the smaller that holds Cols) with
 // zeros beyond Cols: the panel that Pack would make, in passing where there is a kernel for it. It
-// does not ask for what Ahead says. It panics as Mul does, if there is another number of segments,
-// and if the panel is too small.
-func MulCopy(v Variant, g *Args, panel []float32) {
+// does not ask for what Ahead says, but for rows of B, far of them ahead of those in use. It panics
+// as Mul does, if there is another number of segments, and if the panel is too small.
+func MulCopy(v Variant, g *Args, panel []float32, far int) {
 	if len(g.Segs) != 1 || g.Segs[0].Skip != SkipNone {
 		panic("micro: MulCopy: not one whole segment")
 	}
@@ -189,7 +189,7 @@ func MulCopy(v Variant, g *Args, panel []float32) {
 	}
 	panel = panel[:seg.K*width]
 	if v == AVX512 && width == 32 && 1 <= g.Rows && g.Rows <= MaxRows && g.Cols <= MaxCols {
-		g.mask, g.panel = uint32(1<<g.Cols-1), panel
+		g.mask, g.panel, g.aheadStep = uint32(1<<g.Cols-1), panel, 4*far*g.StepB
 		copyAVX512(g)
 		g.panel = nil
 		return

@@ -123,7 +123,7 @@ func TestMulCopy(t *testing.T) {
 				panel := make([]float32, k*width+1)
 				panel[k*width] = guard
 				Mul(v, g)
-				MulCopy(v, &one, panel)
+				MulCopy(v, &one, panel, rng.IntN(40))
 				if !slices.Equal(one.C, g.C) {
 					t.Fatalf("%v %dx%d: other bits when B is copied", v, rows, cols)
 				}

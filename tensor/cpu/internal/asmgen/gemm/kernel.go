@@ -66,8 +66,9 @@ var (
 	rowC     = reg.R9
 	groupC   = reg.R10
 	group    = reg.R11
-	ahead    = reg.R14 // of the Go runtime only between Go functions
-	copied   = seg     // where a copying kernel, which has but one segment, writes its rows of B
+	ahead    = reg.R14  // of the Go runtime only between Go functions
+	copied   = seg      // where a copying kernel, which has but one segment, writes its rows of B,
+	farAhead = segsLeft // and what it asks for besides
 	mask     = [2]reg.Physical{reg.K1, reg.K2}
 	zmm      = [32]reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
@@ -216,7 +217,7 @@ const copyAhead = 6
 
 // copying adds a kernel of a single segment that also writes the rows of B it reads one after the
 // other to Args.panel. Rows of B that lie a page apart are foreseen by nobody, so it asks for them
-// itself, and for nothing else, not even C.
+// itself, further ahead for the second-level cache as well, and for nothing else, not even C.
 func copying(c *build.Context, p product, rows int) {
 	const vectors = maxVectors
 	acc := begin(c, p.copyingName(rows), rows, vectors)
@@ -225,14 +226,29 @@ func copying(c *build.Context, p product, rows int) {
 	c.MOVQ(mem(args, argPanel), copied)
 	c.IMUL3Q(operand.U32(copyAhead), stepB, ahead)
 	c.ADDQ(b, ahead)
-	multiply(c, p, loop{"all", 0, rows, vectors, true}, acc, func(c *build.Context) {
+	near := func(c *build.Context) {
 		for v := range vectors {
 			c.VMOVUPS(rowB[v], mem(copied, 64*v))
 			c.PREFETCHT0(mem(ahead, 64*v))
 		}
 		c.ADDQ(operand.Imm(64*vectors), copied)
 		c.ADDQ(stepB, ahead)
+	}
+	c.MOVQ(mem(args, argAheadStep), farAhead)
+	c.TESTQ(farAhead, farAhead)
+	c.JNZ(operand.LabelRef("far"))
+	multiply(c, p, loop{"all", 0, rows, vectors, true}, acc, near)
+	c.JMP(operand.LabelRef("store"))
+	c.Label("far")
+	c.ADDQ(b, farAhead)
+	multiply(c, p, loop{"allFar", 0, rows, vectors, true}, acc, func(c *build.Context) {
+		near(c)
+		for v := range vectors {
+			c.PREFETCHT1(mem(farAhead, 64*v))
+		}
+		c.ADDQ(stepB, farAhead)
 	})
+	c.Label("store")
 	store(c, rows, vectors, acc)
 	c.VZEROUPPER()
 	c.RET()
