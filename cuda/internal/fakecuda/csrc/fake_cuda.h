@@ -89,6 +89,15 @@ struct fake_graph {
 int fake_library(struct fake_stream *s, int (*host)(const void *args), const void *args,
                  size_t bytes);
 
+// What a profiler is told of: fake_trace begins (1) or ends (0) the noting of work, fake_traced hands
+// over up to room pieces of it and forgets them. Exported for fake_cupti.c.
+struct fake_span {
+  int kernel; // or else a copy or a fill
+  uint64_t start, end; // nanoseconds
+};
+void fake_trace(int on);
+size_t fake_traced(struct fake_span *out, size_t room);
+
 // Streams, in fake_stream.c. fake_queue puts a copy of op at the end of a stream, or of the graph
 // that it captures into. fake_drain runs everything that waits anywhere.
 int fake_queue(struct fake_stream *s, const struct fake_op *op);
