@@ -11,6 +11,7 @@
 #   make ptx VENV=DIR  the kernels' PTX and their registers, with the pinned compiler of
 #                  cuda/kernels/requirements-nvrtc.txt in that virtual environment (see nvrtc.py there)
 #   make gpucheck  bin/gpucheck.tgz: what is carried to a machine with a GPU and run there (README.md)
+#   make envelope  the CPU's loss curves that gpucheck holds a card's against, anew (minutes)
 #   make abi VENV=DIR  what was copied from NVIDIA's headers against the headers, and what cuDNN offers
 #                  for an H100 that is not there (cuda/driver/requirements-abi.txt)
 #   make generate  regenerate the assembly (needs the Go module proxy for the generator alone)
@@ -25,7 +26,7 @@ FUZZTIME ?= 1m
 # first thing that a fresh clone says is a hundred lines of warnings.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: gpucheck demo test quick test-kill test-arm64 fuzz bench compare ptx abi generate size build clean
+.PHONY: gpucheck envelope demo test quick test-kill test-arm64 fuzz bench compare ptx abi generate size build clean
 
 build:
 	@mkdir -p bin
@@ -68,7 +69,13 @@ compare: build
 gpucheck:
 	@mkdir -p bin
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpucheck ./cmd/gpumon
-	tar czf bin/gpucheck.tgz bin/gpucheck bin/gpumon bench/pytorch/yardstick/*.py
+	tar czf bin/gpucheck.tgz bin/gpucheck bin/gpumon bench/pytorch/yardstick/*.py $(ENVELOPE)
+
+# The CPU's runs within which a card's losses must stay: minutes. The same CPU kernels, the same bytes.
+ENVELOPE := bench/results/gpu/envelope.json
+envelope:
+	@mkdir -p bench/results/gpu
+	$(GO) run ./cmd/gpucheck -record -envelope $(ENVELOPE)
 
 ptx:
 	AFTERIMAGE_NVRTC_VENV=$(VENV) $(GO) test ./cuda/kernels -run 'TestNVRTC|TestPTX$$' -update -timeout 30m

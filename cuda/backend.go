@@ -36,6 +36,9 @@ type Options struct {
 	// are right (hopper.go). They have never run on a card: one that fails there instead of being
 	// wrong would end the work, so it is for whoever wants to see.
 	Hopper bool
+	// Trace lets NVIDIA's profiler CUPTI note what runs (Backend.Trace). One backend of a process at a
+	// time.
+	Trace bool
 	// Cache is the folder of compiled kernels and of chosen plans; "" takes afterimage/cubin in the
 	// user's cache folder.
 	Cache string
@@ -62,6 +65,7 @@ type Backend struct {
 	copies  uint64        // stream of Staged.Start; 0 before the first Stage
 	scratch []*buffer     // of the call that is being encoded
 	graph   *Graph        // that is being recorded
+	lent    map[lent]bool // what callers have not closed yet
 	lt      *products     // nil without cuBLASLt
 	dnn     *convolutions // nil without cuDNN
 	book    *planBook     // nil without either
@@ -70,7 +74,8 @@ type Backend struct {
 	hopper   bool         // our kernels for compute capability 9.0 may compete
 	compared map[bool]int // shapes by whether they were right
 
-	closed bool
+	tracing bool
+	closed  bool
 }
 
 var (
@@ -83,6 +88,12 @@ var (
 	_ tensor.ManyScaler     = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
 )
+
+// A lent is something that its owner closes, or else Close of the backend does.
+type lent interface {
+	// giveBack gives it back, once; the device has nothing left to do. The backend's lock is held.
+	giveBack() error
+}
 
 // errRecording is what a recording fails with that does more than launch kernels.
 var errRecording = errors.New("not possible while work is recorded: run the same work call " +
@@ -106,12 +117,18 @@ func Open(name string, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Trace {
+		if err := api.StartTrace(); err != nil {
+			return nil, fmt.Errorf("cuda:%d: %w", device, err)
+		}
+	}
 	ctx, err := api.Retain(device)
 	if err != nil {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
 	}
 	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx,
-		mode: mode, hopper: o.Hopper, compared: map[bool]int{}}
+		mode: mode, hopper: o.Hopper, compared: map[bool]int{}, tracing: o.Trace,
+		lent: map[lent]bool{}}
 	b.Methods = kernels.NewMethods(b.run, func(buf tensor.Buffer) uint64 {
 		return buf.(*buffer).address
 	})
@@ -148,8 +165,8 @@ func (b *Backend) start(o Options) error {
 	return nil
 }
 
-// Close waits for the device and gives everything back; Sync first to hear of failures. Tensors
-// are gone with it.
+// Close waits for the device and gives everything back; Sync first to hear of failures. Tensors,
+// recordings and staged memory are gone with it.
 func (b *Backend) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,16 +175,19 @@ func (b *Backend) Close() {
 	}
 	b.closed = true
 	b.settle()
-	b.closeLibraries()
-	if b.mem.recordings > 0 {
-		b.mem.drop(b.mem.recorded)
+	for l := range b.lent {
+		l.giveBack()
 	}
+	b.closeLibraries()
 	b.mem.drop(&b.mem.main)
 	b.closeRing()
 	b.mods.close()
 	b.x.close() // from here on a Start does nothing
 	if b.copies != 0 {
 		b.ctx.DestroyStream(b.copies)
+	}
+	if b.tracing {
+		b.ctx.API().StopTrace()
 	}
 	b.ctx.Release()
 }

@@ -41,6 +41,9 @@
 // weight, which is F32 beside bfloat16 activations (autodiff.Cast). A gradient that our kernels or
 // cuBLASLt compute, of a filter of one pixel for example, keeps all digits of its sums.
 //
+// Trace says what ran on the device, kernel by kernel in a recording too, where NVIDIA's profiler
+// CUPTI is; Alive counts what a backend has of the driver, which after Close is nothing.
+//
 // Kernels are compiled for the card by NVRTC. Without it the driver translates PTX that is part of
 // the program, each file when a kernel of it is first launched.
 //

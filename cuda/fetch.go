@@ -47,6 +47,7 @@ func (b *Backend) Stage(bytes int) (tensor.Staged, error) {
 	if bytes > 0 {
 		s.reserve()
 	}
+	b.lent[s] = true
 	return s, nil
 }
 
@@ -127,15 +128,21 @@ func (s *staged) Close() error {
 	b := s.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if b.closed || s.closed {
+	if s.closed {
 		return nil
 	}
+	return errors.Join(b.settle(), s.giveBack())
+}
+
+// giveBack gives the memory, the slot and the events back.
+func (s *staged) giveBack() (err error) {
+	b := s.b
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.closed = true
-	err := b.settle()
+	delete(b.lent, s)
 	if b.copies != 0 {
-		err = errors.Join(err, b.ctx.SyncStream(b.copies))
+		err = b.ctx.SyncStream(b.copies)
 	}
 	if s.slot != 0 {
 		b.mem.unreserve(s.slot, s.mem.Size)

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 
 	"afterimage/tensor"
@@ -59,6 +60,7 @@ func (b *Backend) beginRecording(g *Graph) error {
 		return err
 	}
 	b.graph = g
+	b.lent[g] = true
 	b.mem.recordings++
 	b.mem.current = b.mem.recorded
 	return nil
@@ -116,15 +118,19 @@ func (g *Graph) Close() error {
 	b := g.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if g.closed || b.closed {
+	if g.closed {
 		return nil
 	}
+	return errors.Join(b.settle(), g.giveBack())
+}
+
+// giveBack closes the graph.
+func (g *Graph) giveBack() (err error) {
+	b := g.b
 	g.closed = true
-	err := b.settle()
+	delete(b.lent, g)
 	if g.exec != 0 {
-		if e := b.x.do(func() error { return b.ctx.DestroyExec(g.exec) }); err == nil {
-			err = e
-		}
+		err = b.x.do(func() error { return b.ctx.DestroyExec(g.exec) })
 	}
 	if b.mem.recordings--; b.mem.recordings == 0 {
 		b.mem.drop(b.mem.recorded)

@@ -56,7 +56,8 @@ gan/explore         : autodiff tensor tensor/atomicfile nn nn/… gan gan/metric
 gan/study           : autodiff tensor tensor/atomicfile nn nn/… gan gan/…
 gan/shipped         : tensor gan
 bench               : autodiff tensor tensor/… nn nn/… gan gan/…
-bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint
+bench/envelope      :
+bench/pytorch/golden : autodiff tensor tensor/cpu tensor/ref nn/checkpoint bench/envelope
 bench/figures       :
 bench/agreement     : tensor/… nn/checkpoint nn/onnx nn/onnx/cases bench/figures bench/pytorch/…
 bench/onnxcases     : tensor tensor/ref nn/onnx nn/onnx/cases
@@ -65,7 +66,7 @@ bench/imported      : autodiff tensor tensor/cpu nn nn/checkpoint nn/onnx
 cmd/afterimage      : autodiff tensor tensor/… cuda nn nn/… gan gan/… bench
 .ci/summary         :
 cmd/gpumon          :
-cmd/gpucheck        : autodiff tensor tensor/cpu tensor/backendtest cuda nn nn/… gan
+cmd/gpucheck        : autodiff tensor tensor/… cuda cuda/driver nn nn/… gan bench/envelope
 `
 
 // TestImportPolicy fails on an import that the policy does not allow, and on a package that the

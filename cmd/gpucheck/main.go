@@ -1,13 +1,16 @@
 // Gpucheck is for the moment a GPU is at hand: one program, carried there, that tries all of
 // package cuda on the card in under ten minutes and writes what it found as JSON, a line as soon as
 // there is one. Stages are processes of their own, each with a budget, so that none takes another
-// down; what matters most comes first within each, since a stage may be ended before its end.
+// down; what matters most comes first within each, since a stage may be ended before its end. The
+// last lines, of the stage verdict, say for each thing that a card is asked what was measured and
+// whether that is enough, or why nothing was; so they do for people on standard error.
 //
-//	gpucheck [-only report,compile,…] [-total 9m] [-last FILE] [-pytorch DIR] [-tiny]
-//	    [-device cuda:0]
+//	gpucheck [-only report,compile,…] [-total 9m] [-last FILE] [-pytorch DIR] [-envelope FILE]
+//	    [-tiny] [-device cuda:0]
+//	gpucheck -record [-envelope FILE]
 //
 // Built where Go is, with gpumon, which tells the joules, beside it, and packed with the script's
-// networks, so that one file is carried, bin/gpucheck.tgz:
+// networks and the CPU's loss curves, so that one file is carried, bin/gpucheck.tgz:
 //
 //	make gpucheck
 //
@@ -21,9 +24,15 @@
 // card and means the same. -total is the time for all stages: one that begins late gets what is
 // left. -pytorch names this repository's bench/pytorch, whose networks the script of the stage
 // pytorch takes. -tiny shrinks every shape, for the rehearsal on a fake GPU. The exit code is 1 if
-// a check failed; being slower than last time is none, nor is a stage left out for lack of what it
-// runs: PyTorch, or NVIDIA's compute-sanitizer, which goes through a step of small networks where
-// it is on PATH, in the toolkit or among Python's packages (nvidia-cuda-sanitizer-api).
+// a check failed; being slower than last time or than asked is none, nor is a stage left out for
+// lack of what it runs: PyTorch, the profiler CUPTI, which comes with it, or NVIDIA's
+// compute-sanitizer, which goes through a step of small networks where it is on PATH, in the
+// toolkit or among Python's packages (nvidia-cuda-sanitizer-api).
+//
+// The stage agreement holds 200 steps of ResNet-20 and of BigGAN-32 against loss curves that the
+// CPU has made beforehand, since a lent card is not lent for that: -record makes them, in minutes,
+// and writes the file that -envelope names; make envelope does it. Another configuration than the
+// file's is refused. Package bench/envelope says how curves are judged.
 package main
 
 import (
@@ -48,37 +57,44 @@ type stage struct {
 	run    func(*check) error
 }
 
-// stages in the order of what must be known first. The budgets add up to six minutes, and one for
-// compute-sanitizer, where that is; PyTorch, which compiles for minutes, comes last and has the
-// rest of -total, whose nine minutes leave a machine that is lent for ten the time to start and to
-// hand the results over. Compilation fills the cache for all stages after it.
+// stages in the order of what must be known first. The budgets add up to seven minutes, of which
+// compute-sanitizer and the profiler cost nothing where they are not; PyTorch, which compiles for
+// minutes, comes last and has the rest of -total, whose nine minutes leave a machine that is lent
+// for ten the time to start and to hand the results over. Compilation fills the cache for all
+// stages after it.
 var stages = []stage{
-	{"report", 25 * time.Second, report},
-	{"compile", 45 * time.Second, compile},
-	{"conformance", 60 * time.Second, conformance},
-	{"ceilings", 20 * time.Second, ceilings},
-	{"agreement", 45 * time.Second, agreement},
-	{"steps", 105 * time.Second, steps},
+	{"report", 20 * time.Second, report},
+	{"compile", 40 * time.Second, compile},
+	{"conformance", 55 * time.Second, conformance},
+	{"ceilings", 15 * time.Second, ceilings},
+	{"agreement", 30 * time.Second, agreement},
+	{"steps", 75 * time.Second, steps},
+	{"idle", 25 * time.Second, idle},
+	{"leak", 35 * time.Second, leak},
+	{"resume", 20 * time.Second, resume},
+	{"faults", 10 * time.Second, faults},
 	{"attention", 15 * time.Second, attention},
-	{"convolutions", 30 * time.Second, convolutions},
-	{"hopper", 15 * time.Second, hopper},
-	{"sanitize", time.Minute, sanitize},
+	{"convolutions", 25 * time.Second, convolutions},
+	{"hopper", 10 * time.Second, hopper},
+	{"sanitize", 45 * time.Second, sanitize},
 	{"pytorch", theRest, pytorch},
 }
 
-// within are stages that others start, under a tool.
-var within = []stage{{"small", theRest, small}}
+// within are stages that others start: under a tool, or to be killed.
+var within = []stage{{"small", theRest, small}, {"trained", theRest, trained}}
 
 // theRest is the budget of a stage that has whatever is left.
 const theRest = time.Hour
 
 // A check is what a stage works with.
 type check struct {
-	device  string
-	tiny    bool
-	pytorch string // the folder of PyTorch's networks
-	out     *json.Encoder
-	failed  bool
+	device   string
+	tiny     bool
+	pytorch  string // the folder of PyTorch's networks
+	envelope string // the file of the CPU's runs
+	run      string // the directory of the stage trained
+	out      *json.Encoder
+	failed   bool
 }
 
 // A line is one result. What a stage measures stands in Values.
@@ -100,12 +116,23 @@ func main() {
 	c := &check{out: json.NewEncoder(os.Stdout)}
 	only := flag.String("only", "", "stages to run, separated by commas; all if empty")
 	inside := flag.String("stage", "", "run one stage in this process (used by gpucheck itself)")
+	flag.StringVar(&c.run, "run", "", "the directory of a training (used by gpucheck itself)")
 	flag.StringVar(&c.device, "device", "cuda:0", "the GPU")
 	total := flag.Duration("total", 9*time.Minute, "the time for all stages")
 	last := flag.String("last", "", "results of an earlier run, to compare with")
 	flag.StringVar(&c.pytorch, "pytorch", "bench/pytorch", "the folder of PyTorch's networks")
+	flag.StringVar(&c.envelope, "envelope", "bench/results/gpu/envelope.json",
+		"the CPU's runs, within which the card's losses must stay")
+	recording := flag.Bool("record", false, "make the CPU's runs, here and now, and write that file")
 	flag.BoolVar(&c.tiny, "tiny", false, "small shapes, for a rehearsal")
 	flag.Parse()
+	if *recording {
+		if err := record(c.envelope, c.tiny, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, "gpucheck:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ok := false
 	if *inside != "" {
 		ok = c.inside(*inside)
@@ -125,12 +152,15 @@ func main() {
 			r.slack = 5 // the emulator is slow
 		}
 		ok = r.all()
+		now, err := parseResults(&results)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "gpucheck:", err)
+		}
 		if before != nil {
-			now, err := parseResults(&results)
-			if err != nil {
-				fmt.Fprintln(os.Stderr, "gpucheck:", err)
-			}
 			compare(before, now, os.Stdout, os.Stderr)
+		}
+		if *only == "" {
+			verdict(now, c.tiny, os.Stdout, os.Stderr)
 		}
 	}
 	if !ok {

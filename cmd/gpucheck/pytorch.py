@@ -1,7 +1,8 @@
 """PyTorch doing gpucheck's steps in the same run: ResNet-50 and BigGAN in F32, TF32 and bf16, eager, compiled, and
-captured by hand. Prints a JSON line for each. Needs torch and torchvision, and for BigGAN this repository's
+captured by hand, with the memory that its allocator reserves and the time of its kernels. Prints a JSON line for each. Needs torch and torchvision, and for BigGAN this repository's
 bench/pytorch, the folder that --networks names. --gpumon names the program that tells a card's joules."""
 import argparse
+import gc
 import json
 import subprocess
 import sys
@@ -62,6 +63,20 @@ def measure(step, window=3.0):
     return sorted(times)[2], (after - before) / calls if after is not None else None
 
 
+def kernels(step, steps=3):
+    """Seconds that the kernels of a step take, added up, by PyTorch's profiler; None without."""
+    if device != "cuda":
+        return None
+    from torch.profiler import DeviceType, ProfilerActivity, profile
+    with profile(activities=[ProfilerActivity.CUDA]) as p:
+        for _ in range(steps):
+            step()
+        wait()
+    times = [e.device_time_total for e in p.events() if e.device_type == DeviceType.CUDA
+             and not e.name.startswith(("Memcpy", "Memset"))]
+    return sum(times) / steps / 1e6
+
+
 def captured(step):
     """A step as one CUDA graph."""
     side = torch.cuda.Stream()
@@ -76,6 +91,15 @@ def captured(step):
     return graph.replay
 
 
+def idle(step, seconds):
+    """What of a step no kernel runs in, as gpucheck's stage idle has it."""
+    try:
+        sum_of_kernels = kernels(step)
+    except Exception as problem:  # a profiler that does not work costs no measurement
+        return {"idle_problem": str(problem).split("\n")[0]}
+    return {} if not sum_of_kernels else {"kernel_seconds": sum_of_kernels, "idle": 1 - sum_of_kernels / seconds}
+
+
 def compiled(f, mode):
     return f if mode in ("eager", "captured") else torch.compile(f, mode=mode)
 
@@ -88,7 +112,7 @@ def resnet50(batch, size, amp, mode):
     model = model.to(device, memory_format=torch.channels_last)
     opt = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
     x = torch.randn(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
-    y = torch.zeros(batch, dtype=torch.long, device=device)
+    y = torch.randint(1000, (batch,), generator=torch.Generator().manual_seed(1)).to(device)
     forward = compiled(model, mode)
 
     def step():
@@ -181,18 +205,27 @@ def run(name, batch, arithmetic, mode, make):
         torch.cuda.reset_peak_memory_stats()
     try:
         step = make(arithmetic == "bf16", mode)
-        seconds, joules = measure(captured(step) if mode == "captured" else step, 0 if args.tiny else 3)
+        step = captured(step) if mode == "captured" else step
+        seconds, joules = measure(step, 0 if args.tiny else 3)
         values = {"images_per_s": batch / seconds}
         if joules is not None:
             values["torch_joules_per_image"] = joules / batch
         if device == "cuda":
-            values["memory"] = torch.cuda.max_memory_allocated()
+            free, total = torch.cuda.mem_get_info()
+            values |= {"memory_allocated": torch.cuda.max_memory_allocated(),
+                       "memory_reserved": torch.cuda.max_memory_reserved(), "device_used": total - free}
+        if arithmetic == "bf16" and mode in ("eager", "captured"):
+            values |= idle(step, seconds)
         say(name, True, batch=batch, mode=mode, arithmetic=arithmetic, **values)
     except Exception as problem:  # one mode's failure must not hide the others
         say(name, False, batch=batch, mode=mode, arithmetic=arithmetic,
             problem=(str(problem).strip() or repr(problem)).split("\n")[0])
     finally:
         torch.set_default_device(None)
+        step = None
+        if mode not in ("eager", "captured"):
+            torch.compiler.reset()
+        gc.collect()
         if device == "cuda":
             torch.cuda.empty_cache()
 
@@ -206,8 +239,8 @@ def main():
     sys.path.insert(0, args.networks)
     batches = (2, 2, 2) if args.tiny else (128, 64, 32)
     cases = [("resnet50", batches[0], lambda amp, mode: resnet50(batches[0], 32 if args.tiny else 224, amp, mode)),
-             ("biggan32 ch64", batches[1], lambda amp, mode: biggan(biggan_spec(32), amp, mode)),
-             ("biggan128 ch96", batches[2], lambda amp, mode: biggan(biggan_spec(128), amp, mode))]
+             ("biggan128 ch96", batches[2], lambda amp, mode: biggan(biggan_spec(128), amp, mode)),
+             ("biggan32 ch64", batches[1], lambda amp, mode: biggan(biggan_spec(32), amp, mode))]
     # What is asked for most comes first: the stage may run out of its time.
     for arithmetic in ("bf16", "TF32", "F32"):
         for mode in ("eager", "captured", "default", "reduce-overhead"):

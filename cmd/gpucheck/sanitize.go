@@ -20,7 +20,7 @@ import (
 var sanitizers = []string{"memcheck", "racecheck"}
 
 // sanitizerTime is what each of them may take: together less than the stage's budget.
-const sanitizerTime = 27 * time.Second
+const sanitizerTime = 20 * time.Second
 
 // sanitize runs the stage small under compute-sanitizer, where that is on the machine.
 func sanitize(c *check) error {

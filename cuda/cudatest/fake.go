@@ -21,6 +21,7 @@ type Fake struct {
 	NVRTC  string   // the fake compiler's file
 	Lt     string   // the fake cuBLASLt's
 	DNN    string   // the fake cuDNN's
+	CUPTI  string   // the fake profiler's
 	Env    []string // NAME=value, what makes a program use them
 }
 
@@ -39,9 +40,10 @@ func Build(dir string) (Fake, error) {
 	if err != nil {
 		return Fake{}, err
 	}
-	return Fake{l.Driver, l.Old, l.NVRTC, l.Lt, l.DNN, []string{"AFTERIMAGE_LIBCUDA=" + l.Driver,
-		"AFTERIMAGE_NVRTC=" + l.NVRTC, "AFTERIMAGE_CUDNN=none", "AFTERIMAGE_CUBLASLT=none",
-		"FAKECUDA_KSIM=" + emulator, "XDG_CACHE_HOME=" + filepath.Join(dir, "cache")}}, nil
+	return Fake{l.Driver, l.Old, l.NVRTC, l.Lt, l.DNN, l.CUPTI, []string{
+		"AFTERIMAGE_LIBCUDA=" + l.Driver, "AFTERIMAGE_NVRTC=" + l.NVRTC, "AFTERIMAGE_CUDNN=none",
+		"AFTERIMAGE_CUBLASLT=none", "AFTERIMAGE_CUPTI=" + l.CUPTI, "FAKECUDA_KSIM=" + emulator,
+		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache")}}, nil
 }
 
 // Setenv sets the variables in this process.

@@ -191,4 +191,27 @@ typedef struct cublasLtContext *cublasLtHandle_t;
     (cublasLtHandle_t, void *, const void *, const void *, void *, const void *, void *,           \
      const void *, const void *, void *, void *, void *, const void *, void *, size_t, CUstream))
 
+// The profiling interface, libcupti.so: which activity a record is of, and when it began and ended.
+typedef void (*CUpti_BuffersCallbackRequestFunc)(uint8_t **, size_t *, size_t *);
+typedef void (*CUpti_BuffersCallbackCompleteFunc)(CUcontext, uint32_t, uint8_t *, size_t, size_t);
+enum {
+  CUPTI_ERROR_MAX_LIMIT_REACHED = 12,
+  CUPTI_ACTIVITY_KIND_MEMCPY = 1,
+  CUPTI_ACTIVITY_KIND_MEMSET = 2,
+  CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL = 10,
+  CUPTI_ACTIVITY_FLAG_FLUSH_FORCED = 1,
+};
+#define CUPTI_API(X)                                                                               \
+  X(REQUIRED, cuptiGetVersion, cuptiGetVersion, int, (uint32_t *))                                 \
+  X(REQUIRED, cuptiGetResultString, cuptiGetResultString, int, (int, const char **))               \
+  X(REQUIRED, cuptiActivityRegisterCallbacks, cuptiActivityRegisterCallbacks, int,                 \
+    (CUpti_BuffersCallbackRequestFunc, CUpti_BuffersCallbackCompleteFunc))                         \
+  X(REQUIRED, cuptiActivityEnable, cuptiActivityEnable, int, (int))                                \
+  X(REQUIRED, cuptiActivityDisable, cuptiActivityDisable, int, (int))                              \
+  X(REQUIRED, cuptiActivityFlushAll, cuptiActivityFlushAll, int, (uint32_t))                       \
+  X(REQUIRED, cuptiActivityGetNextRecord, cuptiActivityGetNextRecord, int,                         \
+    (uint8_t *, size_t, void **))                                                                  \
+  X(REQUIRED, cuptiActivityGetNumDroppedRecords, cuptiActivityGetNumDroppedRecords, int,           \
+    (CUcontext, uint32_t, size_t *))
+
 #endif

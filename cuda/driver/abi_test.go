@@ -47,6 +47,7 @@ var vendor = []struct {
 	{"nvrtc.h", "NVRTC_API", []string{"NVRTC_"}},
 	{"cudnn_graph.h", "CUDNN_API", []string{"CUDNN_"}},
 	{"cublasLt.h", "CUBLASLT_API", []string{"CUBLAS", "CUDA_R_"}},
+	{"cupti.h", "CUPTI_API", []string{"CUPTI_"}},
 }
 
 // TestABI compares every number that this package and its callers copied from NVIDIA's headers
@@ -58,6 +59,7 @@ func TestABI(t *testing.T) {
 	flags := headers(t)
 	numbers := map[string]string{}
 	inC := regexp.MustCompile(`(?m)^  ((?:CU|NVRTC)[A-Z0-9]*_\w+) = (\d+),`)
+	inMap := regexp.MustCompile(`(?m)^\t(\d+): true, +// (CUDA_\w+)`)
 	inGo := regexp.MustCompile(`(?m)^\s+\w+ +(?:\w+ )?= (\d+) +// ((?:CU|NVRTC)[A-Z0-9]*_\w+)`)
 	for _, file := range []string{"abi.h", "libs.c", "driver.go", "libs.go",
 		"status.go", "../dnn_numbers.go", "../modules.go"} {
@@ -67,6 +69,9 @@ func TestABI(t *testing.T) {
 		}
 		found := inC.FindAllStringSubmatch(string(text), -1)
 		for _, m := range inGo.FindAllStringSubmatch(string(text), -1) {
+			found = append(found, []string{"", m[2], m[1]})
+		}
+		for _, m := range inMap.FindAllStringSubmatch(string(text), -1) {
 			found = append(found, []string{"", m[2], m[1]})
 		}
 		if len(found) == 0 {
@@ -97,6 +102,7 @@ func TestABI(t *testing.T) {
 	}
 	check(t, "results of cuBLASLt's heuristics", heuristicLayout, "gcc",
 		append([]string{"-x", "c"}, flags...))
+	check(t, "CUPTI's records", recordLayout, "gcc", append([]string{"-x", "c"}, flags...))
 }
 
 // heuristicLayout states what libs.c takes for granted of a structure.
@@ -106,6 +112,16 @@ const heuristicLayout = `#include <cublasLt.h>
 AT(algo, 0); AT(workspaceSize, 64); AT(state, 72); AT(wavesCount, 76);
 _Static_assert(sizeof(cublasLtMatmulHeuristicResult_t) == 96, "size");
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64, "algorithm");
+`
+
+// recordLayout states what trace.c takes for granted of three structures.
+const recordLayout = `#include <cupti.h>
+#include <stddef.h>
+#define BEGINS(r)                                                                    \
+  _Static_assert(offsetof(r, kind) == 0 && sizeof(((r *)0)->kind) == 4, "kind");     \
+  _Static_assert(offsetof(r, start) == 16 && sizeof(((r *)0)->start) == 8, "start"); \
+  _Static_assert(offsetof(r, end) == 24 && sizeof(((r *)0)->end) == 8, "end");
+BEGINS(CUpti_ActivityKernel10) BEGINS(CUpti_ActivityMemcpy6) BEGINS(CUpti_ActivityMemset4)
 `
 
 // prototypes returns a text in C++ that asserts of each function in one of abi.h's tables that it

@@ -29,10 +29,11 @@ const textSize = 4096
 // of one Context, once work runs on it, belong on one thread.
 type API struct {
 	handle C.uintptr_t
-	found  [4]Found
-	opened [4]sync.Once
+	found  [C.AI_LIBRARIES]Found
+	opened [C.AI_LIBRARIES]sync.Once
 	major  int // the driver's CUDA version
 	env    func(string) string
+	census census
 }
 
 // Open opens the CUDA driver and starts it. The error is one line: what was looked for, or which
@@ -192,6 +193,10 @@ func (a *API) versioned(f Found) Found {
 	case CuBLASLt:
 		v := word(C.AI_LT_VERSION)
 		f.Version = fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100)
+	case CUPTI:
+		var v C.uint32_t
+		C.ai_trace_version(a.handle, &v)
+		f.Version = fmt.Sprint(int(v)) // 18 for CUDA 12.0, 130001 for 13.0 with an update
 	}
 	return f
 }
@@ -208,6 +213,7 @@ func (a *API) call(name string, call C.int, ctx uint64, in []uint64, out []uint6
 	code := C.ai_call(a.handle, call, C.uintptr_t(ctx), (*C.uint64_t)(&in[0]),
 		(*C.uint64_t)(&out[0]))
 	if code == 0 {
+		a.census.note(call)
 		return nil
 	}
 	return a.fail(CUDA, name, int(code))

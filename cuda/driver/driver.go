@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ErrNoCgo says that this program cannot open NVIDIA's libraries: it was built without cgo or for
@@ -23,11 +24,12 @@ const (
 	NVRTC                   // the run-time compiler
 	CuDNN                   // convolutions
 	CuBLASLt                // matrix products
+	CUPTI                   // the profiler: what ran on the device, and when
 )
 
 // String returns the library's name as people write it.
 func (l Library) String() string {
-	return [...]string{"CUDA driver", "NVRTC", "cuDNN", "cuBLASLt"}[l]
+	return [...]string{"CUDA driver", "NVRTC", "cuDNN", "cuBLASLt", "CUPTI"}[l]
 }
 
 // An Error is a failure that one of the libraries reported.
@@ -101,6 +103,26 @@ func (f Found) String() string {
 		s += ", without " + strings.Join(f.Missing, ", ")
 	}
 	return s
+}
+
+// Alive counts what a program has of NVIDIA's libraries: created and not yet given back.
+type Alive struct {
+	Contexts, Streams, Events, Graphs int
+	Execs                             int // executable graphs
+	Modules                           int
+	Blocks                            int // of device memory
+	Pinned                            int // blocks of host memory
+	Handles                           int // of cuDNN and cuBLASLt
+	Descriptors                       int // of cuDNN, and products of cuBLASLt
+}
+
+// A Trace sums up what ran on the GPU for a while, as CUPTI noted it.
+type Trace struct {
+	Kernels, Others       int           // launches; copies and fills
+	KernelTime, OtherTime time.Duration // of each added up, also where they ran beside each other
+	Busy                  time.Duration // in which anything ran
+	Span                  time.Duration // from the first start to the last end
+	Lost                  int           // pieces of work that CUPTI had no room to note
 }
 
 // MinVersion is the oldest driver interface that serves: CUDA 12.0, which every card that the

@@ -13,6 +13,7 @@ typedef struct {
   struct { NVRTC_API(X) } rtc;
   struct { CUDNN_API(X) } dnn;
   struct { CUBLASLT_API(X) } lt;
+  struct { CUPTI_API(X) } cupti;
 } ai_api;
 #undef X
 

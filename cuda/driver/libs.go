@@ -46,6 +46,7 @@ func (c *Context) library(l Library, name string, call C.int, in ...uint64) (uin
 	if code != 0 {
 		return 0, c.api.fail(l, name, int(code))
 	}
+	c.api.census.note(call)
 	return out[0], nil
 }
 
@@ -84,6 +85,7 @@ func (c *Context) PlanProduct(handle uint64, s ProductSpec, place int) (*Product
 	if code != 0 {
 		return nil, c.api.fail(CuBLASLt, "cublasLtMatmulAlgoGetHeuristic", int(code))
 	}
+	c.api.census[aliveDescriptors].Add(1)
 	p.Workspace, p.Engine = int(p.out[12]), int64(p.out[13])
 	return p, nil
 }

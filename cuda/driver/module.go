@@ -24,6 +24,7 @@ func (c *Context) LoadModule(image []byte) (uint64, error) {
 		}
 		return 0, err
 	}
+	c.api.census[aliveModules].Add(1)
 	return uint64(out), nil
 }
 

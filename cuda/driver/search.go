@@ -25,6 +25,8 @@ func (l Library) names(major int) []string {
 		return versions("libnvrtc.so")
 	case CuDNN:
 		return []string{"libcudnn.so.9"}
+	case CUPTI:
+		return versions("libcupti.so")
 	}
 	return versions("libcublasLt.so")
 }
@@ -33,7 +35,7 @@ func (l Library) names(major int) []string {
 // library off.
 func (l Library) Variable() string {
 	return [...]string{"AFTERIMAGE_LIBCUDA", "AFTERIMAGE_NVRTC", "AFTERIMAGE_CUDNN",
-		"AFTERIMAGE_CUBLASLT"}[l]
+		"AFTERIMAGE_CUBLASLT", "AFTERIMAGE_CUPTI"}[l]
 }
 
 // candidates returns what to try, in order: the library's environment variable alone if set; else
@@ -57,6 +59,9 @@ func (l Library) candidates(env func(string) string, major int) (paths []string,
 	for _, root := range []string{env("CUDA_PATH"), env("CUDA_HOME"), "/usr/local/cuda"} {
 		if root != "" {
 			paths = append(paths, existing(filepath.Join(root, "lib64"), names)...)
+			if l == CUPTI {
+				paths = append(paths, existing(filepath.Join(root, "extras/CUPTI/lib64"), names)...)
+			}
 		}
 	}
 	for _, site := range sitePackages(env) {
@@ -92,7 +97,7 @@ func Program(name string) string {
 
 // wheel is the library's own folder among Python's packages.
 func (l Library) wheel() string {
-	return [...]string{"", "cuda_nvrtc", "cudnn", "cublas"}[l]
+	return [...]string{"", "cuda_nvrtc", "cudnn", "cublas", "cuda_cupti"}[l]
 }
 
 // existing returns the names that are files of dir, with dir.

@@ -34,8 +34,12 @@ static const struct symbol cudnn_symbols[] = {CUDNN_API(X){NULL, 0, 0}};
 static const struct symbol cublaslt_symbols[] = {CUBLASLT_API(X){NULL, 0, 0}};
 #undef X
 
-static const struct symbol *const symbols[AI_LIBRARIES] = {driver_symbols, nvrtc_symbols,
-                                                           cudnn_symbols, cublaslt_symbols};
+#define X(kind, field, symbol, result, args) ROW(cupti, kind, field, symbol)
+static const struct symbol cupti_symbols[] = {CUPTI_API(X){NULL, 0, 0}};
+#undef X
+
+static const struct symbol *const symbols[AI_LIBRARIES] = {
+    driver_symbols, nvrtc_symbols, cudnn_symbols, cublaslt_symbols, cupti_symbols};
 
 uintptr_t ai_new(void) { return (uintptr_t)calloc(1, sizeof(ai_api)); }
 
@@ -115,6 +119,9 @@ void ai_explain(uintptr_t api, int library, int code, char *name, size_t name_si
     break;
   case AI_CUBLASLT:
     t = a->lt.cublasLtGetStatusString(code);
+    break;
+  case AI_CUPTI:
+    a->cupti.cuptiGetResultString(code, &n);
     break;
   }
   snprintf(name, name_size, "%s", n ? n : "");

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { AI_DRIVER, AI_NVRTC, AI_CUDNN, AI_CUBLASLT, AI_LIBRARIES };
+enum { AI_DRIVER, AI_NVRTC, AI_CUDNN, AI_CUBLASLT, AI_CUPTI, AI_LIBRARIES };
 
 // Calls of ai_call: what happens once in a while. in and out hold 64-bit words.
 enum {
@@ -127,5 +127,26 @@ int ai_dnn_get(uintptr_t api, uintptr_t context, uintptr_t desc, int name, int t
 // bytes, number and digest of the algorithm. After a failure there is nothing to give back.
 int ai_lt_plan(uintptr_t api, uintptr_t context, uintptr_t handle, const int64_t *spec, int place,
                uint64_t *out);
+
+// ai_trace_version returns CUPTI's number for its interface. ai_trace_start makes CUPTI note kernels,
+// copies and fills of this process from now on; ai_trace_cut sums up what it has noted since the
+// last cut: kernels, other work, nanoseconds of each, nanoseconds in which anything ran, from the
+// first start to the last end, and records that were lost. ai_trace_stop ends it. All return
+// CUPTI's result, 0 if well. One thread at a time, and one table of functions in a process: CUPTI's
+// callbacks are told no more than that.
+enum {
+  AI_TRACE_KERNELS,
+  AI_TRACE_OTHERS,
+  AI_TRACE_KERNEL_NS,
+  AI_TRACE_OTHER_NS,
+  AI_TRACE_BUSY_NS,
+  AI_TRACE_SPAN_NS,
+  AI_TRACE_LOST,
+  AI_TRACE_TOTALS
+};
+int ai_trace_version(uintptr_t api, uint32_t *version);
+int ai_trace_start(uintptr_t api);
+int ai_trace_cut(uintptr_t api, uint64_t *totals);
+int ai_trace_stop(uintptr_t api);
 
 #endif

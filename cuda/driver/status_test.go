@@ -110,8 +110,11 @@ func TestErrorText(t *testing.T) {
 		{Error{Library: CuDNN, Path: "a.so", Version: "9.19.0", Call: "plan", Code: 3009},
 			"plan: error (3009): a part of cuDNN is missing or does not open: install all of it in one " +
 				"folder [cuDNN 9.19.0, a.so]"},
+		{Error{Library: CUDA, Path: "a.so", Version: "13.0", Call: "sync", Code: 999, Name: "X"},
+			"sync: X (999): no explanation [CUDA driver 13.0, a.so]"},
 		{Error{Library: CUDA, Path: "a.so", Version: "13.0", Call: "sync", Code: 700, Name: "X"},
-			"sync: X (700): no explanation [CUDA driver 13.0, a.so]"},
+			"sync: X (700): the GPU has given up what this process does: start the program again; a " +
+				"training goes on from its last checkpoint [CUDA driver 13.0, a.so]"},
 	} {
 		if got := c.e.Error(); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)

@@ -42,6 +42,18 @@ func (a *API) DeviceMemory(device int) (int, error) { return 0, ErrNoCgo }
 // DeviceUUID does nothing in this build.
 func (a *API) DeviceUUID(device int) string { return "" }
 
+// StartTrace does nothing in this build.
+func (a *API) StartTrace() error { return ErrNoCgo }
+
+// CutTrace does nothing in this build.
+func (a *API) CutTrace() (Trace, error) { return Trace{}, ErrNoCgo }
+
+// StopTrace does nothing in this build.
+func (a *API) StopTrace() error { return ErrNoCgo }
+
+// Alive does nothing in this build.
+func (a *API) Alive() Alive { return Alive{} }
+
 // Retain does nothing in this build.
 func (a *API) Retain(device int) (*Context, error) { return nil, ErrNoCgo }
 

@@ -3,22 +3,8 @@ package golden
 import (
 	"fmt"
 	"math"
-	"slices"
-)
 
-const (
-	// firstTol bounds the difference of the first loss, relative to max(1, |loss|): before any
-	// update only the rounding of one forward pass lies between two programs.
-	firstTol = 1e-4
-
-	// widening is how many times its own width the band of PyTorch's curves is widened on either
-	// side. Of eight exchangeable curves a given one is first or last in every fourth step; a curve
-	// that is so far outside the others' range is none of them.
-	widening = 1.0
-
-	// lossRounding is a few units of 2⁻²⁴ of a loss: the band of the first steps, in which the
-	// perturbation has not yet grown, may be narrower than one rounding.
-	lossRounding = 1e-6
+	"afterimage/bench/envelope"
 )
 
 // Curve holds a loss curve against PyTorch's called name: its first loss, and every loss against
@@ -34,37 +20,28 @@ func (r *Run) Curve(name string, got []float64) {
 		r.T.Fatalf("%s: %d losses, torch has %d and %d perturbed ones", name, len(got), len(exact),
 			len(perturbed))
 	}
-	if d := math.Abs(got[0] - exact[0]); !(d <= firstTol*max(1, math.Abs(exact[0]))) {
+	if d := math.Abs(got[0] - exact[0]); !(d <= envelope.FirstTol*max(1, math.Abs(exact[0]))) {
 		r.T.Errorf("%s: the first loss is %.9g, torch's %.9g", name, got[0], exact[0])
 	}
-	envelope, within, strict, ours, theirs := 0, 0, 0, 0.0, 0.0
+	runs := envelope.Curves{Plain: single, Other: exact}
+	for i := 0; i < len(perturbed); i += len(exact) {
+		runs.Perturbed = append(runs.Perturbed, perturbed[i:i+len(exact)])
+	}
+	j := runs.Judge(got)
+	for _, o := range j.Outside {
+		r.row(name + "/double").OK = false
+		r.T.Errorf("%s: step %d: loss %.9g lies outside torch's [%.9g, %.9g] widened by %.2g", name,
+			o.Step, o.Loss, o.Lo, o.Hi, o.Slack)
+	}
+	ours, theirs := 0.0, 0.0
 	for t, loss := range got {
-		var losses []float64
-		for i := t; i < len(perturbed); i += len(exact) {
-			losses = append(losses, perturbed[i])
-		}
-		if slices.Min(losses) <= loss && loss <= slices.Max(losses) {
-			strict++
-		}
-		losses = append(losses, exact[t], single[t])
-		lo, hi := slices.Min(losses), slices.Max(losses)
-		if lo <= loss && loss <= hi {
-			within++
-		}
-		slack := widening*(hi-lo) + lossRounding*max(1, math.Abs(exact[t]))
-		if lo-slack <= loss && loss <= hi+slack {
-			envelope++
-		} else {
-			r.row(name + "/double").OK = false
-			r.T.Errorf("%s: step %d: loss %.9g lies outside torch's [%.9g, %.9g] widened by %.2g", name,
-				t+1, loss, lo, hi, slack)
-		}
 		ours = max(ours, math.Abs(loss-exact[t]))
 		theirs = max(theirs, math.Abs(single[t]-exact[t]))
 	}
 	r.note(math.Abs(got[0]-exact[0])/max(1, math.Abs(exact[0])), name+"/double")
 	r.row(name + "/double").Note = fmt.Sprintf("%d of %d steps in the widened envelope, %d in the "+
 		"band itself, %d in that of the five perturbed runs alone; largest |Δloss| %.1e from double "+
-		"precision, torch's own single precision %.1e", envelope, len(got), within, strict, ours, theirs)
+		"precision, torch's own single precision %.1e", j.Widened, len(got), j.Within, j.Strict, ours,
+		theirs)
 	r.T.Logf("%s: %s", name, r.row(name+"/double").Note)
 }

@@ -19,13 +19,14 @@ type Libraries struct {
 	NVRTC  string // libnvrtc.so.13
 	Lt     string // libcublasLt.so.13
 	DNN    string // libcudnn.so.9
+	CUPTI  string // libcupti.so.13
 }
 
 // Build compiles the fakes with gcc into dir.
 func Build(dir string) (Libraries, error) {
 	l := Libraries{filepath.Join(dir, "libcuda.so.1"), filepath.Join(dir, "old", "libcuda.so.1"),
 		filepath.Join(dir, "libnvrtc.so.13"), filepath.Join(dir, "libcublasLt.so.13"),
-		filepath.Join(dir, "libcudnn.so.9")}
+		filepath.Join(dir, "libcudnn.so.9"), filepath.Join(dir, "libcupti.so.13")}
 	src := filepath.Join(dir, "csrc")
 	if err := os.MkdirAll(src, 0o755); err != nil {
 		return l, err
@@ -53,6 +54,7 @@ func Build(dir string) (Libraries, error) {
 		{l.NVRTC, nil, []string{"fake_nvrtc.c"}},
 		{l.Lt, nil, []string{"fake_cublaslt.c", "fake_queue.c"}},
 		{l.DNN, nil, []string{"fake_cudnn.c", "fake_queue.c"}},
+		{l.CUPTI, nil, []string{"fake_cupti.c"}},
 	} {
 		if err := compile(src, b.out, b.flags, b.files); err != nil {
 			return l, err

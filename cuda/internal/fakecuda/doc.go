@@ -1,4 +1,5 @@
-// Package fakecuda builds a CUDA driver and a run-time compiler without a GPU, for tests: C
+// Package fakecuda builds a CUDA driver, a run-time compiler and NVIDIA's libraries as far as this
+// module calls them, the profiler among them, without a GPU, for tests: C
 // sources in csrc, compiled by the test with gcc. Device memory is host memory; a launch runs the
 // kernel's host emulation (cuda/internal/ksim); work waits in its stream until something waits
 // for it; captures record and replay. Environment variables inject failures (fake_driver.c lists

@@ -101,6 +101,15 @@ int fake_library(struct fake_stream *s, int (*host)(const void *args), const voi
                  size_t bytes);
 int fake_unsafe(void);
 
+// What a profiler is told of: fake_trace begins (1) or ends (0) the noting of work, fake_traced hands
+// over up to room pieces of it and forgets them. Exported for fake_cupti.c.
+struct fake_span {
+  int kernel; // or else a copy or a fill
+  uint64_t start, end; // nanoseconds
+};
+void fake_trace(int on);
+size_t fake_traced(struct fake_span *out, size_t room);
+
 // Streams, in fake_stream.c. fake_queue puts a copy of op at the end of a stream, or of the graph
 // that it captures into. fake_drain runs everything that waits anywhere. fake_known says whether a
 // stream exists, fake_capturing_here whether this thread captures, and spoils what it captures.

@@ -141,11 +141,38 @@ static int perform(struct fake_op *op) {
   return INVALID_VALUE;
 }
 
+enum { MOST_SPANS = 1 << 14 };
+static struct fake_span spans[MOST_SPANS];
+static size_t noted;
+static int tracing;
+
+EXPORT void fake_trace(int on) { tracing = on; }
+
+EXPORT size_t fake_traced(struct fake_span *out, size_t room) {
+  size_t n = noted < room ? noted : room;
+  memcpy(out, spans, n * sizeof *out);
+  memmove(spans, spans + n, (noted - n) * sizeof *spans);
+  noted -= n;
+  return n;
+}
+
+// traced performs an operation and notes when.
+static int traced(struct fake_op *op) {
+  int work = op->kind <= OP_SET || op->kind == OP_HOST;
+  double start = now();
+  int code = perform(op);
+  if (tracing && work && noted < MOST_SPANS) {
+    spans[noted++] = (struct fake_span){op->kind == OP_LAUNCH || op->kind == OP_HOST,
+                                        (uint64_t)(start * 1e6), (uint64_t)(now() * 1e6)};
+  }
+  return code;
+}
+
 int fake_run(struct fake_stream *s, int at_most) {
   for (; s->head != NULL && at_most != 0; at_most--) {
     struct fake_op *op = s->head;
     s->head = op->next;
-    int code = perform(op);
+    int code = traced(op);
     release(op);
     if (code != SUCCESS) {
       fake_fail(code); // whatever fails on the device sticks
