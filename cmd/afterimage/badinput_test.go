@@ -407,7 +407,6 @@ func badRuns(t *testing.T, r runs) []badCase {
 
 func badUsage(r runs) []badCase {
 	return []badCase{
-		{"no command", nil, []string{"train", "evaluate", "Try: afterimage --help"}},
 		{"unknown command", []string{"tarin"}, []string{"tarin"}},
 		{"half a command", []string{"train"},
 			[]string{"classifier", "inverter", "Try: afterimage train --help"}},

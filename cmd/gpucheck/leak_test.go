@@ -29,52 +29,59 @@ func onFake(t *testing.T) {
 	}
 }
 
+// What the cases leave behind.
+var (
+	leakedBytes [][]byte
+	leakScope   *tensor.Scope
+)
+
+// leakCases are steps, and what is to be said of them; "" if nothing.
+var leakCases = map[string]struct {
+	step func(b *cuda.Backend, i int) error
+	want string
+}{
+	"nothing": {func(b *cuda.Backend, _ int) error {
+		buf, err := b.Alloc(1000)
+		b.Free(buf)
+		return err
+	}, ""},
+	"a small tensor": {func(*cuda.Backend, int) error {
+		leakScope.New(tensor.F32, 1)
+		return nil
+	}, "memory in tensors"},
+	"a large block": {func(b *cuda.Backend, _ int) error {
+		_, err := b.Alloc(8 << 20)
+		return err
+	}, "the device's memory"},
+	"a recording": {func(b *cuda.Backend, _ int) error {
+		x := leakScope.New(tensor.F32, 1)
+		defer x.Free()
+		_, err := b.Record(func() { b.Binary(tensor.Add, x, x, x) })
+		return err
+	}, "Execs:20"},
+	"staged memory": {func(b *cuda.Backend, _ int) error {
+		_, err := b.Stage(1000)
+		return err
+	}, "objects of the driver"},
+	"objects of Go": {func(*cuda.Backend, int) error {
+		leakedBytes = append(leakedBytes, make([]byte, 64<<10))
+		return nil
+	}, "Go's heap"},
+}
+
 // TestLeakIsSeen makes steps that leave something behind, and one that does not.
 func TestLeakIsSeen(t *testing.T) {
 	onFake(t)
-	var kept [][]byte
-	var scope *tensor.Scope
-	for name, c := range map[string]struct {
-		step func(b *cuda.Backend, i int) error
-		want string
-	}{
-		"nothing": {func(b *cuda.Backend, _ int) error {
-			buf, err := b.Alloc(1000)
-			b.Free(buf)
-			return err
-		}, ""},
-		"a small tensor": {func(*cuda.Backend, int) error {
-			scope.New(tensor.F32, 1)
-			return nil
-		}, "memory in tensors"},
-		"a large block": {func(b *cuda.Backend, _ int) error {
-			_, err := b.Alloc(8 << 20)
-			return err
-		}, "the device's memory"},
-		"a recording": {func(b *cuda.Backend, _ int) error {
-			x := scope.New(tensor.F32, 1)
-			defer x.Free()
-			_, err := b.Record(func() { b.Binary(tensor.Add, x, x, x) })
-			return err
-		}, "Execs:20"},
-		"staged memory": {func(b *cuda.Backend, _ int) error {
-			_, err := b.Stage(1000)
-			return err
-		}, "objects of the driver"},
-		"objects of Go": {func(*cuda.Backend, int) error {
-			kept = append(kept, make([]byte, 64<<10))
-			return nil
-		}, "Go's heap"},
-	} {
+	for name, c := range leakCases {
 		t.Run(name, func(t *testing.T) {
 			b, err := cuda.Open("cuda:0", cuda.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			scope = tensor.NewScope(b)
-			defer scope.Close()
-			x := scope.Full(tensor.F32, 1, 1)
+			leakScope = tensor.NewScope(b)
+			defer leakScope.Close()
+			x := leakScope.Full(tensor.F32, 1, 1)
 			b.Binary(tensor.Add, x, x, x) // its module is loaded once
 			var out bytes.Buffer
 			check := &check{out: json.NewEncoder(&out)}
@@ -95,7 +102,7 @@ func TestLeakIsSeen(t *testing.T) {
 			}
 		})
 	}
-	if len(kept) == 0 {
+	if len(leakedBytes) == 0 {
 		t.Error("nothing was kept")
 	}
 }

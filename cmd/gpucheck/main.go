@@ -36,14 +36,13 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"afterimage/cuda"
@@ -95,6 +94,7 @@ type check struct {
 	run      string // the directory of the stage trained
 	out      *json.Encoder
 	failed   bool
+	unopened bool // there is no GPU to go on with
 }
 
 // A line is one result. What a stage measures stands in Values.
@@ -126,6 +126,10 @@ func main() {
 	recording := flag.Bool("record", false, "make the CPU's runs, here and now, and write that file")
 	flag.BoolVar(&c.tiny, "tiny", false, "small shapes, for a rehearsal")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "gpucheck: unexpected argument %q: see -help\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if *recording {
 		if err := record(c.envelope, c.tiny, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, "gpucheck:", err)
@@ -133,39 +137,39 @@ func main() {
 		}
 		return
 	}
-	ok := false
 	if *inside != "" {
-		ok = c.inside(*inside)
-	} else {
-		var before []line
-		if *last != "" {
-			var err error
-			if before, err = readResults(*last); err != nil { // before ten minutes are spent
-				fmt.Fprintln(os.Stderr, "gpucheck:", err)
-				os.Exit(2)
-			}
+		ok := c.inside(*inside)
+		if c.unopened {
+			os.Exit(codeUnopened)
 		}
-		var results bytes.Buffer
-		r := runner{only: *only, total: *total, flags: os.Args[1:],
-			out: io.MultiWriter(os.Stdout, &results), errOut: os.Stderr}
-		if c.tiny {
-			r.slack = 5 // the emulator is slow
-		}
-		ok = r.all()
-		now, err := parseResults(&results)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "gpucheck:", err)
-		}
-		if before != nil {
-			compare(before, now, os.Stdout, os.Stderr)
-		}
-		if *only == "" {
-			verdict(now, c.tiny, os.Stdout, os.Stderr)
-		}
+		exit(ok)
 	}
+	r := runner{only: *only, total: *total, flags: os.Args[1:], out: os.Stdout, errOut: os.Stderr}
+	if name := r.unknown(); name != "" {
+		fmt.Fprintf(os.Stderr, "gpucheck: no stage %q: there are %s\n", name, stageNames())
+		os.Exit(2)
+	}
+	if c.tiny {
+		r.slack = 5 // the emulator is slow
+	}
+	exit(r.report(*last, c.tiny))
+}
+
+// exit ends the process.
+func exit(ok bool) {
 	if !ok {
 		os.Exit(1)
 	}
+	os.Exit(0)
+}
+
+// stageNames lists the stages in words.
+func stageNames() string {
+	var names []string
+	for _, s := range stages {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // inside runs one stage; what goes wrong becomes a line of its own.

@@ -242,9 +242,20 @@ func rehearseSanitizer(t *testing.T, r *rehearsal) {
 	}
 }
 
-// rehearseUsage wants -help to name the flags and do nothing, and stages for which no time is
-// left to say so.
+// rehearseUsage wants -help to name the flags and do nothing, stages for which no time is left to
+// say so, one line where there is no GPU, and one for what cannot be asked.
 func rehearseUsage(t *testing.T, r *rehearsal) {
+	for _, args := range [][]string{{"-only", "steps,stepps"}, {"steps"}} {
+		got, code, says := r.run(nil, args...)
+		if code != 2 || len(got) != 0 || strings.Count(says, "\n") != 1 {
+			t.Errorf("%v: exit %d, %v, %q", args, code, got, says)
+		}
+	}
+	none, exit, said := r.run([]string{"AFTERIMAGE_LIBCUDA=none"})
+	if exit != 1 || len(none) != 1 || strings.Count(said, "\n") != 1 ||
+		!strings.Contains(said, "the GPU cannot be opened: ") {
+		t.Errorf("without a GPU: exit %d, %v, %q", exit, none, said)
+	}
 	got, code, says := r.run(nil, "--help")
 	if code != 0 || len(got) != 0 || !strings.Contains(says, "-total") {
 		t.Errorf("-help: exit %d, %v, %q", code, got, says)

@@ -39,6 +39,7 @@ func report(c *check) error {
 		Values: map[string]any{"program": gpumon(), "tells_joules": known, "joules": told}})
 	b, err := c.open(cuda.Options{})
 	if err != nil {
+		c.unopened = true
 		return err
 	}
 	defer b.Close()
@@ -92,6 +93,11 @@ func compile(c *check) error {
 // libraries. The suite is made for package testing, whose entry point ends the process: each family
 // says its line itself.
 func conformance(c *check) error {
+	b, err := c.open(cuda.Options{})
+	if err != nil { // said once, and not by every family
+		return err
+	}
+	b.Close()
 	tests := c.suites(true)
 	if !c.tiny { // the rehearsal has no libraries
 		tests = append(tests, c.suites(false)...)

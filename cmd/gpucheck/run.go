@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,7 @@ type runner struct {
 	slack       int      // times that a stage's budget is stretched; 0 is once
 	flags       []string // for each stage, too
 	out, errOut io.Writer
+	unopened    bool // the stage report could not open the GPU
 }
 
 // least is the time with which a stage is still begun.
@@ -41,7 +43,7 @@ func (r *runner) all() bool {
 	defer forget()
 	good, end := true, time.Now().Add(r.total)
 	for _, s := range stages {
-		if r.only != "" && !strings.Contains(","+r.only+",", ","+s.name+",") {
+		if !r.asked(s.name) {
 			continue
 		}
 		begin := time.Now()
@@ -60,11 +62,57 @@ func (r *runner) all() bool {
 		}
 		json.NewEncoder(r.out).Encode(l)
 		fmt.Fprintf(r.errOut, "%-14s %6.1f s  %s\n", s.name, time.Since(begin).Seconds(), verdict)
+		if r.unopened = errors.Is(err, errUnopened); r.unopened {
+			break // no other stage would get further
+		}
 	}
 	return good
 }
 
-// stage runs one stage for at most that long.
+// report runs the stages, compares their results with those of the file last, if there is one, and
+// says what has been reached.
+func (r *runner) report(last string, tiny bool) (ok bool) {
+	var before []line
+	if last != "" {
+		var err error
+		if before, err = readResults(last); err != nil { // before ten minutes are spent
+			fmt.Fprintln(r.errOut, "gpucheck:", err)
+			os.Exit(2)
+		}
+	}
+	var results bytes.Buffer
+	out := r.out
+	r.out = io.MultiWriter(out, &results)
+	ok = r.all()
+	now, err := parseResults(&results)
+	if err != nil {
+		fmt.Fprintln(r.errOut, "gpucheck:", err)
+	}
+	if before != nil {
+		compare(before, now, out, r.errOut)
+	}
+	if r.only == "" && !r.unopened {
+		verdict(now, tiny, out, r.errOut)
+	}
+	return ok
+}
+
+// asked reports whether a stage is to be run.
+func (r *runner) asked(name string) bool {
+	return r.only == "" || slices.Contains(strings.Split(r.only, ","), name)
+}
+
+// unknown returns the first of the stages asked for that there is none of; "" if all are known.
+func (r *runner) unknown() string {
+	for name := range strings.SplitSeq(r.only, ",") {
+		if r.only != "" && !slices.ContainsFunc(stages, func(s stage) bool { return s.name == name }) {
+			return name
+		}
+	}
+	return ""
+}
+
+// stage runs one stage for at most that long. Its error is what the stage itself said first.
 func (r *runner) stage(self, name string, budget time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), budget)
 	defer cancel()
@@ -75,11 +123,23 @@ func (r *runner) stage(self, name string, budget time.Duration) error {
 	endAll(cmd)
 	cmd.WaitDelay = 2 * time.Second // should something survive, its pipes are not waited for
 	err := cmd.Run()
-	if ctx.Err() != nil {
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
 		return errors.New("over its budget")
+	case errors.As(err, &exit) && exit.ExitCode() == codeUnopened:
+		return fmt.Errorf("%w: %s", errUnopened, results.failed)
+	case err != nil && results.failed != "":
+		return errors.New(results.failed)
 	}
 	return err
 }
+
+// errUnopened says that there is no GPU to check.
+var errUnopened = errors.New("the GPU cannot be opened")
+
+// codeUnopened is the exit code by which the stage report says so.
+const codeUnopened = 3
 
 // lines passes results on, a line at a time as soon as it is whole, and everything else that a
 // stage or a library in it has printed to rest: a stage that ends in the middle of a line spoils no
@@ -87,6 +147,7 @@ func (r *runner) stage(self, name string, budget time.Duration) error {
 type lines struct {
 	out, rest io.Writer
 	held      []byte
+	failed    string // the first result that is none
 }
 
 // Write takes part of the output.
@@ -106,6 +167,12 @@ func (l *lines) pass(text []byte) {
 	var r line
 	if json.Unmarshal(text, &r) == nil && r.Stage != "" {
 		l.out.Write(text)
+		if !r.OK && l.failed == "" {
+			l.failed = r.Name
+			if r.Error != "" {
+				l.failed = r.Error
+			}
+		}
 	} else {
 		l.rest.Write(text)
 	}

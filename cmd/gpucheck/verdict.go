@@ -57,7 +57,10 @@ func verdict(all []line, tiny bool, out, errOut io.Writer) {
 		}
 		json.NewEncoder(out).Encode(line{Stage: "verdict", Name: f.asked, OK: f.reached ||
 			f.missing != "", Means: meaning, Values: v})
-		fmt.Fprintf(errOut, "%-62s %s\n%14s %s\n", f.asked, answer, "", f.measured)
+		fmt.Fprintf(errOut, "%s: %s\n", f.asked, answer)
+		if f.measured != "" {
+			fmt.Fprintf(errOut, "    %s\n", f.measured)
+		}
 	}
 }
 
