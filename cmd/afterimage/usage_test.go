@@ -74,11 +74,3 @@ func TestRemaining(t *testing.T) {
 		t.Errorf("1e30 s left: %v, expected a century", d)
 	}
 }
-
-// TestAlone wants the program without a command to show its help, which is no mistake.
-func TestAlone(t *testing.T) {
-	code, out, errOut := call()
-	if code != 0 || !strings.HasPrefix(out, "Usage: afterimage") || errOut != "" {
-		t.Errorf("exit code %d, output %q, errors %q", code, out, errOut)
-	}
-}
