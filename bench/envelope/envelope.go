@@ -22,6 +22,9 @@ const (
 	// outside the others' range is none of them.
 	widening = 1.0
 
+	// calm is how wide, relative to max(1, |loss|), the band of all runs is at most before chaos.
+	calm = 1e-2
+
 	// lossRounding is a few units of 2⁻²⁴ of a loss: the band of the first steps, in which the
 	// perturbation has not yet grown, may be narrower than one rounding.
 	lossRounding = 1e-6
@@ -94,6 +97,24 @@ func span(runs [][]float64, t int) (lo, hi float64) {
 		lo, hi = min(lo, r[t]), max(hi, r[t])
 	}
 	return lo, hi
+}
+
+// Calm returns the runs' steps before the first in which they lie more than a hundredth apart:
+// there the band is narrow, and a training that is another one leaves it far behind. Later, where
+// chaos has made the band wide, almost any training stays inside.
+func (c Curves) Calm() Curves {
+	all := append(slices.Clone(c.Perturbed), c.Plain, c.Other)
+	n := 0
+	for ; n < len(c.Plain); n++ {
+		if lo, hi := span(all, n); !(hi-lo <= calm*max(1, math.Abs(hi))) {
+			break
+		}
+	}
+	out := Curves{Plain: c.Plain[:n], Other: c.Other[:n]}
+	for _, p := range c.Perturbed {
+		out.Perturbed = append(out.Perturbed, p[:n])
+	}
+	return out
 }
 
 // LeftOut judges every run by the others: what a curve that belongs to them reaches. A perturbed
