@@ -103,6 +103,9 @@ func condition(
 // A run with an imported classifier keeps it: it is resumed exactly and painted from when the file
 // it was given is gone.
 func TestRunKeepsImportedClassifier(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: trains, resumes and compares")
+	}
 	b := cpu.Open(2)
 	defer b.Close()
 	s := tensor.NewScope(b)

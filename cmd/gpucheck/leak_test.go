@@ -71,6 +71,9 @@ var leakCases = map[string]struct {
 
 // TestLeakIsSeen makes steps that leave something behind, and one that does not.
 func TestLeakIsSeen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: builds the fake GPU")
+	}
 	onFake(t)
 	for name, c := range leakCases {
 		t.Run(name, func(t *testing.T) {
@@ -109,6 +112,9 @@ func TestLeakIsSeen(t *testing.T) {
 
 // TestLeakTakesItsTime wants fewer steps than asked for told, and no failure, when time is over.
 func TestLeakTakesItsTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: builds the fake GPU")
+	}
 	onFake(t)
 	b, err := cuda.Open("cuda:0", cuda.Options{})
 	if err != nil {

@@ -275,6 +275,9 @@ func rehearseUsage(t *testing.T, r *rehearsal) {
 
 // TestStageEnds wants a stage that takes too long ended together with what it has started.
 func TestStageEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: waits for what a stage has started")
+	}
 	dir := t.TempDir()
 	script, alive := filepath.Join(dir, "stage"), filepath.Join(dir, "alive")
 	text := "#!/bin/sh\n(sleep 1; touch " + alive + ") &\nsleep 60\n"

@@ -15,6 +15,9 @@ import (
 // TestRecording wants the same bytes twice, and what was recorded for another configuration, or is
 // cut short, refused.
 func TestRecording(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: trains twice")
+	}
 	a, b := filepath.Join(t.TempDir(), "a.json"), filepath.Join(t.TempDir(), "b.json")
 	for _, path := range []string{a, b} {
 		if err := record(path, true, io.Discard); err != nil {

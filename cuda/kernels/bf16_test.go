@@ -101,6 +101,9 @@ func matmulCase(l *lab, dt [2]tensor.DType, s [3]int, ta, tb bool, batch int) {
 
 // TestConvTiles runs the convolution triple in bfloat16 and with wide tiles.
 func TestConvTiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: emulated tensor cores take their time")
+	}
 	l := newLab(t)
 	one := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
 	same, strided, grouped := one, one, one

@@ -27,6 +27,9 @@ func TestWgmmaMatMul(t *testing.T) {
 
 // TestWgmmaConv runs the convolution triple with Hopper's instructions.
 func TestWgmmaConv(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: emulated tensor cores take their time")
+	}
 	l := newLab(t)
 	l.enc.Hopper = true
 	one := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}

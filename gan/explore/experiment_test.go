@@ -189,6 +189,9 @@ func TestMatchingIsByClassAndConfidence(t *testing.T) {
 // Features that are the 8×8 means themselves explain everything, the label the class's quarter
 // alone.
 func TestProbeOfKnownCodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: fits probes to 300 images")
+	}
 	ds := fakeSet(t, 300)
 	test := fakeSet(t, 60)
 	r := run(t, "probe", Subject{Network: seer{}, Test: test, Train: ds})

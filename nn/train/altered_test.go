@@ -16,6 +16,9 @@ import (
 // TestAlteredRuns changes a run that was stopped in the middle, and expects that the resume says so
 // in one line and changes nothing, or goes on where the change is of no consequence.
 func TestAlteredRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: trains a run for each change")
+	}
 	b := cpu.Open(1)
 	defer b.Close()
 	cfg := tiny()
