@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"afterimage/bench/envelope"
 	"afterimage/gan"
@@ -23,7 +24,7 @@ func agreement(c *check) error {
 	if err != nil {
 		return fmt.Errorf("%w: gpucheck -record makes it, on the CPU", err)
 	}
-	for _, o := range arithmetics() {
+	for _, o := range slices.Backward(arithmetics()) { // F32, which is judged, first
 		if c.tiny && o.name != "own" {
 			continue
 		}
@@ -213,4 +214,5 @@ func inverterCourse(cfg gan.InverterConfig) func(tensor.Backend) (trainee, error
 }
 
 // errNoRuns is a recording that was made for something else.
-var errNoRuns = errors.New("the recorded envelope is of another configuration")
+var errNoRuns = errors.New("the recorded envelope is of another configuration: gpucheck -record " +
+	"makes it anew, on the CPU")

@@ -62,14 +62,14 @@ type stage struct {
 // for ten the time to start and to hand the results over. Compilation fills the cache for all
 // stages after it.
 var stages = []stage{
-	{"report", 20 * time.Second, report},
+	{"report", 15 * time.Second, report},
 	{"compile", 40 * time.Second, compile},
-	{"conformance", 55 * time.Second, conformance},
+	{"conformance", 50 * time.Second, conformance},
 	{"ceilings", 15 * time.Second, ceilings},
-	{"agreement", 30 * time.Second, agreement},
+	{"agreement", 45 * time.Second, agreement},
 	{"steps", 75 * time.Second, steps},
 	{"idle", 25 * time.Second, idle},
-	{"leak", 35 * time.Second, leak},
+	{"leak", 30 * time.Second, leak},
 	{"resume", 20 * time.Second, resume},
 	{"faults", 10 * time.Second, faults},
 	{"attention", 15 * time.Second, attention},
