@@ -9,9 +9,11 @@
 // The band of the five perturbed runs alone, the literal criterion (Judgement.Strict), is one that
 // nothing correct keeps in all steps: of six curves that are exchangeable one in particular is the
 // first or the last in every third step, and the five share the roundings that a perturbation
-// leaves as they are. So the band of all runs, widened on both sides by its own width, decides, and
-// LeftOut tells by the runs themselves, each left out and judged by the others, what either
-// criterion is worth. bench/pytorch/README.md has the same for PyTorch.
+// leaves as they are. So the band of all runs, widened on both sides by its own width, is asked
+// instead, and LeftOut tells by the runs themselves, each left out and judged by the others, what
+// either criterion is worth. Over many steps neither tells a wrong training: chaos makes the band
+// wide. Calm is the part before that, where another training leaves it far behind.
+// bench/pytorch/README.md has the same for PyTorch.
 //
 // Non-goals: training; statistics beyond counting.
 //

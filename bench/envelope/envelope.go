@@ -44,7 +44,7 @@ type Judgement struct {
 	Within  int `json:"in_band"`         // inside the band of all runs
 	Strict  int `json:"in_perturbed"`    // inside that of the perturbed runs alone
 	// Excess is how far the curve goes beyond the band, in its widths; up to 1 is inside the widened
-	// one.
+	// one, and a NaN is +Inf.
 	Excess  float64   `json:"excess_in_widths"`
 	Outside []Outside `json:"outside,omitempty"` // of the widened band
 }
@@ -61,8 +61,11 @@ type Outside struct {
 // Judge holds a curve against runs of the same number of steps; a shorter one is held against their
 // first steps.
 func (c Curves) Judge(curve []float64) Judgement {
-	return judge(curve, append(slices.Clone(c.Perturbed), c.Plain, c.Other), c.Perturbed)
+	return judge(curve, c.all(), c.Perturbed)
 }
+
+// all lists the runs.
+func (c Curves) all() [][]float64 { return append(slices.Clone(c.Perturbed), c.Plain, c.Other) }
 
 // judge holds a curve against all runs and, for Strict, against some.
 func judge(curve []float64, all, strict [][]float64) Judgement {
@@ -82,10 +85,11 @@ func judge(curve []float64, all, strict [][]float64) Judgement {
 		} else {
 			j.Outside = append(j.Outside, Outside{t + 1, loss, lo, hi, slack})
 		}
-		// Not max, which a NaN would stay in or, as here, never win.
-		if e := max(lo-loss, loss-hi, 0) / (hi - lo + rounding); !(e <= j.Excess) {
-			j.Excess = e
+		e := max(lo-loss, loss-hi, 0) / (hi - lo + rounding)
+		if math.IsNaN(e) {
+			e = math.Inf(1)
 		}
+		j.Excess = max(j.Excess, e)
 	}
 	return j
 }
@@ -103,8 +107,7 @@ func span(runs [][]float64, t int) (lo, hi float64) {
 // there the band is narrow, and a training that is another one leaves it far behind. Later, where
 // chaos has made the band wide, almost any training stays inside.
 func (c Curves) Calm() Curves {
-	all := append(slices.Clone(c.Perturbed), c.Plain, c.Other)
-	n := 0
+	all, n := c.all(), 0
 	for ; n < len(c.Plain); n++ {
 		if lo, hi := span(all, n); !(hi-lo <= calm*max(1, math.Abs(hi))) {
 			break

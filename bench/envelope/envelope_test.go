@@ -59,3 +59,17 @@ func ExampleCurves_Judge() {
 	fmt.Printf("%d of %d steps in the widened band, %d in the band\n", j.Widened, j.Steps, j.Within)
 	// Output: 2 of 2 steps in the widened band, 1 in the band
 }
+
+// TestCalm wants the steps before the runs part, and a NaN there remembered whatever follows.
+func TestCalm(t *testing.T) {
+	c := Curves{Plain: []float64{2, 2, 2}, Other: []float64{2, 2.019, 2},
+		Perturbed: [][]float64{{2, 2, 2.03}, {2, 2, 2}}}
+	calm := c.Calm()
+	if len(calm.Plain) != 2 || len(calm.Other) != 2 || len(calm.Perturbed) != 2 ||
+		len(calm.Perturbed[0]) != 2 {
+		t.Fatalf("got %+v, expected two steps", calm)
+	}
+	if e := calm.Judge([]float64{math.NaN(), 2}).Excess; !math.IsInf(e, 1) {
+		t.Errorf("a NaN is %g widths outside", e)
+	}
+}

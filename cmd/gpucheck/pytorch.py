@@ -1,6 +1,7 @@
 """PyTorch doing gpucheck's steps in the same run: ResNet-50 and BigGAN in F32, TF32 and bf16, eager, compiled, and
-captured by hand, with the memory that its allocator reserves and the time of its kernels. Prints a JSON line for each. Needs torch and torchvision, and for BigGAN this repository's
-bench/pytorch, the folder that --networks names. --gpumon names the program that tells a card's joules."""
+captured by hand, with the memory that its allocator reserves and the time of its kernels. Prints a JSON line for each.
+Needs torch and torchvision, and for BigGAN this repository's bench/pytorch, the folder that --networks names. --gpumon
+names the program that tells a card's joules."""
 import argparse
 import gc
 import json

@@ -44,16 +44,24 @@ func env(pairs ...string) func(string) string {
 // open opens the fake driver and retains its device.
 func open(t *testing.T) *Context {
 	t.Helper()
-	a, err := OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, "AFTERIMAGE_NVRTC", fakes.NVRTC))
-	if err != nil {
-		t.Fatal(err)
+	return retain(t)(OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver,
+		"AFTERIMAGE_NVRTC", fakes.NVRTC)))
+}
+
+// retain retains device 0 of what was opened until the test ends.
+func retain(t *testing.T) func(*API, error) *Context {
+	return func(a *API, err error) *Context {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := a.Retain(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Release() })
+		return c
 	}
-	c, err := a.Retain(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Release() })
-	return c
 }
 
 // TestNoDriver wants one line that says what was looked for, whatever is wrong with the library.

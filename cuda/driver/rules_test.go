@@ -217,15 +217,9 @@ func TestMisuse(t *testing.T) {
 func openWith(t *testing.T, variable, library string) (c *Context, stream uint64) {
 	t.Helper()
 	t.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver) // where the fake looks for the driver
-	a, err := OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, variable, library))
+	c = retain(t)(OpenWith(env("AFTERIMAGE_LIBCUDA", fakes.Driver, variable, library)))
+	stream, err := c.NewStream()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if c, err = a.Retain(0); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Release() })
-	if stream, err = c.NewStream(); err != nil {
 		t.Fatal(err)
 	}
 	return c, stream

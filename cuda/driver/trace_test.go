@@ -12,16 +12,7 @@ func traced(t *testing.T) *Context {
 	t.Helper()
 	t.Setenv("AFTERIMAGE_LIBCUDA", fakes.Driver)
 	t.Setenv("AFTERIMAGE_CUPTI", fakes.CUPTI)
-	a, err := Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := a.Retain(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Release() })
-	return c
+	return retain(t)(Open())
 }
 
 // TestTrace wants every piece of work since the last cut, none from before it, and none at all
