@@ -78,8 +78,12 @@ func generate(dir, prefix string, g *gen) {
 func pruneSelfMoves(fn *ir.Function) error {
 	fn.Nodes = slices.DeleteFunc(fn.Nodes, func(n ir.Node) bool {
 		i, ok := n.(*ir.Instruction)
-		return ok && i.Opcode == "VMOVAPS" && len(i.Suffixes) == 0 && len(i.Operands) == 2 &&
-			i.Operands[0] == i.Operands[1]
+		return ok && isCopy(i) && i.Operands[0] == i.Operands[1]
 	})
 	return nil
+}
+
+// isCopy reports whether an instruction copies a whole vector register, as gen.copy does.
+func isCopy(i *ir.Instruction) bool {
+	return i.Opcode == "VMOVAPS" && len(i.Suffixes) == 0 && len(i.Operands) == 2
 }

@@ -31,7 +31,7 @@ func (l *loop) overlapped(n int, label string, full reg.GPVirtual, nt bool) {
 	work := make([][]*ir.Instruction, n)
 	for k := range work {
 		l.disp = k * l.bytes()
-		work[k] = l.record(func() { l.step(nil, nt) })
+		work[k] = settled(l.record(func() { l.step(nil, nt) }))
 	}
 	l.disp = 0
 	turn, drain, rest := label+"Turn", label+"Drain", label+"Rest"
@@ -67,6 +67,44 @@ func (l *loop) record(emit func()) []*ir.Instruction {
 	}
 	fn.Nodes = fn.Nodes[:from:from]
 	return added
+}
+
+// settled is a vector's work without the copies of what nothing needs afterwards: such a register
+// is the result's itself. Single vectors leave that to the allocator and pruneSelfMoves; staggered
+// ones have it so busy that it seldom succeeds.
+func settled(work []*ir.Instruction) []*ir.Instruction {
+	var done []*ir.Instruction
+	for k, i := range work {
+		later := work[k+1:]
+		if isCopy(i) {
+			from, to := i.Operands[0], i.Operands[1]
+			own := slices.ContainsFunc(done, func(i *ir.Instruction) bool {
+				return slices.Contains(i.Outputs, from)
+			})
+			needed := slices.ContainsFunc(later, func(i *ir.Instruction) bool {
+				return slices.Contains(i.Operands, from)
+			})
+			if own && !needed {
+				rename(later, to, from)
+				continue
+			}
+		}
+		done = append(done, i)
+	}
+	return done
+}
+
+// rename puts one register in the place of another.
+func rename(is []*ir.Instruction, old, name operand.Op) {
+	for _, i := range is {
+		for _, ops := range [][]operand.Op{i.Operands, i.Inputs, i.Outputs} {
+			for k := range ops {
+				if ops[k] == old {
+					ops[k] = name
+				}
+			}
+		}
+	}
 }
 
 // weave emits a turn: what it begins, what it ends of the turn before, or both.
