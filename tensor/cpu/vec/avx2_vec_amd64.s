@@ -3674,7 +3674,7 @@ row:
 	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y2
 	VMOVUPS      (DX)(AX*4), Y4
 	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y2
-	VMULPS       Y4, Y0, Y0
+	VMULPS       Y0, Y4, Y0
 	VMULPS       Y3, Y3, Y4
 	VMOVUPS      Y0, (CX)(AX*4)
 	VFMADD213PS  Y3, Y4, Y2
@@ -3713,7 +3713,7 @@ loopTurn:
 	VFMADD213PS  c3e2aaa49<>+0(SB), Y1, Y2
 	VMOVUPS      -32(DX)(AX*4), Y4
 	VFMADD213PS  c3efffffe<>+0(SB), Y1, Y2
-	VMULPS       Y4, Y3, Y4
+	VMULPS       Y3, Y4, Y4
 	VMULPS       Y1, Y1, Y3
 	VMOVUPS      Y4, -32(CX)(AX*4)
 	VFMADD213PS  Y1, Y3, Y2
@@ -3746,7 +3746,7 @@ loopTurn:
 	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y2
 	VMOVUPS      (DX)(AX*4), Y4
 	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y2
-	VMULPS       Y4, Y0, Y0
+	VMULPS       Y0, Y4, Y0
 	VMULPS       Y3, Y3, Y4
 	VMOVUPS      Y0, (CX)(AX*4)
 	VFMADD213PS  Y3, Y4, Y2
@@ -3769,7 +3769,7 @@ loopDrain:
 	VBROADCASTSS c3f800000<>+0(SB), Y4
 	VDIVPS       Y3, Y4, Y3
 	VMOVUPS      -32(DX)(AX*4), Y4
-	VMULPS       Y4, Y3, Y4
+	VMULPS       Y3, Y4, Y4
 	VMOVUPS      Y4, -32(CX)(AX*4)
 
 loopRest:
@@ -3809,7 +3809,7 @@ loop:
 	VBROADCASTSS c3f800000<>+0(SB), Y1
 	VDIVPS       Y0, Y1, Y0
 	VMOVUPS      (DX)(AX*4), Y1
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VMOVUPS      Y0, (CX)(AX*4)
 	ADDQ         $+8, AX
 	CMPQ         AX, DI
@@ -3854,7 +3854,7 @@ tail:
 	VBROADCASTSS c3f800000<>+0(SB), Y2
 	VDIVPS       Y1, Y2, Y1
 	VMASKMOVPS   (DX)(AX*4), Y0, Y2
-	VMULPS       Y2, Y1, Y1
+	VMULPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (CX)(AX*4)
 
 next:
@@ -3922,7 +3922,7 @@ stream:
 	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y2
 	VMOVUPS      (DX)(AX*4), Y4
 	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y2
-	VMULPS       Y4, Y0, Y0
+	VMULPS       Y0, Y4, Y0
 	VMULPS       Y3, Y3, Y4
 	VMOVNTPS     Y0, (CX)(AX*4)
 	VFMADD213PS  Y3, Y4, Y2
@@ -3961,7 +3961,7 @@ streamLoopTurn:
 	VFMADD213PS  c3e2aaa49<>+0(SB), Y1, Y2
 	VMOVUPS      -32(DX)(AX*4), Y4
 	VFMADD213PS  c3efffffe<>+0(SB), Y1, Y2
-	VMULPS       Y4, Y3, Y4
+	VMULPS       Y3, Y4, Y4
 	VMULPS       Y1, Y1, Y3
 	VMOVNTPS     Y4, -32(CX)(AX*4)
 	VFMADD213PS  Y1, Y3, Y2
@@ -3994,7 +3994,7 @@ streamLoopTurn:
 	VFMADD213PS  c3e2aaa49<>+0(SB), Y3, Y2
 	VMOVUPS      (DX)(AX*4), Y4
 	VFMADD213PS  c3efffffe<>+0(SB), Y3, Y2
-	VMULPS       Y4, Y0, Y0
+	VMULPS       Y0, Y4, Y0
 	VMULPS       Y3, Y3, Y4
 	VMOVNTPS     Y0, (CX)(AX*4)
 	VFMADD213PS  Y3, Y4, Y2
@@ -4017,7 +4017,7 @@ streamLoopDrain:
 	VBROADCASTSS c3f800000<>+0(SB), Y4
 	VDIVPS       Y3, Y4, Y3
 	VMOVUPS      -32(DX)(AX*4), Y4
-	VMULPS       Y4, Y3, Y4
+	VMULPS       Y3, Y4, Y4
 	VMOVNTPS     Y4, -32(CX)(AX*4)
 
 streamLoopRest:
@@ -4057,7 +4057,7 @@ streamLoop:
 	VBROADCASTSS c3f800000<>+0(SB), Y1
 	VDIVPS       Y0, Y1, Y0
 	VMOVUPS      (DX)(AX*4), Y1
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VMOVNTPS     Y0, (CX)(AX*4)
 	ADDQ         $+8, AX
 	CMPQ         AX, DI
@@ -4170,7 +4170,7 @@ row:
 	VFMADD213PS  c3efffffe<>+0(SB), Y5, Y6
 	VMOVUPS      (DX)(AX*4), Y1
 	VMULPS       Y5, Y5, Y4
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VFMADD213PS  Y5, Y4, Y6
 	VMOVUPS      Y0, (CX)(AX*4)
 	VADDPS       c3f800000<>+0(SB), Y6, Y4
@@ -4235,7 +4235,7 @@ loopTurn:
 	VFMADD213PS  c3efffffe<>+0(SB), Y4, Y2
 	VMOVUPS      -32(DX)(AX*4), Y7
 	VMULPS       Y4, Y4, Y3
-	VMULPS       Y7, Y5, Y5
+	VMULPS       Y5, Y7, Y5
 	VFMADD213PS  Y4, Y3, Y2
 	VMOVUPS      Y5, -32(CX)(AX*4)
 	VADDPS       c3f800000<>+0(SB), Y2, Y4
@@ -4294,7 +4294,7 @@ loopTurn:
 	VFMADD213PS  c3efffffe<>+0(SB), Y5, Y6
 	VMOVUPS      (DX)(AX*4), Y1
 	VMULPS       Y5, Y5, Y4
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VFMADD213PS  Y5, Y4, Y6
 	VMOVUPS      Y0, (CX)(AX*4)
 	VADDPS       c3f800000<>+0(SB), Y6, Y4
@@ -4330,7 +4330,7 @@ loopDrain:
 	VBROADCASTSS c3f000000<>+0(SB), Y3
 	VFMADD213PS  c3f000000<>+0(SB), Y3, Y5
 	VMOVUPS      -32(DX)(AX*4), Y7
-	VMULPS       Y7, Y5, Y5
+	VMULPS       Y5, Y7, Y5
 	VMOVUPS      Y5, -32(CX)(AX*4)
 
 loopRest:
@@ -4397,7 +4397,7 @@ loop:
 	VBROADCASTSS c3f000000<>+0(SB), Y1
 	VFMADD213PS  c3f000000<>+0(SB), Y1, Y0
 	VMOVUPS      (DX)(AX*4), Y1
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VMOVUPS      Y0, (CX)(AX*4)
 	ADDQ         $+8, AX
 	CMPQ         AX, DI
@@ -4469,7 +4469,7 @@ tail:
 	VBROADCASTSS c3f000000<>+0(SB), Y2
 	VFMADD213PS  c3f000000<>+0(SB), Y2, Y1
 	VMASKMOVPS   (DX)(AX*4), Y0, Y2
-	VMULPS       Y2, Y1, Y1
+	VMULPS       Y1, Y2, Y1
 	VMASKMOVPS   Y1, Y0, (CX)(AX*4)
 
 next:
@@ -4576,7 +4576,7 @@ stream:
 	VFMADD213PS  c3efffffe<>+0(SB), Y5, Y6
 	VMOVUPS      (DX)(AX*4), Y1
 	VMULPS       Y5, Y5, Y4
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VFMADD213PS  Y5, Y4, Y6
 	VMOVNTPS     Y0, (CX)(AX*4)
 	VADDPS       c3f800000<>+0(SB), Y6, Y4
@@ -4641,7 +4641,7 @@ streamLoopTurn:
 	VFMADD213PS  c3efffffe<>+0(SB), Y4, Y2
 	VMOVUPS      -32(DX)(AX*4), Y7
 	VMULPS       Y4, Y4, Y3
-	VMULPS       Y7, Y5, Y5
+	VMULPS       Y5, Y7, Y5
 	VFMADD213PS  Y4, Y3, Y2
 	VMOVNTPS     Y5, -32(CX)(AX*4)
 	VADDPS       c3f800000<>+0(SB), Y2, Y4
@@ -4700,7 +4700,7 @@ streamLoopTurn:
 	VFMADD213PS  c3efffffe<>+0(SB), Y5, Y6
 	VMOVUPS      (DX)(AX*4), Y1
 	VMULPS       Y5, Y5, Y4
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VFMADD213PS  Y5, Y4, Y6
 	VMOVNTPS     Y0, (CX)(AX*4)
 	VADDPS       c3f800000<>+0(SB), Y6, Y4
@@ -4736,7 +4736,7 @@ streamLoopDrain:
 	VBROADCASTSS c3f000000<>+0(SB), Y3
 	VFMADD213PS  c3f000000<>+0(SB), Y3, Y5
 	VMOVUPS      -32(DX)(AX*4), Y7
-	VMULPS       Y7, Y5, Y5
+	VMULPS       Y5, Y7, Y5
 	VMOVNTPS     Y5, -32(CX)(AX*4)
 
 streamLoopRest:
@@ -4803,7 +4803,7 @@ streamLoop:
 	VBROADCASTSS c3f000000<>+0(SB), Y1
 	VFMADD213PS  c3f000000<>+0(SB), Y1, Y0
 	VMOVUPS      (DX)(AX*4), Y1
-	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y1, Y0
 	VMOVNTPS     Y0, (CX)(AX*4)
 	ADDQ         $+8, AX
 	CMPQ         AX, DI

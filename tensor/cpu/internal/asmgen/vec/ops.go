@@ -107,11 +107,13 @@ func unaries() []kernel {
 		deep("erf", "the error function of x", 6, 4, (*gen).erf),
 		deep("sigmoid", "1/(1+e^-x)", 8, heldConstants, (*gen).sigmoid),
 		deep("silu", "x/(1+e^-x)", 8, heldConstants, func(g *gen, x V) V {
-			return g.mul(g.sigmoid(x), g.anew(x))
+			s := g.sigmoid(x)
+			return g.mul(g.anew(x), s)
 		}),
 		deep("gelu", "x·(erf(x/√2) + 1)/2", 6, 2, func(g *gen, x V) V {
 			e := g.erf(g.fma(x, g.reg(g.c(1/math.Sqrt2)), g.c(0)))
-			return g.mul(g.fma(e, g.reg(g.c(0.5)), g.c(0.5)), g.anew(x))
+			e = g.fma(e, g.reg(g.c(0.5)), g.c(0.5))
+			return g.mul(g.anew(x), e)
 		}),
 		deep("softplus", "max(x,0) + ln(1+e^-|x|)", 6, 2, (*gen).softplus),
 		{name: "relu", doc: "dst = max(x, 0).", streams: dx, prepare: withZero(relu)},
