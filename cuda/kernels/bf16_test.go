@@ -11,7 +11,7 @@ import (
 
 const bf = tensor.BF16
 
-// TestBF16Elementwise runs Unary, Binary, Select, Softmax, Reduce and Random on bfloat16.
+// TestBF16Elementwise runs Unary, Binary, Select and Softmax on bfloat16.
 func TestBF16Elementwise(t *testing.T) {
 	l := newLab(t)
 	for _, n := range []int{0, 1, 7, 8, 9, 1009} {
@@ -35,27 +35,49 @@ func TestBF16Elementwise(t *testing.T) {
 		l.ref.Select(r, rx, ry, rx)
 		l.near("select", d, r.Floats(), 0)
 	}
-	for _, axes := range [][]int{{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}} {
-		x, rx := l.normal(bf, 5, 67, 40)
-		shape := rx.Shape().Reduced(axes)
-		for op := tensor.Sum; op <= tensor.MinOf; op++ {
-			d, r := l.out(bf, shape...), l.zeros(shape...)
-			l.enc.Reduce(op, d, x, axes)
-			l.ref.Reduce(op, r, rx, axes)
-			l.near(fmt.Sprintf("reduce %d %v", op, axes), d, r.Floats(), 1)
-		}
-	}
-	x, rx := l.normal(bf, 1, 20011)
-	d, r := l.out(bf, 1, 1), l.zeros(1, 1)
-	l.enc.Reduce(tensor.Sum, d, x, []int{1})
-	l.ref.Reduce(tensor.Sum, r, rx, []int{1})
-	l.near("a long sum in chunks", d, r.Floats(), 10)
-	x, rx = l.normal(bf, 33, 100)
+	x, rx := l.normal(bf, 33, 100)
 	for _, log := range []bool{false, true} {
 		d, r := l.out(bf, 33, 100), l.zeros(33, 100)
 		l.enc.Softmax(log, d, x)
 		l.ref.Softmax(log, r, rx)
 		l.near("softmax", d, r.Floats(), 0)
+	}
+}
+
+// TestBF16Reduce reduces bfloat16 to itself and to F32.
+func TestBF16Reduce(t *testing.T) {
+	l := newLab(t)
+	for _, axes := range [][]int{{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}} {
+		x, rx := l.normal(bf, 5, 67, 40)
+		shape := rx.Shape().Reduced(axes)
+		for op := tensor.Sum; op <= tensor.MinOf; op++ {
+			for _, dt := range []tensor.DType{bf, tensor.F32} {
+				d, r := l.out(dt, shape...), l.zeros(shape...)
+				l.enc.Reduce(op, d, x, axes)
+				l.ref.Reduce(op, r, rx, axes)
+				l.near(fmt.Sprintf("reduce %d %v to %v", op, axes, dt), d, r.Floats(), 1)
+			}
+		}
+	}
+	for _, dt := range []tensor.DType{bf, tensor.F32} {
+		for axis, shape := range [][]int{{20011, 3}, {3, 20011}} { // sums in chunks
+			x, rx := l.normal(bf, shape...)
+			d, r := l.out(dt, rx.Shape().Reduced([]int{axis})...),
+				l.zeros(rx.Shape().Reduced([]int{axis})...)
+			l.enc.Reduce(tensor.Sum, d, x, []int{axis})
+			l.ref.Reduce(tensor.Sum, r, rx, []int{axis})
+			l.near(fmt.Sprintf("long sums over %d to %v", axis, dt), d, r.Floats(), 10)
+		}
+	}
+	for _, shape := range [][]int{{5, 1}, {0, 5}} { // one element each, none
+		x, rx := l.normal(bf, shape...)
+		for axis := range shape {
+			small := rx.Shape().Reduced([]int{axis})
+			d, r := l.out(tensor.F32, small...), l.zeros(small...)
+			l.enc.Reduce(tensor.Sum, d, x, []int{axis})
+			l.ref.Reduce(tensor.Sum, r, rx, []int{axis})
+			l.near(fmt.Sprintf("%v over %d", shape, axis), d, r.Floats(), 0)
+		}
 	}
 }
 
