@@ -233,6 +233,14 @@ func (m Methods) SpectralQuotientGrad(dw, dy, w, u, v, sigma *tensor.Tensor) {
 	})
 }
 
+// SpectralQuotientGrads is SpectralQuotientGrad for many weights; see tensor.ManySpectralFuser.
+func (m Methods) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.SpectralQuotientGrads(m.arrays(dw), m.arrays(dy), m.arrays(w), m.arrays(u), m.arrays(v),
+			m.arrays(sigma))
+	})
+}
+
 // NormUpsample computes y = Upsample(act(x·scale + shift), k); see tensor.NormUpsampler.
 func (m Methods) NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int) {
 	m.run(func(e *Encoder) {

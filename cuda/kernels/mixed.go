@@ -23,15 +23,16 @@ type adamMixedArgs struct {
 	Count, Pad                     int32
 }
 
-// byGradient calls f for the parameters whose gradients are F32 and for those whose are BF16.
+// byGradient calls f, as tables does, for the parameters with gradients of their own dtype, and for
+// those of F32 with gradients of BF16.
 func byGradient(op string, params, grads []Array, limit int,
 	f func(dt string, which []int, first []int32, chunks int),
 ) {
-	for _, dt := range []tensor.DType{tensor.F32, tensor.BF16} {
+	for _, dt := range []tensor.DType{tensor.F32, tensor.F64, tensor.BF16} {
 		var sub []Array
 		var index []int
 		for i, g := range grads {
-			if params[i].DType != tensor.F32 || g.DType != tensor.F32 && g.DType != tensor.BF16 {
+			if p := params[i].DType; g.DType != p && (g.DType != tensor.BF16 || p != tensor.F32) {
 				panic(badDType(op, params[i], g))
 			}
 			if g.DType == dt {
