@@ -272,7 +272,7 @@ func TestCheckpointMisuse(t *testing.T) {
 	}
 }
 
-// TestCheckpointLetsGo: of a value from before that f declares Done, where nothing of f is recorded.
+// TestCheckpointLetsGo: of a value from before that f declares Done, where nothing is recorded.
 func TestCheckpointLetsGo(t *testing.T) {
 	g, _ := scalars(t)
 	c := ad.Scale(g.Scalar(tensor.F64, 2), 3)

@@ -5,15 +5,19 @@ import (
 	"image"
 	"image/color/palette"
 	"image/gif"
+	"strings"
 	"testing"
 )
 
 // TestOtherFormats: another package's decoder does not make this one read what it does not promise.
 func TestOtherFormats(t *testing.T) {
 	var b bytes.Buffer
-	if err := gif.Encode(&b, image.NewPaletted(image.Rect(0, 0, 4, 4), palette.Plan9), nil); err != nil {
+	picture := image.NewPaletted(image.Rect(0, 0, 4, 4), palette.Plan9)
+	if err := gif.Encode(&b, picture, nil); err != nil {
 		t.Fatal(err)
 	}
 	_, err := DecodePicture(b.Bytes())
-	wantFileError(t, err, "", "not a PNG or JPEG image: it is GIF")
+	if err == nil || !strings.Contains(err.Error(), "not a PNG or JPEG image: it is GIF") {
+		t.Errorf("a GIF: error %v", err)
+	}
 }

@@ -211,8 +211,8 @@ func TestMemo(t *testing.T) {
 	}
 }
 
-// TestWorkerPanicDropsTiles: a worker's panic leaves no tile to the caller, whose only one here ends
-// after it.
+// TestWorkerPanicDropsTiles: a worker's panic leaves no tile to the caller, whose only one here
+// ends after it.
 func TestWorkerPanicDropsTiles(t *testing.T) {
 	p := New(2)
 	defer p.Close()
