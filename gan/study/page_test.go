@@ -113,6 +113,10 @@ func TestPicturesAreSplit(t *testing.T) {
 				t.Errorf("of %d: %d pictures in bands of %d, expected %d", n, len(sheet.Rows[1].Images),
 					sheet.Wrap, wrap)
 			}
+			wide := p.first().Sheet.PageWidth()
+			if got := sheet.PageWidth(); got != wide && (got > wide || sheet.Width != 0) {
+				t.Errorf("of %d: %d pixels wide below %d", n, got, wide)
+			}
 		} else if wrap != 0 {
 			t.Errorf("of %d: no others", n)
 		}
