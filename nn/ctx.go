@@ -155,11 +155,12 @@ func (c *Ctx) outlive(t *tensor.Tensor) *tensor.Tensor { return c.scope.Reshape(
 
 // hoistWeight is hoist for a weight that compute returns from parameters, from among them. In an
 // Inference the backend may give up the weight's memory for packed forms of it, and compute it once
-// more when it needs another form; and parameters that the Inference owns are given up at once.
+// more when it needs another form; and parameters that the Inference owns are given up at once. Not
+// so in a pass that records.
 func (c *Ctx) hoistWeight(compute func() *autodiff.Value, from ...*Param) *autodiff.Value {
 	v := compute()
 	b, ok := c.Graph.Backend().(tensor.ConstantKeeper)
-	if !ok || !c.lasting || v.NeedsGrad() {
+	if !ok || !c.lasting || c.Graph.Recording() {
 		return c.hoist(v)
 	}
 	c.giveUp(b, from) // before the copy

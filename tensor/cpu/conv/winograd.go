@@ -164,9 +164,10 @@ type winograd struct {
 	planeU            int // stride between positions of a panel's weights
 }
 
-// Limits of an item, found by measurement on a second-level cache of 1 MiB.
+// Limits of an item, found by measurement on a second-level cache of 1 MiB, which also holds what
+// is asked for ahead (winograd.ahead), about half as much.
 const (
-	winogradFloats   = 192 << 10 // transformed inputs and products
+	winogradFloats   = 96 << 10 // transformed inputs and products
 	winogradMinBlock = 3 * micro.MaxRows
 	winogradMaxBlock = 8 * micro.MaxRows
 	winogradPanels   = 4
