@@ -34,11 +34,13 @@
 // without such a card. A convolution with filters of one pixel that moves by one is a matrix
 // product, and computed as such where cuBLASLt is.
 //
-// From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN
-// (9.19 and 9.26) has no plan for the latter: TestOffers asks it. Where its convolution is to give
-// F32 it leaves bfloat16, which a kernel of ours widens: that of F32 tensors, and the gradient of a
-// weight, which is F32 beside bfloat16 activations (autodiff.Cast). A gradient that our kernels or
-// cuBLASLt compute, of a filter of one pixel for example, keeps all digits of its sums.
+// From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN's
+// heuristics (9.19 and 9.26) offer no plan for the latter: TestOffers asks them. Of its engines one
+// would make a weight's gradient so, but compiles for seconds, shape by shape and at each start.
+// Where its convolution is to give F32 it leaves bfloat16, which a kernel of ours widens: that of
+// F32 tensors, and the gradient of a weight, which is F32 beside bfloat16 activations
+// (autodiff.Cast). A gradient that our kernels or cuBLASLt compute, of a filter of one pixel for
+// example, keeps all digits of its sums.
 //
 // Trace says what ran on the device, kernel by kernel in a recording too, where NVIDIA's profiler
 // CUPTI is; Alive counts what a backend has of the driver, which after Close is nothing.
