@@ -73,3 +73,23 @@ func (o spectralOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 		n.In(1).Tensor(), n.In(2).Tensor(), o.sigma)
 	return []*Value{dw, nil, nil}
 }
+
+func (spectralOp) gathers(g *Graph) bool {
+	_, ok := g.Backend().(tensor.ManySpectralFuser)
+	return ok
+}
+
+// vjps makes the gradients of all of a network's weights in one go.
+func (o spectralOp) vjps(nodes []*Node, dys []*Value) []*Value {
+	g := nodes[0].Graph()
+	var dw, dy, w, u, v, sigma tensors
+	dxs := make([]*Value, len(nodes))
+	for i, n := range nodes {
+		dxs[i] = g.newValue(g.scope.Like(n.In(0).Tensor()), o.Name())
+		dw, dy, w = append(dw, dxs[i].t), append(dy, dys[i].Tensor()), append(w, n.In(0).Tensor())
+		u, v = append(u, n.In(1).Tensor()), append(v, n.In(2).Tensor())
+		sigma = append(sigma, n.op.(spectralOp).sigma)
+	}
+	g.Backend().(tensor.ManySpectralFuser).SpectralQuotientGrads(dw, dy, w, u, v, sigma)
+	return dxs
+}

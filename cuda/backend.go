@@ -82,11 +82,12 @@ var (
 	_ tensor.AttentionFuser = (*Backend)(nil)
 	_ tensor.LossFuser      = (*Backend)(nil)
 	_ tensor.NormUpsampler  = (*Backend)(nil)
-	_ tensor.SpectralFuser  = (*Backend)(nil)
 	_ tensor.HalfKeeper     = (*Backend)(nil)
 	_ tensor.Shadower       = (*Backend)(nil)
 	_ tensor.ManyScaler     = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
+
+	_ tensor.ManySpectralFuser = (*Backend)(nil)
 )
 
 // A lent is something that its owner closes, or else Close of the backend does.

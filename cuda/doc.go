@@ -20,12 +20,11 @@
 // keep their activations in it (tensor.HalfKeeper), so that passes over memory take half the time
 // and bytes that they take in F32; F32 operands that a product still meets, a head's, are rounded
 // by a kernel in front, and the weights of a network by the optimizer's kernel when it moves them
-// (tensor.Shadower). The bits of a ReLU that the forward pass could keep instead of its output
-// (kernels.NormApplyMask) are not used: NormBackward finds a ReLU behind a normalisation in x
-// again, and behind a residual's sum it is given the output, which the next convolution's weight
-// gradient needs anyway; a mask kept beside it from one call of the contract to another would be
-// state that no tensor shows. Within its call NormBackward does keep them, from its first pass to
-// its second.
+// (tensor.Shadower). The forward pass keeps no bits of a ReLU instead of its output: NormBackward
+// finds a ReLU behind a normalisation in x again, and behind a residual's sum it is given the
+// output, which the next convolution's weight gradient needs anyway; a mask kept beside it from one
+// call of the contract to another would be state that no tensor shows. Within its call NormBackward
+// does keep them, from its first pass to its second.
 //
 // Which of cuDNN's plans a convolution gets, and which of cuBLASLt's algorithms a product, is
 // decided once for a card and the libraries' versions: the heuristics' first offers that add in a

@@ -68,8 +68,9 @@ const description = `What does a classifier keep of an image? Train one, invert 
 logits, and look.
 
 Exit codes: 0 done; 2 what was asked for cannot be, and another command line, file
-or setting would mend that; 1 anything else: a full disk, too little memory, an
-interrupt, a training that went wrong, a fault of the program.`
+or setting would mend that; 1 anything else: a full disk, too little memory, a
+download that failed, an interrupt, a training that went wrong, a fault of the
+program.`
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 

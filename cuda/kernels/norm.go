@@ -22,15 +22,15 @@ type normFinishArgs struct {
 }
 
 type normApplyArgs struct {
-	Y, X, Scale, Shift, Res, Mask uint64
-	N, Each                       int64
-	C, Relu                       int32
-	ScaleBySample, ShiftBySample  int32
-	Vec, Pad                      int32
+	Y, X, Scale, Shift, Res      uint64
+	N, Each                      int64
+	C, Relu                      int32
+	ScaleBySample, ShiftBySample int32
+	Vec, Pad                     int32
 }
 
 type normUpsampleArgs struct {
-	Y, X, Scale, Shift, Mask     uint64
+	Y, X, Scale, Shift           uint64
 	N, Each                      int64
 	C, W, K                      int32
 	Relu                         int32
@@ -106,21 +106,15 @@ func rowsOf(t Array, c int) int {
 	return t.size() / c
 }
 
-// NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity.
+// NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity. Beside BF16
+// activations scale and shift are F32.
 func (e *Encoder) NormApply(y, x, scale, shift, res Array, relu bool) {
-	e.NormApplyMask(y, Array{}, x, scale, shift, res, relu)
-}
-
-// NormApplyMask is NormApply which also writes, unless mask is absent, one bit for each element of
-// y: bit e%8 of byte e/8 is y > 0. mask is U8 of ⌈size/8⌉ elements. Beside BF16 activations scale
-// and shift are F32.
-func (e *Encoder) NormApplyMask(y, mask, x, scale, shift, res Array, relu bool) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
 		return
 	}
 	a := normApplyArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr, Res: res.Ptr,
-		Mask: mask.Ptr, N: int64(n), Each: int64(rowSize(x)), C: int32(c), Relu: b32(relu),
+		N: int64(n), Each: int64(rowSize(x)), C: int32(c), Relu: b32(relu),
 		ScaleBySample: b32(len(scale.Shape) == 2), ShiftBySample: b32(len(shift.Shape) == 2),
 		Vec: eightVec(c, y, x, scale, shift, res)}
 	stride(e, "norm_apply"+suffix("NormApply", y), a, ceilDiv(n, eight))
@@ -147,15 +141,14 @@ func (e *Encoder) BiasAct(y, bias, res Array, relu bool) {
 }
 
 // NormUpsample computes y = Upsample(act(x·scale + shift), k) in one pass, act = ReLU if relu else
-// identity: x [N H W C], y [N kH kW C], scale and shift [C] or [N C]. Unless mask is absent it also
-// writes the bits of NormApplyMask for the small image, from which NormBackwardMask finds the ReLU
-// that the small image would have shown. Beside BF16 activations scale and shift are F32.
-func (e *Encoder) NormUpsample(y, mask, x, scale, shift Array, relu bool, k int) {
+// identity: x [N H W C], y [N kH kW C], scale and shift [C] or [N C]. Beside BF16 activations scale
+// and shift are F32.
+func (e *Encoder) NormUpsample(y, x, scale, shift Array, relu bool, k int) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
 		return
 	}
-	a := normUpsampleArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr, Mask: mask.Ptr,
+	a := normUpsampleArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr,
 		N: int64(n), Each: int64(rowSize(x)), C: int32(c), W: int32(x.dim(2)), K: int32(k),
 		Relu: b32(relu), ScaleBySample: b32(len(scale.Shape) == 2),
 		ShiftBySample: b32(len(shift.Shape) == 2), Vec: eightVec(c, y, x, scale, shift)}
@@ -180,19 +173,6 @@ func eightVec(c int, ts ...Array) int32 {
 // gamma's shape, the same as x·(gamma·rstd) + shift > 0. dx, dgamma, dbeta, dres may be absent, and
 // dres is beside shift.
 func (e *Encoder) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma Array) {
-	e.normBackward(dx, dgamma, dbeta, dres, dy, x, y, Array{}, shift, mean, rstd, gamma)
-}
-
-// NormBackwardMask is NormBackward with the ReLU given by the bits of NormApplyMask.
-func (e *Encoder) NormBackwardMask(
-	dx, dgamma, dbeta, dres, dy, x, mask, mean, rstd, gamma Array,
-) {
-	e.normBackward(dx, dgamma, dbeta, dres, dy, x, Array{}, mask, Array{}, mean, rstd, gamma)
-}
-
-func (e *Encoder) normBackward(
-	dx, dgamma, dbeta, dres, dy, x, y, mask, shift, mean, rstd, gamma Array,
-) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
 		for _, t := range []Array{dgamma, dbeta} {
@@ -202,7 +182,7 @@ func (e *Encoder) normBackward(
 		}
 		return
 	}
-	a := normBackwardArgs{Dx: dx.Ptr, Dres: dres.Ptr, Dy: dy.Ptr, X: x.Ptr, Y: y.Ptr, Mask: mask.Ptr,
+	a := normBackwardArgs{Dx: dx.Ptr, Dres: dres.Ptr, Dy: dy.Ptr, X: x.Ptr, Y: y.Ptr,
 		Shift: shift.Ptr, Mean: mean.Ptr, Rstd: rstd.Ptr, Gamma: gamma.Ptr, N: int64(n), Each: int64(n),
 		C: int32(c), Segments: 1}
 	if len(gamma.Shape) == 2 {

@@ -52,7 +52,8 @@ func split(n, parallel, wanted, least int) (chunks, length int) {
 	return ceilDiv(n, max(length, 1)), length
 }
 
-// Reduce reduces over axes; dst has x's shape with 1 at every reduced axis.
+// Reduce reduces over axes; dst has x's shape with 1 at every reduced axis, and x's dtype or,
+// beside BF16, F32.
 func (e *Encoder) Reduce(op tensor.ReduceOp, dst, x Array, axes []int) {
 	n := 1
 	var kept, reduced []int // axes of x
@@ -91,14 +92,30 @@ func (e *Encoder) Reduce(op tensor.ReduceOp, dst, x Array, axes []int) {
 	case len(rs) == 1 && (len(ks) == 1 || len(ks) == 2 && ks[0] <= 65535) && kst[len(ks)-1] == 1:
 		e.reduceColumns(op, dst, x, ks, kst, n, rst[0], scale)
 	default:
+		if dst.DType != x.DType { // the kernel has one type: x is widened for it
+			wide := Array{Ptr: e.Scratch(x.size() * dst.DType.Size()), DType: dst.DType, Shape: x.Shape}
+			e.Cast(wide, x)
+			x = wide
+		}
 		e.reduceGeneral(op, dst, x, ks, kst, rs, rst, n, scale)
 	}
+}
+
+// last names the kernel of rows or columns that writes dst, of x or of the sums of its chunks, and
+// says whether it reads or writes the type that sums have. That is F32 beside BF16: where dst is
+// F32 as well the kernel leaves it as it leaves a chunk's sums, and F32's own joins those.
+func last(kernel string, dst, x Array, chunked bool) (entry string, in, out int32) {
+	widens := dst.DType != x.DType
+	if widens && chunked {
+		return kernel + suffix("Reduce", dst), 0, 0
+	}
+	return kernel + suffix("Reduce", x), b32(chunked), b32(widens)
 }
 
 // reduceTrivial serves sets of no element (their start value) and of one (a copy).
 func (e *Encoder) reduceTrivial(op tensor.ReduceOp, dst, x Array, n int) {
 	if n > 0 {
-		e.copyFlat(dst, x)
+		e.Cast(dst, x)
 		return
 	}
 	e.Fill(dst, emptyValue(op))
@@ -117,8 +134,9 @@ func (e *Encoder) reduceRows(op tensor.ReduceOp, dst, x Array, rows, n int, scal
 		e.rows(entry, &b.PerRow, rows*chunks, length, func(g [3]uint32) {
 			emit(e, entry, b, g, [3]uint32{block, 1, 1}, 0)
 		})
-		a.X, a.N, a.PartialIn = b.Dst, int64(chunks), 1
+		a.X, a.N = b.Dst, int64(chunks)
 	}
+	entry, a.PartialIn, a.PartialOut = last("reduce_rows", dst, x, chunks > 1)
 	a.Chunk = a.N
 	e.rows(entry, &a.PerRow, rows, int(a.N), func(g [3]uint32) {
 		emit(e, entry, a, g, [3]uint32{block, 1, 1}, 0)
@@ -151,10 +169,9 @@ func (e *Encoder) reduceColumns(op tensor.ReduceOp, dst, x Array, ks, kst []int,
 	if len(ks) == 2 {
 		outer, a.Outer = ks[0], int64(kst[0])
 	}
-	entry := "reduce_columns" + suffix("Reduce", x)
 	tiles := ceilDiv(columns, warp)
 	chunks, length := split(n, tiles*outer, 1024, 64)
-	run := func(a reduceColumnsArgs) {
+	run := func(entry string, a reduceColumnsArgs) {
 		grid := [3]uint32{uint32(tiles), uint32(a.Chunks), uint32(outer)}
 		emit(e, entry, a, grid, [3]uint32{warp, lanes, 1}, 0)
 	}
@@ -162,12 +179,14 @@ func (e *Encoder) reduceColumns(op tensor.ReduceOp, dst, x Array, ks, kst []int,
 		b := a
 		b.Dst, b.Scale, b.PartialOut = e.Scratch(outer*chunks*columns*accSize(x)), 1, 1
 		b.Chunks, b.Chunk = int32(chunks), int64(length)
-		run(b)
-		a.X, a.PartialIn, a.N = b.Dst, 1, int64(chunks)
+		run("reduce_columns"+suffix("Reduce", x), b)
+		a.X, a.N = b.Dst, int64(chunks)
 		a.Outer, a.Stride = int64(chunks*columns), int64(columns)
 	}
 	a.Chunk = a.N
-	run(a)
+	entry, in, out := last("reduce_columns", dst, x, chunks > 1)
+	a.PartialIn, a.PartialOut = in, out
+	run(entry, a)
 }
 
 // reduceGeneral plans any other choice of axes.

@@ -18,6 +18,11 @@ func words(t *tensor.Tensor) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(&t.Buffer().(tensor.HostBuffer).HostBytes()[0])), n)
 }
 
+// bits sees float32s as bit patterns.
+func bits(f []float32) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(f))), len(f))
+}
+
 // Permute reorders axes; see tensor.Backend.
 func (b *Backend) Permute(dst, x *tensor.Tensor, perm []int) {
 	if x.DType().Size() != 4 {
