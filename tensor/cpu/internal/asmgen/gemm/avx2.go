@@ -70,6 +70,7 @@ func avx2(c *build.Context) {
 	}
 	copyRowsAVX2(c, masks)
 	transpose8AVX2(c, masks)
+	zipAVX2(c)
 	peakLoopAVX2(c)
 }
 
