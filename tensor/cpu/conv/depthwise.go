@@ -1,6 +1,8 @@
 package conv
 
 import (
+	"slices"
+
 	"afterimage/tensor/cpu/par"
 	"afterimage/tensor/cpu/vec"
 )
@@ -66,10 +68,15 @@ func (a *axis) spacing() int {
 type depthTable struct {
 	rows, cols       axis
 	rowRuns, colRuns []tapRun
+	runOf            []int // of each row, its run
 }
 
 func newDepthTable(rows, cols axis) *depthTable {
-	return &depthTable{rows, cols, rows.runs(), cols.runs()}
+	t := &depthTable{rows: rows, cols: cols, rowRuns: rows.runs(), colRuns: cols.runs()}
+	for i, r := range t.rowRuns {
+		t.runOf = append(t.runOf, slices.Repeat([]int{i}, r.n)...)
+	}
+	return t
 }
 
 // A depthPass is one sweep over an output tensor: a forward convolution, or one phase of the
@@ -202,11 +209,11 @@ func (d *depthRun) item(zeros []float32, r0, r1, perImage, c0, c int) {
 		i := r % perImage
 		n := min(r1-r, perImage-i, most)
 		for _, q := range d.passes {
-			for _, rows := range q.rowRuns {
-				lo, hi := max(i, rows.from), min(i+n, rows.from+rows.n)
-				if lo < hi {
-					d.block(q, start, r/perImage, tapRun{lo, hi - lo, rows.t0, rows.t1}, c0, c)
-				}
+			for lo, end := i, min(i+n, q.rows.count); lo < end; {
+				rows := q.rowRuns[q.runOf[lo]]
+				hi := min(end, rows.from+rows.n)
+				d.block(q, start, r/perImage, tapRun{lo, hi - lo, rows.t0, rows.t1}, c0, c)
+				lo = hi
 			}
 		}
 		d.end.finish(d.out, r*d.outRow+c0, c, n*d.outRow/d.c, d.c)
