@@ -10,10 +10,11 @@ import (
 	"afterimage/tensor/ref"
 )
 
-// A gathering backend makes gradients of quotients in one go, and counts.
+// A gathering backend makes quotients and their gradients in one go, and counts.
 type gathering struct {
 	*ref.Backend
 	calls, weights int
+	quotients      int
 }
 
 var _ tensor.ManySpectralFuser = (*gathering)(nil)
@@ -24,6 +25,60 @@ func (b *gathering) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tenso
 	b.weights += len(w)
 	for i := range w {
 		b.SpectralQuotientGrad(dw[i], dy[i], w[i], u[i], v[i], sigma[i])
+	}
+}
+
+// SpectralQuotients makes them one by one.
+func (b *gathering) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
+	b.quotients += len(w)
+	for i := range w {
+		b.SpectralQuotient(y[i], w[i], sigma[i])
+	}
+}
+
+// TestQuotients wants quotients made at once, one of them in BF16, and their gradients to be those
+// made one by one, and a list with a σ that nobody knows to be made so.
+func TestQuotients(t *testing.T) {
+	compute := func(b tensor.Backend, together, known bool) (all [][]float64) {
+		g := ad.NewGraph(b)
+		defer g.Close()
+		leaf := func(seed uint32, shape ...int) value {
+			x := g.Scope().New(tensor.F32, shape...)
+			x.SetFloats(gradcheck.Normal(seed, shape...).Data)
+			return g.Leaf(x)
+		}
+		w, u := vals{leaf(1, 4, 3), leaf(2, 5, 2)}, vals{leaf(3, 1, 4), leaf(4, 1, 5)}
+		v, dt := vals{leaf(5, 1, 3), leaf(6, 1, 2)}, []tensor.DType{tensor.F32, tensor.BF16}
+		sigma := []*tensor.Tensor{leaf(7, 1).Tensor(), nil}
+		if known {
+			sigma[1] = leaf(8, 1).Tensor()
+		}
+		q := vals{nil, nil}
+		if together {
+			copy(q, ad.SpectralQuotients(w, u, v, sigma, dt))
+		} else {
+			for i := range q {
+				q[i] = ad.SpectralQuotient(w[i], u[i], v[i], sigma[i], dt[i])
+			}
+		}
+		y := ad.Add(ad.Sum(ad.Square(q[0])), ad.Sum(ad.Square(ad.Cast(q[1], tensor.F32))))
+		for _, x := range append(vals{q[0].Keep(), q[1].Keep()}, ad.Grad(y, w)...) {
+			all = append(all, x.Tensor().Floats())
+		}
+		return all
+	}
+	if got := ad.SpectralQuotients(nil, nil, nil, nil, nil); len(got) != 0 {
+		t.Errorf("of nothing: %v", got)
+	}
+	for _, known := range []bool{true, false} {
+		b := &gathering{Backend: ref.New()}
+		want, got := compute(ref.New(), false, known), compute(b, true, known)
+		if !slices.EqualFunc(got, want, slices.Equal[[]float64]) {
+			t.Errorf("known %v: %v, want %v", known, got, want)
+		}
+		if (b.quotients == 2) != known {
+			t.Errorf("known %v: %d quotients at once", known, b.quotients)
+		}
 	}
 }
 

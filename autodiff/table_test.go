@@ -286,6 +286,12 @@ func matMulSamples() []sample {
 	divided := func(_ graph, in vals) value {
 		return quotient(in[0], in[1], in[2], in[0].DType())
 	}
+	twice := func(w, u, v value) value {
+		dt := []tensor.DType{tensor.F64, tensor.F64}
+		q := ad.SpectralQuotients(vals{w, w}, vals{u, u}, vals{v, v}, make([]*tensor.Tensor, 2), dt)
+		return ad.Add(q[0], q[1])
+	}
+	vectors := []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)}
 	return append(list,
 		sample{name: "Linear", f: linear,
 			in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
@@ -296,8 +302,10 @@ func matMulSamples() []sample {
 			bad: []fn{func(g graph, in vals) value {
 				return ad.Linear(in[0], zeros(g, 2, 3), nil)
 			}}},
-		sample{name: "SpectralQuotient", f: divided,
-			in: []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)},
+		sample{name: "SpectralQuotients", in: vectors,
+			f:   func(_ graph, in vals) value { return twice(in[0], in[1], in[2]) },
+			bad: []fn{func(_ graph, in vals) value { return twice(in[0], in[2], in[1]) }}},
+		sample{name: "SpectralQuotient", f: divided, in: vectors,
 			bad: []fn{
 				func(g graph, in vals) value {
 					return ad.SpectralQuotient(in[0], in[2], in[1], nil, tensor.F64)

@@ -23,6 +23,9 @@ type ConvConfig struct {
 	NoBias   bool
 	Spectral bool    // divide the weight by its largest singular value; see SpectralNorm
 	Eps      float64 // of Spectral; 0 means DefaultSpectralEps
+	// Resampled says that ForwardUpsampled or ForwardPooled will call the layer. It decides nothing
+	// but how many kernels make spectrally normalised weights.
+	Resampled bool
 	// Init of the weight; nil means PyTorch's default, U(±1/√fanIn).
 	Init Initializer
 	// BiasInit; nil means U(±1/√fanIn), PyTorch's default.
@@ -66,6 +69,7 @@ func NewConv2D(cfg ConvConfig) *Conv2D {
 	}
 	if cfg.Spectral {
 		l.Norm = NewSpectralNorm(l.Weight, cfg.Eps)
+		l.Norm.alone = cfg.Resampled
 	}
 	return l
 }

@@ -114,11 +114,13 @@ type SpectralFuser interface {
 	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)
 }
 
-// A ManySpectralFuser is a SpectralFuser that makes the gradients of any number of quotients in one
-// go, where each for itself would cost it more. One that is not makes one after the other, to the
-// same bits.
+// A ManySpectralFuser is a SpectralFuser that makes any number of quotients, or of their gradients,
+// in one go, where each for itself would cost it more. One that is not makes one after the other,
+// to the same bits.
 type ManySpectralFuser interface {
 	SpectralFuser
+	// SpectralQuotients is SpectralQuotient for each of a list of weights.
+	SpectralQuotients(y, w, sigma []*Tensor)
 	// SpectralQuotientGrads is SpectralQuotientGrad for each of a list of weights.
 	SpectralQuotientGrads(dw, dy, w, u, v, sigma []*Tensor)
 }

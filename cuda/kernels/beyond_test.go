@@ -97,7 +97,7 @@ func TestPowerIteration(t *testing.T) {
 		}
 		uOut[5] = u[5] // in place
 		l.enc.PowerIteration(w, u, v, uOut, sigma, eps)
-		l.enc.DivideAll(bar, w, sigma)
+		l.enc.SpectralQuotients(bar, w, sigma)
 		for i := range w {
 			rows, cols := w[i].Shape[0], w[i].Shape[1]
 			wantV, wantU := make([]float64, cols), make([]float64, rows)

@@ -233,6 +233,11 @@ func (m Methods) SpectralQuotientGrad(dw, dy, w, u, v, sigma *tensor.Tensor) {
 	})
 }
 
+// SpectralQuotients is SpectralQuotient for many weights; see tensor.ManySpectralFuser.
+func (m Methods) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
+	m.run(func(e *Encoder) { e.SpectralQuotients(m.arrays(y), m.arrays(w), m.arrays(sigma)) })
+}
+
 // SpectralQuotientGrads is SpectralQuotientGrad for many weights; see tensor.ManySpectralFuser.
 func (m Methods) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tensor) {
 	m.run(func(e *Encoder) {

@@ -23,8 +23,8 @@ type adamMixedArgs struct {
 	Count, Pad                     int32
 }
 
-// byGradient calls f, as tables does, for the parameters with gradients of their own dtype, and for
-// those of F32 with gradients of BF16.
+// byGradient calls f, as tables does, for the parameters with gradients (or quotients) of their own
+// dtype, and for those of F32 with such of BF16.
 func byGradient(op string, params, grads []Array, limit int,
 	f func(dt string, which []int, first []int32, chunks int),
 ) {

@@ -78,7 +78,7 @@ func (e *Encoder) PowerIterate(next, v, sigma, w, u []Array, eps []float64) {
 
 // SpectralQuotient computes y = w/sigma; y has w's dtype or, beside F32, is BF16.
 func (e *Encoder) SpectralQuotient(y, w, sigma Array) {
-	e.DivideAll([]Array{y}, []Array{w}, []Array{sigma})
+	e.SpectralQuotients([]Array{y}, []Array{w}, []Array{sigma})
 }
 
 // SpectralQuotientGrad computes dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ; dy has w's dtype or, beside F32, is
@@ -110,15 +110,15 @@ func (e *Encoder) fresh(t Array, shape tensor.Shape) Array {
 	return Array{Ptr: e.Scratch(max(shape.Size(), 1) * t.DType.Size()), DType: t.DType, Shape: shape}
 }
 
-// DivideAll computes dst[i] = w[i]/sigma[i] for many tensors; dst has w's dtype or, beside F32, is
-// BF16.
-func (e *Encoder) DivideAll(dst, w, sigma []Array) {
-	tables("DivideAll", w, divideTensors, func(_ string, which []int, first []int32, chunks int) {
-		a := spectralDivideArgs{Count: int32(len(which))}
-		copy(a.First[:], first)
-		for k, i := range which {
-			a.Dst[k], a.W[k], a.Sigma[k], a.N[k] = dst[i].Ptr, w[i].Ptr, sigma[i].Ptr, int64(w[i].size())
-		}
-		optim(e, "spectral_divide"+suffix("DivideAll", dst[which[0]]), a, chunks)
-	})
+// SpectralQuotients is SpectralQuotient for many weights: a launch for each dtype of the quotients.
+func (e *Encoder) SpectralQuotients(y, w, sigma []Array) {
+	byGradient("SpectralQuotient", w, y, divideTensors,
+		func(dt string, which []int, first []int32, chunks int) {
+			a := spectralDivideArgs{Count: int32(len(which))}
+			copy(a.First[:], first)
+			for k, i := range which {
+				a.Dst[k], a.W[k], a.Sigma[k], a.N[k] = y[i].Ptr, w[i].Ptr, sigma[i].Ptr, int64(w[i].size())
+			}
+			optim(e, "spectral_divide"+dt, a, chunks)
+		})
 }
