@@ -294,14 +294,14 @@ func (p *pass) lend(n *Node, dy *Value) (end func()) {
 	spare, masked := g.spare, g.masked
 	of := p.of(n.out)
 	g.spare, g.masked = nil, of.masked
-	if !g.recording && p.owns(dy) && p.of(dy).held == 1 && !of.wanted && dy.t.Exclusive() {
+	if !g.recording && !of.wanted && p.exclusive(dy) {
 		g.spare = dy
 	}
 	return func() { g.spare, g.masked = spare, masked }
 }
 
-// accumulate adds dx to the cotangent of x, in place where nobody else can see it; and there, if
-// the sum is maskable, through the ReLU at once where the backend can.
+// accumulate adds dx to the cotangent of x, over one of the two where nobody else can see it; and
+// there, if the sum is maskable, through the ReLU at once where the backend can.
 func (p *pass) accumulate(x, dx *Value, maskable bool) {
 	if dt := x.gradientType(); dx.DType() != dt {
 		dx = Cast(dx, dt)
@@ -315,19 +315,29 @@ func (p *pass) accumulate(x, dx *Value, maskable bool) {
 		p.of(dx).held++
 		return
 	}
-	if !p.g.recording && p.owns(old) && p.of(old).held == 1 && old.t.Exclusive() {
-		if b, ok := p.g.Backend().(tensor.SumMasker); ok && maskable && dx.DType() == x.DType() {
-			b.AddReLUMask(old.t, old.t, dx.t, x.t)
-			of.masked = true
-		} else {
-			p.g.Backend().Binary(tensor.Add, old.t, old.t, dx.t)
-		}
-		return
+	var sum *Value
+	switch {
+	case p.exclusive(dx): // which has just been written, and is in the cache
+		sum = dx
+	case p.exclusive(old):
+		sum = old
 	}
-	sum := Add(old, dx)
+	if sum == nil || p.g.recording {
+		sum = Add(old, dx)
+	} else if b, ok := p.g.Backend().(tensor.SumMasker); ok && maskable && dx.DType() == x.DType() {
+		b.AddReLUMask(sum.t, old.t, dx.t, x.t)
+		of.masked = true
+	} else {
+		p.g.Backend().Binary(tensor.Add, sum.t, old.t, dx.t)
+	}
 	of.adj = sum
 	p.of(sum).held++
 	p.drop(old)
+}
+
+// exclusive reports whether a cotangent's one holder may write over it.
+func (p *pass) exclusive(v *Value) bool {
+	return p.owns(v) && p.of(v).held == 1 && v.t.Exclusive()
 }
 
 // drop gives up one hold of v and frees v with the last, unless a recorded VJP wants it.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"gonum.org/v1/gonum/mat"
+
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/tensor"
@@ -118,5 +120,74 @@ func TestQuotientsAtOnce(t *testing.T) {
 					b.quotients, b.calls, slices.Equal(got, want))
 			}
 		}
+	}
+}
+
+// After enough training passes σ is the largest singular value, for a linear layer and for a
+// convolution on the view [out, everything else].
+func TestSpectralNormConvergesToSVD(t *testing.T) {
+	e := newEnv(t)
+	conv := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 5, Kernel: 3, Spectral: true})
+	lin := nn.NewLinear(nn.LinearConfig{In: 7, Out: 4, Spectral: true})
+	for _, tc := range []struct {
+		m  nn.Module
+		sn *nn.SpectralNorm
+	}{{conv, conv.Norm}, {lin, lin.Norm}} {
+		nn.InitDType(e.s, tc.m, 3, tensor.F64)
+		w := tc.sn.W
+		var svd mat.SVD
+		svd.Factorize(mat.NewDense(w.Shape[0], w.Shape[1:].Size(), w.T.Floats()), mat.SVDNone)
+		want := svd.Values(nil)[0]
+		const passes = 200 // converges like (σ₂/σ₁)^(2·passes)
+		for range passes {
+			c := nn.NewCtx(e.g, true)
+			c.Updates = nn.NewUpdates(e.g.Backend())
+			tc.sn.Weight(c)
+			c.Updates.Apply()
+		}
+		c := nn.NewCtx(e.g, false)
+		if got := tc.sn.Sigma(c).Item(); math.Abs(got-want) > 1e-9*want {
+			t.Errorf("%T: σ = %.12g, the SVD says %.12g", tc.m, got, want)
+		}
+		normalised := tc.sn.Weight(c).Tensor().Floats()
+		svd.Factorize(mat.NewDense(w.Shape[0], w.Shape[1:].Size(), normalised), mat.SVDNone)
+		if got := svd.Values(nil)[0]; math.Abs(got-1) > 1e-9 {
+			t.Errorf("%T: the normalised weight has σ = %.12g", tc.m, got)
+		}
+	}
+}
+
+func TestSpectralNormIteratesOncePerPass(t *testing.T) {
+	e := newEnv(t)
+	l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 4, Spectral: true})
+	nn.InitDType(e.s, l, 1, tensor.F64)
+	before := l.Norm.U.T.Floats()
+	x := e.g.Const(e.normal(1, 2, 3))
+	c := nn.NewCtx(e.g, true)
+	c.Updates = nn.NewUpdates(e.g.Backend())
+	a := l.Forward(c, x).Tensor().Floats()
+	var b []float64
+	e.g.Tidy(func() *autodiff.Value { // the shared weight must survive a Tidy
+		v := l.Forward(c, x)
+		b = v.Tensor().Floats()
+		return v
+	})
+	if !slices.Equal(a, b) {
+		t.Error("two calls in one pass used different weights")
+	}
+	if !slices.Equal(before, l.Norm.U.T.Floats()) {
+		t.Error("u changed before Apply")
+	}
+	c.Updates.Apply()
+	after := l.Norm.U.T.Floats()
+	if slices.Equal(before, after) {
+		t.Error("u did not change in training")
+	}
+	c = nn.NewCtx(e.g, false)
+	c.Updates = nn.NewUpdates(e.g.Backend())
+	l.Forward(c, x)
+	c.Updates.Apply()
+	if !slices.Equal(after, l.Norm.U.T.Floats()) {
+		t.Error("u changed in evaluation")
 	}
 }

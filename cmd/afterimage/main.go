@@ -74,9 +74,35 @@ program.`
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run executes one command line and returns the exit code. It is the program's one boundary at
-// which a panic with *tensor.Error becomes a message. Whatever is wrong is said in one line.
-func run(args []string, out, errOut io.Writer) (code int) {
+// run executes one command line and returns the exit code. Results that could not be written are a
+// failure, also where the command did not look.
+func run(args []string, out, errOut io.Writer) int {
+	results := &output{w: out}
+	code := execute(args, results, errOut)
+	if results.err != nil && code == exitOK {
+		fmt.Fprintln(errOut, "afterimage: standard output:", oneLine(results.err))
+		return exitOther
+	}
+	return code
+}
+
+// An output remembers the first error of its writer.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// execute is the program's one boundary at which a panic with *tensor.Error becomes a message.
+// Whatever is wrong is said in one line.
+func execute(args []string, out *output, errOut io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil { // a mistake of the program, not of its user
 			fmt.Fprintf(errOut, "afterimage: internal error: %v: please report this command line with the "+
@@ -104,6 +130,9 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		args = []string{"--help"}
 	}
 	k, err := parser.Parse(joinNegative(args))
+	if out.err != nil { // of the help's text
+		return exitOK
+	}
 	if exited >= 0 { // --help has been printed
 		return exited
 	}
@@ -235,7 +264,7 @@ func newEnv(c *cli, k *kong.Context, out, errOut io.Writer) *env {
 
 // interrupts returns a function that reports whether the user has asked to stop (Ctrl-C or
 // SIGTERM); a training then saves a checkpoint and ends. A second signal ends the program at once.
-func interrupts() (stopped func() bool, done func()) {
+func (e *env) interrupts() (stopped func() bool, done func()) {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 	var seen atomic.Bool
@@ -243,7 +272,7 @@ func interrupts() (stopped func() bool, done func()) {
 		if _, ok := <-ch; ok {
 			signal.Stop(ch) // the next one kills
 			seen.Store(true)
-			fmt.Fprintln(os.Stderr, "\nafterimage: stopping after this step; a second signal ends the "+
+			fmt.Fprintln(e.err, "\nafterimage: stopping after this step; a second signal ends the "+
 				"program at once")
 		}
 	}()

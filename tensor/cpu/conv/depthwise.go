@@ -161,7 +161,7 @@ func (d *depthRun) run() {
 	if rows > 0 {
 		blocks := ceil(d.c, min(d.c, max(16, tapWeights/taps&^15)))
 		block := min(d.c, (ceil(d.c, blocks)+15)&^15) // none much smaller than the others
-		if d.passes[0].cols.count < tapRows {
+		if blocks > 1 && d.passes[0].cols.count < tapRows {
 			block = min(d.c, max(tapBlock, block/tapBlock*tapBlock))
 		}
 		blocks = ceil(d.c, block)
@@ -194,9 +194,13 @@ func (d *depthRun) item(zeros []float32, r0, r1, perImage, c0, c int) {
 	if d.end.Bias != nil {
 		start = d.end.Bias[c0:]
 	}
+	most := tapRows
+	if len(d.passes) > 1 { // they write the same lines in turn
+		most = 1
+	}
 	for r := r0; r < r1; {
 		i := r % perImage
-		n := min(r1-r, perImage-i, tapRows)
+		n := min(r1-r, perImage-i, most)
 		for _, q := range d.passes {
 			for _, rows := range q.rowRuns {
 				lo, hi := max(i, rows.from), min(i+n, rows.from+rows.n)

@@ -238,13 +238,13 @@ func (j *job) sharePacked(t *blocking, threads int) {
 	switch {
 	case !t.wide(j.m, t.n) || panels < threads:
 		if tall {
-			t.mi = max(t.mi, roundUp(min(ceil(tiles, t.ni), ceil(j.m, minRows)), threads))
+			t.mi = roundUp(max(t.mi, min(ceil(tiles, t.ni), ceil(j.m, minRows))), threads)
 		}
 	case panels%threads != 0 && panels < panelsOfTile && tall:
 		t.mi, t.ni = max(t.mi, threads), panels
 	default:
-		few := max(1, min(ceil(tiles, t.mi), panels/panelsOfTile))
-		t.ni = max(t.ni, min(panels, roundUp(few, threads)))
+		t.ni = max(t.ni, min(ceil(tiles, t.mi), panels/panelsOfTile))
+		t.ni = min(panels, roundUp(t.ni, threads))
 	}
 }
 

@@ -78,6 +78,8 @@ func benchCases(v table, a operands) []benchCase {
 		{"Tanh", 2, func() { v.tanh(d, x) }},
 		{"Erf", 2, func() { v.erf(d, x) }},
 		{"Sigmoid", 2, func() { v.sigmoid(d, x) }},
+		{"SiLU", 2, func() { v.silu(d, x) }},
+		{"GELU", 2, func() { v.gelu(d, x) }},
 		{"Softplus", 2, func() { v.softplus(d, x) }},
 		{"Softmax10", 2, func() { v.softmax(d[:n/10*10], x[:n/10*10], 10) }},
 		{"Softmax100", 2, func() { v.softmax(d[:n/100*100], x[:n/100*100], 100) }},

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-var sizes = []int{0, 1, 15, 16, 17, 31, 33, 63, 64, 65, 1000, 1003}
+var sizes = []int{0, 1, 15, 16, 17, 31, 33, 63, 64, 65, 96, 127, 128, 129, 193, 257, 1000, 1003}
 
 // guarded returns n numbers at an odd alignment between two guard zones, and a check of these.
 func guarded(t *testing.T, n, offset int) (x []float32, check func(what string)) {
-	const zone = 80 // wider than any unrolled step
+	const zone = 144 // wider than any unrolled step
 	const guard = float32(-12345.678)
 	buf := make([]float32, n+2*zone+offset)
 	for i := range buf {

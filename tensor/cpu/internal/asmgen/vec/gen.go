@@ -24,6 +24,7 @@ type gen struct {
 	consts map[uint32]operand.Mem // read-only, a word each or for AVX2 a vector
 	asked  []uint32               // constants in the order in which they were first asked for
 	held   map[uint32]V           // those that the function at work has in registers
+	again  map[V]func() V         // loads once more what the loop has in a register
 	table  operand.Mem            // AVX2: eight words of ones, eight of zeros
 }
 
@@ -108,13 +109,14 @@ func (g *gen) bits(b uint32) operand.Op {
 	return m
 }
 
-// heldConstants is how many of AVX-512's 32 registers hold takes.
+// heldConstants is how many of AVX-512's 32 registers a loop over single vectors can spare for
+// constants.
 const heldConstants = 22
 
-// hold loads constants that body asks for into registers, before a loop around it: read from memory
-// each would cost a load in every turn, and those of a polynomial keep the load units as busy as
-// the arithmetic is. AVX2 has no registers to spare.
-func (g *gen) hold(body func(g *gen)) {
+// hold loads up to most constants that body asks for into registers, before a loop around it: read
+// from memory each would cost a load in every turn, and those of a polynomial keep the load units
+// as busy as the arithmetic is. AVX2 has no registers to spare.
+func (g *gen) hold(most int, body func(g *gen)) {
 	if g.avx2 {
 		return
 	}
@@ -122,7 +124,7 @@ func (g *gen) hold(body func(g *gen)) {
 	probe.Function("probe")
 	body(probe)
 	held := map[uint32]V{}
-	for _, b := range probe.asked[:min(heldConstants, len(probe.asked))] {
+	for _, b := range probe.asked[:min(most, len(probe.asked))] {
 		held[b] = g.reg(g.bits(b))
 	}
 	g.held = held
@@ -151,6 +153,14 @@ func (g *gen) reg(x operand.Op) V {
 	d := g.vec()
 	g.VBROADCASTSS(x, d)
 	return d
+}
+
+// anew is x, loaded again if the loop has loaded it: a register less in between.
+func (g *gen) anew(x V) V {
+	if load, ok := g.again[x]; ok {
+		return load()
+	}
+	return x
 }
 
 func (g *gen) copy(x V) V {

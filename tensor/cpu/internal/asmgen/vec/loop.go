@@ -42,6 +42,8 @@ type kernel struct {
 	// prepare runs before the loop, with the scalars in registers. The function it returns
 	// emits one step: from the streams read, in order, to those written, in order.
 	prepare func(g *gen, s []V) func(x []V) []V
+	// overlap is how many vectors AVX-512 works on at a time, if more than one; see overlap.go.
+	overlap int
 }
 
 func (k kernel) signature() string {
@@ -89,13 +91,15 @@ type loop struct {
 	k    kernel
 	ptr  []reg.GPVirtual
 	i    reg.GPVirtual // column, in elements
+	disp int           // bytes from there to the vector that a step is for
 	body func(x []V) []V
 }
 
 // rowLoop emits: for each row, whole vectors, then the rest under a mask. Non-temporal stores are
 // weakly ordered: a fence makes them visible to whoever is told of them next.
 func (g *gen) rowLoop(k kernel) {
-	defer func() { g.held = nil }()
+	defer func() { g.held, g.again = nil, nil }()
+	g.again = map[V]func() V{}
 	g.Function(k.name + g.suffix())
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
@@ -170,6 +174,9 @@ func (l *loop) onStream(then func()) {
 
 // whole emits the loop over whole vectors, which ends at the label tail.
 func (l *loop) whole(label string, full reg.GPVirtual, nt bool) {
+	if n := l.vectors(); n > 1 {
+		l.overlapped(n, label, full, nt)
+	}
 	l.CMPQ(l.i, full)
 	l.JGE(operand.LabelRef("tail"))
 	l.top(label)
@@ -193,7 +200,10 @@ func (l *loop) step(mask M, nt bool) {
 	var x []V
 	for j, s := range l.k.streams {
 		if s.mode != write {
-			x = append(x, l.loadMasked(l.at(j), mask))
+			load := func() V { return l.loadMasked(l.at(j), mask) }
+			v := load()
+			l.again[v] = load
+			x = append(x, v)
 		}
 	}
 	y := l.body(x)
@@ -206,7 +216,7 @@ func (l *loop) step(mask M, nt bool) {
 }
 
 func (l *loop) at(j int) operand.Mem {
-	return operand.Mem{Base: l.ptr[j], Index: l.i, Scale: elemSize}
+	return operand.Mem{Base: l.ptr[j], Disp: l.disp, Index: l.i, Scale: elemSize}
 }
 
 func (l *loop) store(j int, y V, mask M, nt bool) {

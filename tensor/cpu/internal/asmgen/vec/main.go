@@ -5,8 +5,9 @@
 // position, so the working directory does not matter. The text of the generator is meant to be
 // read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
 // they all share, math.go the transcendental functions, tanh.go the one that AVX-512 takes from
-// tables, mask.go conditions and tails, and columns.go, inplace.go, reduce.go, softmax.go,
-// taps.go, tapgrads.go and windows.go the loops with a shape of their own.
+// tables, mask.go conditions and tails, overlap.go the order of operations where several vectors
+// are worked on at a time, and columns.go, inplace.go, reduce.go, softmax.go, taps.go, tapgrads.go
+// and windows.go the loops with a shape of their own.
 package main
 
 import (
@@ -77,8 +78,12 @@ func generate(dir, prefix string, g *gen) {
 func pruneSelfMoves(fn *ir.Function) error {
 	fn.Nodes = slices.DeleteFunc(fn.Nodes, func(n ir.Node) bool {
 		i, ok := n.(*ir.Instruction)
-		return ok && i.Opcode == "VMOVAPS" && len(i.Suffixes) == 0 && len(i.Operands) == 2 &&
-			i.Operands[0] == i.Operands[1]
+		return ok && isCopy(i) && i.Operands[0] == i.Operands[1]
 	})
 	return nil
+}
+
+// isCopy reports whether an instruction copies a whole vector register, as gen.copy does.
+func isCopy(i *ir.Instruction) bool {
+	return i.Opcode == "VMOVAPS" && len(i.Suffixes) == 0 && len(i.Operands) == 2
 }

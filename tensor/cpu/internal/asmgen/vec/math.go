@@ -191,5 +191,5 @@ func (g *gen) softplus(x V) V {
 	w := g.add(u, g.c(1))
 	lost := g.sub(u, g.sub(w, g.c(1)))
 	l := g.add(g.log(w), g.div(lost, w))
-	return g.add(l, g.max(g.zero(), x))
+	return g.add(l, g.max(g.zero(), g.anew(x)))
 }

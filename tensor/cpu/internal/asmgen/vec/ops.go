@@ -30,9 +30,16 @@ func withZero(f func(g *gen, x []V, zero V) V) func(g *gen, s []V) func(x []V) [
 }
 
 func unary(name, doc string, f func(g *gen, x V) V) kernel {
+	return deep(name, doc, 1, heldConstants, f)
+}
+
+// deep is unary for a function of many operations that wait for each other: AVX-512 works on some
+// vectors at a time, and has registers left for some constants.
+func deep(name, doc string, overlap, held int, f func(g *gen, x V) V) kernel {
 	return kernel{name: name, doc: "dst = " + doc + ".", streams: []stream{out("dst"), in("x")},
+		overlap: overlap,
 		prepare: func(g *gen, _ []V) func(x []V) []V {
-			g.hold(func(g *gen) { f(g, g.vec()) })
+			g.hold(held, func(g *gen) { f(g, g.vec()) })
 			return func(x []V) []V { return []V{f(g, x[0])} }
 		}}
 }
@@ -94,17 +101,19 @@ func unaries() []kernel {
 		unary("rsqrt", "1/√x", func(g *gen, x V) V { return g.div(g.c(1), g.sqrt(x)) }),
 		unary("square", "x²", func(g *gen, x V) V { return g.mul(x, x) }),
 		unary("recip", "1/x", func(g *gen, x V) V { return g.div(g.c(1), x) }),
-		unary("exp", "e^x", (*gen).exp),
-		unary("log", "ln x", (*gen).log),
-		{name: "tanh", doc: "dst = tanh x.", streams: dx, prepare: prepareTanh},
-		unary("erf", "the error function of x", (*gen).erf),
-		unary("sigmoid", "1/(1+e^-x)", (*gen).sigmoid),
-		unary("silu", "x/(1+e^-x)", func(g *gen, x V) V { return g.mul(x, g.sigmoid(x)) }),
-		unary("gelu", "x·(erf(x/√2) + 1)/2", func(g *gen, x V) V {
-			e := g.erf(g.fma(x, g.reg(g.c(1/math.Sqrt2)), g.c(0)))
-			return g.mul(x, g.fma(e, g.reg(g.c(0.5)), g.c(0.5)))
+		deep("exp", "e^x", 8, heldConstants, (*gen).exp),
+		deep("log", "ln x", 6, 8, (*gen).log),
+		{name: "tanh", doc: "dst = tanh x.", streams: dx, overlap: 4, prepare: prepareTanh},
+		deep("erf", "the error function of x", 6, 4, (*gen).erf),
+		deep("sigmoid", "1/(1+e^-x)", 8, heldConstants, (*gen).sigmoid),
+		deep("silu", "x/(1+e^-x)", 8, heldConstants, func(g *gen, x V) V {
+			return g.mul(g.sigmoid(x), g.anew(x))
 		}),
-		unary("softplus", "max(x,0) + ln(1+e^-|x|)", (*gen).softplus),
+		deep("gelu", "x·(erf(x/√2) + 1)/2", 6, 2, func(g *gen, x V) V {
+			e := g.erf(g.fma(x, g.reg(g.c(1/math.Sqrt2)), g.c(0)))
+			return g.mul(g.fma(e, g.reg(g.c(0.5)), g.c(0.5)), g.anew(x))
+		}),
+		deep("softplus", "max(x,0) + ln(1+e^-|x|)", 6, 2, (*gen).softplus),
 		{name: "relu", doc: "dst = max(x, 0).", streams: dx, prepare: withZero(relu)},
 		{name: "step", doc: "dst = x > 0 ? 1 : 0.", streams: dx, prepare: withZero(step)},
 		{name: "sign", doc: "dst = sign(x).", streams: dx, prepare: withZero(sign)},

@@ -107,9 +107,9 @@ func prepareTanh(g *gen, _ []V) func(x []V) []V {
 		for k := tanhDegree - 1; k >= 0; k-- {
 			p = g.fma(p, r, g.lookup(coeffs[k], i))
 		}
-		return g.signed(p, x)
+		return g.signed(p, g.anew(x))
 	}
-	g.hold(func(g *gen) { tanh(g, g.vec()) })
+	g.hold(heldConstants, func(g *gen) { tanh(g, g.vec()) })
 	return func(x []V) []V { return []V{tanh(g, x[0])} }
 }
 
