@@ -61,6 +61,68 @@ func TestPowerIterate(t *testing.T) {
 	}
 }
 
+// A gathering backend makes quotients in one go, and counts.
+type gathering struct {
+	*ref.Backend
+	calls, quotients int
+}
+
+// SpectralQuotients makes them one by one.
+func (b *gathering) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
+	b.calls++
+	b.quotients += len(w)
+	for i := range w {
+		b.SpectralQuotient(y[i], w[i], sigma[i])
+	}
+}
+
+// SpectralQuotientGrads is not called here.
+func (b *gathering) SpectralQuotientGrads(_, _, _, _, _, _ []*tensor.Tensor) { panic("unexpected") }
+
+// TestQuotientsAtOnce wants the weights of a pass that is recorded made at once, filters in BF16
+// where activations are, but for a layer's that makes another filter of it; and none at once where
+// nothing is recorded.
+func TestQuotientsAtOnce(t *testing.T) {
+	lin := nn.NewLinear(nn.LinearConfig{In: 7, Out: 4, Spectral: true})
+	conv := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 3, Kernel: 3, Pad: 1, Spectral: true})
+	pooled := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 3, Kernel: 3, Pad: 1, Spectral: true,
+		Resampled: true})
+	net := &nn.Sequential{conv, pooled, lin}
+	pass := func(b tensor.Backend, half, recorded bool) (all []float64) {
+		s := tensor.NewScope(b)
+		defer s.Close()
+		nn.Init(s, net, 3)
+		g := autodiff.NewGraph(b)
+		defer g.Close()
+		x, z := g.Const(s.Full(tensor.F32, 0.3, 1, 16, 16, 3)), g.Const(s.Full(tensor.F32, 0.3, 2, 7))
+		run := func() {
+			c := nn.NewCtx(g, true, nn.List(net))
+			if half {
+				c.Activations = tensor.BF16
+			}
+			nn.PowerIterate(c, net)
+			y := pooled.ForwardPooled(c, conv.Forward(c, c.Enter(x)))
+			all = slices.Concat(y.Tensor().Floats(), lin.Forward(c, z).Tensor().Floats())
+		}
+		if recorded {
+			run()
+		} else {
+			g.NoGrad(run)
+		}
+		return all
+	}
+	for _, half := range []bool{false, true} {
+		for recorded, most := range map[bool]int{true: 2, false: 0} {
+			b := &gathering{Backend: ref.New()}
+			want, got := pass(ref.New(), half, recorded), pass(b, half, recorded)
+			if !slices.Equal(got, want) || b.quotients != most || b.calls > 1 {
+				t.Errorf("half %v, recorded %v: %d quotients in %d calls, equal %v", half, recorded,
+					b.quotients, b.calls, slices.Equal(got, want))
+			}
+		}
+	}
+}
+
 // After enough training passes σ is the largest singular value, for a linear layer and for a
 // convolution on the view [out, everything else].
 func TestSpectralNormConvergesToSVD(t *testing.T) {
@@ -127,67 +189,5 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	c.Updates.Apply()
 	if !slices.Equal(after, l.Norm.U.T.Floats()) {
 		t.Error("u changed in evaluation")
-	}
-}
-
-// A gathering backend makes quotients in one go, and counts.
-type gathering struct {
-	*ref.Backend
-	calls, quotients int
-}
-
-// SpectralQuotients makes them one by one.
-func (b *gathering) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
-	b.calls++
-	b.quotients += len(w)
-	for i := range w {
-		b.SpectralQuotient(y[i], w[i], sigma[i])
-	}
-}
-
-// SpectralQuotientGrads is not called here.
-func (b *gathering) SpectralQuotientGrads(_, _, _, _, _, _ []*tensor.Tensor) { panic("unexpected") }
-
-// TestQuotientsAtOnce wants the weights of a pass that is recorded made at once, filters in BF16
-// where activations are, but for a layer's that makes another filter of it; and none at once where
-// nothing is recorded.
-func TestQuotientsAtOnce(t *testing.T) {
-	lin := nn.NewLinear(nn.LinearConfig{In: 7, Out: 4, Spectral: true})
-	conv := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 3, Kernel: 3, Pad: 1, Spectral: true})
-	pooled := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 3, Kernel: 3, Pad: 1, Spectral: true,
-		Resampled: true})
-	net := &nn.Sequential{conv, pooled, lin}
-	pass := func(b tensor.Backend, half, recorded bool) (all []float64) {
-		s := tensor.NewScope(b)
-		defer s.Close()
-		nn.Init(s, net, 3)
-		g := autodiff.NewGraph(b)
-		defer g.Close()
-		x, z := g.Const(s.Full(tensor.F32, 0.3, 1, 16, 16, 3)), g.Const(s.Full(tensor.F32, 0.3, 2, 7))
-		run := func() {
-			c := nn.NewCtx(g, true, nn.List(net))
-			if half {
-				c.Activations = tensor.BF16
-			}
-			nn.PowerIterate(c, net)
-			y := pooled.ForwardPooled(c, conv.Forward(c, c.Enter(x)))
-			all = slices.Concat(y.Tensor().Floats(), lin.Forward(c, z).Tensor().Floats())
-		}
-		if recorded {
-			run()
-		} else {
-			g.NoGrad(run)
-		}
-		return all
-	}
-	for _, half := range []bool{false, true} {
-		for recorded, most := range map[bool]int{true: 2, false: 0} {
-			b := &gathering{Backend: ref.New()}
-			want, got := pass(ref.New(), half, recorded), pass(b, half, recorded)
-			if !slices.Equal(got, want) || b.quotients != most || b.calls > 1 {
-				t.Errorf("half %v, recorded %v: %d quotients in %d calls, equal %v", half, recorded,
-					b.quotients, b.calls, slices.Equal(got, want))
-			}
-		}
 	}
 }
