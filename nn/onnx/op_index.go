@@ -64,17 +64,16 @@ func sliceOp(c *call) []*Value {
 			c.fail("a step of 0")
 		}
 		step := min(max(steps[i], -n-1), n+1) // beyond the extent all steps are alike
-		lo, hi := 0, n
-		if step < 0 {
-			lo, hi = -1, n-1
-		}
-		clamp := func(v int) int {
+		clamp := func(v, lo, hi int) int {
 			if v < 0 && v > math.MinInt+n {
 				v += n
 			}
 			return min(max(v, lo), hi)
 		}
-		start, stop := clamp(starts[i]), clamp(ends[i])
+		start, stop := clamp(starts[i], 0, n), clamp(ends[i], 0, n)
+		if step < 0 { // by ONNX's text; NumPy takes nothing from before the first element
+			start, stop = clamp(starts[i], 0, n-1), clamp(ends[i], -1, n-1)
+		}
 		if step > 0 {
 			stop = max(start, stop)
 		} else {
@@ -353,8 +352,13 @@ func pad(c *call) []*Value {
 	return []*Value{x}
 }
 
+// padIndex returns the positions of a padded axis. A negative padding crops, and what the other
+// side repeats is what that leaves, as in ONNX Runtime; ONNX does not say.
 func (c *call) padIndex(mode string, n, before, after int) []int {
 	idx := c.positions(max(n+before+after, 0))
+	first := min(max(-before, 0), n)
+	n = max(n-first+min(after, 0), 0)
+	before = max(before, 0)
 	for i := range idx {
 		k := i - before
 		inside := k >= 0 && k < n
@@ -376,7 +380,9 @@ func (c *call) padIndex(mode string, n, before, after int) []int {
 		default:
 			c.refuse("use constant, reflect, edge or wrap", "mode %q is not known", mode)
 		}
-		idx[i] = k
+		if idx[i] = k; k != outside {
+			idx[i] += first
+		}
 	}
 	return idx
 }
