@@ -55,6 +55,17 @@ def elementwise():
     return g.save()
 
 
+def trigonometric():
+    g = Golden("autodiff/testdata/trigonometric.safetensors")
+    inside = lambda: g.uniform(-0.8, 0.8, 3, 5)  # where inverses and their derivatives are finite
+    for f in [torch.sin, torch.cos, torch.atan, torch.sinh, torch.cosh, torch.asinh]:
+        g.case(f.__name__, f, 2 * g.normal(3, 5))
+    for f in [torch.tan, torch.asin, torch.acos, torch.atanh]:
+        g.case(f.__name__, f, inside())
+    g.case("acosh", torch.acosh, g.uniform(1.5, 3, 3, 5))
+    return g.save()
+
+
 def reduce_and_shape():
     g = Golden("autodiff/testdata/shape.safetensors")
     for name, axes in [("all", (0, 1, 2)), ("1", (1,)), ("0,2", (0, 2))]:
@@ -275,6 +286,5 @@ def attention():
 
 
 def write():
-    return (elementwise() + reduce_and_shape() + matmul() + conv() + pool() + pool_grad() + norm() +
-            softmax() +
-            attention())
+    return (elementwise() + trigonometric() + reduce_and_shape() + matmul() + conv() + pool() +
+            pool_grad() + norm() + softmax() + attention())

@@ -64,17 +64,16 @@ func sliceOp(c *call) []*Value {
 			c.fail("a step of 0")
 		}
 		step := min(max(steps[i], -n-1), n+1) // beyond the extent all steps are alike
-		lo, hi := 0, n
-		if step < 0 {
-			lo, hi = -1, n-1
-		}
-		clamp := func(v int) int {
+		clamp := func(v, lo, hi int) int {
 			if v < 0 && v > math.MinInt+n {
 				v += n
 			}
 			return min(max(v, lo), hi)
 		}
-		start, stop := clamp(starts[i]), clamp(ends[i])
+		start, stop := clamp(starts[i], 0, n), clamp(ends[i], 0, n)
+		if step < 0 { // by ONNX's text; NumPy takes nothing from before the first element
+			start, stop = clamp(starts[i], 0, n-1), clamp(ends[i], -1, n-1)
+		}
 		if step > 0 {
 			stop = max(start, stop)
 		} else {

@@ -38,8 +38,13 @@ func pad(c *call) []*Value {
 	return []*Value{x}
 }
 
+// padIndex returns the positions of a padded axis. A negative padding crops, and what the other
+// side repeats is what that leaves, as in ONNX Runtime; ONNX does not say.
 func (c *call) padIndex(mode string, n, before, after int) []int {
 	idx := c.positions(max(n+before+after, 0))
+	first := min(max(-before, 0), n)
+	n = max(n-first+min(after, 0), 0)
+	before = max(before, 0)
 	for i := range idx {
 		k := i - before
 		inside := k >= 0 && k < n
@@ -61,7 +66,9 @@ func (c *call) padIndex(mode string, n, before, after int) []int {
 		default:
 			c.refuse("use constant, reflect, edge or wrap", "mode %q is not known", mode)
 		}
-		idx[i] = k
+		if idx[i] = k; k != outside {
+			idx[i] += first
+		}
 	}
 	return idx
 }

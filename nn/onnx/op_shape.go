@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"afterimage/autodiff"
 	"afterimage/tensor"
 )
 
@@ -229,7 +230,8 @@ func (c *call) positions(n int) []int {
 }
 
 // cast converts elements. Among floating-point types that compute in one dtype nothing happens;
-// from float to integer the value is truncated, and its derivative is zero.
+// between double and float rounding counts as the identity for the derivative. From float to
+// integer the value is truncated, and its derivative is zero.
 func cast(c *call) []*Value {
 	x, to := c.arg(0), c.castTarget()
 	if to.size() == 0 {
@@ -242,10 +244,7 @@ func cast(c *call) []*Value {
 		if x.dev.DType() == c.run.dtype(to) {
 			return []*Value{{elem: to, shape: x.shape, dev: x.dev}}
 		}
-		if x.needsGrad() {
-			c.refuse("import the model in F64, where both types compute alike",
-				"the gradient of a cast from %v to %v is not defined here", x.elem, to)
-		}
+		return []*Value{{elem: to, shape: x.shape, dev: autodiff.Cast(x.dev, c.run.dtype(to))}}
 	}
 	a := x.Array()
 	out := newArray(to, a.Shape...)
