@@ -5,7 +5,7 @@
 // captures nothing is planned, and no plan runs for the first time, when a library loads its code.
 // It checks what a caller tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow, 9 all of them;
 // with FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2;
-// with FAKECUDNN_FAIL=1 there is no memory for a plan.
+// with FAKECUDNN_FAIL=1 there is no memory for a plan, with 2 a handle takes no stream.
 
 #include "fake_queue.h"
 
@@ -102,6 +102,12 @@ static const struct attr *find(const struct desc *d, int name) {
   return NULL;
 }
 
+// wanted reports whether an environment variable is that number.
+static int wanted(const char *variable, int number) {
+  const char *v = getenv(variable);
+  return v != NULL && atoi(v) == number;
+}
+
 struct handle {
   void *stream;
 };
@@ -118,6 +124,9 @@ EXPORT int cudnnDestroy(struct handle *h) {
 }
 EXPORT int cudnnSetStream(struct handle *h, void *stream) {
   h->stream = stream;
+  if (wanted("FAKECUDNN_FAIL", 2)) {
+    return refuse(INTERNAL_ERROR, "no stream for handle", 0);
+  }
   return OK;
 }
 
@@ -251,12 +260,6 @@ static int consistent(const struct desc *op) {
          (sums == 1 ? dv == 1 : fv == 1) && memcmp(zero->data, "\0\0\0\0\0\0\0\0", 8) == 0 &&
          x[0] == y[0] && y[1] == w[0] && w[1] > 0 && x[1] % w[1] == 0 &&
          w[0] % (x[1] / w[1]) == 0 && number(o.conv, 100) == sums && number(o.conv, 101) == 1;
-}
-
-// wanted reports whether an environment variable is that number.
-static int wanted(const char *variable, int number) {
-  const char *v = getenv(variable);
-  return v != NULL && atoi(v) == number;
 }
 
 EXPORT int cudnnBackendFinalize(struct desc *d) {

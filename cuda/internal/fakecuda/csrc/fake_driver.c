@@ -6,6 +6,7 @@
 //   FAKECUDA_KSIM        the emulator's library of kernels (needed for launches)
 //   FAKECUDA_DEVICES     number of devices (1)
 //   FAKECUDA_VERSION     driver version (13000)
+//   FAKECUDA_CONTEXT     0: there is no memory for a context
 //   FAKECUDA_MEMORY      bytes of device memory (1 GiB)
 //   FAKECUDA_LOSE_AFTER  the device is lost at this launch, counted from 1 (0: never)
 //   FAKECUDA_POOLS       0: no stream-ordered memory
@@ -171,6 +172,9 @@ EXPORT int cuDeviceGetUuid_v2(char *uuid, int device) {
 EXPORT int cuDevicePrimaryCtxRetain(void **c, int device) {
   if (!started || known(device) != SUCCESS) {
     return INVALID_VALUE;
+  }
+  if (fake_number("FAKECUDA_CONTEXT", 1) == 0) {
+    return OUT_OF_MEMORY;
   }
   pthread_mutex_lock(&lock);
   retained++;
