@@ -132,7 +132,7 @@ func Open(name string, o Options) (opened *Backend, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
 	}
-	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx,
+	b := &Backend{name: deviceName(device), device: device, info: info, ctx: ctx,
 		mode: mode, hopper: o.Hopper, compared: map[bool]int{}, tracing: o.Trace,
 		lent: map[lent]bool{}}
 	b.Methods = kernels.NewMethods(b.run, func(buf tensor.Buffer) uint64 {

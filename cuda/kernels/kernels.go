@@ -144,8 +144,8 @@ const block = 256
 // constant, so that plans do not depend on the card.
 const maxBlocks = 2112
 
-// maxGridX and maxGridYZ are how many blocks a launch may have in its first and its other directions
-// (CUDA programming guide, technical specifications per compute capability, 3.0 and newer).
+// maxGridX and maxGridYZ are how many blocks a launch may have in its first and its other
+// directions (CUDA programming guide, technical specifications per compute capability).
 const maxGridX, maxGridYZ = 1<<31 - 1, 65535
 
 // emit launches entry with args over a grid. It panics with *tensor.Error if no card takes the

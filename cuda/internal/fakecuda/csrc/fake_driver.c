@@ -5,6 +5,7 @@
 //
 //   FAKECUDA_KSIM        the emulator's library of kernels (needed for launches)
 //   FAKECUDA_DEVICES     number of devices (1)
+//   FAKECUDA_OLD         index of a device of compute capability 7.0 (none)
 //   FAKECUDA_VERSION     driver version (13000)
 //   FAKECUDA_CONTEXT     0: there is no memory for a context
 //   FAKECUDA_MEMORY      bytes of device memory (1 GiB)
@@ -150,6 +151,9 @@ EXPORT int cuDeviceGetAttribute(int *v, int attribute, int device) {
     if (values[i][0] == attribute) {
       *v = values[i][1];
     }
+  }
+  if (attribute == 75 && device == fake_number("FAKECUDA_OLD", -1)) {
+    *v = 7;
   }
   if (attribute == 115) {
     *v = (int)fake_number("FAKECUDA_POOLS", 1);
