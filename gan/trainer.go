@@ -3,6 +3,7 @@ package gan
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"afterimage/autodiff"
 	"afterimage/gan/metrics"
@@ -149,8 +150,21 @@ func (t *Trainer) prepare() {
 	}
 }
 
-// Replayed reports whether the device replays recorded steps, and if it could but does not, why.
-func (t *Trainer) Replayed() (bool, error) { return t.moveG.Replayed() }
+// Replayed reports whether the device replays recorded steps, each player's, and if it could but
+// does not, why. A player that has made no step has no say.
+func (t *Trainer) Replayed() (all bool, err error) {
+	for _, m := range append(slices.Clone(t.moveD), t.moveG) {
+		if !m.Made() {
+			continue
+		}
+		yes, failed := m.Replayed()
+		if !yes {
+			return false, failed
+		}
+		all = true
+	}
+	return all, nil
+}
 
 // Close frees the networks and the optimizers' state, not the classifier, and ends the drawing of
 // batches.

@@ -203,6 +203,7 @@ func (c *Ctx) constants(dt tensor.DType, values []float64) *autodiff.Value {
 type Updates struct {
 	backend tensor.Backend
 	list    []update
+	applied int // of the list
 }
 
 // An update is p ← keep·p + add·t; with keep 0, t alone.
@@ -232,8 +233,8 @@ func (u *Updates) Average(p *Param, t *tensor.Tensor, momentum, factor float64) 
 	}
 }
 
-// Apply writes all recorded changes and empties the collection: in one kernel, but where a
-// parameter changes more than once, in order.
+// Apply writes all changes recorded since the last Apply: in one kernel, but where a parameter
+// changes more than once, in order.
 func (u *Updates) Apply() {
 	var dst, src []*tensor.Tensor
 	var keep, add []float64
@@ -245,7 +246,7 @@ func (u *Updates) Apply() {
 		dst, src, keep, add = nil, nil, nil, nil
 		clear(once)
 	}
-	for _, e := range u.list {
+	for _, e := range u.list[u.applied:] {
 		if once[e.p] {
 			flush()
 		}
@@ -254,8 +255,11 @@ func (u *Updates) Apply() {
 		keep, add = append(keep, e.keep), append(add, e.add)
 	}
 	flush()
-	u.Discard()
+	u.applied = len(u.list)
 }
 
+// Rewind makes the next Apply write everything once more: what the last ones launched was not run.
+func (u *Updates) Rewind() { u.applied = 0 }
+
 // Discard forgets all recorded changes.
-func (u *Updates) Discard() { u.list = nil }
+func (u *Updates) Discard() { u.list, u.applied = nil, 0 }

@@ -40,11 +40,11 @@ type cli struct {
 	Device  string `help:"Where to compute." default:"auto" placeholder:"auto|cpu|cuda:N"`
 	Threads int    `help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
 
-	Winograd  bool   `help:"Compute 3×3 convolutions with fewer multiplications, which rounds differently and spreads NaN and infinities over a tile of 4×4 outputs." default:"true" negatable:""`
+	Winograd  bool   `help:"On a CPU, compute 3×3 convolutions with fewer multiplications, which rounds differently and spreads NaN and infinities over a tile of 4×4 outputs." default:"true" negatable:""`
 	Precision string `help:"What convolutions and matrix products multiply in: f32, or bf16, faster and less precise, on a CPU with AVX512_BF16 or a GPU, where activations are kept in it, too. Weights stay F32 and sums are made in F32." enum:"f32,bf16" default:"f32" placeholder:"f32|bf16"`
 	TF32      bool   `help:"On a GPU, let NVIDIA's libraries round the operands of F32 products to TF32: faster, errs by 1e-3." name:"tf32"`
 
-	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available." default:"0" placeholder:"MB"`
+	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available, on a GPU all." default:"0" placeholder:"MB"`
 
 	Version kong.VersionFlag `help:"Say which program this is: its revision and the Go it was built with."`
 

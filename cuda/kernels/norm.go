@@ -62,9 +62,9 @@ type normBackwardJoinArgs struct {
 const wantedNorm, leastRows = 1056, 128
 
 // normGrid covers c channels, 32 a block, and chunks of rows of segments.
-func normGrid(c, chunks, segments int) (grid, blockDim [3]uint32) {
+func normGrid(c, chunks, segments int) (grid [3]int, blockDim [3]uint32) {
 	const lanes = 8 // LANES of norm.cu
-	return [3]uint32{uint32(ceilDiv(c, warp)), uint32(chunks), uint32(min(segments, maxGridZ))},
+	return [3]int{ceilDiv(c, warp), chunks, min(segments, maxGridYZ)},
 		[3]uint32{warp, lanes, 1}
 }
 
@@ -90,12 +90,12 @@ func (e *Encoder) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta A
 	parts := e.Scratch(chunks * 2 * c * accSize(x))
 	grid, blockDim := normGrid(c, chunks, 1)
 	emit(e, "norm_stats"+suffix("NormStats", x), normStatsArgs{X: x.Ptr, Parts: parts,
-		M: int64(m), Chunk: int64(length), C: int32(c)}, grid, blockDim, 0)
+		M: int64(m), Chunk: int64(length), C: i32(c)}, grid, blockDim, 0)
 	grid[1] = 1
 	emit(e, "norm_finish"+paramSuffix("NormStats", x), normFinishArgs{Mean: mean.Ptr,
 		Variance: variance.Ptr, Rstd: rstd.Ptr, Parts: parts, Scale: scale.Ptr, Shift: shift.Ptr,
-		Gamma: gamma.Ptr, Beta: beta.Ptr, M: int64(m), Chunk: int64(length), Eps: eps, C: int32(c),
-		Chunks: int32(chunks), Rows: int32(rowsOf(gamma, c))}, grid, blockDim, 0)
+		Gamma: gamma.Ptr, Beta: beta.Ptr, M: int64(m), Chunk: int64(length), Eps: eps, C: i32(c),
+		Chunks: i32(chunks), Rows: i32(rowsOf(gamma, c))}, grid, blockDim, 0)
 }
 
 // rowsOf returns how many rows of c channels t has; an absent t has none.
@@ -114,7 +114,7 @@ func (e *Encoder) NormApply(y, x, scale, shift, res Array, relu bool) {
 		return
 	}
 	a := normApplyArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr, Res: res.Ptr,
-		N: int64(n), Each: int64(rowSize(x)), C: int32(c), Relu: b32(relu),
+		N: int64(n), Each: int64(rowSize(x)), C: i32(c), Relu: b32(relu),
 		ScaleBySample: b32(len(scale.Shape) == 2), ShiftBySample: b32(len(shift.Shape) == 2),
 		Vec: eightVec(c, y, x, scale, shift, res)}
 	stride(e, "norm_apply"+suffix("NormApply", y), a, ceilDiv(n, eight))
@@ -149,7 +149,7 @@ func (e *Encoder) NormUpsample(y, x, scale, shift Array, relu bool, k int) {
 		return
 	}
 	a := normUpsampleArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr,
-		N: int64(n), Each: int64(rowSize(x)), C: int32(c), W: int32(x.dim(2)), K: int32(k),
+		N: int64(n), Each: int64(rowSize(x)), C: i32(c), W: i32(x.dim(2)), K: i32(k),
 		Relu: b32(relu), ScaleBySample: b32(len(scale.Shape) == 2),
 		ShiftBySample: b32(len(shift.Shape) == 2), Vec: eightVec(c, y, x, scale, shift)}
 	stride(e, "norm_upsample"+suffix("NormUpsample", y), a, ceilDiv(n, eight))
@@ -184,9 +184,9 @@ func (e *Encoder) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, r
 	}
 	a := normBackwardArgs{Dx: dx.Ptr, Dres: dres.Ptr, Dy: dy.Ptr, X: x.Ptr, Y: y.Ptr,
 		Shift: shift.Ptr, Mean: mean.Ptr, Rstd: rstd.Ptr, Gamma: gamma.Ptr, N: int64(n), Each: int64(n),
-		C: int32(c), Segments: 1}
+		C: i32(c), Segments: 1}
 	if len(gamma.Shape) == 2 {
-		a.Segments, a.Each = int32(gamma.dim(0)), int64(rowSize(x))
+		a.Segments, a.Each = i32(gamma.dim(0)), int64(rowSize(x))
 	}
 	apply := !dx.absent() || !dres.absent()
 	if !dx.absent() || !dgamma.absent() || !dbeta.absent() {
@@ -209,7 +209,7 @@ func (e *Encoder) normSums(a *normBackwardArgs, dgamma, dbeta, x Array) {
 	c, segments := int(a.C), int(a.Segments)
 	rows := int(a.Each) / c
 	chunks, length := split(rows, ceilDiv(c, warp)*segments, wantedNorm, leastRows)
-	a.Rows, a.Chunk, a.Chunks = int64(rows), int64(length), int32(chunks)
+	a.Rows, a.Chunk, a.Chunks = int64(rows), int64(length), i32(chunks)
 	a.Parts = e.Scratch(segments * chunks * 2 * c * accSize(x))
 	a.Sums = e.Scratch(2 * c * accSize(x))
 	grid, blockDim := normGrid(c, chunks, segments)

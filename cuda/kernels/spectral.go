@@ -44,18 +44,18 @@ func (e *Encoder) powerIteration(w, u, v, uOut, sigma []Array, eps float64) {
 	for i := range w {
 		a.W[i], a.U[i], a.V[i], a.UOut[i], a.Sigma[i] = w[i].Ptr, u[i].Ptr, v[i].Ptr, uOut[i].Ptr,
 			sigma[i].Ptr
-		a.Rows[i], a.Cols[i] = int32(w[i].dim(0)), int32(rowSize(w[i]))
+		a.Rows[i], a.Cols[i] = i32(w[i].dim(0)), i32(rowSize(w[i]))
 	}
 	dt := paramSuffix("PowerIteration", w[0])
 	const lanes = 8
 	run := func(kernel string, blocks int, blockDim [3]uint32) {
-		emit(e, "spectral_"+kernel+dt, a, [3]uint32{uint32(blocks), 1, 1}, blockDim, 0)
+		emit(e, "spectral_"+kernel+dt, a, [3]int{blocks, 1, 1}, blockDim, 0)
 	}
 	// starts fills in each layer's first block, when it takes work(i) parts of so many.
 	starts := func(per int, work func(i int) int32) int {
 		blocks := 0
 		for i := range w {
-			a.First[i] = int32(blocks)
+			a.First[i] = i32(blocks)
 			blocks += ceilDiv(int(work(i)), per)
 		}
 		return blocks
@@ -98,7 +98,7 @@ func (e *Encoder) SpectralQuotientGrads(dw, dy, w, u, v, sigma []Array) {
 			for k, i := range which {
 				a.Dw[k], a.Dy[k], a.W[k], a.U[k], a.V[k], a.Sigma[k] = dw[i].Ptr, dy[i].Ptr, w[i].Ptr,
 					u[i].Ptr, v[i].Ptr, sigma[i].Ptr
-				a.N[k], a.Cols[k] = int64(w[i].size()), int32(rowSize(w[i]))
+				a.N[k], a.Cols[k] = int64(w[i].size()), i32(rowSize(w[i]))
 			}
 			optim(e, "spectral_inner"+dt, a, chunks)
 			optim(e, "spectral_grad"+dt, a, chunks)
