@@ -34,6 +34,7 @@ type Trainer struct {
 	backend    tensor.Backend
 	scope      *tensor.Scope
 	asking     *nn.Inference // of the classifier, which does not change; nil without one
+	loader     *data.Loader
 	batches    *data.Feed
 	intake     *train.Intake
 	cond       *tensor.Tensor // of the last batch, [N Cond]
@@ -108,7 +109,7 @@ func trainerOf(
 	}
 	t := newTrainer(b, c, cond.State())
 	t.Set, t.Cond, t.asking = set, cond, nn.NewInference(b)
-	t.batches = data.NewFeed(loader, t.intake.Batch)
+	t.loader, t.batches = loader, data.NewFeed(loader, t.intake.Batch)
 	return t, nil
 }
 
@@ -165,6 +166,9 @@ func (t *Trainer) Replayed() (all bool, err error) {
 	}
 	return all, nil
 }
+
+// Loader returns the training batches.
+func (t *Trainer) Loader() *data.Loader { return t.loader }
 
 // Close frees the networks and the optimizers' state, not the classifier, and ends the drawing of
 // batches.

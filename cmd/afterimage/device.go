@@ -228,16 +228,32 @@ func revision() string {
 	return rev[:min(len(rev), 12)] + dirty
 }
 
-// cpuName returns the processor's name where the system tells it.
+// cpuName returns the processor's name where the system tells it, with the numbers that tell
+// generations apart: a virtual machine may call all of them "AMD EPYC".
 func cpuName() string {
 	raw, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return runtime.GOARCH
 	}
-	for line := range strings.Lines(string(raw)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-			return strings.TrimSpace(v)
+	return cpuNameIn(string(raw))
+}
+
+// cpuNameIn is cpuName of the text of /proc/cpuinfo, of its first processor.
+func cpuNameIn(text string) string {
+	facts := map[string]string{}
+	for line := range strings.Lines(text) {
+		k, v, _ := strings.Cut(line, ":")
+		if k = strings.TrimSpace(k); facts[k] == "" {
+			facts[k] = strings.TrimSpace(v)
 		}
 	}
-	return runtime.GOARCH
+	name := facts["model name"]
+	if name == "" {
+		return runtime.GOARCH
+	}
+	if facts["cpu family"] == "" {
+		return name
+	}
+	return fmt.Sprintf("%s (family %s, model %s, stepping %s)", name, facts["cpu family"],
+		facts["model"], facts["stepping"])
 }

@@ -55,9 +55,15 @@ def library(mark):
 
 
 def cpu_name():
+    """As the Go program has it: a virtual machine may call all generations "AMD EPYC"."""
     with open("/proc/cpuinfo") as f:
-        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")),
-                    platform.machine())
+        first = f.read().partition("\n\n")[0]
+    facts = {k.strip(): v.strip() for k, _, v in (x.partition(":") for x in first.splitlines())}
+    name = facts.get("model name", platform.machine())
+    if "cpu family" not in facts:
+        return name
+    return (f"{name} (family {facts['cpu family']}, model {facts['model']}, "
+            f"stepping {facts['stepping']})")
 
 
 def resident(field):
