@@ -132,6 +132,9 @@ func TestBF16WeightGradients(t *testing.T) {
 		"transposed convolution": {[]int{2, 4, 4, 4}, []int{4, 3, 3, 3}, func(x, w value) value {
 			return ad.Conv2DInputGrad(x, w, 6, 6, p)
 		}},
+		"addition to every pixel": {[]int{2, 6, 6, 4}, []int{4}, func(x, w value) value {
+			return ad.Add(x, w)
+		}},
 	} {
 		gradient := func(dt, wide tensor.DType, spectral bool) []float64 {
 			g := ad.NewGraph(ref.New(ref.WithPoison()))
@@ -161,6 +164,32 @@ func TestBF16WeightGradients(t *testing.T) {
 			if off := math.Sqrt(d / norm); !(off <= exact) {
 				t.Errorf("%s, spectral %v: the gradient is off by %.2g of its norm", name, spectral, off)
 			}
+		}
+	}
+}
+
+// TestBF16Bias wants the gradient of a convolution's bias to be the sum of the cotangent in F32.
+func TestBF16Bias(t *testing.T) {
+	g := ad.NewGraph(ref.New(ref.WithPoison()))
+	defer g.Close()
+	of := func(seed uint32, shape ...int) value {
+		x := g.Scope().New(tensor.F32, shape...)
+		x.SetFloats(gradcheck.Normal(seed, shape...).Data)
+		return g.Leaf(x)
+	}
+	x, w, bias, dy := of(1, 2, 5, 5, 3), of(2, 4, 1, 1, 3), of(3, 4), of(4, 2, 5, 5, 4)
+	half := func(v value) value { return ad.Cast(v, tensor.BF16) }
+	dy = half(dy).Keep()
+	p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	y := ad.Conv2DBiasAct(half(x), half(w), bias, nil, false, p)
+	got := ad.Grad(y, vals{bias}, ad.WithCotangent(dy))[0].Tensor().Floats()
+	want := make([]float64, 4)
+	for i, v := range dy.Tensor().Floats() {
+		want[i%4] += v
+	}
+	for i := range want {
+		if d := math.Abs(got[i] - want[i]); d > 1e-5 { // 50 terms in F32
+			t.Errorf("element %d is %g, want %g", i, got[i], want[i])
 		}
 	}
 }

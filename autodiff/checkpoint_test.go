@@ -271,3 +271,25 @@ func TestCheckpointMisuse(t *testing.T) {
 		t.Error("a refusal left the graph in the middle of a Checkpoint")
 	}
 }
+
+// TestCheckpointLetsGo: of a value from before that f declares Done, where nothing is recorded.
+func TestCheckpointLetsGo(t *testing.T) {
+	g, _ := scalars(t)
+	c := ad.Scale(g.Scalar(tensor.F64, 2), 3)
+	y := g.Checkpoint(func() value {
+		y := ad.Square(c)
+		c.Done()
+		return y
+	})
+	near(t, "the result", y.Item(), 36)
+	refused(t, "was freed", func() { ad.Neg(c) })
+}
+
+// TestCheckpointOwnCotangent: the result may be the cotangent as well; it is read to the end.
+func TestCheckpointOwnCotangent(t *testing.T) {
+	g, in := scalars(t, 0.5)
+	h := g.Checkpoint(func() value { return ad.Affine(ad.Tanh(in[0]), 2, 1) })
+	d := ad.Grad(h, in, ad.WithCotangent(h))[0]
+	th := math.Tanh(0.5)
+	near(t, "the gradient", d.Item(), (2*th+1)*2*(1-th*th))
+}

@@ -39,7 +39,7 @@ func (innerOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	defer p.Free()
 	s.Backend().Binary(tensor.Mul, p, in[0], in[1])
 	all := normAxes("Inner", &Value{t: p}, nil)
-	y := reduce(tensor.Sum, s, p, all)
+	y := reduce(tensor.Sum, s, p.DType(), p, all)
 	return y, nil
 }
 

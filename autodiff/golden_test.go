@@ -64,6 +64,15 @@ func TestGoldenElementwise(t *testing.T) {
 	runGolden(t, "elementwise", golden.Default, cases)
 }
 
+func TestGoldenTrigonometric(t *testing.T) {
+	runGolden(t, "trigonometric", golden.Default, []goldenCase{
+		golden1("sin", ad.Sin), golden1("cos", ad.Cos), golden1("tan", ad.Tan),
+		golden1("asin", ad.Asin), golden1("acos", ad.Acos), golden1("atan", ad.Atan),
+		golden1("sinh", ad.Sinh), golden1("cosh", ad.Cosh), golden1("asinh", ad.Asinh),
+		golden1("acosh", ad.Acosh), golden1("atanh", ad.Atanh),
+	})
+}
+
 func TestGoldenShape(t *testing.T) {
 	over := func(name string, axes ...int) []goldenCase {
 		return []goldenCase{

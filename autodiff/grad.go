@@ -67,8 +67,11 @@ func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 	p.of(dy).held++ // the caller's hold: never freed or written by the pass
 	p.accumulate(y, dy, false)
 	for _, n := range p.reachable(y, xs) {
-		p.step(n)
+		if !p.postpones(n) {
+			p.step(n)
+		}
 	}
+	p.gather()
 	dxs := p.results(xs)
 	p.drop(dy)
 	return dxs
@@ -96,6 +99,9 @@ type pass struct {
 	free  bool
 	first int                // values with a greater id were made by this pass
 	notes []*[notesPage]note // by id, pages of them; nil: nothing noted
+
+	late     []*Node          // whose VJPs are made together, at the end
+	gathered map[*Node]*Value // what those have made for input 0
 }
 
 // notesPage is how many values' notes are allocated together: neighbours are of one use.
@@ -202,9 +208,58 @@ func (p *pass) step(n *Node) {
 	}
 }
 
+// A gatherer is an op that some backends differentiate in one go for many nodes.
+type gatherer interface {
+	Op
+	// gathers reports whether g's backend is one of them.
+	gathers(g *Graph) bool
+	// vjps returns, for nodes of this op and a cotangent of each, what VJP would for input 0 if no
+	// other were needed.
+	vjps(nodes []*Node, dys []*Value) []*Value
+}
+
+// postpones reports whether n can wait until the pass has come through, and notes it if so: what it
+// makes is a leaf's, so that no other node asks for it.
+func (p *pass) postpones(n *Node) bool {
+	op, ok := n.op.(gatherer)
+	if !ok || p.g.recording || n.freed || n.in[0].node != nil || p.of(n.out).adj == nil ||
+		!n.in[0].needGrad || !p.of(n.in[0]).leads || !op.gathers(p.g) {
+		return false
+	}
+	for _, in := range n.in[1:] {
+		if in.needGrad && p.of(in).leads {
+			return false
+		}
+	}
+	p.late = append(p.late, n)
+	return true
+}
+
+// gather does what was postponed. There is one gatherer so far, so that all nodes are of one op.
+func (p *pass) gather() {
+	if len(p.late) == 0 {
+		return
+	}
+	dys := make([]*Value, len(p.late))
+	for i, n := range p.late {
+		dys[i] = p.of(n.out).adj
+	}
+	dxs := p.g.hide(func() []*Value { return p.late[0].op.(gatherer).vjps(p.late, dys) })
+	p.gathered = map[*Node]*Value{}
+	for i, n := range p.late {
+		p.gathered[n] = dxs[i]
+	}
+	for _, n := range p.late {
+		p.step(n)
+	}
+}
+
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 	dxs := p.g.hide(func() []*Value {
+		if dx := p.gathered[n]; dx != nil {
+			return []*Value{dx}
+		}
 		defer p.lend(n, dy)()
 		return n.op.(Op).VJP(n, dy, need)
 	})
@@ -239,14 +294,14 @@ func (p *pass) lend(n *Node, dy *Value) (end func()) {
 	spare, masked := g.spare, g.masked
 	of := p.of(n.out)
 	g.spare, g.masked = nil, of.masked
-	if !g.recording && p.owns(dy) && p.of(dy).held == 1 && !of.wanted && dy.t.Exclusive() {
+	if !g.recording && !of.wanted && p.exclusive(dy) {
 		g.spare = dy
 	}
 	return func() { g.spare, g.masked = spare, masked }
 }
 
-// accumulate adds dx to the cotangent of x, in place where nobody else can see it; and there, if
-// the sum is maskable, through the ReLU at once where the backend can.
+// accumulate adds dx to the cotangent of x, over one of the two where nobody else can see it; and
+// there, if the sum is maskable, through the ReLU at once where the backend can.
 func (p *pass) accumulate(x, dx *Value, maskable bool) {
 	if dt := x.gradientType(); dx.DType() != dt {
 		dx = Cast(dx, dt)
@@ -260,19 +315,29 @@ func (p *pass) accumulate(x, dx *Value, maskable bool) {
 		p.of(dx).held++
 		return
 	}
-	if !p.g.recording && p.owns(old) && p.of(old).held == 1 && old.t.Exclusive() {
-		if b, ok := p.g.Backend().(tensor.SumMasker); ok && maskable && dx.DType() == x.DType() {
-			b.AddReLUMask(old.t, old.t, dx.t, x.t)
-			of.masked = true
-		} else {
-			p.g.Backend().Binary(tensor.Add, old.t, old.t, dx.t)
-		}
-		return
+	var sum *Value
+	switch {
+	case p.exclusive(dx): // which has just been written, and is in the cache
+		sum = dx
+	case p.exclusive(old):
+		sum = old
 	}
-	sum := Add(old, dx)
+	if sum == nil || p.g.recording {
+		sum = Add(old, dx)
+	} else if b, ok := p.g.Backend().(tensor.SumMasker); ok && maskable && dx.DType() == x.DType() {
+		b.AddReLUMask(sum.t, old.t, dx.t, x.t)
+		of.masked = true
+	} else {
+		p.g.Backend().Binary(tensor.Add, sum.t, old.t, dx.t)
+	}
 	of.adj = sum
 	p.of(sum).held++
 	p.drop(old)
+}
+
+// exclusive reports whether a cotangent's one holder may write over it.
+func (p *pass) exclusive(v *Value) bool {
+	return p.owns(v) && p.of(v).held == 1 && v.t.Exclusive()
 }
 
 // drop gives up one hold of v and frees v with the last, unless a recorded VJP wants it.

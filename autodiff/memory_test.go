@@ -2,6 +2,7 @@ package autodiff_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	ad "afterimage/autodiff"
@@ -188,5 +189,29 @@ func TestInferenceFreesAsItGoes(t *testing.T) {
 	})
 	if got := used(); got > 1.25 {
 		t.Errorf("max pooling without a gradient leaves %.1f tensors, with the one before", got)
+	}
+}
+
+// A sum over a fork is made over whatever part nobody else holds: not over a cotangent that two
+// inputs share, that was asked for, or that is another one's elements under a second name.
+func TestSumsOverwriteNothingShared(t *testing.T) {
+	_, _, x, _ := metered(t)
+	h := ad.Tanh(x)
+	parts := map[string]value{
+		"both inputs of an op": ad.Add(ad.Add(h, h), ad.Exp(h)),
+		"a view":               ad.Add(ad.Reshape(ad.Reshape(h, 2, elems/2), elems), ad.Square(h)),
+		"an op's own result":   ad.Add(ad.Mul(h, h), ad.Mul(ad.Exp(h), h)),
+		"the cotangent itself": ad.Add(h, ad.Add(ad.Exp(h), h)),
+		"a ReLU's sum":         ad.Mul(ad.ReLU(h), ad.Add(ad.ReLU(h), ad.Exp(h))),
+	}
+	for name, y := range parts {
+		of := []value{x, h, y}
+		want := ad.Grad(ad.Sum(ad.Square(y)), of, ad.CreateGraph())
+		got := ad.Grad(ad.Sum(ad.Square(y)), of, ad.Retain())
+		for i := range of {
+			if !slices.Equal(got[i].Tensor().Floats(), want[i].Tensor().Floats()) {
+				t.Errorf("%s: gradient %d differs from the recorded one", name, i)
+			}
+		}
 	}
 }

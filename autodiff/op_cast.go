@@ -20,9 +20,9 @@ import (
 //
 // There is one exception, for what is added up over many steps. The cotangent of an F32 value that
 // was rounded, by Cast or SpectralQuotient, is F32 before it goes back through that: from BF16
-// operands the kernels of a weight's gradient, a matrix product or Conv2DWeightGrad, leave the sums
-// they have, and where a weight was read several times the parts are added so. What other functions
-// send there is widened.
+// operands the kernels of a weight's gradient, a matrix product or Conv2DWeightGrad, and the sum
+// that is a bias's, leave the sums they have, and where a weight was read several times the parts
+// are added so. What other functions send there is widened.
 
 // Cast converts x to dt, F32, F64 or BF16, to the nearest number, ties to even. The cotangent is
 // converted back: rounding counts as the identity. If x has dt already the result is a copy, and if

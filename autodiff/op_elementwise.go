@@ -185,7 +185,12 @@ func Affine(x *Value, a, b float64) *Value {
 	return unary{"Affine", tensor.Affine, tensor.Attr{A: a, B: b}, needsNothing, dAffine}.of(x)
 }
 
-func dAffine(n *Node, dy *Value) *Value { return Scale(dy, n.op.(unary).attr.A) }
+func dAffine(n *Node, dy *Value) *Value {
+	if a := n.op.(unary).attr.A; a != 1 {
+		return Scale(dy, a)
+	}
+	return dy
+}
 
 // Scale computes a·x.
 func Scale(x *Value, a float64) *Value { return Affine(x, a, 0) }
@@ -243,7 +248,7 @@ func (o binary) VJP(n *Node, dy *Value, need []bool) []*Value {
 	dxs := make([]*Value, 2)
 	for i, d := range o.d {
 		if need[i] && d != nil {
-			dxs[i] = sumTo(d(n, dy), n.In(i).Shape())
+			dxs[i] = sumToIn(n.In(i).gradientType(), d(n, dy), n.In(i).Shape())
 		}
 	}
 	return dxs

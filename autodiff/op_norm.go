@@ -259,12 +259,13 @@ func sampleShape(x tensor.Shape) tensor.Shape {
 	return s
 }
 
-// sumPerChannel is the adjoint of broadcasting perChannel: d [N … C] summed to [C] or [N C].
-func sumPerChannel(d *Value, shape tensor.Shape) *Value {
+// sumPerChannel is the adjoint of broadcasting perChannel: d [N … C] summed to [C] or [N C], in dt
+// as sumToIn does it.
+func sumPerChannel(dt tensor.DType, d *Value, shape tensor.Shape) *Value {
 	if len(shape) == 1 {
-		return sumTo(d, shape)
+		return sumToIn(dt, d, shape)
 	}
-	d = sumTo(d, sampleShape(d.Shape()))
+	d = sumToIn(dt, d, sampleShape(d.Shape()))
 	if d.Shape().Equal(shape) {
 		return d
 	}
@@ -272,7 +273,9 @@ func sumPerChannel(d *Value, shape tensor.Shape) *Value {
 }
 
 // channelGrad is sumPerChannel in the shape and dtype of v, [C] or [N C].
-func channelGrad(d, v *Value) *Value { return as(sumPerChannel(d, v.Shape()), v.DType()) }
+func channelGrad(d, v *Value) *Value {
+	return as(sumPerChannel(v.DType(), d, v.Shape()), v.DType())
+}
 
 // ScaleShift computes y = act(x·scale + shift + res), act ReLU (with ReLU′(0) = 0) if relu, else
 // the identity: batch normalisation with fixed statistics. x and res, which may be nil, are [N …
@@ -314,7 +317,7 @@ func (o scaleShiftOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	}
 	if need[1] {
 		wide := scale.DType()
-		dxs[1] = sumPerChannel(Mul(as(dy, wide), as(x, wide)), scale.Shape())
+		dxs[1] = sumPerChannel(wide, Mul(as(dy, wide), as(x, wide)), scale.Shape())
 	}
 	if need[2] {
 		dxs[2] = channelGrad(dy, scale)

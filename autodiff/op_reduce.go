@@ -25,7 +25,7 @@ func Max(x *Value, axes ...int) *Value { return dropAxes(MaxKeep, "Max", x, axes
 // SumKeep is Sum with the reduced axes kept, of extent 1.
 func SumKeep(x *Value, axes ...int) *Value {
 	floats("Sum", "x", x)
-	return apply(sumOp{normAxes("Sum", x, axes)}, x)
+	return sumIn(x.DType(), x, axes)
 }
 
 // MeanKeep is Mean with the reduced axes kept, of extent 1. The mean of nothing is NaN.
@@ -53,23 +53,33 @@ func dropAxes(keep func(*Value, ...int) *Value, op string, x *Value, axes []int)
 }
 
 // reduce runs one reduction kernel.
-func reduce(op tensor.ReduceOp, s *tensor.Scope, x *tensor.Tensor, axes []int) *tensor.Tensor {
-	y := s.New(x.DType(), x.Shape().Reduced(axes)...)
+func reduce(op tensor.ReduceOp, s *tensor.Scope, dt tensor.DType, x *tensor.Tensor,
+	axes []int) *tensor.Tensor {
+	y := s.New(dt, x.Shape().Reduced(axes)...)
 	s.Backend().Reduce(op, y, x, axes)
 	return y
 }
 
-type sumOp struct{ axes []int }
+// sumIn is SumKeep in dt: x's dtype or, of BF16, F32.
+func sumIn(dt tensor.DType, x *Value, axes []int) *Value {
+	return apply(sumOp{normAxes("Sum", x, axes), dt}, x)
+}
+
+// sumOp has a result of dt: that of its input or, beside BF16, F32.
+type sumOp struct {
+	axes []int
+	dt   tensor.DType
+}
 
 func (sumOp) Name() string { return "Sum" }
 func (sumOp) Needs() Needs { return needsNothing }
 
 func (o sumOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	return reduce(tensor.Sum, s, in[0], o.axes), nil
+	return reduce(tensor.Sum, s, o.dt, in[0], o.axes), nil
 }
 
 func (o sumOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
-	return []*Value{BroadcastTo(dy, n.In(0).Shape()...)}
+	return []*Value{BroadcastTo(as(dy, n.In(0).DType()), n.In(0).Shape()...)}
 }
 
 type meanOp struct{ axes []int }
@@ -78,7 +88,7 @@ func (meanOp) Name() string { return "Mean" }
 func (meanOp) Needs() Needs { return needsNothing }
 
 func (o meanOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	return reduce(tensor.Mean, s, in[0], o.axes), nil
+	return reduce(tensor.Mean, s, in[0].DType(), in[0], o.axes), nil
 }
 
 func (o meanOp) VJP(n *Node, dy *Value, _ []bool) []*Value {
@@ -96,7 +106,7 @@ func (maxOp) Name() string { return "Max" }
 func (maxOp) Needs() Needs { return Needs{In: 1, Out: true} }
 
 func (o maxOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	return reduce(tensor.MaxOf, s, in[0], o.axes), nil
+	return reduce(tensor.MaxOf, s, in[0].DType(), in[0], o.axes), nil
 }
 
 // VJP treats the mask of the maxima as a constant, which it is wherever Max has a derivative.
@@ -143,7 +153,10 @@ func expand(x *Value, shape tensor.Shape) *Value {
 
 // sumTo is the adjoint of broadcasting shape to x's: it sums what was repeated. It returns x itself
 // where there is nothing to do.
-func sumTo(x *Value, shape tensor.Shape) *Value {
+func sumTo(x *Value, shape tensor.Shape) *Value { return sumToIn(x.DType(), x, shape) }
+
+// sumToIn is sumTo whose sums, where there are any, are in dt: x's dtype or, of BF16, F32.
+func sumToIn(dt tensor.DType, x *Value, shape tensor.Shape) *Value {
 	if x.Shape().Equal(shape) {
 		return x
 	}
@@ -157,5 +170,5 @@ func sumTo(x *Value, shape tensor.Shape) *Value {
 	if len(axes) == 0 { // only axes of extent 1 in front
 		return Reshape(x, shape...)
 	}
-	return x.graph.compose(func() *Value { return Reshape(SumKeep(x, axes...), shape...) })
+	return x.graph.compose(func() *Value { return Reshape(sumIn(dt, x, axes), shape...) })
 }

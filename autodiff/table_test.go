@@ -128,6 +128,17 @@ func unarySamples() []sample {
 		unarySample("Clamp", func(x value) value { return ad.Clamp(x, -1, 1) },
 			gradcheck.Of([]int{5}, -2, -0.5, 0.3, 0.9, 1.7)),
 		unarySample("Erf", ad.Erf, normal(1, 5)),
+		unarySample("Sin", ad.Sin, normal(1, 5)),
+		unarySample("Cos", ad.Cos, normal(1, 5)),
+		unarySample("Tan", ad.Tan, within(1, -1, 1, 5)),
+		unarySample("Asin", ad.Asin, within(1, -0.8, 0.8, 5)),
+		unarySample("Acos", ad.Acos, within(1, -0.8, 0.8, 5)),
+		unarySample("Atan", ad.Atan, normal(1, 5)),
+		unarySample("Sinh", ad.Sinh, normal(1, 5)),
+		unarySample("Cosh", ad.Cosh, normal(1, 5)),
+		unarySample("Asinh", ad.Asinh, normal(1, 5)),
+		unarySample("Acosh", ad.Acosh, within(1, 1.5, 3, 5)),
+		unarySample("Atanh", ad.Atanh, within(1, -0.8, 0.8, 5)),
 		unarySample("GELU", ad.GELU, normal(1, 5)),
 		unarySample("SiLU", ad.SiLU, normal(1, 5)),
 		unarySample("HardSwish", ad.HardSwish, gradcheck.Of([]int{5}, -4, -2, 0.3, 2, 3.5)),
@@ -286,6 +297,12 @@ func matMulSamples() []sample {
 	divided := func(_ graph, in vals) value {
 		return quotient(in[0], in[1], in[2], in[0].DType())
 	}
+	twice := func(w, u, v value) value {
+		dt := []tensor.DType{tensor.F64, tensor.F64}
+		q := ad.SpectralQuotients(vals{w, w}, vals{u, u}, vals{v, v}, make([]*tensor.Tensor, 2), dt)
+		return ad.Add(q[0], q[1])
+	}
+	vectors := []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)}
 	return append(list,
 		sample{name: "Linear", f: linear,
 			in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
@@ -296,8 +313,10 @@ func matMulSamples() []sample {
 			bad: []fn{func(g graph, in vals) value {
 				return ad.Linear(in[0], zeros(g, 2, 3), nil)
 			}}},
-		sample{name: "SpectralQuotient", f: divided,
-			in: []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)},
+		sample{name: "SpectralQuotients", in: vectors,
+			f:   func(_ graph, in vals) value { return twice(in[0], in[1], in[2]) },
+			bad: []fn{func(_ graph, in vals) value { return twice(in[0], in[2], in[1]) }}},
+		sample{name: "SpectralQuotient", f: divided, in: vectors,
 			bad: []fn{
 				func(g graph, in vals) value {
 					return ad.SpectralQuotient(in[0], in[2], in[1], nil, tensor.F64)
@@ -320,115 +339,6 @@ func quotient(w, u, v value, dt tensor.DType) value {
 	return ad.SpectralQuotient(w, u, v, sigma.Tensor(), dt)
 }
 
-// convs are attributes that tell the corners apart: uneven padding, strides that leave rows
-// unread, dilation, groups. All are for 5×6 images of 4 channels and 3×2 kernels.
-func convs() []tensor.ConvParams {
-	return []tensor.ConvParams{
-		{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1},
-		{StrideH: 2, StrideW: 3, PadTop: 1, PadRight: 2, DilH: 1, DilW: 1, Groups: 2},
-		{StrideH: 3, StrideW: 2, PadBottom: 1, PadLeft: 1, DilH: 2, DilW: 3, Groups: 4},
-	}
-}
-
-func convSamples() []sample {
-	var list []sample
-	for _, p := range convs() {
-		oh, ow := p.Out(5, 6, 3, 2)
-		x, w, y := normal(1, 2, 5, 6, 4), normal(2, 4, 3, 2, 4/p.Groups), normal(3, 2, oh, ow, 4)
-		conv := func(x, w value) value { return ad.Conv2D(x, w, p) }
-		inGrad := func(y, w value) value { return ad.Conv2DInputGrad(y, w, 5, 6, p) }
-		wGrad := func(x, y value) value { return ad.Conv2DWeightGrad(x, y, 3, 2, p) }
-		refuse := func(f func(a, b value) value) []fn {
-			return []fn{
-				func(g graph, in vals) value { return f(in[0], zeros(g, 3)) },
-				func(g graph, in vals) value { return f(in[0], f32(g, in[1].Shape()...)) },
-				func(g graph, in vals) value { return f(in[0], zeros(g, 3, 9, 9, 5)) }}
-		}
-		list = append(list,
-			sample{name: "Conv2D", f: two(conv), in: []input{x, w}, bad: append(refuse(conv),
-				two(func(x, w value) value {
-					q := p
-					q.StrideH = 0
-					return ad.Conv2D(x, w, q)
-				}),
-				two(func(x, w value) value { // reaches 2·2⁶² rows, which an int has as less than none
-					q := p
-					q.DilH = 1 << 62
-					return ad.Conv2D(x, w, q)
-				}))},
-			sample{name: "Conv2DInputGrad", f: two(inGrad), in: []input{y, w}, bad: append(
-				refuse(inGrad),
-				two(func(y, w value) value { return ad.Conv2DInputGrad(y, w, 50, 6, p) }))},
-			sample{name: "Conv2DWeightGrad", f: two(wGrad), in: []input{x, y}, bad: append(
-				refuse(wGrad),
-				two(func(x, y value) value { return ad.Conv2DWeightGrad(x, y, 1, 1, p) }),
-				two(func(x, y value) value { return ad.Conv2DWeightGrad(x, y, 0, 2, p) }))})
-	}
-	return list
-}
-
-// convBiasActSamples use every combination of bias, residual and ReLU, away from the ReLU's kink.
-func convBiasActSamples() []sample {
-	var list []sample
-	p := convs()[0]
-	oh, ow := p.Out(5, 6, 3, 2)
-	x, w := normal(1, 2, 5, 6, 4), normal(2, 4, 3, 2, 4/p.Groups)
-	bias, res := normal(3, 4), normal(4, 2, oh, ow, 4)
-	for _, relu := range []bool{false, true} {
-		conv := func(b, r int) fn {
-			return func(_ graph, in vals) value {
-				at := func(i int) value {
-					if i == 0 {
-						return nil
-					}
-					return in[i]
-				}
-				return ad.Conv2DBiasAct(in[0], in[1], at(b), at(r), relu, p)
-			}
-		}
-		bad := []fn{
-			func(g graph, in vals) value {
-				return ad.Conv2DBiasAct(in[0], in[1], zeros(g, 3), nil, relu, p)
-			},
-			func(g graph, in vals) value {
-				return ad.Conv2DBiasAct(in[0], in[1], nil, zeros(g, 2, oh, ow, 3), relu, p)
-			},
-			func(g graph, in vals) value {
-				return ad.Conv2DBiasAct(in[0], in[1], f32(g, 4), nil, relu, p)
-			},
-			func(g graph, in vals) value {
-				return ad.Conv2DBiasAct(in[0], zeros(g, 4, 3, 2, 5), nil, nil, relu, p)
-			},
-		}
-		for _, s := range []sample{{f: conv(0, 0), in: []input{x, w}},
-			{f: conv(2, 0), in: []input{x, w, bias}}, {f: conv(0, 2), in: []input{x, w, res}},
-			{f: conv(2, 3), in: []input{x, w, bias, res}}} {
-			s.name, s.bad = "Conv2DBiasAct", bad
-			list = append(list, s)
-		}
-	}
-	act := func(bias func(g graph) value) fn {
-		return func(g graph, in vals) value {
-			return ad.Conv2DAct(in[0], in[1], bias(g), nil, ad.SiLUAct(), p)
-		}
-	}
-	list = append(list, sample{name: "Conv2DAct", f: act(func(graph) value { return nil }),
-		in: []input{x, w}, bad: []fn{act(func(g graph) value { return zeros(g, 3) })}})
-	return list
-}
-
-func resampledSamples() []sample {
-	w := []input{normal(1, 2, 3, 2, 2)}
-	flat := func(f func(value) value) fn {
-		return func(g graph, _ vals) value { return f(zeros(g, 3, 3, 2)) }
-	}
-	return []sample{
-		{name: "PooledFilter", f: one(ad.PooledFilter), in: w, bad: []fn{flat(ad.PooledFilter)}},
-		{name: "UpsampledFilter", f: one(ad.UpsampledFilter), in: w,
-			bad: []fn{flat(ad.UpsampledFilter)}},
-	}
-}
-
 func indexSamples() []sample {
 	a := []input{normal(1, 4, 3)}
 	pick := func(x value) value { return ad.Gather(x, idx(x.Graph(), 2, 0, 2)) }
@@ -449,48 +359,6 @@ func indexSamples() []sample {
 					return ad.OneHot(g, in[0].Tensor(), 3, tensor.F64)
 				}}},
 	}
-}
-
-func poolSamples() []sample {
-	p := tensor.PoolParams{KH: 3, KW: 2, StrideH: 2, StrideW: 1,
-		PadTop: 1, PadRight: 1, CountPad: true}
-	q := p
-	q.CeilMode, q.CountPad, q.PadBottom = true, false, 1
-	image := []input{distinct(2, 5, 4, 2)}
-	noImage := func(f func(value) value) fn {
-		return func(g graph, _ vals) value { return f(zeros(g, 3, 3)) }
-	}
-	var list []sample
-	for _, p := range []tensor.PoolParams{p, q} {
-		oh, ow := p.Out(5, 4)
-		over := p
-		over.KH = 50
-		padded := p
-		padded.PadTop = p.KH
-		back := func(y value) value { return ad.AvgPoolGrad(y, 5, 4, p) }
-		pool := func(name string, f func(value, tensor.PoolParams) value) sample {
-			return sample{name: name, f: one(with(f, p)), in: image,
-				bad: []fn{noImage(with(f, p)), one(with(f, over)), one(with(f, padded)),
-					func(g graph, _ vals) value { return f(zeros(g, 1, 0, 4, 1), p) },
-					func(g graph, _ vals) value { return f(zeros(g, 1, 5, 0, 1), q) },
-					one(with(f, tensor.PoolParams{KH: 1, KW: 1})),
-					one(with(f, tensor.PoolParams{KH: 1, KW: 1, StrideH: 1, StrideW: 1 << 40}))}}
-		}
-		list = append(list, pool("MaxPool", ad.MaxPool), pool("AvgPool", ad.AvgPool),
-			sample{name: "AvgPoolGrad", f: one(back), in: []input{normal(1, 2, oh, ow, 2)},
-				bad: []fn{noImage(back),
-					one(func(y value) value { return ad.AvgPoolGrad(y, 50, 4, p) })}})
-	}
-	up, down := with(ad.Upsample, 2), with(ad.UpsampleGrad, 2)
-	return append(list,
-		sample{name: "Upsample", f: one(up), in: []input{normal(1, 2, 2, 3, 2)},
-			bad: []fn{noImage(up), one(with(ad.Upsample, 0))}},
-		sample{name: "UpsampleGrad", f: one(down), in: []input{normal(1, 2, 4, 6, 2)},
-			bad: []fn{noImage(down), one(with(ad.UpsampleGrad, 4))}},
-		sample{name: "GlobalAvgPool", f: one(ad.GlobalAvgPool), in: image,
-			bad: []fn{noImage(ad.GlobalAvgPool)}},
-		sample{name: "GlobalSumPool", f: one(ad.GlobalSumPool), in: image,
-			bad: []fn{noImage(ad.GlobalSumPool)}})
 }
 
 func softmaxSamples() []sample {
@@ -518,94 +386,6 @@ func softmaxSamples() []sample {
 			bad: []fn{func(g graph, in vals) value { return ad.CrossEntropy(in[0], zeros(g, 3)) },
 				func(g graph, in vals) value { return ad.CrossEntropy(in[0], f32(g, 3, 4)) }}},
 	}
-}
-
-const bnEps = 1e-2 // large enough that a forgotten eps shows
-
-func batchNorm(x, gamma, beta value) value {
-	y, _ := ad.BatchNorm(x, gamma, beta, bnEps)
-	return y
-}
-
-func batchNormReLU(x, gamma, beta, res value) value {
-	y, _ := ad.BatchNormReLU(x, gamma, beta, res, bnEps)
-	return y
-}
-
-// normFunc adapts a normalisation to three or four inputs.
-func normFunc(f func(x, a, b, res value) value) fn {
-	return func(_ graph, in []value) value {
-		if len(in) == 4 {
-			return f(in[0], in[1], in[2], in[3])
-		}
-		return f(in[0], in[1], in[2], nil)
-	}
-}
-
-// normInputs are x, scale, shift and perhaps res, shared by the batch or one row for each sample.
-func normInputs(rank2, perSample, res bool) []input {
-	shape, s := []int{3, 2, 2, 2}, []int{2}
-	if rank2 {
-		shape = []int{5, 2}
-	}
-	if perSample {
-		s = []int{shape[0], 2}
-	}
-	in := []input{normal(1, shape...), offZero(2, s...), normal(3, s...)}
-	if res {
-		in = append(in, normal(4, shape...))
-	}
-	return in
-}
-
-func normSamples() []sample {
-	scale := func(x, a, b, res value) value { return ad.ScaleShift(x, a, b, res, false) }
-	scaleReLU := func(x, a, b, res value) value { return ad.ScaleShift(x, a, b, res, true) }
-	plain := func(x, a, b, _ value) value { return batchNorm(x, a, b) }
-	var list []sample
-	for variant := range 8 {
-		rank2, perSample, res := variant&1 == 1, variant&2 == 2, variant&4 == 4
-		add := func(name string, f func(x, a, b, res value) value) {
-			bad := []fn{
-				func(g graph, in vals) value { return f(in[0], zeros(g, 7), zeros(g, 7), nil) },
-				func(g graph, in vals) value { return f(in[0], in[1], zeros(g, 1), nil) },
-				func(g graph, in vals) value {
-					return f(zeros(g, 2), zeros(g, 2), zeros(g, 2), nil)
-				},
-				func(g graph, in vals) value {
-					return f(in[0], in[1], f32(g, in[2].Shape()...), nil)
-				}}
-			if name != "BatchNorm" {
-				bad = append(bad, func(g graph, in vals) value {
-					return f(in[0], in[1], in[2], zeros(g, 7))
-				})
-			}
-			list = append(list, sample{name: name, f: normFunc(f),
-				in: normInputs(rank2, perSample, res), bad: bad})
-		}
-		if !res {
-			add("BatchNorm", plain)
-		}
-		add("BatchNormReLU", batchNormReLU)
-		add("ScaleShift", scale)
-		add("ScaleShift", scaleReLU)
-	}
-	for _, perSample := range []bool{false, true} {
-		f := func(x, a, b value, k int) value {
-			y, _ := ad.BatchNormReLUUpsample(x, a, b, bnEps, k)
-			return y
-		}
-		list = append(list, sample{name: "BatchNormReLUUpsample",
-			f:  func(_ graph, in vals) value { return f(in[0], in[1], in[2], 2) },
-			in: normInputs(false, perSample, false), bad: []fn{
-				func(g graph, in vals) value { return f(in[0], in[1], in[2], 0) },
-				func(g graph, in vals) value { return f(in[0], zeros(g, 7), zeros(g, 7), 2) },
-				func(g graph, in vals) value { return f(zeros(g, 2, 2), zeros(g, 2), zeros(g, 2), 2) },
-				func(g graph, in vals) value {
-					return f(in[0], in[1], f32(g, in[2].Shape()...), 2)
-				}}})
-	}
-	return list
 }
 
 // samples is the table: every exported differentiable function, on every path it has.

@@ -31,7 +31,7 @@ func steps() []Spec {
 		recomputed = append(recomputed, recomputedSpec(s))
 	}
 	all = append(all, recomputed...)
-	all = append(all, slimSpec(16, 32))
+	all = append(all, slimSpec(16, 32), drawnSpec(train[0]))
 	all = append(all, growthSpecs()...)
 	inference := []Spec{inferenceSpec("resnet50", 1), inferenceSpec("resnet50", 8), paintSpec(64)}
 	all = append(all, inference...)
@@ -125,6 +125,16 @@ func slimSpec(ch, batch int) Spec {
 		Shape: fmt.Sprintf("%d×32×32×3", batch), Images: batch,
 		Work: float64(batch*perImage) / 1e9, Unit: FLOPs}
 	netArgs(&s, c, batch)
+	return s
+}
+
+// drawnSpec is the step of a classifier's training as a run makes it: on batches that the loader
+// draws meanwhile, cropped out of a border of 4 and mirrored by chance.
+func drawnSpec(s Spec) Spec {
+	s.Key, s.Name, s.Kind = s.Key+"/drawn", s.Name+", drawn", "training"
+	s.Groups, s.Modes = []string{"steps of its own"}, nil
+	s.Args = maps.Clone(s.Args)
+	s.Args["images"], s.Args["crop"] = 10000, 4
 	return s
 }
 

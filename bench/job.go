@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"afterimage/nn"
 	"afterimage/tensor"
@@ -15,6 +16,8 @@ type job struct {
 	close func()
 	peak  func() float64 // in place of run: measures a rate itself, of one unit of work
 	tally tally          // what a run asks of the machine, if it is a step that was counted
+	// waited is how long all runs so far have waited for the loader; nil: they take no batch of it.
+	waited func() time.Duration
 }
 
 // ErrUnsupported says that this program has no way of doing a measurement.
@@ -82,7 +85,7 @@ func openers() map[string]opener {
 // stepOpeners lists the kinds of steps, which run on any backend: on one that keeps a ledger too.
 func stepOpeners() map[string]func(tensor.Backend, Spec) (job, error) {
 	return map[string]func(tensor.Backend, Spec) (job, error){
-		"classifier": openClassifier, "gan-d": openPlayer, "gan-g": openPlayer,
+		"classifier": openClassifier, "training": openTraining, "gan-d": openPlayer, "gan-g": openPlayer,
 		"inverter": openInverter, "inference": openInference, "paint": openPaint,
 	}
 }

@@ -12,29 +12,50 @@ import (
 	"afterimage/tensor/cpu"
 )
 
-// openClassifier is train.Classifier's step, of adversarial training if args say so.
-func openClassifier(b tensor.Backend, s Spec) (job, error) {
+// newClassifier returns the training that args describe, adversarial if they say so, on images of
+// noise.
+func newClassifier(b tensor.Backend, s Spec, images int) (*train.Classifier, error) {
 	n, size, classes := s.Args["n"], s.Args["h"], s.Args["classes"]
 	cfg := train.ClassifierConfig{Kind: "classifier", Arch: s.Arch, Dataset: "random",
 		Epochs: 1000, Batch: n, LR: 1e-3, Momentum: 0.9, WeightDecay: 5e-4, Schedule: "constant",
-		Seed: seed, Recompute: s.Args["recompute"] == 1}
+		Seed: seed, Recompute: s.Args["recompute"] == 1, Flip: true, Crop: s.Args["crop"]}
 	if steps := s.Args["pgd"]; steps > 0 {
 		cfg.Attack = train.Adversary{Norm: "linf", Eps: 8.0 / 255, StepSize: 2.0 / 255, Steps: steps}
 	}
-	set, err := randomSet(n, size, classes)
+	set, err := randomSet(images, size, classes)
+	if err != nil {
+		return nil, err
+	}
+	return train.NewClassifierOn(b, cfg, set)
+}
+
+// openClassifier is train.Classifier's step on a batch that is there.
+func openClassifier(b tensor.Backend, s Spec) (job, error) {
+	t, err := newClassifier(b, s, s.Args["n"])
 	if err != nil {
 		return job{}, err
 	}
-	t, err := train.NewClassifierOn(b, cfg, set)
-	if err != nil {
-		return job{}, err
-	}
-	d, i := randomBatch(n, size, classes), 0
+	d, i := randomBatch(s.Args["n"], s.Args["h"], s.Args["classes"]), 0
 	return job{run: func() error {
 		_, err := t.Step(i, d)
 		i++
 		return err
 	}, close: t.Close}, nil
+}
+
+// openTraining is train.Classifier's step on batches that are drawn meanwhile, cropped and
+// mirrored.
+func openTraining(b tensor.Backend, s Spec) (job, error) {
+	t, err := newClassifier(b, s, s.Args["images"])
+	if err != nil {
+		return job{}, err
+	}
+	next, stop := iter.Pull2(t.Batches(0))
+	return job{waited: t.Loader().Waited, run: func() error {
+		i, d, _ := next()
+		_, err := t.Step(i, d)
+		return err
+	}, close: func() { stop(); t.Close() }}, nil
 }
 
 // netOf returns the configuration of BigGAN that args describe.
@@ -98,7 +119,7 @@ func openInverter(b tensor.Backend, s Spec) (job, error) {
 		return job{}, err
 	}
 	i := 0
-	return job{run: func() error {
+	return job{waited: t.Loader().Waited, run: func() error {
 		_, err := t.Step(i)
 		i++
 		return err

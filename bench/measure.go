@@ -73,17 +73,28 @@ func Measure(b *cpu.Backend, s Spec, o Options) (Row, error) {
 	if err := j.warm(warmUps); err != nil {
 		return Row{}, err
 	}
-	collected := collecting()
+	collected, waited := collecting(), j.waits()
 	t, err := j.boundedTimes(b, s, minRuns, o.Seconds)
 	if err != nil {
 		return Row{}, err
 	}
-	collected = collecting() - collected
+	collected, waited = collecting()-collected, j.waits()-waited
 	r := t.row(s, Bound{t.bound, ratePerCPU(b, s)}, b.Threads())
 	if s.Images > 0 && s.Unit == FLOPs {
 		r.MallocsPerRun, r.GCFraction = mallocs(j), ratio(collected, t.cpu)
 	}
+	if j.waited != nil {
+		r.WaitFraction = new(ratio(waited, t.total()))
+	}
 	return r, nil
+}
+
+// waits is j.waited in seconds.
+func (j job) waits() float64 {
+	if j.waited == nil {
+		return 0
+	}
+	return j.waited().Seconds()
 }
 
 // boundedTimes runs a job as times does and measures its bound by the wall clock besides.
@@ -139,6 +150,15 @@ type timing struct {
 	bound    float64 // by the wall clock, in the row's unit, if it was measured
 	roofline float64 // seconds of a run at least, a step's only
 	kernels  []KernelTime
+}
+
+// total is the seconds of all runs.
+func (t timing) total() float64 {
+	all := 0.0
+	for _, s := range t.seconds {
+		all += s
+	}
+	return all
 }
 
 // long is how many seconds a warm-up run takes after which another one would show nothing.

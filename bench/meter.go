@@ -61,6 +61,9 @@ type Row struct {
 	// GCFraction is the garbage collector's share of the CPU seconds of all runs, a step's only: what
 	// collections that ended among them took.
 	GCFraction float64 `json:"gc_fraction,omitempty"`
+	// WaitFraction is the share of all runs' time in which they waited for the loader, of steps that
+	// take their batches from it.
+	WaitFraction *float64 `json:"wait_fraction,omitempty"`
 	// Growth and Total are the largest resident memory of a fresh program over the one after start,
 	// and all of it, in bytes.
 	Growth int `json:"growth,omitempty"`

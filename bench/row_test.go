@@ -88,9 +88,10 @@ func TestSteps(t *testing.T) {
 	}
 	r := rows[0]
 	if r.PeakBytes < 1<<20 || r.MallocsPerRun < 1 ||
-		math.Abs(r.ImagesPerSecond*r.Median-32) > 1e-9 {
-		t.Errorf("memory %d, mallocs %g, %g images/s at %g s do not fit", r.PeakBytes,
-			r.MallocsPerRun, r.ImagesPerSecond, r.Median)
+		math.Abs(r.ImagesPerSecond*r.Median-32) > 1e-9 || r.WaitFraction == nil ||
+		!(*r.WaitFraction >= 0 && *r.WaitFraction < 1) {
+		t.Errorf("memory %d, mallocs %g, %g images/s at %g s, waits %v do not fit", r.PeakBytes,
+			r.MallocsPerRun, r.ImagesPerSecond, r.Median, r.WaitFraction)
 	}
 }
 

@@ -13,8 +13,8 @@ func Header() string {
 
 // String returns the row as one line of a table: name, shape, median and spread of the times, rate,
 // the fraction of the bound measured beside it, the same fraction by CPU seconds, and for a step
-// the fraction of its roofline, images a second, its peak of tensor memory, its Go heap objects and
-// the garbage collector's share of its CPU seconds.
+// the fraction of its roofline, images a second, its peak of tensor memory, its Go heap objects,
+// the garbage collector's share of its CPU seconds and the loader's of its time.
 func (r Row) String() string {
 	times, spread, byCPU := "", "", ""
 	if r.Median > 0 {
@@ -35,6 +35,9 @@ func (r Row) String() string {
 	}
 	if r.MallocsPerRun > 0 {
 		rest = append(rest, fmt.Sprintf("%.0f mallocs, GC %.2f %%", r.MallocsPerRun, 100*r.GCFraction))
+	}
+	if r.WaitFraction != nil {
+		rest = append(rest, fmt.Sprintf("waits for the loader %.2f %%", 100**r.WaitFraction))
 	}
 	if r.Total > 0 {
 		rest = append(rest, fmt.Sprintf("%.0f MB in all", float64(r.Total)/1e6))

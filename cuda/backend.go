@@ -82,11 +82,12 @@ var (
 	_ tensor.AttentionFuser = (*Backend)(nil)
 	_ tensor.LossFuser      = (*Backend)(nil)
 	_ tensor.NormUpsampler  = (*Backend)(nil)
-	_ tensor.SpectralFuser  = (*Backend)(nil)
 	_ tensor.HalfKeeper     = (*Backend)(nil)
 	_ tensor.Shadower       = (*Backend)(nil)
 	_ tensor.ManyScaler     = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
+
+	_ tensor.ManySpectralFuser = (*Backend)(nil)
 )
 
 // A lent is something that its owner closes, or else Close of the backend does.
@@ -100,7 +101,7 @@ var errRecording = errors.New("not possible while work is recorded: run the same
 	"by call before, and read nothing back, wait for nothing and upload nothing in it")
 
 // Open opens the GPU called name, "cuda:0" or "cuda" for the first. The error is one line.
-func Open(name string, o Options) (*Backend, error) {
+func Open(name string, o Options) (opened *Backend, err error) {
 	device, err := ParseName(name)
 	if err != nil {
 		return nil, err
@@ -121,12 +122,17 @@ func Open(name string, o Options) (*Backend, error) {
 		if err := api.StartTrace(); err != nil {
 			return nil, fmt.Errorf("cuda:%d: %w", device, err)
 		}
+		defer func() {
+			if opened == nil {
+				api.StopTrace()
+			}
+		}()
 	}
 	ctx, err := api.Retain(device)
 	if err != nil {
 		return nil, fmt.Errorf("cuda:%d: %w", device, err)
 	}
-	b := &Backend{name: fmt.Sprintf("cuda:%d", device), device: device, info: info, ctx: ctx,
+	b := &Backend{name: deviceName(device), device: device, info: info, ctx: ctx,
 		mode: mode, hopper: o.Hopper, compared: map[bool]int{}, tracing: o.Trace,
 		lent: map[lent]bool{}}
 	b.Methods = kernels.NewMethods(b.run, func(buf tensor.Buffer) uint64 {
@@ -180,6 +186,7 @@ func (b *Backend) Close() {
 	}
 	b.closeLibraries()
 	b.mem.drop(&b.mem.main)
+	b.mem.trimPool()
 	b.closeRing()
 	b.mods.close()
 	b.x.close() // from here on a Start does nothing
@@ -215,7 +222,7 @@ func (b *Backend) Info() Device { return b.info }
 func (b *Backend) Alloc(bytes int) (tensor.Buffer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.x.err(); err != nil {
+	if err := b.x.err(); err != nil { // also once it was closed
 		panic(b.lost(err))
 	}
 	buf, err := b.mem.alloc(bytes)
@@ -263,6 +270,9 @@ func (b *Backend) Upload(dst tensor.Buffer, src []byte) {
 		b.graph.fail("Upload")
 		return
 	}
+	if b.x.err() != nil {
+		return
+	}
 	to := dst.(*buffer).address
 	for len(src) > 0 {
 		n := min(len(src), stageBytes)
@@ -298,6 +308,9 @@ func (b *Backend) lost(err error) *tensor.Error {
 }
 
 func (b *Backend) download(dst []byte, from uint64) (err error) {
+	if err := b.x.err(); err != nil {
+		return err
+	}
 	if b.back.Size == 0 {
 		if b.back, err = b.ctx.HostAlloc(stageBytes); err != nil {
 			return err
@@ -395,4 +408,9 @@ func (b *Backend) run(encode func(e *kernels.Encoder)) {
 }
 
 // CompileAll compiles and loads every kernel, several at a time, instead of at first use.
-func (b *Backend) CompileAll() error { return b.mods.compileAll() }
+func (b *Backend) CompileAll() error {
+	if err := b.x.err(); err != nil {
+		return fmt.Errorf("%s: %w", b.name, err)
+	}
+	return b.mods.compileAll()
+}

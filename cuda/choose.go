@@ -60,7 +60,9 @@ func (b *Backend) choose(c contest) *offer {
 	if known && kept.own() {
 		return nil
 	}
+	picked := -1
 	found, failed := b.offered(c, kept, known)
+	defer func() { b.closeOthers(found, picked) }() // also where there is no memory to compete in
 	if known && len(found) == 0 && b.x.err() == nil {
 		if failed != nil {
 			b.withoutKept(c.shape, failed)
@@ -73,27 +75,29 @@ func (b *Backend) choose(c contest) *offer {
 	if b.x.err() != nil {
 		return nil // and nothing is to be kept of it
 	}
-	picked := 0
-	if !known {
-		kept, picked = b.compete(c, found)
-		if b.x.err() == nil {
-			if err := b.book.put(c.shape, kept); err != nil {
-				b.x.stick(err)
-			}
+	if known {
+		picked = 0
+	} else if kept, picked = b.compete(c, found); b.x.err() == nil {
+		if err := b.book.put(c.shape, kept); err != nil {
+			b.x.stick(err)
 		}
 	}
-	var winner *offer
+	if picked < 0 {
+		return nil
+	}
+	return &found[picked]
+}
+
+// closeOthers gives all offers but one back, on the device's thread.
+func (b *Backend) closeOthers(found []offer, picked int) {
 	b.x.do(func() error {
 		for i := range found {
-			if i == picked {
-				winner = &found[i]
-			} else {
+			if i != picked {
 				found[i].close()
 			}
 		}
 		return nil
 	})
-	return winner
 }
 
 // offered calls list on the device's thread, and asks for our kernel for compute capability 9.0. A

@@ -12,12 +12,13 @@ const faster = 0.97
 // refused is the time of work that the library would not do.
 const refused = -1
 
-// encoded returns the commands that f appends, which are few, without handing them over.
+// encoded returns the commands that f appends, which are few, without handing them over. f may
+// panic, when there is no scratch memory for it.
 func (b *Backend) encoded(f func()) *driver.Batch {
 	mine, others := &batch{}, b.batch
+	defer func() { b.batch = others }()
 	b.batch = mine
 	f()
-	b.batch = others
 	return &mine.Batch
 }
 

@@ -98,6 +98,16 @@ func TestFind(t *testing.T) {
 		len(r.Libraries) != 4 || !strings.Contains(r.Libraries[2], "AFTERIMAGE_CUDNN=none") {
 		t.Errorf("%+v", r)
 	}
+	t.Setenv("FAKECUDA_DEVICES", "2")
+	t.Setenv("FAKECUDA_OLD", "0")
+	if r := Find(); r.Problem != "" || r.First != "cuda:1" || len(r.Devices) != 2 {
+		t.Errorf("an old card beside a good one: %+v", r)
+	}
+	t.Setenv("FAKECUDA_DEVICES", "1")
+	if r := Find(); r.First != "" || !strings.Contains(r.Problem, "8.0 or newer") {
+		t.Errorf("an old card: %+v", r)
+	}
+	t.Setenv("FAKECUDA_OLD", "")
 	t.Setenv("AFTERIMAGE_NVRTC", "none")
 	if r := Find(); r.Problem != "" || !strings.Contains(r.Libraries[1], "this program's PTX") {
 		t.Errorf("without a compiler: %+v", r)

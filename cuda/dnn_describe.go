@@ -179,7 +179,7 @@ func (g *describing) engine(config uint64) (engine uint64, number int64) {
 }
 
 // serves reports whether an engine keeps to what this program promises: sums in a fixed order and,
-// unless operands may be rounded, F32 arithmetic throughout.
+// unless operands may be rounded, as those of F32 in TF32 may, their own arithmetic throughout.
 func (g *describing) serves(engine uint64, s convSpec, mode arithmetic) bool {
 	if g.err != nil {
 		return false
@@ -193,11 +193,12 @@ func (g *describing) serves(engine uint64, s convSpec, mode arithmetic) bool {
 		return false
 	}
 	banned := []int32{noteAnyOrder, noteReduced}
-	if mode != tf32 {
+	rounds := mode == tf32 && s.operand == tensor.F32
+	if !rounds {
 		banned = append(banned, noteDownConvert, noteFFT, noteWinograd, noteWinograd4x4,
 			noteWinograd6x6, noteWinograd1313)
 	}
-	if s.operand == tensor.F32 && mode != tf32 { // a tensor core there means TF32; in F64 it is exact
+	if s.operand == tensor.F32 && !rounds { // a tensor core there means TF32; in F64 it is exact
 		banned = append(banned, noteTensorCore)
 	}
 	return !slices.ContainsFunc(notes[:min(n, most)], func(v int32) bool {

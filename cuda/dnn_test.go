@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,5 +75,41 @@ func TestConvolutionPlans(t *testing.T) {
 	}
 	if err := g.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestEnginesThatServe wants, of engines that each say one thing of their numbers, those offered
+// that keep to an arithmetic, and none that takes more workspace than there may be.
+func TestEnginesThatServe(t *testing.T) {
+	t.Setenv("FAKECUDNN_ALL", "1")
+	b := openWithDNN(t, "")
+	plain := []int64{1002, 1003} // then one on tensor cores, down-converting, …
+	for _, c := range []struct {
+		mode    arithmetic
+		operand tensor.DType
+		want    []int64
+	}{
+		{exact, tensor.F32, plain},
+		{exact, tensor.F64, append(slices.Clone(plain), 1004)},
+		{bf16, tensor.BF16, append(slices.Clone(plain), 1004)},
+		{bf16, tensor.F32, plain},
+		{tf32, tensor.F32, append(slices.Clone(plain), 1004, 1005, 1007)}, // as many as are looked at
+		{tf32, tensor.F64, append(slices.Clone(plain), 1004)},
+	} {
+		b.mode = c.mode
+		s := shaped(2, 8, 4, 4, 3, 1)
+		s.operand, s.result = c.operand, c.operand
+		var got []int64
+		b.x.do(func() error {
+			found, failed := b.listPlans(s, choice{}, false)
+			for _, p := range found {
+				got = append(got, p.choice.Engine)
+				p.close(b.ctx)
+			}
+			return failed
+		})
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v operands%v: engines %v, want %v", c.operand, c.mode, got, c.want)
+		}
 	}
 }

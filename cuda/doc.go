@@ -20,12 +20,11 @@
 // keep their activations in it (tensor.HalfKeeper), so that passes over memory take half the time
 // and bytes that they take in F32; F32 operands that a product still meets, a head's, are rounded
 // by a kernel in front, and the weights of a network by the optimizer's kernel when it moves them
-// (tensor.Shadower). The bits of a ReLU that the forward pass could keep instead of its output
-// (kernels.NormApplyMask) are not used: NormBackward finds a ReLU behind a normalisation in x
-// again, and behind a residual's sum it is given the output, which the next convolution's weight
-// gradient needs anyway; a mask kept beside it from one call of the contract to another would be
-// state that no tensor shows. Within its call NormBackward does keep them, from its first pass to
-// its second.
+// (tensor.Shadower). The forward pass keeps no bits of a ReLU instead of its output: NormBackward
+// finds a ReLU behind a normalisation in x again, and behind a residual's sum it is given the
+// output, which the next convolution's weight gradient needs anyway; a mask kept beside it from one
+// call of the contract to another would be state that no tensor shows. Within its call NormBackward
+// does keep them, from its first pass to its second.
 //
 // Which of cuDNN's plans a convolution gets, and which of cuBLASLt's algorithms a product, is
 // decided once for a card and the libraries' versions: the heuristics' first offers that add in a
@@ -35,11 +34,13 @@
 // without such a card. A convolution with filters of one pixel that moves by one is a matrix
 // product, and computed as such where cuBLASLt is.
 //
-// From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN
-// (9.19 and 9.26) has no plan for the latter: TestOffers asks it. Where its convolution is to give
-// F32 it leaves bfloat16, which a kernel of ours widens: that of F32 tensors, and the gradient of a
-// weight, which is F32 beside bfloat16 activations (autodiff.Cast). A gradient that our kernels or
-// cuBLASLt compute, of a filter of one pixel for example, keeps all digits of its sums.
+// From bfloat16 operands matrix products and our own kernels make bfloat16 or F32 results. cuDNN's
+// heuristics (9.19 and 9.26) offer no plan for the latter: TestOffers asks them. Of its engines one
+// would make a weight's gradient so, but compiles for seconds, shape by shape and at each start.
+// Where its convolution is to give F32 it leaves bfloat16, which a kernel of ours widens: that of
+// F32 tensors, and the gradient of a weight, which is F32 beside bfloat16 activations
+// (autodiff.Cast). A gradient that our kernels or cuBLASLt compute, of a filter of one pixel for
+// example, keeps all digits of its sums.
 //
 // Trace says what ran on the device, kernel by kernel in a recording too, where NVIDIA's profiler
 // CUPTI is; Alive counts what a backend has of the driver, which after Close is nothing.

@@ -10,7 +10,10 @@ import (
 )
 
 // An executor owns one device: a goroutine on a thread of its own runs what is handed to it, in
-// order. Captures, library handles and launches thus stay on one thread.
+// order. Launches, captures, which end on the thread where they began, and the calls of cuDNN and
+// cuBLASLt thus stay on one thread. Whatever else the driver is asked for, memory, code or a
+// loader's copy, is asked on the caller's: the driver takes calls from any thread, and on one that
+// captures it gives no memory.
 type executor struct {
 	ctx    *driver.Context
 	stream uint64
@@ -18,6 +21,8 @@ type executor struct {
 	free   chan *batch // encoded and ready for reuse
 	failed atomic.Pointer[failure]
 	ended  chan struct{}
+
+	over bool // closed; the backend's lock guards it
 
 	// capturing and broken belong to the device's thread: whether launches go into a graph, and the
 	// first that could not. Such a failure spoils the graph, not the device.
@@ -36,6 +41,12 @@ type job struct {
 type batch struct {
 	driver.Batch
 	names []string // of launches; "" for other commands
+}
+
+// reset empties the batch.
+func (b *batch) reset() {
+	b.Reset()
+	b.names = b.names[:0]
 }
 
 // failure is the device's first error.
@@ -95,8 +106,7 @@ func (x *executor) runBatch(b *batch) {
 			}
 		}
 	}
-	b.Reset()
-	b.names = b.names[:0]
+	b.reset()
 	x.free <- b
 }
 
@@ -124,6 +134,10 @@ func (x *executor) err() error {
 
 // submit hands a batch over and returns an empty one.
 func (x *executor) submit(b *batch) *batch {
+	if x.over {
+		b.reset()
+		return b
+	}
 	x.jobs <- job{batch: b}
 	return <-x.free
 }
@@ -151,8 +165,12 @@ func (x *executor) endCapture() (raw uint64, failure error) {
 	return raw, errors.Join(err, failure)
 }
 
-// do runs f on the device's thread after everything submitted so far, and waits for it.
+// do runs f on the device's thread after everything submitted so far, and waits for it. After close
+// it returns what the device failed with, or that it was closed.
 func (x *executor) do(f func() error) error {
+	if x.over {
+		return x.err()
+	}
 	done := make(chan error, 1)
 	x.jobs <- job{run: f, done: done}
 	return <-done
@@ -160,6 +178,7 @@ func (x *executor) do(f func() error) error {
 
 // close ends the goroutine and the stream.
 func (x *executor) close() {
+	x.over = true
 	close(x.jobs)
 	<-x.ended
 	x.failed.CompareAndSwap(nil, &failure{errClosed})

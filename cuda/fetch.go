@@ -38,6 +38,9 @@ var _ tensor.Stager = (*Backend)(nil)
 func (b *Backend) Stage(bytes int) (tensor.Staged, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.x.err(); err != nil {
+		return nil, fmt.Errorf("%s: Stage: %w", b.name, err)
+	}
 	mem, err := b.ctx.HostAlloc(max(bytes, 1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: Stage: %w", b.name, err)

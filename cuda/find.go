@@ -45,6 +45,7 @@ type Report struct {
 	Devices   []Device `json:"devices"`
 	Libraries []string `json:"libraries"` // a line each: version and path, or why not
 	Problem   string   `json:"problem"`   // why no device can be used, "" if one can
+	First     string   `json:"-"`         // the first that can, "cuda:0", …; "" if none can
 	// Plain reports that there is nothing to mend: no driver on this machine, or a program that was
 	// built without the means to open one.
 	Plain bool `json:"plain"`
@@ -70,19 +71,18 @@ func Find() Report {
 	if err != nil {
 		r.Problem = err.Error()
 	}
-	usable := 0
 	for i := range n {
 		d, err := describe(api, i)
 		if d.Name != "" {
 			r.Devices = append(r.Devices, d)
 		}
-		if err == nil {
-			usable++
-		} else if r.Problem == "" {
+		if err == nil && r.First == "" {
+			r.First = deviceName(i)
+		} else if err != nil && r.Problem == "" {
 			r.Problem = err.Error()
 		}
 	}
-	if usable > 0 {
+	if r.First != "" {
 		r.Problem = ""
 	}
 	return r
@@ -99,6 +99,9 @@ func (r Report) String() string {
 	}
 	return strings.Join(parts, "; ")
 }
+
+// deviceName is what ParseName takes apart.
+func deviceName(index int) string { return fmt.Sprintf("cuda:%d", index) }
 
 // ParseName returns the index in "cuda:1"; "cuda" is "cuda:0".
 func ParseName(name string) (int, error) {

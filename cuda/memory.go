@@ -134,7 +134,8 @@ func (m *memory) fresh(p *pool, size, class int) (uint64, error) {
 
 func (m *memory) overLimit(size int) bool { return m.limit > 0 && m.held+size > m.limit }
 
-// take allocates from the device; when that fails it gives cached blocks back and tries once more.
+// take allocates from the device; when that fails it gives back what is cached, here and in the
+// driver's pool, and tries once more.
 func (m *memory) take(p *pool, size, class int) (uint64, error) {
 	for attempt := 0; ; attempt++ {
 		a, async, err := m.ask(p, size, class)
@@ -144,7 +145,7 @@ func (m *memory) take(p *pool, size, class int) (uint64, error) {
 			return a, nil
 		case driver.Code(err) != driver.OutOfMemory && !m.overLimit(size):
 			return 0, err
-		case attempt == 1 || m.trim() == 0:
+		case attempt == 1 || !m.trim():
 			return 0, m.refuse(size)
 		}
 	}
@@ -217,16 +218,17 @@ func (m *memory) discard(b *buffer) {
 	}
 }
 
-// trim gives cached large blocks of the main pool back to the device and returns their bytes.
-func (m *memory) trim() int {
+// trim gives cached large blocks of the main pool back to the device, and what the driver's pool
+// keeps. It reports whether there may be more memory now.
+func (m *memory) trim() bool {
 	cached := map[uint64]bool{}
 	for c := range m.main.free {
 		for _, a := range m.main.free[c] {
 			cached[a] = true
 		}
 	}
-	if len(cached) == 0 || m.settle() != nil {
-		return 0
+	if m.settle() != nil {
+		return false
 	}
 	given, kept := 0, m.main.owned[:0]
 	gone := map[uint64]bool{}
@@ -241,11 +243,13 @@ func (m *memory) trim() int {
 	m.main.owned = kept
 	m.main.forget(gone)
 	m.held -= given
-	if m.async {
-		m.settle()
-		m.ctx.TrimPool() // an optimisation: what stays in the pool serves the next allocation too
-	}
-	return given
+	return m.trimPool() || given > 0
+}
+
+// trimPool gives the device what the driver's pool keeps of freed blocks, whoever freed them. It
+// reports whether it did.
+func (m *memory) trimPool() bool {
+	return m.async && m.settle() == nil && m.ctx.TrimPool() == nil
 }
 
 // forget removes blocks from the free lists.

@@ -125,6 +125,23 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// TestPoolOfDriver wants what another backend's blocks left in the driver's pool given back before
+// an allocation that the pool does not serve, a recording's for example, is refused.
+func TestPoolOfDriver(t *testing.T) {
+	t.Setenv("FAKECUDA_MEMORY", "100000000")
+	b := open(t, Options{})
+	a, err := b.ctx.AllocAsync(80<<20, b.x.stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ctx.FreeAsync(a, b.x.stream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.mem.take(&pool{}, 70<<20, -1); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLimit wants --memory to hold.
 func TestLimit(t *testing.T) {
 	b := open(t, Options{Memory: 8 << 20})

@@ -32,7 +32,12 @@ type productPlan struct {
 
 // openProducts opens cuBLASLt if it is there; without it our own kernels multiply.
 func (b *Backend) openProducts() {
-	if h, err := b.ctx.NewProducts(); err == nil {
+	var h uint64
+	err := b.x.do(func() (err error) {
+		h, err = b.ctx.NewProducts()
+		return err
+	})
+	if err == nil {
 		b.lt = &products{handle: h, plans: map[driver.ProductSpec]*productPlan{}}
 	}
 }

@@ -56,7 +56,8 @@ func TestLibraries(t *testing.T) {
 }
 
 // realDNN opens the fake device with the real cuDNN. cudnnCreate fails without a GPU, so that the
-// backend goes on without; descriptors can be made all the same.
+// backend goes on without; descriptors can be made all the same. Engines that compile at run time
+// look for the driver and NVRTC by their names, do not find the fakes and are not offered.
 func realDNN(t *testing.T) *Backend {
 	realLibraries(t)
 	t.Setenv("AFTERIMAGE_NVRTC", fake.NVRTC) // the kernels are the emulator's

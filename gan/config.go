@@ -182,9 +182,12 @@ func (c Config) initializer() nn.Initializer {
 }
 
 // conv declares a spectrally normalised convolution of this family.
-func (c Config) conv(in, out, k int) *nn.Conv2D {
+func (c Config) conv(in, out, k int) *nn.Conv2D { return c.resampledConv(in, out, k, false) }
+
+// resampledConv is conv for a layer that is called with the image enlarged or pooled, if it is so.
+func (c Config) resampledConv(in, out, k int, resampled bool) *nn.Conv2D {
 	return nn.NewConv2D(nn.ConvConfig{In: in, Out: out, Kernel: k, Pad: k / 2, Spectral: true,
-		Eps: c.SNEps, Init: c.initializer(), BiasInit: nn.Constant(0)})
+		Eps: c.SNEps, Resampled: resampled, Init: c.initializer(), BiasInit: nn.Constant(0)})
 }
 
 // mustValidate panics with *tensor.Error where Validate would return an error.

@@ -106,8 +106,8 @@ type DBlock struct {
 }
 
 func newDBlock(c Config, in, out int, down, preact bool) *DBlock {
-	b := &DBlock{Conv1: c.conv(in, out, 3), Conv2: c.conv(out, out, 3), Down: down, preact: preact,
-		join: in != out || c.SkipRule == "always"}
+	b := &DBlock{Conv1: c.conv(in, out, 3), Conv2: c.resampledConv(out, out, 3, down), Down: down,
+		preact: preact, join: in != out || c.SkipRule == "always"}
 	if in != out || down && c.SkipRule == "always" {
 		b.Skip = c.conv(in, out, 1)
 	}

@@ -164,8 +164,9 @@ func newGBlock(c Config, in, out int) *GBlock {
 		return nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: ch, Cond: c.blockCond(),
 			Spectral: c.CondSN, SNEps: c.SNEps, PlainWc: c.PlainGain, Eps: c.BNEps, Init: c.initializer()})
 	}
-	b := &GBlock{Norm1: norm(in), Conv1: c.conv(in, out, 3), Norm2: norm(out),
-		Conv2: c.conv(out, out, 3), zero: c.Upsample == "zero"}
+	zero := c.Upsample == "zero"
+	b := &GBlock{Norm1: norm(in), Conv1: c.resampledConv(in, out, 3, !zero), Norm2: norm(out),
+		Conv2: c.conv(out, out, 3), zero: zero}
 	if in != out || c.SkipRule == "always" {
 		b.Skip = c.conv(in, out, 1)
 	}

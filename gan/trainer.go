@@ -3,6 +3,7 @@ package gan
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"afterimage/autodiff"
 	"afterimage/gan/metrics"
@@ -33,6 +34,7 @@ type Trainer struct {
 	backend    tensor.Backend
 	scope      *tensor.Scope
 	asking     *nn.Inference // of the classifier, which does not change; nil without one
+	loader     *data.Loader
 	batches    *data.Feed
 	intake     *train.Intake
 	cond       *tensor.Tensor // of the last batch, [N Cond]
@@ -107,7 +109,7 @@ func trainerOf(
 	}
 	t := newTrainer(b, c, cond.State())
 	t.Set, t.Cond, t.asking = set, cond, nn.NewInference(b)
-	t.batches = data.NewFeed(loader, t.intake.Batch)
+	t.loader, t.batches = loader, data.NewFeed(loader, t.intake.Batch)
 	return t, nil
 }
 
@@ -149,8 +151,24 @@ func (t *Trainer) prepare() {
 	}
 }
 
-// Replayed reports whether the device replays recorded steps, and if it could but does not, why.
-func (t *Trainer) Replayed() (bool, error) { return t.moveG.Replayed() }
+// Replayed reports whether the device replays recorded steps, each player's, and if it could but
+// does not, why. A player that has made no step has no say.
+func (t *Trainer) Replayed() (all bool, err error) {
+	for _, m := range append(slices.Clone(t.moveD), t.moveG) {
+		if !m.Made() {
+			continue
+		}
+		yes, failed := m.Replayed()
+		if !yes {
+			return false, failed
+		}
+		all = true
+	}
+	return all, nil
+}
+
+// Loader returns the training batches.
+func (t *Trainer) Loader() *data.Loader { return t.loader }
 
 // Close frees the networks and the optimizers' state, not the classifier, and ends the drawing of
 // batches.

@@ -37,9 +37,10 @@ func ConvNormReLU(c *Ctx, conv *Conv2D, bn *BatchNorm2D, x, res *autodiff.Value)
 
 // A convNormKey finds an Inference's folded weight, in dt, and bias in Derived.
 type convNormKey struct {
-	conv *Conv2D
-	bn   *BatchNorm2D
-	dt   tensor.DType
+	conv      *Conv2D
+	bn        *BatchNorm2D
+	dt        tensor.DType
+	recording bool
 }
 
 type weightBias struct{ weight, bias *autodiff.Value }
@@ -49,8 +50,8 @@ type weightBias struct{ weight, bias *autodiff.Value }
 // twice.
 func (l *Conv2D) folded(c *Ctx, bn *BatchNorm2D, x, res *autodiff.Value,
 	relu bool) *autodiff.Value {
-	if c.lasting && !c.Graph.Recording() {
-		f := Derived(c, convNormKey{l, bn, x.DType()}, func() weightBias {
+	if c.lasting {
+		f := Derived(c, convNormKey{l, bn, x.DType(), c.Graph.Recording()}, func() weightBias {
 			w := c.hoistWeight(func() *autodiff.Value { return l.foldedWeight(c, bn, x.DType()) },
 				l.Weight)
 			if l.Bias == nil {

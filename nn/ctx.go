@@ -155,11 +155,12 @@ func (c *Ctx) outlive(t *tensor.Tensor) *tensor.Tensor { return c.scope.Reshape(
 
 // hoistWeight is hoist for a weight that compute returns from parameters, from among them. In an
 // Inference the backend may give up the weight's memory for packed forms of it, and compute it once
-// more when it needs another form; and parameters that the Inference owns are given up at once.
+// more when it needs another form; and parameters that the Inference owns are given up at once. Not
+// so in a pass that records.
 func (c *Ctx) hoistWeight(compute func() *autodiff.Value, from ...*Param) *autodiff.Value {
 	v := compute()
 	b, ok := c.Graph.Backend().(tensor.ConstantKeeper)
-	if !ok || !c.lasting || v.NeedsGrad() {
+	if !ok || !c.lasting || c.Graph.Recording() {
 		return c.hoist(v)
 	}
 	c.giveUp(b, from) // before the copy
@@ -202,6 +203,7 @@ func (c *Ctx) constants(dt tensor.DType, values []float64) *autodiff.Value {
 type Updates struct {
 	backend tensor.Backend
 	list    []update
+	applied int // of the list
 }
 
 // An update is p ← keep·p + add·t; with keep 0, t alone.
@@ -231,8 +233,8 @@ func (u *Updates) Average(p *Param, t *tensor.Tensor, momentum, factor float64) 
 	}
 }
 
-// Apply writes all recorded changes and empties the collection: in one kernel, but where a
-// parameter changes more than once, in order.
+// Apply writes all changes recorded since the last Apply: in one kernel, but where a parameter
+// changes more than once, in order.
 func (u *Updates) Apply() {
 	var dst, src []*tensor.Tensor
 	var keep, add []float64
@@ -244,7 +246,7 @@ func (u *Updates) Apply() {
 		dst, src, keep, add = nil, nil, nil, nil
 		clear(once)
 	}
-	for _, e := range u.list {
+	for _, e := range u.list[u.applied:] {
 		if once[e.p] {
 			flush()
 		}
@@ -253,8 +255,11 @@ func (u *Updates) Apply() {
 		keep, add = append(keep, e.keep), append(add, e.add)
 	}
 	flush()
-	u.Discard()
+	u.applied = len(u.list)
 }
 
+// Rewind makes the next Apply write everything once more: what the last ones launched was not run.
+func (u *Updates) Rewind() { u.applied = 0 }
+
 // Discard forgets all recorded changes.
-func (u *Updates) Discard() { u.list = nil }
+func (u *Updates) Discard() { u.list, u.applied = nil, 0 }

@@ -91,5 +91,16 @@ func (i *Inference) Pass(f func(c *Ctx)) {
 	})
 }
 
+// Record is Pass on a graph that records: f may ask for gradients with respect to leaves that it
+// makes on c.Graph, an attack's images for instance. Parameters are constants. What is kept are
+// the weights that layers compute, but not their packed forms, which for two directions would be
+// several times as large.
+func (i *Inference) Record(f func(c *Ctx)) {
+	i.graph.Tidy(func() *autodiff.Value {
+		f(i.ctx)
+		return nil
+	})
+}
+
 // Close frees what was kept. Parameters that were given up come back when they are read.
 func (i *Inference) Close() { i.graph.Close() }

@@ -176,3 +176,41 @@ func TestInferenceOwnsNoOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestRecord: gradients on an Inference's graph have the bits of those on a graph of their own, in
+// every pass; from the second on no weights are computed, and Close leaves nothing behind.
+func TestRecord(t *testing.T) {
+	for name, build := range networks(t) {
+		t.Run(name, func(t *testing.T) {
+			m, size := build()
+			n := infer(t, m, size, false)
+			gradient := func(c *nn.Ctx) []float32 {
+				x := c.Graph.Leaf(n.in[3])
+				y := autodiff.Sum(autodiff.Square(m.Forward(c, x)))
+				return tensor.ToHost[float32](autodiff.Grad(y, []*autodiff.Value{x})[0].Tensor())
+			}
+			g := autodiff.NewGraph(n.b)
+			want := gradient(nn.NewCtx(g, false))
+			g.Close()
+			before := n.b.Memory().InUse
+			i := nn.NewInference(n.b)
+			var ops []int
+			for range 3 {
+				i.Record(func(c *nn.Ctx) {
+					was := c.Graph.Ops()
+					if got := gradient(c); !slices.Equal(got, want) {
+						t.Error("other gradients than on a graph of their own")
+					}
+					ops = append(ops, c.Graph.Ops()-was)
+				})
+			}
+			i.Close()
+			if ops[1] >= ops[0] || ops[2] != ops[1] {
+				t.Errorf("%v operations a pass: expected fewer after the first", ops)
+			}
+			if after := n.b.Memory().InUse; after != before {
+				t.Errorf("%d bytes left behind", after-before)
+			}
+		})
+	}
+}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"gonum.org/v1/gonum/mat"
-
 	"afterimage/autodiff"
 	"afterimage/nn"
 	"afterimage/nn/nntest"
@@ -220,75 +218,6 @@ func TestConditionalBatchNorm(t *testing.T) {
 	}
 }
 
-// After enough training passes σ is the largest singular value, for a linear layer and for a
-// convolution on the view [out, everything else].
-func TestSpectralNormConvergesToSVD(t *testing.T) {
-	e := newEnv(t)
-	conv := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 5, Kernel: 3, Spectral: true})
-	lin := nn.NewLinear(nn.LinearConfig{In: 7, Out: 4, Spectral: true})
-	for _, tc := range []struct {
-		m  nn.Module
-		sn *nn.SpectralNorm
-	}{{conv, conv.Norm}, {lin, lin.Norm}} {
-		nn.InitDType(e.s, tc.m, 3, tensor.F64)
-		w := tc.sn.W
-		var svd mat.SVD
-		svd.Factorize(mat.NewDense(w.Shape[0], w.Shape[1:].Size(), w.T.Floats()), mat.SVDNone)
-		want := svd.Values(nil)[0]
-		const passes = 200 // converges like (σ₂/σ₁)^(2·passes)
-		for range passes {
-			c := nn.NewCtx(e.g, true)
-			c.Updates = nn.NewUpdates(e.g.Backend())
-			tc.sn.Weight(c)
-			c.Updates.Apply()
-		}
-		c := nn.NewCtx(e.g, false)
-		if got := tc.sn.Sigma(c).Item(); math.Abs(got-want) > 1e-9*want {
-			t.Errorf("%T: σ = %.12g, the SVD says %.12g", tc.m, got, want)
-		}
-		normalised := tc.sn.Weight(c).Tensor().Floats()
-		svd.Factorize(mat.NewDense(w.Shape[0], w.Shape[1:].Size(), normalised), mat.SVDNone)
-		if got := svd.Values(nil)[0]; math.Abs(got-1) > 1e-9 {
-			t.Errorf("%T: the normalised weight has σ = %.12g", tc.m, got)
-		}
-	}
-}
-
-func TestSpectralNormIteratesOncePerPass(t *testing.T) {
-	e := newEnv(t)
-	l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 4, Spectral: true})
-	nn.InitDType(e.s, l, 1, tensor.F64)
-	before := l.Norm.U.T.Floats()
-	x := e.g.Const(e.normal(1, 2, 3))
-	c := nn.NewCtx(e.g, true)
-	c.Updates = nn.NewUpdates(e.g.Backend())
-	a := l.Forward(c, x).Tensor().Floats()
-	var b []float64
-	e.g.Tidy(func() *autodiff.Value { // the shared weight must survive a Tidy
-		v := l.Forward(c, x)
-		b = v.Tensor().Floats()
-		return v
-	})
-	if !slices.Equal(a, b) {
-		t.Error("two calls in one pass used different weights")
-	}
-	if !slices.Equal(before, l.Norm.U.T.Floats()) {
-		t.Error("u changed before Apply")
-	}
-	c.Updates.Apply()
-	after := l.Norm.U.T.Floats()
-	if slices.Equal(before, after) {
-		t.Error("u did not change in training")
-	}
-	c = nn.NewCtx(e.g, false)
-	c.Updates = nn.NewUpdates(e.g.Backend())
-	l.Forward(c, x)
-	c.Updates.Apply()
-	if !slices.Equal(after, l.Norm.U.T.Floats()) {
-		t.Error("u changed in evaluation")
-	}
-}
-
 // Constants made first inside a Tidy are used again after it.
 func TestDerivedValuesOutliveTidy(t *testing.T) {
 	e := newEnv(t)
@@ -324,83 +253,6 @@ func TestBoundWeightsStay(t *testing.T) {
 			lin.Forward(c, e.g.Zeros(tensor.F64, 1, 2))
 		}
 	})
-}
-
-// With γ = 0 the block is the identity; with γ = 1 it is what the formula says for one pixel pair.
-func TestSelfAttention(t *testing.T) {
-	e := newEnv(t)
-	a := nn.NewSelfAttention(8, 0, nil)
-	nn.InitDType(e.s, a, 1, tensor.F64)
-	x := e.g.Const(e.normal(1, 2, 4, 2, 8))
-	c := nn.NewCtx(e.g, false)
-	if d := maxDiff(a.Forward(c, x).Tensor().Floats(), x.Tensor().Floats()); d != 0 {
-		t.Errorf("γ = 0 changes x by %g", d)
-	}
-	a.Gamma.T.SetFloats([]float64{1})
-	y := a.Forward(nn.NewCtx(e.g, false), x).Tensor().Floats()
-	if d := maxDiff(y, attentionByLoops(a, nn.NewCtx(e.g, false), x)); d > f64Tol {
-		t.Errorf("differs from the formula by %g", d)
-	}
-}
-
-// attentionByLoops computes the block for x [N H W C] from the layer's normalised weights.
-func attentionByLoops(a *nn.SelfAttention, c *nn.Ctx, x *autodiff.Value) []float64 {
-	n, h, w, ch := x.Dim(0), x.Dim(1), x.Dim(2), x.Dim(3)
-	xs := x.Tensor().Floats()
-	out := slices.Clone(xs)
-	project := func(l *nn.Conv2D, v []float64) []float64 {
-		m := l.Norm.Weight(c).Tensor().Floats()
-		rows := l.Weight.Shape[0]
-		y := make([]float64, rows)
-		for o := range y {
-			for i, x := range v {
-				y[o] += m[o*len(v)+i] * x
-			}
-		}
-		return y
-	}
-	pixel := func(b, i, j int) []float64 { p := ((b*h+i)*w + j) * ch; return xs[p : p+ch] }
-	pooled := func(l *nn.Conv2D, b, i, j int) []float64 {
-		best := project(l, pixel(b, 2*i, 2*j))
-		for k := 1; k < 4; k++ {
-			for c, v := range project(l, pixel(b, 2*i+k/2, 2*j+k%2)) {
-				best[c] = max(best[c], v)
-			}
-		}
-		return best
-	}
-	for b := range n {
-		var phi, g [][]float64
-		for i := range h / 2 {
-			for j := range w / 2 {
-				phi, g = append(phi, pooled(a.Phi, b, i, j)), append(g, pooled(a.G, b, i, j))
-			}
-		}
-		for i := range h {
-			for j := range w {
-				theta := project(a.Theta, pixel(b, i, j))
-				mixed := make([]float64, ch/2)
-				total := 0.0
-				for k := range phi {
-					dot := 0.0
-					for c := range theta {
-						dot += theta[c] * phi[k][c]
-					}
-					total += math.Exp(dot)
-					for c := range mixed {
-						mixed[c] += math.Exp(dot) * g[k][c]
-					}
-				}
-				for c := range mixed {
-					mixed[c] /= total
-				}
-				for c, v := range project(a.O, mixed) {
-					out[((b*h+i)*w+j)*ch+c] += v
-				}
-			}
-		}
-	}
-	return out
 }
 
 func TestEmbeddingMixEqualsLookupOnOneHot(t *testing.T) {

@@ -27,6 +27,8 @@ type SpectralNorm struct {
 	U   *Param // "weight_u" [out], a buffer
 	W   *Param // the layer's own weight, which the layer lists
 	Eps float64
+
+	alone bool // its layer makes something else of W̄: PowerIterate leaves W̄ to it
 }
 
 // NewSpectralNorm declares spectral normalisation of w; eps 0 means DefaultSpectralEps.
@@ -105,8 +107,38 @@ func PowerIterate(c *Ctx, m Module) {
 			}
 		}
 		iterateAll(c, b, norms)
+		divideAll(c, norms)
 		return struct{}{}
 	})
+}
+
+// divideAll makes the W̄ of a pass of which a gradient may be asked, for which they are kept in any
+// case, in one go where the backend can: filters in what activations are kept in, all else as the
+// weight is. A layer that asks for another dtype makes its own.
+func divideAll(c *Ctx, norms []*SpectralNorm) {
+	if _, ok := c.Graph.Backend().(tensor.ManySpectralFuser); !ok || !c.Graph.Recording() {
+		return
+	}
+	var w, u, v []*autodiff.Value
+	var sigma []*tensor.Tensor
+	var dts []tensor.DType
+	var keys []any
+	for _, s := range norms {
+		if s.alone {
+			continue
+		}
+		it, value := s.vectors(c), c.Value(s.W)
+		w, u, v, sigma = append(w, value), append(u, it.u), append(v, it.v), append(sigma, it.sigma)
+		const filter = 4 // axes of one
+		if len(s.W.Shape) == filter && value.DType() == tensor.F32 && c.Activations == tensor.BF16 {
+			dts, keys = append(dts, tensor.BF16), append(keys, roundedWeight{s.W, tensor.BF16, true})
+		} else {
+			dts, keys = append(dts, value.DType()), append(keys, spectralWeight{s, true})
+		}
+	}
+	for i, q := range autodiff.SpectralQuotients(w, u, v, sigma, dts) {
+		c.derived[keys[i]] = c.hoist(q)
+	}
 }
 
 // iterateAll makes power iterations by the backend's kernel.

@@ -114,6 +114,17 @@ type SpectralFuser interface {
 	SpectralQuotientGrad(dw, dy, w, u, v, sigma *Tensor)
 }
 
+// A ManySpectralFuser is a SpectralFuser that makes any number of quotients, or of their gradients,
+// in one go, where each for itself would cost it more. One that is not makes one after the other,
+// to the same bits.
+type ManySpectralFuser interface {
+	SpectralFuser
+	// SpectralQuotients is SpectralQuotient for each of a list of weights.
+	SpectralQuotients(y, w, sigma []*Tensor)
+	// SpectralQuotientGrads is SpectralQuotientGrad for each of a list of weights.
+	SpectralQuotientGrads(dw, dy, w, u, v, sigma []*Tensor)
+}
+
 // A NormUpsampler is a Backend that can enlarge an image while it normalises it, so that the small
 // result is neither written nor read. One that is not makes two kernels, NormApply and Upsample, to
 // the same bits.

@@ -51,8 +51,8 @@ type Backend interface {
 	Binary(op BinaryOp, dst, x, y *Tensor)
 	// Select computes dst = cond ≠ 0 ? x : y, all of dst's shape and dtype.
 	Select(dst, cond, x, y *Tensor)
-	// Reduce reduces over axes; dst has x's shape with 1 at every reduced axis. The sum over an
-	// empty set is 0, the maximum −Inf, the minimum +Inf.
+	// Reduce reduces over axes; dst has x's shape with 1 at every reduced axis, and x's dtype or,
+	// beside BF16, F32. The sum over an empty set is 0, the maximum −Inf, the minimum +Inf.
 	Reduce(op ReduceOp, dst, x *Tensor, axes []int)
 	// ArgMax writes, as I32, the index of the largest element along the last axis of x
 	// [… K] into dst […]; the first maximum wins and a NaN counts as largest.

@@ -1,5 +1,6 @@
 // Summary runs go test with the arguments it is given, prints what go test prints without -v, and
-// last, on one line, how many tests were skipped and why: go test itself does not say.
+// last, on one line, how many tests were skipped and why, those that -short leaves out counted by
+// themselves: go test itself does not say.
 //
 //	go run ./.ci/summary [go test's arguments]
 //
@@ -52,7 +53,6 @@ func main() {
 func report(w io.Writer, events io.Reader) string {
 	wrote := map[[2]string][]string{}
 	reasons := map[string]int{}
-	total := 0
 	for d := json.NewDecoder(events); ; {
 		var e event
 		if err := d.Decode(&e); err != nil {
@@ -75,7 +75,6 @@ func report(w io.Writer, events io.Reader) string {
 			fmt.Fprint(w, strings.Join(wrote[key], ""))
 			delete(wrote, key)
 		case e.Action == "skip" && e.Test != "":
-			total++
 			reasons[reason(wrote[key])]++
 			delete(wrote, key)
 		case e.Action == "pass":
@@ -85,7 +84,7 @@ func report(w io.Writer, events io.Reader) string {
 	for _, lines := range wrote { // of tests that never ended: a panic, a timeout
 		fmt.Fprint(w, strings.Join(lines, ""))
 	}
-	return line(total, reasons)
+	return line(reasons)
 }
 
 // place is where a test said something: "    file_test.go:12: ".
@@ -103,14 +102,19 @@ func reason(wrote []string) string {
 	return "no reason given"
 }
 
-// line lists reasons, the commonest first.
-func line(total int, reasons map[string]int) string {
-	if total == 0 {
-		return "0 tests skipped"
-	}
+// short is the reason of tests that -short leaves out: hundreds, beside which the few that lack
+// data, a tool or a device would be overlooked.
+const short = "short"
+
+// line lists reasons, the commonest first and -short's last.
+func line(reasons map[string]int) string {
 	var names []string
-	for r := range reasons {
-		names = append(names, r)
+	total := 0
+	for r, n := range reasons {
+		if r != short {
+			names = append(names, r)
+			total += n
+		}
 	}
 	slices.SortFunc(names, func(a, b string) int {
 		if d := reasons[b] - reasons[a]; d != 0 {
@@ -121,5 +125,15 @@ func line(total int, reasons map[string]int) string {
 	for i, r := range names {
 		names[i] = fmt.Sprintf("%d × %s", reasons[r], r)
 	}
-	return fmt.Sprintf("%d tests skipped: %s", total, strings.Join(names, "; "))
+	said := fmt.Sprintf("%d tests skipped", total)
+	if total == 1 {
+		said = "1 test skipped"
+	}
+	if total > 0 {
+		said += ": " + strings.Join(names, "; ")
+	}
+	if n := reasons[short]; n > 0 {
+		said += fmt.Sprintf(", and %d left out by -short", n)
+	}
+	return said
 }

@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 {"Action":"output","Package":"b","Test":"TestF","Output":"panic: lost\n"}`
 	var out strings.Builder
 	got := report(&out, strings.NewReader(events))
-	if want := "3 tests skipped: 2 × short; 1 × no driver"; got != want {
+	if want := "1 test skipped: 1 × no driver, and 2 left out by -short"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if want := "c.go:1: no\n    b_test.go:3: bad\nFAIL\ta\t0.1s\npanic: lost\n"; out.String() != want {

@@ -58,7 +58,8 @@ def pgd(f, x0, y, norm, eps, alpha, steps, each, random):
 
 
 def square(f, x0, y, eps, queries):
-    """Square attack (Andriushchenko et al. 2020) in the L-inf norm, images in single precision as ours are."""
+    """Square attack (Andriushchenko et al. 2020) in the L-inf norm, images in single precision as
+    ours are."""
     halvings = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
     n, h, w, c = x0.shape
     score = lambda x: -margin(f(x.double()), y)  # positive where the image stands
@@ -103,7 +104,8 @@ def write():
     g = Golden("nn/attack/testdata/attacks.safetensors")
     f, x = model(g), g.uniform(0, 1, N, SIDE, SIDE, CHANNELS)
     x[0, 0] = 0  # against the end of the range of pixels
-    # Right or second: where the label is third the DLR is 1 whatever x is, and its gradient rounding.
+    # Right or second: where the label is third the DLR is 1 whatever x is, and its gradient
+    # rounding.
     y = f(x).argsort(1, descending=True)[torch.arange(N), torch.arange(N) % 2]
     g.put("in/x", x)
     g.put("in/labels", y)

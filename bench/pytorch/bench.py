@@ -1,10 +1,14 @@
 """The PyTorch side of the yardstick: the same rows as `afterimage bench`, from the same list.
 
-    python bench.py serve --threads 2            answers requests line by line (`afterimage bench compare` asks)
-    python bench.py run --only '^step/' --modes eager,eager-cl   measures rows alone and prints JSON
-    python bench.py check                        does every row once, on little, in every mode that does not compile
+    python bench.py serve --threads 2   answers requests line by line (`afterimage bench compare`
+                                        asks)
+    python bench.py run --only '^step/' --modes eager,eager-cl
+                                        measures rows alone and prints JSON
+    python bench.py check               does every row once, on little, in every mode that does not
+                                        compile
 
-rows.json is written by `afterimage bench rows`; a row is described by numbers alone and README.md says how they are read.
+rows.json is written by `afterimage bench rows`; a row is described by numbers alone and README.md
+says how they are read.
 """
 
 import argparse
@@ -17,11 +21,13 @@ import time
 
 
 def arguments():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("action", choices=["serve", "run", "check"])
     p.add_argument("--threads", type=int, default=0, help="threads; 0: all cores")
     p.add_argument("--flush-denormal", action="store_true", help="flush denormal numbers to zero")
-    p.add_argument("--rows", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "rows.json"))
+    here = os.path.dirname(os.path.abspath(__file__))
+    p.add_argument("--rows", default=os.path.join(here, "rows.json"))
     p.add_argument("--only", default="", help="rows whose key matches")
     p.add_argument("--modes", default="", help="ways to try, separated by commas; all if empty")
     p.add_argument("--seconds", type=float, default=0.3, help="time for a row and mode")
@@ -61,25 +67,28 @@ def serve(server, out):
 
 
 def measure_row(server, row, modes, a):
-    """A row of the same form as `afterimage bench --json`'s, of its best mode, with every mode's median."""
+    """A row of the same form as `afterimage bench --json`'s, of its best mode, with every mode's
+    median."""
     medians, best = {}, None
     for mode in row["modes"]:
         if modes and mode not in modes:
             continue
-        reply = server.answer({"op": "measure", "spec": row, "mode": mode, "warmups": 2, "least": a.runs,
-                               "seconds": a.seconds})
+        reply = server.answer({"op": "measure", "spec": row, "mode": mode, "warmups": 2,
+                               "least": a.runs, "seconds": a.seconds})
         if "error" in reply:
             print(row["key"], mode, reply["error"], file=sys.stderr)
             continue
         medians[mode] = statistics.median(reply["seconds"])
         if best is None or medians[mode] < best[0]:
             best = medians[mode], mode, reply
-    out = {"key": row["key"], "name": row["name"], "shape": row["shape"], "unit": row["unit"], "modes": medians}
+    out = {"key": row["key"], "name": row["name"], "shape": row["shape"], "unit": row["unit"],
+           "modes": medians}
     if best:
         t = best[2]["seconds"]
-        out.update(mode=best[1], median=best[0], min=min(t), max=max(t), runs=len(t), cpu=best[2]["cpu"],
-                   rate=row["work"] / best[0])
-    print(time.strftime("%H:%M:%S"), row["key"], out.get("mode"), out.get("median"), file=sys.stderr)
+        out.update(mode=best[1], median=best[0], min=min(t), max=max(t), runs=len(t),
+                   cpu=best[2]["cpu"], rate=row["work"] / best[0])
+    print(time.strftime("%H:%M:%S"), row["key"], out.get("mode"), out.get("median"),
+          file=sys.stderr)
     return out
 
 

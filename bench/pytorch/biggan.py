@@ -1,9 +1,10 @@
 """BigGAN-32 of four channels from the same weights, data, noise and conditions.
 
-Generator and discriminator are written after Brock et al. (appendix B) and their PyTorch code's layer order: the
-upsampling stands before the skip's convolution and the pooling behind it, where ours swap them. A training step
-is the inverter's: hinge losses, real and painted images in one discriminator batch, Adam; a pass through the other
-player's network leaves no trace in it (neither running statistics nor power iterations).
+Generator and discriminator are written after Brock et al. (appendix B) and their PyTorch code's
+layer order: the upsampling stands before the skip's convolution and the pooling behind it, where
+ours swap them. A training step is the inverter's: hinge losses, real and painted images in one
+discriminator batch, Adam; a pass through the other player's network leaves no trace in it (neither
+running statistics nor power iterations).
 """
 
 import torch
@@ -17,8 +18,9 @@ from record import Golden, nchw, nhwc, oihw
 SEED, STEPS, BATCH = 13, 20, 8
 CH, COND, EMBED, Z = 4, 10, 128, 80
 SN_EPS, BN_EPS, STD = 1e-6, 1e-5, 0.02
-# A rate that single precision holds exactly. Adam's first steps are the gradient's signs but for eps, so that an entry
-# that is nothing but rounding moves a weight as far as any other: a large eps and small steps keep that in bounds.
+# A rate that single precision holds exactly. Adam's first steps are the gradient's signs but for
+# eps, so that an entry that is nothing but rounding moves a weight as far as any other: a large eps
+# and small steps keep that in bounds.
 LR, BETAS, ADAM_EPS = 2.0**-13, (0.5, 0.999), 1e-6
 WIDTH, BLOCKS, CHUNK = 4 * CH, 3, Z // 4
 D_DOWN = [True, True, False, False]
@@ -49,7 +51,8 @@ def shapes():
             linear(p + bn + ".bias", WIDTH, CHUNK + EMBED)
             conv(p + c, WIDTH, WIDTH, 3)
         conv(p + "conv_sc", WIDTH, WIDTH, 1)
-    out["generator.output.0.weight"], out["generator.output.0.bias"] = ((WIDTH,), None), ((WIDTH,), 0.0)
+    out["generator.output.0.weight"] = ((WIDTH,), None)
+    out["generator.output.0.bias"] = ((WIDTH,), 0.0)
     conv("generator.output.1", 3, WIDTH, 3)
     for i, down in enumerate(D_DOWN):
         p, inner = f"discriminator.blocks.{i}.", WIDTH if i else 3
@@ -74,7 +77,8 @@ def weights():
 
 
 class Pass:
-    """One forward pass: spectral norms iterate once from the stored u; new u are kept for who wants them."""
+    """One forward pass: spectral norms iterate once from the stored u; new u are kept for who wants
+    them."""
 
     def __init__(self, params):
         self.p, self.u = params, {}
@@ -105,8 +109,8 @@ class Pass:
             r = self.conv(p + "conv1", up(F.relu(self.cbn(p + "bn1", h, cond))))
             r = self.conv(p + "conv2", F.relu(self.cbn(p + "bn2", r, cond)))
             h = r + self.conv(p + "conv_sc", up(h))
-        h = F.batch_norm(h, None, None, self.p["generator.output.0.weight"], self.p["generator.output.0.bias"], True,
-                         0.1, BN_EPS)
+        h = F.batch_norm(h, None, None, self.p["generator.output.0.weight"],
+                         self.p["generator.output.0.bias"], True, 0.1, BN_EPS)
         return torch.tanh(self.conv("generator.output.1", F.relu(h)))
 
     def judge(self, x, y):
@@ -124,7 +128,8 @@ class Pass:
                 skip = F.avg_pool2d(skip, 2) if i else skip
             h = r + skip
         h = F.relu(h).sum((2, 3))
-        score = F.linear(h, self.w("discriminator.linear"), self.p["discriminator.linear.bias"])[:, 0]
+        score = F.linear(h, self.w("discriminator.linear"),
+                         self.p["discriminator.linear.bias"])[:, 0]
         return score + (F.linear(y, self.w("discriminator.embed")) * h).sum(1)
 
 
@@ -133,7 +138,8 @@ def draw(data, name, shape, step, f=philox.normal):
 
 
 def discriminate(params, step, n, data):
-    """The discriminator's loss and the pass whose power iterations belong to it; data is the images' precision."""
+    """The discriminator's loss and the pass whose power iterations belong to it; data is the
+    images' precision."""
     own, dtype = Pass(params), params["generator.linear.weight"].dtype
     x = (2 * draw(data, "images", (n, 32, 32, 3), step, philox.uniform) - 1).to(dtype)
     y = draw(data, "conditions", (n, COND), step).to(dtype)
@@ -156,7 +162,8 @@ def trainable(params, prefix):
 
 
 def exact():
-    """Losses and every parameter's gradient of the first step, and four steps' losses, in double precision."""
+    """Losses and every parameter's gradient of the first step, and four steps' losses, in double
+    precision."""
     g = Golden("gan/testdata/biggan_step.safetensors")
     params = weights()
     for player, loss in (("discriminator", discriminate), ("generator", generate)):
@@ -170,8 +177,10 @@ def exact():
                 g.put(f"grad/{name}", d)
             else:
                 flat = d.flatten()
-                g.put(f"sum/{name}", torch.stack([flat.norm(), flat @ torch.cos(torch.arange(len(flat)).double())]))
-        for name in ("embed", "blocks.0.conv1") if player == "discriminator" else ("linear", "blocks.2.bn1.gain"):
+                wave = torch.cos(torch.arange(len(flat)).double())
+                g.put(f"sum/{name}", torch.stack([flat.norm(), flat @ wave]))
+        for name in {"discriminator": ("embed", "blocks.0.conv1"),
+                     "generator": ("linear", "blocks.2.bn1.gain")}[player]:
             name = f"{player}.{name}.weight_u"
             g.put(f"u/{name}", own.u[name])
         for p in mine.values():
@@ -189,7 +198,8 @@ def play(params, steps, n, data):
         players[player] = (mine, torch.optim.Adam(mine, lr=LR, betas=BETAS, eps=ADAM_EPS))
     curves = {"d_loss": [], "g_loss": []}
     for step in range(steps):
-        for player, loss, name in (("discriminator", discriminate, "d_loss"), ("generator", generate, "g_loss")):
+        for player, loss, name in (("discriminator", discriminate, "d_loss"),
+                                   ("generator", generate, "g_loss")):
             mine, adam = players[player]
             for p in mine:
                 p.requires_grad_()

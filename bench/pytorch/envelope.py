@@ -1,9 +1,10 @@
 """Loss curves of a training and of five more whose weights start off by a rounding's worth.
 
-These run in single precision, as ours does. They share most of PyTorch's roundings, which a perturbation of 1e-7
-leaves as they are, so that their band may miss the curve that all of them approximate: on the first step of ResNet-20
-PyTorch's single precision flips a few ReLUs, which moves gradients by a hundredth, and it flips nearly the same ones
-every time. So the curve in double precision is recorded too, and belongs to the band.
+These run in single precision, as ours does. They share most of PyTorch's roundings, which a
+perturbation of 1e-7 leaves as they are, so that their band may miss the curve that all of them
+approximate: on the first step of ResNet-20 PyTorch's single precision flips a few ReLUs, which
+moves gradients by a hundredth, and it flips nearly the same ones every time. So the curve in double
+precision is recorded too, and belongs to the band.
 """
 
 import importlib
@@ -18,12 +19,13 @@ PERTURBATION = 1e-7  # relative; single precision rounds by up to 6e-8
 def perturb(weights, run):
     """Single-precision weights multiplied by 1 + 1e-7 N(0, 1). Zeros stay zero."""
     rng = torch.Generator().manual_seed(run)
-    return {k: (w.double() * (1 + PERTURBATION * torch.randn(w.shape, generator=rng, dtype=torch.float64))).float()
-            for k, w in weights.items()}
+    drawn = lambda w: torch.randn(w.shape, generator=rng, dtype=torch.float64)
+    return {k: (w.double() * (1 + PERTURBATION * drawn(w))).float() for k, w in weights.items()}
 
 
 def record(g, weights, train):
-    """Puts double [steps], single [steps] and perturbed [RUNS steps] of each curve that train returns."""
+    """Puts double [steps], single [steps] and perturbed [RUNS steps] of each curve that train
+    returns."""
     weights = {k: w.float() for k, w in weights.items()}
     double = train({k: w.double() for k, w in weights.items()}, torch.float64)
     single = train(weights, torch.float32)
@@ -34,7 +36,8 @@ def record(g, weights, train):
         g.put(f"{name}/perturbed", torch.tensor([r[name] for r in perturbed], dtype=torch.float64))
         width = [max(c) - min(c) for c in zip(*(r[name] for r in perturbed))]
         for t, (loss, w, f32) in enumerate(zip(exact, width, single[name])):
-            print(f"{name} step {t + 1}: {loss:.6f}, single precision {f32 - loss:+.1e}, width {w:.1e}")
+            print(f"{name} step {t + 1}: {loss:.6f}, single precision {f32 - loss:+.1e}, "
+                  f"width {w:.1e}")
 
 
 def inside(curve, runs):
@@ -43,8 +46,9 @@ def inside(curve, runs):
 
 
 def odds(part, more):
-    """Prints how often PyTorch itself stays in the envelope of RUNS perturbed runs: unperturbed, with other kernels,
-    with another number of threads, in double precision, and from perturbed weights that are not in the envelope."""
+    """Prints how often PyTorch itself stays in the envelope of RUNS perturbed runs: unperturbed,
+    with other kernels, with another number of threads, in double precision, and from perturbed
+    weights that are not in the envelope."""
     module = importlib.import_module(part)
     weights = {k: w.float() for k, w in module.weights().items()}
 
@@ -64,7 +68,8 @@ def odds(part, more):
         steps = len(first[0])
         for what, curve in others.items():
             print(f"{name}, {what}: {inside(curve[name], first)} of {steps} losses inside")
-        print(f"{name}, {more} other perturbed runs: {[inside(r[name], first) for r in runs[RUNS:]]} of {steps}")
+        counts = [inside(r[name], first) for r in runs[RUNS:]]
+        print(f"{name}, {more} other perturbed runs: {counts} of {steps}")
 
 
 if __name__ == "__main__":  # python bench/pytorch/envelope.py resnet20|biggan [other runs]

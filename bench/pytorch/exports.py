@@ -1,11 +1,12 @@
-"""Loads exported networks into PyTorch and ONNX Runtime and compares what they compute with what this program did.
+"""Loads exported networks into PyTorch and ONNX Runtime and compares their results with ours.
 
     go run ./bench/exports EXPORTS && python bench/pytorch/exports.py EXPORTS [--json FILE]
 
-Any folder that afterimage export wrote will do as well. A network's examples (NAME-example.safetensors) hold inputs and
-our outputs. PyTorch loads NAME-pytorch.safetensors with strict=True; ONNX's checker reads NAME.onnx, and ONNX Runtime
-runs it. A comparison passes where the largest |difference| is at most 1e-4 of max(1, the largest |output|). The last
-line is "N passed, N failed"; the exit code is 1 on any failure.
+Any folder that afterimage export wrote will do as well. A network's examples
+(NAME-example.safetensors) hold inputs and our outputs. PyTorch loads NAME-pytorch.safetensors with
+strict=True; ONNX's checker reads NAME.onnx, and ONNX Runtime runs it. A comparison passes where the
+largest |difference| is at most 1e-4 of max(1, the largest |output|). The last line is "N passed, N
+failed"; the exit code is 1 on any failure.
 """
 
 import argparse
@@ -48,7 +49,8 @@ def by_torch(file, inputs):
         net = networks.Generator(json.loads(meta["net"]))
         args = [inputs["noise"], inputs[meta["condition"]]]
     else:
-        net = networks.classifier(meta["arch"], int(meta["classes"]), int(meta["channels"]), int(meta["input_size"]))
+        net = networks.classifier(meta["arch"], int(meta["classes"]), int(meta["channels"]),
+                                  int(meta["input_size"]))
         mean, std = ([float(v) for v in meta[k].split()] for k in ("mean", "std"))
         args = [normalised(inputs["images"], mean, std)]
     net.load_state_dict(weights, strict=True)
@@ -66,13 +68,15 @@ def by_onnx(file, inputs):
     if "afterimage.generator" in props:
         feed = {n: inputs[n] for n in names}
     else:
-        x = normalised(inputs["images"], fed.get("mean"), fed.get("std")) * np.float32(fed.get("scale") or 1)
+        x = normalised(inputs["images"], fed.get("mean"), fed.get("std"))
+        x = x * np.float32(fed.get("scale") or 1)
         x = x[:, ::-1] if fed.get("bgr") else x
         x = x.transpose(0, 2, 3, 1) if fed.get("channels_last") else x
         feed = {names[0]: np.ascontiguousarray(x)}
     batch = session.get_inputs()[0].shape[0]
     if batch == 1:  # a graph for single images
-        outs = [session.run(None, {k: v[i:i + 1] for k, v in feed.items()})[0] for i in range(len(feed[names[0]]))]
+        outs = [session.run(None, {k: v[i:i + 1] for k, v in feed.items()})[0]
+                for i in range(len(feed[names[0]]))]
         return np.concatenate(outs)
     return session.run(None, feed)[0]
 
@@ -80,8 +84,8 @@ def by_onnx(file, inputs):
 def check(folder, stem, rows):
     example = load_file(folder / f"{stem}-example.safetensors")
     want = example["images" if stem == "generator" else "logits"]
-    for what, name, run in (("PyTorch", f"{stem}-pytorch.safetensors", by_torch), ("ONNX Runtime", f"{stem}.onnx",
-                                                                                    by_onnx)):
+    for what, name, run in (("PyTorch", f"{stem}-pytorch.safetensors", by_torch),
+                            ("ONNX Runtime", f"{stem}.onnx", by_onnx)):
         if not (folder / name).exists():
             continue
         row = {"network": folder.name, "file": name, "by": what}
@@ -94,7 +98,8 @@ def check(folder, stem, rows):
             row.update(passed=False, reason=f"{type(e).__name__}: {e}")
         rows.append(row)
         print(f"{'passed' if row['passed'] else 'FAILED'}  {row['network']:26} {name:34} {what:12} "
-              + (f"error {row['error']:.1e} of {row['largest']:.3g}" if "error" in row else row["reason"][:300]))
+              + (f"error {row['error']:.1e} of {row['largest']:.3g}" if "error" in row
+                 else row["reason"][:300]))
 
 
 def main():
@@ -107,12 +112,13 @@ def main():
         for file in sorted(root.rglob("*-example.safetensors")):
             check(file.parent, file.name.removesuffix("-example.safetensors"), rows)
     if not rows:
-        sys.exit("exports.py: no exported network below the given folders: write some with afterimage export --format "
-                 "onnx or go run ./bench/exports")
+        sys.exit("exports.py: no exported network below the given folders: write some with "
+                 "afterimage export --format onnx or go run ./bench/exports")
     failed = sum(not r["passed"] for r in rows)
     if args.json:
         versions = {m.__name__: m.__version__ for m in (torch, torchvision, onnx, onnxruntime, np)}
-        args.json.write_text(json.dumps({"tolerance": TOLERANCE, "versions": versions, "rows": rows}, indent=1) + "\n")
+        record = {"tolerance": TOLERANCE, "versions": versions, "rows": rows}
+        args.json.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{len(rows) - failed} passed, {failed} failed")
     sys.exit(failed > 0)
 

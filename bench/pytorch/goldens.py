@@ -5,7 +5,8 @@ import sys
 
 import torch
 
-PARTS = ["ops", "layers", "losses", "optimizers", "attacks", "lpips", "metrics", "resnet20", "biggan"]
+PARTS = ["ops", "layers", "losses", "optimizers", "attacks", "lpips", "metrics", "resnet20",
+         "biggan"]
 LARGEST = 1_500_000  # bytes of all files together
 
 

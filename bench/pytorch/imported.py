@@ -1,14 +1,15 @@
-"""Other people's networks from their ONNX files: this program beside PyTorch and ONNX Runtime, in turn.
+"""Other people's networks from ONNX files: this program beside PyTorch and ONNX Runtime, in turn.
 
-    python bench/pytorch/imported.py export DIR                        # torchvision's classifiers as DIR/NAME.onnx
+    python bench/pytorch/imported.py export DIR   # torchvision's classifiers as DIR/NAME.onnx
     go build -o DIR/imported ./bench/imported
     python bench/pytorch/imported.py compare DIR --out bench/results/imported
 
-Weights are drawn with a seed, biases and gains moved from 0 and 1, batch norm's statistics taken from two batches of
-smooth random images. Differences are largest |difference| over largest |value|, on two images, from what PyTorch
-computes in double precision: of logits, and of the gradient of Σ logits² with respect to the images. Times are medians
-of runs in turn, round by round, of forward passes and of forward passes with that gradient. PyTorch is eager; of its
-two layouts the faster one counts. NAMEs behind the folder choose networks; compare keeps the rows of the others.
+Weights are drawn with a seed, biases and gains moved from 0 and 1, batch norm's statistics taken
+from two batches of smooth random images. Differences are largest |difference| over largest |value|,
+on two images, from what PyTorch computes in double precision: of logits, and of the gradient of Σ
+logits² with respect to the images. Times are medians of runs in turn, round by round, of forward
+passes and of forward passes with that gradient. PyTorch is eager; of its two layouts the faster one
+counts. NAMEs behind the folder choose networks; compare keeps the rows of the others.
 """
 
 import argparse
@@ -27,9 +28,9 @@ import torchvision
 from safetensors.torch import load_file, save_file
 
 SIZE, CLASSES, SEED = 224, 1000, 1
-NETS = ["resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0", "efficientnet_b0",
-        "densenet121", "squeezenet1_1", "googlenet", "inception_v3", "vgg11_bn", "regnet_y_400mf", "mnasnet1_0",
-        "convnext_tiny", "swin_t", "vit_b_16"]
+NETS = ["resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0",
+        "efficientnet_b0", "densenet121", "squeezenet1_1", "googlenet", "inception_v3", "vgg11_bn",
+        "regnet_y_400mf", "mnasnet1_0", "convnext_tiny", "swin_t", "vit_b_16"]
 PLAIN = {"googlenet": {"aux_logits": False, "init_weights": False},
          "inception_v3": {"aux_logits": False, "init_weights": False}}
 WAYS = ["ours", "pytorch", "pytorch-cl", "onnxruntime"]
@@ -38,13 +39,15 @@ WAYS = ["ours", "pytorch", "pytorch-cl", "onnxruntime"]
 def images(n, seed):
     """Smooth pictures with some noise, in [0, 1]."""
     g = torch.Generator().manual_seed(seed)
-    x = torch.nn.functional.interpolate(torch.rand(n, 3, SIZE // 8, SIZE // 8, generator=g), size=SIZE, mode="bilinear")
+    x = torch.nn.functional.interpolate(torch.rand(n, 3, SIZE // 8, SIZE // 8, generator=g),
+                                        size=SIZE, mode="bilinear")
     return 0.8 * x + 0.2 * torch.rand(n, 3, SIZE, SIZE, generator=g)
 
 
 @torch.no_grad()
 def network(name):
-    """A network in evaluation mode in which every parameter matters: none is at a value that hides it."""
+    """A network in evaluation mode in which every parameter matters: none is at a value that hides
+    it."""
     torch.manual_seed(SEED)
     net = torchvision.models.get_model(name, weights=None, **PLAIN.get(name, {}))
     for key, p in net.named_parameters():
@@ -74,8 +77,8 @@ def export(args):
     for name in args.names or NETS:
         file = args.dir / f"{name}.onnx"
         batch = torch.export.Dim("batch", min=1, max=64)
-        torch.onnx.export(network(name), (images(2, 4),), file, dynamo=True, external_data=False, verbose=False,
-                          dynamic_shapes=({0: batch},))
+        torch.onnx.export(network(name), (images(2, 4),), file, dynamo=True, external_data=False,
+                          verbose=False, dynamic_shapes=({0: batch},))
         print(f"{file}: {file.stat().st_size >> 20} MiB", flush=True)
 
 
@@ -135,7 +138,8 @@ def turns(ours, net, session, batch, grad, args):
     feed = {session.get_inputs()[0].name: x.numpy()}
 
     def torch_way(x):
-        net.to(memory_format=torch.channels_last if x.is_contiguous(memory_format=torch.channels_last)
+        net.to(memory_format=torch.channels_last
+               if x.is_contiguous(memory_format=torch.channels_last)
                else torch.contiguous_format)
         with torch.set_grad_enabled(grad):
             run = (lambda: gradient(net, x)) if grad else (lambda: net(x))
@@ -143,7 +147,8 @@ def turns(ours, net, session, batch, grad, args):
             return seconds(run, 2, args.seconds)
 
     def our_way():
-        return ours.ask(op="time", batch=batch, gradient=grad, least=2, seconds=args.seconds)["seconds"]
+        return ours.ask(op="time", batch=batch, gradient=grad, least=2,
+                        seconds=args.seconds)["seconds"]
 
     def runtime_way():
         session.run(None, feed)
@@ -157,7 +162,8 @@ def turns(ours, net, session, batch, grad, args):
     for _ in range(args.rounds):
         for way, run in ways.items():
             times[way] += run()
-            time.sleep(0.05)  # the libraries' threads spin for a while, and the next program wants the cores
+            # The libraries' threads spin for a while, and the next program wants the cores.
+            time.sleep(0.05)
     return {way: round(1e3 * statistics.median(t), 3) for way, t in times.items()}
 
 
@@ -183,18 +189,22 @@ def ratio(row, key, theirs):
 
 
 def table(record):
-    kinds = [(k, w) for k in ("forward, 1", "forward, 8", "gradient, 1", "gradient, 8") for w in ("pytorch", "onnxruntime")
-             if k.startswith("forward") or w == "pytorch"]
-    lines = ["# Networks from their ONNX files", "", record["about"], "", "| network | logits: ours, PyTorch, ONNX Runtime "
+    kinds = [(k, w) for k in ("forward, 1", "forward, 8", "gradient, 1", "gradient, 8")
+             for w in ("pytorch", "onnxruntime") if k.startswith("forward") or w == "pytorch"]
+    lines = ["# Networks from their ONNX files", "", record["about"], "",
+             "| network | logits: ours, PyTorch, ONNX Runtime "
              "| gradient: ours, PyTorch | ours, ms: forward 1, 8; gradient 1, 8 | "
-             + " | ".join(f"{w} / ours, {k}" for k, w in kinds) + " |", "|---|---|---|---|" + "---:|" * len(kinds)]
+             + " | ".join(f"{w} / ours, {k}" for k, w in kinds) + " |",
+             "|---|---|---|---|" + "---:|" * len(kinds)]
     for row in record["rows"]:
         errors = [", ".join(f"{e:.1e}" for e in row[k].values()) for k in ("logits", "gradient")]
         ours = ", ".join(f"{t['ours']:.3g}" for k, t in sorted(row["milliseconds"].items()))
         lines.append(f"| {row['network']} | {errors[0]} | {errors[1]} | {ours} | "
                      + " | ".join(f"{ratio(row, k, w):.2f}" for k, w in kinds) + " |")
-    means = [math.exp(statistics.mean(math.log(ratio(r, k, w)) for r in record["rows"])) for k, w in kinds]
-    return "\n".join([*lines, "| geometric mean | | | | " + " | ".join(f"**{m:.2f}**" for m in means) + " |", ""])
+    means = [math.exp(statistics.mean(math.log(ratio(r, k, w)) for r in record["rows"]))
+             for k, w in kinds]
+    last = "| geometric mean | | | | " + " | ".join(f"**{m:.2f}**" for m in means) + " |"
+    return "\n".join([*lines, last, ""])
 
 
 def compare(args):
@@ -202,9 +212,10 @@ def compare(args):
     args.out.mkdir(parents=True, exist_ok=True)
     file, ours = args.out / "imported.json", Ours(args.dir / "imported", args.threads)
     rows = {r["network"]: r for r in json.loads(file.read_text())["rows"]} if file.exists() else {}
-    about = (f"{SIZE} pixels, {args.threads} threads, {args.rounds} rounds of {args.seconds} s each; PyTorch "
-             f"{torch.__version__}, ONNX Runtime {onnxruntime.__version__}. Differences from double precision, largest over "
-             "largest; ratios above 1 where ours is faster.")
+    about = (f"{SIZE} pixels, {args.threads} threads, {args.rounds} rounds of {args.seconds} s "
+             f"each; PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}. "
+             "Differences from double precision, largest over largest; ratios above 1 where ours "
+             "is faster.")
     for name in args.names or NETS:
         rows[name] = measure(name, ours, args)
         record = {"about": about, "rows": [rows[n] for n in NETS if n in rows]}

@@ -67,10 +67,12 @@ def batch_norm():
     with torch.no_grad():  # the module in evaluation is the function that the case differentiates
         assert torch.equal(nhwc(l.eval()(nchw(x))), evaluate(x, gamma, beta, mean, var))
     g.case("eval", evaluate, x, gamma, beta, mean, var, const=(3, 4))
-    g.case("train", lambda x, a, b: nhwc(F.batch_norm(nchw(x), None, None, a, b, True, 0.1, EPS)), x, gamma, beta)
+    g.case("train", lambda x, a, b: nhwc(F.batch_norm(nchw(x), None, None, a, b, True, 0.1, EPS)),
+           x, gamma, beta)
     total = g.save()
 
-    # Standing statistics (Brock et al., section C.1): averages of batches' means and biased variances, then evaluation.
+    # Standing statistics (Brock et al., section C.1): averages of batches' means and biased
+    # variances, then evaluation.
     g = Golden("nn/testdata/standing.safetensors")
     batches = [g.normal(4, 3, 2, 3) * (k + 1) - k for k in range(3)]
     for k, x in enumerate(batches):
@@ -86,24 +88,28 @@ def batch_norm():
 
 
 def conv_norm():
-    """A convolution and the batch norm behind it, in training and, where ours folds them into one, in evaluation."""
+    """A convolution and the batch norm behind it, in training and, where ours folds them into one,
+    in evaluation."""
     g = Golden("nn/testdata/convnorm.safetensors")
 
     def f(train, relu, x, w, b, gamma, beta, mean, var, *res):
         h = F.conv2d(nchw(x), oihw(w), b, padding=1)
-        h = F.batch_norm(h, None if train else mean, None if train else var, gamma, beta, train, 0.1, EPS)
+        h = F.batch_norm(h, None if train else mean, None if train else var, gamma, beta, train,
+                         0.1, EPS)
         return F.relu(nhwc(h) + sum(res)) if relu else nhwc(h)
 
     for name, train, relu, res in (("train", True, False, False), ("eval", False, False, False),
-                                   ("relu train", True, True, True), ("relu eval", False, True, True)):
-        ins = [g.normal(2, 4, 3, 2), g.normal(3, 3, 3, 2), g.normal(3), g.off_zero(3), g.normal(3), g.normal(3),
-               g.uniform(0.5, 2, 3)] + ([g.normal(2, 4, 3, 3)] if res else [])
+                                   ("relu train", True, True, True),
+                                   ("relu eval", False, True, True)):
+        ins = [g.normal(2, 4, 3, 2), g.normal(3, 3, 3, 2), g.normal(3), g.off_zero(3), g.normal(3),
+               g.normal(3), g.uniform(0.5, 2, 3)] + ([g.normal(2, 4, 3, 3)] if res else [])
         g.case(name, lambda *a: f(train, relu, *a), *ins, const=(5, 6))
     return g.save()
 
 
 def spectral_norm_layers():
-    """torch.nn.utils.spectral_norm, the hook, whose iteration starts from u as the paper's and ours do."""
+    """torch.nn.utils.spectral_norm, the hook, whose iteration starts from u as the paper's and ours
+    do."""
     g = Golden("nn/testdata/spectral.safetensors")
     eps = 1e-6
 
@@ -119,7 +125,8 @@ def spectral_norm_layers():
     layer = hooked(torch.nn.Linear(5, 4), w, u)
     with torch.no_grad():
         layer.bias.copy_(b)
-        assert torch.allclose(layer(x), f(x, w, b, u), rtol=0, atol=1e-15)  # the hook agrees with the formula
+        # The hook agrees with the formula.
+        assert torch.allclose(layer(x), f(x, w, b, u), rtol=0, atol=1e-15)
     g.case("linear", f, x, w, b, u, const=(3,))
     g.put("linear/u", layer.weight_u)  # after the one iteration
     with torch.no_grad():
@@ -138,7 +145,8 @@ def spectral_norm_layers():
 
 
 def conditional_batch_norm():
-    """BigGAN's: gain 1 + G(c) and bias S(c), both spectrally normalised; compare_gan's gain G(c)."""
+    """BigGAN's: gain 1 + G(c) and bias S(c), both spectrally normalised; compare_gan's gain is
+    G(c)."""
     g = Golden("nn/testdata/condnorm.safetensors")
 
     def plain(x, gain, bias, mean=None, var=None):
@@ -148,9 +156,12 @@ def conditional_batch_norm():
     x, c = lambda: g.normal(4, 3, 2, 3) * 2 + 1, lambda: g.normal(4, 5)
     gw, sw = lambda: g.normal(3, 5), lambda: g.normal(3, 5)
     u = lambda: normalise(g.normal(3), 0)
-    g.case("plain gain", lambda x, c, gw, sw: plain(x, c @ gw.t(), c @ sw.t()), x(), c(), gw(), sw())
-    g.case("biggan", lambda x, c, gw, sw: plain(x, 1 + c @ gw.t(), c @ sw.t()), x(), c(), gw(), sw())
-    g.case("biggan relu", lambda x, c, gw, sw: F.relu(plain(x, 1 + c @ gw.t(), c @ sw.t())), x(), c(), gw(), sw())
+    g.case("plain gain", lambda x, c, gw, sw: plain(x, c @ gw.t(), c @ sw.t()), x(), c(), gw(),
+           sw())
+    g.case("biggan", lambda x, c, gw, sw: plain(x, 1 + c @ gw.t(), c @ sw.t()), x(), c(), gw(),
+           sw())
+    g.case("biggan relu", lambda x, c, gw, sw: F.relu(plain(x, 1 + c @ gw.t(), c @ sw.t())), x(),
+           c(), gw(), sw())
     g.case("spectral", lambda x, c, gw, sw, gu, su: plain(x, 1 + c @ spectral(gw, gu, 1e-6).t(),
                                                           c @ spectral(sw, su, 1e-6).t()),
            x(), c(), gw(), sw(), u(), u(), const=(4, 5))
@@ -160,7 +171,8 @@ def conditional_batch_norm():
 
 
 def attention():
-    """SAGAN's block as BigGAN has it: 1x1 convolutions without bias, pooled keys and values, no 1/sqrt(d)."""
+    """SAGAN's block as BigGAN has it: 1x1 convolutions without bias, pooled keys and values, no
+    1/sqrt(d)."""
     g = Golden("nn/testdata/attention.safetensors")
     eps, ch = 1e-6, 8
 
@@ -178,12 +190,14 @@ def attention():
     shapes = [(1, ch), (1, ch), (ch // 2, ch), (ch, ch // 2)]
     weights = [g.normal(a, 1, 1, b) for a, b in shapes]
     us = [normalise(g.normal(a), 0) for a, _ in shapes]
-    g.case("attention", f, g.normal(2, 4, 4, ch), *weights, torch.tensor([0.7]).double(), *us, const=(6, 7, 8, 9))
+    g.case("attention", f, g.normal(2, 4, 4, ch), *weights, torch.tensor([0.7]).double(), *us,
+           const=(6, 7, 8, 9))
     return g.save()
 
 
 def gram_schmidt(a):
-    """The Q of a = QR with a positive diagonal of R, by exactly rounded sums: LAPACK's last bits vary with the machine."""
+    """The Q of a = QR with a positive diagonal of R, by exactly rounded sums: LAPACK's last bits
+    vary with the machine."""
     columns = []
     for v in a.T.tolist():
         for _ in range(3):  # again, for what rounding left
@@ -204,7 +218,8 @@ def streams():
     draw = lambda name: philox.normal(3, "init/" + name, shape)
     g.put("kaiming", torch.from_numpy((2 / 18) ** 0.5 * draw("kaiming")))
     g.put("xavier", torch.from_numpy((2 / (18 + 54)) ** 0.5 * draw("xavier")))
-    for name, b in (("kaiming uniform", (6 / 18) ** 0.5), ("xavier uniform", (6 / (18 + 54)) ** 0.5), ("uniform init", 0.25)):
+    for name, b in (("kaiming uniform", (6 / 18) ** 0.5),
+                    ("xavier uniform", (6 / (18 + 54)) ** 0.5), ("uniform init", 0.25)):
         g.put(name, torch.from_numpy(-b + 2 * b * philox.uniform(3, "init/" + name, shape)))
     g.put("normal init", torch.from_numpy(0.02 * draw("normal init")))
     total = g.save()
@@ -219,4 +234,5 @@ def streams():
 
 
 def write():
-    return (streams() + linear_and_conv() + batch_norm() + conv_norm() + spectral_norm_layers() + conditional_batch_norm() + attention())
+    return (streams() + linear_and_conv() + batch_norm() + conv_norm() + spectral_norm_layers() +
+            conditional_batch_norm() + attention())

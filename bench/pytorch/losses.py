@@ -23,14 +23,17 @@ def write():
     z, labels = lambda: 2 * g.normal(6, 5), g.labels(6, 5)
     for s in (0.0, 0.1):
         g.case(f"ce {s}", lambda z, y: F.cross_entropy(z, y.long(), label_smoothing=s), z(), labels)
-        g.case(f"each ce {s}", lambda z, y: F.cross_entropy(z, y.long(), label_smoothing=s, reduction="none"), z(),
+        g.case(f"each ce {s}",
+               lambda z, y: F.cross_entropy(z, y.long(), label_smoothing=s, reduction="none"), z(),
                labels)
     g.case("soft ce", lambda z, t: F.cross_entropy(z, t), z(), F.softmax(z(), 1))
     g.case("mse", F.mse_loss, g.normal(4, 3), g.normal(4, 3))
     g.case("l1", F.l1_loss, g.normal(4, 3), g.normal(4, 3))
-    g.case("hinge d", lambda r, f: F.relu(1 - r).mean() + F.relu(1 + f).mean(), 2 * g.normal(7), 2 * g.normal(7))
+    g.case("hinge d", lambda r, f: F.relu(1 - r).mean() + F.relu(1 + f).mean(), 2 * g.normal(7),
+           2 * g.normal(7))
     g.case("hinge g", lambda f: -f.mean(), g.normal(7))
-    g.case("kl", lambda p, q: F.kl_div(F.log_softmax(q, 1), F.softmax(p, 1), reduction="none").sum(1), z(), z())
+    kl = lambda p, q: F.kl_div(F.log_softmax(q, 1), F.softmax(p, 1), reduction="none").sum(1)
+    g.case("kl", kl, z(), z())
     g.case("margin", margin, z(), labels)
     g.case("dlr", dlr, z(), labels)
     return g.save()

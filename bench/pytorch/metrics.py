@@ -1,4 +1,5 @@
-"""Goldens of gan/metrics: distances of samples by SciPy and scikit-learn, image measures by scikit-image."""
+"""Goldens of gan/metrics: distances of samples by SciPy and scikit-learn, image measures by
+scikit-image."""
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from record import Golden
 
 
 def frechet(a, b):
-    """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^1/2), Heusel et al. 2017, by SciPy's Schur method."""
+    """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^1/2), Heusel et al. 2017, by SciPy's Schur
+    method."""
     sa, sb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = sqrtm(sa @ sb)
     assert np.abs(np.imag(root)).max() < 1e-6
@@ -19,15 +21,18 @@ def frechet(a, b):
 
 
 def kernel_distance(a, b):
-    """The unbiased squared MMD with kernel (x.y/d + 1)^3, Binkowski et al. 2018, of the whole samples."""
+    """The unbiased squared MMD with kernel (x.y/d + 1)^3, Binkowski et al. 2018, of the whole
+    samples."""
     k = lambda x, y: polynomial_kernel(x, y, degree=3, gamma=1 / a.shape[1], coef0=1)
     within = lambda x: (k(x, x).sum() - np.trace(k(x, x))) / (len(x) * (len(x) - 1))
     return within(a) + within(b) - 2 * k(a, b).mean()
 
 
 def covered(real, fake, k):
-    """The share of fake that lies within the k-th neighbour's distance of a real point (Kynkaanniemi et al. 2019)."""
-    radius = NearestNeighbors(n_neighbors=k + 1).fit(real).kneighbors(real)[0][:, k]  # the first is the point itself
+    """The share of fake that lies within the k-th neighbour's distance of a real point
+    (Kynkaanniemi et al. 2019)."""
+    # The first is the point itself.
+    radius = NearestNeighbors(n_neighbors=k + 1).fit(real).kneighbors(real)[0][:, k]
     distance = np.linalg.norm(fake[:, None] - real[None], axis=2)
     return (distance <= radius).any(1).mean()
 
@@ -53,8 +58,10 @@ def write():
     g.put("in/q", q)
     pairs = [(s.numpy(), t.numpy()) for s, t in zip(p, q)]
     g.put("PSNR", torch.tensor([peak_signal_noise_ratio(s, t, data_range=1) for s, t in pairs]))
-    g.put("SSIM uniform", torch.tensor([structural_similarity(s, t, data_range=1, channel_axis=2) for s, t in pairs]))
+    g.put("SSIM uniform", torch.tensor([structural_similarity(s, t, data_range=1, channel_axis=2)
+                                        for s, t in pairs]))
     g.put("SSIM Gaussian", torch.tensor([structural_similarity(
-        s, t, data_range=1, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        s, t, data_range=1, channel_axis=2, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False)
         for s, t in pairs]))
     return g.save()

@@ -1,7 +1,8 @@
 """The networks that exports are loaded into, as their authors' code names their parameters.
 
-torchvision's networks are taken from torchvision. The others are written after the repositories named below;
-Generator mirrors gan/generator.go, with torch.nn.utils.spectral_norm in the place of ours.
+torchvision's networks are taken from torchvision. The others are written after the repositories
+named below; Generator mirrors gan/generator.go, with torch.nn.utils.spectral_norm in the place of
+ours.
 """
 
 import torch
@@ -16,7 +17,8 @@ def conv3(i, o, stride=1):
 
 
 class CifarBlock(nn.Module):
-    """akamaster/pytorch_resnet_cifar10: the shortcut takes every second pixel and pads channels (option A)."""
+    """akamaster/pytorch_resnet_cifar10: the shortcut takes every second pixel and pads channels
+    (option A)."""
 
     def __init__(self, i, o, stride):
         super().__init__()
@@ -57,7 +59,8 @@ class WideBlock(nn.Module):
 
 
 class PreActBlock(nn.Module):
-    """kuangliu/pytorch-cifar projects the activated input; locuslab/fast_adversarial the raw one."""
+    """kuangliu/pytorch-cifar projects the activated input; locuslab/fast_adversarial the raw
+    one."""
 
     def __init__(self, i, o, stride, raw):
         super().__init__()
@@ -76,7 +79,8 @@ class PreActBlock(nn.Module):
 class ResNet(nn.Module):
     """A stem, stages called layer1, layer2, …, the mean over the pixels and a linear head."""
 
-    def __init__(self, stem, block, widths, depths, features, classes, norm_first=True, norm_last=False):
+    def __init__(self, stem, block, widths, depths, features, classes, norm_first=True,
+                 norm_last=False):
         super().__init__()
         self.conv1 = conv3(3, stem)
         if norm_first:
@@ -146,8 +150,9 @@ class LeNet5(nn.Module):
 def convnet(classes, channels, size):
     """locuslab/fast_adversarial, MNIST."""
     side = size // 4
-    return nn.Sequential(nn.Conv2d(channels, 16, 4, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1), nn.ReLU(),
-                         nn.Flatten(), nn.Linear(32 * side * side, 100), nn.ReLU(), nn.Linear(100, classes))
+    return nn.Sequential(nn.Conv2d(channels, 16, 4, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1),
+                         nn.ReLU(), nn.Flatten(), nn.Linear(32 * side * side, 100), nn.ReLU(),
+                         nn.Linear(100, classes))
 
 
 def classifier(arch, classes, channels, size):
@@ -160,22 +165,28 @@ def classifier(arch, classes, channels, size):
         return ResNet2b(classes, size)
     if arch.startswith("preactresnet18"):
         raw = arch.endswith("-bn")
-        return ResNet(64, lambda i, o, s: (PreActBlock(i, o, s, raw), o), (64, 128, 256, 512), (2, 2, 2, 2), 512,
-                      classes, norm_first=False, norm_last=raw)
-    depth = int(arch.removeprefix("resnet").removesuffix("-cifar")) if arch.startswith("resnet") else 0
+        return ResNet(64, lambda i, o, s: (PreActBlock(i, o, s, raw), o), (64, 128, 256, 512),
+                      (2, 2, 2, 2), 512, classes, norm_first=False, norm_last=raw)
+    depth = 0
+    if arch.startswith("resnet"):
+        depth = int(arch.removeprefix("resnet").removesuffix("-cifar"))
     if arch == "resnet8" or arch.endswith("-cifar") and depth in (20, 32, 44, 56, 110):
-        return ResNet(16, lambda i, o, s: (CifarBlock(i, o, s), o), (16, 32, 64), ((depth - 2) // 6,) * 3, 64, classes)
+        return ResNet(16, lambda i, o, s: (CifarBlock(i, o, s), o), (16, 32, 64),
+                      ((depth - 2) // 6,) * 3, 64, classes)
     if arch.endswith("-cifar"):
         deep = depth >= 50
-        depths = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}[depth]
+        depths = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3),
+                  152: (3, 8, 36, 3)}[depth]
         wide = 4 if deep else 1
-        return ResNet(64, lambda i, o, s: (WideBlock(i, o, s, deep), wide * o), (64, 128, 256, 512), depths,
-                      512 * wide, classes)
-    return getattr(torchvision.models, arch)(num_classes=classes)  # resnet18 … resnet152, squeezenet1_1
+        return ResNet(64, lambda i, o, s: (WideBlock(i, o, s, deep), wide * o), (64, 128, 256, 512),
+                      depths, 512 * wide, classes)
+    # resnet18 … resnet152, squeezenet1_1.
+    return getattr(torchvision.models, arch)(num_classes=classes)
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation whose gain, 1 + G c or G c, and shift, S c, are linear in the condition."""
+    """Batch normalisation whose gain, 1 + G c or G c, and shift, S c, are linear in the
+    condition."""
 
     def __init__(self, channels, cond, net):
         super().__init__()
@@ -187,7 +198,8 @@ class ConditionalNorm(nn.Module):
 
     def forward(self, x, cond):
         x = F.batch_norm(x, self.running_mean, self.running_var, eps=self.eps)
-        return x * (self.one + self.gain(cond))[:, :, None, None] + self.bias(cond)[:, :, None, None]
+        gain, bias = self.one + self.gain(cond), self.bias(cond)
+        return x * gain[:, :, None, None] + bias[:, :, None, None]
 
 
 class GBlock(nn.Module):
@@ -242,7 +254,8 @@ class Condition(nn.Module):
 
 
 class Generator(nn.Module):
-    """gan/generator.go: paints images in [-1, 1] from noise and raw logits (features, or a one-hot label)."""
+    """gan/generator.go: paints images in [-1, 1] from noise and raw logits (features, or a one-hot
+    label)."""
 
     def __init__(self, net):
         super().__init__()
@@ -252,14 +265,17 @@ class Generator(nn.Module):
         cond = (net["embed"] or net["cond"]) + self.chunk
         if net["embed"]:
             self.shared = nn.Linear(net["cond"], net["embed"], bias=False)
-        self.linear = spectral_norm(nn.Linear(self.chunk or net["z_dim"], 16 * widths[0]), eps=net["sn_eps"])
+        self.linear = spectral_norm(nn.Linear(self.chunk or net["z_dim"], 16 * widths[0]),
+                                    eps=net["sn_eps"])
         self.blocks = nn.ModuleList(GBlock(i, o, cond, net) for i, o in zip(widths, widths[1:]))
         self.attend = net["g_attention"]
         if self.attend:
-            at = (self.attend // 4).bit_length() - 1  # the block behind which the image has this size
+            # The block behind which the image has this size.
+            at = (self.attend // 4).bit_length() - 1
             self.attention = Attention(widths[at], net)
         self.output = nn.Sequential(nn.BatchNorm2d(widths[-1], eps=net["bn_eps"]),
-                                    spectral_norm(nn.Conv2d(widths[-1], 3, 3, padding=1), eps=net["sn_eps"]))
+                                    spectral_norm(nn.Conv2d(widths[-1], 3, 3, padding=1),
+                                                  eps=net["sn_eps"]))
 
     def forward(self, z, y):
         y = self.condition(y)

@@ -12,38 +12,57 @@ def elementwise():
     positive = lambda: g.uniform(0.5, 2, 3, 5)
     for name, f, x in [
         ("neg", torch.neg, n()), ("abs", torch.abs, g.off_zero(3, 5)), ("exp", torch.exp, n()),
-        ("log", torch.log, positive()), ("sqrt", torch.sqrt, positive()), ("rsqrt", torch.rsqrt, positive()),
-        ("recip", torch.reciprocal, g.off_zero(3, 5)), ("square", torch.square, n()), ("tanh", torch.tanh, n()),
-        ("sigmoid", torch.sigmoid, 3 * n()), ("softplus", F.softplus, 3 * n()), ("relu", F.relu, g.off_zero(3, 5)),
+        ("log", torch.log, positive()), ("sqrt", torch.sqrt, positive()),
+        ("rsqrt", torch.rsqrt, positive()), ("recip", torch.reciprocal, g.off_zero(3, 5)),
+        ("square", torch.square, n()), ("tanh", torch.tanh, n()),
+        ("sigmoid", torch.sigmoid, 3 * n()), ("softplus", F.softplus, 3 * n()),
+        ("relu", F.relu, g.off_zero(3, 5)),
         ("leaky_relu", lambda x: F.leaky_relu(x, 0.2), g.off_zero(3, 5)),
-        ("clamp", lambda x: x.clamp(-1, 1), 2 * n()), ("erf", torch.erf, 2 * n()), ("gelu", F.gelu, 2 * n()),
-        ("affine", lambda x: 3 * x - 2, n()), ("add_scalar", lambda x: x + 3, n()), ("scale", lambda x: -0.5 * x, n()),
+        ("clamp", lambda x: x.clamp(-1, 1), 2 * n()), ("erf", torch.erf, 2 * n()),
+        ("gelu", F.gelu, 2 * n()), ("affine", lambda x: 3 * x - 2, n()),
+        ("add_scalar", lambda x: x + 3, n()), ("scale", lambda x: -0.5 * x, n()),
         ("pow2.5", lambda x: x.pow(2.5), positive()),
         ("pow-2", lambda x: x.pow(-2), g.off_zero(3, 5)), ("pow3", lambda x: x.pow(3), n()),
     ]:
         g.case(name, f, x)
     for name, f, x in [("sign", torch.sign, n()), ("step", lambda x: (x > 0).to(x.dtype), n())]:
         g.case(name, f, x, order=0)
-    # Where a function has a kink the convention shows: the derivative at 0 and at the ends of a clamp.
+    # Where a function has a kink the convention shows: the derivative at 0 and at the ends of a
+    # clamp.
     edge = torch.tensor([-1.0, -0.0, 0.0, 1.0, 2.0], dtype=torch.float64)
-    # Where two operands of a maximum are equal PyTorch halves the gradient, ours goes to the first: no golden of that.
-    for name, f in [("abs/edge", torch.abs), ("relu/edge", F.relu), ("leaky_relu/edge", lambda x: F.leaky_relu(x, 0.2)),
+    # Where two operands of a maximum are equal PyTorch halves the gradient, ours goes to the first:
+    # no golden of that.
+    for name, f in [("abs/edge", torch.abs), ("relu/edge", F.relu),
+                    ("leaky_relu/edge", lambda x: F.leaky_relu(x, 0.2)),
                     ("clamp/edge", lambda x: x.clamp(-1, 1))]:
         g.case(name, f, edge, order=1)
     for shapes in ([(2, 3), (2, 3)], [(2, 3), (3,)], [(2, 1), (1, 3)], [(), (2, 3)]):
-        for name, f in [("add", torch.add), ("sub", torch.sub), ("mul", torch.mul), ("div", torch.div),
-                        ("maximum", torch.maximum), ("minimum", torch.minimum)]:
+        for name, f in [("add", torch.add), ("sub", torch.sub), ("mul", torch.mul),
+                        ("div", torch.div), ("maximum", torch.maximum), ("minimum", torch.minimum)]:
             draw = g.off_zero if name == "div" else g.normal
             g.case(f"{name}/{'x'.join(map(str, shapes[0]))},{'x'.join(map(str, shapes[1]))}", f,
                    draw(*shapes[0]), draw(*shapes[1]))
     a, b = g.normal(2, 3), g.normal(3)
     g.case("greater", lambda x, y: (x > y).to(x.dtype), a, b, order=0)
     g.case("equal", lambda x, y: (x == y).to(x.dtype), torch.round(a), torch.round(b), order=0)
-    g.case("where", lambda c, x, y: torch.where(c != 0, x, y), torch.tensor([1.0, 0, 2], dtype=torch.float64),
+    g.case("where", lambda c, x, y: torch.where(c != 0, x, y),
+           torch.tensor([1.0, 0, 2], dtype=torch.float64),
            g.normal(2, 3), g.normal(2, 1), const=(0,))
-    g.case("cast", lambda x: x.to(torch.bfloat16).to(x.dtype), g.normal(3, 5), order=1)  # rounds, and the gradient, too
+    # It rounds, and so does its gradient.
+    g.case("cast", lambda x: x.to(torch.bfloat16).to(x.dtype), g.normal(3, 5), order=1)
     g.case("silu", F.silu, 2 * n())
     g.case("hard_swish", F.hardswish, 2 * n())
+    return g.save()
+
+
+def trigonometric():
+    g = Golden("autodiff/testdata/trigonometric.safetensors")
+    inside = lambda: g.uniform(-0.8, 0.8, 3, 5)  # where inverses and their derivatives are finite
+    for f in [torch.sin, torch.cos, torch.atan, torch.sinh, torch.cosh, torch.asinh]:
+        g.case(f.__name__, f, 2 * g.normal(3, 5))
+    for f in [torch.tan, torch.asin, torch.acos, torch.atanh]:
+        g.case(f.__name__, f, inside())
+    g.case("acosh", torch.acosh, g.uniform(1.5, 3, 3, 5))
     return g.save()
 
 
@@ -63,12 +82,13 @@ def reduce_and_shape():
     g.case("slice", lambda x: x[0:3:2].flip(1)[:, 0:4:2], g.normal(3, 4))
     g.case("slice_axis", lambda x: x[:, 1:3], g.normal(3, 4))
     g.case("pad", lambda x: F.pad(x, (0, 1, 1, 2)), g.normal(3, 4))
-    g.case("concat", lambda x, y, z: torch.cat([x, y, z], -1), g.normal(2, 3), g.normal(2, 1), g.normal(2, 2))
+    g.case("concat", lambda x, y, z: torch.cat([x, y, z], -1), g.normal(2, 3), g.normal(2, 1),
+           g.normal(2, 2))
     g.case("split", lambda x: torch.mul(*torch.split(x, [1, 3], 1)), g.normal(3, 4))
     idx = torch.tensor([2, 0, 2])
     g.case("gather", lambda x, i: F.embedding(i, x), g.normal(4, 3), idx)
-    g.case("scatter_add", lambda x, i: torch.zeros(5, 3, dtype=x.dtype).index_add(0, i, x), g.normal(4, 3),
-           torch.tensor([1, 4, 1, 0]))
+    g.case("scatter_add", lambda x, i: torch.zeros(5, 3, dtype=x.dtype).index_add(0, i, x),
+           g.normal(4, 3), torch.tensor([1, 4, 1, 0]))
     g.case("one_hot", lambda i: F.one_hot(i, 4).double(), idx, order=0)
     return g.save()
 
@@ -80,18 +100,22 @@ def matmul():
         for ta in (False, True):
             for tb in (False, True):
                 a, b = ((5, 3) if ta else (3, 5)), ((4, 5) if tb else (5, 4))
-                g.case(f"matmul/{'stack' if stack else 'plain'}/{'t' if ta else 'n'}{'t' if tb else 'n'}",
+                kind, turned = "stack" if stack else "plain", "nt"[ta] + "nt"[tb]
+                g.case(f"matmul/{kind}/{turned}",
                        lambda x, y: t(x, ta) @ t(y, tb), g.normal(*stack, *a), g.normal(*stack, *b))
     g.case("linear", F.linear, g.normal(3, 5), g.normal(4, 5), g.normal(4))
     g.case("linear/no_bias", F.linear, g.normal(3, 5), g.normal(4, 5))
     positive = lambda *shape: g.uniform(0.5, 2, *shape)
-    g.case("spectral_quotient", lambda w, u, v: w / (u @ w @ v.t()), positive(4, 5), positive(1, 4), positive(1, 5))
-    g.case("spectral_quotient/kernel", lambda w, u, v: w / (u @ w.flatten(1) @ v.t()).reshape(1, 1, 1, 1),
+    g.case("spectral_quotient", lambda w, u, v: w / (u @ w @ v.t()), positive(4, 5), positive(1, 4),
+           positive(1, 5))
+    g.case("spectral_quotient/kernel",
+           lambda w, u, v: w / (u @ w.flatten(1) @ v.t()).reshape(1, 1, 1, 1),
            positive(3, 2, 2, 2), positive(1, 3), positive(1, 8))
     return g.save()
 
 
-# Attributes of convolutions, by name: stride h w, padding top left bottom right, dilation h w, groups.
+# Attributes of convolutions, by name: stride h w, padding top left bottom right, dilation h w,
+# groups.
 CONVS = {
     "plain": (1, 1, 0, 0, 0, 0, 1, 1, 1), "same": (1, 1, 1, 1, 1, 1, 1, 1, 1),
     "stride": (2, 3, 1, 0, 0, 1, 1, 1, 1), "dilation": (1, 1, 2, 3, 2, 3, 2, 3, 1),
@@ -111,8 +135,10 @@ def conv2d(a):
 
 def conv():
     total = 0
-    for part, kh, kw, names in (("conv", 3, 2, ["plain", "stride"]), ("conv_dilation", 3, 2, ["dilation", "all"]),
-                                ("conv_groups", 3, 2, ["groups", "depthwise"]), ("conv_square", 3, 3, ["plain", "same"])):
+    for part, kh, kw, names in (("conv", 3, 2, ["plain", "stride"]),
+                                ("conv_dilation", 3, 2, ["dilation", "all"]),
+                                ("conv_groups", 3, 2, ["groups", "depthwise"]),
+                                ("conv_square", 3, 3, ["plain", "same"])):
         g = Golden(f"autodiff/testdata/{part}.safetensors")
         for name in names:
             a = CONVS[name]
@@ -122,64 +148,76 @@ def conv():
             # The other two of the triple are what autograd makes of the first.
             zero = lambda t: torch.zeros_like(t).requires_grad_()
             g.case(f"{name}/input_grad",
-                   lambda y, w: torch.autograd.grad(f(z := zero(x), w), z, y, create_graph=True)[0], y, w)
+                   lambda y, w: torch.autograd.grad(f(z := zero(x), w), z, y, create_graph=True)[0],
+                   y, w)
             g.case(f"{name}/weight_grad",
-                   lambda x, y: torch.autograd.grad(f(x, z := zero(w)), z, y, create_graph=True)[0], x, y)
+                   lambda x, y: torch.autograd.grad(f(x, z := zero(w)), z, y, create_graph=True)[0],
+                   x, y)
         total += g.save()
     g = Golden("autodiff/testdata/conv_transposed.safetensors")
     for name, stride, pad, out, dil, groups in (("plain", 1, 0, 0, 1, 1), ("stride", 2, 1, 1, 1, 1),
-                                                ("groups", 2, 1, 0, 1, 2), ("dilation", 3, 2, 2, 2, 1)):
-        g.case(name, lambda y, w: nhwc(F.conv_transpose2d(nchw(y), oihw(w), stride=stride, padding=pad,
-                                                          output_padding=out, dilation=dil, groups=groups)),
-               g.normal(2, 2, 3, 4), g.normal(4, 3, 3, 6 // groups))
+                                                ("groups", 2, 1, 0, 1, 2),
+                                                ("dilation", 3, 2, 2, 2, 1)):
+        f = lambda y, w: nhwc(F.conv_transpose2d(nchw(y), oihw(w), None, stride, pad, out, groups,
+                                                 dil))
+        g.case(name, f, g.normal(2, 2, 3, 4), g.normal(4, 3, 3, 6 // groups))
     total += g.save()
     g = Golden("autodiff/testdata/conv_resampled.safetensors")
     for name, k in (("3", 3), ("5", 5)):
         up = lambda x: F.interpolate(nchw(x), scale_factor=2, mode="nearest")
         g.case(f"{name} enlarged", lambda x, w: nhwc(F.conv2d(up(x), oihw(w), padding=k // 2)),
                g.normal(2, 3, 4, 3), g.normal(4, k, k, 3))
-        g.case(f"{name} halved", lambda x, w: nhwc(F.avg_pool2d(F.conv2d(nchw(x), oihw(w), padding=k // 2), 2)),
-               g.normal(2, 5, 6, 3), g.normal(4, k, k, 3))
+        halved = lambda x, w: nhwc(F.avg_pool2d(F.conv2d(nchw(x), oihw(w), padding=k // 2), 2))
+        g.case(f"{name} halved", halved, g.normal(2, 5, 6, 3), g.normal(4, k, k, 3))
     total += g.save()
     g = Golden("autodiff/testdata/conv_fused.safetensors")
     for name, bias, res, relu in (("bias", True, False, False), ("bias relu", True, False, True),
                                   ("res", False, True, False), ("bias res relu", True, True, True)):
         f, x, w = conv2d(CONVS["same"]), g.normal(2, 4, 4, 4), g.normal(4, 3, 3, 4)
         more = ([g.normal(4)] if bias else []) + ([4 * g.normal(2, 4, 4, 4)] if res else [])
-        g.case(name, lambda x, w, *more: (F.relu if relu else lambda t: t)(f(x, w) + sum(more)), x, w, *more)
+        g.case(name, lambda x, w, *more: (F.relu if relu else lambda t: t)(f(x, w) + sum(more)), x,
+               w, *more)
     return total + g.save()
 
 
 def pool():
     g = Golden("autodiff/testdata/pool.safetensors")
     image = lambda: g.normal(2, 5, 6, 2)
-    for name, k, s, p, ceil in (("2", 2, 2, 0, False), ("3/2,1", 3, 2, 1, False), ("3/2,1 ceil", 3, 2, 1, True),
+    for name, k, s, p, ceil in (("2", 2, 2, 0, False), ("3/2,1", 3, 2, 1, False),
+                                ("3/2,1 ceil", 3, 2, 1, True),
                                 ("2x3/3x2", (2, 3), (3, 2), (1, 0), True)):
-        g.case(f"max {name}", lambda x: nhwc(F.max_pool2d(nchw(x), k, s, p, ceil_mode=ceil)), image())
+        g.case(f"max {name}", lambda x: nhwc(F.max_pool2d(nchw(x), k, s, p, ceil_mode=ceil)),
+               image())
         for count in (True, False):
             g.case(f"avg {name}{' count' if count else ''}",
                    lambda x: nhwc(F.avg_pool2d(nchw(x), k, s, p, ceil, count)), image())
     tied = torch.ones(1, 4, 4, 1, dtype=torch.float64)
     g.case("max tied", lambda x: nhwc(F.max_pool2d(nchw(x), 3, 2, 1)), tied, order=1)
-    g.case("upsample", lambda x: nhwc(F.interpolate(nchw(x), scale_factor=2, mode="nearest")), g.normal(2, 3, 4, 2))
-    g.case("upsample3", lambda x: nhwc(F.interpolate(nchw(x), scale_factor=3, mode="nearest")), g.normal(1, 2, 3, 2))
+    g.case("upsample", lambda x: nhwc(F.interpolate(nchw(x), scale_factor=2, mode="nearest")),
+           g.normal(2, 3, 4, 2))
+    g.case("upsample3", lambda x: nhwc(F.interpolate(nchw(x), scale_factor=3, mode="nearest")),
+           g.normal(1, 2, 3, 2))
     g.case("global avg", lambda x: F.adaptive_avg_pool2d(nchw(x), 1).flatten(1), image())
     g.case("global sum", lambda x: x.sum((1, 2)), image())
     # A window larger than the image hangs over where extents are rounded up.
-    g.case("max small", lambda x: nhwc(F.max_pool2d(nchw(x), 3, 2, ceil_mode=True)), g.normal(1, 2, 2, 2))
+    g.case("max small", lambda x: nhwc(F.max_pool2d(nchw(x), 3, 2, ceil_mode=True)),
+           g.normal(1, 2, 2, 2))
     for count in (True, False):
         g.case(f"avg small{' count' if count else ''}",
-               lambda x: nhwc(F.avg_pool2d(nchw(x), (3, 2), 2, (1, 0), True, count)), g.normal(1, 1, 1, 2))
+               lambda x: nhwc(F.avg_pool2d(nchw(x), (3, 2), 2, (1, 0), True, count)),
+               g.normal(1, 1, 1, 2))
     return g.save()
 
 
 def pool_grad():
-    """What pooling and upsampling hand back, as functions of their own: autograd's of the forward ones."""
+    """What pooling and upsampling hand back, as functions of their own: autograd's of the forward
+    ones."""
     g = Golden("autodiff/testdata/pool_grad.safetensors")
 
     def back(f, *shape):
         x = torch.zeros(shape, dtype=torch.float64)
-        return lambda y: torch.autograd.grad(f(z := x.clone().requires_grad_()), z, y, create_graph=True)[0]
+        return lambda y: torch.autograd.grad(f(z := x.clone().requires_grad_()), z, y,
+                                             create_graph=True)[0]
 
     for name, k, s, p, ceil in (("2", 2, 2, 0, False), ("3/2,1 ceil", 3, 2, 1, True)):
         for count in (True, False):
@@ -187,7 +225,8 @@ def pool_grad():
             g.case(f"avg {name}{' count' if count else ''}", back(f, 2, 5, 6, 2),
                    g.normal(*f(torch.zeros(2, 5, 6, 2).double()).shape))
     for k in (2, 3):
-        g.case(f"upsample {k}", back(lambda x: nhwc(F.interpolate(nchw(x), scale_factor=k, mode="nearest")), 2, 2, 3, 2),
+        up = lambda x: nhwc(F.interpolate(nchw(x), scale_factor=k, mode="nearest"))
+        g.case(f"upsample {k}", back(up, 2, 2, 3, 2),
                g.normal(2, 2 * k, 3 * k, 2))
     return g.save()
 
@@ -208,16 +247,18 @@ def norm():
     g.case("batch_norm/vector", lambda x, a, b: F.batch_norm(x, None, None, a, b, True, 0.1, eps),
            g.normal(6, 3), gamma(3), g.normal(3))
     g.case("batch_norm_relu", lambda *a: F.relu(train(*a)), x(), gamma(2), g.normal(2))
-    g.case("batch_norm_relu/res", lambda x, a, b, r: F.relu(train(x, a, b) + r), x(), gamma(2), g.normal(2),
-           g.normal(3, 4, 3, 2))
+    g.case("batch_norm_relu/res", lambda x, a, b, r: F.relu(train(x, a, b) + r), x(), gamma(2),
+           g.normal(2), g.normal(3, 4, 3, 2))
     plain = lambda x: nhwc(F.batch_norm(nchw(x), None, None, None, None, True, 0.1, eps))
     row = lambda s: s[:, None, None, :]
-    g.case("batch_norm/conditional", lambda x, a, b: row(a) * plain(x) + row(b), x(), gamma(3, 2), g.normal(3, 2))
-    g.case("batch_norm_relu/conditional", lambda x, a, b: F.relu(row(a) * plain(x) + row(b)), x(), gamma(3, 2),
+    g.case("batch_norm/conditional", lambda x, a, b: row(a) * plain(x) + row(b), x(), gamma(3, 2),
            g.normal(3, 2))
+    g.case("batch_norm_relu/conditional", lambda x, a, b: F.relu(row(a) * plain(x) + row(b)), x(),
+           gamma(3, 2), g.normal(3, 2))
     for name, f in (("eval", fixed), ("eval_relu", lambda *a: F.relu(fixed(*a)))):
         g.case(name, f, x(), gamma(2), g.normal(2), g.normal(2), g.uniform(0.5, 2, 2), const=(3, 4))
-    g.case("scale_shift/res", lambda x, a, b, r: F.relu(a * x + b + r), x(), gamma(2), g.normal(2), g.normal(3, 4, 3, 2))
+    g.case("scale_shift/res", lambda x, a, b, r: F.relu(a * x + b + r), x(), gamma(2), g.normal(2),
+           g.normal(3, 4, 3, 2))
     return g.save()
 
 
@@ -227,9 +268,11 @@ def softmax():
     g.case("log_softmax", lambda x: F.log_softmax(x, -1), 2 * g.normal(4, 5))
     g.case("log_softmax/large", lambda x: F.log_softmax(x, -1), 300 * g.normal(4, 5), order=1)
     target = F.softmax(g.normal(4, 5), 1)
-    g.case("cross_entropy/soft", lambda z, t: F.cross_entropy(z, t, reduction="none"), 2 * g.normal(4, 5), target)
+    g.case("cross_entropy/soft", lambda z, t: F.cross_entropy(z, t, reduction="none"),
+           2 * g.normal(4, 5), target)
     for s in (0.0, 0.1):
-        g.case(f"cross_entropy/{s}", lambda z, y: F.cross_entropy(z, y.long(), reduction="none", label_smoothing=s),
+        g.case(f"cross_entropy/{s}",
+               lambda z, y: F.cross_entropy(z, y.long(), reduction="none", label_smoothing=s),
                2 * g.normal(4, 5), g.labels(4, 5))
     return g.save()
 
@@ -243,5 +286,5 @@ def attention():
 
 
 def write():
-    return (elementwise() + reduce_and_shape() + matmul() + conv() + pool() + pool_grad() + norm() + softmax() +
-            attention())
+    return (elementwise() + trigonometric() + reduce_and_shape() + matmul() + conv() + pool() +
+            pool_grad() + norm() + softmax() + attention())

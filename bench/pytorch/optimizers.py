@@ -67,13 +67,15 @@ def averages():
             g.put(f"{t}/ema.{name}", getattr(average.module, name))
     total = g.save()
 
-    # A young average keeps its decay at most (1+n)/(10+n), TensorFlow's rule, after one step that copies.
+    # A young average keeps its decay at most (1+n)/(10+n), TensorFlow's rule, after one step that
+    # copies.
     g = Golden("nn/optim/testdata/average_warmup.safetensors")
     average = None
     for t in range(STEPS):
         x = g.normal(4)
         g.put(f"in/{t}", x)
-        decay = torch.tensor(min(0.25, (1 + t) / (10 + t)), dtype=torch.float32).double()  # as ours is held
+        # As ours is held.
+        decay = torch.tensor(min(0.25, (1 + t) / (10 + t)), dtype=torch.float32).double()
         average = x if average is None else average + (1 - decay) * (x - average)
         g.put(f"{t}/ema", average)
     return total + g.save()
@@ -98,7 +100,8 @@ def schedules():
         ("multistep", lambda o: s.MultiStepLR(o, [5, 11, 20], 0.1), 30),
         ("cosine", lambda o: s.CosineAnnealingLR(o, 24, 0.01), 25),
         ("onecycle", lambda o: s.OneCycleLR(o, 0.1, total_steps=41, pct_start=11 / 41), 41),
-        ("onecycle div", lambda o: s.OneCycleLR(o, 0.1, total_steps=31, pct_start=13 / 31, div_factor=10,
+        ("onecycle div", lambda o: s.OneCycleLR(o, 0.1, total_steps=31, pct_start=13 / 31,
+                                                div_factor=10,
                                                final_div_factor=100), 31),
         ("triangular", lambda o: s.CyclicLR(o, 0, 0.1, step_size_up=6, step_size_down=14), 21),
         ("warmup", lambda o: s.LinearLR(o, 1 / 8, 1, total_iters=7), 12),

@@ -1,7 +1,7 @@
 """Our random streams again, in numpy: tensor.Key, Uniform01, StdNormal and nn.Init's draws.
 
-Written from the published formulas that tensor/rng.go states, so that weights, data and noise of the longer
-comparisons need not be stored, and so that two programs agree on every bit of them.
+Written from the published formulas that tensor/rng.go states, so that weights, data and noise of
+the longer comparisons need not be stored, and so that two programs agree on every bit of them.
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ W0, W1 = 0x9E3779B9, 0xBB67AE85
 LOW = np.uint64(0xFFFFFFFF)
 
 # Polynomials of StdNormal: Giles 2011, table 5, and the tail fitted for 32-bit arguments.
-CENTRAL = [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
-           -0.00417768164, 0.246640727, 1.50140941]
-TAIL = [-1.44485814e-05, -0.000128422251, 0.00114864253, -0.0034075375, 0.00581355123, -0.0077129636,
-        0.00942707636, 1.00168177, 2.83297736]
+CENTRAL = [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+           -0.00125372503, -0.00417768164, 0.246640727, 1.50140941]
+TAIL = [-1.44485814e-05, -0.000128422251, 0.00114864253, -0.0034075375, 0.00581355123,
+        -0.0077129636, 0.00942707636, 1.00168177, 2.83297736]
 
 
 def stream_id(name):
@@ -86,4 +86,5 @@ def uniform(seed, name, shape, step=0):
 
 def integers(seed, name, shape, n, step=0):
     """tensor.RNG.IntN: the high word of a product."""
-    return ((words(seed, name, size(shape), step) * np.uint64(n)) >> np.uint64(32)).astype(np.int64).reshape(shape)
+    w = words(seed, name, size(shape), step)
+    return ((w * np.uint64(n)) >> np.uint64(32)).astype(np.int64).reshape(shape)

@@ -1,7 +1,8 @@
 """Reads runs' event files with TensorBoard itself: python bench/pytorch/read_events.py RUN …
 
-Both of TensorBoard's readers are asked: the one in Python, and the server that it starts for its pages. Every number of
-metrics.jsonl has to come back at its step, every sample sheet as a picture, and nothing else.
+Both of TensorBoard's readers are asked: the one in Python, and the server that it starts for its
+pages. Every number of metrics.jsonl has to come back at its step, every sample sheet as a picture,
+and nothing else.
 """
 
 import json
@@ -34,7 +35,8 @@ def logged(run):
 
 
 def same(a, b):
-    return len(a) == len(b) and all(s == t and (x == y or x != x and y != y) for (s, x), (t, y) in zip(a, b))
+    return len(a) == len(b) and all(s == t and (x == y or x != x and y != y)
+                                    for (s, x), (t, y) in zip(a, b))
 
 
 def in_python(run, want):
@@ -44,19 +46,24 @@ def in_python(run, want):
     for tag, points in want.items():
         got = [(e.step, e.value) for e in acc.Scalars(tag)]
         assert same(got, points), (tag, got, points)
-    sheets = {int(p.stem.split("-")[1]): p.read_bytes() for p in (run / "samples").glob("step-*.png")}
-    shown = {e.step: e.encoded_image_string for e in acc.Images("samples")} if tags["images"] else {}
+    sheets = {int(p.stem.split("-")[1]): p.read_bytes()
+              for p in (run / "samples").glob("step-*.png")}
+    images = acc.Images("samples") if tags["images"] else []
+    shown = {e.step: e.encoded_image_string for e in images}
     logged_steps = {s for points in want.values() for s, _ in points}
-    assert shown == {s: b for s, b in sheets.items() if s in logged_steps}, (sorted(shown), sorted(sheets))
+    expected = {s: b for s, b in sheets.items() if s in logged_steps}
+    assert shown == expected, (sorted(shown), sorted(sheets))
     return sum(map(len, want.values())), len(shown)
 
 
 def in_server(run, want):
     """Asks a server started on this run for its curves."""
     port = 16006
-    server = subprocess.Popen([sys.executable, "-m", "tensorboard.main", "--logdir", str(run), "--port", str(port),
-                               "--host", "127.0.0.1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    get = lambda path: json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugin/scalars/{path}", timeout=5))
+    server = subprocess.Popen([sys.executable, "-m", "tensorboard.main", "--logdir", str(run),
+                               "--port", str(port), "--host", "127.0.0.1"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}/data/plugin/scalars/"
+    get = lambda path: json.load(urllib.request.urlopen(base + path, timeout=5))
     try:
         for _ in range(120):
             try:
@@ -82,7 +89,8 @@ def main():
         want = logged(run)
         numbers, sheets = in_python(run, want)
         in_server(run, want)
-        print(f"{run}: {numbers} numbers of {len(want)} curves and {sheets} sheets, the same in TensorBoard")
+        print(f"{run}: {numbers} numbers of {len(want)} curves and {sheets} sheets, the same in "
+              "TensorBoard")
 
 
 if __name__ == "__main__":

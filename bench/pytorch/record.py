@@ -7,9 +7,11 @@ A case called c of a function y = f(in0, in1, …) stores
     c/dx0 …   the VJP of f with dy     c/v0 …    random directions
     c/ddx0 …, c/ddy   the gradient of the scalar Σ ⟨v_i, dx_i⟩ in the inputs and in dy
 
-Beside cases there are arrays of other names, which put stores: those below in/ are inputs, the others are compared.
+Beside cases there are arrays of other names, which put stores: those below in/ are inputs, the
+others are compared.
 
-Images are NHWC and convolution weights OHWI throughout; the functions below turn them into PyTorch's.
+Images are NHWC and convolution weights OHWI throughout; the functions below turn them into
+PyTorch's.
 """
 
 import json
@@ -93,7 +95,8 @@ class Golden:
         write(out, self.arrays, {"torch": torch.__version__.split("+")[0], "seed": str(self.seed),
                                  "script": "bench/pytorch/goldens.py"})
         back = load_file(out)
-        assert back.keys() == self.arrays.keys() and all(torch.equal(back[k], x) for k, x in self.arrays.items())
+        assert back.keys() == self.arrays.keys()
+        assert all(torch.equal(back[k], x) for k, x in self.arrays.items())
         size = out.stat().st_size
         print(f"{self.path}: {len(self.arrays)} arrays, {size} bytes")
         assert size <= LARGEST, f"{self.path} exceeds {LARGEST} bytes"
@@ -101,12 +104,13 @@ class Golden:
 
 
 def write(path, arrays, metadata):
-    """A safetensors file of the same bytes every time; the library's own writer shuffles the metadata."""
+    """A safetensors file of the same bytes every time; the library's own writer shuffles the
+    metadata."""
     header, data = {"__metadata__": metadata}, b""
     for name, x in sorted(arrays.items(), key=lambda a: (-a[1].element_size(), a[0])):  # aligned
         raw = x.numpy().tobytes()
-        header[name] = {"dtype": {torch.float64: "F64", torch.int32: "I32"}[x.dtype], "shape": list(x.shape),
-                        "data_offsets": [len(data), len(data) + len(raw)]}
+        header[name] = {"dtype": {torch.float64: "F64", torch.int32: "I32"}[x.dtype],
+                        "shape": list(x.shape), "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

@@ -1,7 +1,8 @@
 """ResNet-20 from the same weights and data: one exact step, and twenty of SGD with an envelope.
 
-The network is He et al.'s with shortcuts of option A, written after akamaster/pytorch_resnet_cifar10, whose
-parameter names it has. Weights are nn.Init's, images and labels streams of our generator: see philox.py.
+The network is He et al.'s with shortcuts of option A, written after
+akamaster/pytorch_resnet_cifar10, whose parameter names it has. Weights are nn.Init's, images and
+labels streams of our generator: see philox.py.
 """
 
 import torch
@@ -12,7 +13,8 @@ import philox
 from record import Golden, nchw, oihw
 
 SEED, STEPS, BATCH, CLASSES = 11, 20, 16, 10
-# Ten times as much is chaos: after ten steps the envelope is a tenth of the loss wide. Exact in single precision.
+# Ten times as much is chaos: after ten steps the envelope is a tenth of the loss wide. Exact in
+# single precision.
 LR = 2.0**-7
 
 
@@ -62,12 +64,14 @@ def weights():
             v = philox.normal(SEED, "init/" + name, (o, h, w, i)) * (2 / (h * w * i)) ** 0.5
             out[name] = oihw(torch.from_numpy(v)).contiguous()
         elif name == "linear.weight":
-            out[name] = torch.from_numpy(philox.normal(SEED, "init/" + name, shape) * (2 / 64) ** 0.5)
+            w = philox.normal(SEED, "init/" + name, shape)
+            out[name] = torch.from_numpy(w * (2 / 64) ** 0.5)
         elif name == "linear.bias":
             b = 1 / 64**0.5
             out[name] = torch.from_numpy(-b + 2 * b * philox.uniform(SEED, "init/" + name, shape))
         else:
-            out[name] = torch.ones(shape).double() if name.endswith("weight") else torch.zeros(shape).double()
+            gain = name.endswith("weight")
+            out[name] = (torch.ones if gain else torch.zeros)(shape).double()
     return out
 
 
@@ -77,7 +81,8 @@ def batch(step, n):
 
 
 def exact():
-    """Loss and every parameter's gradient at the first step, and three steps of SGD, in double precision."""
+    """Loss and every parameter's gradient at the first step, and three steps of SGD, in double
+    precision."""
     g = Golden("nn/testdata/resnet20_step.safetensors")
     net = ResNet20().double()
     net.load_state_dict(weights(), strict=False)

@@ -1,6 +1,7 @@
 """Tests of the PyTorch side that measure nothing: python bench/pytorch/test_bench.py
 
-They need PyTorch, so they are no part of `make test`; bench/catalogue_test.go holds rows.json against the Go side.
+They need PyTorch, so they are no part of `make test`; bench/catalogue_test.go holds rows.json
+against the Go side.
 """
 
 import io
@@ -46,7 +47,8 @@ class Rows(unittest.TestCase):
             sys.stderr = stderr
         self.assertEqual([d["key"] for d in done], [r["key"] for r in small])
         # The fields of a row of `afterimage bench --json`, as far as they are of the work.
-        for field in ("key", "name", "shape", "unit", "median", "min", "max", "runs", "cpu", "rate"):
+        for field in ("key", "name", "shape", "unit", "median", "min", "max", "runs", "cpu",
+                      "rate"):
             self.assertIn(field, done[0])
 
 
@@ -80,14 +82,17 @@ class Networks(unittest.TestCase):
     def test_classifiers_have_the_listed_convolutions(self):
         for arch, size in (("resnet20-cifar", 32), ("resnet18-cifar", 32), ("resnet50", 224)):
             net = networks.classifier(arch, 10)
-            self.assertEqual(self.convolutions(net, torch.zeros(1, 3, size, size)), self.listed(arch), arch)
+            self.assertEqual(self.convolutions(net, torch.zeros(1, 3, size, size)),
+                             self.listed(arch), arch)
 
     def test_biggan_has_the_listed_convolutions(self):
-        # 3x3 ones agree; a skip's 1x1 runs here before pooling or after upsampling, in the authors' order.
+        # 3x3 ones agree; a skip's 1x1 runs here before pooling or after upsampling, in the authors'
+        # order.
         row = next(r for r in ROWS if r["key"] == "step/biggan32-ch64-n64-D")
         z, y = torch.zeros(1, row["args"]["z"]), torch.zeros(1, row["args"]["cond"])
         for net, name, x in ((networks.Generator(row), "biggan32-ch64 G", z),
-                             (networks.Discriminator(row), "biggan32-ch64 D", torch.zeros(1, 3, 32, 32))):
+                             (networks.Discriminator(row), "biggan32-ch64 D",
+                              torch.zeros(1, 3, 32, 32))):
             got, want = self.convolutions(net, x, y), self.listed(name)
             three = lambda d: {k: v for k, v in d.items() if k[3] == 3}
             self.assertEqual(three(got), three(want), name)
@@ -120,13 +125,17 @@ class Protocol(unittest.TestCase):
     def test_lines(self):
         add = measure.shrunk(next(r for r in ROWS if r["kind"] == "add"))
         bad = {**add, "key": "bad", "kind": "nothing"}
-        requests = [{"op": "hello"}, {"op": "measure", "spec": add, "mode": "eager", "warmups": 2, "least": 3,
+        requests = [{"op": "hello"},
+                    {"op": "measure", "spec": add, "mode": "eager", "warmups": 2, "least": 3,
                                       "seconds": 0, "bound": True},
-                    {"op": "measure", "spec": bad, "mode": "eager"}, {"op": "measure", "spec": add, "mode": "fastest"},
-                    {"op": "measure", "spec": {**add, "key": "broken", "args": {}}, "mode": "eager"},
+                    {"op": "measure", "spec": bad, "mode": "eager"},
+                    {"op": "measure", "spec": add, "mode": "fastest"},
+                    {"op": "measure", "mode": "eager",
+                     "spec": {**add, "key": "broken", "args": {}}},
                     {"op": "memory"}, {"op": "dance"}, {"op": "quit"}, {"op": "hello"}]
         text = "".join(json.dumps(r) + "\n" for r in requests)
-        p = subprocess.run([sys.executable, os.path.join(HERE, "bench.py"), "serve", "--threads", "1"], input=text,
+        command = [sys.executable, os.path.join(HERE, "bench.py"), "serve", "--threads", "1"]
+        p = subprocess.run(command, input=text,
                            capture_output=True, text=True, check=True)
         hello, good, bad, mode, broken, memory, dance = map(json.loads, p.stdout.splitlines())
         self.assertEqual(hello["environment"]["threads"], 1)

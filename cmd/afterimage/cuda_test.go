@@ -149,6 +149,8 @@ func TestDevices(t *testing.T) {
 		{"FAKECUDA_VERSION=11080", "cuda:0", exitUsage, []string{"CUDA 11.8", "too old"}},
 		{"FAKECUDA_DEVICES=0", "cuda:0", exitUsage, []string{"CUDA_ERROR_NO_DEVICE"}},
 		{"AFTERIMAGE_NVRTC=none", "cuda", exitOK, []string{"trained 2 steps"}},
+		{"FAKECUDA_OLD=0 FAKECUDA_DEVICES=2", "auto", exitOK, []string{"trained 2 steps"}},
+		{"FAKECUDA_OLD=0", "cuda:0", exitUsage, []string{"compute capability 8.0 or newer"}},
 		{"X=", "cuda:1", exitUsage, []string{"no such GPU"}},
 		{"FAKECUDA_LOSE_AFTER=9", "cuda:0", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS", "cuda:0"}},
 		{"FAKECUDA_LOSE_AFTER=100", "auto", exitOther, []string{"CUDA_ERROR_ILLEGAL_ADDRESS"}},
@@ -156,7 +158,7 @@ func TestDevices(t *testing.T) {
 	} {
 		t.Run(c.env, func(t *testing.T) {
 			args := emulated("--out", filepath.Join(t.TempDir(), "run"), "--device", c.device)
-			code, out := program(t, append(gpu, c.env), args...)
+			code, out := program(t, append(gpu, strings.Fields(c.env)...), args...)
 			line := lastLine([]byte(out))
 			for _, w := range c.says {
 				if code != c.code || !strings.Contains(line, w) {
@@ -199,6 +201,7 @@ func TestArithmetic(t *testing.T) {
 	}
 	for _, c := range []struct{ flags, says string }{
 		{"--device cpu --tf32", "--device cuda:0"},
+		{"--device cuda:0 --no-winograd", "--device cpu"},
 		{"--device cuda:0 --tf32 --precision bf16", "choose one"},
 		{"--device cuda:0 --precision f16", "f32"},
 	} {

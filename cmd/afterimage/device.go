@@ -21,8 +21,8 @@ type device interface {
 	Close()
 }
 
-// open returns the backend the command line asks for. auto takes the first GPU, and the CPU if
-// there is none.
+// open returns the backend the command line asks for. auto takes the first GPU that can be used,
+// and the CPU if there is none.
 func (e *env) open() (device, error) {
 	d := e.cli.Device
 	switch {
@@ -30,8 +30,8 @@ func (e *env) open() (device, error) {
 		return e.openCPU()
 	case d == "auto":
 		r := cuda.Find()
-		if r.Problem == "" {
-			return e.openGPU("cuda:0")
+		if r.First != "" {
+			return e.openGPU(r.First)
 		}
 		if !r.Plain {
 			fmt.Fprintf(e.err, "note: computing on the CPU: %s\n", r.Problem)
@@ -58,6 +58,10 @@ func (e *env) openScope() (b device, s *tensor.Scope, closeAll func(), err error
 
 // openGPU opens a GPU and starts telemetry where its program is at hand.
 func (e *env) openGPU(name string) (device, error) {
+	if !e.cli.Winograd {
+		return nil, tensor.Refuse("--no-winograd is for the CPU, and this computes on %s: leave it "+
+			"out, or name the CPU with --device cpu", name)
+	}
 	o := cuda.Options{Memory: e.cli.Memory << 20, TF32: e.cli.TF32}
 	if e.cli.Precision == "bf16" {
 		o.Precision = tensor.BF16
@@ -135,8 +139,8 @@ func (e *env) check() error {
 	case e.cli.Threads < 0 || e.cli.Threads > 1024:
 		return tensor.Refuse("--threads %d: expected 0 (all cores) to 1024", e.cli.Threads)
 	case e.cli.Memory < 0 || e.cli.Memory > 1<<30:
-		return tensor.Refuse("--memory %d: expected 0 (nine tenths of what is available) or a number "+
-			"of megabytes", e.cli.Memory)
+		return tensor.Refuse("--memory %d: expected 0 (nine tenths of what is available, on a GPU "+
+			"all) or a number of megabytes", e.cli.Memory)
 	}
 	return nil
 }
@@ -224,16 +228,32 @@ func revision() string {
 	return rev[:min(len(rev), 12)] + dirty
 }
 
-// cpuName returns the processor's name where the system tells it.
+// cpuName returns the processor's name where the system tells it, with the numbers that tell
+// generations apart: a virtual machine may call all of them "AMD EPYC".
 func cpuName() string {
 	raw, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return runtime.GOARCH
 	}
-	for line := range strings.Lines(string(raw)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-			return strings.TrimSpace(v)
+	return cpuNameIn(string(raw))
+}
+
+// cpuNameIn is cpuName of the text of /proc/cpuinfo, of its first processor.
+func cpuNameIn(text string) string {
+	facts := map[string]string{}
+	for line := range strings.Lines(text) {
+		k, v, _ := strings.Cut(line, ":")
+		if k = strings.TrimSpace(k); facts[k] == "" {
+			facts[k] = strings.TrimSpace(v)
 		}
 	}
-	return runtime.GOARCH
+	name := facts["model name"]
+	if name == "" {
+		return runtime.GOARCH
+	}
+	if facts["cpu family"] == "" {
+		return name
+	}
+	return fmt.Sprintf("%s (family %s, model %s, stepping %s)", name, facts["cpu family"],
+		facts["model"], facts["stepping"])
 }

@@ -156,6 +156,13 @@ func TestEveryPackageHasAnExample(t *testing.T) {
 // goFiles calls f with every Go file of the module, by its path from the module's root.
 func goFiles(t *testing.T, f func(path string, text []byte)) {
 	t.Helper()
+	sources(t, ".go", f)
+}
+
+// sources calls f for every file of the repository whose name ends in suffix, with its path from
+// the root. A virtual environment of Python's that lies in it is other people's.
+func sources(t *testing.T, suffix string, f func(path string, text []byte)) {
+	t.Helper()
 	const root = "../.."
 	files := 0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -165,7 +172,10 @@ func goFiles(t *testing.T, f func(path string, text []byte)) {
 		if d.IsDir() && (d.Name() == ".git" || d.Name() == "runs") {
 			return filepath.SkipDir
 		}
-		if !strings.HasSuffix(path, ".go") {
+		if _, err := os.Stat(filepath.Join(path, "pyvenv.cfg")); err == nil {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, suffix) {
 			return nil
 		}
 		text, err := os.ReadFile(path)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -77,6 +79,35 @@ func TestOtherKernelsOnResume(t *testing.T) {
 func lastLine(raw []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
 	return lines[len(lines)-1]
+}
+
+// A mirrors answers every request, without a network.
+type mirrors func(*http.Request) (*http.Response, error)
+
+func (m mirrors) RoundTrip(r *http.Request) (*http.Response, error) { return m(r) }
+
+// TestWhoseDownload: a network that is not there, and mirrors with other bytes, are nobody's
+// mistake; a name that no set has is.
+func TestWhoseDownload(t *testing.T) {
+	get := func(name string, m mirrors) error {
+		o := data.GetOptions{Client: &http.Client{Transport: m}}
+		return data.Get(t.Context(), name, t.TempDir(), o)
+	}
+	offline := func(*http.Request) (*http.Response, error) { return nil, syscall.ENETUNREACH }
+	wrong := func(*http.Request) (*http.Response, error) {
+		rec := httptest.NewRecorder()
+		rec.WriteString("not found, says the portal of this hotel")
+		return rec.Result(), nil
+	}
+	if err := get("mnist", offline); exitCode(err) != exitOther {
+		t.Errorf("no network: exit code %d: %v", exitCode(err), err)
+	}
+	if err := get("mnist", wrong); err == nil || exitCode(err) != exitOther {
+		t.Errorf("other bytes: exit code %d: %v", exitCode(err), err)
+	}
+	if err := get("imagenet", offline); exitCode(err) != exitUsage {
+		t.Errorf("an unknown name: exit code %d: %v", exitCode(err), err)
+	}
 }
 
 // TestWhoseMemory: memory that ran out is the fault of who limited it, and of the machine without a

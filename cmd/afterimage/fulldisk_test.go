@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"afterimage/nn/train"
@@ -69,5 +71,24 @@ func TestFullDisk(t *testing.T) {
 	mustCall(t, append(args, "--out", whole)...)
 	if diff, err := train.Diff(whole, dir); err != nil || len(diff) > 0 {
 		t.Errorf("after a full disk the run differs: %v, error %v", diff, err)
+	}
+}
+
+// A refusing writer stands for standard output on a full disk.
+type refusing struct{}
+
+func (refusing) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// TestLostResults: a command whose results could not be written has failed, and says so once.
+func TestLostResults(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"--version"}, {"models"}, {"models", "--json"},
+		{"doctor"}, {"study", "--list"}, {"bench", "rows"}} {
+		var said bytes.Buffer
+		if code := run(args, refusing{}, &said); code != exitOther {
+			t.Errorf("%v: exit code %d, expected %d", args, code, exitOther)
+		}
+		if strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), "no space left") {
+			t.Errorf("%v: said %q", args, &said)
+		}
 	}
 }

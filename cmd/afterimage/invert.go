@@ -133,7 +133,7 @@ func (e *env) trainInverter(
 			fmt.Fprintln(e.err, n)
 		}
 	}
-	stopped, done := interrupts() // from here on, a signal saves what there is
+	stopped, done := e.interrupts() // from here on, a signal saves what there is
 	defer done()
 	r, err := begin(e, b, dir, t.Config, resume, t.SaveClassifier)
 	if err != nil {

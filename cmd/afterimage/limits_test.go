@@ -62,6 +62,21 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// TestPythonLimits holds what others' programs are asked with to the same width.
+func TestPythonLimits(t *testing.T) {
+	sources(t, ".py", func(path string, text []byte) { narrow(t, path, text) })
+}
+
+// narrow fails on lines that are too wide.
+func narrow(t *testing.T, path string, text []byte) {
+	t.Helper()
+	for i, line := range strings.Split(string(text), "\n") {
+		if n := utf8.RuneCountInString(line); n > maxColumns {
+			t.Errorf("%s:%d has %d characters, more than %d", path, i+1, n, maxColumns)
+		}
+	}
+}
+
 // TestPresetLimits is TestLimits for the studies' settings, which people read and copy, too.
 func TestPresetLimits(t *testing.T) {
 	presets, err := filepath.Glob("../../gan/study/presets/*.yaml")
@@ -73,11 +88,7 @@ func TestPresetLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, line := range strings.Split(string(text), "\n") {
-			if n := utf8.RuneCountInString(line); n > maxColumns {
-				t.Errorf("%s:%d has %d characters, more than %d", path, i+1, n, maxColumns)
-			}
-		}
+		narrow(t, path, text)
 	}
 }
 

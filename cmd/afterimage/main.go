@@ -40,11 +40,11 @@ type cli struct {
 	Device  string `help:"Where to compute." default:"auto" placeholder:"auto|cpu|cuda:N"`
 	Threads int    `help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
 
-	Winograd  bool   `help:"Compute 3×3 convolutions with fewer multiplications, which rounds differently and spreads NaN and infinities over a tile of 4×4 outputs." default:"true" negatable:""`
+	Winograd  bool   `help:"On a CPU, compute 3×3 convolutions with fewer multiplications, which rounds differently and spreads NaN and infinities over a tile of 4×4 outputs." default:"true" negatable:""`
 	Precision string `help:"What convolutions and matrix products multiply in: f32, or bf16, faster and less precise, on a CPU with AVX512_BF16 or a GPU, where activations are kept in it, too. Weights stay F32 and sums are made in F32." enum:"f32,bf16" default:"f32" placeholder:"f32|bf16"`
 	TF32      bool   `help:"On a GPU, let NVIDIA's libraries round the operands of F32 products to TF32: faster, errs by 1e-3." name:"tf32"`
 
-	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available." default:"0" placeholder:"MB"`
+	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available, on a GPU all." default:"0" placeholder:"MB"`
 
 	Version kong.VersionFlag `help:"Say which program this is: its revision and the Go it was built with."`
 
@@ -68,14 +68,41 @@ const description = `What does a classifier keep of an image? Train one, invert 
 logits, and look.
 
 Exit codes: 0 done; 2 what was asked for cannot be, and another command line, file
-or setting would mend that; 1 anything else: a full disk, too little memory, an
-interrupt, a training that went wrong, a fault of the program.`
+or setting would mend that; 1 anything else: a full disk, too little memory, a
+download that failed, an interrupt, a training that went wrong, a fault of the
+program.`
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run executes one command line and returns the exit code. It is the program's one boundary at
-// which a panic with *tensor.Error becomes a message. Whatever is wrong is said in one line.
-func run(args []string, out, errOut io.Writer) (code int) {
+// run executes one command line and returns the exit code. Results that could not be written are a
+// failure, also where the command did not look.
+func run(args []string, out, errOut io.Writer) int {
+	results := &output{w: out}
+	code := execute(args, results, errOut)
+	if results.err != nil && code == exitOK {
+		fmt.Fprintln(errOut, "afterimage: standard output:", oneLine(results.err))
+		return exitOther
+	}
+	return code
+}
+
+// An output remembers the first error of its writer.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// execute is the program's one boundary at which a panic with *tensor.Error becomes a message.
+// Whatever is wrong is said in one line.
+func execute(args []string, out *output, errOut io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil { // a mistake of the program, not of its user
 			fmt.Fprintf(errOut, "afterimage: internal error: %v: please report this command line with the "+
@@ -103,6 +130,9 @@ func run(args []string, out, errOut io.Writer) (code int) {
 		args = []string{"--help"}
 	}
 	k, err := parser.Parse(joinNegative(args))
+	if out.err != nil { // of the help's text
+		return exitOK
+	}
 	if exited >= 0 { // --help has been printed
 		return exited
 	}
@@ -234,7 +264,7 @@ func newEnv(c *cli, k *kong.Context, out, errOut io.Writer) *env {
 
 // interrupts returns a function that reports whether the user has asked to stop (Ctrl-C or
 // SIGTERM); a training then saves a checkpoint and ends. A second signal ends the program at once.
-func interrupts() (stopped func() bool, done func()) {
+func (e *env) interrupts() (stopped func() bool, done func()) {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 	var seen atomic.Bool
@@ -242,7 +272,7 @@ func interrupts() (stopped func() bool, done func()) {
 		if _, ok := <-ch; ok {
 			signal.Stop(ch) // the next one kills
 			seen.Store(true)
-			fmt.Fprintln(os.Stderr, "\nafterimage: stopping after this step; a second signal ends the "+
+			fmt.Fprintln(e.err, "\nafterimage: stopping after this step; a second signal ends the "+
 				"program at once")
 		}
 	}()

@@ -54,7 +54,7 @@ func (c *studyCmd) rehearse(e *env, b device, s *study.Spec) error {
 	set = nil // the study reads the data itself: twice would count twice
 	steps := s.Steps(images)
 	found := map[string]*rehearsedStage{}
-	stopped, done := interrupts()
+	stopped, done := e.interrupts()
 	defer done()
 	res, err := study.Run(b, short, study.Options{Dir: dir, Data: c.Data, Environment: e.describe(b),
 		PeakMemory: peakMemory, CPUSeconds: cpuSeconds, Stopped: stopped,

@@ -175,7 +175,7 @@ func (e *env) study(
 	b device, s *study.Spec, dir, dataDir, command string,
 ) (*study.Result, error) {
 	now, warned := e.describe(b), false
-	stopped, done := interrupts()
+	stopped, done := e.interrupts()
 	defer done()
 	var bar *progress
 	res, err := study.Run(b, s, study.Options{Dir: dir, Data: dataDir, Environment: now,

@@ -310,7 +310,7 @@ func (e *env) trainClassifier(
 		return 0, err
 	}
 	defer t.Close()
-	stopped, done := interrupts() // from here on, a signal saves what there is
+	stopped, done := e.interrupts() // from here on, a signal saves what there is
 	defer done()
 	r, err := begin(e, b, dir, cfg, resume)
 	if err != nil {

@@ -1,7 +1,8 @@
-"""PyTorch doing gpucheck's steps in the same run: ResNet-50 and BigGAN in F32, TF32 and bf16, eager, compiled, and
-captured by hand, with the memory that its allocator reserves and the time of its kernels. Prints a JSON line for each.
-Needs torch and torchvision, and for BigGAN this repository's bench/pytorch, the folder that --networks names. --gpumon
-names the program that tells a card's joules."""
+"""PyTorch doing gpucheck's steps in the same run: ResNet-50 and BigGAN in F32, TF32 and bf16,
+eager, compiled, and captured by hand, with the memory that its allocator reserves and the time of
+its kernels. Prints a JSON line for each. Needs torch and torchvision, and for BigGAN this
+repository's bench/pytorch, the folder that --networks names. --gpumon names the program that tells
+a card's joules."""
 import argparse
 import gc
 import json
@@ -12,7 +13,8 @@ import time
 try:
     import torch
 except ImportError as problem:  # a machine without PyTorch is no failure
-    print(json.dumps({"name": "skipped", "ok": True, "values": {"why": f"python3 has no PyTorch: {problem}"}}))
+    print(json.dumps({"name": "skipped", "ok": True,
+                      "values": {"why": f"python3 has no PyTorch: {problem}"}}))
     sys.exit(0)
 
 parser = argparse.ArgumentParser()
@@ -37,7 +39,8 @@ def energy():
     if not args.gpumon:
         return None
     try:
-        out = subprocess.run([args.gpumon, "-once"], capture_output=True, check=True, timeout=10).stdout
+        out = subprocess.run([args.gpumon, "-once"], capture_output=True, check=True,
+                             timeout=10).stdout
         return json.loads(out)["devices"][0]["energy_joules"]
     except Exception:  # telemetry is not what is measured
         return None
@@ -98,7 +101,9 @@ def idle(step, seconds):
         sum_of_kernels = kernels(step)
     except Exception as problem:  # a profiler that does not work costs no measurement
         return {"idle_problem": str(problem).split("\n")[0]}
-    return {} if not sum_of_kernels else {"kernel_seconds": sum_of_kernels, "idle": 1 - sum_of_kernels / seconds}
+    if not sum_of_kernels:
+        return {}
+    return {"kernel_seconds": sum_of_kernels, "idle": 1 - sum_of_kernels / seconds}
 
 
 def compiled(f, mode):
@@ -138,7 +143,8 @@ class Then(torch.nn.Module):
 
 
 def biggan(spec, amp, mode):
-    """A discriminator step and a generator step: hinge losses, Adam, the average of the generator's weights."""
+    """A discriminator step and a generator step: hinge losses, Adam, the average of the generator's
+    weights."""
     from yardstick import networks
 
     torch.set_default_device(device)
@@ -150,7 +156,7 @@ def biggan(spec, amp, mode):
                 blocks[i] = Then(block, networks.Attention(block.conv2.out_channels))
     g, d = (m.train().to(memory_format=torch.channels_last) for m in (g, d))
     adam = {"lr": 1e-6, "betas": (0.5, 0.999), "eps": 1e-8, "capturable": mode == "captured"}
-    opt_g, opt_d = torch.optim.Adam(g.parameters(), **adam), torch.optim.Adam(d.parameters(), **adam)
+    opt_g, opt_d = (torch.optim.Adam(m.parameters(), **adam) for m in (g, d))
     n, size = a["n"], a["h"]
     x = (torch.rand(n, 3, size, size) * 2 - 1).to(memory_format=torch.channels_last)
     y = torch.randn(n, a["cond"])
@@ -191,9 +197,11 @@ def biggan_spec(size):
         return {"args": {"ch": 8, "cond": 4, "z": 20, "embed": 8, "n": 2, "h": 32, "attention": 0},
                 "lists": {"g_mult": [4, 4, 2, 1], "d_mult": [1, 2, 4, 4], "d_down": [1, 1, 0, 0]}}
     if size == 32:
-        return {"args": {"ch": 64, "cond": 10, "z": 80, "embed": 128, "n": 64, "h": 32, "attention": 0},
+        return {"args": {"ch": 64, "cond": 10, "z": 80, "embed": 128, "n": 64, "h": 32,
+                         "attention": 0},
                 "lists": {"g_mult": [4] * 4, "d_mult": [4] * 4, "d_down": [1, 1, 0, 0]}}
-    return {"args": {"ch": 96, "cond": 1000, "z": 120, "embed": 128, "n": 32, "h": 128, "attention": 64},
+    return {"args": {"ch": 96, "cond": 1000, "z": 120, "embed": 128, "n": 32, "h": 128,
+                     "attention": 64},
             "lists": {"g_mult": [16, 16, 8, 4, 2, 1], "d_mult": [1, 2, 4, 8, 16, 16],
                       "d_down": [1, 1, 1, 1, 1, 0]}}
 
@@ -214,7 +222,8 @@ def run(name, batch, arithmetic, mode, make):
         if device == "cuda":
             free, total = torch.cuda.mem_get_info()
             values |= {"memory_allocated": torch.cuda.max_memory_allocated(),
-                       "memory_reserved": torch.cuda.max_memory_reserved(), "device_used": total - free}
+                       "memory_reserved": torch.cuda.max_memory_reserved(),
+                       "device_used": total - free}
         if arithmetic == "bf16" and mode in ("eager", "captured"):
             values |= idle(step, seconds)
         say(name, True, batch=batch, mode=mode, arithmetic=arithmetic, **values)
@@ -239,13 +248,16 @@ def main():
         cudnn=torch.backends.cudnn.version() or 0)
     sys.path.insert(0, args.networks)
     batches = (2, 2, 2) if args.tiny else (128, 64, 32)
-    cases = [("resnet50", batches[0], lambda amp, mode: resnet50(batches[0], 32 if args.tiny else 224, amp, mode)),
+    cases = [("resnet50", batches[0],
+              lambda amp, mode: resnet50(batches[0], 32 if args.tiny else 224, amp, mode)),
              ("biggan128 ch96", batches[2], lambda amp, mode: biggan(biggan_spec(128), amp, mode)),
              ("biggan32 ch64", batches[1], lambda amp, mode: biggan(biggan_spec(32), amp, mode))]
     # What is asked for most comes first: the stage may run out of its time.
     for arithmetic in ("bf16", "TF32", "F32"):
         for mode in ("eager", "captured", "default", "reduce-overhead"):
-            if args.tiny and (mode != "eager" or arithmetic != "bf16") or arithmetic == "F32" and mode != "eager":
+            if mode != "eager" and (args.tiny or arithmetic == "F32"):
+                continue
+            if args.tiny and arithmetic != "bf16":
                 continue
             for name, batch, make in cases:
                 run(name, batch, arithmetic, mode, make)

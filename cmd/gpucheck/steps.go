@@ -61,7 +61,7 @@ type callByCall struct{ kernelAbilities }
 type kernelAbilities interface {
 	tensor.AttentionFuser
 	tensor.LossFuser
-	tensor.SpectralFuser
+	tensor.ManySpectralFuser
 	tensor.Shadower
 	tensor.ManyScaler
 	tensor.SumMasker

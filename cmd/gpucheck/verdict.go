@@ -50,7 +50,7 @@ func verdict(all []line, tiny bool, out, errOut io.Writer) {
 		r.every("lost device: one line", "faults", "lost device"),
 		finding{asked: "driver too old: one line", missing: "a card's driver cannot be made old; the " +
 			"tests of cuda/driver do it to a fake one"},
-		r.every("compute-sanitizer finds nothing", "sanitize", ""))
+		r.sanitized())
 	for _, f := range found {
 		answer := map[bool]string{true: "yes", false: "NO"}[f.reached]
 		v := map[string]any{"measured": f.measured, "reached": f.reached}
@@ -273,6 +273,22 @@ func (r results) judged() results {
 		return l.Values["must_stay_inside"] == false
 	})
 	return r
+}
+
+// sanitized asks what compute-sanitizer has found. A tool that was ended has not seen all, and says
+// nothing of what it has not.
+func (r results) sanitized() finding {
+	f := r.every("compute-sanitizer finds nothing", "sanitize", "")
+	for _, tool := range sanitizers {
+		for _, l := range r.of("sanitize", tool) {
+			if l.Values["finished"] == false {
+				f.reached = false
+				f.measured += fmt.Sprintf("; %s was ended after %.0f cases: compute-sanitizer --tool %s "+
+					"gpucheck -stage small runs to the end", tool, l.number("cases"), tool)
+			}
+		}
+	}
+	return f
 }
 
 // leak asks what has grown.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	_ "embed"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -79,6 +80,16 @@ func TestVerdict(t *testing.T) {
 	fewer := strings.Replace(run, `"made":10000`, `"made":9000`, 1)
 	if l := verdicts(t, fewer, false)["no leak over 10000 steps"]; l.Values["reached"] != false {
 		t.Errorf("fewer steps: %+v", l)
+	}
+	for finished, want := range map[string]bool{"true": true, "false": false} {
+		tools := run + `{"stage":"sanitize","name":"memcheck","ok":true,"values":{"finished":true}}
+			{"stage":"sanitize","name":"racecheck","ok":true,"values":{"finished":` + finished +
+			`,"cases":1}}` + "\n"
+		l := verdicts(t, tools, false)["compute-sanitizer finds nothing"]
+		ended := strings.Contains(fmt.Sprint(l.Values["measured"]), "racecheck was ended after 1 cases")
+		if l.Values["reached"] != want || ended == want {
+			t.Errorf("finished %s: %+v", finished, l)
+		}
 	}
 	for asked, l := range verdicts(t, run, true) {
 		if strings.Contains(asked, "PyTorch") && l.Values["not_measured"] == nil {

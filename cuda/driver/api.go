@@ -25,8 +25,9 @@ import (
 // textSize holds the longest explanation or path of a library.
 const textSize = 4096
 
-// An API is the set of opened libraries. Its methods may be called from any goroutine, but those
-// of one Context, once work runs on it, belong on one thread.
+// An API is the set of opened libraries. Its methods and those of a Context may be called from any
+// goroutine. A capture ends on the thread where it began; meanwhile nothing on that thread may
+// allocate, wait or load code. A library's handle serves one call at a time.
 type API struct {
 	handle C.uintptr_t
 	found  [C.AI_LIBRARIES]Found

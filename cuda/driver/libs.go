@@ -99,8 +99,11 @@ func (c *Context) NewDNN(stream uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = c.library(CuDNN, "cudnnSetStream", C.AI_DNN_STREAM, h, stream)
-	return h, err
+	if _, err = c.library(CuDNN, "cudnnSetStream", C.AI_DNN_STREAM, h, stream); err != nil {
+		c.CloseDNN(h)
+		return 0, err
+	}
+	return h, nil
 }
 
 // NewDescriptor returns a fresh backend descriptor of the given type.

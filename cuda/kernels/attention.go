@@ -34,7 +34,7 @@ func FusesAttention(q, k, v Array) bool {
 	}
 	d, e := q.dim(2), v.dim(2)
 	_, grad := attentionLayout(q.DType, d, e) // the largest
-	return d <= maxAttentionKey && e <= maxAttentionValue && q.dim(0) <= maxGridZ &&
+	return d <= maxAttentionKey && e <= maxAttentionValue && q.dim(0) <= maxGridYZ &&
 		grad.bytes <= attentionRoom
 }
 
@@ -72,17 +72,17 @@ func newAttention(q, k, v Array, scale float64) attentionArgs {
 		panic(&tensor.Error{Op: "Attention", Reason: fmt.Sprintf(
 			"fused attention takes F32 or BF16, at least one query and key, keys up to %d and values "+
 				"up to %d wide in %d KB of shared memory, and at most %d samples", maxAttentionKey,
-			maxAttentionValue, attentionRoom>>10, maxGridZ),
+			maxAttentionValue, attentionRoom>>10, maxGridYZ),
 			Operands: []tensor.Operand{{Name: "q", Shape: q.Shape, DType: q.DType},
 				{Name: "v", Shape: v.Shape, DType: v.DType}}})
 	}
-	return attentionArgs{Q: q.Ptr, K: k.Ptr, V: v.Ptr, Scale: scale, Batch: int32(q.dim(0)),
-		L: int32(q.dim(1)), M: int32(k.dim(1)), D: int32(q.dim(2)), E: int32(v.dim(2))}
+	return attentionArgs{Q: q.Ptr, K: k.Ptr, V: v.Ptr, Scale: scale, Batch: i32(q.dim(0)),
+		L: i32(q.dim(1)), M: i32(k.dim(1)), D: i32(q.dim(2)), E: i32(v.dim(2))}
 }
 
 // vectors reports whether every row of every operand starts at a multiple of 16 bytes.
 func (a *attentionArgs) vectors(dt tensor.DType) int32 {
-	pack := int32(16 / dt.Size())
+	pack := i32(16 / dt.Size())
 	return b32(a.D%pack == 0 && a.E%pack == 0 && (a.Q|a.K|a.V|a.Dy)%16 == 0)
 }
 
@@ -90,8 +90,8 @@ func (a *attentionArgs) vectors(dt tensor.DType) int32 {
 func (e *Encoder) attend(kernel string, a attentionArgs, q Array, rows, runs int,
 	room attentionShared,
 ) {
-	a.Vec, a.Stages = a.vectors(q.DType), int32(room.stages)
-	grid := [3]uint32{uint32(ceilDiv(rows, attentionOwn)), uint32(runs), uint32(a.Batch)}
+	a.Vec, a.Stages = a.vectors(q.DType), i32(room.stages)
+	grid := [3]int{ceilDiv(rows, attentionOwn), runs, int(a.Batch)}
 	emit(e, kernel+suffix("Attention", q), a, grid, [3]uint32{attentionBlock, 1, 1}, room.bytes)
 }
 
@@ -118,7 +118,7 @@ func (e *Encoder) AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v Array, scale flo
 	rows := int(a.Batch) * int(a.L)
 	a.Delta = e.Scratch(4 * rows)
 	emit(e, "attention_delta"+suffix("Attention", q), a,
-		[3]uint32{uint32(ceilDiv(rows, block/warp)), 1, 1}, [3]uint32{block, 1, 1}, 0)
+		[3]int{ceilDiv(rows, block/warp), 1, 1}, [3]uint32{block, 1, 1}, 0)
 	if !dq.absent() {
 		e.attend("attention_grad_q", a, q, int(a.L), 1, grad)
 	}

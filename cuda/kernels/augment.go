@@ -17,7 +17,7 @@ func (e *Encoder) Augment(dst, src, place, scale, shift Array) {
 		panic(badDType("Augment", dst, src))
 	}
 	a := augmentArgs{Dst: dst.Ptr, Src: src.Ptr, Place: place.Ptr, Scale: scale.Ptr,
-		Shift: shift.Ptr, N: int32(dst.dim(0)), H: int32(dst.dim(1)), W: int32(dst.dim(2)),
-		C: int32(dst.dim(3)), SrcH: int32(src.dim(1)), SrcW: int32(src.dim(2))}
+		Shift: shift.Ptr, N: i32(dst.dim(0)), H: i32(dst.dim(1)), W: i32(dst.dim(2)),
+		C: i32(dst.dim(3)), SrcH: i32(src.dim(1)), SrcW: i32(src.dim(2))}
 	stride(e, "augment"+suffix("Augment", dst), a, dst.size())
 }

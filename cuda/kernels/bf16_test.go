@@ -11,7 +11,7 @@ import (
 
 const bf = tensor.BF16
 
-// TestBF16Elementwise runs Unary, Binary, Select, Softmax, Reduce and Random on bfloat16.
+// TestBF16Elementwise runs Unary, Binary, Select and Softmax on bfloat16.
 func TestBF16Elementwise(t *testing.T) {
 	l := newLab(t)
 	for _, n := range []int{0, 1, 7, 8, 9, 1009} {
@@ -35,27 +35,49 @@ func TestBF16Elementwise(t *testing.T) {
 		l.ref.Select(r, rx, ry, rx)
 		l.near("select", d, r.Floats(), 0)
 	}
-	for _, axes := range [][]int{{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}} {
-		x, rx := l.normal(bf, 5, 67, 40)
-		shape := rx.Shape().Reduced(axes)
-		for op := tensor.Sum; op <= tensor.MinOf; op++ {
-			d, r := l.out(bf, shape...), l.zeros(shape...)
-			l.enc.Reduce(op, d, x, axes)
-			l.ref.Reduce(op, r, rx, axes)
-			l.near(fmt.Sprintf("reduce %d %v", op, axes), d, r.Floats(), 1)
-		}
-	}
-	x, rx := l.normal(bf, 1, 20011)
-	d, r := l.out(bf, 1, 1), l.zeros(1, 1)
-	l.enc.Reduce(tensor.Sum, d, x, []int{1})
-	l.ref.Reduce(tensor.Sum, r, rx, []int{1})
-	l.near("a long sum in chunks", d, r.Floats(), 10)
-	x, rx = l.normal(bf, 33, 100)
+	x, rx := l.normal(bf, 33, 100)
 	for _, log := range []bool{false, true} {
 		d, r := l.out(bf, 33, 100), l.zeros(33, 100)
 		l.enc.Softmax(log, d, x)
 		l.ref.Softmax(log, r, rx)
 		l.near("softmax", d, r.Floats(), 0)
+	}
+}
+
+// TestBF16Reduce reduces bfloat16 to itself and to F32.
+func TestBF16Reduce(t *testing.T) {
+	l := newLab(t)
+	for _, axes := range [][]int{{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}} {
+		x, rx := l.normal(bf, 5, 67, 40)
+		shape := rx.Shape().Reduced(axes)
+		for op := tensor.Sum; op <= tensor.MinOf; op++ {
+			for _, dt := range []tensor.DType{bf, tensor.F32} {
+				d, r := l.out(dt, shape...), l.zeros(shape...)
+				l.enc.Reduce(op, d, x, axes)
+				l.ref.Reduce(op, r, rx, axes)
+				l.near(fmt.Sprintf("reduce %d %v to %v", op, axes, dt), d, r.Floats(), 1)
+			}
+		}
+	}
+	for _, dt := range []tensor.DType{bf, tensor.F32} {
+		for axis, shape := range [][]int{{20011, 3}, {3, 20011}} { // sums in chunks
+			x, rx := l.normal(bf, shape...)
+			d, r := l.out(dt, rx.Shape().Reduced([]int{axis})...),
+				l.zeros(rx.Shape().Reduced([]int{axis})...)
+			l.enc.Reduce(tensor.Sum, d, x, []int{axis})
+			l.ref.Reduce(tensor.Sum, r, rx, []int{axis})
+			l.near(fmt.Sprintf("long sums over %d to %v", axis, dt), d, r.Floats(), 10)
+		}
+	}
+	for _, shape := range [][]int{{5, 1}, {0, 5}} { // one element each, none
+		x, rx := l.normal(bf, shape...)
+		for axis := range shape {
+			small := rx.Shape().Reduced([]int{axis})
+			d, r := l.out(tensor.F32, small...), l.zeros(small...)
+			l.enc.Reduce(tensor.Sum, d, x, []int{axis})
+			l.ref.Reduce(tensor.Sum, r, rx, []int{axis})
+			l.near(fmt.Sprintf("%v over %d", shape, axis), d, r.Floats(), 0)
+		}
 	}
 }
 
@@ -140,9 +162,9 @@ func convCase(l *lab, dt [2]tensor.DType, nhw [3]int, c, o, k int, p tensor.Conv
 	l.near(name+" dw", dw, rdw.Floats(), math.Sqrt(float64(nhw[0]*oh*ow)))
 }
 
-// TestNormMask runs normalisation in bfloat16 and F32 with the ReLU's bit mask: the mask is y > 0,
-// and backward from the mask equals backward from y.
-func TestNormMask(t *testing.T) {
+// TestNormHalf runs normalisation in bfloat16 and F32, forward and backward, with a ReLU behind a
+// residual's sum.
+func TestNormHalf(t *testing.T) {
 	l := newLab(t)
 	for _, dt := range []tensor.DType{bf, tensor.F32} {
 		for _, s := range [][]int{{3, 4, 5, 16}, {2, 3, 3, 7}, {1, 1, 1, 1}, {4, 16, 16, 24},
@@ -177,41 +199,24 @@ func normCase(l *lab, dt tensor.DType, s []int, bySample bool) {
 	l.near(name+" scale", mul, rmul.Floats(), 1)
 	l.near(name+" shift", add, radd.Floats(), 1)
 
-	y, mask, ry := l.out(dt, s...), l.out(tensor.U8, (n+7)/8), l.zeros(s...)
-	l.enc.NormApplyMask(y, mask, x, gamma, beta, res, true)
+	y, ry := l.out(dt, s...), l.zeros(s...)
+	l.enc.NormApply(y, x, gamma, beta, res, true)
 	l.ref.NormApply(ry, rx, rgamma, rbeta, rres, true)
 	l.near(name+" y", y, ry.Floats(), 1)
-	yv, bits := l.floats(y), l.floats(mask)
-	for i, v := range yv {
-		if got := int(bits[i/8]) >> (i % 8) & 1; (got == 1) != (v > 0) {
-			l.t.Fatalf("%s: bit %d is %d, y is %g", name, i, got, v)
-		}
-	}
-	grads := func(y, mask kernels.Array) [4]kernels.Array {
-		o := [4]kernels.Array{l.out(dt, s...), l.out(tensor.F32, pc...), l.out(tensor.F32, pc...),
-			l.out(dt, s...)}
-		if mask.Ptr == 0 {
-			l.enc.NormBackward(o[0], o[1], o[2], o[3], dy, x, y, kernels.Array{}, mean, rstd, gamma)
-		} else {
-			l.enc.NormBackwardMask(o[0], o[1], o[2], o[3], dy, x, mask, mean, rstd, gamma)
-		}
-		return o
-	}
-	a, b := grads(y, kernels.Array{}), grads(kernels.Array{}, mask)
+	got := [4]kernels.Array{l.out(dt, s...), l.out(tensor.F32, pc...), l.out(tensor.F32, pc...),
+		l.out(dt, s...)}
+	l.enc.NormBackward(got[0], got[1], got[2], got[3], dy, x, y, kernels.Array{}, mean, rstd, gamma)
 	want := [4]*tensor.Tensor{l.zeros(s...), l.zeros(pc...), l.zeros(pc...), l.zeros(s...)}
 	l.ref.NormBackward(want[0], want[1], want[2], want[3], rdy, rx, ry,
 		nil, l.float64s(mean), l.float64s(rstd), rgamma)
 	scale := [4]float64{4, math.Sqrt(float64(n / c)), math.Sqrt(float64(n / c)), 0}
-	for i := range a {
-		l.near(fmt.Sprintf("%s gradient %d", name, i), a[i], want[i].Floats(), 4*scale[i])
-		if fmt.Sprint(l.floats(a[i])) != fmt.Sprint(l.floats(b[i])) {
-			l.t.Errorf("%s: gradient %d from the mask differs from that from y", name, i)
-		}
+	for i := range got {
+		l.near(fmt.Sprintf("%s gradient %d", name, i), got[i], want[i].Floats(), 4*scale[i])
 	}
 }
 
 // TestNormUpsample wants the fused pass to give what NormApply and Upsample give one after the
-// other, the very bits, and the mask of the small image.
+// other, the very bits.
 func TestNormUpsample(t *testing.T) {
 	l := newLab(t)
 	for _, dt := range []tensor.DType{bf, tensor.F32, tensor.F64} {
@@ -228,19 +233,14 @@ func TestNormUpsample(t *testing.T) {
 				x, _ := l.normal(dt, s...)
 				scale, _ := l.normal(pt, pc...)
 				shift, _ := l.normal(pt, pc...)
-				n := tensor.Shape(s).Size()
-				small, bits := l.out(dt, s...), l.out(tensor.U8, (n+7)/8)
-				mask, y := l.out(tensor.U8, (n+7)/8), l.out(dt, s[0], k*s[1], k*s[2], s[3])
+				small, y := l.out(dt, s...), l.out(dt, s[0], k*s[1], k*s[2], s[3])
 				want := l.out(dt, y.Shape...)
 				relu := k != 3
-				l.enc.NormApplyMask(small, bits, x, scale, shift, kernels.Array{}, relu)
+				l.enc.NormApply(small, x, scale, shift, kernels.Array{}, relu)
 				l.enc.Upsample(want, small, k)
-				l.enc.NormUpsample(y, mask, x, scale, shift, relu, k)
+				l.enc.NormUpsample(y, x, scale, shift, relu, k)
 				if fmt.Sprint(l.floats(y)) != fmt.Sprint(l.floats(want)) {
 					t.Errorf("%v %v, factor %d: differs from NormApply and Upsample", dt, s, k)
-				}
-				if fmt.Sprint(l.floats(mask)) != fmt.Sprint(l.floats(bits)) {
-					t.Errorf("%v %v, factor %d: another mask", dt, s, k)
 				}
 			}
 		}

@@ -21,12 +21,12 @@ type convJoinArgs struct {
 
 // newConv fills the arguments that the three directions share.
 func newConv(x, w, y Array, p tensor.ConvParams) convArgs {
-	d := func(t Array, i int) int32 { return int32(t.Shape[i]) }
+	d := func(t Array, i int) int32 { return i32(t.Shape[i]) }
 	a := convArgs{X: x.Ptr, W: w.Ptr, Y: y.Ptr, N: d(x, 0), H: d(x, 1), Wd: d(x, 2), C: d(x, 3),
 		O: d(w, 0), KH: d(w, 1), KW: d(w, 2), OH: d(y, 1), OW: d(y, 2),
-		StrideH: int32(p.StrideH), StrideW: int32(p.StrideW), PadTop: int32(p.PadTop),
-		PadLeft: int32(p.PadLeft), DilH: int32(p.DilH), DilW: int32(p.DilW),
-		Groups: int32(p.Groups), Chunks: 1}
+		StrideH: i32(p.StrideH), StrideW: i32(p.StrideW), PadTop: i32(p.PadTop),
+		PadLeft: i32(p.PadLeft), DilH: i32(p.DilH), DilW: i32(p.DilW),
+		Groups: i32(p.Groups), Chunks: 1}
 	// A group's channels are read together where each group starts at a multiple of 16 bytes.
 	a.VecC = min(vec(x, x.dim(3)/p.Groups), vec(w, w.dim(3)))
 	a.VecO = vec(y, y.dim(3)/p.Groups)
@@ -39,9 +39,6 @@ func newConv(x, w, y Array, p tensor.ConvParams) convArgs {
 	}
 	return a
 }
-
-// maxExtent keeps 32-bit indices of rows and of k, rounded up to a tile, from overflowing.
-const maxExtent = 1<<31 - 1024
 
 // Conv2D computes y[n,i,j,o] = Σ x[n, i·s−p+u·d, j·s−p+v·d, c]·w[o,u,v,c]. In all three directions
 // the result of BF16 operands is BF16 or, of sums that are not rounded once more, F32.
@@ -70,7 +67,7 @@ func (e *Encoder) conv(entry string, in, out Array, a convArgs, m, n int) {
 		return
 	}
 	infix, tiles, shared := e.tiled(in, m, n, int(a.Groups))
-	grid := [3]uint32{uint32(tiles), 1, uint32(a.Groups)}
+	grid := [3]int{tiles, 1, int(a.Groups)}
 	emit(e, entry+infix+productSuffix("Conv2D", in, out), a, grid, [3]uint32{block, 1, 1}, shared)
 }
 
@@ -85,16 +82,16 @@ func (e *Encoder) Conv2DWeightGrad(dw, x, dy Array, p tensor.ConvParams) {
 	pixels := dy.size() / dy.dim(3)
 	chunks, length := split(pixels, tiles*p.Groups, wantedChunks, leastPixels)
 	chunks = max(chunks, 1)
-	a.Chunk, a.Chunks = int32(length), int32(chunks)
+	a.Chunk, a.Chunks = i32(length), i32(chunks)
 	if chunks > 1 {
 		a.W = e.Scratch(chunks * dw.size() * accSize(dw))
 	}
-	grid := [3]uint32{uint32(tiles), 1, uint32(p.Groups * chunks)}
+	grid := [3]int{tiles, 1, p.Groups * chunks}
 	emit(e, "conv_weight_grad"+infix+productSuffix("Conv2D", x, dw), a, grid,
 		[3]uint32{block, 1, 1}, shared)
 	if chunks > 1 {
 		stride(e, "conv_join"+suffix("Conv2D", dw), convJoinArgs{Dst: dw.Ptr, Parts: a.W,
-			N: int64(dw.size()), Chunks: int32(chunks)}, dw.size())
+			N: int64(dw.size()), Chunks: i32(chunks)}, dw.size())
 	}
 }
 

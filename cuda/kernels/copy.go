@@ -60,7 +60,7 @@ func (e *Encoder) move(dst, x Array, box tensor.Shape, d0, x0 int, ds, xs []int)
 	if n == 0 {
 		return
 	}
-	shape, st := collapse(box, ds, xs)
+	shape, st := collapseBelow(maxExtent, box, [][]int{ds, xs})
 	size := dst.DType.Size()
 	dst.Ptr += uint64(d0 * size)
 	x.Ptr += uint64(x0 * size)
@@ -75,11 +75,11 @@ func (e *Encoder) move(dst, x Array, box tensor.Shape, d0, x0 int, ds, xs []int)
 	last := len(shape) - 1
 	a := stridedArgs{Dst: dst.Ptr, Src: x.Ptr, N: int64(n * size / w), Rank: int32(len(shape))}
 	for i, extent := range shape {
-		a.Shape[i] = int32(extent)
+		a.Shape[i] = i32(extent)
 		a.Sd[i], a.Ss[i] = int64(st[0][i]*size/w), int64(st[1][i]*size/w)
 	}
 	if w > size { // the last axis is contiguous and counts in words now
-		a.Shape[last], a.Sd[last], a.Ss[last] = int32(shape[last]*size/w), 1, 1
+		a.Shape[last], a.Sd[last], a.Ss[last] = i32(shape[last]*size/w), 1, 1
 	}
 	stride(e, fmt.Sprintf("strided_b%d", w), a, n*size/w)
 }
@@ -105,7 +105,7 @@ func wordSize(size int, d, s uint64, shape []int, st [][]int) int {
 // transposes plans a batch of plain transpositions, if that is what the box is: dst contiguous, the
 // source contiguous along the last axis but one.
 func (e *Encoder) transposes(dst, x Array, shape []int, ds, ss []int) bool {
-	const maxZ, minSide = 65535, 8
+	const minSide = 8
 	r := len(shape)
 	if r != 2 && r != 3 {
 		return false
@@ -115,18 +115,18 @@ func (e *Encoder) transposes(dst, x Array, shape []int, ds, ss []int) bool {
 		return false
 	}
 	batch, a := 1, transposeArgs{Dst: dst.Ptr, Src: x.Ptr, SrcCol: int64(ss[r-1]),
-		Rows: int32(rows), Cols: int32(cols)}
+		Rows: i32(rows), Cols: i32(cols)}
 	if r == 3 {
-		if ds[0] != rows*cols || shape[0] > maxZ {
+		if ds[0] != rows*cols || shape[0] > maxGridYZ {
 			return false
 		}
 		batch, a.SrcBatch = shape[0], int64(ss[0])
 	}
 	const tile, tileRows = 32, 8 // TILE and TILE_ROWS of copy.cu
-	if ceilDiv(rows, tile) > maxZ {
+	if ceilDiv(rows, tile) > maxGridYZ {
 		return false
 	}
-	grid := [3]uint32{uint32(ceilDiv(cols, tile)), uint32(ceilDiv(rows, tile)), uint32(batch)}
+	grid := [3]int{ceilDiv(cols, tile), ceilDiv(rows, tile), batch}
 	emit(e, "transpose"+widthSuffix("Copy", dst), a, grid, [3]uint32{tile, tileRows, 1}, 0)
 	return true
 }

@@ -32,10 +32,10 @@ func (e *Encoder) Gather(dst, x, idx Array) {
 
 // ScatterAdd sets dst to zero and adds rows in order: dst[idx[i], …] += x[i, …].
 func (e *Encoder) ScatterAdd(dst, x, idx Array) {
-	const tile, maxY = 256, 65535
+	const tile = 256
 	rows, row := dst.dim(0), rowSize(dst)
 	a := scatterAddArgs{dst.Ptr, x.Ptr, idx.Ptr, int64(rows), int64(idx.size()), int64(row)}
-	grid := [3]uint32{uint32(ceilDiv(row, tile)), uint32(min(rows, maxY)), 1}
+	grid := [3]int{ceilDiv(row, tile), min(rows, maxGridYZ), 1}
 	emit(e, "scatter_add"+suffix("ScatterAdd", dst), a, grid, [3]uint32{tile, 1, 1}, 0)
 }
 

@@ -144,20 +144,47 @@ const block = 256
 // constant, so that plans do not depend on the card.
 const maxBlocks = 2112
 
-// emit launches entry with args over a grid.
-func emit[A any](e *Encoder, entry string, args A, grid, blockDim [3]uint32, shared int) {
+// maxGridX and maxGridYZ are how many blocks a launch may have in its first and its other
+// directions (CUDA programming guide, technical specifications per compute capability).
+const maxGridX, maxGridYZ = 1<<31 - 1, 65535
+
+// emit launches entry with args over a grid. It panics with *tensor.Error if no card takes the
+// grid, instead of letting the device fail.
+func emit[A any](e *Encoder, entry string, args A, grid [3]int, blockDim [3]uint32, shared int) {
 	if grid[0] == 0 || grid[1] == 0 || grid[2] == 0 {
 		return
 	}
+	if grid[0] > maxGridX || max(grid[1], grid[2]) > maxGridYZ {
+		panic(&tensor.Error{Op: entry, Reason: fmt.Sprintf("takes %v blocks on a GPU, of at most %d in "+
+			"the first direction and %d in the others: use a smaller batch or fewer channels", grid,
+			maxGridX, maxGridYZ)})
+	}
 	b := make([]byte, unsafe.Sizeof(args))
 	copy(b, unsafe.Slice((*byte)(unsafe.Pointer(&args)), len(b)))
-	e.Emit(Launch{Entry: entry, Grid: grid, Block: blockDim, Shared: uint32(shared), Args: b})
+	e.Emit(Launch{Entry: entry,
+		Grid:  [3]uint32{uint32(grid[0]), uint32(grid[1]), uint32(grid[2])},
+		Block: blockDim, Shared: uint32(shared), Args: b})
 }
 
 // stride launches a grid-stride loop over n items of work.
 func stride[A any](e *Encoder, entry string, args A, n int) {
 	blocks := min(ceilDiv(n, block), maxBlocks)
-	emit(e, entry, args, [3]uint32{uint32(blocks), 1, 1}, [3]uint32{block, 1, 1}, 0)
+	emit(e, entry, args, [3]int{blocks, 1, 1}, [3]uint32{block, 1, 1}, 0)
+}
+
+// maxExtent is what a kernel's 32-bit numbers stay below, so that indices of rows and of k do not
+// overflow when they are rounded up to a tile.
+const maxExtent = 1<<31 - 1024
+
+// i32 converts a number for an argument struct. It panics with *tensor.Error where that would cut
+// it.
+func i32(n int) int32 {
+	if n >= maxExtent || n <= -maxExtent {
+		panic(&tensor.Error{Op: "Launch", Reason: fmt.Sprintf("%d elements along an axis, or in what "+
+			"axes make together, are too many for a GPU's kernels, which count to %d: use a smaller batch",
+			n, maxExtent-1)})
+	}
+	return int32(n)
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -21,7 +21,7 @@ func (e *Encoder) CrossEntropy(loss, logp, logits, target Array) {
 	a := crossEntropyArgs{Loss: loss.Ptr, Logp: logp.Ptr, Logits: logits.Ptr, Target: target.Ptr,
 		Rows: int64(rows), Classes: int64(classes)}
 	entry := "cross_entropy" + floatSuffix("CrossEntropy", logits)
-	e.rows(entry, &a.PerRow, rows, classes, func(g [3]uint32) {
+	e.rows(entry, &a.PerRow, rows, classes, func(g [3]int) {
 		emit(e, entry, a, g, [3]uint32{block, 1, 1}, 0)
 	})
 }
@@ -32,7 +32,7 @@ func (e *Encoder) CrossEntropyGrad(dlogits, dloss, logp, target Array) {
 	a := crossEntropyGradArgs{Dlogits: dlogits.Ptr, Dloss: dloss.Ptr, Logp: logp.Ptr,
 		Target: target.Ptr, Rows: int64(rows), Classes: int64(classes)}
 	entry := "cross_entropy_grad" + floatSuffix("CrossEntropyGrad", logp)
-	e.rows(entry, &a.PerRow, rows, classes, func(g [3]uint32) {
+	e.rows(entry, &a.PerRow, rows, classes, func(g [3]int) {
 		emit(e, entry, a, g, [3]uint32{block, 1, 1}, 0)
 	})
 }

@@ -55,11 +55,11 @@ func (e *Encoder) MatMul(dst, a, b Array, p tensor.MatMulParams) {
 		k = a.dim(-2)
 	}
 	args := matmulArgs{Dst: dst.Ptr, A: a.Ptr, B: b.Ptr, Batch: int64(batch), StrideDst: int64(m * n),
-		StrideA: int64(m * k), StrideB: int64(k * n), M: int32(m), N: int32(n), K: int32(k),
+		StrideA: int64(m * k), StrideB: int64(k * n), M: i32(m), N: i32(n), K: i32(k),
 		VecDst: vec(dst, n),
 		VecA:   vec(a, a.dim(-1)), VecB: vec(b, b.dim(-1))}
 	infix, tiles, shared := e.tiled(a, m, n, batch)
-	grid := [3]uint32{uint32(tiles), 1, uint32(min(batch, maxGridZ))}
+	grid := [3]int{tiles, 1, min(batch, maxGridYZ)}
 	entry := "matmul" + infix + "_" + transposed(p.TransA) + transposed(p.TransB)
 	emit(e, entry+productSuffix("MatMul", a, dst), args, grid, [3]uint32{block, 1, 1}, shared)
 }
@@ -71,6 +71,3 @@ func transposed(t bool) string {
 	}
 	return "n"
 }
-
-// maxGridZ bounds the second and third dimension of a grid.
-const maxGridZ = 65535

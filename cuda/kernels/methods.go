@@ -233,10 +233,23 @@ func (m Methods) SpectralQuotientGrad(dw, dy, w, u, v, sigma *tensor.Tensor) {
 	})
 }
 
+// SpectralQuotients is SpectralQuotient for many weights; see tensor.ManySpectralFuser.
+func (m Methods) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
+	m.run(func(e *Encoder) { e.SpectralQuotients(m.arrays(y), m.arrays(w), m.arrays(sigma)) })
+}
+
+// SpectralQuotientGrads is SpectralQuotientGrad for many weights; see tensor.ManySpectralFuser.
+func (m Methods) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.SpectralQuotientGrads(m.arrays(dw), m.arrays(dy), m.arrays(w), m.arrays(u), m.arrays(v),
+			m.arrays(sigma))
+	})
+}
+
 // NormUpsample computes y = Upsample(act(x·scale + shift), k); see tensor.NormUpsampler.
 func (m Methods) NormUpsample(y, x, scale, shift *tensor.Tensor, relu bool, k int) {
 	m.run(func(e *Encoder) {
-		e.NormUpsample(m.array(y), Array{}, m.array(x), m.array(scale), m.array(shift), relu, k)
+		e.NormUpsample(m.array(y), m.array(x), m.array(scale), m.array(shift), relu, k)
 	})
 }
 
@@ -282,8 +295,7 @@ func (m Methods) SGDShadow(p tensor.SGDParams, params, grads, buf, shadows []*te
 	lr *tensor.Tensor,
 ) {
 	m.run(func(e *Encoder) {
-		e.SGDMixed(p, m.arrays(params), m.arrays(grads), m.arrays(buf), m.array(lr),
-			Mixed{Shadow: m.arrays(shadows)})
+		e.SGDMixed(p, m.arrays(params), m.arrays(grads), m.arrays(buf), m.arrays(shadows), m.array(lr))
 	})
 }
 
@@ -292,8 +304,8 @@ func (m Methods) AdamShadow(p tensor.AdamParams, params, grads, m1, m2, shadows 
 	lr, step *tensor.Tensor,
 ) {
 	m.run(func(e *Encoder) {
-		e.AdamMixed(p, m.arrays(params), m.arrays(grads), m.arrays(m1), m.arrays(m2), m.array(lr),
-			m.array(step), Mixed{Shadow: m.arrays(shadows)})
+		e.AdamMixed(p, m.arrays(params), m.arrays(grads), m.arrays(m1), m.arrays(m2),
+			m.arrays(shadows), m.array(lr), m.array(step))
 	})
 }
 

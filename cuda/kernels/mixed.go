@@ -2,56 +2,37 @@ package kernels
 
 import "afterimage/tensor"
 
-const sgdMixedTensors, adamMixedTensors = 70, 60 // SGD_MIXED_TENSORS, … of optim.cu
+const sgdMixedTensors, adamMixedTensors = 90, 76 // SGD_MIXED_TENSORS, … of optim.cu
 
 type sgdMixedArgs struct {
-	Lr, EmaDecay, GradScale uint64
-	Momentum, WeightDecay   float64
-	P, G, Buf               [sgdMixedTensors]uint64
-	Shadow, Ema             [sgdMixedTensors]uint64
-	N                       [sgdMixedTensors]int64
-	First                   [sgdMixedTensors]int32
-	Nesterov, Count         int32
+	Lr                    uint64
+	Momentum, WeightDecay float64
+	P, G, Buf, Shadow     [sgdMixedTensors]uint64
+	N                     [sgdMixedTensors]int64
+	First                 [sgdMixedTensors]int32
+	Nesterov, Count       int32
 }
 
 type adamMixedArgs struct {
-	Lr, Step, EmaDecay, GradScale  uint64
+	Lr, Step                       uint64
 	Beta1, Beta2, Eps, WeightDecay float64
 	P, G, M, V                     [adamMixedTensors]uint64
-	Shadow, Ema                    [adamMixedTensors]uint64
+	Shadow                         [adamMixedTensors]uint64
 	N                              [adamMixedTensors]int64
 	First                          [adamMixedTensors]int32
 	Count, Pad                     int32
 }
 
-// Mixed is what an optimizer step in mixed precision carries along. Each list is nil or as long as
-// the parameters.
-type Mixed struct {
-	Shadow    []Array // BF16 copies of the parameters, rewritten
-	Ema       []Array // F32 averages: ema += (1 − decay)·(p − ema)
-	EmaDecay  Array   // F32 of one element; needed with Ema
-	GradScale Array   // F32 of one element by which gradients are multiplied, or absent
-}
-
-func (m Mixed) pointers(i int) (shadow, ema uint64) {
-	if m.Shadow != nil {
-		shadow = m.Shadow[i].Ptr
-	}
-	if m.Ema != nil {
-		ema = m.Ema[i].Ptr
-	}
-	return shadow, ema
-}
-
-// byGradient calls f for the parameters whose gradients are F32 and for those whose are BF16.
+// byGradient calls f, as tables does, for the parameters with gradients (or quotients) of their own
+// dtype, and for those of F32 with such of BF16.
 func byGradient(op string, params, grads []Array, limit int,
 	f func(dt string, which []int, first []int32, chunks int),
 ) {
-	for _, dt := range []tensor.DType{tensor.F32, tensor.BF16} {
+	for _, dt := range []tensor.DType{tensor.F32, tensor.F64, tensor.BF16} {
 		var sub []Array
 		var index []int
 		for i, g := range grads {
-			if params[i].DType != tensor.F32 || g.DType != tensor.F32 && g.DType != tensor.BF16 {
+			if p := params[i].DType; g.DType != p && (g.DType != tensor.BF16 || p != tensor.F32) {
 				panic(badDType(op, params[i], g))
 			}
 			if g.DType == dt {
@@ -67,38 +48,40 @@ func byGradient(op string, params, grads []Array, limit int,
 	}
 }
 
-// SGDMixed is SGD on F32 masters with F32 or BF16 gradients, and what m asks for, in one pass.
-func (e *Encoder) SGDMixed(p tensor.SGDParams, params, grads, buf []Array, lr Array, m Mixed) {
+// SGDMixed is SGD on F32 masters with F32 or BF16 gradients which also rewrites the parameters'
+// BF16 copies, shadows, in one pass.
+func (e *Encoder) SGDMixed(
+	p tensor.SGDParams, params, grads, buf, shadows []Array, lr Array,
+) {
 	f := func(dt string, which []int, first []int32, chunks int) {
-		a := sgdMixedArgs{Lr: lr.Ptr, EmaDecay: m.EmaDecay.Ptr, GradScale: m.GradScale.Ptr,
-			Momentum: p.Momentum, WeightDecay: p.WeightDecay, Nesterov: b32(p.Nesterov),
-			Count: int32(len(which))}
+		a := sgdMixedArgs{Lr: lr.Ptr, Momentum: p.Momentum, WeightDecay: p.WeightDecay,
+			Nesterov: b32(p.Nesterov), Count: int32(len(which))}
 		copy(a.First[:], first)
 		for k, i := range which {
 			a.P[k], a.G[k], a.N[k] = params[i].Ptr, grads[i].Ptr, int64(params[i].size())
 			if buf != nil {
 				a.Buf[k] = buf[i].Ptr
 			}
-			a.Shadow[k], a.Ema[k] = m.pointers(i)
+			a.Shadow[k] = shadows[i].Ptr
 		}
 		optim(e, "sgd_mixed"+dt, a, chunks)
 	}
 	byGradient("SGDMixed", params, grads, sgdMixedTensors, f)
 }
 
-// AdamMixed is Adam on F32 masters with F32 or BF16 gradients, and what x asks for, in one pass.
-func (e *Encoder) AdamMixed(p tensor.AdamParams, params, grads, m, v []Array, lr, step Array,
-	x Mixed,
+// AdamMixed is Adam on F32 masters with F32 or BF16 gradients which also rewrites the parameters'
+// BF16 copies, shadows, in one pass.
+func (e *Encoder) AdamMixed(
+	p tensor.AdamParams, params, grads, m, v, shadows []Array, lr, step Array,
 ) {
 	f := func(dt string, which []int, first []int32, chunks int) {
-		a := adamMixedArgs{Lr: lr.Ptr, Step: step.Ptr, EmaDecay: x.EmaDecay.Ptr,
-			GradScale: x.GradScale.Ptr, Beta1: p.Beta1, Beta2: p.Beta2, Eps: p.Eps,
+		a := adamMixedArgs{Lr: lr.Ptr, Step: step.Ptr, Beta1: p.Beta1, Beta2: p.Beta2, Eps: p.Eps,
 			WeightDecay: p.WeightDecay, Count: int32(len(which))}
 		copy(a.First[:], first)
 		for k, i := range which {
 			a.P[k], a.G[k], a.N[k] = params[i].Ptr, grads[i].Ptr, int64(params[i].size())
 			a.M[k], a.V[k] = m[i].Ptr, v[i].Ptr
-			a.Shadow[k], a.Ema[k] = x.pointers(i)
+			a.Shadow[k] = shadows[i].Ptr
 		}
 		optim(e, "adam_mixed"+dt, a, chunks)
 	}

@@ -20,10 +20,10 @@
 //           registers and joins that with what it has (Chan, Golub, LeVeque, 1979): as exact as two
 //           passes, because no square of a large mean is ever formed.
 // ReLU      The mask is 1 bit an element, bit e%8 of byte e/8: backward's second pass reads it
-//           instead of y, a sixteenth of y in bfloat16. apply can write it, and backward's first pass
-//           does where it is given y. Without a res neither need be read: x says it.
-// Bytes     stats: x. apply: x, res, y (and 1/8 byte). backward: dy and x twice, with a res y or the
-//           mask in the first pass and the mask in the second, dx once.
+//           instead of y, a sixteenth of y in bfloat16; its first pass, which is given y, writes it.
+//           Without a res neither need be read: x says it.
+// Bytes     stats: x. apply: x, res, y. backward: dy and x twice, with a res y in the first pass and
+//           the mask in the second, dx once.
 #include "port.h"
 
 const int LANES = 8;  // row lanes of a reducing block
@@ -218,13 +218,13 @@ DEVICE Eight<Acc<T>> per_channel8(const T *p, i64 e, i64 n, i64 c, i64 each, boo
 }
 
 struct norm_apply_args {
-    u64 y, x, scale, shift, res, mask; // res and mask may be 0; scale and shift are of x's type
-    i64 n, each;                       // elements, elements of a sample
+    u64 y, x, scale, shift, res; // res may be 0
+    i64 n, each;                 // elements, elements of a sample
     i32 c, relu;
     i32 scale_by_sample, shift_by_sample;
     i32 vec, pad; // C is a multiple of 8 and all pointers of 16
 };
-ARGS_SIZE(norm_apply_args, 88);
+ARGS_SIZE(norm_apply_args, 80);
 
 // P is the type of scale and shift: T, or float beside bfloat16 activations.
 template <typename T, typename P> DEVICE void norm_apply(const norm_apply_args &a) {
@@ -239,22 +239,14 @@ template <typename T, typename P> DEVICE void norm_apply(const norm_apply_args &
         if (a.res) {
             r = load8((const T *)a.res, e, a.n, vec);
         }
-        u32 bits = 0;
         for (int k = 0; k < GROUP; k++) {
             A y = fma_of(v.v[k], s.v[k], b.v[k]);
             if (a.res) {
                 y += r.v[k];
             }
-            if (a.relu) {
-                y = larger(y, (A)0);
-            }
-            bits |= (u32)(y > 0) << k;
-            v.v[k] = y;
+            v.v[k] = a.relu ? larger(y, (A)0) : y;
         }
         store8((T *)a.y, e, a.n, vec, v);
-        if (a.mask) {
-            ((u8 *)a.mask)[i] = (u8)(a.n - e < GROUP ? bits & ((1u << (a.n - e)) - 1) : bits);
-        }
     }
 }
 
@@ -267,14 +259,14 @@ extern "C" __global__ void norm_apply_bf16(norm_apply_args a) { norm_apply<bf16,
 // x once, y once, instead of x, twice the small image, and y.
 
 struct norm_upsample_args {
-    u64 y, x, scale, shift, mask;  // mask, of the small image, may be 0
-    i64 n, each;                   // elements of x, of a sample of x
-    i32 c, w, k;                   // channels, width of x, factor
+    u64 y, x, scale, shift;
+    i64 n, each; // elements of x, of a sample of x
+    i32 c, w, k; // channels, width of x, factor
     i32 relu;
     i32 scale_by_sample, shift_by_sample;
     i32 vec, pad; // as in norm_apply_args
 };
-ARGS_SIZE(norm_upsample_args, 88);
+ARGS_SIZE(norm_upsample_args, 80);
 
 template <typename T, typename P> DEVICE void norm_upsample(const norm_upsample_args &a) {
     typedef Acc<T> A;
@@ -285,14 +277,9 @@ template <typename T, typename P> DEVICE void norm_upsample(const norm_upsample_
         Eight<A> v = load8((const T *)a.x, e, a.n, vec);
         Eight<A> s = per_channel8((const P *)a.scale, e, a.n, a.c, a.each, a.scale_by_sample, vec);
         Eight<A> b = per_channel8((const P *)a.shift, e, a.n, a.c, a.each, a.shift_by_sample, vec);
-        u32 bits = 0;
         for (int q = 0; q < GROUP; q++) {
             A y = fma_of(v.v[q], s.v[q], b.v[q]);
             v.v[q] = a.relu ? larger(y, (A)0) : y;
-            bits |= (u32)(v.v[q] > 0) << q;
-        }
-        if (a.mask) {
-            ((u8 *)a.mask)[i] = (u8)(a.n - e < GROUP ? bits & ((1u << (a.n - e)) - 1) : bits);
         }
         // Eight neighbours lie in one pixel where vec says so; else each finds its own.
         for (int q = 0; q < GROUP && e + q < a.n; q += vec ? GROUP : 1) {
@@ -326,7 +313,7 @@ extern "C" __global__ void norm_upsample_bf16(norm_upsample_args a) {
 
 struct norm_backward_args {
     u64 dx, dres;                // may be 0
-    u64 dy, x, y, mask, shift;   // y or mask or shift or none: the ReLU
+    u64 dy, x, y, mask, shift;   // y or shift or none, in the second pass mask for y: the ReLU
     u64 mean, rstd, gamma;       // of type P
     u64 sums;                    // [2, C] of Acc<T>: avg(h), avg(h·x̂)
     u64 parts;                   // [S, chunks, 2, C] of Acc<T>: Σg, Σg·x̂

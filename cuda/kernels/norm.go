@@ -22,15 +22,15 @@ type normFinishArgs struct {
 }
 
 type normApplyArgs struct {
-	Y, X, Scale, Shift, Res, Mask uint64
-	N, Each                       int64
-	C, Relu                       int32
-	ScaleBySample, ShiftBySample  int32
-	Vec, Pad                      int32
+	Y, X, Scale, Shift, Res      uint64
+	N, Each                      int64
+	C, Relu                      int32
+	ScaleBySample, ShiftBySample int32
+	Vec, Pad                     int32
 }
 
 type normUpsampleArgs struct {
-	Y, X, Scale, Shift, Mask     uint64
+	Y, X, Scale, Shift           uint64
 	N, Each                      int64
 	C, W, K                      int32
 	Relu                         int32
@@ -62,9 +62,9 @@ type normBackwardJoinArgs struct {
 const wantedNorm, leastRows = 1056, 128
 
 // normGrid covers c channels, 32 a block, and chunks of rows of segments.
-func normGrid(c, chunks, segments int) (grid, blockDim [3]uint32) {
+func normGrid(c, chunks, segments int) (grid [3]int, blockDim [3]uint32) {
 	const lanes = 8 // LANES of norm.cu
-	return [3]uint32{uint32(ceilDiv(c, warp)), uint32(chunks), uint32(min(segments, maxGridZ))},
+	return [3]int{ceilDiv(c, warp), chunks, min(segments, maxGridYZ)},
 		[3]uint32{warp, lanes, 1}
 }
 
@@ -90,12 +90,12 @@ func (e *Encoder) NormStats(mean, variance, rstd, scale, shift, x, gamma, beta A
 	parts := e.Scratch(chunks * 2 * c * accSize(x))
 	grid, blockDim := normGrid(c, chunks, 1)
 	emit(e, "norm_stats"+suffix("NormStats", x), normStatsArgs{X: x.Ptr, Parts: parts,
-		M: int64(m), Chunk: int64(length), C: int32(c)}, grid, blockDim, 0)
+		M: int64(m), Chunk: int64(length), C: i32(c)}, grid, blockDim, 0)
 	grid[1] = 1
 	emit(e, "norm_finish"+paramSuffix("NormStats", x), normFinishArgs{Mean: mean.Ptr,
 		Variance: variance.Ptr, Rstd: rstd.Ptr, Parts: parts, Scale: scale.Ptr, Shift: shift.Ptr,
-		Gamma: gamma.Ptr, Beta: beta.Ptr, M: int64(m), Chunk: int64(length), Eps: eps, C: int32(c),
-		Chunks: int32(chunks), Rows: int32(rowsOf(gamma, c))}, grid, blockDim, 0)
+		Gamma: gamma.Ptr, Beta: beta.Ptr, M: int64(m), Chunk: int64(length), Eps: eps, C: i32(c),
+		Chunks: i32(chunks), Rows: i32(rowsOf(gamma, c))}, grid, blockDim, 0)
 }
 
 // rowsOf returns how many rows of c channels t has; an absent t has none.
@@ -106,21 +106,15 @@ func rowsOf(t Array, c int) int {
 	return t.size() / c
 }
 
-// NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity.
+// NormApply computes y = act(x·scale + shift + res), act = ReLU if relu else identity. Beside BF16
+// activations scale and shift are F32.
 func (e *Encoder) NormApply(y, x, scale, shift, res Array, relu bool) {
-	e.NormApplyMask(y, Array{}, x, scale, shift, res, relu)
-}
-
-// NormApplyMask is NormApply which also writes, unless mask is absent, one bit for each element of
-// y: bit e%8 of byte e/8 is y > 0. mask is U8 of ⌈size/8⌉ elements. Beside BF16 activations scale
-// and shift are F32.
-func (e *Encoder) NormApplyMask(y, mask, x, scale, shift, res Array, relu bool) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
 		return
 	}
 	a := normApplyArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr, Res: res.Ptr,
-		Mask: mask.Ptr, N: int64(n), Each: int64(rowSize(x)), C: int32(c), Relu: b32(relu),
+		N: int64(n), Each: int64(rowSize(x)), C: i32(c), Relu: b32(relu),
 		ScaleBySample: b32(len(scale.Shape) == 2), ShiftBySample: b32(len(shift.Shape) == 2),
 		Vec: eightVec(c, y, x, scale, shift, res)}
 	stride(e, "norm_apply"+suffix("NormApply", y), a, ceilDiv(n, eight))
@@ -147,16 +141,15 @@ func (e *Encoder) BiasAct(y, bias, res Array, relu bool) {
 }
 
 // NormUpsample computes y = Upsample(act(x·scale + shift), k) in one pass, act = ReLU if relu else
-// identity: x [N H W C], y [N kH kW C], scale and shift [C] or [N C]. Unless mask is absent it also
-// writes the bits of NormApplyMask for the small image, from which NormBackwardMask finds the ReLU
-// that the small image would have shown. Beside BF16 activations scale and shift are F32.
-func (e *Encoder) NormUpsample(y, mask, x, scale, shift Array, relu bool, k int) {
+// identity: x [N H W C], y [N kH kW C], scale and shift [C] or [N C]. Beside BF16 activations scale
+// and shift are F32.
+func (e *Encoder) NormUpsample(y, x, scale, shift Array, relu bool, k int) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
 		return
 	}
-	a := normUpsampleArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr, Mask: mask.Ptr,
-		N: int64(n), Each: int64(rowSize(x)), C: int32(c), W: int32(x.dim(2)), K: int32(k),
+	a := normUpsampleArgs{Y: y.Ptr, X: x.Ptr, Scale: scale.Ptr, Shift: shift.Ptr,
+		N: int64(n), Each: int64(rowSize(x)), C: i32(c), W: i32(x.dim(2)), K: i32(k),
 		Relu: b32(relu), ScaleBySample: b32(len(scale.Shape) == 2),
 		ShiftBySample: b32(len(shift.Shape) == 2), Vec: eightVec(c, y, x, scale, shift)}
 	stride(e, "norm_upsample"+suffix("NormUpsample", y), a, ceilDiv(n, eight))
@@ -180,19 +173,6 @@ func eightVec(c int, ts ...Array) int32 {
 // gamma's shape, the same as x·(gamma·rstd) + shift > 0. dx, dgamma, dbeta, dres may be absent, and
 // dres is beside shift.
 func (e *Encoder) NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma Array) {
-	e.normBackward(dx, dgamma, dbeta, dres, dy, x, y, Array{}, shift, mean, rstd, gamma)
-}
-
-// NormBackwardMask is NormBackward with the ReLU given by the bits of NormApplyMask.
-func (e *Encoder) NormBackwardMask(
-	dx, dgamma, dbeta, dres, dy, x, mask, mean, rstd, gamma Array,
-) {
-	e.normBackward(dx, dgamma, dbeta, dres, dy, x, Array{}, mask, Array{}, mean, rstd, gamma)
-}
-
-func (e *Encoder) normBackward(
-	dx, dgamma, dbeta, dres, dy, x, y, mask, shift, mean, rstd, gamma Array,
-) {
 	n, c := x.size(), x.dim(-1)
 	if n == 0 {
 		for _, t := range []Array{dgamma, dbeta} {
@@ -202,11 +182,11 @@ func (e *Encoder) normBackward(
 		}
 		return
 	}
-	a := normBackwardArgs{Dx: dx.Ptr, Dres: dres.Ptr, Dy: dy.Ptr, X: x.Ptr, Y: y.Ptr, Mask: mask.Ptr,
+	a := normBackwardArgs{Dx: dx.Ptr, Dres: dres.Ptr, Dy: dy.Ptr, X: x.Ptr, Y: y.Ptr,
 		Shift: shift.Ptr, Mean: mean.Ptr, Rstd: rstd.Ptr, Gamma: gamma.Ptr, N: int64(n), Each: int64(n),
-		C: int32(c), Segments: 1}
+		C: i32(c), Segments: 1}
 	if len(gamma.Shape) == 2 {
-		a.Segments, a.Each = int32(gamma.dim(0)), int64(rowSize(x))
+		a.Segments, a.Each = i32(gamma.dim(0)), int64(rowSize(x))
 	}
 	apply := !dx.absent() || !dres.absent()
 	if !dx.absent() || !dgamma.absent() || !dbeta.absent() {
@@ -229,7 +209,7 @@ func (e *Encoder) normSums(a *normBackwardArgs, dgamma, dbeta, x Array) {
 	c, segments := int(a.C), int(a.Segments)
 	rows := int(a.Each) / c
 	chunks, length := split(rows, ceilDiv(c, warp)*segments, wantedNorm, leastRows)
-	a.Rows, a.Chunk, a.Chunks = int64(rows), int64(length), int32(chunks)
+	a.Rows, a.Chunk, a.Chunks = int64(rows), int64(length), i32(chunks)
 	a.Parts = e.Scratch(segments * chunks * 2 * c * accSize(x))
 	a.Sums = e.Scratch(2 * c * accSize(x))
 	grid, blockDim := normGrid(c, chunks, segments)

@@ -4,12 +4,13 @@
 
 For every FOLDER/STEM.cu and every ARCH it makes STEM.ARCH.cubin (sm_80, sm_90a) or STEM.ARCH.ptx
 (compute_80) with NVRTC; the former is what the program does on a machine with a GPU. NVRTC's own
-ptxas says how many registers each kernel takes and how many bytes it spills. Output: one JSON object
-a line,
+ptxas says how many registers each kernel takes and how many bytes it spills. Output: one JSON
+object a line,
 
     {"stem": …, "arch": …, "kernel": …, "registers": …, "spill": …, "shared": …, "stack": …}
 
-and a last line {"nvrtc": version, "seconds": …}. An error ends it with status 1, warnings at the end.
+and a last line {"nvrtc": version, "seconds": …}. An error ends it with status 1, warnings at the
+end.
 
 The compiler comes from a wheel (no toolkit, no driver), in a virtual environment outside the
 repository; its release is pinned, because registers and spills are compared with a committed table:
@@ -88,9 +89,10 @@ def compile_file(job):
     with open(f"{path[:-3]}.{arch}.{'ptx' if virtual(arch) else 'cubin'}", "wb") as f:
         f.write(image)
     rows = [json.dumps({"stem": stem, "arch": arch, **row}) for row in properties(log)]
-    # "Potential Performance Loss" is how ptxas says that it lets products of a warpgroup wait for each
-    # other, which it does not call a warning.
-    warnings = [line for line in log.splitlines() if "warning" in line or "Performance Loss" in line]
+    # "Potential Performance Loss" is how ptxas says that it lets products of a warpgroup wait for
+    # each other, which it does not call a warning.
+    warnings = [line for line in log.splitlines()
+                if "warning" in line or "Performance Loss" in line]
     return rows, warnings
 
 

@@ -228,77 +228,65 @@ extern "C" __global__ void squared_norm_f32(squared_norm_args a) { squared_norm<
 extern "C" __global__ void squared_norm_f64(squared_norm_args a) { squared_norm<double>(a); }
 
 // ---- mixed precision: the same steps, to the bit, with float masters beside what a step also
-// needs. g is float or bfloat16; where the pointers are not 0, the new p also goes to shadow as
-// bfloat16 (what the next forward pass reads) and into the average ema += (1 − ema_decay)·(p − ema).
-// Gradients are multiplied by *grad_scale first (1/loss scale, or a clipping factor).
+// needs. g is float or bfloat16; where shadow is not 0, the new p also goes there as bfloat16, which
+// is what the next forward pass reads.
 
-const int SGD_MIXED_TENSORS = 70;
+const int SGD_MIXED_TENSORS = 90;
 
 struct sgd_mixed_args {
-    u64 lr, ema_decay, grad_scale; // f32 of one element; the latter two may be 0
+    u64 lr; // f32 of one element
     double momentum, weight_decay;
     u64 p[SGD_MIXED_TENSORS], g[SGD_MIXED_TENSORS], buf[SGD_MIXED_TENSORS];
-    u64 shadow[SGD_MIXED_TENSORS], ema[SGD_MIXED_TENSORS];
+    u64 shadow[SGD_MIXED_TENSORS];
     i64 n[SGD_MIXED_TENSORS];
     i32 first[SGD_MIXED_TENSORS];
     i32 nesterov, count;
 };
-ARGS_SIZE(sgd_mixed_args, 3688);
-
-DEVICE float scalar_or(u64 p, float otherwise) { return p ? *(const float *)p : otherwise; }
-
-// publish hands the new parameter on.
-DEVICE void publish(float p, i64 i, bf16 *shadow, float *ema, float rate) {
-    if (shadow) {
-        shadow[i] = narrow<bf16>(p);
-    }
-    if (ema) {
-        ema[i] = fma_of(rate, p - ema[i], ema[i]);
-    }
-}
+ARGS_SIZE(sgd_mixed_args, 3992);
 
 template <typename G> DEVICE void sgd_mixed(const sgd_mixed_args &a) {
     int t = locate(a.first, a.count, blockIdx.x);
-    float *p = (float *)a.p[t], *buf = (float *)a.buf[t], *ema = (float *)a.ema[t];
+    float *p = (float *)a.p[t], *buf = (float *)a.buf[t];
     bf16 *shadow = (bf16 *)a.shadow[t];
     const G *g = (const G *)a.g[t];
     Sgd<float> step = sgd_of<float>(a);
-    float scale = scalar_or(a.grad_scale, 1), rate = (float)(1 - (double)scalar_or(a.ema_decay, 1));
     each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
-        float next = step.moved(p[i], scale * widen(g[i]), buf ? buf + i : 0);
+        float next = step.moved(p[i], widen(g[i]), buf ? buf + i : 0);
         p[i] = next;
-        publish(next, i, shadow, ema, rate);
+        if (shadow) {
+            shadow[i] = narrow<bf16>(next);
+        }
     });
 }
 
 extern "C" __global__ void sgd_mixed_f32(sgd_mixed_args a) { sgd_mixed<float>(a); }
 extern "C" __global__ void sgd_mixed_bf16(sgd_mixed_args a) { sgd_mixed<bf16>(a); }
 
-const int ADAM_MIXED_TENSORS = 60;
+const int ADAM_MIXED_TENSORS = 76;
 
 struct adam_mixed_args {
-    u64 lr, step, ema_decay, grad_scale;
+    u64 lr, step;
     double beta1, beta2, eps, weight_decay;
     u64 p[ADAM_MIXED_TENSORS], g[ADAM_MIXED_TENSORS], m[ADAM_MIXED_TENSORS], v[ADAM_MIXED_TENSORS];
-    u64 shadow[ADAM_MIXED_TENSORS], ema[ADAM_MIXED_TENSORS];
+    u64 shadow[ADAM_MIXED_TENSORS];
     i64 n[ADAM_MIXED_TENSORS];
     i32 first[ADAM_MIXED_TENSORS];
     i32 count, pad;
 };
-ARGS_SIZE(adam_mixed_args, 3672);
+ARGS_SIZE(adam_mixed_args, 4008);
 
 template <typename G> DEVICE void adam_mixed(const adam_mixed_args &a) {
     Adam<float> step = adam_of<float>(a);
     int t = locate(a.first, a.count, blockIdx.x);
     float *p = (float *)a.p[t], *m = (float *)a.m[t], *v = (float *)a.v[t];
-    float *ema = (float *)a.ema[t];
     bf16 *shadow = (bf16 *)a.shadow[t];
     const G *g = (const G *)a.g[t];
-    float scale = scalar_or(a.grad_scale, 1), rate = (float)(1 - (double)scalar_or(a.ema_decay, 1));
     each_element(a.n[t], blockIdx.x - a.first[t], [=](i64 i) {
-        float next = step.moved(p[i], scale * widen(g[i]), m + i, v + i);
+        float next = step.moved(p[i], widen(g[i]), m + i, v + i);
         p[i] = next;
-        publish(next, i, shadow, ema, rate);
+        if (shadow) {
+            shadow[i] = narrow<bf16>(next);
+        }
     });
 }
 

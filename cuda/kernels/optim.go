@@ -75,7 +75,7 @@ func tables(op string, ts []Array, limit int,
 			if len(which) == limit {
 				flush()
 			}
-			which, first = append(which, i), append(first, int32(chunks))
+			which, first = append(which, i), append(first, i32(chunks))
 			chunks += ceilDiv(t.size(), optimChunk)
 		}
 		flush()
@@ -84,7 +84,7 @@ func tables(op string, ts []Array, limit int,
 
 // optim launches a kernel of optim.cu over chunks.
 func optim[A any](e *Encoder, entry string, a A, chunks int) {
-	emit(e, entry, a, [3]uint32{uint32(chunks), 1, 1}, [3]uint32{block, 1, 1}, 0)
+	emit(e, entry, a, [3]int{chunks, 1, 1}, [3]uint32{block, 1, 1}, 0)
 }
 
 // SGD updates every parameter in place, PyTorch's convention.

@@ -52,7 +52,8 @@ func split(n, parallel, wanted, least int) (chunks, length int) {
 	return ceilDiv(n, max(length, 1)), length
 }
 
-// Reduce reduces over axes; dst has x's shape with 1 at every reduced axis.
+// Reduce reduces over axes; dst has x's shape with 1 at every reduced axis, and x's dtype or,
+// beside BF16, F32.
 func (e *Encoder) Reduce(op tensor.ReduceOp, dst, x Array, axes []int) {
 	n := 1
 	var kept, reduced []int // axes of x
@@ -88,17 +89,33 @@ func (e *Encoder) Reduce(op tensor.ReduceOp, dst, x Array, axes []int) {
 		e.reduceTrivial(op, dst, x, n)
 	case len(rs) <= 1 && len(ks) <= 1 && (len(rs) == 0 || rst[0] == 1):
 		e.reduceRows(op, dst, x, dst.size(), n, scale)
-	case len(rs) == 1 && (len(ks) == 1 || len(ks) == 2 && ks[0] <= 65535) && kst[len(ks)-1] == 1:
+	case len(rs) == 1 && (len(ks) == 1 || len(ks) == 2 && ks[0] <= maxGridYZ) && kst[len(ks)-1] == 1:
 		e.reduceColumns(op, dst, x, ks, kst, n, rst[0], scale)
 	default:
+		if dst.DType != x.DType { // the kernel has one type: x is widened for it
+			wide := Array{Ptr: e.Scratch(x.size() * dst.DType.Size()), DType: dst.DType, Shape: x.Shape}
+			e.Cast(wide, x)
+			x = wide
+		}
 		e.reduceGeneral(op, dst, x, ks, kst, rs, rst, n, scale)
 	}
+}
+
+// last names the kernel of rows or columns that writes dst, of x or of the sums of its chunks, and
+// says whether it reads or writes the type that sums have. That is F32 beside BF16: where dst is
+// F32 as well the kernel leaves it as it leaves a chunk's sums, and F32's own joins those.
+func last(kernel string, dst, x Array, chunked bool) (entry string, in, out int32) {
+	widens := dst.DType != x.DType
+	if widens && chunked {
+		return kernel + suffix("Reduce", dst), 0, 0
+	}
+	return kernel + suffix("Reduce", x), b32(chunked), b32(widens)
 }
 
 // reduceTrivial serves sets of no element (their start value) and of one (a copy).
 func (e *Encoder) reduceTrivial(op tensor.ReduceOp, dst, x Array, n int) {
 	if n > 0 {
-		e.copyFlat(dst, x)
+		e.Cast(dst, x)
 		return
 	}
 	e.Fill(dst, emptyValue(op))
@@ -114,24 +131,25 @@ func (e *Encoder) reduceRows(op tensor.ReduceOp, dst, x Array, rows, n int, scal
 		b := a
 		b.Dst, b.Scale, b.PartialOut = e.Scratch(rows*chunks*accSize(x)), 1, 1
 		b.Rows, b.Chunks = int64(rows*chunks), int64(chunks)
-		e.rows(entry, &b.PerRow, rows*chunks, length, func(g [3]uint32) {
+		e.rows(entry, &b.PerRow, rows*chunks, length, func(g [3]int) {
 			emit(e, entry, b, g, [3]uint32{block, 1, 1}, 0)
 		})
-		a.X, a.N, a.PartialIn = b.Dst, int64(chunks), 1
+		a.X, a.N = b.Dst, int64(chunks)
 	}
+	entry, a.PartialIn, a.PartialOut = last("reduce_rows", dst, x, chunks > 1)
 	a.Chunk = a.N
-	e.rows(entry, &a.PerRow, rows, int(a.N), func(g [3]uint32) {
+	e.rows(entry, &a.PerRow, rows, int(a.N), func(g [3]int) {
 		emit(e, entry, a, g, [3]uint32{block, 1, 1}, 0)
 	})
 }
 
 // rows chooses how many threads share a row of n elements and gives the grid for that.
-func (e *Encoder) rows(entry string, perRow *int32, rows, n int, launch func(grid [3]uint32)) {
+func (e *Encoder) rows(entry string, perRow *int32, rows, n int, launch func(grid [3]int)) {
 	*perRow = block
 	if n <= shortRow {
 		*perRow = warp
 	}
-	launch([3]uint32{uint32(ceilDiv(rows, block/int(*perRow))), 1, 1})
+	launch([3]int{ceilDiv(rows, block/int(*perRow)), 1, 1})
 }
 
 const (
@@ -147,27 +165,28 @@ func (e *Encoder) reduceColumns(op tensor.ReduceOp, dst, x Array, ks, kst []int,
 	const lanes = 8 // COLUMN_LANES of reduce.cu
 	outer, columns := 1, ks[len(ks)-1]
 	a := reduceColumnsArgs{Dst: dst.Ptr, X: x.Ptr, Stride: int64(step), N: int64(n),
-		Scale: scale, Columns: int32(columns), Chunks: 1, Op: int32(op)}
+		Scale: scale, Columns: i32(columns), Chunks: 1, Op: int32(op)}
 	if len(ks) == 2 {
 		outer, a.Outer = ks[0], int64(kst[0])
 	}
-	entry := "reduce_columns" + suffix("Reduce", x)
 	tiles := ceilDiv(columns, warp)
 	chunks, length := split(n, tiles*outer, 1024, 64)
-	run := func(a reduceColumnsArgs) {
-		grid := [3]uint32{uint32(tiles), uint32(a.Chunks), uint32(outer)}
+	run := func(entry string, a reduceColumnsArgs) {
+		grid := [3]int{tiles, int(a.Chunks), outer}
 		emit(e, entry, a, grid, [3]uint32{warp, lanes, 1}, 0)
 	}
 	if chunks > 1 {
 		b := a
 		b.Dst, b.Scale, b.PartialOut = e.Scratch(outer*chunks*columns*accSize(x)), 1, 1
-		b.Chunks, b.Chunk = int32(chunks), int64(length)
-		run(b)
-		a.X, a.PartialIn, a.N = b.Dst, 1, int64(chunks)
+		b.Chunks, b.Chunk = i32(chunks), int64(length)
+		run("reduce_columns"+suffix("Reduce", x), b)
+		a.X, a.N = b.Dst, int64(chunks)
 		a.Outer, a.Stride = int64(chunks*columns), int64(columns)
 	}
 	a.Chunk = a.N
-	run(a)
+	entry, in, out := last("reduce_columns", dst, x, chunks > 1)
+	a.PartialIn, a.PartialOut = in, out
+	run(entry, a)
 }
 
 // reduceGeneral plans any other choice of axes.
@@ -181,7 +200,7 @@ func (e *Encoder) reduceGeneral(op tensor.ReduceOp, dst, x Array, ks, kst, rs, r
 		ReducedShape: int32s(rs), Scale: scale, Kept: int32(len(ks)), Reduced: int32(len(rs)),
 		Op: int32(op)}
 	emit(e, "reduce_general"+suffix("Reduce", x), a,
-		[3]uint32{uint32(min(dst.size(), 1<<20)), 1, 1}, [3]uint32{128, 1, 1}, 0)
+		[3]int{min(dst.size(), 1<<20), 1, 1}, [3]uint32{128, 1, 1}, 0)
 }
 
 // ArgMax writes the index of the largest element along the last axis of x.
@@ -189,7 +208,7 @@ func (e *Encoder) ArgMax(dst, x Array) {
 	a := rowsArgs{Dst: dst.Ptr, X: x.Ptr, Rows: int64(dst.size()), N: int64(x.dim(-1)),
 		PerRow: warp}
 	emit(e, "argmax"+suffix("ArgMax", x), a,
-		[3]uint32{uint32(ceilDiv(dst.size(), block/warp)), 1, 1}, [3]uint32{block, 1, 1}, 0)
+		[3]int{ceilDiv(dst.size(), block/warp), 1, 1}, [3]uint32{block, 1, 1}, 0)
 }
 
 // Softmax computes along the last axis of x: exp(x−max)/Σ, or with log set x−max−log Σ.
@@ -200,7 +219,7 @@ func (e *Encoder) Softmax(log bool, dst, x Array) {
 	n := x.dim(-1)
 	a := rowsArgs{Dst: dst.Ptr, X: x.Ptr, Rows: int64(x.size() / n), N: int64(n), Log: b32(log)}
 	entry := "softmax" + suffix("Softmax", x)
-	e.rows(entry, &a.PerRow, x.size()/n, n, func(g [3]uint32) {
+	e.rows(entry, &a.PerRow, x.size()/n, n, func(g [3]int) {
 		emit(e, entry, a, g, [3]uint32{block, 1, 1}, 0)
 	})
 }

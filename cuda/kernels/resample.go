@@ -9,9 +9,9 @@ type upsampleArgs struct {
 }
 
 func newUpsample(large, small Array, k int) upsampleArgs {
-	d := func(i int) int32 { return int32(small.Shape[i]) }
+	d := func(i int) int32 { return i32(small.Shape[i]) }
 	return upsampleArgs{Large: large.Ptr, Small: small.Ptr, C: int64(small.dim(3)), N: d(0), H: d(1),
-		W: d(2), K: int32(k)}
+		W: d(2), K: i32(k)}
 }
 
 // Upsample repeats every pixel of x [N H W C] k×k times.

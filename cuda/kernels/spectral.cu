@@ -156,23 +156,32 @@ extern "C" __global__ void spectral_divide_bf16(spectral_divide_args a) {
     spectral_divide<bf16, float>(a);
 }
 
-// ---- the gradient of W/σ for W: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ. dy may be bfloat16 beside float.
+// ---- the gradients of quotients W/σ for W: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ, over all layers. dy may be
+// bfloat16 beside float.
 //
-// Two launches: the product's sums over chunks, then dw; each block of the second adds all chunks
-// up in the same order, which is a few hundred numbers from cache.
+// Two launches: the products' sums over chunks, then dw; each block of the second adds all chunks
+// of its layer up in the same order, which is a few hundred numbers from cache.
+
+const int SPECTRAL_GRAD_TENSORS = 62;
 
 struct spectral_grad_args {
-    u64 dw, dy, w, u, v, sigma, part;
-    i64 n;
-    i32 cols, chunks;
+    u64 part; // a sum for each chunk
+    u64 dw[SPECTRAL_GRAD_TENSORS], dy[SPECTRAL_GRAD_TENSORS], w[SPECTRAL_GRAD_TENSORS];
+    u64 u[SPECTRAL_GRAD_TENSORS], v[SPECTRAL_GRAD_TENSORS], sigma[SPECTRAL_GRAD_TENSORS];
+    i64 n[SPECTRAL_GRAD_TENSORS];
+    i32 cols[SPECTRAL_GRAD_TENSORS];
+    i32 first[SPECTRAL_GRAD_TENSORS]; // each layer's first chunk
+    i32 count, pad;
 };
-ARGS_SIZE(spectral_grad_args, 72);
+ARGS_SIZE(spectral_grad_args, 3984);
 
 template <typename D, typename A> DEVICE void spectral_inner(const spectral_grad_args &a) {
     __shared__ A room[WARP];
-    const D *dy = (const D *)a.dy;
-    const A *w = (const A *)a.w;
-    i64 from = (i64)blockIdx.x * DIVIDE_CHUNK, to = min64(from + DIVIDE_CHUNK, a.n);
+    int t = locate(a.first, a.count, blockIdx.x);
+    const D *dy = (const D *)a.dy[t];
+    const A *w = (const A *)a.w[t];
+    i64 from = (i64)(blockIdx.x - a.first[t]) * DIVIDE_CHUNK;
+    i64 to = min64(from + DIVIDE_CHUNK, a.n[t]);
     A sum = 0;
     for (i64 i = from + threadIdx.x; i < to; i += blockDim.x) {
         sum = fma_of((A)widen(dy[i]), w[i], sum);
@@ -185,17 +194,22 @@ template <typename D, typename A> DEVICE void spectral_inner(const spectral_grad
 
 template <typename D, typename A> DEVICE void spectral_grad(const spectral_grad_args &a) {
     __shared__ A room[WARP];
-    A inner = 0, sigma = *(const A *)a.sigma;
-    for (i32 i = threadIdx.x; i < a.chunks; i += blockDim.x) {
-        inner += ((const A *)a.part)[i];
+    int t = locate(a.first, a.count, blockIdx.x);
+    i64 cols = a.cols[t], from = (i64)(blockIdx.x - a.first[t]) * DIVIDE_CHUNK;
+    i64 to = min64(from + DIVIDE_CHUNK, a.n[t]);
+    i32 chunks = (i32)((a.n[t] + DIVIDE_CHUNK - 1) / DIVIDE_CHUNK);
+    const A *part = (const A *)a.part + a.first[t];
+    A inner = 0, sigma = *(const A *)a.sigma[t];
+    for (i32 i = threadIdx.x; i < chunks; i += blockDim.x) {
+        inner += part[i];
     }
     inner = block_fold<AddFold>(inner, room) / sigma / sigma;
-    const D *dy = (const D *)a.dy;
-    const A *u = (const A *)a.u, *v = (const A *)a.v;
-    i64 from = (i64)blockIdx.x * DIVIDE_CHUNK, to = min64(from + DIVIDE_CHUNK, a.n);
+    const D *dy = (const D *)a.dy[t];
+    const A *u = (const A *)a.u[t], *v = (const A *)a.v[t];
+    A *dw = (A *)a.dw[t];
     for (i64 i = from + threadIdx.x; i < to; i += blockDim.x) {
-        i64 r = quotient(i, a.cols), c = i - r * a.cols;
-        ((A *)a.dw)[i] = (A)widen(dy[i]) / sigma - u[r] * inner * v[c];
+        i64 r = quotient(i, cols), c = i - r * cols;
+        dw[i] = (A)widen(dy[i]) / sigma - u[r] * inner * v[c];
     }
 }
 

@@ -2,7 +2,8 @@ package kernels
 
 import "afterimage/tensor"
 
-const spectralTensors, divideTensors = 72, 100 // SPECTRAL_TENSORS, DIVIDE_TENSORS of spectral.cu
+// SPECTRAL_TENSORS, … of spectral.cu
+const spectralTensors, divideTensors, spectralGradTensors = 72, 100, 62
 
 type spectralArgs struct {
 	Eps         float64
@@ -21,12 +22,12 @@ type spectralDivideArgs struct {
 }
 
 type spectralGradArgs struct {
-	Dw, Dy, W, U, V, Sigma, Part uint64
-	N                            int64
-	Cols, Chunks                 int32
+	Part                   uint64
+	Dw, Dy, W, U, V, Sigma [spectralGradTensors]uint64
+	N                      [spectralGradTensors]int64
+	Cols, First            [spectralGradTensors]int32
+	Count, Pad             int32
 }
-
-const divideChunk = 4096 // DIVIDE_CHUNK
 
 // PowerIteration makes one power iteration for every weight w[i], seen as [out, everything else],
 // from u[i]: v = Wᵀu/max(‖Wᵀu‖, eps), u' = Wv/max(‖Wv‖, eps), σ = u'ᵀWv. It writes v[i], uOut[i]
@@ -43,18 +44,18 @@ func (e *Encoder) powerIteration(w, u, v, uOut, sigma []Array, eps float64) {
 	for i := range w {
 		a.W[i], a.U[i], a.V[i], a.UOut[i], a.Sigma[i] = w[i].Ptr, u[i].Ptr, v[i].Ptr, uOut[i].Ptr,
 			sigma[i].Ptr
-		a.Rows[i], a.Cols[i] = int32(w[i].dim(0)), int32(rowSize(w[i]))
+		a.Rows[i], a.Cols[i] = i32(w[i].dim(0)), i32(rowSize(w[i]))
 	}
 	dt := paramSuffix("PowerIteration", w[0])
 	const lanes = 8
 	run := func(kernel string, blocks int, blockDim [3]uint32) {
-		emit(e, "spectral_"+kernel+dt, a, [3]uint32{uint32(blocks), 1, 1}, blockDim, 0)
+		emit(e, "spectral_"+kernel+dt, a, [3]int{blocks, 1, 1}, blockDim, 0)
 	}
 	// starts fills in each layer's first block, when it takes work(i) parts of so many.
 	starts := func(per int, work func(i int) int32) int {
 		blocks := 0
 		for i := range w {
-			a.First[i] = int32(blocks)
+			a.First[i] = i32(blocks)
 			blocks += ceilDiv(int(work(i)), per)
 		}
 		return blocks
@@ -77,19 +78,31 @@ func (e *Encoder) PowerIterate(next, v, sigma, w, u []Array, eps []float64) {
 
 // SpectralQuotient computes y = w/sigma; y has w's dtype or, beside F32, is BF16.
 func (e *Encoder) SpectralQuotient(y, w, sigma Array) {
-	e.DivideAll([]Array{y}, []Array{w}, []Array{sigma})
+	e.SpectralQuotients([]Array{y}, []Array{w}, []Array{sigma})
 }
 
 // SpectralQuotientGrad computes dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ; dy has w's dtype or, beside F32, is
 // BF16.
 func (e *Encoder) SpectralQuotientGrad(dw, dy, w, u, v, sigma Array) {
-	chunks := ceilDiv(w.size(), divideChunk)
-	a := spectralGradArgs{Dw: dw.Ptr, Dy: dy.Ptr, W: w.Ptr, U: u.Ptr, V: v.Ptr, Sigma: sigma.Ptr,
-		N: int64(w.size()), Cols: int32(rowSize(w)), Chunks: int32(chunks)}
-	a.Part = e.fresh(w, tensor.Shape{chunks}).Ptr
-	grid, dt := [3]uint32{uint32(chunks), 1, 1}, suffix("SpectralQuotientGrad", dy)
-	emit(e, "spectral_inner"+dt, a, grid, [3]uint32{block, 1, 1}, 0)
-	emit(e, "spectral_grad"+dt, a, grid, [3]uint32{block, 1, 1}, 0)
+	e.SpectralQuotientGrads([]Array{dw}, []Array{dy}, []Array{w}, []Array{u}, []Array{v},
+		[]Array{sigma})
+}
+
+// SpectralQuotientGrads is SpectralQuotientGrad for many weights in two launches.
+func (e *Encoder) SpectralQuotientGrads(dw, dy, w, u, v, sigma []Array) {
+	byGradient("SpectralQuotientGrad", w, dy, spectralGradTensors,
+		func(dt string, which []int, first []int32, chunks int) {
+			a := spectralGradArgs{Count: int32(len(which))}
+			a.Part = e.fresh(w[which[0]], tensor.Shape{chunks}).Ptr
+			copy(a.First[:], first)
+			for k, i := range which {
+				a.Dw[k], a.Dy[k], a.W[k], a.U[k], a.V[k], a.Sigma[k] = dw[i].Ptr, dy[i].Ptr, w[i].Ptr,
+					u[i].Ptr, v[i].Ptr, sigma[i].Ptr
+				a.N[k], a.Cols[k] = int64(w[i].size()), i32(rowSize(w[i]))
+			}
+			optim(e, "spectral_inner"+dt, a, chunks)
+			optim(e, "spectral_grad"+dt, a, chunks)
+		})
 }
 
 // fresh returns scratch memory of t's type.
@@ -97,15 +110,15 @@ func (e *Encoder) fresh(t Array, shape tensor.Shape) Array {
 	return Array{Ptr: e.Scratch(max(shape.Size(), 1) * t.DType.Size()), DType: t.DType, Shape: shape}
 }
 
-// DivideAll computes dst[i] = w[i]/sigma[i] for many tensors; dst has w's dtype or, beside F32, is
-// BF16.
-func (e *Encoder) DivideAll(dst, w, sigma []Array) {
-	tables("DivideAll", w, divideTensors, func(_ string, which []int, first []int32, chunks int) {
-		a := spectralDivideArgs{Count: int32(len(which))}
-		copy(a.First[:], first)
-		for k, i := range which {
-			a.Dst[k], a.W[k], a.Sigma[k], a.N[k] = dst[i].Ptr, w[i].Ptr, sigma[i].Ptr, int64(w[i].size())
-		}
-		optim(e, "spectral_divide"+suffix("DivideAll", dst[which[0]]), a, chunks)
-	})
+// SpectralQuotients is SpectralQuotient for many weights: a launch for each dtype of the quotients.
+func (e *Encoder) SpectralQuotients(y, w, sigma []Array) {
+	byGradient("SpectralQuotient", w, y, divideTensors,
+		func(dt string, which []int, first []int32, chunks int) {
+			a := spectralDivideArgs{Count: int32(len(which))}
+			copy(a.First[:], first)
+			for k, i := range which {
+				a.Dst[k], a.W[k], a.Sigma[k], a.N[k] = y[i].Ptr, w[i].Ptr, sigma[i].Ptr, int64(w[i].size())
+			}
+			optim(e, "spectral_divide"+dt, a, chunks)
+		})
 }

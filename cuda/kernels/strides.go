@@ -2,6 +2,8 @@ package kernels
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"afterimage/tensor"
 )
@@ -21,15 +23,25 @@ func broadcastStrides(s, out tensor.Shape) []int {
 
 // collapse describes the same walk over several operands with as few axes as possible: axes of
 // extent 1 are dropped, and an axis is merged into its right neighbour where every operand steps
-// evenly through both. A walk over nothing but ones has rank 0.
+// evenly through both. A walk over nothing but ones has rank 0. Of several axes none is made longer
+// than a kernel counts; one alone may be, for kernels that count elements instead, in 64 bits.
 func collapse(shape []int, strides ...[]int) (small []int, out [][]int) {
+	small, out = collapseBelow(math.MaxInt, shape, strides)
+	if len(small) > 1 && slices.Max(small) >= maxExtent {
+		return collapseBelow(maxExtent, shape, strides)
+	}
+	return small, out
+}
+
+// collapseBelow is collapse that makes no axis of bound elements or more.
+func collapseBelow(bound int, shape []int, strides [][]int) (small []int, out [][]int) {
 	out = make([][]int, len(strides))
 	for i, n := range shape {
 		if n == 1 {
 			continue
 		}
 		last := len(small) - 1
-		merge := last >= 0
+		merge := last >= 0 && small[last]*n < bound
 		for k, st := range strides {
 			merge = merge && out[k][last] == st[i]*n
 		}
@@ -63,7 +75,7 @@ func checkRank(op string, shape []int) {
 // int32s and int64s copy into the fixed arrays of argument structs.
 func int32s(v []int) (a [maxRank]int32) {
 	for i, x := range v {
-		a[i] = int32(x)
+		a[i] = i32(x)
 	}
 	return a
 }

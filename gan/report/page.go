@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"strings"
 
 	"afterimage/tensor/atomicfile"
@@ -52,7 +53,7 @@ func anchor(i int) string { return fmt.Sprintf("s%d", i+1) }
 type htmlBand struct {
 	Columns []string
 	Lead    bool
-	Tile    int // pixels from one picture to the next
+	Tile    float64 // pixels from one picture to the next
 	Rows    []htmlStrip
 }
 
@@ -66,9 +67,10 @@ type htmlStrip struct {
 // htmlBands turns a sheet into bands.
 func htmlBands(s *Sheet) ([]htmlBand, error) {
 	var out []htmlBand
-	k := s.scale()
+	first := s.bands()[0]
+	k := float64(s.PageWidth()) / float64((first[1]-first[0])*(s.tile().X+gap)-gap)
 	for _, lim := range s.bands() {
-		b := htmlBand{Lead: s.Lead, Tile: (s.tile().X + gap) * k}
+		b := htmlBand{Lead: s.Lead, Tile: float64(s.tile().X+gap) * k}
 		if len(s.Columns) > 0 {
 			b.Columns = s.Columns[lim[0]:lim[1]]
 		}
@@ -85,7 +87,7 @@ func htmlBands(s *Sheet) ([]htmlBand, error) {
 			}
 			b.Rows = append(b.Rows, htmlStrip{r.Caption, alt,
 				template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(file)),
-				size.X * k, size.Y * k})
+				int(math.Round(float64(size.X) * k)), int(math.Round(float64(size.Y) * k))})
 		}
 		out = append(out, b)
 	}

@@ -265,6 +265,27 @@ func TestPicture(t *testing.T) {
 	}
 }
 
+// A sheet with a width has it on the page; its last band may have fewer pictures, all of one size.
+func TestSheetWidth(t *testing.T) {
+	imgs := Pictures(metrics.FromBytes(3, 1, 2, 1, []uint8{10, 20, 30, 40, 50, 60}))
+	s := &Sheet{Rows: []SheetRow{{"", imgs}}, Columns: []string{"0", "1", "2"}, Scale: 3, Wrap: 2}
+	if got := s.PageWidth(); got != 15 {
+		t.Errorf("enlarged 3 times: %d pixels wide", got)
+	}
+	s.Width = 100
+	html := page(t, &Report{Title: "Widths", Sections: []Section{
+		{Heading: "Pictures", Figures: []Figure{{Sheet: s}}}}})
+	for _, want := range []string{`width="100" height="20"`, `width="40" height="20"`,
+		`style="width:60px">0`} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if got := s.Draw().Bounds().Dx(); got != 2*margin+15 {
+		t.Errorf("drawn %d pixels wide", got)
+	}
+}
+
 func TestSheetPixels(t *testing.T) {
 	imgs := Pictures(metrics.FromBytes(3, 1, 2, 1, []uint8{10, 20, 30, 40, 50, 60}))
 	s := &Sheet{Rows: []SheetRow{{"", imgs}}, Scale: 3, Wrap: 2}

@@ -19,6 +19,9 @@ type Sheet struct {
 	Lead    bool // the first row holds the originals: the page sets it off from the rest
 	Wrap    int  // columns per band; what follows starts a new band below. 0: no wrapping
 	Scale   int  // enlargement by whole pixels; 0: the one that makes pictures about 96 pixels wide
+	// Width is how wide the first band's pictures are together on the page, in pixels, so that two
+	// sheets of it can be as wide as each other; 0: as Scale makes them. Draw does not ask for it.
+	Width int
 }
 
 // A SheetRow is one line of pictures.
@@ -89,6 +92,15 @@ func (s *Sheet) scale() int {
 		return s.Scale
 	}
 	return max(1, targetSide/s.tile().X)
+}
+
+// PageWidth returns how wide the pictures of the first band are together on the page.
+func (s *Sheet) PageWidth() int {
+	if s.Width > 0 {
+		return s.Width
+	}
+	b := s.bands()[0]
+	return ((b[1]-b[0])*(s.tile().X+gap) - gap) * s.scale()
 }
 
 // bands returns the column ranges [lo, hi) of the sheet's bands.

@@ -15,8 +15,8 @@
 //
 // Processes that are started with the same study in the same directory share its stages.
 //
-// Read spec.go (what is compared), run.go (the stages in their order), result.go (the numbers),
-// page.go (the page).
+// Read spec.go (what is compared), run.go (the stages in their order), networks.go (what they judge
+// and paint with), result.go (the numbers), page.go (the page).
 //
 // Non-goals: methods and measures (gan, gan/explore), the look of the page (gan/report), the
 // command line.

@@ -191,6 +191,10 @@ func (p *page) pictures() *report.Section {
 		bands := (n - firstPictures + w - 1) / w
 		rest.Wrap = (n - firstPictures + bands - 1) / bands
 	}
+	first := p.first().Sheet // as wide as the first ones, but none larger than those
+	if rest.Scale = first.Scale; rest.PageWidth() > first.PageWidth() {
+		rest.Width = first.PageWidth()
+	}
 	return &report.Section{Heading: "More pictures",
 		Figures: []report.Figure{{Sheet: rest,
 			Title: fmt.Sprintf("Test images %d to %d", firstPictures, n-1)}}}

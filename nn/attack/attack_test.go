@@ -212,6 +212,29 @@ func TestUseBest(t *testing.T) {
 	}
 }
 
+// What the last step reached is among what UseBest chooses from: steps that always gain end there.
+func TestUseBestOfGains(t *testing.T) {
+	f := setup(t)
+	cfg := attack.Config{Norm: attack.Linf, Eps: 0.3, Steps: 2, StepSize: 1e-3}
+	reach := func(c attack.Config) []float64 {
+		return attack.PGD(f.s, f.curved, f.x, f.labels, c, f.key, f.step).Floats()
+	}
+	one := cfg
+	one.Steps = 1
+	before := f.loss(f.curved, attack.PGD(f.s, f.curved, f.x, f.labels, one, f.key, f.step))
+	after := f.loss(f.curved, attack.PGD(f.s, f.curved, f.x, f.labels, cfg, f.key, f.step))
+	for i := range after {
+		if after[i] <= before[i] {
+			t.Fatalf("image %d: the loss goes from %g to %g, which tests nothing", i, before[i], after[i])
+		}
+	}
+	last := reach(cfg)
+	cfg.UseBest = true
+	if !slices.Equal(reach(cfg), last) {
+		t.Error("the best iterate is not the last one, which is")
+	}
+}
+
 // A search leaves nothing behind but its result, and parameters get no gradient.
 func TestMemoryIsGivenBack(t *testing.T) {
 	f := setup(t)

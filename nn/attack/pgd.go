@@ -112,8 +112,10 @@ func PGD(s *tensor.Scope, m Model, x, labels *tensor.Tensor, cfg Config, key ten
 	if cfg.UseBest {
 		best = newBest(work, x)
 	}
+	net := nn.NewInference(p.b) // batch norms are folded into weights once for all steps
+	defer net.Close()
 	for range cfg.Steps {
-		cur = p.iterate(m, cur, labels, best)
+		cur = p.iterate(net, m, cur, labels, best)
 	}
 	if best != nil {
 		each := objective(work, m, cur, labels, cfg.Objective)
@@ -213,24 +215,26 @@ func (p *ball) random(d tensor.Dist, key tensor.Key, x, step *tensor.Tensor) {
 }
 
 // iterate makes one gradient step from cur, which it frees, and shows cur to best.
-func (p *ball) iterate(m Model, cur, labels *tensor.Tensor, best *bestIterate) *tensor.Tensor {
-	g := autodiff.NewGraph(p.b)
-	defer g.Close()
-	x := g.Leaf(cur)
-	each := p.cfg.Objective.each(m.Forward(nn.NewCtx(g, false), x), labels).Keep()
-	grad := autodiff.Grad(autodiff.Sum(each), []*autodiff.Value{x})[0].Tensor()
-	if best != nil {
-		best.offer(cur, each.Tensor())
-	}
-	next := p.scope.Like(cur)
-	if p.cfg.Norm == Linf {
-		p.b.Unary(tensor.Sign, tensor.Attr{}, next, grad)
-	} else {
-		p.scaleRows(next, grad, func(norm *tensor.Tensor) { // 1/(‖g‖ + 1e-10)
-			p.b.Unary(tensor.Affine, tensor.Attr{A: 1, B: gradientGuard}, norm, norm)
-			p.b.Unary(tensor.Recip, tensor.Attr{}, norm, norm)
-		})
-	}
+func (p *ball) iterate(net *nn.Inference, m Model, cur, labels *tensor.Tensor,
+	best *bestIterate) *tensor.Tensor {
+	var next *tensor.Tensor
+	net.Record(func(c *nn.Ctx) {
+		x := c.Graph.Leaf(cur)
+		each := p.cfg.Objective.each(m.Forward(c, x), labels).Keep()
+		grad := autodiff.Grad(autodiff.Sum(each), []*autodiff.Value{x})[0].Tensor()
+		if best != nil {
+			best.offer(cur, each.Tensor())
+		}
+		next = p.scope.Like(cur)
+		if p.cfg.Norm == Linf {
+			p.b.Unary(tensor.Sign, tensor.Attr{}, next, grad)
+		} else {
+			p.scaleRows(next, grad, func(norm *tensor.Tensor) { // 1/(‖g‖ + 1e-10)
+				p.b.Unary(tensor.Affine, tensor.Attr{A: 1, B: gradientGuard}, norm, norm)
+				p.b.Unary(tensor.Recip, tensor.Attr{}, norm, norm)
+			})
+		}
+	})
 	p.b.Unary(tensor.Affine, tensor.Attr{A: p.cfg.Step()}, next, next)
 	p.b.Binary(tensor.Add, next, next, cur)
 	p.project(next)

@@ -162,6 +162,27 @@ func TestTorchBoundsRepetition(t *testing.T) {
 	}
 }
 
+// TestPickleCopies: calls may copy as much as the pickle has bytes, all together, and no more.
+func TestPickleCopies(t *testing.T) {
+	m := &machine{in: make([]byte, 10)}
+	for _, n := range []int{4, 6, 0} {
+		if err := m.copying(n); err != nil {
+			t.Fatalf("%d of 10 bytes: %v", m.copied, err)
+		}
+	}
+	if err := m.copying(1); err == nil {
+		t.Error("11 of 10 bytes were copied")
+	}
+	pairs := newPickler().ops("]q\x00(").str("k").ops("N\x86" + strings.Repeat("2", 1<<10) + "e")
+	for range 1 << 10 { // OrderedDict(the same long list), again and again
+		pairs.global("collections", "OrderedDict").ops("h\x00\x85R0")
+	}
+	_, err := loadLegacy(pairs.ops("}").stop())
+	if err == nil || !strings.Contains(err.Error(), "copies more than its own length") {
+		t.Errorf("a thousand copies of a list: error %v", err)
+	}
+}
+
 func TestTorchRefusesObjects(t *testing.T) {
 	tensorOf := func(class string, numel, offset int, shape, stride []int) []byte {
 		return newPickler().ops("}").str("w").tensor(class, "0", numel, offset, shape, stride).

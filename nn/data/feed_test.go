@@ -38,6 +38,31 @@ func (g *gated) Read(i int, pix []uint8) int {
 	return g.Dataset.Read(i, pix)
 }
 
+// TestWaited: a batch that is not ready when it is asked for counts, one that is does not.
+func TestWaited(t *testing.T) {
+	const pause, half = 100 * time.Millisecond, 50 * time.Millisecond
+	g := &gated{counting(t, 80, 2, 2, 1), make(chan int), -1}
+	l := newLoader(t, g, LoaderConfig{Batch: 1})
+	go func() {
+		time.Sleep(pause)
+		for range g.read {
+		}
+	}()
+	for i := range l.Stream(0) {
+		switch w := l.Waited(); {
+		case i == 0 && w < half:
+			t.Errorf("a batch that took %v was waited for %v", pause, w)
+		case i == 0:
+			time.Sleep(pause) // of work, while the next batch is drawn
+			continue
+		case w > pause+half:
+			t.Errorf("waited for %v in all, expected %v for the first batch and little more", w, pause)
+		}
+		break
+	}
+	close(g.read)
+}
+
 // TestFeedDrawsAhead: while the caller holds a batch, the next ones are drawn, and no more than
 // asked for.
 func TestFeedDrawsAhead(t *testing.T) {

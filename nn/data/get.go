@@ -39,8 +39,9 @@ const attempts = 3
 //
 // Every file is written to NAME.part, which a later call takes up again where it ended (HTTP
 // Range requests), checked against its published SHA-256 and only then renamed or unpacked.
-// Mirrors are tried in turn. When none works, the *FileError says which files to put where by
-// hand. Failures to write (a full disk) are returned as they are, wrapped.
+// Mirrors are tried in turn. When none works, for want of a network or because all of them give
+// other bytes, the error says which files to put where by hand; it is no *FileError, since nobody
+// gave those files. Failures to write (a full disk) are returned as they are, wrapped.
 func Get(ctx context.Context, name, dir string, o GetOptions) error {
 	set, err := findRemote(name)
 	if err != nil {
@@ -179,9 +180,9 @@ func (g *getter) download(ctx context.Context) error {
 	next := fmt.Sprintf(
 		"run the command again when online, or download %s by hand (see %s) and put it at %s",
 		g.file.name, g.set.page, g.target())
-	return &FileError{Op: "Get " + g.set.name, File: g.file.name, Problem: "no mirror gave the file",
-		Want: fmt.Sprintf("%d bytes with SHA-256 %s", g.file.size, g.file.sha256),
-		Got:  strings.Join(tried, "; "), Next: next}
+	return fmt.Errorf(
+		"data: Get %s: %s: no mirror gave the file: expected %d bytes with SHA-256 %s, got %s: %s",
+		g.set.name, g.file.name, g.file.size, g.file.sha256, strings.Join(tried, "; "), next)
 }
 
 // shortCause removes the address net/http repeats in its errors.

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"afterimage/tensor"
 )
 
 // A mirror serves one file, with Range requests, and can misbehave.
@@ -191,11 +193,40 @@ func TestGetOfflineSaysWhatToPutWhere(t *testing.T) {
 	off.Close()
 	gone.status = http.StatusNotFound
 	err := getSet(context.Background(), oneFile(body, off, gone), dir, GetOptions{})
-	wantFileError(t, err, filepath.Join(dir, "toy", "x.gz"), "no mirror gave the file", digest(body),
-		"11000 bytes",
+	wantNoMirror(t, err, filepath.Join(dir, "toy", "x.gz"), digest(body), "11000 bytes",
 		off.URL+"/x.gz", "refused", "404", "https://example.org/toy", "by hand")
 	if _, err := os.Stat(filepath.Join(dir, "toy", "x.gz")); err == nil {
 		t.Error("a file appeared from nowhere")
+	}
+}
+
+// wantNoMirror checks that err says in one line that no mirror gave a file, and has every part. It
+// must not be bad input, a *FileError: whoever asked cannot mend it by asking differently.
+func wantNoMirror(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	var e *FileError
+	if err == nil || errors.As(err, &e) || tensor.IsRefusal(err) {
+		t.Fatalf("got %v, want an error that is neither a *FileError nor a refusal", err)
+	}
+	for _, p := range append(parts, "no mirror gave the file") {
+		if !strings.Contains(err.Error(), p) {
+			t.Errorf("got %q, want it to contain %q", err, p)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %q, want one line", err)
+	}
+}
+
+func TestGetRefusesWrongBytes(t *testing.T) {
+	body, dir := toyBody(), t.TempDir()
+	wrong := newMirror(t, bytes.Repeat([]byte{7}, len(body)))
+	err := getSet(context.Background(), oneFile(body, wrong), dir, GetOptions{})
+	wantNoMirror(t, err, "wrong SHA-256", digest(body), wrong.URL+"/x.gz", "by hand")
+	for _, name := range []string{"x.gz", "x.gz.part"} {
+		if _, err := os.Stat(filepath.Join(dir, "toy", name)); err == nil {
+			t.Errorf("%s with wrong bytes was kept", name)
+		}
 	}
 }
 

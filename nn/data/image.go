@@ -104,6 +104,9 @@ func DecodePicture(raw []byte) (image.Image, error) {
 			Want: fmt.Sprintf("at most %d bytes", imageFileMax), Got: "more"}
 	}
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(raw))
+	if err == nil && format != "png" && format != "jpeg" { // whose decoder another package brought
+		err = fmt.Errorf("it is %s", strings.ToUpper(format))
+	}
 	if err != nil {
 		return nil, &FileError{Op: op, Problem: "not a PNG or JPEG image", Err: err}
 	}

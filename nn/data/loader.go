@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"afterimage/tensor"
 )
@@ -30,6 +31,8 @@ type Loader struct {
 	cfg   LoaderConfig
 	table *[256]float32
 	order atomic.Pointer[epochOrder] // memo of the last epoch asked for
+
+	waited atomic.Int64 // nanoseconds; see Waited
 }
 
 type epochOrder struct {
@@ -54,6 +57,10 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	}
 	return &Loader{ds: ds, cfg: cfg, table: cfg.Range.table()}, nil
 }
+
+// Waited returns how long loops over the loader's streams, those of feeds among them, have waited
+// for a batch that was not ready yet, all together: what drawing ahead did not hide.
+func (l *Loader) Waited() time.Duration { return time.Duration(l.waited.Load()) }
 
 // BatchesPerEpoch returns len(dataset) / batch size, rounded down.
 func (l *Loader) BatchesPerEpoch() int { return l.ds.Len() / l.cfg.Batch }
@@ -155,7 +162,10 @@ func (l *Loader) StreamInto(start int, empty func() *Batch) iter.Seq2[int, *Batc
 		wg.Go(func() { l.produce(start, ready, free, done) })
 		defer wg.Wait()
 		defer close(done)
-		for d := range ready {
+		for {
+			begin := time.Now()
+			d := <-ready
+			l.waited.Add(int64(time.Since(begin)))
 			if d.failure != nil {
 				panic(d.failure)
 			}

@@ -81,19 +81,24 @@ func HingeGenerator(fake *autodiff.Value) *autodiff.Value {
 }
 
 // EachKL returns KL(softmax p ‖ softmax q) = Σ softmax(p)·(log softmax p − log softmax q) for each
-// row of two logit matrices [N K]: [N], never negative but for rounding. Both get gradients. It is
-// the regulariser of TRADES.
+// row of two logit matrices [N K]: [N], never negative but for rounding. Both get gradients. A
+// class that p's logit −Inf takes out counts nothing; one that only q's takes out makes it +Inf.
+// It is the regulariser of TRADES.
 //
 // Source: Zhang et al., "Theoretically principled trade-off between robustness and accuracy",
 // ICML 2019.
 func EachKL(p, q *autodiff.Value) *autodiff.Value {
-	diff := autodiff.Sub(autodiff.LogSoftmax(p), autodiff.LogSoftmax(q))
+	logp, logq := autodiff.LogSoftmax(p), autodiff.LogSoftmax(q)
+	zero := zeroLike(p)
+	out := autodiff.Equal(logp, p.Graph().Scalar(p.DType(), math.Inf(-1)))
+	diff := autodiff.Sub(autodiff.Where(out, zero, logp), autodiff.Where(out, zero, logq))
 	return autodiff.Sum(autodiff.Mul(autodiff.Softmax(p), diff), 1)
 }
 
 // EachMargin returns max_{i≠y} zᵢ − z_y for each row, [N]: positive where the row is misclassified.
-// Attacks maximise it. The first maximum wins and gets the whole gradient. logits are [N K] with
-// K ≥ 2, labels I32 [N]; panics on other shapes.
+// Attacks maximise it. The first maximum wins and gets the whole gradient. A logit may be −Inf: it
+// is no other's maximum, and as z_y makes the margin +Inf. logits are [N K] with K ≥ 2, labels
+// I32 [N]; panics on other shapes.
 //
 // Source: Carlini and Wagner, "Towards evaluating the robustness of neural networks", S&P 2017.
 func EachMargin(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
@@ -104,8 +109,9 @@ func EachMargin(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
 }
 
 // EachDLR returns −(z_y − max_{i≠y} zᵢ)/(z₍₁₎ − z₍₃₎ + 1e-12) for each row, [N], with z₍ₖ₎ the k-th
-// largest logit: a margin that does not change when logits are scaled. Panics with fewer than 3
-// classes, and on shapes as EachMargin does.
+// largest logit: a margin that does not change when logits are scaled. A logit may be −Inf as in
+// EachMargin; a row with fewer than three others has none to scale by, and DLR 0 if z_y is one of
+// them. Panics with fewer than 3 classes, and on shapes as EachMargin does.
 //
 // Source: Croce and Hein, AutoAttack, ICML 2020, equation 6.
 func EachDLR(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
@@ -129,10 +135,14 @@ func target(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
 	return autodiff.OneHot(logits.Graph(), labels, logits.Dim(1), logits.DType())
 }
 
-// pick returns Σ z·mask for each row: the logit a one-hot mask names.
+// pick returns the logit of each row that a one-hot mask names; a product with the mask would make
+// NaN of the others' infinities.
 func pick(logits, mask *autodiff.Value) *autodiff.Value {
-	return autodiff.Sum(autodiff.Mul(logits, mask), 1)
+	return autodiff.Sum(autodiff.Where(mask, logits, zeroLike(logits)), 1)
 }
+
+// zeroLike returns the constant 0 of x's dtype.
+func zeroLike(x *autodiff.Value) *autodiff.Value { return x.Graph().Scalar(x.DType(), 0) }
 
 // runnerUp returns the one-hot rows of the largest logit outside the given one-hot masks.
 func runnerUp(logits *autodiff.Value, without ...*autodiff.Value) *autodiff.Value {

@@ -3,6 +3,7 @@ package loss_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,6 +133,62 @@ func TestMarginAndDLR(t *testing.T) {
 	want := []float64{-1, 0, 0, 1, 0, -1, 1, 0, 1, 0, -1, 0} // among equals the first gets it all
 	for i, v := range grad {
 		near(t, "margin gradient", v, want[i])
+	}
+}
+
+// A class that is masked out, its logit -Inf, leaves margin, DLR and KL what they are of the rest,
+// and so their gradients and the gradients of these.
+func TestMasked(t *testing.T) {
+	inf := math.Inf(1)
+	fast := cpu.Open(1)
+	defer fast.Close()
+	for _, b := range []tensor.Backend{ref.New(), fast} {
+		g := autodiff.NewGraph(b)
+		defer g.Close()
+		row := func(v ...float64) *autodiff.Value {
+			return g.Leaf(tensor.FromSlice(g.Scope(), v, 1, len(v)))
+		}
+		label := func(k int32) *tensor.Tensor { return tensor.FromSlice(g.Scope(), []int32{k}, 1) }
+		q := []*autodiff.Value{row(0.5, -1, 0, 2), row(-inf, 0.5, -1, 0, 2)}
+		for name, f := range map[string]func(z *autodiff.Value, masked int32) *autodiff.Value{
+			"margin": func(z *autodiff.Value, masked int32) *autodiff.Value {
+				return loss.EachMargin(z, label(2+masked))
+			},
+			"DLR": func(z *autodiff.Value, masked int32) *autodiff.Value {
+				return loss.EachDLR(z, label(2+masked))
+			},
+			"KL": func(z *autodiff.Value, masked int32) *autodiff.Value {
+				return loss.EachKL(z, q[masked])
+			},
+		} {
+			derivatives := func(z *autodiff.Value, masked int32) []float64 {
+				l := f(z, masked).Keep()
+				d := autodiff.Grad(l, []*autodiff.Value{z}, autodiff.CreateGraph())[0].Keep()
+				dd := autodiff.Grad(autodiff.Sum(autodiff.Square(d)), []*autodiff.Value{z})[0]
+				return slices.Concat(l.Tensor().Floats(), d.Tensor().Floats(), dd.Tensor().Floats())
+			}
+			got := derivatives(row(-inf, 1, 3, -0.5, 0.25), 1)
+			rest, none := derivatives(row(1, 3, -0.5, 0.25), 0), []float64{0}
+			want := slices.Concat(rest[:1], none, rest[1:5], none, rest[5:])
+			for i := range want {
+				if !(math.Abs(got[i]-want[i]) <= tol) {
+					t.Errorf("%s: %s: %d of value, gradient, second: %v, want %v", b.Name(), name, i,
+						got[i], want[i])
+				}
+			}
+		}
+		z := row(-inf, 0, 1)
+		for name, got := range map[string]float64{
+			"margin of a masked class": loss.EachMargin(z, label(0)).Item(),
+			"KL to q without a class":  loss.EachKL(row(0, 0, 1), z).Item(),
+		} {
+			if !math.IsInf(got, 1) {
+				t.Errorf("%s: %s is %v, want +Inf", b.Name(), name, got)
+			}
+		}
+		if got := loss.EachDLR(z, label(1)).Item(); got != 0 {
+			t.Errorf("%s: DLR of two classes is %v, want 0", b.Name(), got)
+		}
 	}
 }
 

@@ -57,6 +57,9 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		b.foldConstants()
 		b.channelsLast()
 		b.inferRanks()
+		if !o.KeepPermutes {
+			b.shuffles()
+		}
 		b.lower()
 		b.foldTransposes()
 		if !o.KeepPermutes {

@@ -90,10 +90,24 @@ func linear(c *call) []*Value {
 		c.fail("%v and %v cannot be multiplied", s, tensor.Shape{w.Dim(3), w.Dim(0)})
 	}
 	rows, out := s[:len(s)-1].Size(), append(s[:len(s)-1].Clone(), w.Dim(0))
+	if rows == 0 { // no image has no pixels
+		return c.out(c.noRows(x, w, out))
+	}
 	image := autodiff.Reshape(x, 1, 1, rows, w.Dim(3))
 	y := c.convolved(image, w, out, tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1,
 		Groups: 1})
 	return c.out(y)
+}
+
+// noRows is linear for x without rows, whose result has no elements, whatever is added to it.
+func (c *call) noRows(x, w *autodiff.Value, shape tensor.Shape) *autodiff.Value {
+	kernel := autodiff.Reshape(w, w.Dim(0), w.Dim(3))
+	y := autodiff.MatMul(autodiff.Reshape(x, 0, w.Dim(3)), kernel, false, true)
+	y = autodiff.Reshape(y, shape...)
+	if c.has(fusedSum) {
+		y = autodiff.Add(y, c.float(fusedSum))
+	}
+	return y
 }
 
 // convolved convolves with a bias, operand 2, and what fuse has put behind it, and returns the

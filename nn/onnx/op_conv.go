@@ -43,6 +43,10 @@ func (c *call) window(image, kernel []int) window {
 		}
 	case "SAME_UPPER", "SAME_LOWER":
 		for i, n := range image {
+			// Where the stride exceeds the kernel, nothing is padded and the windows start at pixel 0:
+			// so does TensorFlow, whose padding this is, and ONNX speaks of padding only. A negative
+			// total drops pixels in ONNX Runtime's SAME_LOWER convolution, not in its pooling, and in
+			// ONNX's reference evaluator the other way round, too.
 			out := (n + w.stride[i] - 1) / w.stride[i]
 			total := max((out-1)*w.stride[i]+w.span(i)-n, 0)
 			w.before[i], w.after[i] = total/2, total-total/2
@@ -71,17 +75,25 @@ func (c *call) near(name string) []int {
 // span returns how far the kernel reaches along axis i.
 func (w window) span(i int) int { return w.dil[i]*(w.kernel[i]-1) + 1 }
 
-// out returns the extents of the output.
-func (w window) out(image []int) []int {
+// extents returns the extents of what w makes of an image. With ceil_mode the last window may hang
+// over, also where it is the only one, if it starts in the image or in the padding before it. An
+// image that no window fits is refused: no axis vanishes unsaid.
+func (c *call) extents(w window, image []int) []int {
 	out := make([]int, len(image))
 	for i, n := range image {
 		room := n + w.before[i] + w.after[i] - w.span(i)
-		if room < 0 {
-			continue
+		if w.ceil {
+			room += w.stride[i] - 1
 		}
-		out[i] = room/w.stride[i] + 1
-		if w.ceil && room%w.stride[i] != 0 && out[i]*w.stride[i] < n+w.before[i] {
-			out[i]++
+		if room >= 0 {
+			out[i] = room/w.stride[i] + 1
+			if w.ceil && (out[i]-1)*w.stride[i] >= n+w.before[i] {
+				out[i]--
+			}
+		}
+		if out[i] < 1 {
+			c.fail("a window over %d positions does not fit spatial axis %d, %d positions padded by "+
+				"%d and %d", w.span(i), i, n, w.before[i], w.after[i])
 		}
 	}
 	return out
@@ -200,7 +212,7 @@ func (c *call) addBias(y *autodiff.Value) *autodiff.Value {
 // conv3D sums two-dimensional convolutions over the planes of the kernel: x [N D H W C],
 // w [O KD KH KW C/groups].
 func (c *call) conv3D(x, w *autodiff.Value, win window, groups int) *autodiff.Value {
-	depth := win.out(x.Shape()[1:4])[0]
+	depth := c.extents(win, x.Shape()[1:4])[0]
 	v := like(c.arg(0), x)
 	var sum *autodiff.Value
 	for k := range win.kernel[0] {
@@ -313,6 +325,10 @@ func (c *call) transposedWindow(image, kernel []int) (window, []int) {
 		if total < 0 { // more than the kernel reaches: zeros behind
 			win.before[i], win.after[i] = 0, total
 		}
+	}
+	if slices.Min(out) < 1 {
+		c.fail("pads %v, %v and output_shape %v do not fit an image of %v: nothing is left, %v",
+			win.before, win.after, asked, image, out)
 	}
 	return win, out
 }

@@ -19,7 +19,7 @@ func deformConv(c *call) []*Value {
 		c.refuse("", "a deformable convolution of %v", x.shape)
 	}
 	win := c.window(x.shape[2:], w.Shape()[2:])
-	out, g := win.out(x.shape[2:]), c.attrInt("offset_group", 1)
+	out, g := c.extents(win, x.shape[2:]), c.attrInt("offset_group", 1)
 	taps := win.kernel[0] * win.kernel[1]
 	offs := c.float(2)
 	want := tensor.Shape{x.shape[0], g * taps * 2, out[0], out[1]}

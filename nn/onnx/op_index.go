@@ -64,17 +64,16 @@ func sliceOp(c *call) []*Value {
 			c.fail("a step of 0")
 		}
 		step := min(max(steps[i], -n-1), n+1) // beyond the extent all steps are alike
-		lo, hi := 0, n
-		if step < 0 {
-			lo, hi = -1, n-1
-		}
-		clamp := func(v int) int {
+		clamp := func(v, lo, hi int) int {
 			if v < 0 && v > math.MinInt+n {
 				v += n
 			}
 			return min(max(v, lo), hi)
 		}
-		start, stop := clamp(starts[i]), clamp(ends[i])
+		start, stop := clamp(starts[i], 0, n), clamp(ends[i], 0, n)
+		if step < 0 { // by ONNX's text; NumPy takes nothing from before the first element
+			start, stop = clamp(starts[i], 0, n-1), clamp(ends[i], -1, n-1)
+		}
 		if step > 0 {
 			stop = max(start, stop)
 		} else {
@@ -313,99 +312,4 @@ func trilu(c *call) []*Value {
 		}
 	}
 	return []*Value{c.take(x, idx, x.shape, 0)}
-}
-
-// pad adds elements around x: a constant, or its own by mode reflect, edge or wrap. Negative
-// padding crops.
-func pad(c *call) []*Value {
-	x := c.arg(0)
-	pads, fill := c.attrInts("pads"), c.attrFloat("value", 0)
-	if c.hasAttr("paddings") { // opset 1
-		pads = c.attrInts("paddings")
-	}
-	axes := make([]int, len(x.shape))
-	for i := range axes {
-		axes[i] = i
-	}
-	if c.opset >= 11 {
-		pads = c.ints(1)
-		if c.has(2) {
-			fill = c.number(2)
-		}
-		if c.has(3) {
-			axes = c.axes(c.ints(3), len(x.shape))
-		}
-	}
-	if len(pads) != 2*len(axes) {
-		c.fail("expected %d pads, got %v", 2*len(axes), pads)
-	}
-	mode := c.attrString("mode", "constant")
-	for i, axis := range axes {
-		before, after := pads[i], pads[len(axes)+i]
-		if before == 0 && after == 0 {
-			continue
-		}
-		if max(before, after, -before, -after) > maxHost {
-			c.refuse("", "padding of %d and %d positions is too large", before, after)
-		}
-		x = c.takeAxis(x, axis, c.padIndex(mode, x.shape[axis], before, after), fill)
-	}
-	return []*Value{x}
-}
-
-func (c *call) padIndex(mode string, n, before, after int) []int {
-	idx := c.positions(max(n+before+after, 0))
-	for i := range idx {
-		k := i - before
-		inside := k >= 0 && k < n
-		switch {
-		case inside:
-		case mode == "constant":
-			k = outside
-		case n == 0:
-			c.fail("an empty axis cannot be padded by mode %q", mode)
-		case mode == "edge":
-			k = min(max(k, 0), n-1)
-		case mode == "wrap":
-			k = ((k % n) + n) % n
-		case mode == "reflect" && n == 1:
-			k = 0
-		case mode == "reflect":
-			k = ((k % (2*n - 2)) + 2*n - 2) % (2*n - 2)
-			k = min(k, 2*n-2-k)
-		default:
-			c.refuse("use constant, reflect, edge or wrap", "mode %q is not known", mode)
-		}
-		idx[i] = k
-	}
-	return idx
-}
-
-// depthToSpace moves blocks of channels into pixels; spaceToDepth moves them back.
-func depthToSpace(c *call) []*Value {
-	x, b := c.arg(0), c.attrInt("blocksize", 1)
-	if len(x.shape) != 4 || b < 1 || b > max(x.shape[1], 1) || x.shape[1]%(b*b) != 0 {
-		c.fail("a block of %d does not fit %v", b, x.shape)
-	}
-	n, ch, h, w := x.shape[0], x.shape[1]/(b*b), x.shape[2], x.shape[3]
-	if c.attrString("mode", "DCR") == "DCR" {
-		x = c.permute(c.reshape(x, n, b, b, ch, h, w), 0, 3, 4, 1, 5, 2)
-	} else {
-		x = c.permute(c.reshape(x, n, ch, b, b, h, w), 0, 1, 4, 2, 5, 3)
-	}
-	return []*Value{c.reshape(x, n, ch, h*b, w*b)}
-}
-
-func spaceToDepth(c *call) []*Value {
-	x, b := c.arg(0), c.attrInt("blocksize", 1)
-	if len(x.shape) != 4 || b < 1 || x.shape[2]%b != 0 || x.shape[3]%b != 0 {
-		c.fail("a block of %d does not fit %v", b, x.shape)
-	}
-	n, ch, h, w := x.shape[0], x.shape[1], x.shape[2]/b, x.shape[3]/b
-	perm := []int{0, 3, 5, 1, 2, 4}
-	if c.attrString("mode", "DCR") == "CRD" {
-		perm = []int{0, 1, 3, 5, 2, 4}
-	}
-	x = c.permute(c.reshape(x, n, ch, h, b, w, b), perm...)
-	return []*Value{c.reshape(x, n, ch*b*b, h, w)}
 }

@@ -125,7 +125,7 @@ func (c *call) pooled(x tensor.Shape, win window) tensor.Shape {
 	if n, ok := tensor.Shape(win.kernel).CheckedSize(); !ok || n > mostTaps {
 		c.refuse("", "a window of %v positions is too large", win.kernel)
 	}
-	shape := slices.Concat(x[:2], tensor.Shape(win.out(x[2:])))
+	shape := slices.Concat(x[:2], tensor.Shape(c.extents(win, x[2:])))
 	c.fits(shape...)
 	return shape
 }
@@ -134,7 +134,7 @@ func (c *call) pooled(x tensor.Shape, win window) tensor.Shape {
 // count_include_pad inside the padded image.
 func (c *call) averageTaps(x *Value, win window) *Value {
 	sum := c.taps(x, win, 0, autodiff.Add) // which refuses windows and results that are too large
-	out := tensor.Shape(win.out(x.shape[2:]))
+	out := tensor.Shape(c.extents(win, x.shape[2:]))
 	pad := c.attrInt("count_include_pad", 0) == 1
 	counts := make([][]float64, len(out))
 	for i := range out {

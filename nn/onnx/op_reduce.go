@@ -20,8 +20,9 @@ func (o reduceOp) run(c *call) []*Value {
 	x := c.arg(0)
 	axes := c.axes(c.axesOperand(1), len(x.shape))
 	if len(axes) == 0 {
-		if c.attrInt("noop_with_empty_axes", 0) == 1 {
-			return []*Value{x}
+		if c.attrInt("noop_with_empty_axes", 0) == 1 { // each element is a group: |x|, log x, …
+			one := c.reshape(x, append(x.shape.Clone(), 1)...)
+			return []*Value{c.reshape(o.over(c, one, []int{len(x.shape)}), x.shape...)}
 		}
 		for i := range x.shape {
 			axes = append(axes, i)
@@ -35,16 +36,18 @@ func (o reduceOp) run(c *call) []*Value {
 			shape = append(shape, 1)
 		}
 	}
-	y := x
-	switch {
-	case !x.elem.IsFloat():
-		y = Host(o.host(x.host, axes))
-	case len(axes) > 0: // a scalar is its own reduction but for what dev does to elements
-		y = like(x, o.dev(c, c.upload(x), axes))
-	default:
-		y = like(x, o.dev(c, autodiff.Reshape(c.upload(x), 1), []int{0}))
+	if len(x.shape) == 0 { // a scalar is its own reduction but for what dev does to elements
+		x, axes = c.reshape(x, 1), []int{0}
 	}
-	return []*Value{c.reshape(y, shape...)}
+	return []*Value{c.reshape(o.over(c, x, axes), shape...)}
+}
+
+// over reduces axes, at least one, to extent 1.
+func (o reduceOp) over(c *call, x *Value, axes []int) *Value {
+	if x.elem.IsFloat() {
+		return like(x, o.dev(c, c.upload(x), axes))
+	}
+	return Host(o.host(x.host, axes))
 }
 
 // host reduces integers through float64, which is exact below 2⁵³.
@@ -202,12 +205,19 @@ func (c *call) alongLast(x *autodiff.Value, axis int,
 	return autodiff.Permute(f(autodiff.Permute(x, swap...)), swap...)
 }
 
-// hardmax is 1 at the first maximum along an axis and 0 elsewhere; its derivative is zero.
+// hardmax is 1 at the first maximum along an axis, before opset 13 along all axes from it on, and 0
+// elsewhere; its derivative is zero.
 func hardmax(c *call) []*Value {
 	x := c.arg(0).Array()
-	axis := c.axis(c.attrInt("axis", -1), len(x.Shape))
 	out := newArray(x.Elem, x.Shape...)
-	lines(x.Shape, axis, func(at func(i int) int, n int) {
+	shape, axis := x.Shape, 0
+	if c.opset < 13 {
+		axis = c.axis(c.attrInt("axis", 1), len(shape))
+		shape, axis = tensor.Shape{shape[:axis].Size(), shape[axis:].Size()}, 1
+	} else {
+		axis = c.axis(c.attrInt("axis", -1), len(shape))
+	}
+	lines(shape, axis, func(at func(i int) int, n int) {
 		if n > 0 {
 			out.F[at(best(x, at, n, true, false))] = 1
 		}

@@ -29,7 +29,7 @@ func resize(c *call) []*Value {
 		coords := make([]float64, p.out)
 		inside[i] = make([]bool, p.out)
 		for k := range coords {
-			coords[k] = c.source(p, k)
+			coords[k] = float64(c.source(p, k))
 			inside[i][k] = coords[k] >= 0 && coords[k] <= float64(p.in-1)
 		}
 		switch {
@@ -135,39 +135,42 @@ func (c *call) resizeExtents(plan []resampling, scales []float64, sizes []int) {
 	}
 }
 
-// source returns the coordinate in the input that position k of the output reads.
-func (c *call) source(p resampling, k int) float64 {
-	x, in, out := float64(k), float64(p.in), float64(p.out)
+// source returns the coordinate in the input that position k of the output reads. It is computed in
+// 32 bits, as PyTorch and ONNX Runtime do: a scale is a float, 1/0.2 in 64 bits of it is
+// 4.9999999, and a nearest neighbour rounded down would be pixel 4 instead of 5.
+func (c *call) source(p resampling, k int) float32 {
+	x, in, out := float32(k), float32(p.in), float32(p.out)
+	scale, start, end := float32(p.scale), float32(p.start), float32(p.end)
 	mode := "half_pixel"
 	if c.op == "Upsample" || c.opset < 11 {
 		mode = "asymmetric"
 	}
 	switch mode = c.attrString("coordinate_transformation_mode", mode); mode {
 	case "half_pixel":
-		return (x+0.5)/p.scale - 0.5
+		return (x+0.5)/scale - 0.5
 	case "half_pixel_symmetric":
-		return in/2*(1-out/(p.scale*in)) + (x+0.5)/p.scale - 0.5
+		return float32(in/2*(1-out/float32(scale*in))) + (x+0.5)/scale - 0.5
 	case "pytorch_half_pixel":
 		if p.out <= 1 {
 			return 0
 		}
-		return (x+0.5)/p.scale - 0.5
+		return (x+0.5)/scale - 0.5
 	case "align_corners":
 		if p.out <= 1 {
 			return 0
 		}
-		// The width before it is rounded, as in ONNX's reference and its cases, though not in its
-		// text: they differ only for scales that do not divide the extent.
-		return x * (in - 1) / (p.scale*in - 1)
+		// The last pixel meets the last one, as in ONNX's text, PyTorch and ONNX Runtime. ONNX's
+		// reference evaluator divides by scale·in − 1, which is less where scale·in was rounded.
+		return x * (in - 1) / (out - 1)
 	case "asymmetric":
-		return x / p.scale
+		return x / scale
 	case "tf_half_pixel_for_nn":
-		return (x + 0.5) / p.scale
+		return (x + 0.5) / scale
 	case "tf_crop_and_resize":
 		if p.out <= 1 {
-			return 0.5 * (p.start + p.end) * (in - 1)
+			return 0.5 * (start + end) * (in - 1)
 		}
-		return p.start*(in-1) + x*(p.end-p.start)*(in-1)/(out-1)
+		return float32(start*(in-1)) + float32(x*(end-start)*(in-1)/(out-1))
 	default:
 		c.refuse("export with half_pixel or align_corners", "coordinates by %q", mode)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"afterimage/autodiff"
 	"afterimage/tensor"
 )
 
@@ -229,7 +230,8 @@ func (c *call) positions(n int) []int {
 }
 
 // cast converts elements. Among floating-point types that compute in one dtype nothing happens;
-// from float to integer the value is truncated, and its derivative is zero.
+// between double and float rounding counts as the identity for the derivative. From float to
+// integer the value is truncated, and its derivative is zero.
 func cast(c *call) []*Value {
 	x, to := c.arg(0), c.castTarget()
 	if to.size() == 0 {
@@ -242,10 +244,7 @@ func cast(c *call) []*Value {
 		if x.dev.DType() == c.run.dtype(to) {
 			return []*Value{{elem: to, shape: x.shape, dev: x.dev}}
 		}
-		if x.needsGrad() {
-			c.refuse("import the model in F64, where both types compute alike",
-				"the gradient of a cast from %v to %v is not defined here", x.elem, to)
-		}
+		return []*Value{{elem: to, shape: x.shape, dev: autodiff.Cast(x.dev, c.run.dtype(to))}}
 	}
 	a := x.Array()
 	out := newArray(to, a.Shape...)
@@ -327,4 +326,33 @@ func where(c *call) []*Value {
 	}
 	a, b := c.upload(x), c.upload(y)
 	return []*Value{like(x, c.where(hit, cond.Shape, a, b))}
+}
+
+// depthToSpace moves blocks of channels into pixels; spaceToDepth moves them back.
+func depthToSpace(c *call) []*Value {
+	x, b := c.arg(0), c.attrInt("blocksize", 1)
+	if len(x.shape) != 4 || b < 1 || b > max(x.shape[1], 1) || x.shape[1]%(b*b) != 0 {
+		c.fail("a block of %d does not fit %v", b, x.shape)
+	}
+	n, ch, h, w := x.shape[0], x.shape[1]/(b*b), x.shape[2], x.shape[3]
+	if c.attrString("mode", "DCR") == "DCR" {
+		x = c.permute(c.reshape(x, n, b, b, ch, h, w), 0, 3, 4, 1, 5, 2)
+	} else {
+		x = c.permute(c.reshape(x, n, ch, b, b, h, w), 0, 1, 4, 2, 5, 3)
+	}
+	return []*Value{c.reshape(x, n, ch, h*b, w*b)}
+}
+
+func spaceToDepth(c *call) []*Value {
+	x, b := c.arg(0), c.attrInt("blocksize", 1)
+	if len(x.shape) != 4 || b < 1 || x.shape[2]%b != 0 || x.shape[3]%b != 0 {
+		c.fail("a block of %d does not fit %v", b, x.shape)
+	}
+	n, ch, h, w := x.shape[0], x.shape[1], x.shape[2]/b, x.shape[3]/b
+	perm := []int{0, 3, 5, 1, 2, 4}
+	if c.attrString("mode", "DCR") == "CRD" {
+		perm = []int{0, 1, 3, 5, 2, 4}
+	}
+	x = c.permute(c.reshape(x, n, ch, h, b, w, b), perm...)
+	return []*Value{c.reshape(x, n, ch*b*b, h, w)}
 }

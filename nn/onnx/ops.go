@@ -41,7 +41,7 @@ func operators() map[string]map[string]opFunc {
 		"":       own,
 		training: {"Adam": adam, "Adagrad": adagrad, "Momentum": momentum},
 		internal: {"Conv": convNHWC, "ConvTranspose": convTransposeNHWC, "Linear": linear,
-			"MaxPool":     maxPoolNHWC,
+			"ChannelShuffle": channelShuffleNHWC, "MaxPool": maxPoolNHWC,
 			"AveragePool": averagePoolNHWC, "BatchNormalization": batchNormNHWC,
 			"GlobalAveragePool": globalAveragePoolNHWC, "Transpose": transpose},
 	}

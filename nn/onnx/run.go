@@ -20,19 +20,16 @@ func (g *Graph) Run(ag *autodiff.Graph, inputs map[string]*Value) (map[string]*V
 		return nil, err.at(g.file, "", "")
 	}
 	users := map[*autodiff.Value]int{} // names that stand for a device value made here
-	theirs := make(map[*autodiff.Value]bool, len(values))
-	for _, v := range values {
-		theirs[v.dev] = true
-	}
 	for i, n := range g.nodes {
 		var out []*Value
-		if err := catch(func() { out = r.step(n, values) }); err != nil {
+		c := &call{node: n, run: r}
+		if err := catch(func() { out = c.step(values) }); err != nil {
 			return nil, err.at(g.file, n.describe(), n.op)
 		}
 		for k, v := range out {
 			if k < len(n.out) && n.out[k] != "" {
 				values[n.out[k]] = v
-				if v.dev != nil && !theirs[v.dev] {
+				if v.dev != nil && (users[v.dev] > 0 || !c.given(v)) {
 					users[v.dev]++
 				}
 			}
@@ -47,9 +44,31 @@ func (g *Graph) Run(ag *autodiff.Graph, inputs map[string]*Value) (map[string]*V
 	}
 	out := map[string]*Value{}
 	for _, name := range g.outputs {
-		out[name] = values[name]
+		out[name] = r.value(name, values)
 	}
 	return out, nil
+}
+
+// value returns what a name stands for: a value, or a constant brought onto the graph.
+func (r *runner) value(name string, values map[string]*Value) *Value {
+	if v, ok := values[name]; ok {
+		return v
+	}
+	c, ok := r.graph.consts[name]
+	if !ok {
+		return nil
+	}
+	return r.constant(c)
+}
+
+func (r *runner) constant(c *constValue) *Value {
+	v := &Value{elem: c.elem, host: c.host}
+	if c.dev != nil {
+		v.dev, v.shape = r.g.Const(c.dev), c.dev.Shape()
+	} else {
+		v.shape = c.host.Shape
+	}
+	return v
 }
 
 // release forgets values that were read for the last time.
@@ -68,9 +87,9 @@ func (r *runner) release(names []string, values map[string]*Value, users map[*au
 	}
 }
 
-// start checks the inputs and brings constants onto the graph.
+// start checks the inputs.
 func (r *runner) start(inputs map[string]*Value) (map[string]*Value, *Error) {
-	values := make(map[string]*Value, len(r.graph.consts)+len(r.graph.inputs)+len(r.graph.nodes))
+	values := make(map[string]*Value, len(r.graph.inputs)+len(r.graph.nodes))
 	var err *Error
 	for _, in := range r.graph.inputs {
 		v, ok := inputs[in.Name]
@@ -83,21 +102,7 @@ func (r *runner) start(inputs map[string]*Value) (map[string]*Value, *Error) {
 		}
 		values[in.Name] = v
 	}
-	r.constants(values)
 	return values, nil
-}
-
-// constants adds the graph's constants to values.
-func (r *runner) constants(values map[string]*Value) {
-	for name, c := range r.graph.consts {
-		v := &Value{elem: c.elem, host: c.host}
-		if c.dev != nil {
-			v.dev, v.shape = r.g.Const(c.dev), c.dev.Shape()
-		} else {
-			v.shape = c.host.Shape
-		}
-		values[name] = v
-	}
 }
 
 func (r *runner) expects() string {
@@ -137,14 +142,15 @@ func (r *runner) input(in Input, v *Value) (*Value, *Error) {
 	return v, nil
 }
 
-// step runs one node. What it allocates beside its results is freed at once when no gradient wants
+// step runs a node. What it allocates beside its results is freed at once when no gradient wants
 // it.
-func (r *runner) step(n *node, values map[string]*Value) []*Value {
-	c := &call{node: n, run: r, args: make([]*Value, len(n.in))}
+func (c *call) step(values map[string]*Value) []*Value {
+	n, r := c.node, c.run
+	c.args = make([]*Value, len(n.in))
 	onDevice := false
 	for i, in := range n.in {
 		if in != "" {
-			c.args[i] = values[in]
+			c.args[i] = r.value(in, values)
 			onDevice = onDevice || c.args[i].dev != nil
 		}
 	}
@@ -160,6 +166,11 @@ func (r *runner) step(n *node, values map[string]*Value) []*Value {
 		v.Done() // it only stood in for a result on the host
 	}
 	return out
+}
+
+// given reports whether a result on the device is an operand.
+func (c *call) given(v *Value) bool {
+	return slices.ContainsFunc(c.args, func(a *Value) bool { return a != nil && a.dev == v.dev })
 }
 
 // keep makes every result outlive the Tidy around it and returns the one that decides about the

@@ -20,7 +20,9 @@ func (g *Graph) settle(s *tensor.Scope) {
 	defer ag.Close()
 	r := &runner{graph: g, g: ag}
 	values := map[string]*Value{}
-	r.constants(values)
+	for name, c := range g.consts {
+		values[name] = r.constant(c)
+	}
 	var left []*node
 	ag.NoGrad(func() {
 		for _, n := range g.nodes {
@@ -67,7 +69,7 @@ func (r *runner) settled(n *node, values map[string]*Value) (out []*Value) {
 			return nil
 		}
 	}
-	if catch(func() { out = r.step(n, values) }) != nil || len(out) < len(n.out) {
+	if catch(func() { out = (&call{node: n, run: r}).step(values) }) != nil || len(out) < len(n.out) {
 		return nil
 	}
 	return out

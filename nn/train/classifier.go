@@ -128,10 +128,11 @@ func (t *Classifier) Step(i int, batch *data.Batch) (float64, error) {
 	cfg := t.Config.Attack.Config(float64(i+1) / float64(t.total))
 	got := t.move.Measure(t.backend, cfg, t.opt.Targets(), func(p *Pass) {
 		p.Ctx.Recompute = t.Config.Recompute
+		in := x
 		if cfg.Steps > 0 {
-			x = attack.PGD(p.Scope(), t.Model, x, labels, cfg, t.attacker, t.intake.Step)
+			in = attack.PGD(p.Scope(), t.Model, x, labels, cfg, t.attacker, t.intake.Step)
 		}
-		logits := t.Model.Forward(p.Ctx, p.Graph.Const(x))
+		logits := t.Model.Forward(p.Ctx, p.Graph.Const(in))
 		p.Minimise(loss.CrossEntropy(logits, labels, t.Config.Smoothing))
 	})
 	value, norm := got[0], got[1]

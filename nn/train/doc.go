@@ -2,7 +2,7 @@
 // the metrics log, the checks that stop a run that went wrong - and the training of classifiers.
 //
 // Read config.go (what a training depends on), classifier.go (the training), move.go (half of a
-// step), run.go (the directory).
+// step), run.go (the directory), restore.go (its checkpoints).
 //
 // Non-goals: a framework of callbacks. A trainer is a readable function; the loop around it is
 // ordinary code in the same file.

@@ -14,7 +14,8 @@ import (
 // Where the device can record work (tensor.Recorder), the second step with one key is recorded and
 // every later one is replayed: then the functions given to Measure and Update are not called again.
 // So they must launch the same work each time, and what changes from step to step must reach it in
-// tensors that outlive the step. Replayed or not, the bytes are the same.
+// tensors that outlive the step. Replayed or not, the bytes are the same. Where recording fails
+// they are called once more in the same step: so they must leave what they were given as it was.
 //
 // Several moves make a step: always in the same order. The zero Move computes call by call.
 type Move struct {
@@ -138,6 +139,9 @@ func (m *Move) half(i int, work func()) {
 			return
 		}
 		m.halves[i] = nil
+		if i == 1 {
+			m.pass.Ctx.Updates.Rewind() // what could not be recorded has not run
+		}
 	}
 	work()
 }
@@ -145,6 +149,9 @@ func (m *Move) half(i int, work func()) {
 // Replayed reports whether steps are replayed, and, if the device could but the work cannot be
 // recorded, why not.
 func (m *Move) Replayed() (bool, error) { return m.halves[1] != nil, m.err }
+
+// Made reports whether a step was made with the key of the last one.
+func (m *Move) Made() bool { return m.made }
 
 // forget drops what was recorded: the next step is made call by call. A failure is remembered: it
 // would come again.

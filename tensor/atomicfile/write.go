@@ -88,7 +88,7 @@ func replace(path string, write func(io.Writer) error, d disk) (err error) {
 	}
 	f, err := createTemp(target, mode)
 	if err != nil {
-		return failed(path, "create a temporary file", err)
+		return failed(path, "create a temporary file", statErr == nil, err)
 	}
 	done := false
 	defer func() {
@@ -99,24 +99,24 @@ func replace(path string, write func(io.Writer) error, d disk) (err error) {
 	}()
 	if statErr == nil { // the umask may have taken bits from the old file's mode
 		if err := f.Chmod(mode); err != nil {
-			return failed(path, "set permissions", err)
+			return failed(path, "set permissions", true, err)
 		}
 	}
 	b := bufio.NewWriterSize(f, bufferSize)
 	if err := write(b); err != nil {
-		return failed(path, "write", err)
+		return failed(path, "write", statErr == nil, err)
 	}
 	if err := b.Flush(); err != nil {
-		return failed(path, "write", err)
+		return failed(path, "write", statErr == nil, err)
 	}
 	if err := d.sync(f); err != nil {
-		return failed(path, "flush to disk", err)
+		return failed(path, "flush to disk", statErr == nil, err)
 	}
 	if err := f.Close(); err != nil {
-		return failed(path, "close", err)
+		return failed(path, "close", statErr == nil, err)
 	}
 	if err := d.rename(f.Name(), target); err != nil {
-		return failed(path, "rename", err)
+		return failed(path, "rename", statErr == nil, err)
 	}
 	done = true
 	if err := d.syncDir(filepath.Dir(target)); err != nil {
@@ -133,12 +133,17 @@ func createTemp(target string, mode fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
-// failed says at which step Write stopped and what to do.
-func failed(path, step string, err error) error {
-	next := "the file at that path is unchanged"
+// failed says at which step Write stopped and what to do; old tells whether path has a file.
+func failed(path, step string, old bool, err error) error {
+	next := "no file was made"
+	if old {
+		next = "the file at that path is unchanged"
+	}
 	switch {
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC) && old:
 		next = "the disk is full and the old file is unchanged: free space and try again"
+	case errors.Is(err, syscall.ENOSPC):
+		next = "the disk is full and no file was made: free space and try again"
 	case errors.Is(err, fs.ErrNotExist):
 		next = "make the directory first"
 	case errors.Is(err, fs.ErrPermission):

@@ -167,6 +167,9 @@ func TestWriteFaults(t *testing.T) {
 		if got := content(t, path); got != c.want {
 			t.Errorf("%s: expected %q, got %q", c.step, c.want, got)
 		}
+		if kept := strings.Contains(err.Error(), "the old file is unchanged"); kept != (c.want == "old") {
+			t.Errorf("%s: %v", c.step, err)
+		}
 	}
 }
 
@@ -184,7 +187,8 @@ func TestWriteRealENOSPC(t *testing.T) {
 		defer dev.Close()
 		return text("x")(dev)
 	})
-	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "disk is full") {
+	if !errors.Is(err, syscall.ENOSPC) ||
+		!strings.Contains(err.Error(), "the disk is full and no file was made") {
 		t.Errorf("expected ENOSPC, got %v", err)
 	}
 	if got := content(t, path); got != "absent" {

@@ -7,7 +7,7 @@ import (
 )
 
 // permutations are shapes with axis orders: identity, transposes, NHWC to NCHW and back,
-// attention's head split, rotations, extents 0 and 1.
+// attention's head split, rotations, channel shuffles, extents 0 and 1.
 var permutations = []struct{ shape, perm []int }{
 	{[]int{}, []int{}}, {[]int{7}, []int{0}}, {[]int{0, 3}, []int{1, 0}},
 	{[]int{5, 7}, []int{0, 1}}, {[]int{5, 7}, []int{1, 0}},
@@ -18,6 +18,8 @@ var permutations = []struct{ shape, perm []int }{
 	{[]int{2, 5, 4, 16}, []int{0, 2, 1, 3}}, {[]int{16, 3, 3, 8}, []int{3, 1, 2, 0}},
 	{[]int{2, 3, 4, 5, 6}, []int{4, 2, 0, 3, 1}},
 	{[]int{4, 32, 32, 17}, []int{0, 3, 1, 2}},
+	{[]int{2, 5, 5, 2, 29}, []int{0, 1, 2, 4, 3}}, {[]int{3, 2, 40}, []int{2, 0, 1}},
+	{[]int{2, 24}, []int{1, 0}}, {[]int{2, 4, 31}, []int{1, 2, 0}},
 }
 
 // regions are shapes of dst and x with boxes: all, padding, cropping, channel slice, reversal,

@@ -60,7 +60,7 @@ func unaryCases() []unaryCase {
 		{tensor.Erf, "erf", tensor.Attr{}, normal(0, 1), kTranscendental, nil},
 		{tensor.InRange, "inrange", tensor.Attr{A: -1, B: 0.5}, near, 0, nil},
 	}
-	for _, a := range []float64{2, 3, 0.5, -1, -2, 1.7, 0} {
+	for _, a := range []float64{2, 3, 0.5, -0.5, -1, -2, 1.7, -0.75, 1, 0} {
 		grow := func(x float64) float64 { // ε in the logarithm is ε·|a·log x| in the power
 			p, l := math.Abs(math.Pow(x, a)), math.Abs(math.Log(math.Abs(x)))
 			if a == 0 || math.IsInf(l, 0) {
@@ -131,7 +131,8 @@ var broadcasts = [][3][]int{
 	{{3, 4, 5, 19}, {3, 4, 5, 19}, {19}}, {{3, 4, 5, 1}, {3, 4, 5, 1}, {3, 1, 1, 1}},
 	{{2, 3, 2, 3, 4}, {3, 1, 3, 1}, {2, 1, 2, 1, 4}},
 	{{3, 0, 5}, {3, 1, 5}, {3, 0, 1}}, {{2, 64, 64, 16}, {2, 64, 64, 16}, {2, 1, 1, 16}},
-	{{7, 1, 1}, {7, 1, 1}, {1, 1, 1}},
+	{{7, 1, 1}, {7, 1, 1}, {1, 1, 1}}, {{70, 9, 130}, {70, 1, 130}, {9, 1}},
+	{{300, 10}, {300, 10}, {300, 1}}, {{3, 4099, 5}, {5}, {3, 4099, 5}},
 }
 
 func binaryCase(e *env, op tensor.BinaryOp) {
@@ -257,8 +258,8 @@ func castCases(f *family) {
 	})
 }
 
-// chains are the steps of tensor.Chainer that networks have (HardSwish, SiLU, GELU), and one
-// operation that some backends leave to the reference.
+// chains are the steps of tensor.Chainer that networks have (HardSwish, SiLU, GELU), and one that
+// no network has.
 func chains() [][]tensor.UnaryStep {
 	return [][]tensor.UnaryStep{
 		{{Op: tensor.Affine, Attr: tensor.Attr{A: 1.0 / 6, B: 0.5}},

@@ -14,7 +14,7 @@ var gathers = []struct {
 }{
 	{[]int{1}, 1}, {[]int{5}, 0}, {[]int{10}, 33}, {[]int{10, 1}, 7}, {[]int{4, 17}, 100},
 	{[]int{100, 64}, 3}, {[]int{7, 3, 5, 2}, 9},
-	{[]int{3, 0}, 2}, {[]int{1000, 129}, 257},
+	{[]int{3, 0}, 2}, {[]int{1000, 129}, 257}, {[]int{999, 1}, 20011}, {[]int{40, 300}, 300},
 }
 
 // indexFamily tests Gather, ScatterAdd and OneHot.

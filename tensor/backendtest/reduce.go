@@ -21,7 +21,8 @@ var reductions = []struct{ shape, axes []int }{
 	{[]int{3, 4, 5, 19}, []int{1, 2}}, {[]int{3, 4, 5, 19}, []int{0, 1, 2}},
 	{[]int{3, 4, 5, 19}, []int{0, 3}},
 	{[]int{3, 1, 5, 1}, []int{1, 3}}, {[]int{2, 3, 2, 3, 5}, []int{1, 3}},
-	{[]int{2, 32, 32, 17}, []int{1, 2}},
+	{[]int{2, 32, 32, 17}, []int{1, 2}}, {[]int{40, 3001}, []int{0}}, {[]int{2, 70, 1300}, []int{1}},
+	{[]int{5, 64, 301}, []int{0, 2}}, {[]int{3000, 10}, []int{1}},
 	{[]int{0, 5}, []int{0}}, {[]int{5, 0}, []int{0}}, {[]int{5, 0}, []int{1}},
 	{[]int{2, 0, 3}, []int{1}},
 }
@@ -50,10 +51,36 @@ func reduceFamily(f *family) {
 			}
 		})
 	}
+	f.checkIn("reduce/bf16 to f32", tensor.F32, reduceWidening)
 	f.check("reduce/specials", reduceSpecials)
 	f.check("argmax", argMaxCase)
 	f.check("softmax", func(e *env) { softmaxCase(e, false) })
 	f.check("logsoftmax", func(e *env) { softmaxCase(e, true) })
+}
+
+// reduceWidening reduces BF16 to F32: what a backend adds up in must come out unrounded.
+func reduceWidening(e *env) {
+	for _, r := range reductions {
+		x := e.freeze(e.fresh(tensor.BF16, tensor.BF16, normal(0.3, 1), r.shape))
+		small := x.Shape().Reduced(r.axes)
+		for op := tensor.Sum; op <= tensor.MinOf; op++ {
+			if op == tensor.Mean && x.Size() == 0 && small.Size() > 0 {
+				continue // 0/0: the contract says nothing
+			}
+			y := e.scope.New(tensor.F32, small...)
+			e.Reduce(op, y, x, r.axes)
+			tol := exactly()
+			if op == tensor.Sum || op == tensor.Mean {
+				tol = withinSum(kSum, func() *tensor.Tensor {
+					abs, m := e.scope.New(tensor.BF16, r.shape...), e.scope.New(tensor.F32, small...)
+					e.Unary(tensor.Abs, tensor.Attr{}, abs, x)
+					e.Reduce(op, m, abs, r.axes)
+					return m
+				})
+			}
+			e.want(fmt.Sprintf("%v over %v, operation %d", r.shape, r.axes, op), y, tol)
+		}
+	}
 }
 
 // reduceSpecials puts one NaN or infinity at every place of a vector in turn: NaN must come

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"afterimage/tensor"
 )
@@ -53,6 +54,42 @@ func spectralFamily(f *family) {
 		}
 	})
 	f.checkIn("quotient in bf16", tensor.F32, spectralHalf)
+	f.checkIn("many quotients", tensor.F32, spectralMany)
+}
+
+// spectralMany wants many quotients and gradients at once, more than a table of them holds, to be
+// what they are one by one, to the bit; every third quotient is in BF16.
+func spectralMany(e *env) {
+	b, able := e.Backend.(tensor.ManySpectralFuser)
+	var y, dw, dy, w, u, v, sigma []*tensor.Tensor
+	for i := range 20 * len(spectrals) {
+		s, dt := spectrals[i%len(spectrals)], e.dt
+		if i%3 == 0 && !e.oracle {
+			dt = tensor.BF16
+		}
+		dw, w = append(dw, e.out(s...)), append(w, e.in(normal(0, 1), s...))
+		y = append(y, e.scope.New(dt, s...))
+		dy = append(dy, e.freeze(e.fresh(dt, tensor.BF16, normal(0, 1), s)))
+		u = append(u, e.in(normal(0, 1), 1, s[0]))
+		v = append(v, e.in(normal(0, 1), 1, tensor.Shape(s[1:]).Size()))
+		sigma = append(sigma, e.in(uniform(0.5, 1.5), 1))
+	}
+	if able {
+		b.SpectralQuotients(y, w, sigma)
+		b.SpectralQuotientGrads(dw, dy, w, u, v, sigma)
+		b.SpectralQuotients(nil, nil, nil)
+		b.SpectralQuotientGrads(nil, nil, nil, nil, nil, nil)
+	}
+	for i := range w {
+		alone := e.Backend.(tensor.SpectralFuser)
+		one, grad := e.scope.New(y[i].DType(), w[i].Shape()...), e.out(w[i].Shape()...)
+		alone.SpectralQuotient(one, w[i], sigma[i])
+		alone.SpectralQuotientGrad(grad, dy[i], w[i], u[i], v[i], sigma[i])
+		if able && (!slices.Equal(one.Floats(), y[i].Floats()) ||
+			!slices.Equal(grad.Floats(), dw[i].Floats())) {
+			e.fault("quotient %d of %v or its gradient differs from that made alone", i, w[i].Shape())
+		}
+	}
 }
 
 // spectralHalf tests quotients in BF16 beside F32 operands, and their gradients.

@@ -81,3 +81,36 @@ func adjointPool(p tensor.PoolParams) (tensor.PoolParams, bool) {
 	return q, p.StrideH == 1 && p.StrideW == 1 && p.CountPad && !p.CeilMode &&
 		min(q.PadTop, q.PadBottom, q.PadLeft, q.PadRight) >= 0
 }
+
+// spreadWindows is the adjoint of averageWindows for any windows: each row of pixels takes its
+// share of every window that it lies in, one after the other.
+func (b *Backend) spreadWindows(dx, dy *tensor.Tensor, p tensor.PoolParams) {
+	m := avgPool{p: p, y: host(dy), x: host(dx), h: dx.Dim(1), w: dx.Dim(2), c: dx.Dim(3),
+		oh: dy.Dim(1), ow: dy.Dim(2)}
+	b.split(dx.Dim(0)*m.h, max(1, chunk/4/(m.w*m.c)), func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			m.spread(r)
+		}
+	})
+}
+
+// spread computes row r of x from y.
+func (m *avgPool) spread(r int) {
+	p := m.p
+	row := m.x[r*m.w*m.c : (r+1)*m.w*m.c]
+	clear(row)
+	for i := range m.oh {
+		rows := m.along(i, p.KH, p.StrideH, m.h, p.PadTop, p.PadBottom)
+		if at := r % m.h; at < rows.from || at >= rows.to {
+			continue
+		}
+		for j := range m.ow {
+			cols := m.along(j, p.KW, p.StrideW, m.w, p.PadLeft, p.PadRight)
+			from := m.y[((r/m.h*m.oh+i)*m.ow+j)*m.c:][:m.c]
+			share := 1 / float32(rows.count*cols.count)
+			for s := cols.from; s < cols.to; s++ {
+				vec.AXPY(row[s*m.c:][:m.c], share, from)
+			}
+		}
+	}
+}

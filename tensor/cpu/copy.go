@@ -18,6 +18,11 @@ func words(t *tensor.Tensor) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(&t.Buffer().(tensor.HostBuffer).HostBytes()[0])), n)
 }
 
+// bits sees float32s as bit patterns.
+func bits(f []float32) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(f))), len(f))
+}
+
 // Permute reorders axes; see tensor.Backend.
 func (b *Backend) Permute(dst, x *tensor.Tensor, perm []int) {
 	if x.DType().Size() != 4 {
@@ -58,12 +63,20 @@ func (b *Backend) strided(dst, x []uint32, size, ds, xs []int, d0, x0 int) {
 	if total == 0 {
 		return
 	}
-	if b.transposed(dst, x, size, ds, xs, d0, x0) {
+	if b.transposed(dst, x, size, ds, xs, d0, x0) || b.zipped(dst, x, size, ds, xs, d0, x0) {
 		return
 	}
 	last := len(size) - 1
 	inner, di, xi := size[last], ds[last], xs[last]
 	rows := total / inner
+	if last == 1 && di == 1 && xi == 1 {
+		b.split(rows, max(1, chunk/inner), func(lo, hi int) {
+			for r := lo; r < hi; r++ {
+				copy(dst[d0+r*ds[0]:][:inner], x[x0+r*xs[0]:][:inner])
+			}
+		})
+		return
+	}
 	b.split(rows, max(1, chunk/inner), func(lo, hi int) {
 		idx := make([]int, last)
 		d, s := d0, x0
@@ -136,6 +149,28 @@ func (b *Backend) transposed(dst, x []uint32, size, ds, xs []int, d0, x0 int) bo
 			for k := range size[col] {
 				dst[at+i+k*ds[col]] = x[from+i*xs[row]+k]
 			}
+		}
+	})
+	return true
+}
+
+// zipped is strided where each pair in dst has an element of each of two rows of x, as the channels
+// of two groups that are dealt out in turn. It reports whether the copy is such.
+func (b *Backend) zipped(dst, x []uint32, size, ds, xs []int, d0, x0 int) bool {
+	last := len(size) - 1
+	if last < 1 || last > 2 || size[last] != 2 || ds[last] != 1 || ds[last-1] != 2 ||
+		xs[last-1] != 1 {
+		return false
+	}
+	rows, n, dRow, xRow := 1, size[last-1], 0, 0
+	if last == 2 {
+		rows, dRow, xRow = size[0], ds[0], xs[0]
+	}
+	d, s := floats(dst), floats(x)
+	b.split(rows, max(1, chunk/(2*n)), func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			at := x0 + r*xRow
+			micro.Zip(micro.Best(), d[d0+r*dRow:], s[at:][:n], s[at+xs[last]:])
 		}
 	})
 	return true

@@ -3,8 +3,8 @@
 //
 // The leaves below it know slices only: arena (memory), par (threads), gemm (matrix product), conv
 // (convolution), vec (element-wise, reduction, normalisation and optimizer loops). This package
-// cuts work into tiles, chooses the leaf, and hands F64, integers and rare patterns to the
-// reference, each by name: the compiler, not a fallback, proves it complete.
+// cuts work into tiles, chooses the leaf, and hands F64, integers and tensors without elements to
+// the reference, each by name: the compiler, not a fallback, proves it complete.
 //
 // SetWinograd and SetPrecision choose other arithmetic for convolutions and matrix products, where
 // a rule by shape says that it pays; nothing else depends on them.

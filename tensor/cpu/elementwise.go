@@ -30,7 +30,7 @@ func (b *Backend) Cast(dst, x *tensor.Tensor) {
 
 // Unary computes dst = op(x); see tensor.Backend.
 func (b *Backend) Unary(op tensor.UnaryOp, p tensor.Attr, dst, x *tensor.Tensor) {
-	f := unary(op, float32(p.A), float32(p.B))
+	f := unary(op, p)
 	if f == nil || !f32(dst, x) {
 		b.ref.Unary(op, p, dst, x)
 		return
@@ -64,7 +64,7 @@ func joined(gate bool, steps []tensor.UnaryStep) func(dst, x []float32) {
 	a := steps[0].Attr
 	switch {
 	case len(steps) == 1 && !gate:
-		return unary(steps[0].Op, float32(a.A), float32(a.B))
+		return unary(steps[0].Op, a)
 	case is(tensor.UnaryStep{Op: tensor.Sigmoid}):
 		return vec.SiLU
 	case is(affine(1/math.Sqrt2, 0), tensor.UnaryStep{Op: tensor.Erf}, affine(0.5, 0.5)):
@@ -88,7 +88,7 @@ func (b *Backend) chain(gate bool, steps []tensor.UnaryStep) func(dst, x []float
 	}
 	loops := make([]func(dst, x []float32), len(steps))
 	for i, s := range steps {
-		if loops[i] = unary(s.Op, float32(s.Attr.A), float32(s.Attr.B)); loops[i] == nil {
+		if loops[i] = unary(s.Op, s.Attr); loops[i] == nil {
 			return nil
 		}
 	}
@@ -114,7 +114,8 @@ func (b *Backend) chain(gate bool, steps []tensor.UnaryStep) func(dst, x []float
 }
 
 // unary returns the vector loop of an operation, nil where there is none.
-func unary(op tensor.UnaryOp, a, b float32) func(dst, x []float32) {
+func unary(op tensor.UnaryOp, p tensor.Attr) func(dst, x []float32) {
+	a, b := float32(p.A), float32(p.B)
 	switch op {
 	case tensor.Neg:
 		return vec.Neg
@@ -154,13 +155,15 @@ func unary(op tensor.UnaryOp, a, b float32) func(dst, x []float32) {
 		return func(dst, x []float32) { vec.Affine(dst, x, a, b) }
 	case tensor.InRange:
 		return func(dst, x []float32) { vec.InRange(dst, x, a, b) }
+	case tensor.Pow:
+		return func(dst, x []float32) { vec.Pow(dst, x, p.A) }
 	}
 	return nil
 }
 
 // Binary computes dst = op(x, y) with broadcasting; see tensor.Backend. Three patterns have vector
-// loops: equal shapes, one operand a single element, one operand a row along the last axes.
-// Everything else, rare in a step, goes to the reference.
+// loops: equal shapes, one operand a single element, one operand a row along the last axes. Every
+// other is made one of equal shapes, piece by piece (broadcast).
 func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 	if !f32(dst, x, y) || dst.Size() == 0 {
 		b.ref.Binary(op, dst, x, y)
@@ -200,7 +203,7 @@ func (b *Backend) Binary(op tensor.BinaryOp, dst, x, y *tensor.Tensor) {
 			return
 		}
 	}
-	b.ref.Binary(op, dst, x, y)
+	b.broadcast(same(op), dst, x, y)
 }
 
 // AddReLUMask computes dx = y > 0 ? a + b : 0; see tensor.SumMasker.

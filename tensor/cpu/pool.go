@@ -45,7 +45,7 @@ func (b *Backend) AvgPoolGrad(dx, dy *tensor.Tensor, p tensor.PoolParams) {
 	case same:
 		b.averageWindows(dx, dy, q)
 	default:
-		b.ref.AvgPoolGrad(dx, dy, p)
+		b.spreadWindows(dx, dy, p)
 	}
 }
 

@@ -1,25 +1,63 @@
 package cpu
 
 import (
+	"slices"
 	"unsafe"
 
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/vec"
 )
 
-// Reduce reduces over axes; see tensor.Backend. Sums and means have vector loops for every set of
-// neighbouring axes, x seen as [outer, red, inner]; the rest goes to the reference.
+// Reduce reduces over axes; see tensor.Backend. The loops are for neighbouring axes, x seen as
+// [outer, red, inner]. Where others lie between, x is turned first so that none do.
 func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) {
-	outer, red, inner, ok := span(x.Shape(), axes)
-	if !f32(dst, x) || !ok || x.Size() == 0 || op != tensor.Sum && op != tensor.Mean {
+	if !f32(dst, x) || x.Size() == 0 {
 		b.ref.Reduce(op, dst, x, axes)
 		return
 	}
-	scale := 1.0
-	if op == tensor.Mean {
-		scale = 1 / float64(red)
+	s := host(x)
+	outer, red, inner, ok := span(x.Shape(), axes)
+	if !ok {
+		outer, red, inner = dst.Size(), x.Size()/dst.Size(), 1
+		s = b.pool.Borrow(x.Size())
+		defer b.pool.Return(s)
+		b.gatherAxes(s, x, axes)
 	}
-	y, s := host(dst), host(x)
+	switch op {
+	case tensor.MaxOf:
+		larger := func(x, y float32) float32 { return max(x, y) }
+		b.extremes(choice{vec.Max, larger}, host(dst), s, outer, red, inner)
+	case tensor.MinOf:
+		smaller := func(x, y float32) float32 { return min(x, y) }
+		b.extremes(choice{vec.Min, smaller}, host(dst), s, outer, red, inner)
+	case tensor.Mean:
+		b.sums(host(dst), s, outer, red, inner, 1/float64(red))
+	default:
+		b.sums(host(dst), s, outer, red, inner, 1)
+	}
+}
+
+// gatherAxes writes x with axes behind all others, in their order.
+func (b *Backend) gatherAxes(dst []float32, x *tensor.Tensor, axes []int) {
+	var perm, size, stride []int
+	for i := range x.Shape() {
+		if !slices.Contains(axes, i) {
+			perm = append(perm, i)
+		}
+	}
+	for i := range x.Shape() {
+		if slices.Contains(axes, i) {
+			perm = append(perm, i)
+		}
+	}
+	for _, p := range perm {
+		size, stride = append(size, x.Dim(p)), append(stride, x.Shape().Strides()[p])
+	}
+	b.strided(bits(dst), words(x), size, tensor.Shape(size).Strides(), stride, 0, 0)
+}
+
+// sums computes y = scale·Σ over the middle axis of s [outer, red, inner].
+func (b *Backend) sums(y, s []float32, outer, red, inner int, scale float64) {
 	switch {
 	case outer == 1 && inner == 1:
 		y[0] = float32(scale * b.sum(s))
@@ -39,6 +77,90 @@ func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) 
 		})
 		parts.done()
 	}
+}
+
+// A choice is the larger or the smaller of two numbers, NaN if either is: of vectors and of one.
+type choice struct {
+	each func(dst, x, y []float32)
+	one  func(x, y float32) float32
+}
+
+const (
+	// extremeRows is how many rows a tile of extremes takes at least.
+	extremeRows = 16
+	// extremeWidth is what its vectors are to hold: shorter rows are taken side by side.
+	extremeWidth = 512
+	// extremeFew is up to how many numbers are compared one by one.
+	extremeFew = 32
+)
+
+// extremes computes y = f over the middle axis of s [outer, red, inner]. Tiles are runs of rows,
+// and of columns where rows are long; the next turn takes the rows that they leave. A choice does
+// not round, so that the order does not show.
+func (b *Backend) extremes(f choice, y, s []float32, outer, red, inner int) {
+	cols := min(inner, chunk/extremeRows)
+	rows := max(extremeRows, chunk/cols)
+	across, down := (inner+cols-1)/cols, (red+rows-1)/rows
+	to := y
+	if down > 1 {
+		to = b.pool.Borrow(outer * down * inner)
+		defer b.pool.Return(to)
+	}
+	tile := func(i int, scratch []float32) {
+		o, t, at := i/across/down, i/across%down, i%across*cols
+		n := min(rows, red-t*rows)
+		m, from := to[(o*down+t)*inner+at:][:min(cols, inner-at)], s[(o*red+t*rows)*inner+at:]
+		if across == 1 {
+			extreme(f, m, from[:n*inner], scratch)
+			return
+		}
+		copy(m, from)
+		for r := 1; r < n; r++ {
+			f.each(m, m, from[r*inner:][:len(m)])
+		}
+	}
+	few := max(1, chunk/min(chunk, red*inner)) // tiles of one call, where there are many small ones
+	b.split(outer*down*across, few, func(lo, hi int) {
+		scratch := b.pool.Borrow(2 * extremeWidth)
+		for i := lo; i < hi; i++ {
+			tile(i, scratch)
+		}
+		b.pool.Return(scratch)
+	})
+	if down > 1 {
+		b.extremes(f, y, to, outer, down, inner)
+	}
+}
+
+// extreme computes y = f over the rows of s [rows, len(y)]; scratch holds 2·extremeWidth numbers.
+func extreme(f choice, y, s, scratch []float32) {
+	c := len(y)
+	if c == 1 && len(s) <= extremeFew {
+		m := s[0]
+		for _, v := range s[1:] {
+			m = f.one(m, v)
+		}
+		y[0] = m
+		return
+	}
+	wide := c
+	for wide < extremeWidth && 4*wide <= len(s) {
+		wide *= 2
+	}
+	acc := y
+	if wide > c {
+		acc = scratch[:wide]
+	}
+	n := copy(acc, s)
+	for ; n+wide <= len(s); n += wide {
+		f.each(acc, acc, s[n:n+wide])
+	}
+	rest := s[n:]
+	f.each(acc[:len(rest)], acc[:len(rest)], rest)
+	for ; wide > c; wide /= 2 {
+		f.each(acc[:wide/2], acc[:wide/2], acc[wide/2:wide])
+	}
+	copy(y, acc)
 }
 
 // span sees x as [outer, red, inner] with red the product of axes, which must be neighbours once

@@ -9,7 +9,7 @@ import (
 // Reduce reduces over axes; dst has x's shape with 1 at every reduced axis. Over an empty set the
 // sum is 0, the mean NaN, the maximum −Inf, the minimum +Inf.
 func (b *Backend) Reduce(op tensor.ReduceOp, dst, x *tensor.Tensor, axes []int) {
-	switch dst.DType() {
+	switch x.DType() {
 	case tensor.F32:
 		reduceLoop[float32](op, dst, x)
 	case tensor.F64:

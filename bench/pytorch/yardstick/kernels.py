@@ -1,4 +1,5 @@
-"""Single kernels and layers. A maker takes a row and a mode and returns a function that does the work once."""
+"""Single kernels and layers. A maker takes a row and a mode and returns a function that does the
+work once."""
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,8 @@ def copy(spec, mode):
 
 def sgemm(spec, mode):
     a = spec["args"]
-    x, y, out = torch.randn(a["m"], a["k"]), torch.randn(a["k"], a["n"]), torch.empty(a["m"], a["n"])
+    x, y = torch.randn(a["m"], a["k"]), torch.randn(a["k"], a["n"])
+    out = torch.empty(a["m"], a["n"])
     if a["transb"]:
         y = torch.randn(a["n"], a["k"]).t()
     return lambda: torch.mm(x, y, out=out)
@@ -55,7 +57,8 @@ def no_grad(f):
 
 
 def differentiated(forward, inputs, grad, mode):
-    """forward alone without gradients, or with the gradients of all inputs from a random cotangent."""
+    """forward alone without gradients, or with the gradients of all inputs from a random
+    cotangent."""
     forward = compiled(forward, mode)
     if not grad:
         return no_grad(lambda: forward(*inputs))
@@ -85,7 +88,8 @@ def cond_norm(spec, mode):
     a = spec["args"]
     layer = networks.ConditionalNorm(a["c"], a["cond"])
     cond = torch.randn(a["n"], a["cond"])
-    return layer_job(layer, images(mode, a["n"], a["c"], a["h"]), lambda x: F.relu(layer(x, cond)), a["grad"], mode)
+    return layer_job(layer, images(mode, a["n"], a["c"], a["h"]), lambda x: F.relu(layer(x, cond)),
+                     a["grad"], mode)
 
 
 def attention(spec, mode):
@@ -125,16 +129,18 @@ def pool(spec, mode):
     index = aten.max_pool2d_with_indices(x, [2, 2], [2, 2])[1] if kind == "maxpool2-grad" else None
     return {
         "avgpool2": lambda: F.avg_pool2d(x, 2),
-        "avgpool2-grad": lambda: aten.avg_pool2d_backward(half, x, [2, 2], [2, 2], [0, 0], False, True, None),
+        "avgpool2-grad": lambda: aten.avg_pool2d_backward(
+            half, x, [2, 2], [2, 2], [0, 0], False, True, None),
         # The indices are what training needs for the gradient.
         "maxpool2": lambda: aten.max_pool2d_with_indices(x, [2, 2], [2, 2]),
-        "maxpool2-grad": lambda: aten.max_pool2d_with_indices_backward(half, x, [2, 2], [2, 2], [0, 0], [1, 1], False,
-                                                                       index),
+        "maxpool2-grad": lambda: aten.max_pool2d_with_indices_backward(
+            half, x, [2, 2], [2, 2], [0, 0], [1, 1], False, index),
         "maxpool3s2": lambda: aten.max_pool2d_with_indices(x, [3, 3], [2, 2], [1, 1]),
         "global-avgpool": lambda: F.adaptive_avg_pool2d(x, 1),
         "upsample2": lambda: F.interpolate(half, scale_factor=2, mode="nearest"),
         # The cotangent of an upsampled image is a full-size one.
-        "upsample2-grad": lambda: aten.upsample_nearest2d_backward(x, [a["h"]] * 2, list(half.shape), None, None),
+        "upsample2-grad": lambda: aten.upsample_nearest2d_backward(
+            x, [a["h"]] * 2, list(half.shape), None, None),
     }[kind]
 
 
@@ -174,17 +180,20 @@ def optimizer(spec, mode):
 
 
 def spectral(spec, mode):
-    weights = [networks.SpectralWeight(r, c) for r, c in zip(spec["lists"]["rows"], spec["lists"]["cols"])]
+    weights = [networks.SpectralWeight(r, c)
+               for r, c in zip(spec["lists"]["rows"], spec["lists"]["cols"])]
     return no_grad(compiled(lambda: [w() for w in weights], mode))
 
 
 KINDS = {
-    "copy": copy, "sgemm": sgemm, "conv-forward": conv, "conv-input-grad": conv, "conv-weight-grad": conv,
-    "depthwise-forward": conv, "depthwise-input-grad": conv, "depthwise-weight-grad": conv,
-    "norm": norm, "norm-relu": norm, "norm-relu-add": norm, "cond-norm": cond_norm, "attention": attention,
+    "copy": copy, "sgemm": sgemm, "conv-forward": conv, "conv-input-grad": conv,
+    "conv-weight-grad": conv, "depthwise-forward": conv, "depthwise-input-grad": conv,
+    "depthwise-weight-grad": conv, "norm": norm, "norm-relu": norm, "norm-relu-add": norm,
+    "cond-norm": cond_norm, "attention": attention,
     "relu": element, "relu-grad": element, "add": element, "tanh": element, "bias-grad": element,
-    "avgpool2": pool, "avgpool2-grad": pool, "maxpool2": pool, "maxpool2-grad": pool, "maxpool3s2": pool,
-    "global-avgpool": pool, "upsample2": pool, "upsample2-grad": pool,
+    "avgpool2": pool, "avgpool2-grad": pool, "maxpool2": pool, "maxpool2-grad": pool,
+    "maxpool3s2": pool, "global-avgpool": pool, "upsample2": pool, "upsample2-grad": pool,
     "softmax": softmax, "cross-entropy": cross_entropy,
-    "sgd": optimizer, "adam": optimizer, "ema": optimizer, "adam-ema": optimizer, "spectral": spectral,
+    "sgd": optimizer, "adam": optimizer, "ema": optimizer, "adam-ema": optimizer,
+    "spectral": spectral,
 }

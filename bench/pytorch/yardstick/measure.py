@@ -14,7 +14,8 @@ import torch
 from yardstick import kernels, steps
 
 MAX_RUNS = 1000  # as in the Go program
-LONG = 2.0  # seconds of a warm-up run after which another one would show nothing, unless the first one compiled
+# Seconds of a warm-up run after which another would show nothing, unless the first one compiled.
+LONG = 2.0
 STATE = {}  # settings that the environment reports
 
 
@@ -27,7 +28,8 @@ def set_up(threads, flush):
     torch.set_num_threads(threads or os.cpu_count())
     torch.manual_seed(1)
     STATE["flush_denormal"] = bool(torch.set_flush_denormal(True)) if flush else False
-    import torchvision  # noqa: F401  what every user of these networks has imported before the first step
+    # What every user of these networks has imported before the first step.
+    import torchvision  # noqa: F401
 
     STATE["start"] = resident("VmRSS:")
 
@@ -39,8 +41,10 @@ def environment():
         "program": "pytorch", "torch": torch.__version__, "torchvision": torchvision.__version__,
         "python": platform.python_version(), "platform": platform.platform(), "cpu": cpu_name(),
         "threads": torch.get_num_threads(), "capability": torch.backends.cpu.get_cpu_capability(),
-        "flush_denormal": STATE["flush_denormal"], "onednn": library("MKL-DNN v"), "mkl": library("Version "),
-        "openmp": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "KMP_", "GOMP_", "MKL_"))},
+        "flush_denormal": STATE["flush_denormal"], "onednn": library("MKL-DNN v"),
+        "mkl": library("Version "),
+        "openmp": {k: v for k, v in os.environ.items()
+                   if k.startswith(("OMP_", "KMP_", "GOMP_", "MKL_"))},
     }
 
 
@@ -51,8 +55,15 @@ def library(mark):
 
 
 def cpu_name():
+    """As the Go program has it: a virtual machine may call all generations "AMD EPYC"."""
     with open("/proc/cpuinfo") as f:
-        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
+        first = f.read().partition("\n\n")[0]
+    facts = {k.strip(): v.strip() for k, _, v in (x.partition(":") for x in first.splitlines())}
+    name = facts.get("model name", platform.machine())
+    if "cpu family" not in facts:
+        return name
+    return (f"{name} (family {facts['cpu family']}, model {facts['model']}, "
+            f"stepping {facts['stepping']})")
 
 
 def resident(field):
@@ -85,7 +96,8 @@ def times(run, least, seconds):
 
 
 class Server:
-    """Keeps the modes of the last row ready, so that taking turns costs no second start or compilation."""
+    """Keeps the modes of the last row ready, so that taking turns costs no second start or
+    compilation."""
 
     def __init__(self):
         self.key, self.ready = None, {}
@@ -98,7 +110,8 @@ class Server:
                 return {"start": STATE["start"], "peak": resident("VmHWM:")}
             if request["op"] == "measure":
                 return self.measure(request)
-            return {"error": f"unknown op {request['op']!r}: expected hello, measure, memory or quit"}
+            return {"error": f"unknown op {request['op']!r}: expected hello, measure, memory or "
+                             "quit"}
         except Unsupported as e:
             return {"error": str(e), "unsupported": True}
         except Exception as e:  # one row's failure must not end the comparison
@@ -117,7 +130,8 @@ class Server:
                 if wall > LONG and "compile" not in mode and mode != "freeze":
                     break
             self.ready[mode] = run
-        wall, cpu = times(self.ready[mode], max(request.get("least", 1), 1), request.get("seconds", 0))
+        wall, cpu = times(self.ready[mode], max(request.get("least", 1), 1),
+                          request.get("seconds", 0))
         return {"seconds": wall, "cpu": cpu / len(wall)}
 
     def drop(self):
@@ -140,7 +154,8 @@ def shrunk(spec):
 
 
 def check(rows, modes, out):
-    """Does every row once, on little, in the given modes: no measurement, a test that each can be done."""
+    """Does every row once, on little, in the given modes: no measurement, a test that each can be
+    done."""
     server, done, failed = Server(), 0, 0
     for row in rows:
         if row.get("target"):

@@ -1,4 +1,5 @@
-"""The networks: torchvision's ResNets, He's for CIFAR, and BigGAN-32 in its authors' order of layers."""
+"""The networks: torchvision's ResNets, He's for CIFAR, and BigGAN-32 in its authors' order of
+layers."""
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +44,8 @@ class Block(nn.Module):
 
 class ResNet20(nn.Sequential):
     def __init__(self, classes):
-        layers, inner = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)], 16
+        layers, inner = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16),
+                         nn.ReLU(inplace=True)], 16
         for out in (16, 32, 64):
             for i in range(3):
                 layers.append(Block(inner, out, 2 if i == 0 and out > 16 else 1))
@@ -54,7 +56,8 @@ class ResNet20(nn.Sequential):
 class Spectral:
     """Adds to a layer with a weight its division by the largest singular value.
 
-    In training mode each call makes one power iteration, whose u stays. freeze divides once and for all.
+    In training mode each call makes one power iteration, whose u stays. freeze divides once and for
+    all.
     """
 
     def start(self):
@@ -63,7 +66,8 @@ class Spectral:
 
     def matrix(self):
         w = self.weight
-        if w.dim() == 4:  # a view in either memory format: the norm does not mind the order of columns
+        # A view in either memory format: the norm does not mind the order of columns.
+        if w.dim() == 4:
             w = w.permute(0, 2, 3, 1) if w.is_contiguous(memory_format=torch.channels_last) else w
             return w.reshape(w.shape[0], -1)
         return w
@@ -130,7 +134,8 @@ class Attention(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.c = c
-        self.theta, self.phi, self.g = Conv(c, c // 8, 1, False), Conv(c, c // 8, 1, False), Conv(c, c // 2, 1, False)
+        self.theta, self.phi = Conv(c, c // 8, 1, False), Conv(c, c // 8, 1, False)
+        self.g = Conv(c, c // 2, 1, False)
         self.o, self.gamma = Conv(c // 2, c, 1, False), nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
@@ -145,7 +150,8 @@ class GBlock(nn.Module):
     def __init__(self, inner, out, cond):
         super().__init__()
         self.bn1, self.bn2 = ConditionalNorm(inner, cond), ConditionalNorm(out, cond)
-        self.conv1, self.conv2, self.skip = Conv(inner, out, 3), Conv(out, out, 3), Conv(inner, out, 1)
+        self.conv1, self.conv2 = Conv(inner, out, 3), Conv(out, out, 3)
+        self.skip = Conv(inner, out, 1)
 
     def forward(self, x, cond):
         h = F.interpolate(F.relu(self.bn1(x, cond)), scale_factor=2)
@@ -211,7 +217,8 @@ class Discriminator(nn.Module):
 
 
 def freeze(net):
-    """Divides every spectrally normalised weight once and for all, as a network that only paints can."""
+    """Divides every spectrally normalised weight once and for all, as a network that only paints
+    can."""
     for m in net.modules():
         if isinstance(m, Spectral):
             m.freeze()

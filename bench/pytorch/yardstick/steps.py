@@ -17,12 +17,14 @@ def autocast(mode):
 
 
 def classifier(spec, mode):
-    """Momentum, weight decay; with "pgd" iterations of an attack before, in evaluation mode, on the input alone."""
+    """Momentum, weight decay; with "pgd" iterations of an attack before, in evaluation mode, on the
+    input alone."""
     a = spec["args"]
     net = networks.layout(networks.classifier(spec["arch"], a["classes"]), mode).train()
     params = list(net.parameters())
     opt = torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
-    x, y = networks.layout(torch.rand(a["n"], 3, a["h"], a["h"]), mode), torch.arange(a["n"]) % a["classes"]
+    x = networks.layout(torch.rand(a["n"], 3, a["h"], a["h"]), mode)
+    y = torch.arange(a["n"]) % a["classes"]
 
     def forward(x):
         with autocast(mode):
@@ -147,7 +149,8 @@ def inference(spec, mode):
 
 
 def paint(spec, mode):
-    """One image; the spectral norms are divided out beforehand, as a network that only paints allows."""
+    """One image; the spectral norms are divided out beforehand, as a network that only paints
+    allows."""
     a = spec["args"]
     run = forward_only(networks.freeze(networks.Generator(spec)), mode)
     z, y = torch.randn(a["n"], a["z"]), torch.randn(a["n"], a["cond"])
@@ -155,14 +158,16 @@ def paint(spec, mode):
 
 
 class Photographs(torch.utils.data.Dataset):
-    """Images in memory with torchvision's augmentation, item by item, as torchvision.datasets.CIFAR10 does it."""
+    """Images in memory with torchvision's augmentation, item by item, as
+    torchvision.datasets.CIFAR10 does it."""
 
     def __init__(self, n, size, crop):
         from torchvision import transforms
 
         self.pixels = torch.randint(0, 256, (n, size, size, 3), dtype=torch.uint8).numpy()
         self.transform = transforms.Compose([transforms.RandomCrop(size, padding=crop),
-                                             transforms.RandomHorizontalFlip(), transforms.ToTensor()])
+                                             transforms.RandomHorizontalFlip(),
+                                             transforms.ToTensor()])
 
     def __len__(self):
         return len(self.pixels)
@@ -175,8 +180,9 @@ class Photographs(torch.utils.data.Dataset):
 
 def loader(spec, mode):
     a, workers = spec["args"], int(mode.removeprefix("workers"))
-    loader = torch.utils.data.DataLoader(Photographs(a["images"], a["h"], a["crop"]), a["n"], shuffle=True,
-                                         num_workers=workers, drop_last=True, persistent_workers=workers > 0)
+    loader = torch.utils.data.DataLoader(Photographs(a["images"], a["h"], a["crop"]), a["n"],
+                                         shuffle=True, num_workers=workers, drop_last=True,
+                                         persistent_workers=workers > 0)
 
     def endless():
         while True:
@@ -192,6 +198,6 @@ def loader(spec, mode):
 
 
 KINDS = {
-    "classifier": classifier, "gan-d": discriminator, "gan-g": generator, "inference": inference, "paint": paint,
-    "loader": loader,
+    "classifier": classifier, "gan-d": discriminator, "gan-g": generator, "inference": inference,
+    "paint": paint, "loader": loader,
 }

@@ -1,4 +1,5 @@
-"""Writes small networks, exported by PyTorch, with logits and input gradients, for TestPyTorchExports.
+"""Writes small networks, exported by PyTorch, with logits and input gradients, for
+TestPyTorchExports.
 
     python pytorch.py        # torch 2.15.0, onnx 1.23.2, onnxscript; CPU, one thread, seed 0
 

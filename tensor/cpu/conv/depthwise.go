@@ -1,6 +1,8 @@
 package conv
 
 import (
+	"slices"
+
 	"afterimage/tensor/cpu/par"
 	"afterimage/tensor/cpu/vec"
 )
@@ -23,6 +25,8 @@ func (s Shape) depthwise() bool { return s.Groups > 1 && s.Groups == s.C && s.C 
 const (
 	tapWeights = 4 << 10  // floats of weights, which stay in the first-level cache through its rows
 	tapInput   = 32 << 10 // floats of input that its output rows are the first to read
+	tapRows    = 8        // output rows at a time: as many pixels as vec.TapSums takes at once
+	tapBlock   = 8 * 16   // channels that it takes of a single pixel
 )
 
 // A tapRun is a run of output positions along an axis whose taps inside are the same ones.
@@ -62,16 +66,15 @@ func (a *axis) spacing() int {
 
 // A depthTable is what a depthwise pass derives from its axes.
 type depthTable struct {
-	rows, cols axis
-	runs       []tapRun
-	tapRows    [][2]int // of each output row, the rows of taps inside
+	rows, cols       axis
+	rowRuns, colRuns []tapRun
+	runOf            []int // of each row, its run
 }
 
 func newDepthTable(rows, cols axis) *depthTable {
-	t := &depthTable{rows: rows, cols: cols, runs: cols.runs()}
-	for i := range rows.count {
-		t0, t1 := rows.within(i)
-		t.tapRows = append(t.tapRows, [2]int{t0, t1})
+	t := &depthTable{rows: rows, cols: cols, rowRuns: rows.runs(), colRuns: cols.runs()}
+	for i, r := range t.rowRuns {
+		t.runOf = append(t.runOf, slices.Repeat([]int{i}, r.n)...)
 	}
 	return t
 }
@@ -165,12 +168,18 @@ func (d *depthRun) run() {
 	if rows > 0 {
 		blocks := ceil(d.c, min(d.c, max(16, tapWeights/taps&^15)))
 		block := min(d.c, (ceil(d.c, blocks)+15)&^15) // none much smaller than the others
+		if blocks > 1 && d.passes[0].cols.count < tapRows {
+			block = min(d.c, max(tapBlock, block/tapBlock*tapBlock))
+		}
 		blocks = ceil(d.c, block)
 		itemRows := max(1, tapInput/max(1, step*d.inRow/d.c*block))
 		if 2*rowTerms*d.c*rows <= minFlops {
 			itemRows, block, blocks = rows, d.c, 1
 		} else if threads := d.p.Threads(); threads > 1 {
-			itemRows = min(itemRows, max(1, rows*blocks/(itemsEach*threads)))
+			itemRows = min(itemRows, max(tapRows, rows*blocks/(itemsEach*threads)))
+			if items := ceil(rows, itemRows); items*blocks%threads != 0 {
+				itemRows = ceil(rows, ceil(items, threads)*threads)
+			}
 		}
 		zeros := d.p.Borrow(block)
 		clear(zeros)
@@ -192,34 +201,61 @@ func (d *depthRun) item(zeros []float32, r0, r1, perImage, c0, c int) {
 	if d.end.Bias != nil {
 		start = d.end.Bias[c0:]
 	}
-	for r := r0; r < r1; r++ {
+	most := tapRows
+	if len(d.passes) > 1 { // they write the same lines in turn
+		most = 1
+	}
+	for r := r0; r < r1; {
+		i := r % perImage
+		n := min(r1-r, perImage-i, most)
 		for _, q := range d.passes {
-			if i := r % perImage; i < q.rows.count {
-				d.row(q, start, r/perImage, i, c0, c)
+			for lo, end := i, min(i+n, q.rows.count); lo < end; {
+				rows := q.rowRuns[q.runOf[lo]]
+				hi := min(end, rows.from+rows.n)
+				d.block(q, start, r/perImage, tapRun{lo, hi - lo, rows.t0, rows.t1}, c0, c)
+				lo = hi
 			}
 		}
-		d.end.finish(d.out, r*d.outRow+c0, c, d.outRow/d.c, d.c)
+		d.end.finish(d.out, r*d.outRow+c0, c, n*d.outRow/d.c, d.c)
+		r += n
 	}
 }
 
-// row computes row i of image n of a pass.
-func (d *depthRun) row(q depthPass, start []float32, n, i, c0, c int) {
-	u0, u1 := q.tapRows[i][0], q.tapRows[i][1]
+// block computes a run of rows of image n of a pass: row by row but for columns, such as those at a
+// border, that are fewer than the rows.
+func (d *depthRun) block(q depthPass, start []float32, n int, rows tapRun, c0, c int) {
 	tapRow := len(q.cols.taps) * d.c
-	out := n*d.outImage + (q.rows.start+i*q.rows.stride)*d.outRow
-	for _, r := range q.runs {
-		t := vec.Taps{C: c, Count: r.n, KH: u1 - u0, KW: r.t1 - r.t0, Step: q.cols.step * d.c,
-			Row: q.rows.spacing() * d.inRow, Col: q.cols.spacing() * d.c, WRow: tapRow, WCol: d.c,
-			Out: q.cols.stride * d.c, Next: (u1 - u0) * q.rows.spacing() * d.inRow}
-		x, w := d.in, q.w
-		if t.KH > 0 && t.KW > 0 {
-			row, col := i*q.rows.step+q.rows.taps[u0].off, r.from*q.cols.step+q.cols.taps[r.t0].off
-			x = d.in[n*d.inImage+row*d.inRow+col*d.c+c0:]
-			w = q.w[u0*tapRow+r.t0*d.c+c0:]
+	out := n*d.outImage + (q.rows.start+rows.from*q.rows.stride)*d.outRow + c0
+	t := vec.Taps{C: c, KH: rows.t1 - rows.t0, Row: q.rows.spacing() * d.inRow,
+		Col: q.cols.spacing() * d.c, WRow: tapRow, WCol: d.c}
+	for _, r := range q.colRuns {
+		t.KW = r.t1 - r.t0
+		across := places{r.n, q.cols.step * d.c, q.cols.stride * d.c}
+		down := places{rows.n, q.rows.step * d.inRow, q.rows.stride * d.outRow}
+		t.Next = t.KH * t.Row
+		if across.n < down.n {
+			across, down, t.Next = down, across, 0
 		}
-		vec.TapSums(d.out[out+(q.cols.start+r.from*q.cols.stride)*d.c+c0:], x, w, start, t)
+		t.Count, t.Step, t.Out = across.n, across.in, across.out
+		at := out + (q.cols.start+r.from*q.cols.stride)*d.c
+		if t.KH <= 0 || t.KW <= 0 {
+			for i := range down.n {
+				vec.TapSums(d.out[at+i*down.out:], nil, nil, start, t)
+			}
+			continue
+		}
+		row := rows.from*q.rows.step + q.rows.taps[rows.t0].off
+		col := r.from*q.cols.step + q.cols.taps[r.t0].off
+		x := d.in[n*d.inImage+row*d.inRow+col*d.c+c0:]
+		w := q.w[rows.t0*tapRow+r.t0*d.c+c0:]
+		for i := range down.n {
+			vec.TapSums(d.out[at+i*down.out:], x[i*down.in:], w, start, t)
+		}
 	}
 }
+
+// Places are n positions, and their distances in the input and in the output.
+type places struct{ n, in, out int }
 
 // Limits of a depthwise weight gradient.
 const (

@@ -96,3 +96,18 @@ func (j *job) aheadRows(g *micro.Args, s *step, r0, r1 int) {
 	s.cut(g, r1-r0, each)
 	g.AheadJump = j.lda - each*micro.CacheLine
 }
+
+// unaskedB reports whether the first tile of a block should ask for the panel that it reads itself:
+// one packed before that nobody has asked for, where other tiles suffice to ask for the next.
+func (j *job) unaskedB(t *blocking, g *micro.Args, s *step) bool {
+	const enough = 3 // tiles: two take a line in each step, and a row of a panel has two
+	return t.shared && s.tiles >= enough && s.kc > farRows && j.v.Prefetches() &&
+		g.Cols == micro.MaxCols
+}
+
+// aheadOwn makes a tile ask for its own panel, farRows ahead: a line of each row, since the
+// processor brings the one beside it.
+func (j *job) aheadOwn(g *micro.Args, s *step) {
+	j.cutLast(g, s)
+	g.Ahead, g.AheadStep, g.AheadJump = g.B[g.BOff+farRows*g.StepB:], g.StepB, 0
+}

@@ -113,6 +113,7 @@ func (j *job) sweepRows(t *blocking, g *micro.Args, s *step, jr int) {
 	}
 	packA := jr == 0 && t.packA && !t.sharedA && s.kc > 0 && !j.v.Pairs()
 	meets := jr == 0 && j.meetsA(t, g, s)
+	unasked := jr == 0 && j.unaskedB(t, g, s)
 	cut := false // as most tiles' sums are
 	for ir, r1 := 0, 0; ir < s.tiles; ir++ {
 		r0 := r1
@@ -131,6 +132,8 @@ func (j *job) sweepRows(t *blocking, g *micro.Args, s *step, jr int) {
 			micro.MulCopy(j.v, g, panel, t.far)
 			g.B, g.BOff, g.StepB, panel = panel, 0, panelWidth(g.Cols), nil
 			continue
+		case unasked && ir == 0:
+			j.aheadOwn(g, s)
 		case meets && ir+1 < s.tiles:
 			j.aheadRows(g, s, r1, j.rowsUpTo(t, s, ir+1))
 		default:

@@ -21,7 +21,8 @@ const blockFloats = 128 << 10
 //
 // A tile that packs B in passing should be large: it does so once for all its rows, and takes A
 // from far once for all its columns. It may therefore be one of few. A tile whose B was packed
-// before it wants to be in the cache when the epilogue looks at it.
+// before it wants to be in the cache when the epilogue looks at it, and to have several panels:
+// each is asked for while the one before is in use, and the first by nobody.
 const (
 	maxRows       = 2048
 	maxCols       = 1024
@@ -30,6 +31,9 @@ const (
 	maxRowsPacked       = 12 * micro.MaxRows
 	maxColsPacked       = 320
 	tilesOfThreadPacked = 6
+
+	minRows, minCols = 2 * micro.MaxRows, 2 * micro.MaxCols
+	panelsOfTile     = 8
 )
 
 // Limits of a product whose sums are so short that it writes more than it reads, and whose B fits
@@ -186,24 +190,31 @@ func (j *job) plan(n0, n, sums int) blocking {
 // share cuts C into tiles: small enough ones and, if there are several threads, enough of them, of
 // a good shape and large enough to pay for their packing.
 func (j *job) share(t *blocking) {
-	const minRows, minCols = 2 * micro.MaxRows, 2 * micro.MaxCols
-	rows, cols, perThread := maxRowsPacked, maxColsPacked, tilesOfThreadPacked
+	rows, cols := maxRowsPacked, maxColsPacked
 	if t.passing {
-		rows, cols, perThread = maxRows, maxCols, tilesOfThread
+		rows, cols = maxRows, maxCols
 	}
 	t.mi, t.ni = ceil(j.m, rows), ceil(t.n, cols)
 	threads := j.p.Threads()
-	if threads == 1 || 2*j.m*t.n*j.k < smallFlops {
-		return
+	switch {
+	case threads == 1 || 2*j.m*t.n*j.k < smallFlops:
+	case t.passing:
+		j.sharePassing(t, threads)
+	default:
+		j.sharePacked(t, threads)
 	}
-	if t.mi*t.ni%threads != 0 { // the same work for each
+}
+
+// sharePassing cuts until there are tiles enough, first into the same work for each thread.
+func (j *job) sharePassing(t *blocking, threads int) {
+	if t.mi*t.ni%threads != 0 {
 		if t.wide(j.m, t.n) && t.n >= threads*minCols {
 			t.ni = roundUp(t.ni, threads)
 		} else if j.m >= threads*minRows {
 			t.mi = roundUp(t.mi, threads)
 		}
 	}
-	for t.mi*t.ni < perThread*threads {
+	for t.mi*t.ni < tilesOfThread*threads {
 		rows, cols := ceil(j.m, t.mi), ceil(t.n, t.ni)
 		switch {
 		case cols > minCols && (t.wide(rows, cols) || rows <= minRows):
@@ -218,14 +229,36 @@ func (j *job) share(t *blocking) {
 	}
 }
 
+// sharePacked cuts one way. Threads that share columns read all of A and a part of B each, which
+// pays where B is the larger; threads that share rows read a part of A, mostly one that they wrote
+// themselves, and all of B. Few panels that threads cannot share evenly are halved.
+func (j *job) sharePacked(t *blocking, threads int) {
+	tiles, panels := tilesOfThreadPacked*threads, ceil(t.n, micro.MaxCols)
+	tall := j.m >= threads*micro.MaxRows
+	switch {
+	case !t.wide(j.m, t.n) || panels < threads:
+		if tall {
+			t.mi = roundUp(max(t.mi, min(ceil(tiles, t.ni), ceil(j.m, minRows))), threads)
+		}
+	case panels%threads != 0 && panels < panelsOfTile && tall:
+		t.mi, t.ni = max(t.mi, threads), panels
+	default:
+		t.ni = max(t.ni, min(ceil(tiles, t.mi), panels/panelsOfTile))
+		t.ni = min(panels, roundUp(t.ni, threads))
+	}
+}
+
 // wide reports whether a tile should rather have fewer columns than fewer rows. The first panel of
 // B waits for A, which is the more of the work the fewer columns there are, and the first rows wait
 // for B; where A is copied as well, columns are dearer.
 func (t *blocking) wide(rows, cols int) bool {
-	if t.packA {
+	switch {
+	case t.packA:
 		return cols >= 2*rows
+	case t.passing:
+		return 2*cols >= rows
 	}
-	return 2*cols >= rows
+	return cols >= rows
 }
 
 // panelWidth is the row length of a packed panel with the given number of columns.

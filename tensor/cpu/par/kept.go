@@ -1,11 +1,6 @@
 package par
 
-import (
-	"maps"
-	"slices"
-
-	"afterimage/tensor/cpu/arena"
-)
+import "afterimage/tensor/cpu/arena"
 
 // Kept is scratch memory with contents that stay valid from call to call: what kernels derive from
 // an operand that does not change, prepacked weights for example. Its owner drops it with the
@@ -17,10 +12,11 @@ type Kept struct {
 	// be brought back first: before Get returns memory to be filled, and by Direct.
 	Missing func()
 
-	slots map[any]slot
+	slots []slot // one, or a few
 }
 
 type slot struct {
+	key    any
 	floats []float32
 	block  *arena.Block
 }
@@ -31,16 +27,15 @@ func (k *Kept) Get(p *Pool, key any, n int) (b []float32, filled bool) {
 	if k == nil {
 		return p.Borrow(n), false
 	}
-	if s, ok := k.slots[key]; ok {
-		return s.floats, true
+	for i := range k.slots {
+		if s := &k.slots[i]; s.key == key {
+			return s.floats, true
+		}
 	}
 	k.Direct()
 	block := p.arena.Lend(4 * n)
 	b = floats(block)[:n]
-	if k.slots == nil {
-		k.slots = map[any]slot{}
-	}
-	k.slots[key] = slot{b, block}
+	k.slots = append(k.slots, slot{key, b, block})
 	return b, false
 }
 
@@ -54,12 +49,16 @@ func (k *Kept) Direct() {
 // Filled reports whether anything is kept.
 func (k *Kept) Filled() bool { return k != nil && len(k.slots) > 0 }
 
-// Keys returns the keys under which something is kept, in no order.
+// Keys returns the keys under which something is kept.
 func (k *Kept) Keys() []any {
 	if k == nil {
 		return nil
 	}
-	return slices.Collect(maps.Keys(k.slots))
+	var keys []any
+	for _, s := range k.slots {
+		keys = append(keys, s.key)
+	}
+	return keys
 }
 
 // Done says that the caller has no more use for b, which Get returned.

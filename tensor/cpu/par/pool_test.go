@@ -3,6 +3,7 @@ package par
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -207,5 +208,32 @@ func TestMemo(t *testing.T) {
 	}
 	if built != 2 {
 		t.Fatalf("built %d values, want 2", built)
+	}
+}
+
+// TestWorkerPanicDropsTiles: a worker's panic leaves no tile to the caller, whose only one here
+// ends after it.
+func TestWorkerPanicDropsTiles(t *testing.T) {
+	p := New(2)
+	defer p.Close()
+	var begun atomic.Int64
+	func() {
+		defer func() {
+			if r := recover(); r != "worker" {
+				t.Fatalf("recovered %v, want the worker's value", r)
+			}
+		}()
+		p.RunWorker(100, func(worker, _ int) {
+			begun.Add(1)
+			if worker != 0 {
+				panic("worker")
+			}
+			for p.failure.Load() == nil {
+				runtime.Gosched()
+			}
+		})
+	}()
+	if n := begun.Load(); n != 2 {
+		t.Errorf("%d tiles began, want the caller's and the worker's", n)
 	}
 }

@@ -5,7 +5,7 @@
 // captures nothing is planned, and no plan runs for the first time, when a library loads its code.
 // It checks what a caller tells the library, not the library. FAKECUDNN_SLOW=2 or 3 makes an engine slow, 9 all of them;
 // with FAKECUDNN_DIGITS=1 the results of engine 3 differ in the last digit from those of engine 2;
-// with FAKECUDNN_FAIL=1 there is no memory for a plan.
+// with FAKECUDNN_FAIL=1 there is no memory for a plan, with 2 a handle takes no stream.
 
 #include "fake_queue.h"
 
@@ -102,6 +102,12 @@ static const struct attr *find(const struct desc *d, int name) {
   return NULL;
 }
 
+// wanted reports whether an environment variable is that number.
+static int wanted(const char *variable, int number) {
+  const char *v = getenv(variable);
+  return v != NULL && atoi(v) == number;
+}
+
 struct handle {
   void *stream;
 };
@@ -118,6 +124,9 @@ EXPORT int cudnnDestroy(struct handle *h) {
 }
 EXPORT int cudnnSetStream(struct handle *h, void *stream) {
   h->stream = stream;
+  if (wanted("FAKECUDNN_FAIL", 2)) {
+    return refuse(INTERNAL_ERROR, "no stream for handle", 0);
+  }
   return OK;
 }
 
@@ -253,12 +262,6 @@ static int consistent(const struct desc *op) {
          w[0] % (x[1] / w[1]) == 0 && number(o.conv, 100) == sums && number(o.conv, 101) == 1;
 }
 
-// wanted reports whether an environment variable is that number.
-static int wanted(const char *variable, int number) {
-  const char *v = getenv(variable);
-  return v != NULL && atoi(v) == number;
-}
-
 EXPORT int cudnnBackendFinalize(struct desc *d) {
   if ((d->kind == 4 || d->kind == 5) && queue_unsafe()) {
     return refuse(INTERNAL_ERROR, "planned while a thread captures: descriptor", d->kind);
@@ -297,9 +300,14 @@ EXPORT int cudnnBackendFinalize(struct desc *d) {
   return OK;
 }
 
-// Four engines are offered: 0 adds in any order, 1 builds no plan, 2 and 3 serve. A result of
-// another type than the operands has none, as with the real library's engines.
-enum { ENGINES = 4, FIRST_NUMBER = 1000 };
+// Four engines are offered: 0 adds in any order, 1 builds no plan, 2 and 3 serve. With
+// FAKECUDNN_ALL=1 there are those besides that say something of their numbers, and last one that
+// takes much workspace. A result of another type than the operands has none, as with the real
+// library's engines.
+enum { ENGINES = 4, MORE = 9, FIRST_NUMBER = 1000 };
+static const int notes[ENGINES + MORE] = {4, -1, -1, -1, 0, 1, 2, 3, 5, 6, 7, 8, -1};
+
+static int offered(void) { return wanted("FAKECUDNN_ALL", 1) ? ENGINES + MORE : ENGINES; }
 
 static int same_types(const struct desc *op) {
   struct operands o = operands_of(op);
@@ -317,7 +325,7 @@ EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t 
     if (!same_types(child(child(d, 201), 801))) {
       return OK;
     }
-    for (int i = 0; i < ENGINES && i < n; i++) {
+    for (int i = 0; i < offered() && i < n; i++) {
       if (out[i]->kind != 3) {
         return refuse(BAD_PARAM, "results go into configurations, not into", out[i]->kind);
       }
@@ -325,7 +333,7 @@ EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t 
       out[i]->engine = i;
       out[i]->final = 1;
     }
-    *got = ENGINES;
+    *got = offered();
     return OK;
   }
   if (d->kind == 3 && name == 300 && type == 15 && n == 1 && out[0]->kind == 2 && d->final) {
@@ -340,14 +348,14 @@ EXPORT int cudnnBackendGetAttribute(struct desc *d, int name, int type, int64_t 
     return OK;
   }
   if (d->kind == 2 && name == 1303 && type == 11 && d->final) { // numerical notes
-    if (d->engine == 0) {
-      *(int *)values = 4; // in any order
+    if (notes[d->engine] >= 0) {
+      *(int *)values = notes[d->engine];
       *got = 1;
     }
     return OK;
   }
   if (d->kind == 5 && name == 402 && type == 3 && n == 1 && d->final) {
-    *(int64_t *)values = 1 << 16; // workspace
+    *(int64_t *)values = d->engine == ENGINES + MORE - 1 ? 1 << 30 : 1 << 16; // workspace
     *got = 1;
     return OK;
   }

@@ -5,7 +5,9 @@
 //
 //   FAKECUDA_KSIM        the emulator's library of kernels (needed for launches)
 //   FAKECUDA_DEVICES     number of devices (1)
+//   FAKECUDA_OLD         index of a device of compute capability 7.0 (none)
 //   FAKECUDA_VERSION     driver version (13000)
+//   FAKECUDA_CONTEXT     0: there is no memory for a context
 //   FAKECUDA_MEMORY      bytes of device memory (1 GiB)
 //   FAKECUDA_LOSE_AFTER  the device is lost at this launch, counted from 1 (0: never)
 //   FAKECUDA_POOLS       0: no stream-ordered memory
@@ -150,6 +152,9 @@ EXPORT int cuDeviceGetAttribute(int *v, int attribute, int device) {
       *v = values[i][1];
     }
   }
+  if (attribute == 75 && device == fake_number("FAKECUDA_OLD", -1)) {
+    *v = 7;
+  }
   if (attribute == 115) {
     *v = (int)fake_number("FAKECUDA_POOLS", 1);
   }
@@ -171,6 +176,9 @@ EXPORT int cuDeviceGetUuid_v2(char *uuid, int device) {
 EXPORT int cuDevicePrimaryCtxRetain(void **c, int device) {
   if (!started || known(device) != SUCCESS) {
     return INVALID_VALUE;
+  }
+  if (fake_number("FAKECUDA_CONTEXT", 1) == 0) {
+    return OUT_OF_MEMORY;
   }
   pthread_mutex_lock(&lock);
   retained++;

@@ -13,7 +13,9 @@ struct block {
 };
 
 static struct block *blocks, *pinned;
-static size_t used;
+static size_t used;   // the pool's part that nobody has included
+static size_t pooled; // freed into the stream-ordered pool, which keeps it until it is trimmed
+static int keeps;     // it was told to
 
 extern void *fake_device_malloc(size_t bytes); // the emulator's, or the host's
 extern void fake_device_free(void *p);
@@ -28,7 +30,8 @@ int fake_alloc(uint64_t *address, size_t bytes, int async) {
   if (bytes == 0) {
     return INVALID_VALUE; // as the driver answers
   }
-  if (bytes > fake_memory_free()) {
+  int again = async && bytes <= pooled; // other allocations get nothing of the pool
+  if (!again && bytes > fake_memory_free()) {
     return OUT_OF_MEMORY;
   }
   struct block *b = malloc(sizeof *b);
@@ -39,7 +42,8 @@ int fake_alloc(uint64_t *address, size_t bytes, int async) {
   }
   *b = (struct block){(uint64_t)p, bytes, async, blocks};
   blocks = b;
-  used += bytes;
+  pooled -= again ? bytes : 0;
+  used += again ? 0 : bytes;
   *address = b->address;
   return SUCCESS;
 }
@@ -49,7 +53,11 @@ int fake_free(uint64_t address) {
     struct block *b = *at;
     if (b->address == address) {
       *at = b->next;
-      used -= b->bytes;
+      if (b->async && keeps) {
+        pooled += b->bytes;
+      } else {
+        used -= b->bytes;
+      }
       fake_device_free((void *)b->address);
       free(b);
       return SUCCESS;
@@ -102,7 +110,11 @@ EXPORT int cuDeviceGetDefaultMemPool(void **pool, int device) {
 }
 
 EXPORT int cuMemPoolSetAttribute(void *pool, int attribute, void *value) {
-  return pool == &blocks && attribute == 4 && value != NULL ? SUCCESS : INVALID_VALUE;
+  if (pool != &blocks || attribute != 4 || value == NULL) {
+    return INVALID_VALUE;
+  }
+  keeps = *(const uint64_t *)value > 0;
+  return SUCCESS;
 }
 
 EXPORT int cuMemPoolTrimTo(void *pool, size_t keep) {
@@ -114,7 +126,12 @@ EXPORT int cuMemPoolTrimTo(void *pool, size_t keep) {
   if (fake_capturing_here()) {
     return fake_leave(CAPTURE_UNSUPPORTED);
   }
-  return fake_leave(pool == &blocks ? SUCCESS : INVALID_VALUE);
+  if (pool != &blocks) {
+    return fake_leave(INVALID_VALUE);
+  }
+  used -= pooled;
+  pooled = 0;
+  return fake_leave(SUCCESS);
 }
 
 EXPORT int cuMemAllocAsync(uint64_t *address, size_t bytes, struct fake_stream *s) {

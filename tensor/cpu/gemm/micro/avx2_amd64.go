@@ -61,4 +61,17 @@ func copyRows32AVX2(dst *float32, src *float32, rowSrc int, rows int, cols int)
 //go:noescape
 func transpose8AVX2(dst *float32, rowDst int, src *float32, rowSrc int, rows, cols int)
 
+//go:noescape
+func zip8AVX2(dst, a, b *float32, n int)
+
+// zipEights zips as many elements as whole vectors hold, and returns their number.
+func zipEights(v Variant, dst, a, b []float32) int {
+	n := len(a) &^ 7
+	if n == 0 || v.Float32() < AVX2 {
+		return 0
+	}
+	zip8AVX2(&dst[0], &a[0], &b[0], n)
+	return n
+}
+
 func fmaLoopAVX2(n int)

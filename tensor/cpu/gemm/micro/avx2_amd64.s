@@ -4412,6 +4412,31 @@ done:
 	VZEROUPPER
 	RET
 
+// func zip8AVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·zip8AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), CX
+
+eight:
+	VMOVUPS    (SI), Y0
+	VMOVUPS    (DX), Y1
+	VUNPCKLPS  Y1, Y0, Y2
+	VUNPCKHPS  Y1, Y0, Y3
+	VPERM2F128 $0x20, Y3, Y2, Y4
+	VPERM2F128 $0x31, Y3, Y2, Y5
+	VMOVUPS    Y4, (DI)
+	VMOVUPS    Y5, 32(DI)
+	ADDQ       $0x20, SI
+	ADDQ       $0x20, DX
+	ADDQ       $0x40, DI
+	SUBQ       $0x08, CX
+	JNZ        eight
+	VZEROUPPER
+	RET
+
 // func fmaLoopAVX2(n int)
 // Requires: AVX, FMA3
 TEXT ·fmaLoopAVX2(SB), NOSPLIT, $0-8

@@ -276,6 +276,14 @@ func TransposePanel(v Variant, dst []float32, width int, src []float32, rowSrc, 
 	}
 }
 
+// Zip writes dst[2i] = a[i] and dst[2i+1] = b[i] for all of a, of which b has as many.
+func Zip(v Variant, dst, a, b []float32) {
+	dst, b = dst[:2*len(a)], b[:len(a)]
+	for i := zipEights(v, dst, a, b); i < len(a); i++ {
+		dst[2*i], dst[2*i+1] = a[i], b[i]
+	}
+}
+
 // Prefetch asks for rows of cols floats, stride apart in src, to be brought into the second-level
 // cache. It computes nothing and may name memory beyond the end of src. The order in which a tile
 // kernel touches its input is too irregular for the processor to foresee; its caller knows.

@@ -312,6 +312,26 @@ func testTranspose(t *testing.T, v Variant, rng *rand.Rand, rows, cols int) {
 	}
 }
 
+// TestZip deals out the elements of two rows of all lengths up to some vectors, and writes no more.
+func TestZip(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, v := range Variants() {
+		for n := range 40 {
+			a, b, dst := random(rng, n), random(rng, n), make([]float32, 2*n+1)
+			dst[2*n] = guard
+			Zip(v, dst, a, b)
+			for i := range n {
+				if dst[2*i] != a[i] || dst[2*i+1] != b[i] {
+					t.Fatalf("%v: pair %d of %d: %v", v, i, n, dst[2*i:2*i+2])
+				}
+			}
+			if dst[2*n] != guard {
+				t.Fatalf("%v: %d pairs wrote beyond", v, n)
+			}
+		}
+	}
+}
+
 func ExampleMul() {
 	// A 2×2 tile of C = A·B with A 2×3 and B 3×2.
 	g := &Args{

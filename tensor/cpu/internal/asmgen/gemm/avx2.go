@@ -70,6 +70,7 @@ func avx2(c *build.Context) {
 	}
 	copyRowsAVX2(c, masks)
 	transpose8AVX2(c, masks)
+	zipAVX2(c)
 	peakLoopAVX2(c)
 }
 
@@ -217,7 +218,7 @@ func (t *avx2Kernel) load(from operand.Mem, v int, to reg.VecPhysical) {
 	t.VMOVUPS(from, to)
 }
 
-// store is kernel.go's epilogue for a part of a tile.
+// store is store.go's epilogue for a part of a tile.
 func (t *avx2Kernel) store() {
 	t.addressC()
 	t.VBROADCASTSS(mem(args, argAlpha), t.bcast)

@@ -126,6 +126,39 @@ func shuffle8(c *build.Context, in, out []reg.VecPhysical) {
 	}
 }
 
+// zipAVX2 adds
+//
+//	func zip8AVX2(dst, a, b *float32, n int)
+//
+// which writes dst[2*i] = a[i] and dst[2*i+1] = b[i] for i < n, a multiple of 8 above 0.
+func zipAVX2(c *build.Context) {
+	c.Function("zip8AVX2")
+	c.Attributes(attr.NOSPLIT)
+	c.SignatureExpr("func(dst, a, b *float32, n int)")
+	dst, x, y, n := reg.RDI, reg.RSI, reg.RDX, reg.RCX
+	c.Load(c.Param("dst"), dst)
+	c.Load(c.Param("a"), x)
+	c.Load(c.Param("b"), y)
+	c.Load(c.Param("n"), n)
+	c.Label("eight")
+	c.VMOVUPS(mem(x, 0), ymm[0])
+	c.VMOVUPS(mem(y, 0), ymm[1])
+	c.VUNPCKLPS(ymm[1], ymm[0], ymm[2]) // 0 1 of each and 4 5
+	c.VUNPCKHPS(ymm[1], ymm[0], ymm[3]) // 2 3 and 6 7
+	const low, high = 0x20, 0x31
+	c.VPERM2F128(operand.Imm(low), ymm[3], ymm[2], ymm[4])
+	c.VPERM2F128(operand.Imm(high), ymm[3], ymm[2], ymm[5])
+	c.VMOVUPS(ymm[4], mem(dst, 0))
+	c.VMOVUPS(ymm[5], mem(dst, 32))
+	c.ADDQ(operand.Imm(32), x)
+	c.ADDQ(operand.Imm(32), y)
+	c.ADDQ(operand.Imm(64), dst)
+	c.SUBQ(operand.Imm(8), n)
+	c.JNZ(operand.LabelRef("eight"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
 // avx2Chains is peakChains for sixteen registers.
 const avx2Chains = 14
 

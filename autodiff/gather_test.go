@@ -1,0 +1,138 @@
+package autodiff_test
+
+import (
+	"slices"
+	"testing"
+
+	ad "afterimage/autodiff"
+	"afterimage/autodiff/gradcheck"
+	"afterimage/tensor"
+	"afterimage/tensor/ref"
+)
+
+// A gathering backend makes quotients and their gradients in one go, and counts.
+type gathering struct {
+	*ref.Backend
+	calls, weights int
+	quotients      int
+}
+
+var _ tensor.ManySpectralFuser = (*gathering)(nil)
+
+// SpectralQuotientGrads makes them one by one.
+func (b *gathering) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tensor) {
+	b.calls++
+	b.weights += len(w)
+	for i := range w {
+		b.SpectralQuotientGrad(dw[i], dy[i], w[i], u[i], v[i], sigma[i])
+	}
+}
+
+// SpectralQuotients makes them one by one.
+func (b *gathering) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
+	b.quotients += len(w)
+	for i := range w {
+		b.SpectralQuotient(y[i], w[i], sigma[i])
+	}
+}
+
+// TestQuotients wants quotients made at once, one of them in BF16, and their gradients to be those
+// made one by one, and a list with a σ that nobody knows to be made so.
+func TestQuotients(t *testing.T) {
+	compute := func(b tensor.Backend, together, known bool) (all [][]float64) {
+		g := ad.NewGraph(b)
+		defer g.Close()
+		leaf := func(seed uint32, shape ...int) value {
+			x := g.Scope().New(tensor.F32, shape...)
+			x.SetFloats(gradcheck.Normal(seed, shape...).Data)
+			return g.Leaf(x)
+		}
+		w, u := vals{leaf(1, 4, 3), leaf(2, 5, 2)}, vals{leaf(3, 1, 4), leaf(4, 1, 5)}
+		v, dt := vals{leaf(5, 1, 3), leaf(6, 1, 2)}, []tensor.DType{tensor.F32, tensor.BF16}
+		sigma := []*tensor.Tensor{leaf(7, 1).Tensor(), nil}
+		if known {
+			sigma[1] = leaf(8, 1).Tensor()
+		}
+		q := vals{nil, nil}
+		if together {
+			copy(q, ad.SpectralQuotients(w, u, v, sigma, dt))
+		} else {
+			for i := range q {
+				q[i] = ad.SpectralQuotient(w[i], u[i], v[i], sigma[i], dt[i])
+			}
+		}
+		y := ad.Add(ad.Sum(ad.Square(q[0])), ad.Sum(ad.Square(ad.Cast(q[1], tensor.F32))))
+		for _, x := range append(vals{q[0].Keep(), q[1].Keep()}, ad.Grad(y, w)...) {
+			all = append(all, x.Tensor().Floats())
+		}
+		return all
+	}
+	if got := ad.SpectralQuotients(nil, nil, nil, nil, nil); len(got) != 0 {
+		t.Errorf("of nothing: %v", got)
+	}
+	for _, known := range []bool{true, false} {
+		b := &gathering{Backend: ref.New()}
+		want, got := compute(ref.New(), false, known), compute(b, true, known)
+		if !slices.EqualFunc(got, want, slices.Equal[[]float64]) {
+			t.Errorf("known %v: %v, want %v", known, got, want)
+		}
+		if (b.quotients == 2) != known {
+			t.Errorf("known %v: %d quotients at once", known, b.quotients)
+		}
+	}
+}
+
+// TestGather takes gradients through three quotients, two of them of one weight that is read
+// for itself, too: at once where only weights are asked for, else one by one, to the same bits.
+func TestGather(t *testing.T) {
+	network := func(b tensor.Backend) (graph, value, vals) {
+		g := ad.NewGraph(b)
+		var in vals
+		for i, s := range [][]int{{4, 3}, {1, 4}, {1, 3}, {3, 4}, {1, 3}, {1, 4}, {2, 3}} {
+			x := g.Scope().New(tensor.F64, s...)
+			x.SetFloats(gradcheck.Normal(uint32(i+1), s...).Data)
+			in = append(in, g.Leaf(x))
+		}
+		quotients := func() (value, value) {
+			return quotient(in[0], in[1], in[2], tensor.F64), quotient(in[3], in[4], in[5], tensor.F64)
+		}
+		first, second := quotients()
+		again, _ := quotients()
+		h := ad.MatMul(ad.MatMul(in[6], first, false, true), second, false, true)
+		h = ad.Tanh(ad.MatMul(ad.Tanh(h), again, false, true))
+		return g, ad.Add(ad.Sum(ad.Square(h)), ad.Sum(ad.Square(in[0]))), in
+	}
+	for _, c := range []struct {
+		name    string
+		of      []int
+		options []ad.GradOption
+		weights int // that are gathered
+	}{
+		{"weights", []int{0, 3}, nil, 3},
+		{"weights, kept", []int{0, 3}, []ad.GradOption{ad.Retain()}, 3},
+		{"one weight", []int{3}, nil, 1},
+		{"a vector, too", []int{0, 3, 4}, nil, 2},
+		{"to be differentiated", []int{0, 3}, []ad.GradOption{ad.CreateGraph()}, 0},
+	} {
+		gradients := func(b tensor.Backend) (all [][]float64) {
+			g, y, in := network(b)
+			defer g.Close()
+			var xs vals
+			for _, i := range c.of {
+				xs = append(xs, in[i])
+			}
+			for _, d := range ad.Grad(y, xs, c.options...) {
+				all = append(all, d.Tensor().Floats())
+			}
+			return all
+		}
+		b := &gathering{Backend: ref.New(ref.WithPoison())}
+		want, got := gradients(ref.New(ref.WithPoison())), gradients(b)
+		if !slices.EqualFunc(got, want, slices.Equal[[]float64]) {
+			t.Errorf("%s: %v, want %v", c.name, got, want)
+		}
+		if b.weights != c.weights || b.calls > 1 {
+			t.Errorf("%s: %d of them in %d calls, want %d", c.name, b.weights, b.calls, c.weights)
+		}
+	}
+}
