@@ -27,7 +27,9 @@ func subjects() []subject {
 			"Grad":          "every golden's gradient",
 			"BatchNorm":     "batchNorm of table_test.go, which has goldens",
 			"BatchNormReLU": "batchNormReLU of table_test.go, which has goldens",
-			"SlicePad":      "Slice and Pad, which have goldens, in one copy",
+			"SpectralQuotients": "SpectralQuotient, which has goldens, for each of a list: " +
+				"gather_test.go",
+			"SlicePad": "Slice and Pad, which have goldens, in one copy",
 			"Conv2DAct": "Conv2DBiasAct and the activations, which have goldens, to the bit: " +
 				"op_test.go",
 			"BatchNormReLUUpsample": "BatchNormReLU and Upsample, which have goldens, to the bit: " +

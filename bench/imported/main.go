@@ -87,16 +87,9 @@ func (s *server) serve(in io.Reader, out io.Writer) error {
 			return fmt.Errorf("a request is not a line of JSON: %w", err)
 		}
 		var a reply
-		err := errors.New("expected op open, values or time")
-		switch q.Op {
-		case "open":
-			a, err = s.open(q.File)
-		case "values":
-			err = s.values(q.Images, q.Out)
-		case "time":
-			a, err = s.time(q)
-		}
-		if err != nil {
+		var err error
+		misuse := tensor.Try(func() { a, err = s.answer(q) }) // a network that refuses its operands
+		if err = errors.Join(err, misuse); err != nil {
 			a.Error = err.Error()
 		}
 		if err := answers.Encode(a); err != nil {
@@ -104,6 +97,19 @@ func (s *server) serve(in io.Reader, out io.Writer) error {
 		}
 	}
 	return lines.Err()
+}
+
+// answer does what a request asks.
+func (s *server) answer(q request) (a reply, err error) {
+	switch q.Op {
+	case "open":
+		return s.open(q.File)
+	case "values":
+		return a, s.values(q.Images, q.Out)
+	case "time":
+		return s.time(q)
+	}
+	return a, errors.New("expected op open, values or time")
 }
 
 func (s *server) open(file string) (reply, error) {

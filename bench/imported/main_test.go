@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -125,6 +126,36 @@ func squares(t *testing.T, file string) (sum float64, grad []float32) {
 	}
 	g, _ := f.Get("gradient")
 	return sum, g.Float32s()
+}
+
+// A network without a derivative is refused in a reply, and the program goes on.
+func TestNoGradient(t *testing.T) {
+	w := onnx.NewWriter()
+	x := w.Input("x", -1, 3, 8, 8)
+	mean := w.Node("Flatten", "mean", []string{w.Node("GlobalAveragePool", "pool", []string{x})})
+	w.Output(w.Node("Add", "y", []string{mean, w.Node("Det", "det", []string{x})}), -1, 3)
+	var b bytes.Buffer
+	if err := w.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	network := filepath.Join(t.TempDir(), "det.onnx")
+	if err := os.WriteFile(network, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, images := written(t)
+	a := ask(t, fmt.Sprintf(`{"op":"open","file":%q}
+{"op":"values","images":%q,"out":"nowhere"}
+{"op":"time","batch":1,"gradient":true}
+{"op":"time","batch":1,"least":2}
+`, network, images))
+	for i := 1; i < 3; i++ {
+		if !strings.Contains(a[i].Error, "Det has no derivative") {
+			t.Errorf("reply %d: %+v", i, a[i])
+		}
+	}
+	if a[0].Error != "" || len(a[3].Seconds) != 2 {
+		t.Errorf("%+v", a)
+	}
 }
 
 // Both kinds of pass are timed as often as asked, and what cannot be done is refused.

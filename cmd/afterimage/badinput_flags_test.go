@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -110,6 +111,30 @@ func badInverters(t *testing.T, r runs) []badCase {
 		{"a judge that is no ONNX file with an ONNX flag", []string{"explore", "noise", inverter,
 			"--independent", r.path("good", "classifier"), "--independent-bgr"},
 			[]string{"--independent-bgr, --independent-input-scale, --independent-layout and "}},
+	}
+}
+
+// badFiles names pipes and devices as files, and sizes that a network's images cannot have.
+func badFiles(t *testing.T, r runs) []badCase {
+	pipe := filepath.Join(t.TempDir(), "pipe.onnx") // which nobody writes to
+	if err := exec.Command("mkfifo", pipe).Run(); err != nil {
+		t.Logf("no pipes: a folder stands for one: %v", err)
+		pipe = filepath.Dir(pipe)
+	}
+	return []badCase{
+		{"another size than an ONNX file's", []string{"evaluate", "classifier", "--classifier",
+			r.path("onnx", "squeeze.onnx"), "--input-size", "33"},
+			[]string{"--input-size 33", "32×32", "leave it out"}},
+		{"a negative size", []string{"evaluate", "classifier", "--classifier",
+			r.path("foreign.safetensors"), "--arch", "resnet8", "--input-size=-1"},
+			[]string{"--input-size -1"}},
+		{"a pipe as a network", []string{"evaluate", "classifier", "--classifier", pipe},
+			[]string{"expected a regular file"}},
+		{"a device as weights", []string{"evaluate", "classifier", "--classifier", os.DevNull},
+			[]string{os.DevNull, "expected a regular file"}},
+		{"pipes to compare", []string{"compare", pipe, pipe}, []string{"expected a regular file"}},
+		{"a pipe to invert", []string{"invert", "--inverter", r.path("good", "inverter"), "--out",
+			r.path("x"), pipe}, []string{"expected a regular file"}},
 	}
 }
 

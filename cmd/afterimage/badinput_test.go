@@ -46,7 +46,8 @@ func TestBadInput(t *testing.T) {
 	}
 	r := makeRuns(t)
 	lists := [][]badCase{badWeights(t, r), badImages(t, r), badConfigs(r), badData(t, r),
-		badRuns(t, r), badUsage(r), badONNX(t, r), badAttacks(r), badInverters(t, r), badPlaces(t, r)}
+		badRuns(t, r), badUsage(r), badONNX(t, r), badAttacks(r), badInverters(t, r), badPlaces(t, r),
+		badFiles(t, r)}
 	before := digest(t, r.dir)
 	for _, list := range lists {
 		for _, c := range list {

@@ -63,6 +63,10 @@ func (f classifierFlags) load(
 	if err != nil {
 		return nil, "", err
 	}
+	if f.InputSize < 0 {
+		return nil, "", tensor.Refuse("--input-size %d: expected a number of pixels, or 0 for the "+
+			"usual one", f.InputSize)
+	}
 	classes := 0
 	if set != nil {
 		classes = len(set.Classes())
@@ -237,6 +241,10 @@ func (f foreignFlags) imported(
 	m, err := onnx.NewClassifier(s, model, o)
 	if err != nil {
 		return nil, "", withFlags(err)
+	}
+	if f.InputSize != 0 && f.InputSize != m.InputSize() {
+		return nil, "", tensor.Refuse("--input-size %d: the images of %s are %d×%[3]d, by the file "+
+			"itself: leave it out", f.InputSize, path, m.InputSize())
 	}
 	return m, describeONNX(m, why), nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"gonum.org/v1/gonum/mat"
@@ -101,7 +100,7 @@ func penultimate(s *tensor.Scope, m gan.Classifier, name string) *embedder {
 // fingerprint returns the first eight hexadecimal digits of a file's SHA-256: spaces of two
 // networks of one architecture are different ones.
 func fingerprint(path string) (string, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := tensor.ReadRegular(path)
 	if err != nil {
 		return "", err
 	}

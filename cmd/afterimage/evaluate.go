@@ -226,7 +226,8 @@ func digitsNote(dataset string, size, channels int, fit data.Fit) string {
 		side, strings.Join(done, " and "))
 }
 
-// measure evaluates the classifier, attacks it, and prints what was found.
+// measure evaluates the classifier, attacks it, and prints what was found, before an error of an
+// attack, too.
 func (c *evaluateClassifierCmd) measure(
 	e *env, b device, m gan.Classifier, ds data.Dataset,
 ) error {
@@ -237,20 +238,22 @@ func (c *evaluateClassifierCmd) measure(
 	res := classifierResult{Weights: c.Weights, Arch: m.Arch(), Dataset: c.Dataset, Split: c.Split,
 		Images: ds.Len(), Correct: correct, Accuracy: float64(correct) / float64(ds.Len()),
 		CrossEntropy: number(ce / float64(ds.Len())), origin: e.origin(b)}
+	var failed error // what was measured before is worth having, and is printed
 	for _, name := range c.Attack {
-		a, err := c.attack(b, m, ds, strings.TrimSpace(name))
-		if err != nil {
-			return err
+		var a attackResult
+		misuse := tensor.Try(func() { a, failed = c.attack(b, m, ds, strings.TrimSpace(name)) })
+		if failed = cmp.Or(failed, misuse); failed != nil {
+			break
 		}
 		res.Attacks = append(res.Attacks, a)
 	}
 	res.Seconds = time.Since(start).Seconds()
 	res.Warning = masking(res.Attacks)
 	if c.JSON {
-		return json.NewEncoder(e.out).Encode(res)
+		return cmp.Or(json.NewEncoder(e.out).Encode(res), failed)
 	}
 	res.print(e.out)
-	return nil
+	return failed
 }
 
 // print writes the result for people.

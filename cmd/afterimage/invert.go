@@ -250,7 +250,7 @@ func readPhoto(path string, size int) (p photo, err error) {
 	if err != nil {
 		return p, err
 	}
-	f, err := os.Open(path)
+	f, err := tensor.OpenRegular(path)
 	if err != nil {
 		return p, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -242,6 +243,30 @@ func badONNX(t *testing.T, r runs) []badCase {
 			r.path("foreign.safetensors"), "--out", r.path("x")}, []string{"--arch"}},
 		{"a judge without features", []string{"evaluate", "inverter", r.path("good", "inverter"),
 			"--independent", squeeze}, []string{"no features", "another network"}},
+	}
+}
+
+// An attack that a network has no gradient for is refused with a reason, behind what was measured
+// before.
+func TestAttackWithoutGradient(t *testing.T) {
+	w := onnx.NewWriter()
+	x := w.Input("x", -1, 3, 32, 32)
+	mean := w.Node("Flatten", "mean", []string{w.Node("GlobalAveragePool", "pool", []string{x})})
+	sum := w.Node("Add", "sum", []string{mean, w.Node("Det", "det", []string{x})})
+	y := w.Node("Gather", "logits", []string{sum, w.Longs("ten", 0, 1, 2, 0, 1, 2, 0, 1, 2, 0)},
+		onnx.IntAttr("axis", 1))
+	w.Output(y, -1, 10)
+	var b bytes.Buffer
+	if err := w.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, filepath.Join(t.TempDir(), "det.onnx"), b.Bytes())
+	code, out, errOut := call("evaluate", "classifier", "--count", "60", "--classifier", file,
+		"--attack", "square-2,fgsm")
+	if code != exitUsage || !strings.Contains(errOut, "Det has no derivative here") ||
+		!strings.Contains(out, "clean") || !strings.Contains(out, "square-2") ||
+		strings.Contains(out, "fgsm") {
+		t.Errorf("exit code %d: %s%s", code, out, errOut)
 	}
 }
 

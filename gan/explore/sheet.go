@@ -75,7 +75,7 @@ func OpenSheet(path string) (*report.Sheet, error) {
 	if err := ReadJSON(path+".cells.json", &t); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path + ".cells.png")
+	f, err := tensor.OpenRegular(path + ".cells.png")
 	if err != nil {
 		return nil, fmt.Errorf("explore: %w", err)
 	}
@@ -114,7 +114,7 @@ func WriteJSON(path string, v any) error {
 
 // ReadJSON reads a file of JSON into v.
 func ReadJSON(path string, v any) error {
-	raw, err := os.ReadFile(path)
+	raw, err := tensor.ReadRegular(path)
 	if err != nil {
 		return fmt.Errorf("explore: %w", err)
 	}

@@ -128,7 +128,7 @@ func Presets() []string {
 func Load(name string) (*Spec, error) {
 	text, err := presets.ReadFile("presets/" + name + ".yaml")
 	if strings.HasSuffix(name, ".yaml") {
-		text, err = os.ReadFile(name)
+		text, err = tensor.ReadRegular(name)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, tensor.Refuse("study: no preset %q: expected %s, or a .yaml file", name,

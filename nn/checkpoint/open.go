@@ -4,37 +4,23 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strings"
+
+	"afterimage/tensor"
 )
 
 // Open reads the file at path into memory and decodes it by its content, whatever it is called.
 // The error names the file, and for what is wrong inside it is a *FormatError.
 func Open(path string) (*File, error) {
-	info, err := os.Stat(path)
+	data, err := tensor.ReadRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: Open: %w; check the path", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("checkpoint: Open: %s is a %s: expected a regular file; name the "+
-			"checkpoint file itself", path, describeMode(info.Mode()))
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: Open: %w", err)
 	}
 	f, err := Decode(path, data)
 	if err == nil {
 		f.originate(data)
 	}
 	return f, err
-}
-
-func describeMode(m os.FileMode) string {
-	if m.IsDir() {
-		return "directory"
-	}
-	return "special file (" + m.Type().String() + ")"
 }
 
 // Decode is Open for a file that is already in memory, such as an embedded one; name stands for it

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"afterimage/tensor"
 )
 
 // The idx format: two zero bytes, a type byte (8: unsigned bytes), the number of dimensions, the
@@ -112,7 +113,7 @@ func fileErrorAt(err error, op, file, next string) error {
 
 // readIDX reads one idx file, gzipped if its name ends in .gz.
 func readIDX(file string, magic uint32) (dims []int, body []byte, err error) {
-	f, err := os.Open(file)
+	f, err := tensor.OpenRegular(file)
 	if err != nil {
 		return nil, nil, errors.Unwrap(err)
 	}

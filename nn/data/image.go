@@ -2,12 +2,12 @@ package data
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	_ "image/jpeg" // registers the decoder
 	_ "image/png"  // likewise
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -52,9 +52,13 @@ func ReadImage(file string, size, channels int) ([]uint8, error) {
 
 // readImageFile reads a file that is no longer than an image may be.
 func readImageFile(op, file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := tensor.OpenRegular(file)
 	if err != nil {
-		return nil, fileErrorAt(err.(*os.PathError).Err, op, file, "check the name")
+		next := "check the name"
+		if tensor.IsRefusal(err) {
+			next = "give a PNG or JPEG file"
+		}
+		return nil, fileErrorAt(errors.Unwrap(err), op, file, next)
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, imageFileMax+1))

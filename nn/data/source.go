@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"afterimage/tensor"
 )
 
 // A fileSource gives the files of a dataset by base name, from a folder or from a .tar.gz.
@@ -100,7 +102,7 @@ func (s *fileSource) read(name string, limit int64, buf []byte) ([]byte, error) 
 		}
 		return raw, nil
 	}
-	f, err := os.Open(filepath.Join(s.folder, name))
+	f, err := tensor.OpenRegular(filepath.Join(s.folder, name))
 	if err != nil {
 		return nil, fail("cannot read", "", "", errors.Unwrap(err))
 	}
@@ -124,7 +126,7 @@ func (s *fileSource) readArchive(wanted []string) error {
 		return &FileError{Op: s.op, File: s.archive, Problem: problem, Err: err,
 			Next: downloadAgain(s.dataset)}
 	}
-	f, err := os.Open(s.archive)
+	f, err := tensor.OpenRegular(s.archive)
 	if err != nil {
 		return fail("cannot read", errors.Unwrap(err))
 	}

@@ -204,16 +204,27 @@ func TestClassifierSavesItsOptions(t *testing.T) {
 	}
 }
 
-// Weights that are not finite are found when the network is opened.
+// A network that makes what is not finite is found when it is opened, and the error says of which
+// constant it is known: weights and factors of the graph alike, but not the infinity of a mask.
 func TestClassifierNotFinite(t *testing.T) {
-	s := newSketch(17, []int{-1, 1, 1, 1})
-	s.node("Flatten", "f", []string{"x0"})
-	s.node("Gemm", "y", []string{"f", s.floats("w", []int{1, 2}, 1, math.NaN())})
-	scope := tensor.NewScope(ref.New())
-	defer scope.Close()
-	_, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
-	if err == nil || !strings.Contains(err.Error(), "not finite") {
-		t.Errorf("got %v", err)
+	for _, tc := range []struct {
+		weight, factor float64
+		says           string
+	}{
+		{math.NaN(), 1, `the constant "w`}, {1, math.NaN(), `the constant "k" holds a NaN`},
+		{1, math.Inf(-1), "the graph makes it, none of its constants is a NaN"},
+	} {
+		s := newSketch(17, []int{-1, 1, 1, 1})
+		s.node("Flatten", "f", []string{"x0"})
+		s.node("Gemm", "g", []string{"f", s.floats("w", []int{1, 2}, 1, tc.weight)})
+		s.node("Mul", "y", []string{"g", s.floats("k", nil, tc.factor)})
+		scope := tensor.NewScope(ref.New())
+		_, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+		scope.Close()
+		if err == nil || !strings.Contains(err.Error(), "not finite") ||
+			!strings.Contains(err.Error(), tc.says) {
+			t.Errorf("weight %g, factor %g: got %v", tc.weight, tc.factor, err)
+		}
 	}
 }
 

@@ -2,12 +2,12 @@ package onnx
 
 import (
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"afterimage/tensor"
 )
 
 // Exporters put large weights beside a model: a tensor then says in which file, a path in the
@@ -171,14 +171,7 @@ func (x *external) file(t *tensorProto, location string) ([]byte, error) {
 		return data, nil
 	}
 	path := filepath.Join(x.dir, location)
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrInvalid
-	}
-	var data []byte
-	if err == nil {
-		data, err = os.ReadFile(path)
-	}
+	data, err := tensor.ReadRegular(path)
 	if err != nil {
 		return nil, &Error{Reason: fmt.Sprintf("tensor %s is stored in %s beside the model",
 			quote(t.name), quote(location)), Err: err, Next: withModel}

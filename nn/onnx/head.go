@@ -204,6 +204,18 @@ func (c *Classifier) probe(b tensor.Backend) error {
 	return nil
 }
 
+// notFinite says of a logit v of a grey image what is known: a NaN among the constants, or that the
+// graph makes it of numbers. An infinity among them is no fault: masks have them.
+func (c *Classifier) notFinite(v float64) error {
+	const what = "a logit of a grey image is not finite: %g: "
+	if name := c.graph.firstNaN(); name != "" {
+		return c.wrong("take another file, or export it again",
+			what+"the constant %s holds a NaN", v, quote(name))
+	}
+	return c.wrong("check how images are to be normalised, or take another file",
+		what+"the graph makes it, none of its constants is a NaN", v)
+}
+
 // A tried is what a run on grey images gave.
 type tried struct{ logits, features tensor.Shape }
 
@@ -226,8 +238,7 @@ func (c *Classifier) try(b tensor.Backend, n int) (t tried, err error) {
 	}
 	for _, v := range y.Tensor().Floats() {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return t, c.wrong("the weights are damaged, take another file",
-				"a logit of a grey image is not finite: %g", v)
+			return t, c.notFinite(v)
 		}
 	}
 	if t.logits = y.Shape().Clone(); f != nil {

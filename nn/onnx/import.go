@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"afterimage/tensor"
@@ -38,6 +39,25 @@ type constValue struct {
 	host *Array
 	dev  *tensor.Tensor
 	elem Elem
+}
+
+// firstNaN returns the name of the graph's first constant, by name, that holds a NaN; empty if none
+// does.
+func (g *Graph) firstNaN() string {
+	for _, name := range slices.Sorted(maps.Keys(g.consts)) {
+		c := g.consts[name]
+		v := []float64(nil)
+		switch {
+		case c.host != nil:
+			v = c.host.F
+		case c.dev != nil:
+			v = c.dev.Floats()
+		}
+		if slices.ContainsFunc(v, math.IsNaN) {
+			return name
+		}
+	}
+	return ""
 }
 
 // Import makes a model runnable with its weights in s. The error, an *Error, names the first node

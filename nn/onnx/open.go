@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"fmt"
-	"os"
 	"slices"
 
 	"afterimage/tensor"
@@ -25,7 +24,7 @@ type Input struct {
 // Open reads an ONNX file, and what of it is stored in files beside it. The error, an *Error, names
 // the file and what is wrong with it.
 func Open(path string) (*Model, error) {
-	data, err := os.ReadFile(path)
+	data, err := tensor.ReadRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: Open: %w", err)
 	}
