@@ -342,10 +342,13 @@ func (b *Backend) Sync() error {
 	return nil
 }
 
-// settle submits what is encoded and waits for it.
+// settle submits what is encoded and waits for it. Nothing that was computed is read before.
 func (b *Backend) settle() error {
 	if b.graph != nil {
 		return errRecording
+	}
+	if err := b.book.write(); err != nil {
+		b.x.stick(err)
 	}
 	b.flush()
 	return b.x.do(func() error { return b.ctx.SyncStream(b.x.stream) })
