@@ -80,8 +80,9 @@ envelope:
 ptx:
 	AFTERIMAGE_NVRTC_VENV=$(VENV) $(GO) test ./cuda/kernels -run 'TestNVRTC|TestPTX$$' -update -timeout 30m
 
+ABIFLAGS ?= -v
 abi:
-	AFTERIMAGE_CUDA_VENV=$(VENV) $(GO) test ./cuda/driver ./cuda -count=1 -v \
+	AFTERIMAGE_CUDA_VENV=$(VENV) $(GO) test ./cuda/driver ./cuda -count=1 $(ABIFLAGS) \
 	  -run 'TestABI|TestAnswersABI|TestLibraries|TestDescriptors|TestOffers'
 
 generate:

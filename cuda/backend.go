@@ -262,13 +262,14 @@ func (b *Backend) Memory() Usage {
 	return Usage{b.mem.used, b.mem.held, b.mem.peak, b.info.Memory}
 }
 
-// Upload copies host bytes into a buffer. It returns once they are in staging memory.
+// Upload copies host bytes into a buffer. It returns once they are in staging memory. Panics with
+// *tensor.Error while work is recorded.
 func (b *Backend) Upload(dst tensor.Buffer, src []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.graph != nil {
+	if b.graph != nil { // who goes on would keep a tensor with nothing in it
 		b.graph.fail("Upload")
-		return
+		panic(&tensor.Error{Op: "Upload", Reason: errRecording.Error()})
 	}
 	if b.x.err() != nil {
 		return
@@ -341,10 +342,13 @@ func (b *Backend) Sync() error {
 	return nil
 }
 
-// settle submits what is encoded and waits for it.
+// settle submits what is encoded and waits for it. Nothing that was computed is read before.
 func (b *Backend) settle() error {
 	if b.graph != nil {
 		return errRecording
+	}
+	if err := b.book.write(); err != nil {
+		b.x.stick(err)
 	}
 	b.flush()
 	return b.x.do(func() error { return b.ctx.SyncStream(b.x.stream) })

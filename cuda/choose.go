@@ -78,9 +78,7 @@ func (b *Backend) choose(c contest) *offer {
 	if known {
 		picked = 0
 	} else if kept, picked = b.compete(c, found); b.x.err() == nil {
-		if err := b.book.put(c.shape, kept); err != nil {
-			b.x.stick(err)
-		}
+		b.book.put(c.shape, kept)
 	}
 	if picked < 0 {
 		return nil

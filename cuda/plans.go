@@ -27,6 +27,9 @@ type planBook struct {
 	file string            // in the cache folder; "" without one
 	run  string            // in a run; "" outside
 
+	unsaved bool        // there are choices that no file has
+	seen    os.FileInfo // the cache's file when it was last read
+
 	changed func(shape string) // told of a run's choices that are made anew; may be nil
 }
 
@@ -56,9 +59,7 @@ func openPlanBook(card, kernels string) *planBook {
 		return k
 	}
 	k.file = filepath.Join(kernels, "plans-"+cacheKey(card)+".json")
-	if p, err := readPlans(k.file); err == nil && p.Card == card { // only a cache
-		k.all = p.Shapes
-	}
+	k.look()
 	return k
 }
 
@@ -74,16 +75,29 @@ func (s convSpec) String() string {
 // get returns the choice for a shape, also one that another backend or process has put into the
 // cache since this book was opened: who computes beside it then rounds alike.
 func (k *planBook) get(shape string) (choice, bool) {
-	if c, ok := k.all[shape]; ok {
-		return c, true
+	c, ok := k.all[shape]
+	if !ok {
+		k.look()
+		c, ok = k.all[shape]
 	}
-	if p, err := readPlans(k.file); err == nil && p.Card == k.card {
-		if c, ok := p.Shapes[shape]; ok {
-			k.all[shape] = c
-			return c, true
+	return c, ok
+}
+
+// look takes over what is new in the cache, if the file is another than when it was last read.
+func (k *planBook) look() {
+	info, err := os.Stat(k.file)
+	if err != nil || k.seen != nil && os.SameFile(info, k.seen) && info.Size() == k.seen.Size() &&
+		info.ModTime().Equal(k.seen.ModTime()) {
+		return
+	}
+	k.seen = info
+	if p, err := readPlans(k.file); err == nil && p.Card == k.card { // only a cache
+		for name, c := range p.Shapes {
+			if _, ours := k.all[name]; !ours {
+				k.all[name] = c
+			}
 		}
 	}
-	return choice{}, false
 }
 
 // rechoose tells a run's user that the choice for a shape is made anew; put replaces it.
@@ -93,23 +107,25 @@ func (k *planBook) rechoose(shape string) {
 	}
 }
 
-// put keeps a choice; that nothing serves it keeps in the run alone, where it decides last digits:
-// the cause may be gone tomorrow. The error is the run's file alone: without it a run cannot be
-// resumed to the same bytes.
-func (k *planBook) put(shape string, c choice) error {
-	k.all[shape] = c
+// put keeps a choice; write puts it on the disk.
+func (k *planBook) put(shape string, c choice) { k.all[shape], k.unsaved = c, true }
+
+// write writes what was put since the last time: once for many shapes, and before anything that was
+// computed by these choices is read, so that a run which is killed loses none that it depends on.
+// That nothing serves a shape is kept in the run alone, where it decides last digits: the cause may
+// be gone tomorrow. The error is the run's file alone: without it a run cannot be resumed to the
+// same bytes.
+func (k *planBook) write() error {
+	if k == nil || !k.unsaved {
+		return nil
+	}
+	k.unsaved = false
 	if k.file != "" {
-		was := plans{k.card, maps.Clone(k.all)}
-		if p, err := readPlans(k.file); err == nil && p.Card == k.card { // another process's
-			for name, c := range p.Shapes {
-				if _, ours := was.Shapes[name]; !ours {
-					was.Shapes[name] = c
-				}
-			}
-		}
-		maps.DeleteFunc(was.Shapes, func(_ string, c choice) bool { return c == none() })
+		k.look()
+		all := maps.Clone(k.all)
+		maps.DeleteFunc(all, func(_ string, c choice) bool { return c == none() })
 		_ = os.MkdirAll(filepath.Dir(k.file), 0o755) // a cache: the write below fails then, too
-		_ = writePlans(k.file, was)
+		_ = writePlans(k.file, plans{k.card, all})
 	}
 	return k.keep()
 }

@@ -75,7 +75,8 @@ func TestPlansShared(t *testing.T) {
 	cache := t.TempDir()
 	first, second := openPlanBook("card", cache), openPlanBook("card", cache)
 	want := choice{Mode: heurModeA, Place: 3, Engine: 7, Micros: 2}
-	if err := first.put("x", want); err != nil {
+	first.put("x", want)
+	if err := first.write(); err != nil {
 		t.Fatal(err)
 	}
 	if c, ok := second.get("x"); !ok || c != want {
@@ -83,6 +84,33 @@ func TestPlansShared(t *testing.T) {
 	}
 	if c, ok := openPlanBook("other card", cache).get("x"); ok {
 		t.Errorf("another card took %+v", c)
+	}
+}
+
+// TestPlansWrittenOnce wants the choices of several shapes written together, and before anything
+// that was computed by them can be read.
+func TestPlansWrittenOnce(t *testing.T) {
+	b := openWithDNN(t, "")
+	run := filepath.Join(t.TempDir(), "plans.json")
+	keepsAll(t, b, run)
+	s := tensor.NewScope(b)
+	defer s.Close()
+	kept := func() int {
+		p, err := readPlans(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(p.Shapes)
+	}
+	var y *tensor.Tensor
+	for c := range 3 {
+		x, w := s.Full(tensor.F32, 1, 1, 3, 3, c+1), s.Full(tensor.F32, 1, 2, 3, 3, c+1)
+		y = s.New(tensor.F32, 1, 1, 1, 2)
+		b.Conv2D(y, x, w, tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1})
+	}
+	before := kept()
+	if y.Floats(); before != 0 || kept() != 3 {
+		t.Errorf("%d choices were written before anything was read, %d after", before, kept())
 	}
 }
 
@@ -161,6 +189,9 @@ func TestPlansChanged(t *testing.T) {
 	slower := none()
 	slower.Micros = 5
 	book.put("z", slower)
+	if err := book.write(); err != nil {
+		t.Fatal(err)
+	}
 	if again := openPlanBook("card", cache).all; len(again) != 2 || again["z"] != slower {
 		t.Errorf("the cache keeps %v: want what a plan serves, and our own kernel where it was faster",
 			again)

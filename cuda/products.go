@@ -23,10 +23,10 @@ type products struct {
 	alone  bool                                // our own kernel does not compete, for tests
 }
 
-// A productPlan is what computes one shape: an algorithm of cuBLASLt, or our kernel for compute
-// capability 9.0, as choice says.
+// A productPlan is what computes one shape: an algorithm of cuBLASLt, our kernel for compute
+// capability 9.0, or our kernel for every card where it was faster, as choice says.
 type productPlan struct {
-	*driver.ProductPlan // nil for our kernel
+	*driver.ProductPlan // nil for our kernels
 	choice              choice
 }
 
@@ -67,7 +67,8 @@ func (m arithmetic) kind(operand, result tensor.DType) driver.ProductKind {
 	return driver.ProductF32
 }
 
-// product reports whether cuBLASLt takes the product over.
+// product computes the product by what is the fastest, and reports whether there is something that
+// computes it, rather than our own kernel for want of anything else.
 func (b *Backend) product(e *kernels.Encoder, dst, x, y kernels.Array, p tensor.MatMulParams) bool {
 	last := len(dst.Shape) - 1
 	s := driver.ProductSpec{M: dst.Shape[last-1], N: dst.Shape[last], K: x.Shape[last], Batch: 1,
@@ -96,6 +97,8 @@ func (b *Backend) product(e *kernels.Encoder, dst, x, y kernels.Array, p tensor.
 	switch {
 	case plan == nil:
 		return false
+	case plan.choice.own():
+		own.plain(e)
 	case plan.choice.Mode == hopperMode:
 		own.onHopper(e)
 	default:
@@ -145,6 +148,11 @@ func (b *Backend) chooseProduct(s driver.ProductSpec, execute func(*driver.Produ
 			return found, failed
 		}})
 	var plan *productPlan
+	if won == nil && b.graph == nil {
+		if c, ok := b.book.get(productName(s)); ok && c.own() && c.Micros > 0 { // it was faster
+			plan = &productPlan{choice: c}
+		}
+	}
 	if won != nil {
 		plan = &productPlan{choice: won.choice}
 		if won.choice.Mode != hopperMode {

@@ -181,3 +181,40 @@ func failing(t *testing.T, variable, run string, compute func(run string) (float
 	}
 	return slices.Collect(maps.Values(p.Shapes))
 }
+
+// TestProductOwnTakesPixels wants a convolution that is a matrix product made by our own product
+// kernel where that was faster than cuBLASLt, without another contest, from which it would be
+// missing; again from the cache, and recorded.
+func TestProductOwnTakesPixels(t *testing.T) {
+	t.Setenv("AFTERIMAGE_CUDNN", fake.DNN)
+	t.Setenv("FAKECUBLASLT_SLOW", "0123")
+	cache := t.TempDir()
+	for range 2 {
+		b := openWithLt(t, cache)
+		b.lt.alone = false
+		s := tensor.NewScope(b)
+		x, w := s.Full(tensor.F32, 1, 1, 2, 2, 3), s.Full(tensor.F32, 2, 5, 1, 1, 3)
+		y := s.New(tensor.F32, 1, 2, 2, 5)
+		p := tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+		b.Conv2D(y, x, w, p)
+		if got := y.Floats()[19]; got != 6 || len(b.dnn.plans) != 0 || len(b.book.all) != 1 {
+			t.Errorf("got %v; %d plans of cuDNN, choices %+v", got, len(b.dnn.plans), b.book.all)
+		}
+		for _, c := range b.book.all {
+			if !c.own() || c.Micros <= 0 {
+				t.Errorf("our own kernel was not the fastest: %+v", c)
+			}
+		}
+		b.Fill(y, 0)
+		g, err := b.Record(func() { b.Conv2D(y, x, w, p) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Replay(); y.Floats()[0] != 6 {
+			t.Errorf("replayed %v", y.Floats())
+		}
+		s.Close()
+		b.Close()
+		t.Setenv("FAKECUBLASLT_SLOW", "")
+	}
+}

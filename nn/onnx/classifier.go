@@ -100,6 +100,7 @@ func NewClassifier(s *tensor.Scope, m *Model, o ClassifierOptions) (*Classifier,
 	}
 	c.graph.settle(s)
 	c.graph.activate()
+	c.graph.hold(s)
 	return c, nil
 }
 

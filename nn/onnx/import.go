@@ -31,6 +31,7 @@ type Graph struct {
 	nodes   []*node
 	consts  map[string]*constValue
 	last    [][]string // the values that node i is the last to read
+	held    *held      // nil: keeps nothing of what its nodes bring to the device
 }
 
 // A constValue is a constant of the graph: on the device when it is floating-point, on the host

@@ -118,9 +118,7 @@ func (c *call) upload(v *Value) *autodiff.Value {
 
 // constant returns host values on the device.
 func (c *call) constant(dt tensor.DType, v []float64, shape ...int) *autodiff.Value {
-	t := c.run.g.Scope().New(dt, shape...)
-	t.SetFloats(v)
-	return c.run.g.Const(t)
+	return c.run.g.Const(c.bring(dt, v, shape...))
 }
 
 // mask returns booleans on the device as 0 and 1.
@@ -141,14 +139,14 @@ func (c *call) scalarLike(x *autodiff.Value, v float64) *autodiff.Value {
 
 // index returns row numbers on the device.
 func (c *call) index(idx []int) *tensor.Tensor {
-	v := make([]int32, len(idx))
+	v := make([]float64, len(idx))
 	for i, k := range idx {
 		if k < 0 || k > math.MaxInt32 {
 			c.fail("index %d is out of range", k)
 		}
-		v[i] = int32(k)
+		v[i] = float64(k)
 	}
-	return tensor.FromSlice(c.run.g.Scope(), v, len(v))
+	return c.bring(tensor.I32, v, len(v))
 }
 
 // hostConst returns operand i on the host. An operand that wants a gradient is refused: it steers
