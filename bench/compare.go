@@ -17,6 +17,9 @@ type CompareOptions struct {
 	Rounds  int            // how often the two take turns on a row
 	Seconds float64        // of measuring a row, for each program and round; at least one run
 	Modes   []string       // the other program's ways that are tried; nil: all
+	// Fresh starts the other program where its start or its memory is measured; nil: as elsewhere.
+	// What makes it faster may cost it either.
+	Fresh Starter
 	// Done returns a row that an earlier session has measured, so that it is not measured again;
 	// nil: none.
 	Done func(key string, threads int) (Comparison, bool)
@@ -31,6 +34,7 @@ type Comparison struct {
 	Shape   string         `json:"shape"`
 	Groups  []string       `json:"groups"`
 	Threads int            `json:"threads"`
+	Session int            `json:"session,omitempty"` // of Record.Sessions, from 1 on
 	Unit    string         `json:"unit"`
 	Work    float64        `json:"work"`
 	Uses    map[string]int `json:"uses,omitempty"`
@@ -230,6 +234,10 @@ func (r *Comparison) note(who string, err error) (ok bool, fatal error) {
 func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	c.ours.drop()
 	c.theirs.drop()
+	fresh := c.o.Fresh
+	if fresh == nil {
+		fresh = c.theirs.start
+	}
 	all, plain := NewCatalogue(), strings.TrimSuffix(s.Target, recomputeSuffix)
 	step, err := all.Find(s.Target)
 	if err != nil {
@@ -256,7 +264,7 @@ func (c *comparer) freshRow(s Spec, r *Comparison) error {
 	}
 	for range c.o.Rounds {
 		for _, m := range append([]string{""}, modes...) {
-			start, who, spec := c.theirs.start, m, other
+			start, who, spec := fresh, m, other
 			if m == "" {
 				start, who, spec = c.ours.start, "this program", step
 			}

@@ -193,10 +193,13 @@ func TestFreshRows(t *testing.T) {
 			return Reply{Seconds: []float64{1}}
 		}
 	}
-	rows := compareAll(t, []Spec{memory, recomputed, start}, answer(), answer(),
-		CompareOptions{Rounds: 3, Done: func(key string, _ int) (Comparison, bool) {
-			return Comparison{Best: CompileCL}, key == step // an earlier session knows the fastest
-		}})
+	never := func(Request) Reply { t.Error("asked the program that is kept"); return Reply{} }
+	programs := 0
+	rows := compareAll(t, []Spec{memory, recomputed, start}, answer(), never,
+		CompareOptions{Rounds: 3, Fresh: answer().starter(&programs),
+			Done: func(key string, _ int) (Comparison, bool) {
+				return Comparison{Best: CompileCL}, key == step // an earlier session knows the fastest
+			}})
 	m, s := rows[0], rows[2]
 	if m.Ratio != 1.6 || len(m.Ours) != 3 || m.TotalOurs != 150 || m.TotalTheirs != 180 ||
 		m.Best != EagerCL || len(m.Modes) != 2 || m.Modes[CompileCL][0] != 95 {
@@ -215,13 +218,14 @@ func TestFreshRows(t *testing.T) {
 	}
 }
 
-// TestMeans: geometric means, of the rows and of each round.
+// TestMeans: geometric means, of the rows and of each round, with what was tried and when.
 func TestMeans(t *testing.T) {
 	row := func(key string, threads int, ours, theirs []float64, groups ...string) Comparison {
 		c := Comparison{Key: key, Threads: threads, Groups: groups, Ours: ours, Unit: FLOPs, Work: 8,
 			Modes: map[string][]float64{Eager: theirs}, Bound: 4 * float64(threads),
 			Uses: map[string]int{"net": 3}}
 		c.finish()
+		c.Session = threads
 		return c
 	}
 	r := &Record{Rows: []Comparison{
@@ -229,9 +233,10 @@ func TestMeans(t *testing.T) {
 		row("b", 2, []float64{1, 1, 1}, []float64{8, 4, 4}, "conv forward"),
 		row("a", 1, []float64{1.5}, []float64{5}, "conv forward", "x"),
 		row("none", 2, nil, []float64{5}, "other")}}
+	r.Rows[1].Modes[Compile] = []float64{9} // which lost, on one row
 	means := r.Means(2)
 	want := Mean{Group: "conv forward", Threads: 2, Rows: 2, Ratio: math.Sqrt(8), Low: 2, High: 4,
-		Worst: 2, Row: "a"}
+		Worst: 2, Row: "a", Modes: []string{"compile (1)", "eager"}, Sessions: []int{2}}
 	if len(means) != 2 || means[1].Group != "x" || !near(means[0], want) {
 		t.Errorf("got %+v, expected %+v and one of group x", means, want)
 	}
@@ -257,7 +262,7 @@ func near(a, b Mean) bool {
 		}
 	}
 	a.Ratio, a.Low, a.High = b.Ratio, b.Low, b.High
-	return a == b
+	return reflect.DeepEqual(a, b)
 }
 
 // recordTwo begins a record in dir with two rows, which it returns.
@@ -269,14 +274,16 @@ func recordTwo(t *testing.T, dir string) []Comparison {
 	}
 	rows := compareAll(t, []Spec{spec("a", Eager), spec("b", Eager)}, always(1), always(3),
 		CompareOptions{Rounds: 2})
-	err = r.Begin(Session{Date: "today", Threads: 2, Ours: map[string]any{"go": "1"}})
+	err = r.Begin(Session{Date: "today", Threads: 2, Modes: []string{Eager, Compile},
+		Ours: map[string]any{"go": "1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range rows {
+	for i, c := range rows {
 		if err := r.Add(c); err != nil {
 			t.Fatal(err)
 		}
+		rows[i].Session = 1
 	}
 	return rows
 }
@@ -289,6 +296,12 @@ func TestRecordGoesOn(t *testing.T) {
 	table, err := os.ReadFile(filepath.Join(dir, TableFile))
 	if err != nil || strings.Count(string(table), "**3.00**") != 3 { // two rows and their mean
 		t.Errorf("the table is\n%s%v", table, err)
+	}
+	for _, want := range []string{"1. today, 2 threads", "PyTorch's ways: eager, compile: ",
+		"| `a` | eager | 1 |"} {
+		if !strings.Contains(string(table), want) {
+			t.Errorf("%q is not in the table\n%s", want, table)
+		}
 	}
 	path := filepath.Join(dir, RowsFile)
 	raw, err := os.ReadFile(path)

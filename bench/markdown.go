@@ -12,11 +12,19 @@ func (r *Record) Markdown() string {
 	var b strings.Builder
 	b.WriteString("# This program and PyTorch, in turn\n\n" +
 		"Ratio: PyTorch's time (or memory) over ours, the median of the rounds with its smallest and " +
-		"largest; above 1 ours is faster or smaller. PyTorch's figure is that of its best way of doing " +
-		"the row. Of bound: our rate over the multiply-add peak, or the copy, measured beside it.\n")
-	for _, s := range r.Sessions {
-		fmt.Fprintf(&b, "\n* %s, %d threads, %d rounds of %g s: `%s`\n  * ours: %s\n  * theirs: %s\n",
-			s.Date, s.Threads, s.Rounds, s.Seconds, s.Command, facts(s.Ours), facts(s.Theirs))
+		"largest; above 1 ours is faster or smaller. PyTorch's figure is that of the best of the ways " +
+		"that were measured: those that the session asked for and the row has, of memory eager-cl and " +
+		"the step's fastest; the tables of means list them. Start and memory are measured with the C " +
+		"library's malloc as it is, all else as the session's environment has it. Of bound: our rate " +
+		"over the multiply-add peak, or the copy, measured beside it.\n")
+	for i, s := range r.Sessions {
+		modes := "all"
+		if s.Modes != nil {
+			modes = strings.Join(s.Modes, ", ")
+		}
+		fmt.Fprintf(&b, "\n%d. %s, %d threads, %d rounds of %g s, PyTorch's ways: %s: `%s`\n"+
+			"   * ours: %s\n   * theirs: %s\n", i+1, s.Date, s.Threads, s.Rounds, s.Seconds, modes,
+			s.Command, facts(s.Ours), facts(s.Theirs))
 	}
 	for _, t := range r.Threads() {
 		r.means(&b, t)
@@ -41,11 +49,14 @@ func facts(e map[string]any) string {
 }
 
 func (r *Record) means(b *strings.Builder, threads int) {
-	fmt.Fprintf(b, "\n## Geometric means, %s\n\n| group | rows | ratio | rounds | smallest | "+
-		"of row |\n|---|---:|---:|---:|---:|---|\n", plural(threads))
+	fmt.Fprintf(b, "\n## Geometric means, %s\n\nA way in front of a number was measured on so many "+
+		"of the group's rows alone. Sessions are numbered above.\n\n| group | rows | ratio | rounds | "+
+		"smallest | of row | PyTorch's ways | session |\n|---|---:|---:|---:|---:|---|---|---|\n",
+		plural(threads))
 	for _, m := range r.Means(threads) {
-		fmt.Fprintf(b, "| %s | %d | **%.2f** | %.2f … %.2f | %.2f | `%s` |\n", m.Group, m.Rows, m.Ratio,
-			m.Low, m.High, m.Worst, m.Row)
+		fmt.Fprintf(b, "| %s | %d | **%.2f** | %.2f … %.2f | %.2f | `%s` | %s | %s |\n", m.Group, m.Rows,
+			m.Ratio, m.Low, m.High, m.Worst, m.Row, strings.Join(m.Modes, ", "), strings.Trim(
+				strings.Join(strings.Fields(fmt.Sprint(m.Sessions)), ", "), "[]"))
 	}
 	totals := r.Totals(threads)
 	if len(totals) == 0 {

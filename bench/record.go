@@ -31,8 +31,9 @@ type Session struct {
 	Threads int            `json:"threads"`
 	Rounds  int            `json:"rounds"`
 	Seconds float64        `json:"seconds"`
-	Ours    map[string]any `json:"ours"`   // environment of this program
-	Theirs  map[string]any `json:"theirs"` // of the other one
+	Modes   []string       `json:"modes,omitempty"` // the other program's ways asked for; nil: all
+	Ours    map[string]any `json:"ours"`            // environment of this program
+	Theirs  map[string]any `json:"theirs"`          // of the other one
 }
 
 // A Record is a comparison on disk.
@@ -87,6 +88,7 @@ func (r *Record) take(l recordLine) {
 	if l.Row == nil {
 		return
 	}
+	l.Row.Session = len(r.Sessions) // by its place in the file, which may be several put together
 	if i := r.index(l.Row.Key, l.Row.Threads); i >= 0 {
 		r.Rows[i] = *l.Row // measured again
 		return

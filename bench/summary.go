@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -15,6 +17,9 @@ type Mean struct {
 	High    float64 `json:"high"`
 	Worst   float64 `json:"worst"` // smallest ratio of a row
 	Row     string  `json:"row"`   // that row's key
+
+	Modes    []string `json:"modes"`    // the other program's ways that were measured
+	Sessions []int    `json:"sessions"` // that the rows were measured in, from 1 on
 }
 
 // Threads lists the numbers of threads that were measured, in order.
@@ -45,6 +50,7 @@ func (r *Record) Means(threads int) []Mean {
 
 func (r *Record) mean(group string, threads int) Mean {
 	m := Mean{Group: group, Threads: threads}
+	tried := map[string]int{} // rows, by mode
 	var all []float64
 	var rounds [][]float64 // of each round the ratios of all rows
 	for _, c := range r.Rows {
@@ -52,6 +58,10 @@ func (r *Record) mean(group string, threads int) Mean {
 			continue
 		}
 		all = append(all, c.Ratio)
+		m.Sessions = append(m.Sessions, c.Session)
+		for mode := range c.Modes {
+			tried[mode]++
+		}
 		if m.Rows++; m.Row == "" || c.Ratio < m.Worst {
 			m.Worst, m.Row = c.Ratio, c.Key
 		}
@@ -64,6 +74,9 @@ func (r *Record) mean(group string, threads int) Mean {
 			}
 		}
 	}
+	slices.Sort(m.Sessions)
+	m.Sessions = slices.Compact(m.Sessions)
+	m.Modes = ways(tried, m.Rows)
 	m.Ratio = geometric(all)
 	m.Low, m.High = m.Ratio, m.Ratio
 	for _, q := range rounds {
@@ -72,6 +85,19 @@ func (r *Record) mean(group string, threads int) Mean {
 		}
 	}
 	return m
+}
+
+// ways lists the modes that were measured, those of some rows alone with their number:
+// "compile (3)".
+func ways(tried map[string]int, rows int) []string {
+	var list []string
+	for _, mode := range slices.Sorted(maps.Keys(tried)) {
+		if n := tried[mode]; n < rows {
+			mode = fmt.Sprintf("%s (%d)", mode, n)
+		}
+		list = append(list, mode)
+	}
+	return list
 }
 
 // geometric mean of positive numbers; 0 of none.

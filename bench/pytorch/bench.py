@@ -19,6 +19,8 @@ import statistics
 import sys
 import time
 
+from yardstick import allocator
+
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__,
@@ -26,6 +28,8 @@ def arguments():
     p.add_argument("action", choices=["serve", "run", "check"])
     p.add_argument("--threads", type=int, default=0, help="threads; 0: all cores")
     p.add_argument("--flush-denormal", action="store_true", help="flush denormal numbers to zero")
+    p.add_argument("--tune-malloc", action="store_true",
+                   help="keep freed memory instead of giving it back: see yardstick/allocator.py")
     here = os.path.dirname(os.path.abspath(__file__))
     p.add_argument("--rows", default=os.path.join(here, "rows.json"))
     p.add_argument("--only", default="", help="rows whose key matches")
@@ -37,6 +41,8 @@ def arguments():
 
 def main():
     a = arguments()
+    if a.tune_malloc:
+        allocator.tune()
     # The protocol owns standard output; whatever a library prints goes to the error output.
     out, sys.stdout = sys.stdout, sys.stderr
     from yardstick import measure

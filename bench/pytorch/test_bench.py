@@ -14,7 +14,7 @@ import unittest
 import torch
 
 import bench
-from yardstick import kernels, measure, networks, steps
+from yardstick import allocator, kernels, measure, networks, steps
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(HERE, "rows.json")) as f:
@@ -134,11 +134,13 @@ class Protocol(unittest.TestCase):
                      "spec": {**add, "key": "broken", "args": {}}},
                     {"op": "memory"}, {"op": "dance"}, {"op": "quit"}, {"op": "hello"}]
         text = "".join(json.dumps(r) + "\n" for r in requests)
-        command = [sys.executable, os.path.join(HERE, "bench.py"), "serve", "--threads", "1"]
+        command = [sys.executable, os.path.join(HERE, "bench.py"), "serve", "--threads", "1",
+                   "--tune-malloc"]
         p = subprocess.run(command, input=text,
                            capture_output=True, text=True, check=True)
         hello, good, bad, mode, broken, memory, dance = map(json.loads, p.stdout.splitlines())
         self.assertEqual(hello["environment"]["threads"], 1)
+        self.assertLessEqual(allocator.TUNED.items(), hello["environment"]["malloc"].items())
         self.assertEqual(len(good["seconds"]), 3)
         self.assertTrue(bad["unsupported"] and mode["unsupported"])
         self.assertTrue("error" in broken and "unsupported" not in broken)

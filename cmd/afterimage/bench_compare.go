@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -96,7 +97,7 @@ func (benchServeCmd) Run(e *env) error {
 }
 
 type benchCompareCmd struct {
-	Python  string   `help:"Python interpreter that has PyTorch (bench/pytorch/README.md)." required:"" placeholder:"FILE"`
+	Python  string   `help:"Python interpreter that has PyTorch (bench/pytorch/README.md): a path, or a name on PATH." required:"" placeholder:"FILE"`
 	Script  string   `help:"The PyTorch side." default:"bench/pytorch/bench.py" placeholder:"FILE"`
 	Only    string   `help:"Only rows whose key, or name and shape, match." placeholder:"REGEXP"`
 	Each    []int    `help:"Numbers of threads to compare with, one after the other; --threads gives a single one." default:"2,1" placeholder:"N"`
@@ -104,6 +105,7 @@ type benchCompareCmd struct {
 	Seconds float64  `help:"Time for each row, program and turn; one run is made in any case." default:"0.2"`
 	Modes   []string `help:"PyTorch's ways to try of eager, eager-cl, compile, compile-cl, freeze; all if not given." placeholder:"MODE"`
 	Flush   bool     `help:"Let PyTorch flush denormal numbers to zero." name:"flush-denormal"`
+	Malloc  string   `help:"C library's malloc under PyTorch's times: tuned to keep what is freed, or as the system has it (default). Memory and start are measured with the latter." enum:"tuned,default" default:"tuned"`
 	Out     string   `help:"Folder for rows, table, JSON and pictures; rows that are in it already are not measured again." default:"bench-compare" placeholder:"DIR"`
 }
 
@@ -111,7 +113,8 @@ type benchCompareCmd struct {
 func (benchCompareCmd) Help() string {
 	return `Both programs are started once and kept; on each row they take turns, ours, theirs,
 ours, theirs, …, never at the same time. In the first round PyTorch tries every mode, in
-the others those within 10 % of its best. Every row is written as soon as it is there: a
+the others those within 10 % of its best. Its malloc keeps what is freed, which makes it
+faster, but where memory or start is measured. Every row is written as soon as it is there: a
 comparison that was cut off goes on where it was with the same --out. The record is made to
 be shown: of absolute paths in the command line it keeps the last element.
 
@@ -173,15 +176,27 @@ func (c *benchCompareCmd) check(e *env) (*regexp.Regexp, error) {
 				"freeze", m)
 		}
 	}
-	if !exists(c.Python) {
-		return nil, tensor.Refuse("--python %s: no such file: bench/pytorch/README.md says how to "+
-			"install PyTorch", c.Python)
+	if _, err := exec.LookPath(c.Python); err != nil {
+		return nil, tensor.Refuse("--python: %w: bench/pytorch/README.md says how to install PyTorch",
+			err)
 	}
 	if !exists(c.Script) {
 		return nil, tensor.Refuse("--script %s: no such file: run in the repository, or name it",
 			c.Script)
 	}
 	return rowsOnly(c.Only)
+}
+
+// other is the command line that starts PyTorch as a server of measurements.
+func (c *benchCompareCmd) other(threads int, tuned bool) []string {
+	command := []string{c.Python, c.Script, "serve", "--threads", strconv.Itoa(threads)}
+	if c.Flush {
+		command = append(command, "--flush-denormal")
+	}
+	if tuned {
+		command = append(command, "--tune-malloc")
+	}
+	return command
 }
 
 // compare measures every row with one number of threads.
@@ -192,13 +207,9 @@ func (c *benchCompareCmd) compare(
 	if err != nil {
 		return err
 	}
-	other := []string{c.Python, c.Script, "serve", "--threads", strconv.Itoa(threads)}
-	if c.Flush {
-		other = append(other, "--flush-denormal")
-	}
-	ours, theirs := bench.Start(self), bench.Start(other)
+	ours, theirs := bench.Start(self), bench.Start(c.other(threads, c.Malloc == "tuned"))
 	s := bench.Session{Date: time.Now().UTC().Format(time.RFC3339), Threads: threads,
-		Command: published(os.Args[1:]), Rounds: c.Rounds, Seconds: c.Seconds}
+		Command: published(os.Args[1:]), Rounds: c.Rounds, Seconds: c.Seconds, Modes: c.Modes}
 	if s.Ours, err = bench.Hello(ours); err != nil {
 		return err
 	}
@@ -211,7 +222,8 @@ func (c *benchCompareCmd) compare(
 	fmt.Fprintf(e.out, "threads %d, rounds %d of %g s; rows go to %s\n", threads, c.Rounds, c.Seconds,
 		filepath.Join(c.Out, bench.TableFile))
 	o := bench.CompareOptions{Only: only, Threads: threads, Rounds: c.Rounds, Seconds: c.Seconds,
-		Modes: c.Modes, Done: record.Finished, Observe: func(r bench.Comparison) error {
+		Modes: c.Modes, Fresh: bench.Start(c.other(threads, false)), Done: record.Finished,
+		Observe: func(r bench.Comparison) error {
 			fmt.Fprintln(e.out, r)
 			return record.Add(r)
 		}}

@@ -11,20 +11,23 @@ import (
 	"afterimage/bench"
 )
 
-// TestBenchCompare compares the program with itself, through a stand-in for Python that starts it:
-// the rows, the files, and that a second call has nothing left to do.
+// TestBenchCompare compares the program with itself, through a stand-in for Python on PATH that
+// starts it: the rows, the files, that a second call has nothing left to do, and that PyTorch's
+// malloc is tuned unless it is to be left alone.
 func TestBenchCompare(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: compares for seconds")
 	}
 	self, dir := binary(t), t.TempDir()
 	python := filepath.Join(dir, "python")
-	script := fmt.Sprintf("#!/bin/sh\nexec %s --threads \"$4\" bench serve\n", self)
+	asked := filepath.Join(dir, "asked")
+	script := fmt.Sprintf("#!/bin/sh\necho \"$@\" >>%s\nexec %s --threads \"$4\" bench serve\n",
+		asked, self)
 	if err := os.WriteFile(python, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out")
-	compare := func() string { return runCompare(t, self, python, out) }
+	compare := func(more ...string) string { return runCompare(t, self, python, out, more...) }
 	text := compare()
 	if !strings.Contains(text, "threads 2") || !strings.Contains(text, "threads 1") ||
 		strings.Count(text, "| add |") != 2 || strings.Count(text, "start to first step") != 0 {
@@ -45,18 +48,27 @@ func TestBenchCompare(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if again := compare(); strings.Contains(again, "| add |") {
+	if again := compare("--malloc", "default"); strings.Contains(again, "| add |") {
 		t.Errorf("rows were measured again:\n%s", again)
+	}
+	// Each number of threads says hello; in the first call it measures, too.
+	lines, err := os.ReadFile(asked)
+	if tuned := strings.Count(string(lines), "--tune-malloc"); err != nil || tuned != 4 ||
+		strings.Count(string(lines), "\n") != 6 {
+		t.Errorf("%d of these starts have malloc tuned, expected the first 4 of 6 (%v):\n%s", tuned, err,
+			lines)
 	}
 	mustCall(t, "bench", "plot", filepath.Join(out, bench.JSONFile), "--out", dir)
 }
 
 // runCompare starts the program, which starts itself twice more.
-func runCompare(t *testing.T, self, python, out string) string {
+func runCompare(t *testing.T, self, python, out string, more ...string) string {
 	t.Helper()
-	text, err := exec.Command(self, "bench", "compare", "--python", python, "--script", python,
-		"--only", "^add/n128h32c16$", "--rounds", "2", "--seconds", "0", "--modes", "eager", "--out",
-		out).CombinedOutput()
+	c := exec.Command(self, append([]string{"bench", "compare", "--python", filepath.Base(python),
+		"--script", python, "--only", "^add/n128h32c16$", "--rounds", "2", "--seconds", "0", "--modes",
+		"eager", "--out", out}, more...)...)
+	c.Env = append(os.Environ(), "PATH="+filepath.Dir(python))
+	text, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
@@ -67,11 +79,12 @@ func runCompare(t *testing.T, self, python, out string) string {
 func TestBenchCompareRefuses(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+	if err := os.WriteFile(file, nil, 0o700); err != nil { // as an interpreter is
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
 		"no python":       {"--python", filepath.Join(dir, "no python")},
+		"on PATH":         {"--python", "no python on PATH"},
 		"--rounds":        {"--python", file, "--script", file, "--rounds", "0"},
 		"--seconds":       {"--python", file, "--script", file, "--seconds", "-1"},
 		"--each":          {"--python", file, "--script", file, "--each", "0"},

@@ -11,7 +11,7 @@ import warnings
 
 import torch
 
-from yardstick import kernels, steps
+from yardstick import allocator, kernels, steps
 
 MAX_RUNS = 1000  # as in the Go program
 # Seconds of a warm-up run after which another would show nothing, unless the first one compiled.
@@ -43,6 +43,7 @@ def environment():
         "threads": torch.get_num_threads(), "capability": torch.backends.cpu.get_cpu_capability(),
         "flush_denormal": STATE["flush_denormal"], "onednn": library("MKL-DNN v"),
         "mkl": library("Version "),
+        "malloc": allocator.settings(),
         "openmp": {k: v for k, v in os.environ.items()
                    if k.startswith(("OMP_", "KMP_", "GOMP_", "MKL_"))},
     }
