@@ -9,7 +9,8 @@ from two batches of smooth random images. Differences are largest |difference| o
 on two images, from what PyTorch computes in double precision: of logits, and of the gradient of Σ
 logits² with respect to the images. Times are medians of runs in turn, round by round, of forward
 passes and of forward passes with that gradient. PyTorch is eager; of its two layouts the faster one
-counts. NAMEs behind the folder choose networks; compare keeps the rows of the others.
+counts, and malloc is tuned for it (yardstick/allocator.py). NAMEs behind the folder choose
+networks; compare keeps the rows of the others.
 """
 
 import argparse
@@ -26,6 +27,8 @@ import onnxruntime
 import torch
 import torchvision
 from safetensors.torch import load_file, save_file
+
+from yardstick import allocator
 
 SIZE, CLASSES, SEED = 224, 1000, 1
 NETS = ["resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0",
@@ -201,27 +204,32 @@ def table(record):
         ours = ", ".join(f"{t['ours']:.3g}" for k, t in sorted(row["milliseconds"].items()))
         lines.append(f"| {row['network']} | {errors[0]} | {errors[1]} | {ours} | "
                      + " | ".join(f"{ratio(row, k, w):.2f}" for k, w in kinds) + " |")
-    means = [math.exp(statistics.mean(math.log(ratio(r, k, w)) for r in record["rows"]))
-             for k, w in kinds]
-    last = "| geometric mean | | | | " + " | ".join(f"**{m:.2f}**" for m in means) + " |"
-    return "\n".join([*lines, last, ""])
+    ratios = [[ratio(r, k, w) for r in record["rows"]] for k, w in kinds]
+    means = [math.exp(statistics.mean(map(math.log, q))) for q in ratios]
+    lines += ["| geometric mean | | | | " + " | ".join(f"**{m:.2f}**" for m in means) + " |",
+              "| smallest … largest | | | | "
+              + " | ".join(f"{min(q):.2f} … {max(q):.2f}" for q in ratios) + " |",
+              "| networks on which ours is slower | | | | "
+              + " | ".join(str(sum(x < 1 for x in q)) for q in ratios) + " |"]
+    return "\n".join([*lines, ""])
 
 
 def compare(args):
+    allocator.tune()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     file, ours = args.out / "imported.json", Ours(args.dir / "imported", args.threads)
     rows = {r["network"]: r for r in json.loads(file.read_text())["rows"]} if file.exists() else {}
     about = (f"{SIZE} pixels, {args.threads} threads, {args.rounds} rounds of {args.seconds} s "
-             f"each; PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}. "
-             "Differences from double precision, largest over largest; ratios above 1 where ours "
-             "is faster.")
+             f"each; PyTorch {torch.__version__} with malloc tuned, ONNX Runtime "
+             f"{onnxruntime.__version__}. Differences from double precision, largest over largest; "
+             "ratios above 1 where ours is faster.")
     for name in args.names or NETS:
         rows[name] = measure(name, ours, args)
         record = {"about": about, "rows": [rows[n] for n in NETS if n in rows]}
         file.write_text(json.dumps(record, indent=1) + "\n")
         (args.out / "imported.md").write_text(table(record))
-        print(table({**record, "rows": [rows[name]]}).splitlines()[-2], flush=True)
+        print(table({**record, "rows": [rows[name]]}).splitlines()[6], flush=True)
 
 
 def main():
