@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -177,8 +178,8 @@ func (c *benchCompareCmd) check(e *env) (*regexp.Regexp, error) {
 		}
 	}
 	if _, err := exec.LookPath(c.Python); err != nil {
-		return nil, tensor.Refuse("--python: %w: bench/pytorch/README.md says how to install PyTorch",
-			err)
+		return nil, tensor.Refuse("--python %s: %w: bench/pytorch/README.md says how to install PyTorch",
+			c.Python, errors.Unwrap(err))
 	}
 	if !exists(c.Script) {
 		return nil, tensor.Refuse("--script %s: no such file: run in the repository, or name it",

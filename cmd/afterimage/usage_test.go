@@ -29,7 +29,7 @@ func TestMessages(t *testing.T) {
 		{"evaluate inverter SHIPPED --gallery 1", "--gallery 1: expected 0, for all"},
 		{"evaluate inverter SHIPPED --seed -1", "a whole number from 0 to 2^64 − 1"},
 		{"evaluate classifier --weights FILE --attack pgd-0", "with K, R and Q from 1"},
-		{"bench compare --python nosuch", "--python nosuch: no such file"},
+		{"bench compare --python nosuch", "--python nosuch: executable file not found in $PATH"},
 		{"explore misclassified SHIPPED --images=", "--images: expected"},
 	} {
 		names := strings.NewReplacer("FILE", file, "SHIPPED", "shipped:scenes-robust")
