@@ -31,21 +31,10 @@ const plainGo = 2e6
 // round.
 func checkBF16(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 	t.Helper()
-	nx, ny := s.N*s.H*s.W*s.C, s.N*s.OutH()*s.OutW()*s.O
-	nw := s.O * s.KH * s.KW * (s.C / s.Groups)
-	x, w, dy, bias := random(rng, nx), random(rng, nw), random(rng, ny), random(rng, s.O)
+	x, w, dy, bias := operands(rng, s)
 	gx, gw, gy := rounded(x), rounded(w), rounded(dy)
-	want := [3]*reference{newReference(ny), newReference(nx), newReference(nw)}
-	visit(s, func(iy, ix, iw int) {
-		fx, fw, fy := float64(gx[ix]), float64(gw[iw]), float64(gy[iy])
-		want[0].add(iy, fx*fw)
-		want[1].add(ix, fy*fw)
-		want[2].add(iw, fy*fx)
-	})
-	for i := range ny {
-		want[0].add(i, float64(bias[i%s.O]))
-	}
-	size := [3]int{ny, nx, nw}
+	ry, rx, rw := define(s, gx, gw, gy, bias)
+	want, size := [3]*reference{ry, rx, rw}, [3]int{len(dy), len(x), len(w)}
 	for _, v := range micro.VariantsBF16() {
 		if v == micro.GenericBF16 && s.FLOPs() > plainGo {
 			continue

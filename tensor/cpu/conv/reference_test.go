@@ -97,30 +97,42 @@ func guarded(t *testing.T, what string, n int, f func(out []float32)) []float32 
 	return out
 }
 
-// checkShape compares all directions with the definition, for each variant and 1 to 3 threads.
-func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
-	t.Helper()
+// operands draws those of a convolution's three directions.
+func operands(rng *rand.Rand, s Shape) (x, w, dy, bias []float32) {
 	nx, ny := s.N*s.H*s.W*s.C, s.N*s.OutH()*s.OutW()*s.O
 	nw := s.O * s.KH * s.KW * (s.C / s.Groups)
-	x, w, dy, bias := random(rng, nx), random(rng, nw), random(rng, ny), random(rng, s.O)
-	ry, rx, rw := newReference(ny), newReference(nx), newReference(nw)
+	return random(rng, nx), random(rng, nw), random(rng, ny), random(rng, s.O)
+}
+
+// define returns what the three directions are by definition: the output with its bias, the
+// gradients of x and of w.
+func define(s Shape, x, w, dy, bias []float32) (ry, rx, rw *reference) {
+	ry, rx, rw = newReference(len(dy)), newReference(len(x)), newReference(len(w))
 	visit(s, func(iy, ix, iw int) {
 		fx, fw, fy := float64(x[ix]), float64(w[iw]), float64(dy[iy])
 		ry.add(iy, fx*fw)
 		rx.add(ix, fy*fw)
 		rw.add(iw, fy*fx)
 	})
-	for i := range ny {
+	for i := range dy {
 		ry.add(i, float64(bias[i%s.O]))
 	}
+	return ry, rx, rw
+}
+
+// checkShape compares all directions with the definition, for each variant and 1 to 3 threads.
+func checkShape(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
+	t.Helper()
+	x, w, dy, bias := operands(rng, s)
+	ry, rx, rw := define(s, x, w, dy, bias)
 	for _, v := range micro.Variants() {
 		var first [3][]float32
 		for _, p := range ps {
 			what := fmt.Sprintf("%v, %d threads, %+v", v, p.Threads(), s)
 			got := [3][]float32{
-				guarded(t, what, ny, func(y []float32) { s.forward(v, p, y, x, w, Epilogue{Bias: bias}) }),
-				guarded(t, what, nx, func(dx []float32) { s.inputGrad(v, p, dx, dy, w, nil) }),
-				guarded(t, what, nw, func(dw []float32) { s.weightGrad(v, p, dw, x, dy) }),
+				guarded(t, what, len(dy), func(y []float32) { s.forward(v, p, y, x, w, Epilogue{Bias: bias}) }),
+				guarded(t, what, len(x), func(dx []float32) { s.inputGrad(v, p, dx, dy, w, nil) }),
+				guarded(t, what, len(w), func(dw []float32) { s.weightGrad(v, p, dw, x, dy) }),
 			}
 			if first[0] == nil {
 				first = got

@@ -130,6 +130,7 @@ func (r *reference) worst(got []float32) float64 {
 
 func TestWinograd(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
+	ps := pools(t)
 	odd := Square(2, 9, 14, 20, 37, 3, 1, 1)
 	odd.PadTop, odd.PadLeft, odd.PadBottom, odd.PadRight = 0, 2, 1, 1
 	for _, s := range []Shape{
@@ -139,35 +140,24 @@ func TestWinograd(t *testing.T) {
 		Square(1, 8, 8, 256, 24, 3, 1, 1), Square(0, 8, 8, 16, 16, 3, 1, 1), odd,
 		Square(1, 6, 6, streamDepth+16, 33, 3, 1, 1), // weights mapped on the way, in two blocks
 	} {
-		checkWinograd(t, rng, s)
+		checkWinograd(t, rng, ps, s)
 	}
 }
 
-func checkWinograd(t *testing.T, rng *rand.Rand, s Shape) {
+func checkWinograd(t *testing.T, rng *rand.Rand, ps []*par.Pool, s Shape) {
 	t.Helper()
-	nx, ny := s.N*s.H*s.W*s.C, s.N*s.OutH()*s.OutW()*s.O
-	nw := s.O * 9 * s.C
-	x, w, dy, bias := random(rng, nx), random(rng, nw), random(rng, ny), random(rng, s.O)
-	ry, rx, rw := newReference(ny), newReference(nx), newReference(nw)
-	visit(s, func(iy, ix, iw int) {
-		fx, fw, fy := float64(x[ix]), float64(w[iw]), float64(dy[iy])
-		ry.add(iy, fx*fw)
-		rx.add(ix, fy*fw)
-		rw.add(iw, fy*fx)
-	})
-	for i := range ny {
-		ry.add(i, float64(bias[i%s.O]))
-	}
+	x, w, dy, bias := operands(rng, s)
+	ry, rx, rw := define(s, x, w, dy, bias)
 	for _, v := range micro.Variants() {
 		var first [3][]float32
-		for _, p := range pools(t) {
+		for _, p := range ps {
 			what := fmt.Sprintf("%v, %d threads, %+v", v, p.Threads(), s)
 			got := [3][]float32{
-				guarded(t, what, ny, func(y []float32) {
+				guarded(t, what, len(dy), func(y []float32) {
 					s.forwardWinograd(v, p, y, x, w, Epilogue{Bias: bias})
 				}),
-				guarded(t, what, nx, func(dx []float32) { s.inputGradWinograd(v, p, dx, dy, w) }),
-				guarded(t, what, nw, func(dw []float32) { s.weightGradWinograd(v, p, dw, x, dy) }),
+				guarded(t, what, len(x), func(dx []float32) { s.inputGradWinograd(v, p, dx, dy, w) }),
+				guarded(t, what, len(w), func(dw []float32) { s.weightGradWinograd(v, p, dw, x, dy) }),
 			}
 			if first[0] == nil {
 				first = got
