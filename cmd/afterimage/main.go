@@ -130,7 +130,7 @@ func execute(args []string, out *output, errOut io.Writer) (code int) {
 		args = []string{"--help"}
 	}
 	k, err := parser.Parse(joinNegative(args))
-	if out.err != nil { // of the help's text
+	if out.err != nil { // the help was not written, which run says
 		return exitOK
 	}
 	if exited >= 0 { // --help has been printed
