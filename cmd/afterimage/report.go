@@ -83,8 +83,8 @@ func runPage(dir string) (string, error) {
 					"noise fixed."})
 	}
 	page.Sections = append(page.Sections, report.Section{Heading: "Settings", Facts: facts,
-		Prose: "The command line of every start of this training stands in " + train.EnvironmentFile +
-			" beside this page, which is made anew by:",
+		Prose: "The command line of every start of this training stands in `" + train.EnvironmentFile +
+			"` beside this page. The command below makes the page anew.",
 		Commands: []string{"afterimage report RUN"}})
 	path := filepath.Join(dir, train.ReportFile)
 	return path, page.WriteFile(path)
