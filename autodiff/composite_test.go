@@ -45,6 +45,22 @@ func TestBatchNormComposite(t *testing.T) {
 	}
 }
 
+// TestLayerNormComposite compares the fused op likewise, with and without beta.
+func TestLayerNormComposite(t *testing.T) {
+	definition := func(_ graph, in vals) value {
+		centred := ad.Sub(in[0], ad.MeanKeep(in[0], -1))
+		std := ad.Sqrt(ad.AddScalar(ad.MeanKeep(ad.Square(centred), -1), bnEps))
+		y := ad.Mul(in[1], ad.Div(centred, std))
+		if len(in) == 3 {
+			y = ad.Add(y, in[2])
+		}
+		return y
+	}
+	for _, s := range layerNormSamples() {
+		gradcheck.Same(t, s.f, definition, s.in)
+	}
+}
+
 // TestConvBiasActComposite compares the convolution with an epilogue with its definition.
 func TestConvBiasActComposite(t *testing.T) {
 	for i, p := range convs() {

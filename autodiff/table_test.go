@@ -393,7 +393,8 @@ func samples() []sample {
 	var list []sample
 	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(),
 		matMulSamples(), convSamples(), convBiasActSamples(),
-		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples()} {
+		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples(),
+		layerNormSamples()} {
 		list = append(list, part...)
 	}
 	return list

@@ -78,6 +78,19 @@ type LossFuser interface {
 	CrossEntropyGrad(dx, dy, logp, target *Tensor)
 }
 
+// A LayerNormer is a Backend with kernels for layer normalisation, which would else be a dozen
+// passes. One that is not has autodiff.LayerNorm stay what it is composed of.
+type LayerNormer interface {
+	Backend
+	// LayerNorm computes y = (x − mean)·rstd·gamma + beta for each row of x [… C], with the row's mean
+	// and rstd = 1/√(var + eps), var biased, which it writes as well: mean, rstd […], gamma, beta [C].
+	// beta may be nil. F32 or F64.
+	LayerNorm(y, mean, rstd, x, gamma, beta *Tensor, eps float64)
+	// LayerNormGrad writes y's gradient for x: with g = gamma·dy, x̂ = (x − mean)·rstd and averages
+	// over a row, dx = rstd·(g − avg(g) − x̂·avg(g·x̂)).
+	LayerNormGrad(dx, dy, x, mean, rstd, gamma *Tensor)
+}
+
 // An AttentionFuser is a Backend with kernels for attention that never store the scores, of which
 // there are as many as pairs of a query and a key. A backend need not be one: autodiff.Attention
 // then stays composed of matrix products and Softmax.

@@ -67,8 +67,8 @@ func families() []named {
 		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
 		{"loss", lossFamily}, {"matmul", matMulFamily}, {"attention", attentionFamily},
 		{"conv", convFamily}, {"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
-		{"resample", resampleFamily}, {"norm", normFamily}, {"spectral", spectralFamily},
-		{"random", randomFamily}, {"optim", optimFamily},
+		{"resample", resampleFamily}, {"norm", normFamily}, {"layernorm", layerNormFamily},
+		{"spectral", spectralFamily}, {"random", randomFamily}, {"optim", optimFamily},
 	}
 }
 
