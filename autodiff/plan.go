@@ -1,6 +1,10 @@
 package autodiff
 
-import "afterimage/tensor"
+import (
+	"slices"
+
+	"afterimage/tensor"
+)
 
 // A Plan is a forward pass written down: which ops it applies, to which tensors, and when each
 // tensor is read last. Run makes the pass again, to the same bits, without whoever composed it:
@@ -21,6 +25,24 @@ type planned struct {
 	in   []int
 	out  int
 	free []int
+	into *place
+}
+
+// A place is where among the channels of a Concat's result a step's result lies. The first of the
+// steps that share one makes the tensor.
+type place struct {
+	dtype tensor.DType
+	shape tensor.Shape
+	at    int
+}
+
+// A placer is an op that can compute its result in a place, on a backend that can.
+type placer interface {
+	Op
+	// places reports whether it can with so many operands.
+	places(b tensor.Backend, operands int) bool
+	// forwardInto is Forward into channels at, at+1, … of y.
+	forwardInto(s *tensor.Scope, y *tensor.Tensor, at int, in []*tensor.Tensor)
 }
 
 // input is the slot of a plan's input.
@@ -56,7 +78,7 @@ func (g *Graph) Plan(x *Value, f func() []*Value) (ys []*Value, p *Plan) {
 		inner.Keep(y.live("Plan"))
 	}
 	inner.Close()
-	return ys, l.finish(ys)
+	return ys, l.finish(g.Backend(), ys)
 }
 
 // place returns the slot of a tensor.
@@ -84,7 +106,8 @@ func (l *planning) applied(op Op, in tensors, out *tensor.Tensor) {
 
 // finish notes what is read last where, and returns the plan if it can be run. What f made for
 // itself has been freed.
-func (l *planning) finish(ys []*Value) *Plan {
+func (l *planning) finish(b tensor.Backend, ys []*Value) *Plan {
+	l.join(b, ys)
 	p := l.plan
 	done := make([]bool, len(l.made))
 	for _, y := range ys {
@@ -118,6 +141,44 @@ func (l *planning) finish(ys []*Value) *Plan {
 	return p
 }
 
+// join lets ops write what only a Concat along the channels reads to where that would copy it, and
+// drops the Concat.
+func (l *planning) join(b tensor.Backend, ys []*Value) {
+	maker, readers := map[int]*planned{}, map[int]int{} // of a slot
+	for k, s := range l.plan.steps {
+		maker[s.out] = &l.plan.steps[k]
+		for _, i := range s.in {
+			readers[i]++
+		}
+	}
+	for _, y := range ys {
+		readers[l.slot[y.t]]++
+	}
+	joined := map[int]bool{}
+	for _, s := range l.plan.steps {
+		whole := l.plan.fixed[s.out]
+		c, ok := s.op.(concatOp)
+		if !ok || c.axis != whole.Rank()-1 || slices.ContainsFunc(s.in, func(i int) bool {
+			if !l.made[i] || readers[i] != 1 {
+				return true
+			}
+			op, ok := maker[i].op.(placer)
+			return !ok || !op.places(b, len(maker[i].in))
+		}) {
+			continue
+		}
+		at := 0
+		for _, i := range s.in {
+			maker[i].out, maker[i].into = s.out, &place{whole.DType(), whole.Shape(), at}
+			at += l.plan.fixed[i].Dim(-1)
+		}
+		joined[s.out] = true
+	}
+	l.plan.steps = slices.DeleteFunc(l.plan.steps, func(s planned) bool {
+		return s.into == nil && joined[s.out]
+	})
+}
+
 // Run makes the planned pass for x, of the shape and dtype for which it was written down, on x's
 // graph, which must record nothing, and returns its results.
 func (p *Plan) Run(x *Value) []*Value {
@@ -132,11 +193,7 @@ func (p *Plan) Run(x *Value) []*Value {
 		for _, i := range s.in {
 			p.inputs = append(p.inputs, p.slots[i])
 		}
-		out, saved := s.op.Forward(g.scope, p.inputs)
-		for _, t := range saved {
-			t.Free()
-		}
-		p.slots[s.out] = out
+		p.forward(g.scope, s)
 		for _, i := range s.free {
 			p.slots[i].Free()
 		}
@@ -147,4 +204,20 @@ func (p *Plan) Run(x *Value) []*Value {
 	}
 	clear(p.slots)
 	return ys
+}
+
+// forward runs a step, whose operands are in inputs.
+func (p *Plan) forward(scope *tensor.Scope, s planned) {
+	if to := s.into; to != nil {
+		if p.slots[s.out] == nil {
+			p.slots[s.out] = scope.New(to.dtype, to.shape...)
+		}
+		s.op.(placer).forwardInto(scope, p.slots[s.out], to.at, p.inputs)
+		return
+	}
+	out, saved := s.op.Forward(scope, p.inputs)
+	for _, t := range saved {
+		t.Free()
+	}
+	p.slots[s.out] = out
 }

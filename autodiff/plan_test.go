@@ -7,6 +7,7 @@ import (
 
 	ad "afterimage/autodiff"
 	"afterimage/tensor"
+	"afterimage/tensor/ref"
 )
 
 // TestPlanOfEveryOp: each op of the table by itself and between others, run by its plan, gives its
@@ -105,4 +106,85 @@ func TestNoPlan(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// TestPlanJoins: what only a Concat of channels reads is computed where that would copy it, to the
+// same bits, on a backend that can; what somebody else reads, too, or an op without a place, or one
+// with a residual, is copied.
+func TestPlanJoins(t *testing.T) {
+	b := &placing{Backend: ref.New(ref.WithPoison())}
+	g := ad.NewGraph(b)
+	defer g.Close()
+	f := func(seed uint32, shape ...int) value {
+		return g.Const(tensor.FromSlice(g.Scope(), normal(seed, shape...).Data, shape...))
+	}
+	x, w3, w1 := f(1, 2, 9, 8, 5), f(2, 7, 3, 3, 5), f(3, 4, 1, 1, 5)
+	bias, one := f(4, 7), tensor.ConvParams{StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 1}
+	pad := one
+	pad.PadTop, pad.PadLeft, pad.PadBottom, pad.PadRight = 1, 1, 1, 1
+	large := func() value { return ad.Conv2DBiasAct(x, w3, bias, nil, true, pad) }
+	small := func() value { return ad.Conv2DBiasAct(x, w1, nil, nil, false, one) }
+	for name, c := range map[string]struct {
+		f      func() []value
+		placed int
+	}{
+		"both": {func() []value { return []value{ad.Concat(3, large(), small())} }, 2},
+		"both of two": {func() []value {
+			y := ad.Concat(-1, small(), large(), small())
+			return []value{ad.ReLU(y), ad.Concat(3, large(), large())}
+		}, 5},
+		"read twice": {func() []value {
+			y := large()
+			return []value{ad.Concat(3, y, small()), ad.Neg(y)}
+		}, 0},
+		"an output, too": {func() []value {
+			y := large()
+			return []value{ad.Concat(3, y, small()), y}
+		}, 0},
+		"twice the same": {func() []value {
+			y := large()
+			return []value{ad.Concat(3, y, y)}
+		}, 0},
+		"another op":   {func() []value { return []value{ad.Concat(3, large(), ad.Neg(x))} }, 0},
+		"the input":    {func() []value { return []value{ad.Concat(3, large(), x)} }, 0},
+		"another axis": {func() []value { return []value{ad.Concat(0, large(), large())} }, 0},
+		"with a residual": {func() []value {
+			r := ad.Conv2DBiasAct(x, w1, nil, small(), false, one)
+			return []value{ad.Concat(3, large(), r)}
+		}, 0},
+	} {
+		g.NoGrad(func() {
+			ys, p := g.Plan(x, c.f)
+			if p == nil {
+				t.Fatalf("%s: no plan", name)
+			}
+			for range 2 {
+				b.placed = 0
+				for i, y := range p.Run(x) {
+					planned(t, y, ys[i])
+				}
+				if b.placed != c.placed {
+					t.Errorf("%s: %d convolutions found a place, expected %d", name, b.placed, c.placed)
+				}
+			}
+		})
+	}
+}
+
+// placing is ref with a place for convolutions, which it counts.
+type placing struct {
+	*ref.Backend
+	placed int
+}
+
+func (b *placing) Conv2DPlace(y *tensor.Tensor, at int, x, w, bias *tensor.Tensor, relu bool,
+	p tensor.ConvParams) {
+	b.placed++
+	s := tensor.NewScope(b)
+	defer s.Close()
+	size := append(y.Shape()[:3].Clone(), w.Dim(0))
+	part, one := s.New(y.DType(), size...), []int{1, 1, 1, 1}
+	b.Conv2DBiasAct(part, x, w, bias, nil, relu, p)
+	b.CopyRegion(y, part, tensor.Region{DstStart: []int{0, 0, 0, at}, DstStep: one,
+		SrcStart: make([]int, 4), SrcStep: one, Size: size})
 }
