@@ -59,6 +59,15 @@ type ConvChainer interface {
 	Conv2DChain(y, x, w, bias, res *Tensor, p ConvParams, gate bool, steps ...UnaryStep)
 }
 
+// A ConvPlacer is a Backend that can write a convolution's result among the channels of a tensor
+// that joins several. One that is not makes two kernels, to the same bits.
+type ConvPlacer interface {
+	Backend
+	// Conv2DPlace computes Conv2DBiasAct(x, w, bias, nil, relu) into channels at, at+1, … of y
+	// [N OH OW …], whose others stay.
+	Conv2DPlace(y *Tensor, at int, x, w, bias *Tensor, relu bool, p ConvParams)
+}
+
 // A UnaryStep is a unary operation with its attributes.
 type UnaryStep struct {
 	Op   UnaryOp

@@ -181,7 +181,7 @@ func (r *runner) keep(out []*Value) *autodiff.Value {
 		if o.dev == nil {
 			continue
 		}
-		r.g.Scope().Keep(o.dev.Tensor())
+		o.dev.Outlive()
 		if v == nil || o.dev.NeedsGrad() {
 			v = o.dev
 		}
