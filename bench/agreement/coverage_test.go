@@ -28,7 +28,7 @@ func subjects() []subject {
 			"BatchNorm":     "batchNorm of table_test.go, which has goldens",
 			"BatchNormReLU": "batchNormReLU of table_test.go, which has goldens",
 			"SpectralQuotients": "SpectralQuotient, which has goldens, for each of a list: " +
-				"gather_test.go",
+				"postpone_test.go",
 			"SlicePad": "Slice and Pad, which have goldens, in one copy",
 			"Conv2DAct": "Conv2DBiasAct and the activations, which have goldens, to the bit: " +
 				"op_test.go",
