@@ -74,7 +74,8 @@ func bars(n int) data.Dataset {
 			pixels[i*size*size+p] = uint8(v)
 		}
 	}
-	return must(data.NewMemory("bars", []string{"row", "column"}, size, size, 1, pixels, labels))
+	return must(data.NewMemory(data.Images{Name: "bars", Classes: []string{"row", "column"},
+		H: size, W: size, C: 1, Pixels: pixels, Labels: labels}))
 }
 
 // must returns v, or ends the program with err.
