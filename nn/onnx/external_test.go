@@ -85,7 +85,7 @@ func TestExternalData(t *testing.T) {
 	if !slices.Equal(y, want) {
 		t.Fatalf("logits %v, want %v", y, want)
 	}
-	copied, err := c.Save(filepath.Join(t.TempDir(), "copy"), false)
+	copied, err := c.Save(filepath.Join(t.TempDir(), "copy"), tensor.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
