@@ -400,8 +400,9 @@ func softmaxSamples() []sample {
 // samples is the table: every exported differentiable function, on every path it has.
 func samples() []sample {
 	var list []sample
-	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(),
-		matMulSamples(), spectralSamples(), convSamples(), convBiasActSamples(),
+	for _, part := range [][]sample{
+		elementwiseSamples(), reduceSamples(), shapeSamples(), spectralSamples(),
+		matMulSamples(), convSamples(), convBiasActSamples(),
 		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples()} {
 		list = append(list, part...)
 	}

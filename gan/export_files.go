@@ -168,7 +168,7 @@ func classifierExample(s *tensor.Scope, m Classifier) *checkpoint.File {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
 	g.NoGrad(func() {
-		f.Set(onnx.ExportOutput, hostArray(m.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor()))
+		f.Set(onnx.ExportOutput, hostArray(m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor()))
 	})
 	return f
 }

@@ -128,7 +128,7 @@ func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor
 	defer g.Close()
 	var out *tensor.Tensor
 	g.NoGrad(func() {
-		out = clone(s, v.G.Forward(nn.NewCtx(g, false), g.Const(z), g.Const(cond)).Tensor())
+		out = clone(s, v.G.Forward(nn.NewCtx(g, nn.Eval), g.Const(z), g.Const(cond)).Tensor())
 	})
 	return out
 }

@@ -227,7 +227,7 @@ func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 		cond := t.Cond.Ask(inner, tensor.FromSlice(inner, b.X, b.Shape()...)).Cond
 		g := autodiff.NewGraph(t.backend)
 		g.NoGrad(func() {
-			c := nn.NewCtx(g, false)
+			c := nn.NewCtx(g, nn.Eval)
 			c.Standing = standing
 			v.G.Forward(c, g.Const(v.Noise(inner, key, uint32(k), n)), g.Const(cond))
 		})

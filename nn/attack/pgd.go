@@ -292,7 +292,7 @@ func (p *ball) scaleRows(dst, x *tensor.Tensor, factor func(norm *tensor.Tensor)
 func objective(s *tensor.Scope, m Model, x, labels *tensor.Tensor, o Objective) *tensor.Tensor {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	each := o.each(m.Forward(nn.NewCtx(g, false), g.Const(x)), labels).Tensor()
+	each := o.each(m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)), labels).Tensor()
 	out := s.Like(each)
 	out.Assign(each)
 	return out

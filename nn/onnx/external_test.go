@@ -61,7 +61,7 @@ func linearLogits(t *testing.T, m *Model) ([]float64, *Classifier) {
 		t.Fatal(err)
 	}
 	x := tensor.FromSlice(g.Scope(), []float32{1, 10, 100}, 1, 1, 1, 3)
-	return c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats(), c
+	return c.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats(), c
 }
 
 // Weights beside a model are read, and a copy of the classifier is complete without them.

@@ -39,7 +39,7 @@ func Example_yourOwnNetwork() {
 			break
 		}
 		g := autodiff.NewGraph(b) // owns everything this step computes
-		c := nn.NewCtx(g, true, weights)
+		c := nn.NewCtx(g, nn.Train, weights)
 		c.Updates = nn.NewUpdates(b)
 		x := g.Const(tensor.FromSlice(g.Scope(), batch.X, batch.Shape()...))
 		labels := tensor.FromSlice(g.Scope(), batch.Labels, batch.N())
