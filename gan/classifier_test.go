@@ -150,7 +150,7 @@ func TestRunKeepsImportedClassifier(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(moved, gan.InverterClassifier), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Save(moved, true, nil); err != nil {
+	if err := v.Save(moved, tensor.F16, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := gan.OpenInverter(s, moved); err != nil {

@@ -32,23 +32,22 @@ const (
 	exampleSuffix = "-example"
 )
 
-// Export writes the inverter and its classifier into dir and returns the paths of the files. half
-// rounds the weights of Native to F16 and is an error elsewhere; meta is added to Native's
-// metadata.
+// Export writes the inverter and its classifier into dir and returns the paths of the files. dt is
+// what weights are stored as: F32 or, in Native alone, F16. meta joins Native's metadata.
 //
 // Native: inverter.safetensors, classifier.safetensors (or .onnx); see Save. ONNX: generator.onnx,
 // classifier.onnx; see ExportONNX and onnx.Export. PyTorch: generator-pytorch.safetensors,
 // classifier-pytorch.safetensors; see ExportTorch. A classifier that is an ONNX file stays one.
 // Beside the latter two stand generator-example.safetensors and classifier-example.safetensors.
 func (v *Inverter) Export(
-	s *tensor.Scope, dir string, f Format, half bool, meta map[string]string,
+	s *tensor.Scope, dir string, f Format, dt tensor.DType, meta map[string]string,
 ) (files []string, err error) {
 	if f == Native {
-		err := v.Save(dir, half, meta)
+		err := v.Save(dir, dt, meta)
 		return []string{filepath.Join(dir, FinalInverter), ClassifierFile(dir)}, err
 	}
-	if half {
-		return nil, tensor.Refuse("gan: Export: half precision is for the native format: leave it out")
+	if dt != tensor.F32 {
+		return nil, f.notIn(dt)
 	}
 	stem := filepath.Join(dir, generatorStem)
 	switch f {
@@ -71,7 +70,7 @@ func (v *Inverter) Export(
 	if err := checkpoint.SaveSafetensors(example, v.example(s)); err != nil {
 		return nil, err
 	}
-	more, err := ExportClassifier(s, dir, v.Cond.Model, f, false)
+	more, err := ExportClassifier(s, dir, v.Cond.Model, f, dt)
 	return append(append(files, example), more...), err
 }
 
@@ -79,25 +78,31 @@ func (f Format) unknown() error {
 	return tensor.Refuse("gan: no format %q: expected native, onnx or pytorch", string(f))
 }
 
+// notIn is the error for weights that only Native stores.
+func (f Format) notIn(dt tensor.DType) error {
+	return tensor.Refuse("gan: Export: weights in %v: the format %s has f32 alone: take that, or "+
+		"native", dt, f)
+}
+
 // ExportClassifier writes a classifier into dir as Inverter.Export does and returns the paths of
 // the files. An imported graph has no state_dict: PyTorch writes it as ONNX.
 func ExportClassifier(
-	s *tensor.Scope, dir string, m Classifier, f Format, half bool,
+	s *tensor.Scope, dir string, m Classifier, f Format, dt tensor.DType,
 ) (files []string, err error) {
 	stem := filepath.Join(dir, classifierStem)
 	if f == Native {
-		file, err := saveClassifier(dir, m, half)
+		file, err := saveClassifier(dir, m, dt)
 		return []string{file}, err
 	}
 	own, ours := m.(*models.Classifier)
 	file := stem + onnx.Ext
 	switch {
-	case half:
-		err = tensor.Refuse("gan: Export: half precision is for the native format: leave it out")
 	case f != ONNX && f != PyTorch:
 		err = f.unknown()
+	case dt != tensor.F32:
+		err = f.notIn(dt)
 	case !ours:
-		file, err = m.Save(stem, false)
+		file, err = m.Save(stem, dt)
 	case f == ONNX:
 		err = atomicfile.Write(file, func(w io.Writer) error { return onnx.Export(own, w) })
 	default:
@@ -163,7 +168,7 @@ func classifierExample(s *tensor.Scope, m Classifier) *checkpoint.File {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
 	g.NoGrad(func() {
-		f.Set(onnx.ExportOutput, hostArray(m.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor()))
+		f.Set(onnx.ExportOutput, hostArray(m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor()))
 	})
 	return f
 }

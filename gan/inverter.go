@@ -128,7 +128,7 @@ func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor
 	defer g.Close()
 	var out *tensor.Tensor
 	g.NoGrad(func() {
-		out = clone(s, v.G.Forward(nn.NewCtx(g, false), g.Const(z), g.Const(cond)).Tensor())
+		out = clone(s, v.G.Forward(nn.NewCtx(g, nn.Eval), g.Const(z), g.Const(cond)).Tensor())
 	})
 	return out
 }
@@ -162,9 +162,9 @@ const FinalInverter = "inverter.safetensors"
 // metaConfig is the metadata key of an inverter's configuration.
 const metaConfig = "config"
 
-// Save writes the inverter and its classifier into dir, the numbers as F16 with half set: 2 bytes a
-// weight, for files that are shipped.
-func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
+// Save writes the inverter and its classifier into dir, the numbers as dt: F32, or F16, 2 bytes a
+// weight, for files that are shipped. meta joins the inverter's metadata.
+func (v *Inverter) Save(dir string, dt tensor.DType, meta map[string]string) error {
 	text, err := yaml.Marshal(v.Config)
 	if err != nil {
 		return fmt.Errorf("gan: %w", err)
@@ -176,10 +176,10 @@ func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
 		return err
 	}
 	opts := []checkpoint.WriteOption{checkpoint.Sealed()}
-	if half {
+	if dt == tensor.F16 {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}
-	if _, err := saveClassifier(dir, v.Cond.Model, half); err != nil {
+	if _, err := saveClassifier(dir, v.Cond.Model, dt); err != nil {
 		return err
 	}
 	return checkpoint.SaveSafetensors(filepath.Join(dir, FinalInverter), f, opts...)

@@ -100,7 +100,7 @@ func (t *Trainer) paint(s *tensor.Scope, cond, z *tensor.Tensor) (images *tensor
 	g := autodiff.NewGraph(t.backend)
 	defer g.Close()
 	g.NoGrad(func() {
-		fake := t.G.Forward(nn.NewCtx(g, true), g.Const(z), g.Const(cond))
+		fake := t.G.Forward(nn.NewCtx(g, nn.Train), g.Const(z), g.Const(cond))
 		images = clone(s, fake.Tensor())
 	})
 	return images
@@ -113,7 +113,7 @@ func (t *Trainer) generate(m *train.Move, key any, i int, in given, l *Losses) e
 		_, cond, z := in(p.Scope())
 		p.Ctx.Recompute = t.Config.Recompute
 		y := p.Graph.Const(cond)
-		judge := nn.NewCtx(p.Graph, true) // the discriminator's own updates belong to its steps
+		judge := nn.NewCtx(p.Graph, nn.Train) // the discriminator's own updates belong to its steps
 		judge.Recompute = t.Config.Recompute
 		painted := t.G.Forward(p.Ctx, p.Graph.Const(z), y)
 		p.Minimise(loss.HingeGenerator(t.D.Forward(judge, painted, y)))

@@ -227,7 +227,7 @@ func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 		cond := t.Cond.Ask(inner, tensor.FromSlice(inner, b.X, b.Shape()...)).Cond
 		g := autodiff.NewGraph(t.backend)
 		g.NoGrad(func() {
-			c := nn.NewCtx(g, false)
+			c := nn.NewCtx(g, nn.Eval)
 			c.Standing = standing
 			v.G.Forward(c, g.Const(v.Noise(inner, key, uint32(k), n)), g.Const(cond))
 		})
@@ -289,7 +289,7 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 	}
 	s := tensor.NewScope(t.backend)
 	defer s.Close()
-	return t.Inverter(s).Save(r.Path(train.CheckpointDir), false, nil)
+	return t.Inverter(s).Save(r.Path(train.CheckpointDir), tensor.F32, nil)
 }
 
 // logEvery is the number of steps between log lines.
@@ -298,7 +298,7 @@ const logEvery = 50
 // SaveClassifier writes a copy of the inverted classifier into the run. Give it to train.Create,
 // which writes it before the directory counts as a run: a resume needs it.
 func (t *Trainer) SaveClassifier(r *train.Run) error {
-	_, err := saveClassifier(r.Path(train.CheckpointDir), t.Cond.Model, false)
+	_, err := saveClassifier(r.Path(train.CheckpointDir), t.Cond.Model, tensor.F32)
 	return err
 }
 

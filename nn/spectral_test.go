@@ -27,7 +27,7 @@ func TestPowerIterate(t *testing.T) {
 	nn.InitDType(e.s, net, 3, tensor.F64)
 	norms := []*nn.SpectralNorm{lin.Norm, conv.Norm}
 	pass := func(train, together bool) (all []float64) {
-		c := nn.NewCtx(e.g, train)
+		c := nn.NewCtx(e.g, nn.Mode(train))
 		c.Updates = nn.NewUpdates(e.g.Backend())
 		for range 2 {
 			e.g.Tidy(func() *autodiff.Value {
@@ -96,7 +96,7 @@ func TestQuotientsAtOnce(t *testing.T) {
 		defer g.Close()
 		x, z := g.Const(s.Full(tensor.F32, 0.3, 1, 16, 16, 3)), g.Const(s.Full(tensor.F32, 0.3, 2, 7))
 		run := func() {
-			c := nn.NewCtx(g, true, nn.List(net))
+			c := nn.NewCtx(g, nn.Train, nn.List(net))
 			if half {
 				c.Activations = tensor.BF16
 			}
@@ -140,12 +140,12 @@ func TestSpectralNormConvergesToSVD(t *testing.T) {
 		want := svd.Values(nil)[0]
 		const passes = 200 // converges like (σ₂/σ₁)^(2·passes)
 		for range passes {
-			c := nn.NewCtx(e.g, true)
+			c := nn.NewCtx(e.g, nn.Train)
 			c.Updates = nn.NewUpdates(e.g.Backend())
 			tc.sn.Weight(c)
 			c.Updates.Apply()
 		}
-		c := nn.NewCtx(e.g, false)
+		c := nn.NewCtx(e.g, nn.Eval)
 		if got := tc.sn.Sigma(c).Item(); math.Abs(got-want) > 1e-9*want {
 			t.Errorf("%T: σ = %.12g, the SVD says %.12g", tc.m, got, want)
 		}
@@ -163,7 +163,7 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	nn.InitDType(e.s, l, 1, tensor.F64)
 	before := l.Norm.U.T.Floats()
 	x := e.g.Const(e.normal(1, 2, 3))
-	c := nn.NewCtx(e.g, true)
+	c := nn.NewCtx(e.g, nn.Train)
 	c.Updates = nn.NewUpdates(e.g.Backend())
 	a := l.Forward(c, x).Tensor().Floats()
 	var b []float64
@@ -183,7 +183,7 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	if slices.Equal(before, after) {
 		t.Error("u did not change in training")
 	}
-	c = nn.NewCtx(e.g, false)
+	c = nn.NewCtx(e.g, nn.Eval)
 	c.Updates = nn.NewUpdates(e.g.Backend())
 	l.Forward(c, x)
 	c.Updates.Apply()

@@ -81,32 +81,29 @@ func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 
 // Run trains an inverter.
 func (c *trainInverterCmd) Run(e *env) error {
-	dir, resume, err := c.dir("inverter-" + c.Condition)
+	at, err := c.place("inverter-" + c.Condition)
 	if err != nil {
 		return err
 	}
-	e.board = c.Board
 	var cfg gan.InverterConfig
 	flags := classifierFlags{c.Classifier, c.foreignFlags}
-	if resume {
-		if err := e.readRun(dir, "inverter", &cfg); err != nil {
+	if at.resume {
+		if err := e.readRun(at.dir, "inverter", &cfg); err != nil {
 			return err
 		}
 		if e.isGiven("recompute") {
 			cfg.Recompute = c.Recompute
 		}
 		// The run keeps its own copy: what was inverted cannot change between two starts.
-		flags = kept(gan.ClassifierFile(filepath.Join(dir, train.CheckpointDir)))
+		flags = kept(gan.ClassifierFile(filepath.Join(at.dir, train.CheckpointDir)))
 	} else if cfg, err = c.config(); err != nil {
 		return err
 	}
-	return e.trainInverter(dir, cfg, flags, resume)
+	return e.trainInverter(at, cfg, flags)
 }
 
-// trainInverter trains in dir until the end or an interrupt.
-func (e *env) trainInverter(
-	dir string, cfg gan.InverterConfig, flags classifierFlags, resume bool,
-) error {
+// trainInverter trains at a place until the end or an interrupt.
+func (e *env) trainInverter(at place, cfg gan.InverterConfig, flags classifierFlags) error {
 	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
@@ -129,28 +126,28 @@ func (e *env) trainInverter(
 	}
 	defer t.Close()
 	for _, n := range []string{note, digitsNote(cfg.Dataset, cfg.Net.Size, 3, data.FitAuto)} {
-		if n != "" && !resume { // a resumed run's is what the first start said
+		if n != "" && !at.resume { // a resumed run's is what the first start said
 			fmt.Fprintln(e.err, n)
 		}
 	}
 	stopped, done := e.interrupts() // from here on, a signal saves what there is
 	defer done()
-	r, err := begin(e, b, dir, t.Config, resume, t.SaveClassifier)
+	r, err := begin(e, b, at, t.Config, t.SaveClassifier)
 	if err != nil {
 		return err
 	}
 	bar := newProgress(e.err, "train inverter", cfg.Steps)
 	defer bar.close()
-	err = attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) })
+	err = attempt(r, at, func() error { return t.Run(r, bar.step, stopped) })
 	e.noteCalls(t.Replayed())
 	if err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+		return fmt.Errorf("%s: %w", at.dir, err)
 	}
-	page, err := runPage(dir)
+	page, err := runPage(at.dir)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s: trained %s; the page is %s\n", dir, counting(cfg.Steps, "step"), page)
+	fmt.Fprintf(e.out, "%s: trained %s; the page is %s\n", at.dir, counting(cfg.Steps, "step"), page)
 	return nil
 }
 

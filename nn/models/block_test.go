@@ -44,7 +44,7 @@ func checkBlock(t *testing.T, b block, train, recompute bool) {
 		point = append(point, gradcheck.Normal(uint32(10+i), p.Param.Shape...))
 	}
 	gradcheck.Check(t, func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
-		c := nn.NewCtx(g, train)
+		c := nn.NewCtx(g, nn.Mode(train))
 		c.Recompute = recompute
 		for i, p := range params {
 			c.Bind(p.Param, in[1+i])
@@ -54,7 +54,7 @@ func checkBlock(t *testing.T, b block, train, recompute bool) {
 	_, oh, ow := b.macs(4, 4)
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	y := b.Forward(nn.NewCtx(g, false), g.Const(s.Full(tensor.F64, 0.5, 1, 4, 4, 4)))
+	y := b.Forward(nn.NewCtx(g, nn.Eval), g.Const(s.Full(tensor.F64, 0.5, 1, 4, 4, 4)))
 	if y.Dim(1) != oh || y.Dim(2) != ow {
 		t.Errorf("macs says the output is %d×%d, Forward gives %v", oh, ow, y.Shape())
 	}

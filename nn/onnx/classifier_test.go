@@ -187,7 +187,7 @@ func TestClassifierSavesItsOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path, err := c.Save(filepath.Join(t.TempDir(), name), false)
+		path, err := c.Save(filepath.Join(t.TempDir(), name), tensor.F32)
 		if err != nil || filepath.Ext(path) != Ext {
 			t.Fatalf("%s: %v", path, err)
 		}

@@ -165,7 +165,7 @@ func (m *Metric) each(a, b metrics.Images, f func(c *nn.Ctx, x, y *autodiff.Valu
 			value := func(p metrics.Images) *autodiff.Value {
 				return g.Const(tensor.FromSlice(g.Scope(), p.Pix, p.N, p.H, p.W, p.C))
 			}
-			f(nn.NewCtx(g, false), value(a.Slice(lo, hi)), value(b.Slice(lo, hi)))
+			f(nn.NewCtx(g, nn.Eval), value(a.Slice(lo, hi)), value(b.Slice(lo, hi)))
 		})
 		g.Close()
 	}
@@ -202,7 +202,7 @@ func (m *Metric) Features(images metrics.Images) *mat.Dense {
 		part := images.Slice(lo, min(lo+step, images.N))
 		g := autodiff.NewGraph(m.backend)
 		g.NoGrad(func() {
-			c := nn.NewCtx(g, false)
+			c := nn.NewCtx(g, nn.Eval)
 			x := g.Const(tensor.FromSlice(g.Scope(), part.Pix, part.N, part.H, part.W, part.C))
 			taps := m.body.Taps(c, m.scale.Forward(c, x))
 			last := autodiff.Mean(taps[len(taps)-1], 1, 2)
