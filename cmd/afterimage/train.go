@@ -118,7 +118,7 @@ func openRun[C any](
 	if !slices.ContainsFunc([]string{train.LatestFile, train.FinalFile, gan.FinalInverter},
 		func(name string) bool { return exists(r.Path(train.CheckpointDir, name)) }) {
 		fmt.Fprintf(e.err, "note: %s has no checkpoint yet: its training starts from the beginning\n",
-			dir)
+			at.dir)
 	}
 	return r, nil
 }
