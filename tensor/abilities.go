@@ -111,6 +111,19 @@ type AttentionFuser interface {
 	AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v *Tensor, scale float64)
 }
 
+// A Viewer is a Backend with kernels that take views for operands, so that what only moves elements
+// need not run. One that is not has views made into tensors by the gradients' own kernels, Gather
+// and ScatterAdd.
+type Viewer interface {
+	Backend
+	// CopyView copies src's elements to the places of dst, of the same shape and dtype. No two
+	// elements of dst share a place; what lies between stays.
+	CopyView(dst, src View)
+	// MatMulViews computes dst = alpha·a·b for stacks of matrices, a [… m k], b [… k n] of equal
+	// leading axes, dst [… m n] a tensor: F32 or F64.
+	MatMulViews(dst *Tensor, a, b View, alpha float64)
+}
+
 // A SpectralFuser is a Backend with kernels for spectral normalisation. A weight w [R …] stands for
 // the matrix M [R, K] of its R rows; u has R elements and v K. A backend need not be one: what uses
 // it then stays composed of matrix products.

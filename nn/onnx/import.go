@@ -90,6 +90,7 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		if !o.KeepPermutes {
 			b.swishes()
 			b.linears()
+			b.scales()
 			b.scaleShifts()
 			b.fuse()
 			b.dropDead()
@@ -351,6 +352,7 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 		}
 		g.consts[name] = v
 	}
+	g.markViewers()
 	g.noteLast()
 	return g
 }

@@ -34,6 +34,7 @@ var (
 	_ tensor.SpectralFuser  = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
 	_ tensor.ConvChainer    = (*Backend)(nil)
+	_ tensor.Viewer         = (*Backend)(nil)
 )
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run
