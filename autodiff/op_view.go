@@ -25,8 +25,8 @@ func Gathered(v View) *Value {
 	return apply(viewOp{view: v.Layout, shape: v.X.Shape()}, v.X)
 }
 
-// check panics unless the view lies in x and its strides are a tensor's: an axis steps over all that
-// the axes with smaller strides reach.
+// check panics unless the view lies in x and its strides are a tensor's: an axis steps over all
+// that the axes with smaller strides reach.
 func (v View) check(op string) {
 	var axes []int
 	for i, n := range v.Shape {
