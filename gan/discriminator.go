@@ -129,7 +129,7 @@ func (b *DBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	if b.preact {
 		h = autodiff.ReLU(x)
 	}
-	h1 := b.Conv1.ForwardAct(c, h, nil, true)
+	h1 := b.Conv1.ForwardReLU(c, h, nil)
 	if b.preact {
 		h.Done()
 	}

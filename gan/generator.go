@@ -162,7 +162,7 @@ type GBlock struct {
 func newGBlock(c Config, in, out int) *GBlock {
 	norm := func(ch int) *nn.ConditionalBatchNorm {
 		return nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: ch, Cond: c.blockCond(),
-			Spectral: c.CondSN, SNEps: c.SNEps, PlainWc: c.PlainGain, Eps: c.BNEps, Init: c.initializer()})
+			Spectral: c.CondSN, SNEps: c.SNEps, PlainGain: c.PlainGain, Eps: c.BNEps, Init: c.initializer()})
 	}
 	zero := c.Upsample == "zero"
 	b := &GBlock{Norm1: norm(in), Conv1: c.resampledConv(in, out, 3, !zero), Norm2: norm(out),
@@ -194,7 +194,7 @@ func (b *GBlock) Forward(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
 	}
 	skip := b.skip(c, x)
 	defer skip.Done()
-	return b.Conv2.ForwardAct(c, h2, skip, false)
+	return b.Conv2.ForwardAdd(c, h2, skip)
 }
 
 // first normalises x, doubles it and convolves it.

@@ -56,7 +56,7 @@ func (b *preactBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 		}
 		h := nn.ConvNormReLU(c, b.conv1, b.bn2, a, nil)
 		a.Done()
-		y := b.conv2.ForwardAct(c, h, res, false)
+		y := b.conv2.ForwardAdd(c, h, res)
 		h.Done()
 		if res != x {
 			res.Done()
