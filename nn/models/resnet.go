@@ -61,29 +61,14 @@ func (r *resnet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodif
 	h := c.Block(func() *autodiff.Value { return r.stem(c, x) })
 	for _, blocks := range r.stage {
 		for _, b := range blocks {
-			y := b.Forward(c, h)
-			h.Done()
-			h = y
+			h = h.Then(func(x *autodiff.Value) *autodiff.Value { return b.Forward(c, x) })
 		}
 	}
 	if r.norm != nil {
-		y := r.norm.ForwardReLU(c, h, nil)
-		h.Done()
-		h = y
+		h = h.Then(func(x *autodiff.Value) *autodiff.Value { return r.norm.ForwardReLU(c, x, nil) })
 	}
-	h = leave(c, h)
-	pooled = autodiff.GlobalAvgPool(h)
-	h.Done()
+	pooled = h.Then(c.Leave).Then(autodiff.GlobalAvgPool)
 	return pooled, r.head.Forward(c, pooled)
-}
-
-// leave is nn.Ctx.Leave, which gives x up.
-func leave(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	y := c.Leave(x)
-	if y != x {
-		x.Done()
-	}
-	return y
 }
 
 func (r *resnet) stem(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
@@ -93,12 +78,12 @@ func (r *resnet) stem(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	} else {
 		h = r.conv1.Forward(c, x)
 	}
-	if r.pool {
-		y := autodiff.MaxPool(h, nn.Window(3, 2, 1))
-		h.Done()
-		h = y
+	if !r.pool {
+		return h
 	}
-	return h
+	return h.Then(func(x *autodiff.Value) *autodiff.Value {
+		return autodiff.MaxPool(x, nn.Window(3, 2, 1))
+	})
 }
 
 func (r *resnet) macs(h, w int) int {

@@ -93,7 +93,7 @@ func (r *resnet2b) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autod
 	for _, b := range r.blocks {
 		h = b.Forward(c, h)
 	}
-	hidden = autodiff.ReLU(r.linear1.Forward(c, nn.Flatten(leave(c, h))))
+	hidden = autodiff.ReLU(r.linear1.Forward(c, nn.Flatten(h.Then(c.Leave))))
 	return hidden, r.linear2.Forward(c, hidden)
 }
 
@@ -142,7 +142,7 @@ func (l *lenet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff
 	h := autodiff.MaxPool(l.c1.ForwardReLU(c, x, nil), pool)
 	h = autodiff.MaxPool(l.c3.ForwardReLU(c, h, nil), pool)
 	h = l.c5.ForwardReLU(c, h, nil)
-	hidden = autodiff.ReLU(l.f6.Forward(c, nn.Flatten(leave(c, h))))
+	hidden = autodiff.ReLU(l.f6.Forward(c, nn.Flatten(h.Then(c.Leave))))
 	return hidden, l.f7.Forward(c, hidden)
 }
 
@@ -184,7 +184,7 @@ func (n *convnet) Params() iter.Seq2[string, *nn.Param] {
 func (n *convnet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
 	h := n.conv0.ForwardReLU(c, x, nil)
 	h = n.conv2.ForwardReLU(c, h, nil)
-	hidden = autodiff.ReLU(n.fc5.Forward(c, nn.Flatten(leave(c, h))))
+	hidden = autodiff.ReLU(n.fc5.Forward(c, nn.Flatten(h.Then(c.Leave))))
 	return hidden, n.fc7.Forward(c, hidden)
 }
 

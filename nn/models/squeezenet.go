@@ -177,7 +177,7 @@ func (n *squeezeNet) Params() iter.Seq2[string, *nn.Param] {
 // features returns the mean over the image of what the last convolution reads, [N 512], and the
 // logits [N K]. The logits are no linear function of that mean: a ReLU stands in between.
 func (n *squeezeNet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodiff.Value) {
-	h := leave(c, c.Graph.Tidy(func() *autodiff.Value { return n.Taps(c, x)[SqueezeTaps-1] }))
+	h := c.Graph.Tidy(func() *autodiff.Value { return n.Taps(c, x)[SqueezeTaps-1] }).Then(c.Leave)
 	pooled = autodiff.GlobalAvgPool(h)
 	scores := n.head.ForwardReLU(c, h, nil)
 	h.Done()
