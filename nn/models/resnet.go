@@ -120,10 +120,10 @@ type basicBlock struct {
 	short shortcut
 }
 
-func newBasic(in, out, stride int, down string, short shortcut, init nn.Initializer) block {
-	return &basicBlock{down: down,
-		conv1: conv(in, out, 3, stride, init), bn1: nn.NewBatchNorm2D(out),
-		conv2: conv(out, out, 3, 1, init), bn2: nn.NewBatchNorm2D(out), short: short}
+func newBasic(u unit) block {
+	return &basicBlock{down: u.down,
+		conv1: conv(u.in, u.out, 3, u.stride, u.init), bn1: nn.NewBatchNorm2D(u.out),
+		conv2: conv(u.out, u.out, 3, 1, u.init), bn2: nn.NewBatchNorm2D(u.out), short: u.short}
 }
 
 // Params yields conv1, bn1, conv2, bn2, shortcut.
@@ -165,12 +165,12 @@ type bottleneck struct {
 // expansion is a bottleneck's ratio of output to inner channels.
 const expansion = 4
 
-func newBottleneck(in, out, stride int, down string, short shortcut, init nn.Initializer) block {
-	mid := out / expansion
-	return &bottleneck{down: down,
-		conv1: conv(in, mid, 1, 1, init), bn1: nn.NewBatchNorm2D(mid),
-		conv2: conv(mid, mid, 3, stride, init), bn2: nn.NewBatchNorm2D(mid),
-		conv3: conv(mid, out, 1, 1, init), bn3: nn.NewBatchNorm2D(out), short: short}
+func newBottleneck(u unit) block {
+	mid := u.out / expansion
+	return &bottleneck{down: u.down,
+		conv1: conv(u.in, mid, 1, 1, u.init), bn1: nn.NewBatchNorm2D(mid),
+		conv2: conv(mid, mid, 3, u.stride, u.init), bn2: nn.NewBatchNorm2D(mid),
+		conv3: conv(mid, u.out, 1, 1, u.init), bn3: nn.NewBatchNorm2D(u.out), short: u.short}
 }
 
 // Params yields conv1, bn1, conv2, bn2, conv3, bn3, shortcut.
