@@ -70,7 +70,7 @@ func (v *Inverter) Export(
 	if err := checkpoint.SaveSafetensors(example, v.example(s)); err != nil {
 		return nil, err
 	}
-	more, err := ExportClassifier(s, dir, v.Cond.Model, f, dt)
+	more, err := ExportClassifier(s, dir, v.Conditioner.Model, f, dt)
 	return append(append(files, example), more...), err
 }
 
@@ -132,29 +132,29 @@ func (v *Inverter) example(s *tensor.Scope) *checkpoint.File {
 	z := v.Noise(s, tensor.NewKey(1, "export/noise"), 0, examples)
 	raw := v.exampleCondition(s)
 	cond := raw
-	if v.Cond.Kind != Label {
+	if v.Conditioner.Kind != Label {
 		g := autodiff.NewGraph(s.Backend())
 		defer g.Close()
-		cond = clone(s, v.Cond.Of(g, g.Const(raw), g.Const(raw)).Tensor())
+		cond = clone(s, v.Conditioner.Of(g, g.Const(raw), g.Const(raw)).Tensor())
 	}
 	f := checkpoint.NewFile()
 	f.Set(ExportNoise, hostArray(z))
-	f.Set(string(v.Cond.Kind), hostArray(raw))
+	f.Set(string(v.Conditioner.Kind), hostArray(raw))
 	f.Set(ExportImages, hostNCHW(v.Paint(s, cond, z)))
 	return f
 }
 
 // exampleCondition returns conditions before their standardisation.
 func (v *Inverter) exampleCondition(s *tensor.Scope) *tensor.Tensor {
-	if v.Cond.Kind == Label {
-		return v.Cond.Ask(s, exampleImages(s, v.Cond.Model)).Cond
+	if v.Conditioner.Kind == Label {
+		return v.Conditioner.Ask(s, exampleImages(s, v.Conditioner.Model)).Cond
 	}
 	b := s.Backend()
-	raw := s.New(tensor.F32, examples, v.Cond.Dim())
+	raw := s.New(tensor.F32, examples, v.Conditioner.Dim())
 	b.Random(tensor.Normal, tensor.NewKey(1, "export/condition"), raw,
 		tensor.FromSlice(s, []int32{0}, 1))
-	b.Binary(tensor.Mul, raw, raw, v.Cond.Std.T)
-	b.Binary(tensor.Add, raw, raw, v.Cond.Mean.T)
+	b.Binary(tensor.Mul, raw, raw, v.Conditioner.Std.T)
+	b.Binary(tensor.Add, raw, raw, v.Conditioner.Mean.T)
 	return raw
 }
 

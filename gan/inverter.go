@@ -107,9 +107,9 @@ func (c InverterConfig) Validate() error {
 // An Inverter is a trained generator with the classifier it inverts, ready to paint: averaged
 // weights, standing statistics, evaluation mode.
 type Inverter struct {
-	Config InverterConfig
-	G      *Generator
-	Cond   *Conditioner
+	Config      InverterConfig
+	G           *Generator
+	Conditioner *Conditioner
 
 	again func(name string) (checkpoint.Array, error) // reads weights; nil if they are of no file
 }
@@ -179,14 +179,14 @@ func (v *Inverter) Save(dir string, dt tensor.DType, meta map[string]string) err
 	if dt == tensor.F16 {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}
-	if _, err := saveClassifier(dir, v.Cond.Model, dt); err != nil {
+	if _, err := saveClassifier(dir, v.Conditioner.Model, dt); err != nil {
 		return err
 	}
 	return checkpoint.SaveSafetensors(filepath.Join(dir, FinalInverter), f, opts...)
 }
 
 func (v *Inverter) state() nn.Params {
-	return nn.Join(nn.Prefixed("generator", v.G), v.Cond.State())
+	return nn.Join(nn.Prefixed("generator", v.G), v.Conditioner.State())
 }
 
 // OpenInverter reads an inverter and its classifier into s. at is a run directory, or a folder that
@@ -235,7 +235,7 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 		return nil, tensor.Refuse("gan: %s expects a condition of %d numbers, its classifier gives %d",
 			f.Path, c.Net.Cond, cond.Dim())
 	}
-	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond, again: f.Again()}
+	v := &Inverter{Config: c, G: NewGenerator(c.Net), Conditioner: cond, again: f.Again()}
 	return v, v.restore(s, f)
 }
 
@@ -260,7 +260,7 @@ func (v *Inverter) restore(s *tensor.Scope, f *checkpoint.File) error {
 	if err := nn.Restore(f, v.state()); err != nil {
 		return err
 	}
-	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", v.Cond.Model)) {
+	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", v.Conditioner.Model)) {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
 			return tensor.Refuse("gan: %s: %s is not finite at element %d: the weights are damaged, "+
 				"take another checkpoint", f.Path, p.Name, k)

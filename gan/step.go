@@ -53,7 +53,7 @@ func (t *Trainer) conditions(s *tensor.Scope) (x, cond, z *tensor.Tensor) {
 func (t *Trainer) condition(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 	unit := s.Like(x)
 	t.backend.Unary(tensor.Affine, tensor.Attr{A: 0.5, B: 0.5}, unit, x)
-	return t.Cond.AskWith(t.asking, s, unit).Cond
+	return t.Conditioner.AskWith(t.asking, s, unit).Cond
 }
 
 // passNumber counts network passes: the k-th of step i. Each draws its own noise.

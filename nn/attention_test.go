@@ -33,7 +33,7 @@ func attentionByLoops(a *nn.SelfAttention, c *nn.Ctx, x *autodiff.Value) []float
 	xs := x.Tensor().Floats()
 	out := slices.Clone(xs)
 	project := func(l *nn.Conv2D, v []float64) []float64 {
-		m := l.Norm.Weight(c).Tensor().Floats()
+		m := l.Spectral.Weight(c).Tensor().Floats()
 		rows := l.Weight.Shape[0]
 		y := make([]float64, rows)
 		for o := range y {

@@ -130,11 +130,11 @@ func TestGoldenSpectralNorm(t *testing.T) {
 		conv := nn.NewConv2D(nn.ConvConfig{In: 2, Out: 6, Kernel: 3, Pad: 1, NoBias: true,
 			Spectral: true})
 		r.Case("linear", func(g gGraph, in values) *autodiff.Value {
-			params := []*nn.Param{lin.Weight, lin.Bias, lin.Norm.U}
+			params := []*nn.Param{lin.Weight, lin.Bias, lin.Spectral.U}
 			return lin.Forward(bind(g, nn.Train, params, in[1:]), in[0])
 		})
 		r.Case("conv", func(g gGraph, in values) *autodiff.Value {
-			return conv.Forward(bind(g, nn.Train, []*nn.Param{conv.Weight, conv.Norm.U}, in[1:]), in[0])
+			return conv.Forward(bind(g, nn.Train, []*nn.Param{conv.Weight, conv.Spectral.U}, in[1:]), in[0])
 		})
 		pass := func(l nn.Layer, x string) {
 			g := autodiff.NewGraph(r.Backend)
@@ -149,16 +149,16 @@ func TestGoldenSpectralNorm(t *testing.T) {
 		}
 		set(lin.Weight, "linear/in1")
 		set(lin.Bias, "linear/in2")
-		set(lin.Norm.U, "linear/in3")
+		set(lin.Spectral.U, "linear/in3")
 		pass(lin, "linear/in0")
-		r.CompareTensor("linear/u", lin.Norm.U.T)
+		r.CompareTensor("linear/u", lin.Spectral.U.T)
 		pass(lin, "linear/in0")
 		pass(lin, "linear/in0")
-		r.CompareTensor("linear/u3", lin.Norm.U.T)
+		r.CompareTensor("linear/u3", lin.Spectral.U.T)
 		set(conv.Weight, "conv/in1")
-		set(conv.Norm.U, "conv/in2")
+		set(conv.Spectral.U, "conv/in2")
 		pass(conv, "conv/in0")
-		r.CompareTensor("conv/u", conv.Norm.U.T)
+		r.CompareTensor("conv/u", conv.Spectral.U.T)
 	})
 }
 
@@ -169,7 +169,7 @@ func TestGoldenConditionalBatchNorm(t *testing.T) {
 		params := []*nn.Param{l.Gain.Weight, l.Shift.Weight}
 		switch {
 		case cfg.Spectral:
-			params = append(params, l.Gain.Norm.U, l.Shift.Norm.U)
+			params = append(params, l.Gain.Spectral.U, l.Shift.Spectral.U)
 		case !train:
 			params = append(params, l.Mean, l.Var)
 		}
@@ -182,7 +182,7 @@ func TestGoldenConditionalBatchNorm(t *testing.T) {
 		}
 	}
 	golden.Each(t, "testdata/condnorm.safetensors", golden.Default, func(r *golden.Run) {
-		r.Case("plain gain", layer(nn.CondNormConfig{PlainWc: true}, true, false))
+		r.Case("plain gain", layer(nn.CondNormConfig{PlainGain: true}, true, false))
 		r.Case("biggan", layer(nn.CondNormConfig{}, true, false))
 		r.Case("biggan relu", layer(nn.CondNormConfig{}, true, true))
 		r.Case("spectral", layer(nn.CondNormConfig{Spectral: true}, true, false))
@@ -194,8 +194,9 @@ func TestGoldenSelfAttention(t *testing.T) {
 	golden.Each(t, "testdata/attention.safetensors", golden.Default, func(r *golden.Run) {
 		a := nn.NewSelfAttention(8, 0, nil)
 		r.Case("attention", func(g gGraph, in values) *autodiff.Value {
-			return a.Forward(bind(g, nn.Train, []*nn.Param{a.Theta.Weight, a.Phi.Weight, a.G.Weight,
-				a.O.Weight, a.Gamma, a.Theta.Norm.U, a.Phi.Norm.U, a.G.Norm.U, a.O.Norm.U}, in[1:]), in[0])
+			params := []*nn.Param{a.Theta.Weight, a.Phi.Weight, a.G.Weight, a.O.Weight, a.Gamma,
+				a.Theta.Spectral.U, a.Phi.Spectral.U, a.G.Spectral.U, a.O.Spectral.U}
+			return a.Forward(bind(g, nn.Train, params, in[1:]), in[0])
 		})
 	})
 }

@@ -59,20 +59,20 @@ func TestLayerDerivatives(t *testing.T) {
 	})
 	t.Run("spectral conv", func(t *testing.T) {
 		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 3, Kernel: 2, Spectral: true})
-		checkOne(t, l, nn.Train, image, l.Norm)
+		checkOne(t, l, nn.Train, image, l.Spectral)
 	})
 	t.Run("linear", func(t *testing.T) {
 		checkOne(t, nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}), nn.Eval, gradcheck.Normal(1, 4, 3))
 	})
 	t.Run("spectral linear", func(t *testing.T) {
 		l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 2, NoBias: true, Spectral: true})
-		checkOne(t, l, nn.Eval, gradcheck.Normal(1, 4, 3), l.Norm)
+		checkOne(t, l, nn.Eval, gradcheck.Normal(1, 4, 3), l.Spectral)
 	})
 	t.Run("embedding", func(t *testing.T) {
 		l := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 2, Spectral: true})
 		checkLayer(t, l, nn.Eval, []gradcheck.Input{gradcheck.Normal(1, 4, 3)},
 			func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Mix(c, in[0]) },
-			l.Norm)
+			l.Spectral)
 	})
 	t.Run("normalize", func(t *testing.T) {
 		checkOne(t, &nn.Normalize{Mean: []float64{1, 2, 3, 4}, Std: []float64{1, .5, 2, 3}}, nn.Eval,
@@ -82,7 +82,7 @@ func TestLayerDerivatives(t *testing.T) {
 		l := nn.NewSelfAttention(8, 0, nil)
 		// A draw at which the scores' gradients do not cancel, which would magnify rounding.
 		checkOne(t, l, nn.Eval, gradcheck.Normal(5, 2, 2, 4, 8),
-			l.Theta.Norm, l.Phi.Norm, l.G.Norm, l.O.Norm)
+			l.Theta.Spectral, l.Phi.Spectral, l.G.Spectral, l.O.Spectral)
 	})
 }
 
@@ -109,7 +109,7 @@ func TestNormDerivatives(t *testing.T) {
 				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value {
 					return l.ForwardReLU(c, in[0], in[1])
 				},
-				l.Gain.Norm, l.Shift.Norm)
+				l.Gain.Spectral, l.Shift.Spectral)
 		})
 	}
 }

@@ -38,7 +38,7 @@ func (w *wide) Params() iter.Seq2[string, *nn.Param] {
 }
 
 func (w *wide) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	h := nn.ConvNormReLU(c, w.plain, w.norm, w.first.ForwardAct(c, x, nil, true), nil)
+	h := nn.ConvNormReLU(c, w.plain, w.norm, w.first.ForwardReLU(c, x, nil), nil)
 	h = w.down.ForwardPooled(c, w.up.ForwardUpsampled(c, h))
 	return w.last.Forward(c, autodiff.GlobalSumPool(h))
 }

@@ -209,7 +209,7 @@ func TestConditionalBatchNorm(t *testing.T) {
 					twice[at+14], v)
 			}
 		}
-		l.PlainWc = true
+		l.PlainGain = true
 		for i, v := range l.Forward(c, x, cond).Tensor().Floats() {
 			if v != 0 {
 				t.Fatalf("train %v: with gain W·c = 0, output %d is %g", train, i, v)

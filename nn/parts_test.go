@@ -37,7 +37,7 @@ func runParts(n int, recompute bool) split {
 	c.Recompute = recompute
 	x := g.Leaf(tensor.FromSlice(s, data, 7, 16, 16, 3))
 	y := c.Parts(x, n, func(x *autodiff.Value) *autodiff.Value {
-		h := wide.ForwardAct(c, x, nil, true)
+		h := wide.ForwardReLU(c, x, nil)
 		defer h.Done()
 		return back.Forward(c, h)
 	})

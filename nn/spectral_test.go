@@ -25,7 +25,7 @@ func TestPowerIterate(t *testing.T) {
 	plain := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 5, Kernel: 3})
 	net := &nn.Sequential{conv, plain, lin}
 	nn.InitDType(e.s, net, 3, tensor.F64)
-	norms := []*nn.SpectralNorm{lin.Norm, conv.Norm}
+	norms := []*nn.SpectralNorm{lin.Spectral, conv.Spectral}
 	pass := func(train, together bool) (all []float64) {
 		c := nn.NewCtx(e.g, nn.Mode(train))
 		c.Updates = nn.NewUpdates(e.g.Backend())
@@ -40,14 +40,14 @@ func TestPowerIterate(t *testing.T) {
 				all = append(all, s.Weight(c).Tensor().Floats()...)
 			}
 		}
-		before := slices.Concat(lin.Norm.U.T.Floats(), conv.Norm.U.T.Floats())
+		before := slices.Concat(lin.Spectral.U.T.Floats(), conv.Spectral.U.T.Floats())
 		c.Updates.Apply()
-		after := slices.Concat(lin.Norm.U.T.Floats(), conv.Norm.U.T.Floats())
+		after := slices.Concat(lin.Spectral.U.T.Floats(), conv.Spectral.U.T.Floats())
 		if slices.Equal(before, after) == train {
 			t.Errorf("training %v: u changed %v", train, !train)
 		}
-		lin.Norm.U.T.SetFloats(before[:4])
-		conv.Norm.U.T.SetFloats(before[4:])
+		lin.Spectral.U.T.SetFloats(before[:4])
+		conv.Spectral.U.T.SetFloats(before[4:])
 		return append(all, after...)
 	}
 	for _, train := range []bool{false, true} {
@@ -132,7 +132,7 @@ func TestSpectralNormConvergesToSVD(t *testing.T) {
 	for _, tc := range []struct {
 		m  nn.Module
 		sn *nn.SpectralNorm
-	}{{conv, conv.Norm}, {lin, lin.Norm}} {
+	}{{conv, conv.Spectral}, {lin, lin.Spectral}} {
 		nn.InitDType(e.s, tc.m, 3, tensor.F64)
 		w := tc.sn.W
 		var svd mat.SVD
@@ -161,7 +161,7 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	e := newEnv(t)
 	l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 4, Spectral: true})
 	nn.InitDType(e.s, l, 1, tensor.F64)
-	before := l.Norm.U.T.Floats()
+	before := l.Spectral.U.T.Floats()
 	x := e.g.Const(e.normal(1, 2, 3))
 	c := nn.NewCtx(e.g, nn.Train)
 	c.Updates = nn.NewUpdates(e.g.Backend())
@@ -175,11 +175,11 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	if !slices.Equal(a, b) {
 		t.Error("two calls in one pass used different weights")
 	}
-	if !slices.Equal(before, l.Norm.U.T.Floats()) {
+	if !slices.Equal(before, l.Spectral.U.T.Floats()) {
 		t.Error("u changed before Apply")
 	}
 	c.Updates.Apply()
-	after := l.Norm.U.T.Floats()
+	after := l.Spectral.U.T.Floats()
 	if slices.Equal(before, after) {
 		t.Error("u did not change in training")
 	}
@@ -187,7 +187,7 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	c.Updates = nn.NewUpdates(e.g.Backend())
 	l.Forward(c, x)
 	c.Updates.Apply()
-	if !slices.Equal(after, l.Norm.U.T.Floats()) {
+	if !slices.Equal(after, l.Spectral.U.T.Floats()) {
 		t.Error("u changed in evaluation")
 	}
 }

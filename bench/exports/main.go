@@ -163,7 +163,7 @@ func (x subject) inverter(s *tensor.Scope, m gan.Classifier) (*gan.Inverter, err
 	c := gan.DefaultInverter()
 	c.Condition, c.Net = x.kind, *x.net
 	c.Net.Cond = cond.Dim()
-	v := &gan.Inverter{Config: c, G: gan.NewGenerator(c.Net), Cond: cond}
+	v := &gan.Inverter{Config: c, G: gan.NewGenerator(c.Net), Conditioner: cond}
 	draw(s, nn.Join(nn.List(v.G), cond.State()))
 	return v, nil
 }

@@ -200,7 +200,7 @@ func (c *invertCmd) Run(e *env) error {
 		return err
 	}
 	classes := classNames(v)
-	w := painter{v, b, v.Cond.Model.Inference(b), v.Inference(b)}
+	w := painter{v, b, v.Conditioner.Model.Inference(b), v.Inference(b)}
 	defer w.ask.Close()
 	defer w.paint.Close()
 	for i, p := range photos {
@@ -218,7 +218,7 @@ func classNames(v *gan.Inverter) []string {
 		return nil
 	}
 	set, err := data.Open("scenes", "", data.Options{Train: 1, Val: 1, Test: 1})
-	if err != nil || len(set.Classes()) != v.Cond.Model.Classes() {
+	if err != nil || len(set.Classes()) != v.Conditioner.Model.Classes() {
 		return nil
 	}
 	return set.Classes()
@@ -318,8 +318,8 @@ func (c *invertCmd) invert(e *env, v painter, p photo, i int, classes []string) 
 	original := metrics.FromBytes(1, size, size, 3, p.pix).In(metrics.Unit)
 	s := tensor.NewScope(v.b)
 	defer s.Close()
-	a := v.Cond.AskWith(v.ask, s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
-	d := v.Cond.Dim()
+	a := v.Conditioner.AskWith(v.ask, s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
+	d := v.Conditioner.Dim()
 	cond := s.New(tensor.F32, c.Draws, d)
 	for k := range c.Draws {
 		v.b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1},
@@ -327,7 +327,7 @@ func (c *invertCmd) invert(e *env, v painter, p photo, i int, classes []string) 
 	}
 	z := v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws)
 	painted := v.PaintWith(v.paint, s, cond, z)
-	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric,
+	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Signed,
 		tensor.ToHost[float32](painted)))
 	row := report.SheetRow{Images: append(report.Pictures(original), draws...)}
 	strip := filepath.Join(c.Out, pictureName(path))
@@ -340,7 +340,7 @@ func (c *invertCmd) invert(e *env, v painter, p photo, i int, classes []string) 
 			return err
 		}
 	}
-	best := metrics.Argmax(metrics.Matrix(1, v.Cond.Model.Classes(),
+	best := metrics.Argmax(metrics.Matrix(1, v.Conditioner.Model.Classes(),
 		tensor.ToHost[float32](a.Logits)))[0]
 	class := fmt.Sprint(best)
 	if int(best) < len(classes) {

@@ -185,7 +185,7 @@ func TestFactors(t *testing.T) {
 	}
 	grey := fakePainter{paint: func(a Answer, _ Noise) metrics.Images {
 		n, _ := a.Logits.Dims()
-		return metrics.NewImages(n, 16, 16, 3, metrics.Symmetric, make([]float32, n*16*16*3))
+		return metrics.NewImages(n, 16, 16, 3, metrics.Signed, make([]float32, n*16*16*3))
 	}}
 	o := Options{Images: 60, Seed: 1, Train: set.Train, Control: grey}
 	e, err := Evaluate(tenfold{oracle(set.Test)}, set.Test, o)

@@ -66,7 +66,7 @@ func TestNewMemoryRefusesWhatDoesNotFit(t *testing.T) {
 
 func TestReadOutsideIsMisuse(t *testing.T) {
 	m := counting(t, 3, 2, 2, 1)
-	scenes := NewScenes(NewPainter(), 1, 0, 3, 2, 1)
+	scenes := NewScenes(NewPainter(), ScenesConfig{Seed: 1, N: 3, Size: 2, Channels: 1})
 	for _, ds := range []Dataset{m, Subset(m, []int{2, 0, 1}), scenes} {
 		wantMisuse(t, func() { ds.Read(3, make([]uint8, 4)) })
 		wantMisuse(t, func() { ds.Read(-1, make([]uint8, 4)) })
@@ -91,7 +91,7 @@ func TestSubsetConcatMaterialize(t *testing.T) {
 	if _, ok := s.(Factored); ok {
 		t.Error("a subset of a set without factors claims to have them")
 	}
-	scenes := NewScenes(NewPainter(), 1, 0, 5, 4, 3)
+	scenes := NewScenes(NewPainter(), ScenesConfig{Seed: 1, N: 5, Size: 4, Channels: 3})
 	f, ok := Subset(scenes, []int{3}).(Factored)
 	if !ok || !slices.Equal(f.FactorVector(0), scenes.FactorVector(3)) {
 		t.Error("a subset of scenes lost its factors")

@@ -41,7 +41,7 @@ func TestOperatorCases(t *testing.T) {
 	if err != nil || len(dirs) < sharedCases {
 		t.Fatalf("found %d cases, expected %d: %v", len(dirs), sharedCases, err)
 	}
-	for _, o := range []onnx.Options{{}, {KeepPermutes: true}} {
+	for _, o := range []onnx.Options{{}, {Plain: true}} {
 		var results []cases.Result
 		for _, dir := range dirs {
 			r := cases.Run(ref.New(), dir, o)

@@ -151,7 +151,7 @@ func (m *Metric) Layers(a, b metrics.Images) [][]float64 {
 
 // each runs f on parts of a and b in [−1, 1], without recording.
 func (m *Metric) each(a, b metrics.Images, f func(c *nn.Ctx, x, y *autodiff.Value)) {
-	a, b = colour(a.In(metrics.Symmetric)), colour(b.In(metrics.Symmetric))
+	a, b = colour(a.In(metrics.Signed)), colour(b.In(metrics.Signed))
 	if a.N != b.N || a.H != b.H || a.W != b.W {
 		panic(&tensor.Error{Op: "lpips.Distance", Reason: fmt.Sprintf(
 			"shapes differ: [%d %d %d %d] and [%d %d %d %d]",
@@ -196,7 +196,7 @@ func (m *Metric) Features(images metrics.Images) *mat.Dense {
 	channels := m.net.Channels()
 	width := channels[len(channels)-1]
 	out := make([]float32, 0, images.N*width)
-	images = colour(images.In(metrics.Symmetric))
+	images = colour(images.In(metrics.Signed))
 	step := max(1, pixelsAtOnce/(images.H*images.W))
 	for lo := 0; lo < images.N; lo += step {
 		part := images.Slice(lo, min(lo+step, images.N))
