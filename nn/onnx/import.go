@@ -117,6 +117,7 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 			b.swishes()
 			b.linears()
 			b.scales()
+			b.foresee()
 			b.scaleShifts()
 			b.fuse()
 			b.dropDead()
