@@ -71,7 +71,7 @@ func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 			p.step(n)
 		}
 	}
-	p.gather()
+	p.catchUp()
 	dxs := p.results(xs)
 	p.drop(dy)
 	return dxs
@@ -100,8 +100,8 @@ type pass struct {
 	first int                // values with a greater id were made by this pass
 	notes []*[notesPage]note // by id, pages of them; nil: nothing noted
 
-	late     []*Node          // whose VJPs are made together, at the end
-	gathered map[*Node]*Value // what those have made for input 0
+	postponed []*Node          // whose VJPs are made together, at the end
+	joint     map[*Node]*Value // what those have made for input 0
 }
 
 // notesPage is how many values' notes are allocated together: neighbours are of one use.
@@ -211,7 +211,7 @@ func (p *pass) step(n *Node) {
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 	dxs := p.g.hide(func() []*Value {
-		if dx := p.gathered[n]; dx != nil {
+		if dx := p.joint[n]; dx != nil {
 			return []*Value{dx}
 		}
 		defer p.lend(n, dy)()

@@ -245,6 +245,15 @@ func (v *Value) Done() {
 	v.release()
 }
 
+// Then returns f(v) and declares v Done, unless that is v itself: one layer behind another.
+func (v *Value) Then(f func(x *Value) *Value) *Value {
+	y := f(v)
+	if y != v {
+		v.Done()
+	}
+	return y
+}
+
 // Detach returns a constant that shares v's elements: gradients stop here.
 func (v *Value) Detach() *Value {
 	return v.graph.newValue(v.graph.scope.Reshape(v.live("Detach"), v.Shape()...), "Detach")

@@ -53,7 +53,7 @@ type BatchStats struct {
 //
 // Panics on other shapes or a negative eps. Source: Ioffe and Szegedy, "Batch normalization", 2015.
 func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
-	return applyBatchNorm(&batchNormOp{name: "BatchNorm", eps: eps}, x, gamma, beta, nil)
+	return (&batchNormOp{name: "BatchNorm", eps: eps}).of(x, gamma, beta, nil)
 }
 
 // BatchNormReLU computes y = ReLU(BatchNorm(x) + res); res has x's shape, or is nil. ReLU′ is
@@ -61,20 +61,7 @@ func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
 // does.
 func BatchNormReLU(x, gamma, beta, res *Value, eps float64) (*Value, BatchStats) {
 	op := &batchNormOp{name: "BatchNormReLU", eps: eps, relu: true, add: res != nil}
-	return applyBatchNorm(op, x, gamma, beta, res)
-}
-
-func applyBatchNorm(op *batchNormOp, x, gamma, beta, res *Value) (*Value, BatchStats) {
-	checkNorm(op.name, "x gamma beta res", x, gamma, beta, res)
-	if !(op.eps >= 0) {
-		misuse(op.name, fmt.Sprintf("eps = %g must not be negative", op.eps), "x", x)
-	}
-	in := []*Value{x, gamma, beta}
-	if res != nil {
-		in = append(in, res)
-	}
-	y := apply(op, in...)
-	return y, op.stats
+	return op.of(x, gamma, beta, res)
 }
 
 // batchNormOp has inputs x, gamma, beta and perhaps res, and saves mean, rstd and shift.
@@ -84,6 +71,24 @@ type batchNormOp struct {
 	relu  bool
 	add   bool // there is a res
 	stats BatchStats
+}
+
+func (o *batchNormOp) of(x, gamma, beta, res *Value) (*Value, BatchStats) {
+	o.check(x, gamma, beta, res)
+	in := []*Value{x, gamma, beta}
+	if res != nil {
+		in = append(in, res)
+	}
+	y := apply(o, in...)
+	return y, o.stats
+}
+
+// check panics unless the operands fit.
+func (o *batchNormOp) check(x, gamma, beta, res *Value) {
+	checkNorm(o.name, "x gamma beta res", x, gamma, beta, res)
+	if !(o.eps >= 0) {
+		misuse(o.name, fmt.Sprintf("eps = %g must not be negative", o.eps), "x", x)
+	}
 }
 
 func (o *batchNormOp) Name() string { return o.name }
@@ -196,10 +201,7 @@ func BatchNormReLUUpsample(x, gamma, beta *Value, eps float64, k int) (*Value, B
 		misuse(name, fmt.Sprintf("expected k ≥ 1, got %d", k), "x", x)
 	}
 	op := &batchNormUpsampleOp{batchNormOp{name: name, eps: eps, relu: true}, k}
-	checkNorm(name, "x gamma beta", x, gamma, beta, nil)
-	if !(eps >= 0) {
-		misuse(name, fmt.Sprintf("eps = %g must not be negative", eps), "x", x)
-	}
+	op.check(x, gamma, beta, nil)
 	y := apply(op, x, gamma, beta)
 	return y, op.stats
 }

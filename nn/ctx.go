@@ -13,13 +13,21 @@ type Layer interface {
 	Forward(c *Ctx, x *autodiff.Value) *autodiff.Value
 }
 
+// Mode is what a pass is made for; it says whether Ctx.Train is set.
+type Mode bool
+
+// The modes.
+const (
+	Eval  Mode = false
+	Train Mode = true
+)
+
 // A Ctx carries one forward pass through a network. It is passed down, never stored: layers have no
 // mode and no hidden state.
 type Ctx struct {
 	Graph   *autodiff.Graph
-	Train   bool           // batch statistics in BatchNorm, power iterations in spectral norm
-	Updates *Updates       // where layers put new running statistics; nil: they are dropped
-	Step    *tensor.Tensor // I32 [1]: the step, for random layers; nil where there are none
+	Train   bool     // batch statistics in BatchNorm, power iterations in spectral norm
+	Updates *Updates // where layers put new running statistics; nil: they are dropped
 
 	// Recompute makes Block keep only what goes into a block and what comes out, and compute the rest
 	// again for the gradient. The results are the same, to the bit.
@@ -53,8 +61,8 @@ type plan struct {
 // NewCtx returns the context of one forward pass on g. Call it outside Graph.Tidy. Parameters in
 // learn become leaves, with respect to which Grad can differentiate; all others are constants, and
 // no gradient is computed for them.
-func NewCtx(g *autodiff.Graph, train bool, learn ...Params) *Ctx {
-	c := &Ctx{Graph: g, Train: train, Activations: tensor.F32, scope: g.Scope(),
+func NewCtx(g *autodiff.Graph, mode Mode, learn ...Params) *Ctx {
+	c := &Ctx{Graph: g, Train: bool(mode), Activations: tensor.F32, scope: g.Scope(),
 		leaves: map[*Param]*autodiff.Value{}, learn: map[*Param]bool{}, derived: map[any]any{}}
 	if b, ok := g.Backend().(tensor.HalfKeeper); ok {
 		c.Activations = b.Activations()

@@ -38,7 +38,7 @@ func sameNetwork(t *testing.T, dir string) (own, inside, bare string) {
 		t.Fatal(err)
 	}
 	nn.Init(s, m, 3)
-	if own, err = m.Save(filepath.Join(dir, "own"), false); err != nil {
+	if own, err = m.Save(filepath.Join(dir, "own"), tensor.F32); err != nil {
 		t.Fatal(err)
 	}
 	inside = exportTo(t, m, filepath.Join(dir, "inside.onnx"))
@@ -127,6 +127,11 @@ func TestEvaluateONNX(t *testing.T) {
 	if got.CrossEntropy == want.CrossEntropy || !strings.Contains(note, "BGR in [0, 255]") ||
 		!strings.Contains(note, "(as given)") {
 		t.Errorf("with other flags: %+v, printed %q", got, note)
+	}
+	scaled, note := evaluate(bare, "--input-scale", "255", "--bgr")
+	if scaled.CrossEntropy != got.CrossEntropy ||
+		!strings.Contains(note, "BGR in [0, 255], N C H W; normalisation: none (pixels in a range") {
+		t.Errorf("with a scale alone: %+v, printed %q", scaled, note)
 	}
 }
 

@@ -30,7 +30,8 @@ type ClassifierOptions struct {
 	// Output is the name of the output that holds the logits; empty: the one called "logits", or else
 	// the first.
 	Output string `json:"output"`
-	// KeepSoftmax takes the graph's output as the logits even if a Softmax makes it.
+	// KeepSoftmax takes the graph's output as the logits even if a Softmax or a
+	// LogSoftmax makes it.
 	KeepSoftmax bool `json:"keep_softmax"`
 	// DType of the computation: F32 (also the zero value) or F64.
 	DType tensor.DType `json:"-"`

@@ -187,7 +187,7 @@ func TestClassifierSavesItsOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path, err := c.Save(filepath.Join(t.TempDir(), name), false)
+		path, err := c.Save(filepath.Join(t.TempDir(), name), tensor.F32)
 		if err != nil || filepath.Ext(path) != Ext {
 			t.Fatalf("%s: %v", path, err)
 		}
@@ -229,6 +229,32 @@ func TestClassifierNotFinite(t *testing.T) {
 	}
 }
 
+// A graph for four images at a time that repeats a single one to four is given four.
+func TestClassifierOfFixedBatches(t *testing.T) {
+	s := newSketch(17, []int{4, 1, 2, 2})
+	s.node("Flatten", "flat", []string{"x0"})
+	s.node("Expand", "four", []string{"flat", s.longs("shape", 4, 4)})
+	s.node("Gemm", "z", []string{"four", s.floats("w", []int{4, 3}, normals("w", 12)...)})
+	s.node("LogSoftmax", "y", []string{"z"})
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	c, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.batch != 4 || c.Classes() != 3 || c.FeatureDim() != 4 || len(c.Notes()) != 2 ||
+		!strings.Contains(c.Notes()[0], "the last LogSoftmax is left out") {
+		t.Errorf("batch %d, %d classes, %d features, notes %q", c.batch, c.Classes(), c.FeatureDim(),
+			c.Notes())
+	}
+	g := autodiff.NewGraph(ref.New())
+	defer g.Close()
+	x := g.Const(g.Scope().Full(tensor.F32, 1, 6, 2, 2, 1))
+	if z := c.Forward(nn.NewCtx(g, false), x); !z.Shape().Equal(tensor.Shape{6, 3}) {
+		t.Errorf("logits are %v", z.Shape())
+	}
+}
+
 // A graph that begins with arithmetic on the image brings its own normalisation.
 func TestNormalises(t *testing.T) {
 	plain, own := newSketch(17, []int{1, 1, 2, 2}), newSketch(17, []int{1, 1, 2, 2})
@@ -237,6 +263,20 @@ func TestNormalises(t *testing.T) {
 	own.node("Flatten", "y", []string{"c"})
 	if plain.model(t, "y").Normalises() || !own.model(t, "y").Normalises() {
 		t.Error("took one for the other")
+	}
+
+	// Who asks for the shape does not read a pixel; a cast or a permutation changes none.
+	around := newSketch(17, []int{-1, 2, 2, 1})
+	around.node("Shape", "s", []string{"x0"}).node("Identity", "i", []string{"x0"})
+	around.node("Transpose", "t", []string{"i"}, ints("perm", 0, 3, 1, 2))
+	around.node("Div", "c", []string{"t", around.floats("std", []int{1}, 255)})
+	around.node("Reshape", "y", []string{"c", "s"})
+	if !around.model(t, "y").Normalises() {
+		t.Error("looked at the shape, or not behind the permutation")
+	}
+	around.node("Flatten", "z", []string{"t"})
+	if around.model(t, "y", "z").Normalises() {
+		t.Error("another node reads the permuted pixels as they are")
 	}
 }
 

@@ -286,7 +286,7 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int, next *micro.Lo
 					if i >= parts-less {
 						g.Rows--
 					}
-					g.Ahead, g.AheadStep = next.Take(seg[0].K)
+					g.Ahead, g.AheadStep, g.AheadJump = next.Take(seg[0].K)
 					micro.Mul(q.v, &g)
 					g.AOff += g.Rows * q.rowV
 					g.COff += g.Rows * q.rowM

@@ -23,10 +23,10 @@
 //
 // Read unary.go and binary.go (what there is, in plain Go) and table.go (how a variant is chosen).
 //
-// It is not: threaded (callers split the work), a tensor library (no shapes, no dtypes, no
-// broadcasting rules), or a home for matrix products and convolutions (see gemm and conv).
+// Non-goals: threads (callers split the work), shapes, dtypes and broadcasting rules (tensor),
+// matrix products and convolutions (gemm, conv).
 //
-// Three invariants:
+// Invariants:
 //
 //  1. An element-wise result depends on its operands alone: not on its position, the length, the
 //     alignment or the thread. Tails run the same instructions as whole vectors, under a mask.
