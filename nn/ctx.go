@@ -161,6 +161,9 @@ func (c *Ctx) Planned(
 	case p.plan != nil:
 		return p.plan.Run(x)
 	case p.passes == 2: // what layers derive and keep is there
+		plans := c.plans
+		c.plans = nil // a part of f is no pass of its own
+		defer func() { c.plans = plans }()
 		ys, p.plan = c.Graph.Plan(x, f)
 		return ys
 	}
