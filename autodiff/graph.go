@@ -22,7 +22,7 @@ import (
 //	           Grad, around each VJP; replaying.   all but the results are Done when it ends.
 //	           It nests: private counts how deep
 //	lending    Grad, around a VJP whose            That VJP may write its result over the
-//	           cotangent nobody reads afterwards   cotangent (spare), as reluMask does.
+//	           cotangent nobody reads afterwards   cotangent (spare): reluMask, batch norm.
 //	masked     Grad, around a VJP whose            That VJP does not mask it again (mask.go).
 //	           cotangent has gone through its
 //	           op's ReLU

@@ -123,6 +123,7 @@ func wholeRows(op string, n, c int) {
 // core's share of the last-level cache on most servers. Outputs that are not also inputs are
 // written around the cache (non-temporal stores) in a large array. The array is taken to reach to
 // the capacity of the slice, so that a piece dst[lo:hi] of a large one is still recognised;
-// dst[lo:hi:hi] hides what follows. Where there is one input it is twice as much: 17 MB and 17 MB
-// are at home in a cache of 32 MB. The bits are the same either way.
+// dst[lo:hi:hi] hides what follows. Where there is one input, vectors of channels not counted, it
+// is twice as much: 17 MB and 17 MB are at home in a cache of 32 MB. The bits are the same either
+// way.
 const StreamLen = 1 << 21
