@@ -46,12 +46,13 @@ type Graph struct {
 	recording bool
 	values    int
 	ops       int
-	private   int      // hiding: depth of nested calls of hide
-	made      []*Value // values made inside them
-	spare     *Value   // lending: the cotangent that the VJP at work may overwrite
-	masked    bool     // masked: the cotangent of the VJP at work
-	inside    *capture // capturing: of the Checkpoint whose function runs for the first time
-	again     *replay  // replaying: of the Checkpoint whose function is computed again
+	private   int       // hiding: depth of nested calls of hide
+	made      []*Value  // values made inside them
+	spare     *Value    // lending: the cotangent that the VJP at work may overwrite
+	masked    bool      // masked: the cotangent of the VJP at work
+	inside    *capture  // capturing: of the Checkpoint whose function runs for the first time
+	plan      *planning // of the Plan whose function runs
+	again     *replay   // replaying: of the Checkpoint whose function is computed again
 }
 
 // NewGraph opens a graph that allocates on b.
@@ -192,7 +193,7 @@ type Value struct {
 }
 
 // Tensor returns the elements. Panics, naming the op, if they have been freed.
-func (v *Value) Tensor() *tensor.Tensor { return v.live("Tensor") }
+func (v *Value) Tensor() *tensor.Tensor { return v.read("Tensor") }
 
 // Shape returns the shape; it stays known after the elements are freed.
 func (v *Value) Shape() tensor.Shape { return v.t.Shape() }
@@ -213,12 +214,26 @@ func (v *Value) Graph() *Graph { return v.graph }
 func (v *Value) NeedsGrad() bool { return v.needGrad }
 
 // Item returns the single element; it waits for the device.
-func (v *Value) Item() float64 { return v.live("Item").Item() }
+func (v *Value) Item() float64 { return v.read("Item").Item() }
+
+// read is live for the host, which may compute with what it reads: a Plan cannot follow it there.
+func (v *Value) read(op string) *tensor.Tensor {
+	if p := v.graph.plan; p != nil {
+		p.spoilt = true
+	}
+	return v.live(op)
+}
 
 // Keep makes Grad spare the value's elements, so that they can be read afterwards.
 // It returns v.
 func (v *Value) Keep() *Value {
 	v.kept = true
+	return v
+}
+
+// Outlive makes the elements outlive the Tidy at work, as its result's do. It returns v.
+func (v *Value) Outlive() *Value {
+	v.graph.scope.Keep(v.live("Outlive"))
 	return v
 }
 

@@ -152,6 +152,20 @@ func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, ten
 	return y, nil
 }
 
+// places is of a convolution without a residual.
+func (o convBiasActOp) places(b tensor.Backend, operands int) bool {
+	_, ok := b.(tensor.ConvPlacer)
+	return ok && !(operands > 3 || operands > 2 && !o.bias)
+}
+
+func (o convBiasActOp) forwardInto(s *tensor.Scope, y *tensor.Tensor, at int, in tensors) {
+	var bias *tensor.Tensor
+	if o.bias {
+		bias = in[2]
+	}
+	s.Backend().(tensor.ConvPlacer).Conv2DPlace(y, at, in[0], in[1], bias, o.relu, o.p)
+}
+
 // operands allocates the result and finds what is added to it, nil where it is not there.
 func (o convBiasActOp) operands(s *tensor.Scope, in tensors) (y, bias, res *tensor.Tensor) {
 	x, w, rest := in[0], in[1], in[2:]

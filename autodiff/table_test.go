@@ -370,6 +370,46 @@ func indexSamples() []sample {
 	}
 }
 
+// head is the second of three parts of x [5, 3·2·4], as [2 5 4].
+func head(x value) ad.View {
+	l, _ := tensor.Dense(x.Shape()).Reshape(tensor.Shape{5, 3, 2, 4})
+	l, _ = l.Slice(1, 1, 1, 1).Permute(2, 1, 0, 3).Reshape(tensor.Shape{2, 5, 4})
+	return ad.View{X: x, Layout: l}
+}
+
+// turnedHead is head as [2 4 5].
+func turnedHead(x value) ad.View { return ad.View{X: x, Layout: head(x).Permute(0, 2, 1)} }
+
+func viewSamples() []sample {
+	x := normal(1, 5, 24)
+	of := func(shape tensor.Shape, offset int, strides ...int) fn {
+		return func(_ graph, in vals) value {
+			return ad.Gathered(ad.View{X: in[0], Layout: tensor.Layout{Shape: shape, Strides: strides,
+				Offset: offset}})
+		}
+	}
+	product := func(a, b func(value) ad.View, alpha float64) fn {
+		return func(_ graph, in vals) value {
+			return ad.MatMulViews(a(in[0]), b(in[len(in)-1]), alpha)
+		}
+	}
+	whole := func(x value) ad.View { return ad.View{X: x, Layout: tensor.Dense(x.Shape())} }
+	bad := []fn{of(tensor.Shape{2, 3}, 0, 1, 1), of(tensor.Shape{3}, 118, 1),
+		of(tensor.Shape{3}, -1, 1), of(tensor.Shape{3}, 9, -1), of(tensor.Shape{2, 3}, 0, 2, 1)}
+	unfit := []fn{product(head, head, 1), product(head, whole, 1), func(g graph, in vals) value {
+		return ad.MatMulViews(head(in[0]), turnedHead(f32(g, 5, 24)), 1)
+	}}
+	return []sample{
+		{name: "Gathered", f: func(_ graph, in vals) value { return ad.Gathered(turnedHead(in[0])) },
+			in: []input{x}, bad: bad},
+		{name: "Gathered", f: of(tensor.Shape{2, 1, 2}, 3, 7, 500, 2), in: []input{x}, bad: bad},
+		{name: "Gathered", f: of(tensor.Shape{6, 1, 20}, 0, 20, 7, 1), in: []input{x}, bad: bad},
+		{name: "MatMulViews", f: product(head, turnedHead, 1), in: []input{x, normal(2, 5, 24)},
+			bad: unfit},
+		{name: "MatMulViews", f: product(turnedHead, head, 0.3), in: []input{x}, bad: unfit},
+	}
+}
+
 func softmaxSamples() []sample {
 	scalar := func(f func(value) value) []fn {
 		return append(notFloat(f), func(g graph, _ vals) value { return f(zeros(g)) })
@@ -403,7 +443,8 @@ func samples() []sample {
 	for _, part := range [][]sample{
 		elementwiseSamples(), reduceSamples(), shapeSamples(), spectralSamples(),
 		matMulSamples(), convSamples(), convBiasActSamples(),
-		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples()} {
+		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples(),
+		layerNormSamples(), viewSamples()} {
 		list = append(list, part...)
 	}
 	return list

@@ -247,7 +247,7 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 		observe = func(train.Progress) {}
 	}
 	state := t.State()
-	first, meta, err := r.Restore(train.LatestFile, state)
+	first, meta, err := r.Restore(train.LatestFile, FinalInverter, state)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,14 @@ type Ctx struct {
 	learn   map[*Param]bool
 	rounded []*Param // of these, what layers have computed with in BF16
 	derived map[any]any
+	plans   map[any]*plan // nil where no pass comes twice
+}
+
+// A plan is what Planned keeps: nil until the second pass has been written down, and for good if
+// that cannot be.
+type plan struct {
+	passes int
+	plan   *autodiff.Plan
 }
 
 // NewCtx returns the context of one forward pass on g. Call it outside Graph.Tidy. Parameters in
@@ -132,6 +140,31 @@ func Derived[T any](c *Ctx, key any, make func() T) T {
 	c.Graph.Outside(func() { v = make() }) // of the block that happens to be the first to ask
 	c.derived[key] = v
 	return v
+}
+
+// Planned returns f's results, which f computes from x. In an Inference the ops that f applies are
+// written down in the second pass with this key (autodiff.Graph.Plan) and run without f from the
+// third on: f must do the same with all x that have the key, which names their shape as well.
+func (c *Ctx) Planned(
+	key any, x *autodiff.Value, f func() []*autodiff.Value,
+) (ys []*autodiff.Value) {
+	if c.plans == nil || c.Graph.Recording() {
+		return f()
+	}
+	p := c.plans[key]
+	if p == nil {
+		p = &plan{}
+		c.plans[key] = p
+	}
+	p.passes++
+	switch {
+	case p.plan != nil:
+		return p.plan.Run(x)
+	case p.passes == 2: // what layers derive and keep is there
+		ys, p.plan = c.Graph.Plan(x, f)
+		return ys
+	}
+	return f()
 }
 
 // keeps reports whether weights that layers compute from their parameters are kept for their next

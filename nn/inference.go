@@ -25,7 +25,7 @@ type Inference struct {
 func NewInference(b tensor.Backend) *Inference {
 	g := autodiff.NewGraph(b)
 	c := NewCtx(g, false)
-	c.lasting, c.owned = true, map[*Param]func(){}
+	c.lasting, c.owned, c.plans = true, map[*Param]func(){}, map[any]*plan{}
 	return &Inference{g, c}
 }
 

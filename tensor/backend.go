@@ -90,7 +90,8 @@ type Backend interface {
 	OneHot(dst, idx *Tensor)
 
 	// MaxPool takes the maximum over each window of x [N H W C]; padding never wins, the first
-	// maximum in row order wins, NaN wins. idx, I32 of y's shape, is the winner's h·W + w.
+	// maximum in row order wins, NaN wins. idx, I32 of y's shape, is the winner's h·W + w; nil
+	// where nobody asks for it.
 	MaxPool(y, idx, x *Tensor, p PoolParams)
 	// PoolGather computes y[n,i,j,c] = x[n, idx[n,i,j,c], c] with positions flattened as h·W + w.
 	PoolGather(y, x, idx *Tensor)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"afterimage/gan"
 	"afterimage/nn/train"
 )
 
@@ -46,8 +47,8 @@ func TestBadInput(t *testing.T) {
 	}
 	r := makeRuns(t)
 	lists := [][]badCase{badWeights(t, r), badImages(t, r), badConfigs(r), badData(t, r),
-		badRuns(t, r), badUsage(r), badONNX(t, r), badAttacks(r), badInverters(t, r), badPlaces(t, r),
-		badFiles(t, r)}
+		badRuns(t, r), endedRuns(t, r), badUsage(r), badONNX(t, r), badAttacks(r),
+		badInverters(t, r), badPlaces(t, r), badFiles(t, r)}
 	before := digest(t, r.dir)
 	for _, list := range lists {
 		for _, c := range list {
@@ -212,6 +213,26 @@ func badRuns(t *testing.T, r runs) []badCase {
 		{"a run in a file", tinyClassifier("--out", r.path("cat.png", "run")),
 			[]string{"cat.png", "not a directory"}},
 	}
+}
+
+// endedRuns resumes runs that have ended and of which somebody removed a file, or what a file says.
+func endedRuns(t *testing.T, r runs) []badCase {
+	kind := r.path("kind")
+	copyTree(t, r.path("good", "classifier"), kind)
+	write(t, filepath.Join(kind, train.ConfigFile), []byte("epochs: 1\n"))
+	cases := []badCase{{"config.yaml without its kind",
+		[]string{"train", "classifier", "--resume", kind}, []string{"config.yaml", "kind: classifier"}}}
+	for run, final := range map[string]string{"classifier": train.FinalFile,
+		"inverter": gan.FinalInverter} {
+		dir := r.path("ended-" + run)
+		copyTree(t, r.path("good", run), dir)
+		if err := os.Remove(filepath.Join(dir, train.CheckpointDir, train.LatestFile)); err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, badCase{"an ended " + run + " without its latest checkpoint",
+			[]string{"train", run, "--resume", dir}, []string{"the run has ended", final, train.LatestFile}})
+	}
+	return cases
 }
 
 func badUsage(r runs) []badCase {

@@ -41,7 +41,7 @@ type weightFlags struct {
 
 // An onnxFlags is what an ONNX file does not say beside that.
 type onnxFlags struct {
-	InputScale float64 `help:"What an ONNX file's (normalised) pixels are multiplied by: 255 for a network on [0, 255]." default:"1"`
+	InputScale float64 `help:"What an ONNX file's pixels are multiplied by, behind --mean and --std if these are given: 255 for a network on [0, 255]." default:"1"`
 	BGR        bool    `help:"An ONNX file takes its channels in the order blue, green, red." name:"bgr"`
 	ONNXOutput string  `help:"Which of an ONNX file's outputs are the logits; by default the one called logits, or else the first." name:"onnx-output" placeholder:"NAME"`
 	Layout     string  `help:"Axes of an ONNX file's images: nchw, nhwc, or auto, which looks where 1 or 3 channels are." default:"auto" enum:"auto,nchw,nhwc"`
@@ -296,6 +296,8 @@ func (f foreignFlags) guess(m *onnx.Model, set *data.Set) (o onnx.ClassifierOpti
 	switch {
 	case m.Normalises():
 		return o, "the graph begins with its own"
+	case f.InputScale != 1: // no customary normalisation is followed by a factor
+		return o, "pixels in a range of their own"
 	case channels == 1:
 		return o, "customary for one channel"
 	}

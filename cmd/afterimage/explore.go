@@ -296,7 +296,8 @@ func (c *exploreCmd) Run(e *env) error {
 		return c.write(e.err, r) // the output is JSON alone
 	}
 	for _, st := range r.Stats {
-		fmt.Fprintf(e.out, "%-40s %v %s\n", st.Name, st.Estimate, st.Unit)
+		line := fmt.Sprintf("%-40s %v %s", st.Name, st.Estimate, st.Unit)
+		fmt.Fprintln(e.out, strings.TrimRight(line, " "))
 	}
 	return c.write(e.out, r)
 }

@@ -39,6 +39,29 @@ func TestRunInUse(t *testing.T) {
 	}
 }
 
+// TestResumeBeforeTheFirstCheckpoint: a resume that finds none says that it begins again.
+func TestResumeBeforeTheFirstCheckpoint(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	mustCall(t, tinyClassifier("--out", dir)...)
+	for _, pattern := range []string{train.LatestFile, train.FinalFile, "best-*"} {
+		files, err := filepath.Glob(filepath.Join(dir, train.CheckpointDir, pattern))
+		for _, f := range files {
+			err = errors.Join(err, os.Remove(f))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, _, errOut := call("train", "classifier", "--resume", dir)
+	if code != exitOK || !strings.Contains(errOut, "no checkpoint yet: its training starts from") {
+		t.Errorf("exit code %d, printed %q", code, errOut)
+	}
+	if code, _, errOut := call("train", "classifier", "--resume", dir); code != exitOK ||
+		strings.Contains(errOut, "no checkpoint") {
+		t.Errorf("a second time: exit code %d, printed %q", code, errOut)
+	}
+}
+
 // TestNaNFromTheCommandLine: exit code 1, one line, and a checkpoint that loads.
 func TestNaNFromTheCommandLine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")

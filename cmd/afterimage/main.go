@@ -35,18 +35,19 @@ const (
 	exitUsage = 2
 )
 
-// A cli is the command line. Options of all commands are here, each command's own beside its code.
+// A cli is the command line. Options of all commands are here, each command's own beside its code;
+// its help shows these first.
 type cli struct {
-	Device  string `help:"Where to compute." default:"auto" placeholder:"auto|cpu|cuda:N"`
-	Threads int    `help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
+	Device  string `group:"every" help:"Where to compute." default:"auto" placeholder:"auto|cpu|cuda:N"`
+	Threads int    `group:"every" help:"Threads to use; 0 takes all cores. Results do not depend on it." default:"0"`
 
-	Winograd  bool   `help:"On a CPU, compute 3×3 convolutions with fewer multiplications, which rounds differently and spreads NaN and infinities over a tile of 4×4 outputs." default:"true" negatable:""`
-	Precision string `help:"What convolutions and matrix products multiply in: f32, or bf16, faster and less precise, on a CPU with AVX512_BF16 or a GPU, where activations are kept in it, too. Weights stay F32 and sums are made in F32." enum:"f32,bf16" default:"f32" placeholder:"f32|bf16"`
-	TF32      bool   `help:"On a GPU, let NVIDIA's libraries round the operands of F32 products to TF32: faster, errs by 1e-3." name:"tf32"`
+	Winograd  bool   `group:"every" help:"On a CPU, compute 3×3 convolutions with fewer multiplications, which rounds differently and spreads NaN and infinities over a tile of 4×4 outputs." default:"true" negatable:""`
+	Precision string `group:"every" help:"What convolutions and matrix products multiply in: f32, or bf16, faster and less precise, on a CPU with AVX512_BF16 or a GPU, where activations are kept in it, too. Weights stay F32 and sums are made in F32." enum:"f32,bf16" default:"f32" placeholder:"f32|bf16"`
+	TF32      bool   `group:"every" help:"On a GPU, let NVIDIA's libraries round the operands of F32 products to TF32: faster, errs by 1e-3." name:"tf32"`
 
-	Memory int `help:"Memory for tensors in MB; 0 takes nine tenths of what is available, on a GPU all." default:"0" placeholder:"MB"`
+	Memory int `group:"every" help:"Memory for tensors in MB; 0 takes nine tenths of what is available, on a GPU all." default:"0" placeholder:"MB"`
 
-	Version kong.VersionFlag `help:"Say which program this is: its revision and the Go it was built with."`
+	Version kong.VersionFlag `group:"every" help:"Say which program this is: its revision and the Go it was built with."`
 
 	Demo     demoCmd     `cmd:"" help:"Show what two small classifiers let through, then make the page again from scratch."`
 	Train    trainCmd    `cmd:"" help:"Train a classifier or an inverter."`
@@ -120,7 +121,9 @@ func execute(args []string, out *output, errOut io.Writer) (code int) {
 			runtime.GOOS, runtime.GOARCH)},
 		kong.Exit(func(code int) { exited = code }),
 		kong.ValueFormatter(helpText),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true}),
+		kong.PostBuild(func(k *kong.Kong) error { k.Model.HelpFlag.Help = "Show this."; return nil }),
+		kong.ExplicitGroups([]kong.Group{{Key: "every", Title: "Flags of every command:"}}),
 	)
 	if err != nil {
 		fmt.Fprintln(errOut, "afterimage:", err)

@@ -128,6 +128,11 @@ func TestEvaluateONNX(t *testing.T) {
 		!strings.Contains(note, "(as given)") {
 		t.Errorf("with other flags: %+v, printed %q", got, note)
 	}
+	scaled, note := evaluate(bare, "--input-scale", "255", "--bgr")
+	if scaled.CrossEntropy != got.CrossEntropy ||
+		!strings.Contains(note, "BGR in [0, 255], N C H W; normalisation: none (pixels in a range") {
+		t.Errorf("with a scale alone: %+v, printed %q", scaled, note)
+	}
 }
 
 // Where the channels stand is seen from the shape; what the file leaves open is the data set's.

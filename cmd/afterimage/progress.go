@@ -18,7 +18,7 @@ import (
 // plainEvery is how often a training reports on a pipe.
 const plainEvery = 10 * time.Second
 
-// A progress shows a training: a bar with rate and time left on a terminal, one plain line every
+// A progress shows a training, with rate and time left: a bar on a terminal, one plain line every
 // few seconds elsewhere.
 type progress struct {
 	out   io.Writer
@@ -35,10 +35,9 @@ func newProgress(out io.Writer, name string, total int) *progress {
 	p := &progress{out: out, name: name, total: total, first: -1, start: time.Now(), last: time.Now()}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(out),
-			progressbar.OptionSetDescription(name), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("steps"), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond),
-			progressbar.OptionClearOnFinish())
+			progressbar.OptionSetDescription(name), progressbar.OptionShowCount(),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
 	}
 	return p
 }
@@ -63,23 +62,30 @@ func (p *progress) step(s train.Progress) {
 		})
 		p.text = strings.Join(parts, "  ")
 	}
+	now := time.Now()
 	if p.bar != nil {
-		p.bar.Describe(fitting(p.name+"  "+p.text, p.columns()-barRoom-2*len(fmt.Sprint(p.total))))
+		p.bar.Describe(fitting(p.name+"  "+p.pace(s.Step, now)+"  "+p.text,
+			p.columns()-barRoom-2*len(fmt.Sprint(p.total))))
 		_ = p.bar.Set(s.Step)
 		return
 	}
-	if now := time.Now(); now.Sub(p.last) >= plainEvery || s.Step == p.total {
+	if now.Sub(p.last) >= plainEvery || s.Step == p.total {
 		p.last = now
-		rate := float64(s.Step-p.first) / now.Sub(p.start).Seconds()
-		left := remaining(float64(p.total-s.Step) / rate)
-		fmt.Fprintf(p.out, "%s  step %d of %d  %.2f steps/s  %v left  %s\n", p.name, s.Step, p.total,
-			rate, left, p.text)
+		fmt.Fprintf(p.out, "%s  step %d of %d  %s  %s\n", p.name, s.Step, p.total,
+			p.pace(s.Step, now), p.text)
 	}
 }
 
+// pace says how fast the steps are of which this process has seen the first, and how long those
+// that are left will take. The bar's own rate counts what a resumed run had made before, too.
+func (p *progress) pace(step int, now time.Time) string {
+	rate := float64(step-p.first) / now.Sub(p.start).Seconds()
+	return fmt.Sprintf("%.2f steps/s  %v left", rate, remaining(float64(p.total-step)/rate))
+}
+
 // barRoom is the width of what stands behind a bar's description, without the two counts: share,
-// ends of the bar, rate and times.
-const barRoom = 42
+// a bar of ten columns, and brackets.
+const barRoom = 24
 
 // columns returns the width of the terminal, which may have changed; 80 where it does not say.
 func (p *progress) columns() int {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"afterimage/gan"
 	"afterimage/nn/train"
 	"afterimage/tensor"
 )
@@ -57,10 +58,13 @@ func (e *env) readRun(dir, kind string, config any) error {
 		}
 	}
 	got, err := train.Kind(dir)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if got != kind {
+	case got == "":
+		return tensor.Refuse("%s does not say of what kind its run is: expected the file as the "+
+			"training wrote it, with kind: %s", filepath.Join(dir, train.ConfigFile), kind)
+	case got != kind:
 		return tensor.Refuse("%s is the run of kind %q: expected %q; try: afterimage train %s "+
 			"--resume %s", dir, got, kind, got, dir)
 	}
@@ -111,6 +115,11 @@ func openRun[C any](
 		return nil, errors.Join(err, r.Close())
 	}
 	e.warnOtherKernels("run", r.Path(train.EnvironmentFile), last, now)
+	if !slices.ContainsFunc([]string{train.LatestFile, train.FinalFile, gan.FinalInverter},
+		func(name string) bool { return exists(r.Path(train.CheckpointDir, name)) }) {
+		fmt.Fprintf(e.err, "note: %s has no checkpoint yet: its training starts from the beginning\n",
+			at.dir)
+	}
 	return r, nil
 }
 

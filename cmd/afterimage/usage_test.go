@@ -74,3 +74,21 @@ func TestRemaining(t *testing.T) {
 		t.Errorf("1e30 s left: %v, expected a century", d)
 	}
 }
+
+// TestPace: a run that goes on at step 9,000 is not said to have made 9,000 steps in a second.
+func TestPace(t *testing.T) {
+	now := time.Now()
+	p := &progress{total: 10000, first: 9000, start: now.Add(-5 * time.Second)}
+	if got, want := p.pace(9010, now), "2.00 steps/s  8m15s left"; got != want {
+		t.Errorf("%q, expected %q", got, want)
+	}
+}
+
+// TestOwnFlagsFirst: the help of a command shows its own flags before those of every command.
+func TestOwnFlagsFirst(t *testing.T) {
+	_, out, _ := call("invert", "--help")
+	own, all := strings.Index(out, "--draws=8"), strings.Index(out, "Flags of every command:")
+	if own < 0 || all < own || strings.Index(out, "--device") < all {
+		t.Errorf("--draws at %d, the common flags at %d:\n%s", own, all, out)
+	}
+}

@@ -200,7 +200,7 @@ func TestContinuationIsRecorded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := run.Restore(train.LatestFile, nil); err != nil {
+		if _, _, err := run.Restore(train.LatestFile, train.FinalFile, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := run.Close(); err != nil {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -228,6 +229,32 @@ func TestClassifierNotFinite(t *testing.T) {
 	}
 }
 
+// A graph for four images at a time that repeats a single one to four is given four.
+func TestClassifierOfFixedBatches(t *testing.T) {
+	s := newSketch(17, []int{4, 1, 2, 2})
+	s.node("Flatten", "flat", []string{"x0"})
+	s.node("Expand", "four", []string{"flat", s.longs("shape", 4, 4)})
+	s.node("Gemm", "z", []string{"four", s.floats("w", []int{4, 3}, normals("w", 12)...)})
+	s.node("LogSoftmax", "y", []string{"z"})
+	scope := tensor.NewScope(ref.New())
+	defer scope.Close()
+	c, err := NewClassifier(scope, s.model(t, "y"), ClassifierOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.batch != 4 || c.Classes() != 3 || c.FeatureDim() != 4 || len(c.Notes()) != 2 ||
+		!strings.Contains(c.Notes()[0], "the last LogSoftmax is left out") {
+		t.Errorf("batch %d, %d classes, %d features, notes %q", c.batch, c.Classes(), c.FeatureDim(),
+			c.Notes())
+	}
+	g := autodiff.NewGraph(ref.New())
+	defer g.Close()
+	x := g.Const(g.Scope().Full(tensor.F32, 1, 6, 2, 2, 1))
+	if z := c.Forward(nn.NewCtx(g, false), x); !z.Shape().Equal(tensor.Shape{6, 3}) {
+		t.Errorf("logits are %v", z.Shape())
+	}
+}
+
 // A graph that begins with arithmetic on the image brings its own normalisation.
 func TestNormalises(t *testing.T) {
 	plain, own := newSketch(17, []int{1, 1, 2, 2}), newSketch(17, []int{1, 1, 2, 2})
@@ -236,6 +263,20 @@ func TestNormalises(t *testing.T) {
 	own.node("Flatten", "y", []string{"c"})
 	if plain.model(t, "y").Normalises() || !own.model(t, "y").Normalises() {
 		t.Error("took one for the other")
+	}
+
+	// Who asks for the shape does not read a pixel; a cast or a permutation changes none.
+	around := newSketch(17, []int{-1, 2, 2, 1})
+	around.node("Shape", "s", []string{"x0"}).node("Identity", "i", []string{"x0"})
+	around.node("Transpose", "t", []string{"i"}, ints("perm", 0, 3, 1, 2))
+	around.node("Div", "c", []string{"t", around.floats("std", []int{1}, 255)})
+	around.node("Reshape", "y", []string{"c", "s"})
+	if !around.model(t, "y").Normalises() {
+		t.Error("looked at the shape, or not behind the permutation")
+	}
+	around.node("Flatten", "z", []string{"t"})
+	if around.model(t, "y", "z").Normalises() {
+		t.Error("another node reads the permuted pixels as they are")
 	}
 }
 
@@ -332,7 +373,8 @@ func TestClassifierOfFixedBatch(t *testing.T) {
 	}
 }
 
-// What the backend keeps of the weights for an Inference changes no bit, in it or beside it.
+// What the backend keeps of the weights for an Inference, and what that keeps of the pass, change
+// no bit, in it or beside it, whatever images and however many of them come one after the other.
 func TestClassifierInference(t *testing.T) {
 	b := cpu.Open(1)
 	defer b.Close()
@@ -348,21 +390,28 @@ func TestClassifierInference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := scope.New(tensor.F32, 2, 8, 8, 3)
-	x.SetFloats(normals("image", x.Size()))
-	plain := func() []float64 {
-		g := autodiff.NewGraph(b)
-		defer g.Close()
-		return c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
-	}
-	want := plain()
 	i := c.Inference(b)
 	defer i.Close()
-	for range 2 {
+	inUse := 0
+	for pass, batch := range []int{2, 3, 2, 2, 3, 3, 2} {
+		x := scope.New(tensor.F32, batch, 8, 8, 3)
+		x.SetFloats(normals(fmt.Sprint("image", pass), x.Size()))
+		plain := func() []float64 {
+			g := autodiff.NewGraph(b)
+			defer g.Close()
+			return c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+		}
+		want := plain()
 		var got []float64
 		i.Pass(func(ctx *nn.Ctx) { got = c.Forward(ctx, ctx.Graph.Const(x)).Tensor().Floats() })
 		if !slices.Equal(got, want) || !slices.Equal(plain(), want) {
-			t.Fatalf("logits %v, expected %v", got, want)
+			t.Fatalf("pass %d: logits %v, expected %v", pass, got, want)
+		}
+		x.Free()
+		if n := b.Memory().InUse; pass < 2 {
+			inUse = n
+		} else if n != inUse {
+			t.Errorf("pass %d: %d bytes in use, %d before", pass, n, inUse)
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 
 // head returns the model with the logits as its first output and the features, if there are such,
 // as its second. The operand of a last Softmax are the logits: gradients of probabilities vanish
-// where the network is sure, and an inverter reads logits.
+// where the network is sure, and an inverter reads logits. So are those of a last LogSoftmax, which
+// takes away what they have in common.
 func (c *Classifier) head(m *Model) (*Model, error) {
 	outs := m.proto.graph.outputs
 	if len(outs) == 0 {
@@ -22,10 +23,10 @@ func (c *Classifier) head(m *Model) (*Model, error) {
 		return nil, err
 	}
 	t := trace(m.proto.graph)
-	if n := t.made[c.output]; n != nil && n.op == "Softmax" && !c.opts.KeepSoftmax &&
-		len(n.in) == 1 && len(n.out) == 1 {
+	if n := t.made[c.output]; n != nil && (n.op == "Softmax" || n.op == "LogSoftmax") &&
+		!c.opts.KeepSoftmax && len(n.in) == 1 && len(n.out) == 1 {
 		c.output = n.in[0]
-		c.note("the last Softmax is left out: its operand are the logits")
+		c.note("the last %s is left out: its operand are the logits", n.op)
 	}
 	g, p := *m.proto.graph, *m.proto
 	g.outputs = []valueInfo{{name: c.output, elem: Float, kind: 1}}
@@ -142,22 +143,29 @@ func (n *nodeProto) flag(name string) bool {
 	})
 }
 
-// Normalises reports whether every node that reads the model's first input does arithmetic on it,
-// as exported normalisations do; then images in [0, 1] are likely what it expects.
+// Normalises reports whether every node that reads the pixels of the model's first input, as they
+// are, cast or permuted, does arithmetic on them, as exported normalisations do; then images in
+// [0, 1] are likely what it expects.
 func (m *Model) Normalises() bool {
 	ins := m.Inputs()
 	if len(ins) == 0 {
 		return false
 	}
+	pixels := []string{ins[0].Name}
 	found := false
-	for _, n := range m.proto.graph.nodes {
-		if !slices.Contains(n.in, ins[0].Name) {
+	for _, n := range m.proto.graph.nodes { // operands stand before what reads them
+		if !slices.ContainsFunc(n.in, func(x string) bool { return slices.Contains(pixels, x) }) {
 			continue
 		}
-		if !slices.Contains([]string{"Sub", "Add", "Mul", "Div", "BatchNormalization"}, n.op) {
+		switch n.op {
+		case "Identity", "Cast", "Transpose":
+			pixels = append(pixels, n.out...)
+		case "Shape", "Size": // of the images, whatever is in them
+		case "Sub", "Add", "Mul", "Div", "BatchNormalization":
+			found = true
+		default:
 			return false
 		}
-		found = true
 	}
 	return found
 }
@@ -167,7 +175,8 @@ func (m *Model) Normalises() bool {
 func (c *Classifier) probe(b tensor.Backend) error {
 	n := 1
 	got, err := c.try(b, 1)
-	if fixed := c.declared; err != nil && fixed > 1 &&
+	// A graph for a fixed number of images fails on one, or repeats it to as many.
+	if fixed := c.declared; (err != nil || got.rows() != 1) && fixed > 1 &&
 		fixed <= largestBatch/(c.size*c.size*c.channels) {
 		if all, again := c.try(b, fixed); again == nil {
 			n, got, err = fixed, all, nil
@@ -176,14 +185,14 @@ func (c *Classifier) probe(b tensor.Backend) error {
 	if err != nil {
 		return err
 	}
-	if got.logits.Size() == 0 || got.logits[0] != n {
+	if got.logits.Size() == 0 || got.rows() != n {
 		return c.wrong("export the network up to its logits",
-			"%d images give %v, expected [%[1]d Classes]", n, got.logits)
+			"a batch of %d gives %v, expected [%[1]d Classes]", n, got.logits)
 	}
 	c.classes = got.logits.Size() / n
 	if n == 1 {
 		two, err := c.try(b, probeBatch)
-		if err == nil && len(two.logits) > 0 && two.logits[0] == probeBatch &&
+		if err == nil && two.rows() == probeBatch &&
 			two.logits.Size() == probeBatch*c.classes {
 			n, got = probeBatch, two
 		} else {
@@ -218,6 +227,14 @@ func (c *Classifier) notFinite(v float64) error {
 
 // A tried is what a run on grey images gave.
 type tried struct{ logits, features tensor.Shape }
+
+// rows returns how many images the logits are of, 0 if there was no run.
+func (t tried) rows() int {
+	if len(t.logits) == 0 {
+		return 0
+	}
+	return t.logits[0]
+}
 
 // try runs the graph on n grey images.
 func (c *Classifier) try(b tensor.Backend, n int) (t tried, err error) {

@@ -115,6 +115,7 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		if !o.Plain {
 			b.swishes()
 			b.linears()
+			b.scales()
 			b.scaleShifts()
 			b.fuse()
 			b.dropDead()
@@ -376,6 +377,7 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 		}
 		g.consts[name] = v
 	}
+	g.markViewers()
 	g.noteLast()
 	return g
 }

@@ -69,7 +69,7 @@ func TestEventsAcrossResume(t *testing.T) {
 	r.TensorBoard()
 	restore := func(r *train.Run) {
 		t.Helper()
-		if _, _, err := r.Restore(train.LatestFile, nn.Params{}); err != nil {
+		if _, _, err := r.Restore(train.LatestFile, train.FinalFile, nn.Params{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestNoEventsUnasked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, _, err := r.Restore(train.LatestFile, nn.Params{}); err != nil {
+	if _, _, err := r.Restore(train.LatestFile, train.FinalFile, nn.Params{}); err != nil {
 		t.Fatal(err)
 	}
 	step(t, r, 50)

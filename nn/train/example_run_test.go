@@ -56,7 +56,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer run.Close()
-	at, _, err := run.Restore(train.LatestFile, again.State())
+	at, _, err := run.Restore(train.LatestFile, train.FinalFile, again.State())
 	if err != nil {
 		log.Fatal(err)
 	}

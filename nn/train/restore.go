@@ -66,11 +66,19 @@ func (r *Run) finite(state nn.Params, step int) error {
 // such a checkpoint it empties the log and returns step 0: the run starts from the beginning.
 //
 // It returns an error if the checkpoint has changed since it was written, or the configuration in
-// anything that the training's result depends on. Checkpoints of earlier versions, which have
-// neither a checksum nor a configuration, are taken as they are.
-func (r *Run) Restore(name string, state nn.Params) (step int, meta map[string]string, err error) {
+// anything that the training's result depends on, or if the checkpoint is missing and final, the
+// file that the training writes behind its last checkpoint, is there: to begin again would lose it.
+// Checkpoints of earlier versions, which have neither a checksum nor a configuration, are taken as
+// they are.
+func (r *Run) Restore(
+	name, final string, state nn.Params,
+) (step int, meta map[string]string, err error) {
 	f, err := checkpoint.Open(r.Path(CheckpointDir, name))
 	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(r.Path(CheckpointDir, final)); err == nil {
+			return 0, nil, tensor.Refuse("train: the run has ended, with %s, and its %s is gone: there is "+
+				"nothing to go on with; train anew with another --out", final, name)
+		}
 		return 0, nil, errors.Join(r.cut(0), r.openEvents(), r.record())
 	}
 	if err != nil {

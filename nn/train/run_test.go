@@ -155,7 +155,7 @@ func TestEnvironmentOfEveryStart(t *testing.T) {
 	if err != nil || strings.Count(string(raw), "\n") != 1 {
 		t.Errorf("before Restore the record is %q, error %v: expected one line", raw, err)
 	}
-	if _, _, err := r.Restore(train.LatestFile, nil); err != nil {
+	if _, _, err := r.Restore(train.LatestFile, train.FinalFile, nil); err != nil {
 		t.Error(err)
 	}
 	raw, err = os.ReadFile(r.Path(train.EnvironmentFile))
@@ -200,7 +200,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 		if err := checkpoint.SaveSafetensors(path, f); err != nil {
 			t.Fatal(err)
 		}
-		if step, _, err := r.Restore(train.LatestFile, nil); key == "seconds" {
+		if step, _, err := r.Restore(train.LatestFile, train.FinalFile, nil); key == "seconds" {
 			if step != 4 || err != nil {
 				t.Errorf("a good one: step %d, %v", step, err)
 			}

@@ -94,7 +94,8 @@ func TestBatchIndependence(t *testing.T) {
 	p := par.New(2)
 	defer p.Close()
 	for _, s := range []Shape{
-		Square(9, 12, 12, 20, 24, 3, 2, 1), Square(9, 14, 14, 16, 3, 3, 1, 1), // planar
+		Square(9, 12, 12, 20, 24, 3, 2, 1), Square(9, 14, 14, 16, 3, 3, 1, 1), // planar,
+		Square(9, 14, 14, 40, 3, 3, 1, 1), // with its products turned round
 		Square(9, 9, 9, 800, 20, 1, 1, 0), // a matrix product
 		depthwise(Square(9, 12, 12, 40, 40, 3, 2, 1)),
 	} {

@@ -31,6 +31,7 @@ func avx2Table() table {
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX2), binary(greaterAVX2),
 		binary(equalAVX2)
 	t.selectOf, t.maxWindows = ternary(selectOfAVX2), maxWindows(maxWindowsAVX2)
+	t.maxima = maxima(maximaAVX2)
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
 	t.avx2Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }

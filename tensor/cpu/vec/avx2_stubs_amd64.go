@@ -419,6 +419,11 @@ func logSoftmaxAVX2(dst *float32, x *float32, rows int, cols int)
 //go:noescape
 func maxWindowsAVX2(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
 
+// maximaAVX2 computes the maxima of windows of kh×kw pixels.
+//
+//go:noescape
+func maximaAVX2(best *float32, x *float32, count int, kh int, kw int, pitch int, step int, c int)
+
 // scatterAddAVX2 adds dy's pixels at the positions idx, and returns how many it had left.
 //
 //go:noescape

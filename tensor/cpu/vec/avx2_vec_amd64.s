@@ -18580,10 +18580,10 @@ pixelTail:
 
 next:
 	ADDQ         BX, AX
-	ADDQ         BX, CX
 	MOVQ         step+56(FP), SI
 	IMULQ        BX, SI
 	ADDQ         SI, DX
+	ADDQ         BX, CX
 	VBROADCASTSS apart+68(FP), Y2
 	VPADDD       Y2, Y0, Y0
 	DECQ         count+24(FP)
@@ -18600,6 +18600,193 @@ DATA c00000001<>+20(SB)/4, $0x00000001
 DATA c00000001<>+24(SB)/4, $0x00000001
 DATA c00000001<>+28(SB)/4, $0x00000001
 GLOBL c00000001<>(SB), RODATA|NOPTR, $32
+
+// func maximaAVX2(best *float32, x *float32, count int, kh int, kw int, pitch int, step int, c int)
+// Requires: AVX
+TEXT ·maximaAVX2(SB), NOSPLIT, $0-64
+	MOVQ  best+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  c+56(FP), DX
+	MOVQ  DX, SI
+	ANDQ  $-8, SI
+	MOVQ  DX, DI
+	ANDQ  $+7, DI
+	SHLQ  $0x02, DX
+	MOVQ  pitch+40(FP), R9
+	SUBQ  kw+32(FP), R9
+	IMULQ DX, R9
+
+window:
+	XORQ BX, BX
+
+by4:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+32
+	JL      by4Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Y0
+	VCMPPS  $0x07, Y0, Y0, Y1
+	VMOVUPS 32(R8), Y2
+	VCMPPS  $0x07, Y2, Y2, Y3
+	VMOVUPS 64(R8), Y4
+	VCMPPS  $0x07, Y4, Y4, Y5
+	VMOVUPS 96(R8), Y6
+	VCMPPS  $0x07, Y6, Y6, Y7
+	MOVQ    kh+24(FP), R10
+
+rowby4:
+	MOVQ kw+32(FP), R11
+
+pixelby4:
+	VMOVUPS      (R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y1, Y1
+	VMAXPS       Y0, Y8, Y0
+	VMOVUPS      32(R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y3, Y3
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      64(R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y5, Y5
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      96(R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y7, Y7
+	VMAXPS       Y6, Y8, Y6
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby4
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby4
+	VBROADCASTSS c7fc00000<>+0(SB), Y8
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y1, Y0, Y8, Y0
+	VMOVUPS      Y0, (R8)
+	VBLENDVPS    Y3, Y2, Y8, Y0
+	VMOVUPS      Y0, 32(R8)
+	VBLENDVPS    Y5, Y4, Y8, Y0
+	VMOVUPS      Y0, 64(R8)
+	VBLENDVPS    Y7, Y6, Y8, Y0
+	VMOVUPS      Y0, 96(R8)
+	ADDQ         $+32, BX
+	JMP          by4
+
+by4Done:
+by2:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+16
+	JL      by2Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Y0
+	VCMPPS  $0x07, Y0, Y0, Y1
+	VMOVUPS 32(R8), Y2
+	VCMPPS  $0x07, Y2, Y2, Y3
+	MOVQ    kh+24(FP), R10
+
+rowby2:
+	MOVQ kw+32(FP), R11
+
+pixelby2:
+	VMOVUPS      (R8), Y4
+	VCMPPS       $0x07, Y4, Y4, Y5
+	VANDPS       Y5, Y1, Y1
+	VMAXPS       Y0, Y4, Y0
+	VMOVUPS      32(R8), Y4
+	VCMPPS       $0x07, Y4, Y4, Y5
+	VANDPS       Y5, Y3, Y3
+	VMAXPS       Y2, Y4, Y2
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby2
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby2
+	VBROADCASTSS c7fc00000<>+0(SB), Y4
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y1, Y0, Y4, Y0
+	VMOVUPS      Y0, (R8)
+	VBLENDVPS    Y3, Y2, Y4, Y0
+	VMOVUPS      Y0, 32(R8)
+	ADDQ         $+16, BX
+	JMP          by2
+
+by2Done:
+by1:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+8
+	JL      by1Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Y0
+	VCMPPS  $0x07, Y0, Y0, Y1
+	MOVQ    kh+24(FP), R10
+
+rowby1:
+	MOVQ kw+32(FP), R11
+
+pixelby1:
+	VMOVUPS      (R8), Y2
+	VCMPPS       $0x07, Y2, Y2, Y3
+	VANDPS       Y3, Y1, Y1
+	VMAXPS       Y0, Y2, Y0
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby1
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby1
+	VBROADCASTSS c7fc00000<>+0(SB), Y2
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y1, Y0, Y2, Y0
+	VMOVUPS      Y0, (R8)
+	ADDQ         $+8, BX
+	JMP          by1
+
+by1Done:
+	TESTQ      DI, DI
+	JZ         next
+	LEAQ       lanes<>+32(SB), R8
+	MOVQ       DI, R10
+	SHLQ       $0x02, R10
+	SUBQ       R10, R8
+	VMOVUPS    (R8), Y0
+	LEAQ       (CX)(BX*4), R8
+	VMASKMOVPS (R8), Y0, Y1
+	VCMPPS     $0x07, Y1, Y1, Y2
+	MOVQ       kh+24(FP), R10
+
+rowtail:
+	MOVQ kw+32(FP), R11
+
+pixeltail:
+	VMASKMOVPS   (R8), Y0, Y3
+	VCMPPS       $0x07, Y3, Y3, Y4
+	VANDPS       Y4, Y2, Y2
+	VMAXPS       Y1, Y3, Y1
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixeltail
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowtail
+	VBROADCASTSS c7fc00000<>+0(SB), Y3
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, (R8)
+
+next:
+	ADDQ  DX, AX
+	MOVQ  step+48(FP), BX
+	IMULQ DX, BX
+	ADDQ  BX, CX
+	DECQ  count+16(FP)
+	JNZ   window
+	VZEROUPPER
+	RET
 
 // func scatterAddAVX2(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
 // Requires: AVX

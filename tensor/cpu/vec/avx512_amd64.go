@@ -31,6 +31,7 @@ func avx512Table() table {
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX512), binary(greaterAVX512),
 		binary(equalAVX512)
 	t.selectOf, t.maxWindows = ternary(selectOfAVX512), maxWindows(maxWindowsAVX512)
+	t.maxima = maxima(maximaAVX512)
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
 	t.avx512Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }

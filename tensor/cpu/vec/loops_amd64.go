@@ -174,6 +174,16 @@ func maxWindows(k func(best *float32, idx *int32, x *float32, count, kh, kw, pit
 	}
 }
 
+func maxima(k func(best, x *float32, count, kh, kw, pitch, step, c int)) func(
+	y, x []float32, w Windows) {
+	return func(y, x []float32, w Windows) {
+		pixels := max(1, span/(w.KH*w.KW*w.C)) // windows in a call
+		for j := 0; j < w.Count; j += pixels {
+			k(&y[j*w.C], &x[j*w.Step*w.C], min(pixels, w.Count-j), w.KH, w.KW, w.Pitch, w.Step, w.C)
+		}
+	}
+}
+
 func scatterAdd(k func(dx, dy *float32, idx *int32, limit, pixels, c int) int) func(
 	dx, dy []float32, idx []int32, c int) int {
 	return func(dx, dy []float32, idx []int32, c int) int {

@@ -16,6 +16,7 @@ type table struct {
 	greater, equal                         func(dst, x, y []float32)
 	selectOf                               func(dst, cond, x, y []float32)
 	maxWindows                             func(y []float32, idx []int32, x []float32, w Windows)
+	maxima                                 func(y, x []float32, w Windows)
 	scatterAdd                             func(dx, dy []float32, idx []int32, c int) int
 	tapSums                                func(y, x, w, init []float32, t Taps)
 	hardSwishRows                          func(y []float32, n, count, step int, a, b float32)
@@ -74,6 +75,7 @@ func goTable() table {
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
+		maxima:     maximaGo,
 		scatterAdd: scatterAddGo, tapSums: tapSumsGo, tapGrads: tapGradsGo,
 		clampRows: clampRowsGo, hardSwishRows: hardSwishRowsGo,
 		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,

@@ -20517,10 +20517,10 @@ pixelTail:
 
 next:
 	ADDQ         BX, AX
-	ADDQ         BX, CX
 	MOVQ         step+56(FP), SI
 	IMULQ        BX, SI
 	ADDQ         SI, DX
+	ADDQ         BX, CX
 	VBROADCASTSS apart+68(FP), Z2
 	VPADDD       Z2, Z0, Z0
 	DECQ         count+24(FP)
@@ -20530,6 +20530,192 @@ next:
 
 DATA c00000001<>+0(SB)/4, $0x00000001
 GLOBL c00000001<>(SB), RODATA|NOPTR, $4
+
+// func maximaAVX512(best *float32, x *float32, count int, kh int, kw int, pitch int, step int, c int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maximaAVX512(SB), NOSPLIT, $0-64
+	MOVQ  best+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  c+56(FP), DX
+	MOVQ  DX, SI
+	ANDQ  $-16, SI
+	MOVQ  DX, DI
+	ANDQ  $+15, DI
+	MOVQ  $-1, BX
+	BZHIQ DI, BX, BX
+	KMOVW BX, K1
+	SHLQ  $0x02, DX
+	MOVQ  pitch+40(FP), R9
+	SUBQ  kw+32(FP), R9
+	IMULQ DX, R9
+
+window:
+	XORQ BX, BX
+
+by4:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+64
+	JL      by4Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Z0
+	VCMPPS  $0x07, Z0, Z0, K2
+	VMOVUPS 64(R8), Z1
+	VCMPPS  $0x07, Z1, Z1, K3
+	VMOVUPS 128(R8), Z2
+	VCMPPS  $0x07, Z2, Z2, K4
+	VMOVUPS 192(R8), Z3
+	VCMPPS  $0x07, Z3, Z3, K5
+	MOVQ    kh+24(FP), R10
+
+rowby4:
+	MOVQ kw+32(FP), R11
+
+pixelby4:
+	VMOVUPS      (R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K2, K2
+	VMAXPS       Z0, Z4, Z0
+	VMOVUPS      64(R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K3, K3
+	VMAXPS       Z1, Z4, Z1
+	VMOVUPS      128(R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K4, K4
+	VMAXPS       Z2, Z4, Z2
+	VMOVUPS      192(R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K5, K5
+	VMAXPS       Z3, Z4, Z3
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby4
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby4
+	VBROADCASTSS c7fc00000<>+0(SB), Z4
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z0, K2, Z5
+	VMOVUPS      Z5, (R8)
+	VMOVAPS      Z4, Z0
+	VMOVAPS      Z1, K3, Z0
+	VMOVUPS      Z0, 64(R8)
+	VMOVAPS      Z4, Z0
+	VMOVAPS      Z2, K4, Z0
+	VMOVUPS      Z0, 128(R8)
+	VMOVAPS      Z4, Z0
+	VMOVAPS      Z3, K5, Z0
+	VMOVUPS      Z0, 192(R8)
+	ADDQ         $+64, BX
+	JMP          by4
+
+by4Done:
+by2:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+32
+	JL      by2Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Z0
+	VCMPPS  $0x07, Z0, Z0, K2
+	VMOVUPS 64(R8), Z1
+	VCMPPS  $0x07, Z1, Z1, K3
+	MOVQ    kh+24(FP), R10
+
+rowby2:
+	MOVQ kw+32(FP), R11
+
+pixelby2:
+	VMOVUPS      (R8), Z2
+	VCMPPS       $0x07, Z2, Z2, K2, K2
+	VMAXPS       Z0, Z2, Z0
+	VMOVUPS      64(R8), Z2
+	VCMPPS       $0x07, Z2, Z2, K3, K3
+	VMAXPS       Z1, Z2, Z1
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby2
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby2
+	VBROADCASTSS c7fc00000<>+0(SB), Z2
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z2, Z3
+	VMOVAPS      Z0, K2, Z3
+	VMOVUPS      Z3, (R8)
+	VMOVAPS      Z2, Z0
+	VMOVAPS      Z1, K3, Z0
+	VMOVUPS      Z0, 64(R8)
+	ADDQ         $+32, BX
+	JMP          by2
+
+by2Done:
+by1:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+16
+	JL      by1Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Z0
+	VCMPPS  $0x07, Z0, Z0, K2
+	MOVQ    kh+24(FP), R10
+
+rowby1:
+	MOVQ kw+32(FP), R11
+
+pixelby1:
+	VMOVUPS      (R8), Z1
+	VCMPPS       $0x07, Z1, Z1, K2, K2
+	VMAXPS       Z0, Z1, Z0
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby1
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby1
+	VBROADCASTSS c7fc00000<>+0(SB), Z1
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z0, K2, Z1
+	VMOVUPS      Z1, (R8)
+	ADDQ         $+16, BX
+	JMP          by1
+
+by1Done:
+	TESTQ     DI, DI
+	JZ        next
+	LEAQ      (CX)(BX*4), R8
+	VMOVUPS.Z (R8), K1, Z0
+	VCMPPS    $0x07, Z0, Z0, K2
+	MOVQ      kh+24(FP), R10
+
+rowtail:
+	MOVQ kw+32(FP), R11
+
+pixeltail:
+	VMOVUPS.Z    (R8), K1, Z1
+	VCMPPS       $0x07, Z1, Z1, K2, K2
+	VMAXPS       Z0, Z1, Z0
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixeltail
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowtail
+	VBROADCASTSS c7fc00000<>+0(SB), Z1
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z0, K2, Z1
+	VMOVUPS      Z1, K1, (R8)
+
+next:
+	ADDQ  DX, AX
+	MOVQ  step+48(FP), BX
+	IMULQ DX, BX
+	ADDQ  BX, CX
+	DECQ  count+16(FP)
+	JNZ   window
+	VZEROUPPER
+	RET
+
+DATA c7fc00000<>+0(SB)/4, $0x7fc00000
+GLOBL c7fc00000<>(SB), RODATA|NOPTR, $4
 
 // func scatterAddAVX512(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
 // Requires: AVX

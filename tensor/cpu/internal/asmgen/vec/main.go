@@ -46,6 +46,7 @@ func generate(dir, prefix string, g *gen) {
 	g.addDoubles()
 	g.softmaxes()
 	g.maxWindows()
+	g.maxima()
 	g.scatterAdd()
 	g.tapWindows()
 	g.tapGradients()
