@@ -78,7 +78,7 @@ func TestViews(t *testing.T) {
 		return [4][]float64{y.Tensor().Floats(), d.Tensor().Floats(), dd.Tensor().Floats(),
 			keys}
 	}
-	want := run(plain{ref.New()}, Options{KeepPermutes: true})
+	want := run(plain{ref.New()}, Options{Plain: true})
 	for name, got := range map[string][4][]float64{"views": run(ref.New(), Options{}),
 		"none": run(plain{ref.New()}, Options{})} {
 		for i := range want {
