@@ -48,7 +48,7 @@ func TestPlanned(t *testing.T) {
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	for range 3 {
-		g.NoGrad(func() { pass(nn.NewCtx(g, false), 3, 0.25) })
+		g.NoGrad(func() { pass(nn.NewCtx(g, nn.Eval), 3, 0.25) })
 	}
 	if calls["outer"] != 7 {
 		t.Errorf("%d calls, expected one more for another key, one where a gradient may be asked for, "+
