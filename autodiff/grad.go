@@ -241,17 +241,20 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 	}
 }
 
-// lend lets n's VJP overwrite dy if nobody reads it afterwards, and says whether it is masked,
-// until the function it returns is called.
+// lend lets n's VJP overwrite dy, and its first input, if nobody reads them afterwards, and says
+// whether dy is masked, until the function it returns is called.
 func (p *pass) lend(n *Node, dy *Value) (end func()) {
 	g := p.g
-	spare, masked := g.spare, g.masked
+	spare, spent, masked := g.spare, g.spent, g.masked
 	of := p.of(n.out)
-	g.spare, g.masked = nil, of.masked
+	g.spare, g.spent, g.masked = nil, nil, of.masked
 	if !g.recording && !of.wanted && p.exclusive(dy) {
 		g.spare = dy
 	}
-	return func() { g.spare, g.masked = spare, masked }
+	if x := n.in[0]; p.free && !p.of(x).wanted && x.lastUse() {
+		g.spent = x
+	}
+	return func() { g.spare, g.spent, g.masked = spare, spent, masked }
 }
 
 // accumulate adds dx to the cotangent of x, over one of the two where nobody else can see it; and

@@ -22,7 +22,8 @@ import (
 //	           Grad, around each VJP; replaying.   all but the results are Done when it ends.
 //	           It nests: private counts how deep
 //	lending    Grad, around a VJP whose            That VJP may write its result over the
-//	           cotangent nobody reads afterwards   cotangent (spare): reluMask, batch norm.
+//	           cotangent or first input nobody     cotangent (spare) or input (spent), as
+//	           reads afterwards                    reluMask and batch norm do.
 //	masked     Grad, around a VJP whose            That VJP does not mask it again (mask.go).
 //	           cotangent has gone through its
 //	           op's ReLU
@@ -53,6 +54,7 @@ type Graph struct {
 	private   int       // hiding: depth of nested calls of hide
 	made      []*Value  // values made inside them
 	spare     *Value    // lending: the cotangent that the VJP at work may overwrite
+	spent     *Value    // lending: its first input, where it may overwrite that
 	masked    bool      // masked: the cotangent of the VJP at work
 	inside    *capture  // capturing: of the Checkpoint whose function runs for the first time
 	again     *replay   // replaying: of the Checkpoint whose function is computed again
@@ -272,6 +274,12 @@ func (v *Value) release() {
 	if v.uses == 0 && v.done && !v.kept && !v.foreign {
 		v.t.Free()
 	}
+}
+
+// lastUse reports whether a VJP that wants v's elements is the last to do so, behind which release
+// would free them.
+func (v *Value) lastUse() bool {
+	return v.uses == 1 && v.done && !v.kept && !v.foreign && v.t.Exclusive()
 }
 
 // live returns the elements, on behalf of op: the one way to them.

@@ -130,8 +130,8 @@ func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 
 func (o *batchNormOp) masksWithOut() bool { return o.relu && o.add }
 
-// vjpFused asks the kernel, whose result is not differentiable. dx takes the place of a cotangent
-// that nobody else will read.
+// vjpFused asks the kernel, whose result is not differentiable. dx takes the place of the
+// cotangent, or else of x, where nobody else will read it.
 func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 	g := n.Graph()
 	var y, shift *tensor.Tensor
@@ -151,8 +151,10 @@ func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 		switch {
 		case !need[i] || dxs[i] != nil:
 			continue
-		case i == 0 && over: // an array less to write, and to hold
+		case i == 0 && over: // an array less in the cache, and to hold
 			dxs[i] = dy
+		case i == 0 && y == nil && g.spent == v:
+			dxs[i] = g.newValue(g.scope.Reshape(v.t, v.Shape()...), o.name)
 		default:
 			dxs[i] = g.newValue(g.scope.New(v.DType(), v.Shape()...), o.name)
 		}

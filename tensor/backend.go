@@ -120,7 +120,7 @@ type Backend interface {
 	// ReLU, dy is masked first: with y non-nil by y > 0; with shift non-nil, of gamma's shape, by
 	// x·(gamma·rstd) + shift > 0, rounded as NormApply does, which says the same of a y without res
 	// and spares reading it. dx, dgamma, dbeta, dres may be nil when not wanted, and dres is beside
-	// shift; dres gets the masked dy. dx may be dy.
+	// shift; dres gets the masked dy. dx may be dy or, where y is nil, x.
 	NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma *Tensor)
 
 	// Random fills dst with numbers of the stream key at step (an I32 tensor of one element):

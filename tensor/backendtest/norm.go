@@ -173,6 +173,12 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 			}
 		}
 	}
+	plain, over := e.out(s...), e.scope.Like(x)
+	e.Cast(over, x)
+	e.NormBackward(plain, nil, nil, nil, dy, x, nil, nil, mean, rstd, gamma)
+	e.NormBackward(over, nil, nil, nil, dy, over, nil, nil, mean, rstd, gamma)
+	e.Binary(tensor.Sub, over, over, plain)
+	e.want("dx==x, difference", over, exactly())
 	// Each output alone, the others nil, must not depend on the rest.
 	for only := range 4 {
 		o := [4]*tensor.Tensor{}
@@ -192,7 +198,7 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 // gradients are those of its output, to the bit, all together and each alone.
 func normReLUCase(e *env, s []int, perSample bool) {
 	c, pc := s[len(s)-1], perChannel(s, perSample)
-	x, dy := e.in(normal(0, 1), s...), e.in(normal(0.2, 1), s...)
+	x, dy := e.state(normal(0, 1), s...), e.in(normal(0.2, 1), s...)
 	gamma, shift := e.inChannels(normal(0, 1), pc...), e.inChannels(normal(0, 0.5), pc...)
 	mean, rstd := e.inChannels(normal(0, 0.2), c), e.inChannels(uniform(0.5, 2), c)
 	scale, y := e.scope.Like(gamma), e.scope.Like(x)
@@ -208,6 +214,9 @@ func normReLUCase(e *env, s []int, perSample bool) {
 	e.NormBackward(alone[0], nil, nil, nil, alone[0], x, nil, shift, mean, rstd, gamma)
 	e.NormBackward(nil, alone[1], nil, nil, dy, x, nil, shift, mean, rstd, gamma)
 	e.NormBackward(nil, nil, alone[2], nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.NormBackward(x, nil, nil, nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.Binary(tensor.Sub, x, x, want[0])
+	e.want("dx==x, difference", x, exactly())
 	for i, w := range want {
 		for _, got := range []*tensor.Tensor{all[i], alone[i]} {
 			e.Binary(tensor.Sub, got, got, w)
