@@ -147,12 +147,15 @@ func TestViewsComposite(t *testing.T) {
 		return ad.Scale(ad.MatMul(ad.Permute(moved(in[0]), 0, 2, 1), moved(in[1]), false, false), 0.3)
 	}
 	product := func(_ graph, in vals) value {
-		return ad.MatMulViews(head(in[0]), turnedHead(in[1]), 0.3)
+		return ad.MatMulViews(head(in[0]), turnedHead(in[1]), 0.3, nil)
 	}
 	gradcheck.Same(t, product, definition, in)
 	gradcheck.Same(t, func(_ graph, in vals) value {
-		return ad.MatMulViewsAtOnce(head(in[0]), turnedHead(in[1]), 0.3)
+		return ad.MatMulViewsAtOnce(head(in[0]), turnedHead(in[1]), 0.3, 0, 1, 2)
 	}, definition, in)
+	gradcheck.Same(t, func(_ graph, in vals) value {
+		return ad.MatMulViewsAtOnce(head(in[0]), turnedHead(in[1]), 0.3, 1, 0, 2)
+	}, func(g graph, in vals) value { return ad.Permute(definition(g, in), 1, 0, 2) }, in)
 	g, v := open(t, in)
 	var once value
 	g.NoGrad(func() { once = product(g, v) })

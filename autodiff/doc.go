@@ -23,7 +23,7 @@
 //
 // Read op.go (what an op is, and the one way in which it is applied), graph.go (the tape), grad.go
 // (the way back along it), then any op_*.go: op_elementwise.go for the form, op_conv.go for a
-// derivation. checkpoint.go gives time for memory.
+// derivation. checkpoint.go gives time for memory; plan.go runs a pass again without composing it.
 //
 // Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode,
 // compiling (a Plan, plan.go, runs the same ops in the same order again), and fields that

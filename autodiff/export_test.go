@@ -116,6 +116,6 @@ func SiLUAtOnce(x *Value) *Value {
 }
 
 // MatMulViewsAtOnce is MatMulViews by the kernel, also where a gradient is asked for.
-func MatMulViewsAtOnce(a, b View, alpha float64) *Value {
-	return apply(matMulViewsOp{a.Layout, b.Layout, alpha}, a.X, b.X)
+func MatMulViewsAtOnce(a, b View, alpha float64, order ...int) *Value {
+	return apply(matMulViewsOp{a.Layout, b.Layout, alpha, order}, a.X, b.X)
 }

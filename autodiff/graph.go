@@ -10,7 +10,7 @@ import (
 // The modes of a graph
 //
 // A differentiable function is the same wherever it is called; what becomes of its result is not.
-// Six modes say it. Each is set for as long as one function runs and put back when that returns,
+// Seven modes say it. Each is set for as long as one function runs and put back when that returns,
 // also when it panics, so that what a graph does can be read off the calls on the stack:
 //
 //	mode       set by                              while it is set
@@ -22,7 +22,7 @@ import (
 //	           Grad, around each VJP; replaying.   all but the results are Done when it ends.
 //	           It nests: private counts how deep
 //	lending    Grad, around a VJP whose            That VJP may write its result over the
-//	           cotangent nobody reads afterwards   cotangent (spare), as reluMask does.
+//	           cotangent nobody reads afterwards   cotangent (spare): reluMask, batch norm.
 //	masked     Grad, around a VJP whose            That VJP does not mask it again (mask.go).
 //	           cotangent has gone through its
 //	           op's ReLU
@@ -32,11 +32,15 @@ import (
 //	replaying  Grad, while a Checkpoint's          Ops are recorded. What the function reads must
 //	           function runs again                 have been read the first time (again), and its
 //	                                               last op's result is taken from then.
+//	planning   Plan, while its function runs       Nothing is recorded. Each op is written down with
+//	                                               the tensors that it took and made (plan); reading
+//	                                               elements on the host spoils the plan.
 //
-// They go together freely but for three rules. Grad is refused while capturing: there is no record
-// to walk, so lending and capturing never meet. A Checkpoint inside another, in either of its two
-// runs, or where nothing is recorded, is Tidy. Outside ends capturing and hiding for its function,
-// whose values are to live as long as those before the Checkpoint.
+// They go together freely but for four rules. Grad is refused while capturing: there is no record
+// to walk, so lending and capturing never meet. Plan is refused while recording, capturing or
+// planning. A Checkpoint inside another, in either of its two runs, or where nothing is recorded,
+// is Tidy. Outside ends capturing and hiding for its function, whose values are to live as long as
+// those before the Checkpoint.
 
 // A Graph is the tape of one computation: a training step, one PGD iteration, one evaluation
 // batch. It owns a scope; Close frees all that was computed in it. A Graph belongs to one
@@ -51,8 +55,8 @@ type Graph struct {
 	spare     *Value    // lending: the cotangent that the VJP at work may overwrite
 	masked    bool      // masked: the cotangent of the VJP at work
 	inside    *capture  // capturing: of the Checkpoint whose function runs for the first time
-	plan      *planning // of the Plan whose function runs
 	again     *replay   // replaying: of the Checkpoint whose function is computed again
+	plan      *planning // planning: of the Plan whose function runs
 }
 
 // NewGraph opens a graph that allocates on b.

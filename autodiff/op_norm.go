@@ -130,7 +130,8 @@ func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 
 func (o *batchNormOp) masksWithOut() bool { return o.relu && o.add }
 
-// vjpFused asks the kernel, whose result is not differentiable.
+// vjpFused asks the kernel, whose result is not differentiable. dx takes the place of a cotangent
+// that nobody else will read.
 func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 	g := n.Graph()
 	var y, shift *tensor.Tensor
@@ -141,14 +142,21 @@ func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 		shift = n.saved[2]
 	}
 	dxs := make([]*Value, len(n.in))
+	over := g.spare == dy && dy.DType() == n.in[0].DType()
+	if len(n.in) == 4 && need[3] && y == nil {
+		dxs[3], over = dy, false // the residual's gradient is dy itself
+	}
 	var d [4]*tensor.Tensor
 	for i, v := range n.in {
-		if i == 3 && need[i] && y == nil {
-			dxs[i] = dy // the residual's gradient is dy itself
-		} else if need[i] {
+		switch {
+		case !need[i] || dxs[i] != nil:
+			continue
+		case i == 0 && over: // an array less to write, and to hold
+			dxs[i] = dy
+		default:
 			dxs[i] = g.newValue(g.scope.New(v.DType(), v.Shape()...), o.name)
-			d[i] = dxs[i].t
 		}
+		d[i] = dxs[i].t
 	}
 	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), y, shift,
 		n.saved[0], n.saved[1], n.In(1).Tensor())
@@ -228,9 +236,14 @@ func (o *batchNormUpsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tens
 	return y, saved
 }
 
-// VJP goes back through Upsample, then as batchNormOp does, which does not ask for the small image.
+// VJP goes back through Upsample, then as batchNormOp does, which does not ask for the small image
+// and may write over its cotangent, which nobody else has seen.
 func (o *batchNormUpsampleOp) VJP(n *Node, dy *Value, need []bool) []*Value {
-	return o.batchNormOp.VJP(n, UpsampleGrad(dy, o.k), need)
+	dy = UpsampleGrad(dy, o.k)
+	if !n.HigherOrder() {
+		n.Graph().spare = dy
+	}
+	return o.batchNormOp.VJP(n, dy, need)
 }
 
 // normalize computes (x − mean)/√(var + eps) in differentiable ops: the definition.

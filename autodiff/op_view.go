@@ -103,10 +103,11 @@ func (o viewOp) VJP(_ *Node, dy *Value, _ []bool) []*Value {
 }
 
 // MatMulViews computes y = alpha·a·b for stacks of matrices, a [… m k] and b [… k n] with equal
-// leading axes: y [… m n]. What no gradient can be asked of is multiplied where it lies, if the
-// backend can (tensor.Viewer); everything else is gathered first. Panics if the views are none or
-// do not fit.
-func MatMulViews(a, b View, alpha float64) *Value {
+// leading axes: y [… m n], or with its axes in another order, axis i being y's axis order[i] and
+// the last its last; nil for y's own. What no gradient can be asked of is multiplied where it lies,
+// if the backend can (tensor.Viewer); everything else is gathered first. Panics if the views are
+// none or do not fit, or if order is none.
+func MatMulViews(a, b View, alpha float64, order []int) *Value {
 	const name = "MatMulViews"
 	a.check(name)
 	b.check(name)
@@ -117,7 +118,18 @@ func MatMulViews(a, b View, alpha float64) *Value {
 		misuse(name, fmt.Sprintf("expected views [… m k] and [… k n], got %v and %v", a.Shape, b.Shape),
 			"a b", a.X, b.X)
 	}
-	o := matMulViewsOp{a.Layout, b.Layout, alpha}
+	every := make([]int, r)
+	for i := range every {
+		every[i] = i
+	}
+	if order == nil {
+		order = every
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(order)), every) || order[r-1] != r-1 {
+		misuse(name, fmt.Sprintf("%v is not an order of %d axes with the last one last", order, r),
+			"a b", a.X, b.X)
+	}
+	o := matMulViewsOp{a.Layout, b.Layout, alpha, slices.Clone(order)}
 	if _, ok := a.X.graph.Backend().(tensor.Viewer); ok && a.X.DType() != tensor.BF16 &&
 		a.X.settled() && b.X.settled() {
 		return apply(o, a.X, b.X)
@@ -129,6 +141,7 @@ func MatMulViews(a, b View, alpha float64) *Value {
 type matMulViewsOp struct {
 	a, b  tensor.Layout
 	alpha float64
+	order []int
 }
 
 func (matMulViewsOp) Name() string { return "MatMulViews" }
@@ -145,20 +158,29 @@ func (o matMulViewsOp) composite(in []*Value) *Value {
 		if o.alpha != 1 {
 			a = Scale(a, o.alpha)
 		}
-		return Reshape(MatMul(a, stack(in[1], o.b), false, false), o.shape()...)
+		y := Reshape(MatMul(a, stack(in[1], o.b), false, false), o.shape()...)
+		if slices.IsSorted(o.order) {
+			return y
+		}
+		return Permute(y, o.order...)
 	})
 }
 
-// shape is the product's.
+// shape is the product's, with its axes in their own order.
 func (o matMulViewsOp) shape() tensor.Shape {
 	r := len(o.a.Shape)
 	return append(o.a.Shape[:r-1].Clone(), o.b.Shape[r-1])
 }
 
 func (o matMulViewsOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	y := s.New(in[0].DType(), o.shape()...)
-	s.Backend().(tensor.Viewer).MatMulViews(y, tensor.View{T: in[0], Layout: o.a},
-		tensor.View{T: in[1], Layout: o.b}, o.alpha)
+	own, back := o.shape(), make([]int, len(o.order))
+	shape := make([]int, len(own))
+	for i, axis := range o.order {
+		shape[i], back[axis] = own[axis], i
+	}
+	y := s.New(in[0].DType(), shape...)
+	s.Backend().(tensor.Viewer).MatMulViews(tensor.View{T: y, Layout: dense(y).Permute(back...)},
+		tensor.View{T: in[0], Layout: o.a}, tensor.View{T: in[1], Layout: o.b}, o.alpha)
 	return y, nil
 }
 

@@ -388,17 +388,17 @@ func viewSamples() []sample {
 				Offset: offset}})
 		}
 	}
-	product := func(a, b func(value) ad.View, alpha float64) fn {
+	product := func(a, b func(value) ad.View, alpha float64, order ...int) fn {
 		return func(_ graph, in vals) value {
-			return ad.MatMulViews(a(in[0]), b(in[len(in)-1]), alpha)
+			return ad.MatMulViews(a(in[0]), b(in[len(in)-1]), alpha, order)
 		}
 	}
 	whole := func(x value) ad.View { return ad.View{X: x, Layout: tensor.Dense(x.Shape())} }
 	bad := []fn{of(tensor.Shape{2, 3}, 0, 1, 1), of(tensor.Shape{3}, 118, 1),
 		of(tensor.Shape{3}, -1, 1), of(tensor.Shape{3}, 9, -1), of(tensor.Shape{2, 3}, 0, 2, 1)}
 	unfit := []fn{product(head, head, 1), product(head, whole, 1), func(g graph, in vals) value {
-		return ad.MatMulViews(head(in[0]), turnedHead(f32(g, 5, 24)), 1)
-	}}
+		return ad.MatMulViews(head(in[0]), turnedHead(f32(g, 5, 24)), 1, nil)
+	}, product(head, turnedHead, 1, 0, 2, 1), product(head, turnedHead, 1, 1, 1, 2)}
 	return []sample{
 		{name: "Gathered", f: func(_ graph, in vals) value { return ad.Gathered(turnedHead(in[0])) },
 			in: []input{x}, bad: bad},
@@ -406,7 +406,7 @@ func viewSamples() []sample {
 		{name: "Gathered", f: of(tensor.Shape{6, 1, 20}, 0, 20, 7, 1), in: []input{x}, bad: bad},
 		{name: "MatMulViews", f: product(head, turnedHead, 1), in: []input{x, normal(2, 5, 24)},
 			bad: unfit},
-		{name: "MatMulViews", f: product(turnedHead, head, 0.3), in: []input{x}, bad: unfit},
+		{name: "MatMulViews", f: product(turnedHead, head, 0.3, 1, 0, 2), in: []input{x}, bad: unfit},
 	}
 }
 

@@ -247,6 +247,7 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 		observe = func(train.Progress) {}
 	}
 	state := t.State()
+	r.On(t.Set)
 	first, meta, err := r.Restore(train.LatestFile, FinalInverter, state)
 	if err != nil {
 		return err

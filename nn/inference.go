@@ -25,7 +25,7 @@ type Inference struct {
 // NewInference opens an Inference on b.
 func NewInference(b tensor.Backend) *Inference {
 	g := autodiff.NewGraph(b)
-	c := NewCtx(g, false)
+	c := NewCtx(g, Eval)
 	c.lasting, c.owned, c.plans = true, map[*Param]func(){}, map[any]*plan{}
 	return &Inference{g, c}
 }

@@ -128,9 +128,9 @@ type Viewer interface {
 	// CopyView copies src's elements to the places of dst, of the same shape and dtype. No two
 	// elements of dst share a place; what lies between stays.
 	CopyView(dst, src View)
-	// MatMulViews computes dst = alpha·a·b for stacks of matrices, a [… m k], b [… k n] of equal
-	// leading axes, dst [… m n] a tensor: F32 or F64.
-	MatMulViews(dst *Tensor, a, b View, alpha float64)
+	// MatMulViews computes dst = alpha·a·b for stacks of matrices, a [… m k], b [… k n] and dst
+	// [… m n] of equal leading axes: F32 or F64. The elements of a row of dst lie together.
+	MatMulViews(dst, a, b View, alpha float64)
 }
 
 // A SpectralFuser is a Backend with kernels for spectral normalisation. A weight w [R …] stands for

@@ -160,7 +160,8 @@ func (f weightFlags) weights(
 		return m, "", err
 	}
 	if f.Arch == "" {
-		return nil, "", tensor.Refuse("%s does not say its architecture: give --arch one of %s", path,
+		return nil, "", tensor.Refuse("%s does not say its architecture: give --arch one of %s; a "+
+			"network that is none of these is read from an ONNX file (torch.onnx.export)", path,
 			strings.Join(models.List(), ", "))
 	}
 	if err := f.paired(); err != nil {
@@ -177,7 +178,12 @@ func (f weightFlags) weights(
 	if err != nil {
 		return nil, "", err
 	}
-	return m, note, m.Load(s, file)
+	err = m.Load(s, file)
+	if unfit := new(checkpoint.MatchError); errors.As(err, &unfit) && unfit.Prefix == "" {
+		err = fmt.Errorf("%w; a network that is not %s is read from an ONNX file (torch.onnx.export)",
+			err, f.Arch)
+	}
+	return m, note, err
 }
 
 // says reports whether a flag says how images are fed.

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
+
+	"afterimage/nn/train"
 )
 
 // pictureFolder writes n 32-pixel images into each of the given subfolders of a new folder; "" is
@@ -49,6 +52,29 @@ func TestFoldersThatCannotBeJudged(t *testing.T) {
 		checkMessage(t, c, out, errOut)
 	}
 	mustCall(t, evaluate(few, "--split", "train")...)
+}
+
+// TestFolderChangesUnderARun: a resume is refused while the folder holds other images than the
+// training began with, and its log is left as it is.
+func TestFolderChangesUnderARun(t *testing.T) {
+	dir, run := pictureFolder(t, 12, "a", "b"), filepath.Join(t.TempDir(), "run")
+	mustCall(t, "train", "classifier", "--arch", "resnet8", "--dataset", "folder:"+dir, "--epochs",
+		"1", "--batch", "4", "--out", run)
+	log := filepath.Join(run, train.MetricsFile)
+	before := string(read(t, log))
+	picture, aside := filepath.Join(dir, "a", "3.png"), filepath.Join(t.TempDir(), "3.png")
+	if err := os.Rename(picture, aside); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := call("train", "classifier", "--resume", run)
+	checkMessage(t, badCase{"an image less", nil, []string{"folder:" + dir, "not those"}}, out, errOut)
+	if code != exitUsage || string(read(t, log)) != before {
+		t.Errorf("exit code %d, log %q", code, read(t, log))
+	}
+	if err := os.Rename(aside, picture); err != nil {
+		t.Fatal(err)
+	}
+	mustCall(t, "train", "classifier", "--resume", run)
 }
 
 // labelStudy writes a study of a folder of images.

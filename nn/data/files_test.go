@@ -350,6 +350,10 @@ func TestFolders(t *testing.T) {
 		t.Errorf("splits %d %d %d, classes %v", set.Train.Len(), set.Val.Len(), set.Test.Len(),
 			set.Classes())
 	}
+	again, err := Open("folder:"+dir, "", Options{Size: 6})
+	if err != nil || set.Fingerprint() == "" || again.Fingerprint() != set.Fingerprint() {
+		t.Errorf("fingerprints %q and %q, %v", set.Fingerprint(), again.Fingerprint(), err)
+	}
 	pix := make([]uint8, 6*6*3)
 	for i := range set.Train.Len() {
 		if label := set.Train.Read(i, pix); pix[2*label] != 200 {

@@ -47,7 +47,7 @@ func OpenFolder(path string, size, channels int) (*Memory, error) {
 			Got:  fmt.Sprintf("%d images of %d bytes", len(files), bytes),
 			Next: "choose a smaller size or fewer images"}
 	}
-	m := &Memory{"folder:" + path, classes, size, size, channels, make([]uint8, len(files)*bytes),
+	m := &Memory{folderPrefix + path, classes, size, size, channels, make([]uint8, len(files)*bytes),
 		labels}
 	return m, m.decodeAll(op, files)
 }
@@ -149,7 +149,7 @@ func (m *Memory) noEmptyClass(path string) error {
 // openFolderSet opens folder:PATH. PATH may hold train, test and val folders with the same
 // classes; without them a tenth of the images becomes Test and the rest is split by HeldOut.
 func openFolderSet(path string, size, channels int) (*Set, error) {
-	name := "folder:" + path
+	name := folderPrefix + path
 	sub := func(part string) (*Memory, error) {
 		m, err := OpenFolder(filepath.Join(path, part), size, channels)
 		if m != nil {

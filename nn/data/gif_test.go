@@ -20,4 +20,11 @@ func TestOtherFormats(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "not a PNG or JPEG image: it is GIF") {
 		t.Errorf("a GIF: error %v", err)
 	}
+	for raw, kind := range map[string]string{"": "empty", "RIFF\x10\x00\x00\x00WEBPVP8 ": "WebP",
+		"\x00\x00\x00\x18ftypheic": "HEIC", "\x00\x00\x00\x20ftypavif": "AVIF", "BM6": "BMP"} {
+		if _, err := DecodePicture([]byte(raw)); err == nil ||
+			!strings.Contains(err.Error(), "not a PNG or JPEG image: it is "+kind) {
+			t.Errorf("%s: error %v", kind, err)
+		}
+	}
 }

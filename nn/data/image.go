@@ -98,6 +98,26 @@ func DecodeImage(raw []byte, size, channels int) ([]uint8, error) {
 	return pix, nil
 }
 
+// otherImage names the format of an image of another kind, as cameras and browsers store them,
+// perhaps under a name that ends in .jpg; "" if it is none of these.
+func otherImage(raw []byte) string {
+	head := string(raw[:min(len(raw), 12)])
+	switch {
+	case len(raw) == 0:
+		return "empty"
+	case strings.HasPrefix(head, "RIFF") && strings.HasSuffix(head, "WEBP"):
+		return "WebP"
+	case strings.HasSuffix(head, "ftypavif"):
+		return "AVIF"
+	case strings.HasSuffix(head, "ftypheic"), strings.HasSuffix(head, "ftypheix"),
+		strings.HasSuffix(head, "ftypmif1"):
+		return "HEIC"
+	case strings.HasPrefix(head, "BM"):
+		return "BMP"
+	}
+	return ""
+}
+
 // DecodePicture decodes the bytes of a PNG or JPEG file, and turns a photograph upright as its Exif
 // orientation says. Memory is asked for only where the file is long enough to fill it. The error
 // is a *FileError.
@@ -110,6 +130,9 @@ func DecodePicture(raw []byte) (image.Image, error) {
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(raw))
 	if err == nil && format != "png" && format != "jpeg" { // whose decoder another package brought
 		err = fmt.Errorf("it is %s", strings.ToUpper(format))
+	}
+	if kind := otherImage(raw); err != nil && kind != "" {
+		err = fmt.Errorf("it is %s", kind)
 	}
 	if err != nil {
 		return nil, &FileError{Op: op, Problem: "not a PNG or JPEG image", Err: err}

@@ -38,7 +38,7 @@ func Open(name, dir string, o Options) (*Set, error) {
 	if channels == 0 {
 		channels = 3
 	}
-	if path, ok := strings.CutPrefix(name, "folder:"); ok {
+	if path, ok := strings.CutPrefix(name, folderPrefix); ok {
 		set, err := openFolderSet(path, o.Size, channels)
 		if err != nil {
 			return nil, err

@@ -31,7 +31,7 @@ func TestInferenceOwnsFile(t *testing.T) {
 	nn.Init(s, made, 1)
 	foreign := checkpoint.NewFile()
 	for name, a := range models.Export(made, made.Mapping(), models.OIHW).All() {
-		foreign.Set("module."+name, a)
+		foreign.Set("_orig_mod.module."+name, a)
 	}
 	for what, f := range map[string]*checkpoint.File{"ours": made.Export(), "PyTorch's": foreign} {
 		path := filepath.Join(t.TempDir(), "net.safetensors")

@@ -18,8 +18,17 @@ const (
 	layoutOHWI = "OHWI"
 )
 
-// modulePrefix is what PyTorch's DataParallel puts in front of names.
-const modulePrefix = "module."
+// withoutWrappers returns f without what PyTorch's DataParallel ("module.") and torch.compile
+// ("_orig_mod.") put in front of names, one within the other.
+func withoutWrappers(f *checkpoint.File) (*checkpoint.File, error) {
+	for _, prefix := range []string{"module.", "_orig_mod.", "module."} {
+		var err error
+		if f, err = f.StripPrefix(prefix); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
 
 // A Mapping says how a file of another origin differs from ours beyond the layout of convolutions.
 // The zero Mapping fits any module without a flattened image.
@@ -57,7 +66,7 @@ func reader(f *checkpoint.File, mapping Mapping) func(name string) (checkpoint.A
 	ours := f.Metadata[layoutKey] == layoutOHWI
 	if !ours {
 		var err error
-		if f, err = f.StripPrefix(modulePrefix); err != nil {
+		if f, err = withoutWrappers(f); err != nil {
 			return nil // LoadFile says so
 		}
 	}
@@ -78,8 +87,8 @@ func reader(f *checkpoint.File, mapping Mapping) func(name string) (checkpoint.A
 // F32.
 //
 // A file without our layout entry is PyTorch's: rank-4 weights turn from OIHW to OHWI and Flattened
-// columns are permuted. Its "module." prefix (DataParallel) and num_batches_tracked are ignored,
-// and a scalar fits a parameter of one element.
+// columns are permuted. Its "module." and "_orig_mod." prefixes (DataParallel, torch.compile) and
+// num_batches_tracked are ignored, and a scalar fits a parameter of one element.
 //
 // The error, a *checkpoint.MatchError, lists missing, mis-shaped and unexpected keys; shapes in it
 // are in our layout. Then nothing was changed.
@@ -124,7 +133,7 @@ func ourLayout(f *checkpoint.File, mapping Mapping) (*checkpoint.File, error) {
 	if f.Metadata[layoutKey] == layoutOHWI {
 		return f, nil
 	}
-	out, err := f.StripPrefix(modulePrefix)
+	out, err := withoutWrappers(f)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ type Options struct {
 //	dropDead        import.go    drops what nobody reads any more
 //	swishes*        fuse.go      joins x·sigmoid(x)
 //	linears*        linear.go    makes a layer of a product with a constant matrix
-//	scales*         fuse.go      gives a product the factor that is multiplied to it, or to an operand
+//	scales*         fuse.go      gives a product the factor multiplied to it or to an operand
 //	scaleShifts*    fuse.go      makes a scale and a shift of a batch norm with fixed statistics
 //	fuse*           fuse.go      joins a kernel with the bias, sum and ReLU behind it
 //	finish          import.go    brings the constants to the device, and notes who reads what last
@@ -117,6 +117,7 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 			b.swishes()
 			b.linears()
 			b.scales()
+			b.foresee()
 			b.scaleShifts()
 			b.fuse()
 			b.dropDead()

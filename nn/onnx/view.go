@@ -80,11 +80,39 @@ func (r *runner) forget(dev *autodiff.Value) {
 	}
 }
 
-// matMulViews multiplies stacks of matrices where they lie, if one of them is a view or the product
-// is scaled; ok is false where they broadcast.
-func (c *call) matMulViews(scale float64) (y *autodiff.Value, ok bool) {
+// foreseen is the attribute that says in which order a product's only reader turns its axes.
+const foreseen = "afterimage.order"
+
+// foresee has products written in the order in which a transpose, which nothing but their layout is
+// then left to, wants them.
+func (b *builder) foresee() {
+	readers, made := b.readers(), map[string]int{} // products by their results
+	for i, n := range b.nodes {
+		if n.domain != "" || len(n.out) != 1 {
+			continue
+		}
+		if n.op == "MatMul" {
+			made[n.out[0]] = i
+		}
+		perm := n.attrInts("perm")
+		if n.op != "Transpose" || len(perm) < 3 || perm[len(perm)-1] != len(perm)-1 {
+			continue
+		}
+		if at, ok := made[n.in[0]]; ok && readers[n.in[0]] == 1 {
+			m := *b.nodes[at]
+			m.attrs = m.withInts(foreseen, perm...)
+			b.nodes[at] = &m
+		}
+	}
+}
+
+// matMulViews multiplies stacks of matrices where they lie, if one of them is a view, or the
+// product is scaled or read in another order; ok is false where they broadcast.
+func (c *call) matMulViews(scale float64) (y *Value, ok bool) {
 	a, b := c.arg(0), c.arg(1)
-	if !c.canView(a) || !c.canView(b) || a.view == nil && b.view == nil && scale == 1 {
+	order := c.attrInts(foreseen)
+	dense := a.view == nil && b.view == nil
+	if !c.canView(a) || !c.canView(b) || dense && scale == 1 && order == nil {
 		return nil, false
 	}
 	r := len(a.shape)
@@ -92,6 +120,17 @@ func (c *call) matMulViews(scale float64) (y *autodiff.Value, ok bool) {
 		a.shape[r-1] != b.shape[r-2] {
 		return nil, false
 	}
-	return autodiff.MatMulViews(autodiff.View{X: a.dev, Layout: a.layout()},
-		autodiff.View{X: b.dev, Layout: b.layout()}, scale), true
+	if len(order) != r || !isPermutation(order, r) {
+		order = nil
+	}
+	y = like(a, autodiff.MatMulViews(autodiff.View{X: a.dev, Layout: a.layout()},
+		autodiff.View{X: b.dev, Layout: b.layout()}, scale, order))
+	if order == nil {
+		return y, true
+	}
+	back := make([]int, r)
+	for i, axis := range order {
+		back[axis] = i
+	}
+	return viewed(y, y.layout().Permute(back...)), true
 }

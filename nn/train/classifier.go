@@ -188,6 +188,7 @@ func (t *Classifier) Run(r *Run, observe func(Progress), stopped func() bool) er
 		observe = func(Progress) {}
 	}
 	state := t.State()
+	r.On(t.Set)
 	first, meta, err := r.Restore(LatestFile, FinalFile, state)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"afterimage/nn"
 	"afterimage/nn/checkpoint"
+	"afterimage/nn/data"
 	"afterimage/tensor"
 )
 
@@ -19,7 +20,12 @@ const (
 	metaStep    = "step"
 	metaMetrics = "metrics_bytes"
 	metaConfig  = "config" // the text of the configuration that led here
+	metaData    = "data"   // the fingerprint of the data set, where that has one
 )
+
+// On names the data set that the run is trained on, before Save and Restore: of a folder's images
+// the checkpoints keep a fingerprint.
+func (r *Run) On(set *data.Set) { r.set, r.print = set.Name, set.Fingerprint() }
 
 // Save writes all parameters of state and the step reached as checkpoints/name, whole or not at
 // all, sealed by a checksum, with the configuration that led to it. The log is synced first, and
@@ -41,6 +47,9 @@ func (r *Run) Save(name string, state nn.Params, step int, meta map[string]strin
 		return err
 	}
 	f.Metadata[metaConfig] = string(r.config)
+	if r.print != "" {
+		f.Metadata[metaData] = r.print
+	}
 	err := checkpoint.SaveSafetensors(r.Path(CheckpointDir, name), f, checkpoint.Sealed())
 	if err != nil {
 		return err
@@ -66,10 +75,10 @@ func (r *Run) finite(state nn.Params, step int) error {
 // such a checkpoint it empties the log and returns step 0: the run starts from the beginning.
 //
 // It returns an error if the checkpoint has changed since it was written, or the configuration in
-// anything that the training's result depends on, or if the checkpoint is missing and final, the
-// file that the training writes behind its last checkpoint, is there: to begin again would lose it.
-// Checkpoints of earlier versions, which have neither a checksum nor a configuration, are taken as
-// they are.
+// anything that the training's result depends on, or the images of the folder that On named. So it
+// does if the checkpoint is missing and final, the file that the training writes behind its last
+// checkpoint, is there: to begin again would lose it. Checkpoints of earlier versions, which have
+// no checksum, configuration or fingerprint, are taken as they are.
 func (r *Run) Restore(
 	name, final string, state nn.Params,
 ) (step int, meta map[string]string, err error) {
@@ -86,6 +95,10 @@ func (r *Run) Restore(
 	}
 	if err := r.sameConfig(f.Metadata[metaConfig]); err != nil {
 		return 0, nil, err
+	}
+	if was, ok := f.Metadata[metaData]; ok && r.print != "" && was != r.print {
+		return 0, nil, tensor.Refuse("train: the images of %s are not those that the run was begun "+
+			"with: restore them, or start a new run", r.set)
 	}
 	if err := nn.Restore(f, state); err != nil {
 		return 0, nil, err

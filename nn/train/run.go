@@ -50,6 +50,9 @@ type Run struct {
 	config      []byte // the text of the configuration
 	environment []byte // the environment record with this start, until it is written
 
+	set   string // name of the data set
+	print string // its fingerprint; empty: it needs none
+
 	board     bool // keep an event file for TensorBoard
 	eventFile *tensorboard.File
 	made      float64 // when the configuration was written, in seconds since 1970

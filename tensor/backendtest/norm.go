@@ -162,6 +162,16 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 		e.want("dgamma", dgamma, tolerance{k: kSum, mag: func() []float64 { return m.dgamma }})
 		e.want("dbeta", dbeta, tolerance{k: kSum, mag: func() []float64 { return m.dbeta }})
 		e.want("dres", dres, exactly())
+		for i, dres := range []*tensor.Tensor{nil, e.out(s...)} {
+			over := e.scope.Like(dy)
+			e.Cast(over, dy)
+			e.NormBackward(over, dgamma, dbeta, dres, over, x, mask, nil, mean, rstd, gamma)
+			e.Binary(tensor.Sub, over, over, dx)
+			e.want(fmt.Sprintf("dx==dy %d, difference", i), over, exactly())
+			if dres != nil {
+				e.want("dx==dy, dres", dres, exactly())
+			}
+		}
 	}
 	// Each output alone, the others nil, must not depend on the rest.
 	for only := range 4 {
@@ -194,7 +204,8 @@ func normReLUCase(e *env, s []int, perSample bool) {
 	want, all, alone := outs(), outs(), outs()
 	e.NormBackward(want[0], want[1], want[2], nil, dy, x, y, nil, mean, rstd, gamma)
 	e.NormBackward(all[0], all[1], all[2], nil, dy, x, nil, shift, mean, rstd, gamma)
-	e.NormBackward(alone[0], nil, nil, nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.Cast(alone[0], dy)
+	e.NormBackward(alone[0], nil, nil, nil, alone[0], x, nil, shift, mean, rstd, gamma)
 	e.NormBackward(nil, alone[1], nil, nil, dy, x, nil, shift, mean, rstd, gamma)
 	e.NormBackward(nil, nil, alone[2], nil, dy, x, nil, shift, mean, rstd, gamma)
 	for i, w := range want {

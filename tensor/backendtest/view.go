@@ -45,7 +45,8 @@ func copyViewCase(e *env, l tensor.Layout) {
 }
 
 // matMulViewsCase multiplies heads [B H m k] that lie as [B m 2 H k] and [B H k n] in each of the
-// ways in which they can: row by row, turned, and with gaps between elements.
+// ways in which they can: row by row, turned, and with gaps between elements. The second product
+// goes to heads that lie side by side.
 func matMulViewsCase(e *env, s [5]int) {
 	b, h, m, k, n := s[0], s[1], s[2], s[3], s[4]
 	fuser := e.Backend.(tensor.Viewer)
@@ -62,8 +63,14 @@ func matMulViewsCase(e *env, s [5]int) {
 		y.Layout = tensor.Dense(y.T.Shape()).Permute(back...)
 		for _, alpha := range []float64{1, -0.25} {
 			dst, sizes := e.out(b, h, m, n), e.out(b, h, m, n)
-			fuser.MatMulViews(dst, x, y, alpha)
-			fuser.MatMulViews(sizes, tensor.View{T: e.abs(x.T), Layout: x.Layout},
+			to := tensor.Dense(tensor.Shape{b, h, m, n})
+			if alpha != 1 {
+				dst, sizes = e.out(b, m, h, n), e.out(b, m, h, n)
+				to = tensor.Dense(tensor.Shape{b, m, h, n}).Permute(0, 2, 1, 3)
+			}
+			fuser.MatMulViews(tensor.View{T: dst, Layout: to}, x, y, alpha)
+			fuser.MatMulViews(tensor.View{T: sizes, Layout: to},
+				tensor.View{T: e.abs(x.T), Layout: x.Layout},
 				tensor.View{T: e.abs(y.T), Layout: y.Layout}, 1)
 			e.want(fmt.Sprintf("order %d alpha %g", i, alpha), dst,
 				tolerance{k: kSum, mag: sizes.Floats})

@@ -1,14 +1,11 @@
 package cpu
 
 import (
-	"math"
-
 	"afterimage/tensor"
 	"afterimage/tensor/cpu/vec"
 )
 
 // LayerNorm normalises each row of x while it is in the first-level cache; see tensor.LayerNormer.
-// The variance is taken of what the mean has been taken from, so that nothing cancels.
 func (b *Backend) LayerNorm(y, mean, rstd, x, gamma, beta *tensor.Tensor, eps float64) {
 	if !f32(y, mean, rstd, x, gamma, beta) || x.Size() == 0 {
 		b.ref.LayerNorm(y, mean, rstd, x, gamma, beta, eps)
@@ -16,19 +13,13 @@ func (b *Backend) LayerNorm(y, mean, rstd, x, gamma, beta *tensor.Tensor, eps fl
 	}
 	out, mu, rs, in, scale, shift := host(y), host(mean), host(rstd), host(x), host(gamma), host(beta)
 	c := len(scale)
-	b.split(len(mu), max(1, chunk/4/c), func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			row := out[r*c : (r+1)*c : (r+1)*c]
-			mu[r] = float32(vec.Sum(in[r*c:(r+1)*c]) / float64(c))
-			vec.AddScalar(row, in[r*c:(r+1)*c], -mu[r])
-			rs[r] = float32(1 / math.Sqrt(vec.Dot(row, row)/float64(c)+eps))
-			vec.MulScalar(row, row, rs[r])
-			if shift == nil {
-				vec.Mul(row, row, scale)
-			} else {
-				vec.ScaleShift(row, row, scale, shift)
-			}
-		}
+	if shift == nil {
+		shift = b.pool.Borrow(c)
+		defer b.pool.Return(shift)
+		clear(shift)
+	}
+	b.split(len(mu), max(1, chunk/c), func(lo, hi int) {
+		vec.LayerNorm(out[lo*c:hi*c], mu[lo:hi], rs[lo:hi], in[lo*c:hi*c], scale, shift, eps)
 	})
 }
 

@@ -17,23 +17,25 @@ func (b *Backend) CopyView(dst, src tensor.View) {
 
 // MatMulViews multiplies operands where they lie, if their rows or columns do not have gaps between
 // elements, as SGEMM can; others it copies before. See tensor.Viewer.
-func (b *Backend) MatMulViews(dst *tensor.Tensor, x, y tensor.View, alpha float64) {
-	if !f32(dst, x.T, y.T) || dst.Size() == 0 {
+func (b *Backend) MatMulViews(dst, x, y tensor.View, alpha float64) {
+	if !f32(dst.T, x.T, y.T) || dst.Shape.Size() == 0 {
 		b.ref.MatMulViews(dst, x, y, alpha)
 		return
 	}
-	r := dst.Rank()
-	m, n, k := dst.Dim(-2), dst.Dim(-1), x.Shape[r-1]
+	r := len(dst.Shape)
+	m, n, k := dst.Shape[r-2], dst.Shape[r-1], x.Shape[r-1]
 	u, v := b.factor(x), b.factor(y)
 	defer b.pool.Return(u.copied)
 	defer b.pool.Return(v.copied)
-	stacks := dst.Shape()[:r-2].Size()
+	to, stacks := factor{Layout: dst.Layout}, dst.Shape[:r-2].Size()
 	many := gemm.SGEMMStack
 	if b.bf16 && gemm.BF16Pays(n, k) {
 		many = gemm.SBGEMMStack
 	}
 	many(b.pool, u.turned, v.turned, stacks, m, n, k, float32(alpha), u.elements, u.pitch, v.elements,
-		v.pitch, host(dst), n, func(i int) (a, b, c int) { return u.start(i), v.start(i), i * m * n })
+		v.pitch, host(dst.T), max(dst.Strides[r-2], n), func(i int) (a, b, c int) {
+			return u.start(i), v.start(i), to.start(i)
+		})
 }
 
 // A factor is a stack of matrices as SGEMM takes them.

@@ -14,18 +14,19 @@ func (b *Backend) CopyView(dst, src tensor.View) {
 }
 
 // MatMulViews multiplies matrix by matrix, sums in float64; see tensor.Viewer.
-func (b *Backend) MatMulViews(dst *tensor.Tensor, x, y tensor.View, alpha float64) {
+func (b *Backend) MatMulViews(dst, x, y tensor.View, alpha float64) {
 	xs, ys := viewed(x), viewed(y)
-	m, n, k := dst.Dim(-2), dst.Dim(-1), x.Shape[len(x.Shape)-1]
-	out := make([]float64, dst.Size())
-	for i := range out {
-		stack, row, col := i/(m*n), i/n%m, i%n
+	r := len(dst.Shape)
+	m, n, k := dst.Shape[r-2], dst.Shape[r-1], x.Shape[r-1]
+	out := dst.T.Floats()
+	for i, at := range numbers(dst.Layout) {
+		stack, row, col, sum := i/(m*n), i/n%m, i%n, 0.0
 		for j := range k {
-			out[i] += xs[(stack*m+row)*k+j] * ys[(stack*k+j)*n+col]
+			sum += xs[(stack*m+row)*k+j] * ys[(stack*k+j)*n+col]
 		}
-		out[i] *= alpha
+		out[at] = alpha * sum
 	}
-	store(dst, out)
+	store(dst.T, out)
 }
 
 // viewed returns a view's elements in order.

@@ -29,13 +29,14 @@ const (
 	fewBlockN  = 32 * micro.MaxCols // or this, beside up to fewChannels rows
 	gradTaps   = 96 << 10           // floats of a block with all taps, at most, else a row of taps
 	gradPixels = 64 << 10           // floats of x and dy that a block reads between returns to it,
-	gradMore   = 128 << 10          // or this, where fewer would be less than gradDepth pixels,
-	pairsMore  = 96 << 10           // or this, where they are paired as well
-	gradDepth  = 256
-	gradParts  = 16  // parts of the sum over pixels, at most
-	gradItems  = 24  // blocks times parts, if the pixels suffice
-	partRows   = 4   // output rows in a part, at least
-	gradSegs   = 256 // segments of a tile, at most: one for each row
+	gradDepth  = 256                // or those of so many pixels, if they are at most
+	gradMore   = 128 << 10          // so many floats,
+	pairsMore  = 96 << 10           // or, where they are paired as well, so many
+	gradParts  = 16                 // parts of the sum over pixels, at most
+	gradItems  = 24                 // blocks times parts, if the pixels suffice,
+	pointItems = 16                 // or of a single tap, little work beside adding the parts
+	partRows   = 4                  // output rows in a part, at least
+	gradSegs   = 256                // segments of a tile, at most: one for each row
 )
 
 // A gradPlan is how a weight gradient is computed. Everything in it follows from the Shape.
@@ -76,7 +77,10 @@ func (s Shape) gradPlan(split bool) *gradPlan {
 	if laneShare(o, c) > laneShare(c, o) {
 		g.exchanged, g.m, g.n = true, c, o
 	}
-	blockM := pointRows
+	blockM, items := pointRows, pointItems
+	if s.KH*s.KW > 1 {
+		items = gradItems
+	}
 	if split && s.KH*s.KW > 1 {
 		blockM = gradBlockM
 		if s.KH*s.KW*min(g.m, blockM)*min(g.n, gradBlockN) > gradTaps {
@@ -96,7 +100,7 @@ func (s Shape) gradPlan(split bool) *gradPlan {
 	g.blocksM, g.blocksN = ceil(g.m, blockM), ceil(g.n, g.blockN)
 	rows := s.N * s.OutH()
 	blocks := s.Groups * g.blocksM * g.blocksN * g.tapRows
-	g.parts = max(1, min(gradParts, ceil(gradItems, blocks), rows/partRows))
+	g.parts = max(1, min(gradParts, ceil(items, blocks), rows/partRows))
 	g.partRows = max(1, ceil(rows, g.parts))
 	g.parts = max(1, ceil(rows, g.partRows)) // none empty
 	more := gradMore

@@ -110,6 +110,17 @@ func softmax(k func(dst, x *float32, rows, cols int)) func(dst, x []float32, c i
 	}
 }
 
+func layerNorm(k func(dst, x, gamma, beta, mean, rstd *float32, share, eps float64, rows,
+	cols int)) layerNormFunc {
+	return func(dst, mean, rstd, x, gamma, beta []float32, eps float64) {
+		c := len(gamma)
+		rowChunks(dst, c, false, func(lo, rows int, _ bool) {
+			r := lo / c
+			k(&dst[lo], &x[lo], &gamma[0], &beta[0], &mean[r], &rstd[r], 1/float64(c), eps, rows, c)
+		})
+	}
+}
+
 type sgdLoop = func(p, buf, grad *float32, lr, mu, wd float32, rows, cols int)
 
 func sgd(plain, nesterov sgdLoop) func(p, buf, g []float32, o SGDParams) {

@@ -48,6 +48,7 @@ type table struct {
 	colDot2                                func(s, t []float64, dy, x, mean, rstd []float32)
 	colDot2ReLU                            colDot2ReLUFunc
 	softmax, logSoftmax                    func(dst, x []float32, c int)
+	layerNorm                              layerNormFunc
 	crossEntropyGrad                       func(dst, logp, t []float32, total, dy float32)
 	sgd                                    func(p, buf, g []float32, o SGDParams)
 	adam                                   func(p, m, v, g []float32, o AdamParams)
@@ -89,7 +90,8 @@ func goTable() table {
 		colSum: colSumGo, colSumWeighted: colSumWeightedGo, colMoments: colMomentsGo,
 		colDot2: colDot2Go, colDot2ReLU: colDot2ReLUGo,
 		softmax: softmaxGo, logSoftmax: logSoftmaxGo, crossEntropyGrad: crossEntropyGradGo,
-		sgd: sgdGo, adam: adamGo, ema: emaGo,
+		layerNorm: layerNormGo,
+		sgd:       sgdGo, adam: adamGo, ema: emaGo,
 		pool2x2: pool2x2Go, upsample2x2: upsample2x2Go,
 	}
 }
@@ -121,6 +123,7 @@ func wholeRows(op string, n, c int) {
 // core's share of the last-level cache on most servers. Outputs that are not also inputs are
 // written around the cache (non-temporal stores) in a large array. The array is taken to reach to
 // the capacity of the slice, so that a piece dst[lo:hi] of a large one is still recognised;
-// dst[lo:hi:hi] hides what follows. Where there is one input it is twice as much: 17 MB and 17 MB
-// are at home in a cache of 32 MB. The bits are the same either way.
+// dst[lo:hi:hi] hides what follows. Where there is one input, vectors of channels not counted, it
+// is twice as much: 17 MB and 17 MB are at home in a cache of 32 MB. The bits are the same either
+// way.
 const StreamLen = 1 << 21

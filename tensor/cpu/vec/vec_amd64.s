@@ -20425,6 +20425,298 @@ resultDone:
 	VZEROUPPER
 	RET
 
+// func layerNormAVX512(dst *float32, x *float32, gamma *float32, beta *float32, mean *float32, rstd *float32, share float64, eps float64, rows int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·layerNormAVX512(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ gamma+16(FP), DX
+	MOVQ beta+24(FP), BX
+	MOVQ mean+32(FP), SI
+	MOVQ rstd+40(FP), DI
+	MOVQ rows+64(FP), R8
+	MOVQ cols+72(FP), R9
+
+row:
+	MOVQ    CX, R10
+	MOVQ    R9, R11
+	VXORPS  Z0, Z0, Z0
+	VXORPS  Z1, Z1, Z1
+	CMPQ    R11, $+256
+	JLT     meanvectors
+	PCALIGN $0x40
+
+meanblock:
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VMOVUPS       (R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       64(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       128(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       192(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VMOVUPS       256(R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       320(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       384(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       448(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VMOVUPS       512(R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       576(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       640(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       704(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VMOVUPS       768(R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       832(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       896(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       960(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	ADDQ          $+1024, R10
+	SUBQ          $+256, R11
+	CMPQ          R11, $+256
+	JGE           meanblock
+
+meanvectors:
+	CMPQ    R11, $+16
+	JLT     meantail
+	PCALIGN $0x40
+
+meanvector:
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS       (R10), Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	ADDQ          $+64, R10
+	SUBQ          $+16, R11
+	CMPQ          R11, $+16
+	JGE           meanvector
+
+meantail:
+	TESTQ         R11, R11
+	JZ            meandone
+	MOVQ          $-1, R12
+	BZHIQ         R11, R12, R12
+	KMOVW         R12, K1
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS.Z     (R10), K1, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+
+meandone:
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y1
+	VEXTRACTF128  $0x01, Y1, X0
+	VADDPD        X0, X1, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMULSD        share+48(FP), X0, X0
+	VCVTSD2SS     X0, X0, X0
+	VMOVSS        X0, (SI)
+	VBROADCASTSS  X0, Z0
+	MOVQ          CX, R10
+	MOVQ          R9, R11
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	CMPQ          R11, $+256
+	JLT           variancevectors
+	PCALIGN       $0x40
+
+varianceblock:
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	VMOVUPS       (R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       64(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       128(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       192(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VMOVUPS       256(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       320(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       384(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       448(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VMOVUPS       512(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       576(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       640(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       704(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VMOVUPS       768(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       832(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       896(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       960(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VADDPS        Z4, Z3, Z3
+	VADDPS        Z6, Z5, Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	ADDQ          $+1024, R10
+	SUBQ          $+256, R11
+	CMPQ          R11, $+256
+	JGE           varianceblock
+
+variancevectors:
+	CMPQ    R11, $+16
+	JLT     variancetail
+	PCALIGN $0x40
+
+variancevector:
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (R10), Z4
+	VSUBPS        Z0, Z4, Z4
+	VFMADD231PS   Z4, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	ADDQ          $+64, R10
+	SUBQ          $+16, R11
+	CMPQ          R11, $+16
+	JGE           variancevector
+
+variancetail:
+	TESTQ         R11, R11
+	JZ            variancedone
+	MOVQ          $-1, R12
+	BZHIQ         R11, R12, R12
+	KMOVW         R12, K1
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS.Z     (R10), K1, Z4
+	VSUBPS        Z0, Z4, Z4
+	VMOVAPS.Z     Z4, K1, Z4
+	VFMADD231PS   Z4, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+
+variancedone:
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPD        Y2, Y1, Y2
+	VEXTRACTF128  $0x01, Y2, X1
+	VADDPD        X1, X2, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPD        X2, X1, X1
+	VMULSD        share+48(FP), X1, X1
+	VADDSD        eps+56(FP), X1, X1
+	VSQRTSD       X1, X1, X1
+	VMOVSD        one64<>+0(SB), X2
+	VDIVSD        X1, X2, X1
+	VCVTSD2SS     X1, X1, X1
+	VMOVSS        X1, (DI)
+	VBROADCASTSS  X1, Z1
+	MOVQ          R9, R11
+	ANDQ          $-16, R11
+	MOVQ          R9, R12
+	ANDQ          $+15, R12
+	XORQ          R10, R10
+	CMPQ          R10, R11
+	JGE           resultTail
+	PCALIGN       $0x40
+
+result:
+	VMOVUPS     (CX)(R10*4), Z2
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     (DX)(R10*4), Z3
+	VMOVUPS     (BX)(R10*4), Z4
+	VFMADD213PS Z4, Z3, Z2
+	VMOVUPS     Z2, (AX)(R10*4)
+	ADDQ        $+16, R10
+	CMPQ        R10, R11
+	JLT         result
+
+resultTail:
+	TESTQ       R12, R12
+	JZ          next
+	MOVQ        $-1, R11
+	BZHIQ       R12, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (CX)(R10*4), K1, Z2
+	VSUBPS      Z0, Z2, Z0
+	VMULPS      Z1, Z0, Z0
+	VMOVUPS.Z   (DX)(R10*4), K1, Z1
+	VMOVUPS.Z   (BX)(R10*4), K1, Z2
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, K1, (AX)(R10*4)
+
+next:
+	LEAQ (CX)(R9*4), CX
+	LEAQ (AX)(R9*4), AX
+	ADDQ $+4, SI
+	ADDQ $+4, DI
+	DECQ R8
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA one64<>+0(SB)/8, $(1.0)
+GLOBL one64<>(SB), RODATA|NOPTR, $8
+
 // func maxWindowsAVX512(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maxWindowsAVX512(SB), NOSPLIT, $0-88
