@@ -14,8 +14,9 @@ import (
 // spectrally normalised weights, is computed by the first pass and kept until Close. On the CPU
 // their packed forms are what stays, and the rest is computed again should a pass of another shape
 // need another form: in all as much memory again as the weights, and up to four times that of 3×3
-// filters in Winograd's form. With Own the parameters themselves go, too. After a change of
-// parameters a new Inference is needed; one that was opened before may answer with old values.
+// filters in Winograd's form. With Own the parameters themselves go, too. Of an imported network's
+// pass the list of its ops stays as well (Ctx.Planned). After a change of parameters a new
+// Inference is needed; one that was opened before may answer with old values.
 type Inference struct {
 	graph *autodiff.Graph
 	ctx   *Ctx
