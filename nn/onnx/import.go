@@ -37,14 +37,16 @@ type Options struct {
 //	dropDead        import.go    drops what nobody reads any more
 //	swishes*        fuse.go      joins x·sigmoid(x)
 //	linears*        linear.go    makes a layer of a product with a constant matrix
-//	scales*         fuse.go      gives a product the factor multiplied to it or to an operand
+//	scales*         fuse.go      gives a product the factor that an operand is multiplied by
+//	foresee*        view.go      has a product written in the order that a transpose makes of it
 //	scaleShifts*    fuse.go      makes a scale and a shift of a batch norm with fixed statistics
 //	fuse*           fuse.go      joins a kernel with the bias, sum and ReLU behind it
 //	finish          import.go    brings the constants to the device, and notes who reads what last
 //
 // Options.Plain leaves those with a star out. A Classifier goes on once it has run the graph for
 // the first time: settle.go computes what depends on no input, activate.go joins activations with
-// the kernels before them, held.go keeps on the device what nodes compute on the host.
+// the kernels before them, held.go keeps on the device what nodes compute on the host. What still
+// only moves elements when the graph runs changes a layout (view.go).
 
 // A Graph is a frozen, differentiable function made of an ONNX model. Its weights live in the scope
 // given to Import and do not change. It may be run any number of times, by one goroutine at a time
