@@ -36,9 +36,9 @@
 // # Few channels
 //
 // An image has three channels and a vector sixteen lanes. Forward and InputGrad have a second form
-// for results of up to four channels, whose columns are pixels; see planar.go. WeightGrad has one
-// for when either side has up to four, or x up to sixteen, whose rows are a row of taps; see
-// weightgrad_few.go.
+// for results of up to four channels, which multiplies with all taps first and adds afterwards; see
+// planar.go. WeightGrad has one for when either side has up to four, or x up to sixteen, whose rows
+// are a row of taps; see weightgrad_few.go.
 //
 // # A filter for each channel
 //

@@ -8,14 +8,14 @@ import (
 
 // The planar form is for passes that produce very few channels: the input gradient of a network's
 // first layer, which every step of an attack needs, and the last layer of a generator. A tile that
-// has output channels as its columns fills 3 of 16 lanes there. So pixels become the columns:
+// has output channels as its columns fills 3 of 16 lanes there. So the products come first,
 //
 //	q[tap, c][pixel] = sum over k of w[tap, c, k] * in[pixel, k]
 //
-// is one matrix product with all taps and channels as rows, and an output is the sum of the q of
-// its taps, each read at another pixel. Either the input is turned round for it, in small bands,
-// or, where there are fewer q of a pixel, it is read where it lies, pixels are the rows of the
-// product, and the q are turned round. The sums run along whole bands: q and the output have the
+// which is one matrix product, and an output is the sum of the q of its taps, each read at another
+// pixel. These sums run along whole bands of rows, so pixels are the columns of q. Either the input
+// is turned round for that; or, where there are fewer q of a pixel than channels, it is read where
+// it lies, pixels are the rows of the product, and q is turned round. q and the output have the
 // same pitch from row to row, wide enough that what a tap carries over the border of the image
 // falls into columns that no output has, and the columns that no input has hold zeros.
 
