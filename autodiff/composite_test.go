@@ -7,6 +7,8 @@ import (
 
 	ad "afterimage/autodiff"
 	"afterimage/autodiff/gradcheck"
+	"afterimage/tensor"
+	"afterimage/tensor/ref"
 )
 
 // TestBatchNormComposite compares the fused op, whose plain gradient is a kernel's, with its
@@ -42,6 +44,22 @@ func TestBatchNormComposite(t *testing.T) {
 				gradcheck.Same(t, normFunc(plain), definition(false), in)
 			}
 		})
+	}
+}
+
+// TestLayerNormComposite compares the fused op likewise, with and without beta.
+func TestLayerNormComposite(t *testing.T) {
+	definition := func(_ graph, in vals) value {
+		centred := ad.Sub(in[0], ad.MeanKeep(in[0], -1))
+		std := ad.Sqrt(ad.AddScalar(ad.MeanKeep(ad.Square(centred), -1), bnEps))
+		y := ad.Mul(in[1], ad.Div(centred, std))
+		if len(in) == 3 {
+			y = ad.Add(y, in[2])
+		}
+		return y
+	}
+	for _, s := range layerNormSamples() {
+		gradcheck.Same(t, s.f, definition, s.in)
 	}
 }
 
@@ -112,6 +130,54 @@ func TestAttentionComposite(t *testing.T) {
 			return ad.MatMul(p, in[2], false, false)
 		}
 		gradcheck.Same(t, fused, definition, in)
+	}
+}
+
+// TestViewsComposite compares views and their products with the ops that move elements.
+func TestViewsComposite(t *testing.T) {
+	moved := func(x value) value {
+		parts := ad.Permute(ad.Reshape(x, 5, 3, 2, 4), 1, 2, 3, 0)
+		return ad.Reshape(ad.SliceAxis(parts, 0, 1, 2), 2, 4, 5)
+	}
+	gathered := func(_ graph, in vals) value { return ad.Gathered(turnedHead(in[0])) }
+	gradcheck.Same(t, gathered, func(_ graph, in vals) value { return moved(in[0]) },
+		[]input{normal(1, 5, 24)})
+	in := []input{normal(1, 5, 24), normal(2, 5, 24)}
+	definition := func(_ graph, in vals) value {
+		return ad.Scale(ad.MatMul(ad.Permute(moved(in[0]), 0, 2, 1), moved(in[1]), false, false), 0.3)
+	}
+	product := func(_ graph, in vals) value {
+		return ad.MatMulViews(head(in[0]), turnedHead(in[1]), 0.3, nil)
+	}
+	gradcheck.Same(t, product, definition, in)
+	gradcheck.Same(t, func(_ graph, in vals) value {
+		return ad.MatMulViewsAtOnce(head(in[0]), turnedHead(in[1]), 0.3, 0, 1, 2)
+	}, definition, in)
+	gradcheck.Same(t, func(_ graph, in vals) value {
+		return ad.MatMulViewsAtOnce(head(in[0]), turnedHead(in[1]), 0.3, 1, 0, 2)
+	}, func(g graph, in vals) value { return ad.Permute(definition(g, in), 1, 0, 2) }, in)
+	g, v := open(t, in)
+	var once value
+	g.NoGrad(func() { once = product(g, v) })
+	if once.NeedsGrad() || !product(g, v).NeedsGrad() {
+		t.Error("recorded where it should not be, or not where it should")
+	}
+}
+
+// TestGatheredWithoutViews compares a backend that takes no views with one that does.
+func TestGatheredWithoutViews(t *testing.T) {
+	run := func(b tensor.Backend) (y, dx []float64) {
+		g := ad.NewGraph(b)
+		defer g.Close()
+		x := g.Leaf(tensor.FromSlice(g.Scope(), normal(1, 5, 24).Data, 5, 24))
+		v := ad.Gathered(turnedHead(x)).Keep()
+		grad := ad.Grad(ad.Sum(ad.Exp(v)), []value{x})[0]
+		return v.Tensor().Floats(), grad.Tensor().Floats()
+	}
+	y, dx := run(ref.New())
+	plainY, plainDX := run(struct{ tensor.Backend }{ref.New()})
+	if !slices.Equal(y, plainY) || !slices.Equal(dx, plainDX) {
+		t.Errorf("got %v and %v, want %v and %v", plainY, plainDX, y, dx)
 	}
 }
 

@@ -23,10 +23,11 @@
 //
 // Read op.go (what an op is, and the one way in which it is applied), graph.go (the tape), grad.go
 // (the way back along it), then any op_*.go: op_elementwise.go for the form, op_conv.go for a
-// derivation. checkpoint.go gives time for memory.
+// derivation. checkpoint.go gives time for memory; plan.go runs a pass again without composing it.
 //
-// Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode, tracing
-// or compiling, and fields that accumulate gradients: Grad returns them.
+// Non-goals: kernels (a tensor.Backend), parameters and layers (package nn), forward mode,
+// compiling (a Plan, plan.go, runs the same ops in the same order again), and fields that
+// accumulate gradients: Grad returns them.
 //
 // Invariants:
 //  1. A VJP is exact and differentiable. What is treated as constant in it (the sign of a ReLU's

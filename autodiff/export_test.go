@@ -114,3 +114,8 @@ func SiLUAtOnce(x *Value) *Value {
 	return apply(chainOp{name: "SiLU", gate: true,
 		steps: []tensor.UnaryStep{{Op: tensor.Sigmoid}}}, x)
 }
+
+// MatMulViewsAtOnce is MatMulViews by the kernel, also where a gradient is asked for.
+func MatMulViewsAtOnce(a, b View, alpha float64, order ...int) *Value {
+	return apply(matMulViewsOp{a.Layout, b.Layout, alpha, order}, a.X, b.X)
+}

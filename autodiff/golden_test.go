@@ -111,7 +111,7 @@ func TestGoldenShape(t *testing.T) {
 
 func TestGoldenMatMul(t *testing.T) {
 	definition := func(_ graph, in vals) value {
-		return ad.SpectralQuotient(in[0], in[1], in[2], nil, in[0].DType())
+		return ad.SpectralQuotient(ad.Quotient{W: in[0], U: in[1], V: in[2], DType: in[0].DType()})
 	}
 	kernel := func(_ graph, in vals) value {
 		return quotient(in[0], in[1], in[2], in[0].DType())

@@ -71,7 +71,7 @@ func grad(y *Value, xs []*Value, c gradConfig) []*Value {
 			p.step(n)
 		}
 	}
-	p.gather()
+	p.catchUp()
 	dxs := p.results(xs)
 	p.drop(dy)
 	return dxs
@@ -100,8 +100,8 @@ type pass struct {
 	first int                // values with a greater id were made by this pass
 	notes []*[notesPage]note // by id, pages of them; nil: nothing noted
 
-	late     []*Node          // whose VJPs are made together, at the end
-	gathered map[*Node]*Value // what those have made for input 0
+	postponed []*Node          // whose VJPs are made together, at the end
+	joint     map[*Node]*Value // what those have made for input 0
 }
 
 // notesPage is how many values' notes are allocated together: neighbours are of one use.
@@ -211,7 +211,7 @@ func (p *pass) step(n *Node) {
 // vjp runs one VJP and adds its results to the cotangents of the node's inputs.
 func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 	dxs := p.g.hide(func() []*Value {
-		if dx := p.gathered[n]; dx != nil {
+		if dx := p.joint[n]; dx != nil {
 			return []*Value{dx}
 		}
 		defer p.lend(n, dy)()
@@ -241,17 +241,20 @@ func (p *pass) vjp(n *Node, dy *Value, need []bool) {
 	}
 }
 
-// lend lets n's VJP overwrite dy if nobody reads it afterwards, and says whether it is masked,
-// until the function it returns is called.
+// lend lets n's VJP overwrite dy, and its first input, if nobody reads them afterwards, and says
+// whether dy is masked, until the function it returns is called.
 func (p *pass) lend(n *Node, dy *Value) (end func()) {
 	g := p.g
-	spare, masked := g.spare, g.masked
+	spare, spent, masked := g.spare, g.spent, g.masked
 	of := p.of(n.out)
-	g.spare, g.masked = nil, of.masked
+	g.spare, g.spent, g.masked = nil, nil, of.masked
 	if !g.recording && !of.wanted && p.exclusive(dy) {
 		g.spare = dy
 	}
-	return func() { g.spare, g.masked = spare, masked }
+	if x := n.in[0]; p.free && !p.of(x).wanted && x.lastUse() {
+		g.spent = x
+	}
+	return func() { g.spare, g.spent, g.masked = spare, spent, masked }
 }
 
 // accumulate adds dx to the cotangent of x, over one of the two where nobody else can see it; and

@@ -10,7 +10,7 @@ import (
 // The modes of a graph
 //
 // A differentiable function is the same wherever it is called; what becomes of its result is not.
-// Six modes say it. Each is set for as long as one function runs and put back when that returns,
+// Seven modes say it. Each is set for as long as one function runs and put back when that returns,
 // also when it panics, so that what a graph does can be read off the calls on the stack:
 //
 //	mode       set by                              while it is set
@@ -22,7 +22,8 @@ import (
 //	           Grad, around each VJP; replaying.   all but the results are Done when it ends.
 //	           It nests: private counts how deep
 //	lending    Grad, around a VJP whose            That VJP may write its result over the
-//	           cotangent nobody reads afterwards   cotangent (spare), as reluMask does.
+//	           cotangent or first input nobody     cotangent (spare) or input (spent), as
+//	           reads afterwards                    reluMask and batch norm do.
 //	masked     Grad, around a VJP whose            That VJP does not mask it again (mask.go).
 //	           cotangent has gone through its
 //	           op's ReLU
@@ -32,11 +33,15 @@ import (
 //	replaying  Grad, while a Checkpoint's          Ops are recorded. What the function reads must
 //	           function runs again                 have been read the first time (again), and its
 //	                                               last op's result is taken from then.
+//	planning   Plan, while its function runs       Nothing is recorded. Each op is written down with
+//	                                               the tensors that it took and made (plan); reading
+//	                                               elements on the host spoils the plan.
 //
-// They go together freely but for three rules. Grad is refused while capturing: there is no record
-// to walk, so lending and capturing never meet. A Checkpoint inside another, in either of its two
-// runs, or where nothing is recorded, is Tidy. Outside ends capturing and hiding for its function,
-// whose values are to live as long as those before the Checkpoint.
+// They go together freely but for four rules. Grad is refused while capturing: there is no record
+// to walk, so lending and capturing never meet. Plan is refused while recording, capturing or
+// planning. A Checkpoint inside another, in either of its two runs, or where nothing is recorded,
+// is Tidy. Outside ends capturing and hiding for its function, whose values are to live as long as
+// those before the Checkpoint.
 
 // A Graph is the tape of one computation: a training step, one PGD iteration, one evaluation
 // batch. It owns a scope; Close frees all that was computed in it. A Graph belongs to one
@@ -46,12 +51,14 @@ type Graph struct {
 	recording bool
 	values    int
 	ops       int
-	private   int      // hiding: depth of nested calls of hide
-	made      []*Value // values made inside them
-	spare     *Value   // lending: the cotangent that the VJP at work may overwrite
-	masked    bool     // masked: the cotangent of the VJP at work
-	inside    *capture // capturing: of the Checkpoint whose function runs for the first time
-	again     *replay  // replaying: of the Checkpoint whose function is computed again
+	private   int       // hiding: depth of nested calls of hide
+	made      []*Value  // values made inside them
+	spare     *Value    // lending: the cotangent that the VJP at work may overwrite
+	spent     *Value    // lending: its first input, where it may overwrite that
+	masked    bool      // masked: the cotangent of the VJP at work
+	inside    *capture  // capturing: of the Checkpoint whose function runs for the first time
+	again     *replay   // replaying: of the Checkpoint whose function is computed again
+	plan      *planning // planning: of the Plan whose function runs
 }
 
 // NewGraph opens a graph that allocates on b.
@@ -192,7 +199,7 @@ type Value struct {
 }
 
 // Tensor returns the elements. Panics, naming the op, if they have been freed.
-func (v *Value) Tensor() *tensor.Tensor { return v.live("Tensor") }
+func (v *Value) Tensor() *tensor.Tensor { return v.read("Tensor") }
 
 // Shape returns the shape; it stays known after the elements are freed.
 func (v *Value) Shape() tensor.Shape { return v.t.Shape() }
@@ -213,12 +220,26 @@ func (v *Value) Graph() *Graph { return v.graph }
 func (v *Value) NeedsGrad() bool { return v.needGrad }
 
 // Item returns the single element; it waits for the device.
-func (v *Value) Item() float64 { return v.live("Item").Item() }
+func (v *Value) Item() float64 { return v.read("Item").Item() }
+
+// read is live for the host, which may compute with what it reads: a Plan cannot follow it there.
+func (v *Value) read(op string) *tensor.Tensor {
+	if p := v.graph.plan; p != nil {
+		p.spoilt = true
+	}
+	return v.live(op)
+}
 
 // Keep makes Grad spare the value's elements, so that they can be read afterwards.
 // It returns v.
 func (v *Value) Keep() *Value {
 	v.kept = true
+	return v
+}
+
+// Outlive makes the elements outlive the Tidy at work, as its result's do. It returns v.
+func (v *Value) Outlive() *Value {
+	v.graph.scope.Keep(v.live("Outlive"))
 	return v
 }
 
@@ -228,6 +249,15 @@ func (v *Value) Keep() *Value {
 func (v *Value) Done() {
 	v.done = true
 	v.release()
+}
+
+// Then returns f(v) and declares v Done, unless that is v itself: one layer behind another.
+func (v *Value) Then(f func(x *Value) *Value) *Value {
+	y := f(v)
+	if y != v {
+		v.Done()
+	}
+	return y
 }
 
 // Detach returns a constant that shares v's elements: gradients stop here.
@@ -244,6 +274,12 @@ func (v *Value) release() {
 	if v.uses == 0 && v.done && !v.kept && !v.foreign {
 		v.t.Free()
 	}
+}
+
+// lastUse reports whether a VJP that wants v's elements is the last to do so, behind which release
+// would free them.
+func (v *Value) lastUse() bool {
+	return v.uses == 1 && v.done && !v.kept && !v.foreign && v.t.Exclusive()
 }
 
 // live returns the elements, on behalf of op: the one way to them.

@@ -95,6 +95,9 @@ func apply(op Op, in ...*Value) *Value {
 		}
 	}
 	out, saved := op.Forward(g.scope, ts)
+	if g.plan != nil {
+		g.plan.applied(op, ts, out)
+	}
 	v := g.newValue(out, op.Name())
 	switch {
 	case g.inside != nil:

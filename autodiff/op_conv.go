@@ -74,7 +74,7 @@ import (
 // Panics if attributes are out of range, channels differ, or the kernel exceeds the padded image.
 // Convention: PyTorch's, but for the layout.
 func Conv2D(x, w *Value, p tensor.ConvParams) *Value {
-	checkForward("Conv2D", x, w, p)
+	convPair{"Conv2D", "x w", x, w, p}.forward()
 	return apply(convOp{p}, x, w)
 }
 
@@ -115,7 +115,7 @@ func Conv2DBiasAct(x, w, bias, res *Value, relu bool, p tensor.ConvParams) *Valu
 
 // convOperands checks the operands of a convolution with bias and residual, and lists them.
 func convOperands(op string, x, w, bias, res *Value, p tensor.ConvParams) []*Value {
-	oh, ow := checkForward(op, x, w, p)
+	oh, ow := convPair{op, "x w", x, w, p}.forward()
 	in := []*Value{x, w}
 	if bias != nil {
 		channelwise(op, "x bias", x, bias)
@@ -150,6 +150,20 @@ func (o convBiasActOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, ten
 	y, bias, res := o.operands(s, in)
 	s.Backend().Conv2DBiasAct(y, in[0], in[1], bias, res, o.relu, o.p)
 	return y, nil
+}
+
+// places is of a convolution without a residual.
+func (o convBiasActOp) places(b tensor.Backend, operands int) bool {
+	_, ok := b.(tensor.ConvPlacer)
+	return ok && !(operands > 3 || operands > 2 && !o.bias)
+}
+
+func (o convBiasActOp) forwardInto(s *tensor.Scope, y *tensor.Tensor, at int, in tensors) {
+	var bias *tensor.Tensor
+	if o.bias {
+		bias = in[2]
+	}
+	s.Backend().(tensor.ConvPlacer).Conv2DPlace(y, at, in[0], in[1], bias, o.relu, o.p)
 }
 
 // operands allocates the result and finds what is added to it, nil where it is not there.
@@ -189,16 +203,13 @@ func (o convBiasActOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 //
 // Panics unless Conv2D makes OH×OW pixels of an inH×inW image.
 func Conv2DInputGrad(y, w *Value, inH, inW int, p tensor.ConvParams) *Value {
-	checkConv("Conv2DInputGrad", "y w", y, w, p)
+	c := convPair{"Conv2DInputGrad", "y w", y, w, p}
+	c.check()
 	if y.Dim(3) != w.Dim(0) || w.Dim(0)%p.Groups != 0 {
-		misuse("Conv2DInputGrad", fmt.Sprintf(
-			"channels differ: y has O=%d, w expects %d in %d groups", y.Dim(3), w.Dim(0), p.Groups),
-			"y w", y, w)
+		c.misuse("channels differ: y has O=%d, w expects %d in %d groups", y.Dim(3), w.Dim(0), p.Groups)
 	}
-	oh, ow := convOut("Conv2DInputGrad", "y w", y, w, inH, inW, w.Dim(1), w.Dim(2), p)
-	if y.Dim(1) != oh || y.Dim(2) != ow {
-		misuse("Conv2DInputGrad", fmt.Sprintf(
-			"a %d×%d image gives %d×%d outputs", inH, inW, oh, ow), "y w", y, w)
+	if oh, ow := c.out(inH, inW, w.Dim(1), w.Dim(2)); y.Dim(1) != oh || y.Dim(2) != ow {
+		c.misuse("a %d×%d image gives %d×%d outputs", inH, inW, oh, ow)
 	}
 	return apply(convInputGradOp{inH, inW, p}, y, w)
 }
@@ -235,15 +246,13 @@ func (o convInputGradOp) VJP(n *Node, z *Value, need []bool) []*Value {
 //
 // Panics unless Conv2D with a kh×kw kernel makes OH×OW pixels of x.
 func Conv2DWeightGrad(x, y *Value, kh, kw int, p tensor.ConvParams) *Value {
-	checkConv("Conv2DWeightGrad", "x y", x, y, p)
+	c := convPair{"Conv2DWeightGrad", "x y", x, y, p}
+	c.check()
 	if x.Dim(0) != y.Dim(0) || x.Dim(3)%p.Groups != 0 || y.Dim(3)%p.Groups != 0 {
-		misuse("Conv2DWeightGrad", fmt.Sprintf("expected one N, and channels that %d groups divide",
-			p.Groups), "x y", x, y)
+		c.misuse("expected one N, and channels that %d groups divide", p.Groups)
 	}
-	oh, ow := convOut("Conv2DWeightGrad", "x y", x, y, x.Dim(1), x.Dim(2), kh, kw, p)
-	if y.Dim(1) != oh || y.Dim(2) != ow {
-		misuse("Conv2DWeightGrad", fmt.Sprintf(
-			"a %d×%d kernel gives %d×%d outputs", kh, kw, oh, ow), "x y", x, y)
+	if oh, ow := c.out(x.Dim(1), x.Dim(2), kh, kw); y.Dim(1) != oh || y.Dim(2) != ow {
+		c.misuse("a %d×%d kernel gives %d×%d outputs", kh, kw, oh, ow)
 	}
 	return apply(convWeightGradOp{kh, kw, p, x.DType()}, x, y)
 }
@@ -283,17 +292,30 @@ func (o convWeightGradOp) VJP(n *Node, z *Value, need []bool) []*Value {
 	return grads
 }
 
-// checkConv panics unless a and b, two of x, w and y, have four axes and p is in range.
-func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
-	floats(op, names, a, b)
-	if a.Rank() != 4 || b.Rank() != 4 {
-		misuse(op, "expected images NHWC and kernels OHWI, four axes each", names, a, b)
+// A convPair is what one of the three kernels is given: two of x, w and y, under their names.
+type convPair struct {
+	op, names string
+	a, b      *Value
+	p         tensor.ConvParams
+}
+
+// misuse panics with what is wrong with the operands.
+func (c convPair) misuse(format string, args ...any) {
+	misuse(c.op, fmt.Sprintf(format, args...), c.names, c.a, c.b)
+}
+
+// check panics unless both have four axes and the attributes are in range.
+func (c convPair) check() {
+	floats(c.op, c.names, c.a, c.b)
+	if c.a.Rank() != 4 || c.b.Rank() != 4 {
+		c.misuse("expected images NHWC and kernels OHWI, four axes each")
 	}
+	p := c.p
 	if min(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups) < 1 ||
 		min(p.PadTop, p.PadLeft, p.PadBottom, p.PadRight) < 0 ||
 		max(p.StrideH, p.StrideW, p.DilH, p.DilW, p.Groups, p.PadTop, p.PadLeft, p.PadBottom,
 			p.PadRight) > mostAttr {
-		misuse(op, fmt.Sprintf("attributes out of range: %+v", p), names, a, b)
+		c.misuse("attributes out of range: %+v", p)
 	}
 }
 
@@ -301,22 +323,24 @@ func checkConv(op, names string, a, b *Value, p tensor.ConvParams) {
 // with the extents of what is in memory then fit an int.
 const mostAttr = math.MaxInt32
 
-// checkForward returns the extents of C(x, w) and panics where x, w and p do not fit together.
-func checkForward(op string, x, w *Value, p tensor.ConvParams) (oh, ow int) {
-	checkConv(op, "x w", x, w, p)
-	if c := w.Dim(3) * p.Groups; x.Dim(3) != c || w.Dim(0)%p.Groups != 0 {
-		misuse(op, fmt.Sprintf("channels differ: x has C=%d, w expects %d in %d groups", x.Dim(3), c,
-			p.Groups), "x w", x, w)
+// forward returns the extents of C(x, w) and panics where x, w and the attributes do not fit
+// together.
+func (c convPair) forward() (oh, ow int) {
+	c.check()
+	x, w, groups := c.a, c.b, c.p.Groups
+	if in := w.Dim(3) * groups; x.Dim(3) != in || w.Dim(0)%groups != 0 {
+		c.misuse("channels differ: x has C=%d, w expects %d in %d groups", x.Dim(3), in, groups)
 	}
-	return convOut(op, "x w", x, w, x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2), p)
+	return c.out(x.Dim(1), x.Dim(2), w.Dim(1), w.Dim(2))
 }
 
-// convOut returns the output extents and panics where the kernel exceeds the padded image.
-func convOut(op, names string, a, b *Value, h, w, kh, kw int, p tensor.ConvParams) (oh, ow int) {
+// out returns the extents of y for an h×w image and a kh×kw kernel, and panics where the kernel
+// exceeds the padded image.
+func (c convPair) out(h, w, kh, kw int) (oh, ow int) {
+	p := c.p
 	if kh < 1 || kw < 1 || p.DilH*(kh-1) >= h+p.PadTop+p.PadBottom ||
 		p.DilW*(kw-1) >= w+p.PadLeft+p.PadRight {
-		misuse(op, fmt.Sprintf("a %d×%d kernel does not fit a padded %d×%d image: %+v",
-			kh, kw, h, w, p), names, a, b)
+		c.misuse("a %d×%d kernel does not fit a padded %d×%d image: %+v", kh, kw, h, w, p)
 	}
 	return p.Out(h, w, kh, kw)
 }

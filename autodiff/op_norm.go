@@ -53,7 +53,7 @@ type BatchStats struct {
 //
 // Panics on other shapes or a negative eps. Source: Ioffe and Szegedy, "Batch normalization", 2015.
 func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
-	return applyBatchNorm(&batchNormOp{name: "BatchNorm", eps: eps}, x, gamma, beta, nil)
+	return (&batchNormOp{name: "BatchNorm", eps: eps}).of(x, gamma, beta, nil)
 }
 
 // BatchNormReLU computes y = ReLU(BatchNorm(x) + res); res has x's shape, or is nil. ReLU′ is
@@ -61,20 +61,7 @@ func BatchNorm(x, gamma, beta *Value, eps float64) (*Value, BatchStats) {
 // does.
 func BatchNormReLU(x, gamma, beta, res *Value, eps float64) (*Value, BatchStats) {
 	op := &batchNormOp{name: "BatchNormReLU", eps: eps, relu: true, add: res != nil}
-	return applyBatchNorm(op, x, gamma, beta, res)
-}
-
-func applyBatchNorm(op *batchNormOp, x, gamma, beta, res *Value) (*Value, BatchStats) {
-	checkNorm(op.name, "x gamma beta res", x, gamma, beta, res)
-	if !(op.eps >= 0) {
-		misuse(op.name, fmt.Sprintf("eps = %g must not be negative", op.eps), "x", x)
-	}
-	in := []*Value{x, gamma, beta}
-	if res != nil {
-		in = append(in, res)
-	}
-	y := apply(op, in...)
-	return y, op.stats
+	return op.of(x, gamma, beta, res)
 }
 
 // batchNormOp has inputs x, gamma, beta and perhaps res, and saves mean, rstd and shift.
@@ -84,6 +71,24 @@ type batchNormOp struct {
 	relu  bool
 	add   bool // there is a res
 	stats BatchStats
+}
+
+func (o *batchNormOp) of(x, gamma, beta, res *Value) (*Value, BatchStats) {
+	o.check(x, gamma, beta, res)
+	in := []*Value{x, gamma, beta}
+	if res != nil {
+		in = append(in, res)
+	}
+	y := apply(o, in...)
+	return y, o.stats
+}
+
+// check panics unless the operands fit.
+func (o *batchNormOp) check(x, gamma, beta, res *Value) {
+	checkNorm(o.name, "x gamma beta res", x, gamma, beta, res)
+	if !(o.eps >= 0) {
+		misuse(o.name, fmt.Sprintf("eps = %g must not be negative", o.eps), "x", x)
+	}
 }
 
 func (o *batchNormOp) Name() string { return o.name }
@@ -125,7 +130,8 @@ func (o *batchNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 
 func (o *batchNormOp) masksWithOut() bool { return o.relu && o.add }
 
-// vjpFused asks the kernel, whose result is not differentiable.
+// vjpFused asks the kernel, whose result is not differentiable. dx takes the place of the
+// cotangent, or else of x, where nobody else will read it.
 func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 	g := n.Graph()
 	var y, shift *tensor.Tensor
@@ -136,14 +142,23 @@ func (o *batchNormOp) vjpFused(n *Node, dy *Value, need []bool) []*Value {
 		shift = n.saved[2]
 	}
 	dxs := make([]*Value, len(n.in))
+	over := g.spare == dy && dy.DType() == n.in[0].DType()
+	if len(n.in) == 4 && need[3] && y == nil {
+		dxs[3], over = dy, false // the residual's gradient is dy itself
+	}
 	var d [4]*tensor.Tensor
 	for i, v := range n.in {
-		if i == 3 && need[i] && y == nil {
-			dxs[i] = dy // the residual's gradient is dy itself
-		} else if need[i] {
+		switch {
+		case !need[i] || dxs[i] != nil:
+			continue
+		case i == 0 && over: // an array less in the cache, and to hold
+			dxs[i] = dy
+		case i == 0 && y == nil && g.spent == v:
+			dxs[i] = g.newValue(g.scope.Reshape(v.t, v.Shape()...), o.name)
+		default:
 			dxs[i] = g.newValue(g.scope.New(v.DType(), v.Shape()...), o.name)
-			d[i] = dxs[i].t
 		}
+		d[i] = dxs[i].t
 	}
 	g.Backend().NormBackward(d[0], d[1], d[2], d[3], dy.Tensor(), n.In(0).Tensor(), y, shift,
 		n.saved[0], n.saved[1], n.In(1).Tensor())
@@ -196,10 +211,7 @@ func BatchNormReLUUpsample(x, gamma, beta *Value, eps float64, k int) (*Value, B
 		misuse(name, fmt.Sprintf("expected k ≥ 1, got %d", k), "x", x)
 	}
 	op := &batchNormUpsampleOp{batchNormOp{name: name, eps: eps, relu: true}, k}
-	checkNorm(name, "x gamma beta", x, gamma, beta, nil)
-	if !(eps >= 0) {
-		misuse(name, fmt.Sprintf("eps = %g must not be negative", eps), "x", x)
-	}
+	op.check(x, gamma, beta, nil)
 	y := apply(op, x, gamma, beta)
 	return y, op.stats
 }
@@ -226,9 +238,14 @@ func (o *batchNormUpsampleOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tens
 	return y, saved
 }
 
-// VJP goes back through Upsample, then as batchNormOp does, which does not ask for the small image.
+// VJP goes back through Upsample, then as batchNormOp does, which does not ask for the small image
+// and may write over its cotangent, which nobody else has seen.
 func (o *batchNormUpsampleOp) VJP(n *Node, dy *Value, need []bool) []*Value {
-	return o.batchNormOp.VJP(n, UpsampleGrad(dy, o.k), need)
+	dy = UpsampleGrad(dy, o.k)
+	if !n.HigherOrder() {
+		n.Graph().spare = dy
+	}
+	return o.batchNormOp.VJP(n, dy, need)
 }
 
 // normalize computes (x − mean)/√(var + eps) in differentiable ops: the definition.

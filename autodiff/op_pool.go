@@ -14,17 +14,26 @@ import (
 // of each of the two is the other.
 func MaxPool(x *Value, p tensor.PoolParams) *Value {
 	checkPool("MaxPool", x, x.Shape(), p)
-	return apply(maxPoolOp{p}, x)
+	return apply(maxPoolOp{p, x.settled()}, x)
 }
 
-type maxPoolOp struct{ p tensor.PoolParams }
+// maxPoolOp saves the winners, unless it is settled that no gradient asks for them.
+type maxPoolOp struct {
+	p       tensor.PoolParams
+	settled bool
+}
 
 func (maxPoolOp) Name() string { return "MaxPool" }
 func (maxPoolOp) Needs() Needs { return needsNothing }
 
 func (o maxPoolOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
 	shape := pooled(in[0].Shape(), o.p)
-	y, idx := s.New(in[0].DType(), shape...), s.New(tensor.I32, shape...)
+	y := s.New(in[0].DType(), shape...)
+	if o.settled {
+		s.Backend().MaxPool(y, nil, in[0], o.p)
+		return y, nil
+	}
+	idx := s.New(tensor.I32, shape...)
 	s.Backend().MaxPool(y, idx, in[0], o.p)
 	return y, tensors{idx}
 }

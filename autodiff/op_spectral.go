@@ -7,26 +7,38 @@ import (
 	"afterimage/tensor"
 )
 
-// SpectralQuotient computes w/σ with σ = uᵀMv, where M is w [R …] seen as a matrix [R, K] of its
-// rows: a weight over an estimate of its largest singular value, for u [1 R] and v [1 K] near the
-// singular vectors. sigma is that σ, of one element, where somebody has computed it of this w
-// (tensor.SpectralFuser), else nil; it is read as a number, and derivatives are those of uᵀMv in
-// any case. dt is the result's dtype: w's or, of F32, BF16, into which it is rounded as by Cast.
-// VJP for w: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
-//
-// Panics if w has no axis, the vectors do not fit or dt is another. Source: Miyato et al., ICLR
-// 2018, equation 8.
-func SpectralQuotient(w, u, v *Value, sigma *tensor.Tensor, dt tensor.DType) *Value {
-	checkQuotient("SpectralQuotient", w, u, v, dt)
-	o := spectralOp{dt: dt, sigma: sigma}
-	if _, ok := w.graph.Backend().(tensor.SpectralFuser); ok && sigma != nil {
-		return apply(o, w, u, v)
-	}
-	return o.composite([]*Value{w, u, v})
+// A Quotient says what SpectralQuotient is to divide.
+type Quotient struct {
+	W *Value // the weight [R …], as a matrix M [R, K] of its rows
+	U *Value // [1 R]; with V an estimate of the singular vectors of the largest singular value
+	V *Value // [1 K]
+	// Sigma is σ = uᵀMv, of one element, where somebody has computed it of this W
+	// (tensor.SpectralFuser), else nil. It is read as a number: derivatives are those of uᵀMv in any
+	// case.
+	Sigma *tensor.Tensor
+	// DType is the result's: W's or, of F32, BF16, into which it is rounded as by Cast.
+	DType tensor.DType
 }
 
-// checkQuotient panics unless the operands fit.
-func checkQuotient(op string, w, u, v *Value, dt tensor.DType) {
+func (q Quotient) operands() []*Value { return []*Value{q.W, q.U, q.V} }
+
+// SpectralQuotient computes w/σ with σ = uᵀMv: a weight over an estimate of its largest singular
+// value. VJP for w: dw = dy/σ − ⟨dy, w⟩/σ²·uvᵀ.
+//
+// Panics if w has no axis, the vectors do not fit or the dtype is another. Source: Miyato et al.,
+// ICLR 2018, equation 8.
+func SpectralQuotient(q Quotient) *Value {
+	q.check("SpectralQuotient")
+	o := spectralOp{dt: q.DType, sigma: q.Sigma}
+	if _, ok := q.W.graph.Backend().(tensor.SpectralFuser); ok && q.Sigma != nil {
+		return apply(o, q.operands()...)
+	}
+	return o.composite(q.operands())
+}
+
+// check panics unless the operands fit.
+func (q Quotient) check(op string) {
+	w, u, v, dt := q.W, q.U, q.V, q.DType
 	floats(op, "w u v", w, u, v)
 	if dt != w.DType() && (dt != tensor.BF16 || w.DType() != tensor.F32) {
 		misuse(op, fmt.Sprintf("a quotient in %v: expected w's dtype or, of f32, bf16", dt), "w", w)
@@ -37,31 +49,31 @@ func checkQuotient(op string, w, u, v *Value, dt tensor.DType) {
 	}
 }
 
-// SpectralQuotients is SpectralQuotient for each of a list of weights, in one go where the backend
-// can (tensor.ManySpectralFuser) and every sigma is known. Panics as that does.
-func SpectralQuotients(w, u, v []*Value, sigma []*tensor.Tensor, dt []tensor.DType) []*Value {
-	out := make([]*Value, len(w))
-	if len(w) == 0 {
+// SpectralQuotients is SpectralQuotient for each of a list, in one go where the backend can
+// (tensor.ManySpectralFuser) and every σ is known. Panics as that does.
+func SpectralQuotients(qs []Quotient) []*Value {
+	out := make([]*Value, len(qs))
+	if len(qs) == 0 {
 		return out
 	}
-	for i := range w {
-		checkQuotient("SpectralQuotients", w[i], u[i], v[i], dt[i])
+	var y, w, sigma tensors
+	for _, q := range qs {
+		q.check("SpectralQuotients")
+		w, sigma = append(w, q.W.live("SpectralQuotients")), append(sigma, q.Sigma)
 	}
-	b, ok := w[0].graph.Backend().(tensor.ManySpectralFuser)
+	b, ok := qs[0].W.graph.Backend().(tensor.ManySpectralFuser)
 	if !ok || slices.Contains(sigma, nil) {
-		for i := range w {
-			out[i] = SpectralQuotient(w[i], u[i], v[i], sigma[i], dt[i])
+		for i, q := range qs {
+			out[i] = SpectralQuotient(q)
 		}
 		return out
 	}
-	var y, ws tensors
-	for i := range w {
-		y = append(y, w[i].graph.scope.New(dt[i], w[i].Shape()...))
-		ws = append(ws, w[i].Tensor())
+	for _, q := range qs {
+		y = append(y, q.W.graph.scope.New(q.DType, q.W.Shape()...))
 	}
-	b.SpectralQuotients(y, ws, sigma)
-	for i := range w {
-		out[i] = apply(spectralOp{dt[i], sigma[i], y[i]}, w[i], u[i], v[i])
+	b.SpectralQuotients(y, w, sigma)
+	for i, q := range qs {
+		out[i] = apply(spectralOp{q.DType, q.Sigma, y[i]}, q.operands()...)
 	}
 	return out
 }
@@ -111,7 +123,7 @@ func (o spectralOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 	return []*Value{dw, nil, nil}
 }
 
-func (spectralOp) gathers(g *Graph) bool {
+func (spectralOp) joins(g *Graph) bool {
 	_, ok := g.Backend().(tensor.ManySpectralFuser)
 	return ok
 }

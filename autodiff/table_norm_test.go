@@ -89,3 +89,24 @@ func normSamples() []sample {
 	}
 	return list
 }
+
+func layerNormSamples() []sample {
+	f := func(_ graph, in vals) value {
+		if len(in) == 3 {
+			return ad.LayerNorm(in[0], in[1], in[2], bnEps)
+		}
+		return ad.LayerNorm(in[0], in[1], nil, bnEps)
+	}
+	bad := []fn{
+		func(_ graph, in vals) value { return ad.LayerNorm(in[0], in[1], nil, -1) },
+		func(g graph, in vals) value { return ad.LayerNorm(zeros(g), in[1], nil, 1) },
+		func(g graph, in vals) value { return ad.LayerNorm(in[0], zeros(g, 3), nil, 1) },
+		func(g graph, in vals) value { return ad.LayerNorm(in[0], in[1], zeros(g, 2, 4), 1) },
+		func(g graph, in vals) value { return ad.LayerNorm(in[0], f32(g, 4), nil, 1) }}
+	x, gamma, beta := normal(1, 2, 3, 4), offZero(2, 4), normal(3, 4)
+	return []sample{
+		{name: "LayerNorm", f: f, in: []input{x, gamma, beta}, bad: bad},
+		{name: "LayerNorm", f: f, in: []input{x, gamma}, bad: bad},
+		{name: "LayerNorm", f: f, in: []input{normal(4, 4), gamma, beta}, bad: bad},
+	}
+}

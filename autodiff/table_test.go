@@ -294,15 +294,6 @@ func matMulSamples() []sample {
 		}
 	}
 	linear := func(_ graph, in vals) value { return ad.Linear(in[0], in[1], in[2]) }
-	divided := func(_ graph, in vals) value {
-		return quotient(in[0], in[1], in[2], in[0].DType())
-	}
-	twice := func(w, u, v value) value {
-		dt := []tensor.DType{tensor.F64, tensor.F64}
-		q := ad.SpectralQuotients(vals{w, w}, vals{u, u}, vals{v, v}, make([]*tensor.Tensor, 2), dt)
-		return ad.Add(q[0], q[1])
-	}
-	vectors := []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)}
 	return append(list,
 		sample{name: "Linear", f: linear,
 			in: []input{normal(1, 3, 4), normal(2, 2, 4), normal(3, 2)},
@@ -312,21 +303,39 @@ func matMulSamples() []sample {
 			in: []input{normal(1, 3, 4), normal(2, 2, 4)},
 			bad: []fn{func(g graph, in vals) value {
 				return ad.Linear(in[0], zeros(g, 2, 3), nil)
-			}}},
-		sample{name: "SpectralQuotients", in: vectors,
+			}}})
+}
+
+// spectralSamples are of weights over their largest singular value.
+func spectralSamples() []sample {
+	divided := func(_ graph, in vals) value {
+		return quotient(in[0], in[1], in[2], in[0].DType())
+	}
+	twice := func(w, u, v value) value {
+		q := ad.Quotient{W: w, U: u, V: v, DType: tensor.F64}
+		y := ad.SpectralQuotients([]ad.Quotient{q, q})
+		return ad.Add(y[0], y[1])
+	}
+	misfit := func(w, u, v value, dt tensor.DType) value {
+		return ad.SpectralQuotient(ad.Quotient{W: w, U: u, V: v, DType: dt})
+	}
+	vectors := []input{within(1, 0.5, 2, 3, 2, 2), within(2, 0.5, 2, 1, 3), within(3, 0.5, 2, 1, 4)}
+	return []sample{
+		{name: "SpectralQuotients", in: vectors,
 			f:   func(_ graph, in vals) value { return twice(in[0], in[1], in[2]) },
 			bad: []fn{func(_ graph, in vals) value { return twice(in[0], in[2], in[1]) }}},
-		sample{name: "SpectralQuotient", f: divided, in: vectors,
+		{name: "SpectralQuotient", f: divided, in: vectors,
 			bad: []fn{
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], in[2], in[1], nil, tensor.F64)
+					return misfit(in[0], in[2], in[1], tensor.F64)
 				},
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], ad.Reshape(in[1], 3), in[2], nil, tensor.F64)
+					return misfit(in[0], ad.Reshape(in[1], 3), in[2], tensor.F64)
 				},
 				func(g graph, in vals) value {
-					return ad.SpectralQuotient(in[0], in[1], in[2], nil, tensor.BF16)
-				}}})
+					return misfit(in[0], in[1], in[2], tensor.BF16)
+				}}},
+	}
 }
 
 // quotient is SpectralQuotient where uᵀMv is known.
@@ -336,7 +345,7 @@ func quotient(w, u, v value, dt tensor.DType) value {
 		mv := ad.MatMul(v, ad.Reshape(w, u.Dim(1), v.Dim(1)), false, true)
 		sigma = ad.MatMul(mv, u, false, true).Keep()
 	})
-	return ad.SpectralQuotient(w, u, v, sigma.Tensor(), dt)
+	return ad.SpectralQuotient(ad.Quotient{W: w, U: u, V: v, Sigma: sigma.Tensor(), DType: dt})
 }
 
 func indexSamples() []sample {
@@ -358,6 +367,46 @@ func indexSamples() []sample {
 				func(g graph, in vals) value {
 					return ad.OneHot(g, in[0].Tensor(), 3, tensor.F64)
 				}}},
+	}
+}
+
+// head is the second of three parts of x [5, 3·2·4], as [2 5 4].
+func head(x value) ad.View {
+	l, _ := tensor.Dense(x.Shape()).Reshape(tensor.Shape{5, 3, 2, 4})
+	l, _ = l.Slice(1, 1, 1, 1).Permute(2, 1, 0, 3).Reshape(tensor.Shape{2, 5, 4})
+	return ad.View{X: x, Layout: l}
+}
+
+// turnedHead is head as [2 4 5].
+func turnedHead(x value) ad.View { return ad.View{X: x, Layout: head(x).Permute(0, 2, 1)} }
+
+func viewSamples() []sample {
+	x := normal(1, 5, 24)
+	of := func(shape tensor.Shape, offset int, strides ...int) fn {
+		return func(_ graph, in vals) value {
+			return ad.Gathered(ad.View{X: in[0], Layout: tensor.Layout{Shape: shape, Strides: strides,
+				Offset: offset}})
+		}
+	}
+	product := func(a, b func(value) ad.View, alpha float64, order ...int) fn {
+		return func(_ graph, in vals) value {
+			return ad.MatMulViews(a(in[0]), b(in[len(in)-1]), alpha, order)
+		}
+	}
+	whole := func(x value) ad.View { return ad.View{X: x, Layout: tensor.Dense(x.Shape())} }
+	bad := []fn{of(tensor.Shape{2, 3}, 0, 1, 1), of(tensor.Shape{3}, 118, 1),
+		of(tensor.Shape{3}, -1, 1), of(tensor.Shape{3}, 9, -1), of(tensor.Shape{2, 3}, 0, 2, 1)}
+	unfit := []fn{product(head, head, 1), product(head, whole, 1), func(g graph, in vals) value {
+		return ad.MatMulViews(head(in[0]), turnedHead(f32(g, 5, 24)), 1, nil)
+	}, product(head, turnedHead, 1, 0, 2, 1), product(head, turnedHead, 1, 1, 1, 2)}
+	return []sample{
+		{name: "Gathered", f: func(_ graph, in vals) value { return ad.Gathered(turnedHead(in[0])) },
+			in: []input{x}, bad: bad},
+		{name: "Gathered", f: of(tensor.Shape{2, 1, 2}, 3, 7, 500, 2), in: []input{x}, bad: bad},
+		{name: "Gathered", f: of(tensor.Shape{6, 1, 20}, 0, 20, 7, 1), in: []input{x}, bad: bad},
+		{name: "MatMulViews", f: product(head, turnedHead, 1), in: []input{x, normal(2, 5, 24)},
+			bad: unfit},
+		{name: "MatMulViews", f: product(turnedHead, head, 0.3, 1, 0, 2), in: []input{x}, bad: unfit},
 	}
 }
 
@@ -391,9 +440,11 @@ func softmaxSamples() []sample {
 // samples is the table: every exported differentiable function, on every path it has.
 func samples() []sample {
 	var list []sample
-	for _, part := range [][]sample{elementwiseSamples(), reduceSamples(), shapeSamples(),
+	for _, part := range [][]sample{
+		elementwiseSamples(), reduceSamples(), shapeSamples(), spectralSamples(),
 		matMulSamples(), convSamples(), convBiasActSamples(),
-		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples()} {
+		indexSamples(), resampledSamples(), poolSamples(), softmaxSamples(), normSamples(),
+		layerNormSamples(), viewSamples()} {
 		list = append(list, part...)
 	}
 	return list

@@ -20,7 +20,7 @@ func layerJob(scope *tensor.Scope, x *tensor.Tensor, learn nn.Params, grad bool,
 	return scoped(scope, func() {
 		g := autodiff.NewGraph(b)
 		defer g.Close()
-		c := nn.NewCtx(g, true, learn)
+		c := nn.NewCtx(g, nn.Train, learn)
 		if !grad {
 			g.NoGrad(func() { f(c, g.Const(x)) })
 			return
@@ -161,7 +161,7 @@ func openSpectral(b *cpu.Backend, s Spec) (job, error) {
 		defer g.Close()
 		u := nn.NewUpdates(b)
 		g.NoGrad(func() {
-			c := nn.NewCtx(g, true)
+			c := nn.NewCtx(g, nn.Train)
 			c.Updates = u
 			nn.PowerIterate(c, &buffers)
 			for _, n := range norms {

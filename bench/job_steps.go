@@ -186,7 +186,8 @@ func randomSet(n, size, classes int) (*data.Set, error) {
 	for i := range labels {
 		labels[i] = int32(i % classes)
 	}
-	m, err := data.NewMemory("random", make([]string, classes), size, size, 3, pix, labels)
+	m, err := data.NewMemory(data.Images{Name: "random", Classes: make([]string, classes),
+		H: size, W: size, C: 3, Pixels: pix, Labels: labels})
 	if err != nil {
 		return nil, err
 	}

@@ -88,34 +88,34 @@ func (r *Record) table(b *strings.Builder, threads int) {
 }
 
 // String returns the row as a line of a Markdown table.
-func (c Comparison) String() string {
-	ours, theirs := c.value(medianOf(c.Ours), c.TotalOurs), c.value(medianOf(c.Theirs), c.TotalTheirs)
+func (r Comparison) String() string {
+	ours, theirs := r.value(medianOf(r.Ours), r.TotalOurs), r.value(medianOf(r.Theirs), r.TotalTheirs)
 	rate, bound, quotient, rounds := "", "", "–", ""
-	if c.Unit != Seconds && c.Unit != Megabytes && len(c.Ours) > 0 {
-		v := ratio(c.Work, medianOf(c.Ours))
-		rate = fmt.Sprintf("%.4g %s", v, c.Unit)
-		if c.Bound > 0 {
-			bound = fmt.Sprintf("%.0f %%", 100*v/c.Bound)
+	if r.Unit != Seconds && r.Unit != Megabytes && len(r.Ours) > 0 {
+		v := ratio(r.Work, medianOf(r.Ours))
+		rate = fmt.Sprintf("%.4g %s", v, r.Unit)
+		if r.Bound > 0 {
+			bound = fmt.Sprintf("%.0f %%", 100*v/r.Bound)
 		}
 	}
-	if c.Ratio > 0 {
-		quotient = fmt.Sprintf("**%.2f**", c.Ratio)
-		rounds = fmt.Sprintf("%.2f … %.2f", c.Low, c.High)
+	if r.Ratio > 0 {
+		quotient = fmt.Sprintf("**%.2f**", r.Ratio)
+		rounds = fmt.Sprintf("%.2f … %.2f", r.Low, r.High)
 	}
-	if len(c.Notes) > 0 {
-		notes := slices.Compact(slices.Clone(c.Notes))
+	if len(r.Notes) > 0 {
+		notes := slices.Compact(slices.Clone(r.Notes))
 		rounds = strings.TrimSpace(rounds + " " + strings.ReplaceAll(strings.Join(notes, "; "), "|", "/"))
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", c.Name, c.Shape, ours, theirs,
-		c.Best, rate, bound, quotient, rounds)
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", r.Name, r.Shape, ours, theirs,
+		r.Best, rate, bound, quotient, rounds)
 }
 
 // value prints a time, or memory with its total.
-func (c Comparison) value(v, total float64) string {
+func (r Comparison) value(v, total float64) string {
 	switch {
 	case v == 0:
 		return "–"
-	case c.Unit == Megabytes:
+	case r.Unit == Megabytes:
 		return fmt.Sprintf("%.0f MB (%.0f in all)", v/1e6, total/1e6)
 	}
 	return milliseconds(v) + " ms"

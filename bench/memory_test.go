@@ -117,7 +117,7 @@ func (n *tinyNet) step(i, batch int) {
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	params := n.opt.Targets()
-	c := nn.NewCtx(g, true, params)
+	c := nn.NewCtx(g, nn.Train, params)
 	c.Updates = nn.NewUpdates(b)
 	x := tensor.FromSlice(g.Scope(), n.x[:batch*tinySize*tinySize*3], batch, tinySize, tinySize, 3)
 	labels := tensor.FromSlice(g.Scope(), make([]int32, batch), batch)

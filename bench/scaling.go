@@ -117,7 +117,6 @@ func (u SpeedUp) String() string {
 		fmt.Sprintf("%.0f %%", 100*u.Fraction))
 }
 
-func scalingLine(name, shape, one, many, faster, rounds, roofline, fraction string) string {
-	return pad(name, -28) + pad(shape, -15) + pad(one, 10) + pad(many, 11) + pad(faster, 8) +
-		pad(rounds, 14) + pad(roofline, 10) + pad(fraction, 13)
+func scalingLine(cells ...string) string {
+	return inColumns(cells, -28, -15, 10, 11, 8, 14, 10, 13)
 }

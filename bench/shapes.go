@@ -139,7 +139,7 @@ func (n net) convs(b *cpu.Backend) []conv.Shape {
 	for _, p := range m.Params() {
 		p.T = s.Zeros(tensor.F32, p.Shape...) // values do not matter for shapes
 	}
-	g.NoGrad(func() { n.run(nn.NewCtx(g, false), s, m) })
+	g.NoGrad(func() { n.run(nn.NewCtx(g, nn.Eval), s, m) })
 	slices.SortStableFunc(spy.seen, func(a, b conv.Shape) int {
 		return cmp.Or(cmp.Compare(b.H, a.H), cmp.Compare(a.C, b.C), cmp.Compare(a.O, b.O),
 			cmp.Compare(a.KH, b.KH), cmp.Compare(a.StrideH, b.StrideH))

@@ -66,12 +66,20 @@ func (r Row) ByKernel() string {
 	return b.String()
 }
 
-// line sets the columns of the table.
-func line(name, shape, times, spread, rate, fraction, byCPU, rest string) string {
-	text := pad(name, -34) + pad(shape, -26) + pad(times, 11) + pad(spread, 20) + pad(rate,
-		15) + pad(fraction, 9) +
-		pad(byCPU, 7) + "  " + rest
-	return strings.TrimRight(text, " ")
+// line sets a row of the table: name, shape, times, spread, rate, fraction, by CPU, and the rest.
+func line(cells ...string) string { return inColumns(cells, -34, -26, 11, 20, 15, 9, 7) }
+
+// inColumns pads cells to widths, one after the other; a cell too many stands behind two blanks.
+func inColumns(cells []string, widths ...int) string {
+	var b strings.Builder
+	for i, cell := range cells {
+		if i < len(widths) {
+			b.WriteString(pad(cell, widths[i]))
+		} else {
+			b.WriteString("  " + cell)
+		}
+	}
+	return strings.TrimRight(b.String(), " ")
 }
 
 // pad fills s up to a width in characters, on the right if the width is negative.

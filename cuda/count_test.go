@@ -24,7 +24,7 @@ func TestAttentionCounts(t *testing.T) {
 		nn.Init(s, a, 1)
 		graph := autodiff.NewGraph(g)
 		defer graph.Close()
-		c := nn.NewCtx(graph, true)
+		c := nn.NewCtx(graph, nn.Train)
 		x := graph.Leaf(s.New(tensor.BF16, n, side, side, channels))
 		autodiff.Grad(autodiff.Sum(autodiff.Square(a.Forward(c, x))), []*autodiff.Value{x})
 	}

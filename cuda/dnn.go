@@ -40,8 +40,7 @@ type convPlan struct {
 type convolutions struct {
 	on    target                 // its handle is cuDNN's
 	plans map[convSpec]*convPlan // nil: our own kernel computes it
-	book  *planBook
-	alone bool // our own kernel does not compete, for tests
+	alone bool                   // our own kernel does not compete, for tests
 }
 
 // convWorkspace is the most device memory that a plan may use while it runs.

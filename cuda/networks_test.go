@@ -54,7 +54,7 @@ func replaysPass(t *testing.T, b *Backend, s *tensor.Scope, name string, shape [
 		g := autodiff.NewGraph(b)
 		defer g.Close()
 		in := g.Leaf(x)
-		y := autodiff.Sum(autodiff.Square(forward(nn.NewCtx(g, true), in)))
+		y := autodiff.Sum(autodiff.Square(forward(nn.NewCtx(g, nn.Train), in)))
 		dx.Assign(autodiff.Grad(y, []*autodiff.Value{in})[0].Tensor())
 	}
 	work()

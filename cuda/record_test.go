@@ -258,7 +258,7 @@ func (p *stepper) step() {
 	g := autodiff.NewGraph(p.b)
 	defer g.Close()
 	params := p.opt.Targets()
-	c := nn.NewCtx(g, true, params)
+	c := nn.NewCtx(g, nn.Train, params)
 	c.Updates = nn.NewUpdates(p.b)
 	defer c.Updates.Discard()
 	l := loss.CrossEntropy(p.model.Forward(c, g.Const(p.x)), p.labels, 0.1)

@@ -39,9 +39,9 @@ type Classifier interface {
 	// can be read again from the file they came from, which must stay as it is (nn.Inference.Own).
 	Inference(b tensor.Backend) *nn.Inference
 	// Save writes stem and the extension of the classifier's format, a file that OpenClassifier
-	// reads, and returns its path; with half set weights are rounded to F16 where the format has a
+	// reads, and returns its path. Weights are stored as dt, F32 or F16, where the format has a
 	// choice.
-	Save(stem string, half bool) (file string, err error)
+	Save(stem string, dt tensor.DType) (file string, err error)
 }
 
 // The names of a classifier's file beside its inverter: stem, and the file for networks of this
@@ -67,8 +67,8 @@ func isFile(path string) bool {
 
 // saveClassifier writes a classifier into dir, in place of one of either format, and returns the
 // file's path.
-func saveClassifier(dir string, m Classifier, half bool) (file string, err error) {
-	file, err = m.Save(filepath.Join(dir, classifierStem), half)
+func saveClassifier(dir string, m Classifier, dt tensor.DType) (file string, err error) {
+	file, err = m.Save(filepath.Join(dir, classifierStem), dt)
 	if err != nil {
 		return "", err
 	}

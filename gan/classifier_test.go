@@ -143,14 +143,14 @@ func TestRunKeepsImportedClassifier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := v.Cond.Model.(*onnx.Classifier); !ok {
-		t.Errorf("the inverter's classifier is a %T", v.Cond.Model)
+	if _, ok := v.Conditioner.Model.(*onnx.Classifier); !ok {
+		t.Errorf("the inverter's classifier is a %T", v.Conditioner.Model)
 	}
 	moved := t.TempDir() // a folder that held another format
 	if err := os.WriteFile(filepath.Join(moved, gan.InverterClassifier), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Save(moved, true, nil); err != nil {
+	if err := v.Save(moved, tensor.F16, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := gan.OpenInverter(s, moved); err != nil {

@@ -73,7 +73,7 @@ type Answer struct {
 func (c *Conditioner) Ask(s *tensor.Scope, x *tensor.Tensor) (a Answer) {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	g.NoGrad(func() { a = c.answer(nn.NewCtx(g, false), s, x) })
+	g.NoGrad(func() { a = c.answer(nn.NewCtx(g, nn.Eval), s, x) })
 	return a
 }
 

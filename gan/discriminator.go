@@ -65,20 +65,20 @@ func (d *Discriminator) Params() iter.Seq2[string, *nn.Param] {
 func (d *Discriminator) Forward(c *nn.Ctx, x, y *autodiff.Value) *autodiff.Value {
 	nn.PowerIterate(c, d)
 	// The caller keeps x.
-	h, size := then(autodiff.Reshape(x, x.Shape()...), c.Enter), d.Config.Size
+	h, size := autodiff.Reshape(x, x.Shape()...).Then(c.Enter), d.Config.Size
 	for i, b := range d.Blocks {
-		h = then(h, func(x *autodiff.Value) *autodiff.Value {
+		h = h.Then(func(x *autodiff.Value) *autodiff.Value {
 			return c.Parts(x, b.atOnce(x), func(x *autodiff.Value) *autodiff.Value {
 				return b.Forward(c, x)
 			})
 		})
 		if d.Config.DDown[i] {
 			if size /= 2; size == d.Config.DAttention {
-				h = then(h, func(x *autodiff.Value) *autodiff.Value { return d.Attention.Forward(c, x) })
+				h = h.Then(func(x *autodiff.Value) *autodiff.Value { return d.Attention.Forward(c, x) })
 			}
 		}
 	}
-	h = then(then(then(h, autodiff.ReLU), c.Leave), autodiff.GlobalSumPool)
+	h = h.Then(autodiff.ReLU).Then(c.Leave).Then(autodiff.GlobalSumPool)
 	score := autodiff.Reshape(d.Linear.Forward(c, h), h.Dim(0))
 	return autodiff.Add(score, autodiff.Sum(autodiff.Mul(d.Project.Forward(c, y), h), 1))
 }
@@ -129,7 +129,7 @@ func (b *DBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	if b.preact {
 		h = autodiff.ReLU(x)
 	}
-	h1 := b.Conv1.ForwardAct(c, h, nil, true)
+	h1 := b.Conv1.ForwardReLU(c, h, nil)
 	if b.preact {
 		h.Done()
 	}

@@ -33,7 +33,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer t.Close()
-	t.Cond.Standardise(s, t.Set.Train, 32)
+	t.Conditioner.Standardise(s, t.Set.Train, 32)
 	for i := range c.Steps {
 		if _, err := t.Step(i); err != nil {
 			log.Fatal(err)
@@ -43,7 +43,7 @@ func Example() {
 	// Ask the classifier about the first test image, and paint what it says, three noises wide.
 	v := t.Inverter(s)
 	x := data.Read(t.Set.Test, data.Unit, 0, 0, 0)
-	answer := v.Cond.Ask(s, tensor.FromSlice(s, x.X, x.Shape()...))
+	answer := v.Conditioner.Ask(s, tensor.FromSlice(s, x.X, x.Shape()...))
 	z := v.Noise(s, tensor.NewKey(c.Seed, "noise/example"), 0, x.N())
 	painted := v.Paint(s, answer.Cond, z)
 	again := v.Paint(s, answer.Cond, z)

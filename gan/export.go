@@ -43,7 +43,7 @@ func (v *Inverter) ExportTorch() (*checkpoint.File, error) {
 		return nil, fmt.Errorf("gan: export: %w", err)
 	}
 	f.Metadata["format"], f.Metadata["net"] = "pt", string(net)
-	f.Metadata["condition"] = string(v.Cond.Kind)
+	f.Metadata["condition"] = string(v.Conditioner.Kind)
 	return f, nil
 }
 
@@ -60,7 +60,7 @@ type exportedParam struct {
 func (v *Inverter) exported() ([]exportedParam, error) {
 	var out []exportedParam
 	eps := v.Config.Net.SNEps
-	list := nn.Join(nn.List(v.G), v.Cond.State())
+	list := nn.Join(nn.List(v.G), v.Conditioner.State())
 	u := map[string]*nn.Param{}
 	for _, p := range list {
 		if p.Param.T == nil {
@@ -79,7 +79,7 @@ func (v *Inverter) exported() ([]exportedParam, error) {
 		if w := u[p.Name]; w != nil {
 			e.u = w.T.Floats()
 		}
-		if v.Cond.Kind == Label { // a label is not standardised, whatever stands here
+		if v.Conditioner.Kind == Label { // a label is not standardised, whatever stands here
 			e.plain()
 		}
 		if strings.HasPrefix(p.Name, "linear.") {

@@ -32,23 +32,22 @@ const (
 	exampleSuffix = "-example"
 )
 
-// Export writes the inverter and its classifier into dir and returns the paths of the files. half
-// rounds the weights of Native to F16 and is an error elsewhere; meta is added to Native's
-// metadata.
+// Export writes the inverter and its classifier into dir and returns the paths of the files. dt is
+// what weights are stored as: F32 or, in Native alone, F16. meta joins Native's metadata.
 //
 // Native: inverter.safetensors, classifier.safetensors (or .onnx); see Save. ONNX: generator.onnx,
 // classifier.onnx; see ExportONNX and onnx.Export. PyTorch: generator-pytorch.safetensors,
 // classifier-pytorch.safetensors; see ExportTorch. A classifier that is an ONNX file stays one.
 // Beside the latter two stand generator-example.safetensors and classifier-example.safetensors.
 func (v *Inverter) Export(
-	s *tensor.Scope, dir string, f Format, half bool, meta map[string]string,
+	s *tensor.Scope, dir string, f Format, dt tensor.DType, meta map[string]string,
 ) (files []string, err error) {
 	if f == Native {
-		err := v.Save(dir, half, meta)
+		err := v.Save(dir, dt, meta)
 		return []string{filepath.Join(dir, FinalInverter), ClassifierFile(dir)}, err
 	}
-	if half {
-		return nil, tensor.Refuse("gan: Export: half precision is for the native format: leave it out")
+	if dt != tensor.F32 {
+		return nil, f.notIn(dt)
 	}
 	stem := filepath.Join(dir, generatorStem)
 	switch f {
@@ -71,7 +70,7 @@ func (v *Inverter) Export(
 	if err := checkpoint.SaveSafetensors(example, v.example(s)); err != nil {
 		return nil, err
 	}
-	more, err := ExportClassifier(s, dir, v.Cond.Model, f, false)
+	more, err := ExportClassifier(s, dir, v.Conditioner.Model, f, dt)
 	return append(append(files, example), more...), err
 }
 
@@ -79,25 +78,31 @@ func (f Format) unknown() error {
 	return tensor.Refuse("gan: no format %q: expected native, onnx or pytorch", string(f))
 }
 
+// notIn is the error for weights that only Native stores.
+func (f Format) notIn(dt tensor.DType) error {
+	return tensor.Refuse("gan: Export: weights in %v: the format %s has f32 alone: take that, or "+
+		"native", dt, f)
+}
+
 // ExportClassifier writes a classifier into dir as Inverter.Export does and returns the paths of
 // the files. An imported graph has no state_dict: PyTorch writes it as ONNX.
 func ExportClassifier(
-	s *tensor.Scope, dir string, m Classifier, f Format, half bool,
+	s *tensor.Scope, dir string, m Classifier, f Format, dt tensor.DType,
 ) (files []string, err error) {
 	stem := filepath.Join(dir, classifierStem)
 	if f == Native {
-		file, err := saveClassifier(dir, m, half)
+		file, err := saveClassifier(dir, m, dt)
 		return []string{file}, err
 	}
 	own, ours := m.(*models.Classifier)
 	file := stem + onnx.Ext
 	switch {
-	case half:
-		err = tensor.Refuse("gan: Export: half precision is for the native format: leave it out")
 	case f != ONNX && f != PyTorch:
 		err = f.unknown()
+	case dt != tensor.F32:
+		err = f.notIn(dt)
 	case !ours:
-		file, err = m.Save(stem, false)
+		file, err = m.Save(stem, dt)
 	case f == ONNX:
 		err = atomicfile.Write(file, func(w io.Writer) error { return onnx.Export(own, w) })
 	default:
@@ -127,29 +132,29 @@ func (v *Inverter) example(s *tensor.Scope) *checkpoint.File {
 	z := v.Noise(s, tensor.NewKey(1, "export/noise"), 0, examples)
 	raw := v.exampleCondition(s)
 	cond := raw
-	if v.Cond.Kind != Label {
+	if v.Conditioner.Kind != Label {
 		g := autodiff.NewGraph(s.Backend())
 		defer g.Close()
-		cond = clone(s, v.Cond.Of(g, g.Const(raw), g.Const(raw)).Tensor())
+		cond = clone(s, v.Conditioner.Of(g, g.Const(raw), g.Const(raw)).Tensor())
 	}
 	f := checkpoint.NewFile()
 	f.Set(ExportNoise, hostArray(z))
-	f.Set(string(v.Cond.Kind), hostArray(raw))
+	f.Set(string(v.Conditioner.Kind), hostArray(raw))
 	f.Set(ExportImages, hostNCHW(v.Paint(s, cond, z)))
 	return f
 }
 
 // exampleCondition returns conditions before their standardisation.
 func (v *Inverter) exampleCondition(s *tensor.Scope) *tensor.Tensor {
-	if v.Cond.Kind == Label {
-		return v.Cond.Ask(s, exampleImages(s, v.Cond.Model)).Cond
+	if v.Conditioner.Kind == Label {
+		return v.Conditioner.Ask(s, exampleImages(s, v.Conditioner.Model)).Cond
 	}
 	b := s.Backend()
-	raw := s.New(tensor.F32, examples, v.Cond.Dim())
+	raw := s.New(tensor.F32, examples, v.Conditioner.Dim())
 	b.Random(tensor.Normal, tensor.NewKey(1, "export/condition"), raw,
 		tensor.FromSlice(s, []int32{0}, 1))
-	b.Binary(tensor.Mul, raw, raw, v.Cond.Std.T)
-	b.Binary(tensor.Add, raw, raw, v.Cond.Mean.T)
+	b.Binary(tensor.Mul, raw, raw, v.Conditioner.Std.T)
+	b.Binary(tensor.Add, raw, raw, v.Conditioner.Mean.T)
 	return raw
 }
 
@@ -163,7 +168,7 @@ func classifierExample(s *tensor.Scope, m Classifier) *checkpoint.File {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
 	g.NoGrad(func() {
-		f.Set(onnx.ExportOutput, hostArray(m.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor()))
+		f.Set(onnx.ExportOutput, hostArray(m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor()))
 	})
 	return f
 }

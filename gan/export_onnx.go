@@ -35,8 +35,8 @@ func (v *Inverter) ExportONNX(w io.Writer) error {
 		p.params[l.name] = l
 	}
 	z := p.Input(ExportNoise, -1, p.c.ZDim)
-	y := p.Input(string(v.Cond.Kind), -1, v.Cond.Dim())
-	if v.Cond.Kind != Label {
+	y := p.Input(string(v.Conditioner.Kind), -1, v.Conditioner.Dim())
+	if v.Conditioner.Kind != Label {
 		y = p.Node("Sub", "condition/centred", []string{y, p.param("condition.mean")})
 		y = p.Node("Div", "condition", []string{y, p.param("condition.std")})
 	}
@@ -129,7 +129,7 @@ func (p *paintWriter) norm(l *nn.ConditionalBatchNorm, x, cond, name string) str
 		p.param(name + ".running_mean"), p.param(name + ".running_var")},
 		onnx.FloatAttr("epsilon", l.Eps))
 	gain := p.linear(cond, name+".gain", false)
-	if !l.PlainWc {
+	if !l.PlainGain {
 		gain = p.Node("Add", name+".gain/plus", []string{gain,
 			p.Floats(name+".gain/one", []int{1}, 1)})
 	}

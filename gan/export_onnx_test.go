@@ -35,7 +35,7 @@ func untrainedInverter(
 	c.Condition = kind
 	net.Cond = cond.Dim()
 	c.Net = net
-	v := &gan.Inverter{Config: c, G: gan.NewGenerator(net), Cond: cond}
+	v := &gan.Inverter{Config: c, G: gan.NewGenerator(net), Conditioner: cond}
 	all := nn.Join(nn.List(v.G), cond.State())
 	nn.Init(s, all, 5)
 	for _, p := range all {
@@ -82,17 +82,17 @@ func TestExportedGeneratorPaintsTheSame(t *testing.T) {
 				t.Fatal(err)
 			}
 			z := v.Noise(s, tensor.NewKey(1, "test/noise"), 0, 3)
-			y := s.New(tensor.F32, 3, v.Cond.Dim())
+			y := s.New(tensor.F32, 3, v.Conditioner.Dim())
 			want := func() []float64 {
 				if kind == gan.Label {
-					y.SetFloats(oneHot(3, v.Cond.Dim()))
+					y.SetFloats(oneHot(3, v.Conditioner.Dim()))
 					return v.Paint(s, y, z).Floats()
 				}
 				b.Random(tensor.Normal, tensor.NewKey(2, "test/logits"), y,
 					tensor.FromSlice(s, []int32{0}, 1))
 				g := autodiff.NewGraph(b)
 				defer g.Close()
-				return v.Paint(s, v.Cond.Of(g, g.Const(y), nil).Tensor(), z).Floats()
+				return v.Paint(s, v.Conditioner.Of(g, g.Const(y), nil).Tensor(), z).Floats()
 			}()
 			got := runExported(t, s, file.Bytes(), map[string]*tensor.Tensor{
 				gan.ExportNoise: z, string(kind): y})
@@ -179,7 +179,8 @@ func TestExportTorch(t *testing.T) {
 		t.Errorf("weights %v, metadata %v", w.Shape, f.Metadata)
 	}
 	empty := gan.NewGenerator(v.Config.Net)
-	if _, err := (&gan.Inverter{Config: v.Config, G: empty, Cond: v.Cond}).ExportTorch(); err == nil {
+	without := &gan.Inverter{Config: v.Config, G: empty, Conditioner: v.Conditioner}
+	if _, err := without.ExportTorch(); err == nil {
 		t.Error("a generator without weights was exported")
 	}
 }

@@ -86,22 +86,22 @@ func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 	}
 	first, chunk := g.Config.chunk()
 	n, size := z.Dim(0), 4
-	h := then(autodiff.Reshape(g.First.Forward(c, columns(z, 0, first)), n, 4, 4,
-		g.Config.GMult[0]*g.Config.ChG), c.Enter)
+	h := autodiff.Reshape(g.First.Forward(c, columns(z, 0, first)), n, 4, 4,
+		g.Config.GMult[0]*g.Config.ChG).Then(c.Enter)
 	for i, b := range g.Blocks {
 		cond := y
 		if chunk > 0 {
 			from := first + i*chunk
 			cond = autodiff.Concat(1, y, columns(z, from, from+chunk))
 		}
-		h = then(h, func(x *autodiff.Value) *autodiff.Value {
+		h = h.Then(func(x *autodiff.Value) *autodiff.Value {
 			return c.Block(func() *autodiff.Value { return b.Forward(c, x, cond) })
 		})
 		if size *= 2; size == g.Config.GAttention {
-			h = then(h, func(x *autodiff.Value) *autodiff.Value { return g.Attention.Forward(c, x) })
+			h = h.Then(func(x *autodiff.Value) *autodiff.Value { return g.Attention.Forward(c, x) })
 		}
 	}
-	return then(h, func(x *autodiff.Value) *autodiff.Value {
+	return h.Then(func(x *autodiff.Value) *autodiff.Value {
 		return c.Block(func() *autodiff.Value { return g.output(c, x) })
 	})
 }
@@ -109,20 +109,9 @@ func (g *Generator) Forward(c *nn.Ctx, z, y *autodiff.Value) *autodiff.Value {
 // output is the last layer, from x [N Size Size w] to the image.
 func (g *Generator) output(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	a := g.Norm.ForwardReLU(c, x, nil)
-	y := then(g.Last.Forward(c, a), c.Leave)
+	y := g.Last.Forward(c, a).Then(c.Leave)
 	a.Done()
-	image := autodiff.Tanh(y)
-	y.Done()
-	return image
-}
-
-// then returns f(x) and gives up x, if that is another value.
-func then(x *autodiff.Value, f func(x *autodiff.Value) *autodiff.Value) *autodiff.Value {
-	y := f(x)
-	if y != x {
-		x.Done()
-	}
-	return y
+	return y.Then(autodiff.Tanh)
 }
 
 // columns returns z[:, from:to].
@@ -162,7 +151,7 @@ type GBlock struct {
 func newGBlock(c Config, in, out int) *GBlock {
 	norm := func(ch int) *nn.ConditionalBatchNorm {
 		return nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: ch, Cond: c.blockCond(),
-			Spectral: c.CondSN, SNEps: c.SNEps, PlainWc: c.PlainGain, Eps: c.BNEps, Init: c.initializer()})
+			Spectral: c.CondSN, SNEps: c.SNEps, PlainGain: c.PlainGain, Eps: c.BNEps, Init: c.initializer()})
 	}
 	zero := c.Upsample == "zero"
 	b := &GBlock{Norm1: norm(in), Conv1: c.resampledConv(in, out, 3, !zero), Norm2: norm(out),
@@ -194,7 +183,7 @@ func (b *GBlock) Forward(c *nn.Ctx, x, cond *autodiff.Value) *autodiff.Value {
 	}
 	skip := b.skip(c, x)
 	defer skip.Done()
-	return b.Conv2.ForwardAct(c, h2, skip, false)
+	return b.Conv2.ForwardAdd(c, h2, skip)
 }
 
 // first normalises x, doubles it and convolves it.

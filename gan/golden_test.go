@@ -109,7 +109,7 @@ func TestGoldenBigGANStep(t *testing.T) {
 		goldenPlayer(r, "discriminator", tr.D, []string{"embed.weight_u", "blocks.0.conv1.weight_u"},
 			func(g *autodiff.Graph, c *nn.Ctx) *autodiff.Value {
 				y := g.Const(cond)
-				fake := tr.G.Forward(nn.NewCtx(g, true), g.Const(noise(0)), y)
+				fake := tr.G.Forward(nn.NewCtx(g, nn.Train), g.Const(noise(0)), y)
 				scores := tr.D.Forward(c, autodiff.Concat(0, g.Const(x), fake),
 					autodiff.Concat(0, y, y))
 				parts := autodiff.Split(scores, 0, n, n)
@@ -119,7 +119,7 @@ func TestGoldenBigGANStep(t *testing.T) {
 			func(g *autodiff.Graph, c *nn.Ctx) *autodiff.Value {
 				y := g.Const(cond)
 				painted := tr.G.Forward(c, g.Const(noise(1)), y)
-				return loss.HingeGenerator(tr.D.Forward(nn.NewCtx(g, true), painted, y))
+				return loss.HingeGenerator(tr.D.Forward(nn.NewCtx(g, nn.Train), painted, y))
 			})
 		d, g := goldenSteps(r, 4, n)
 		r.CompareFloats("steps/d_loss", d)
@@ -135,7 +135,7 @@ func goldenPlayer(r *golden.Run, player string, m nn.Module, us []string,
 	g := autodiff.NewGraph(r.Backend)
 	defer g.Close()
 	params := nn.Trainable(m)
-	c := nn.NewCtx(g, true, params)
+	c := nn.NewCtx(g, nn.Train, params)
 	c.Updates = nn.NewUpdates(r.Backend)
 	defer c.Updates.Discard()
 	total := f(g, c)

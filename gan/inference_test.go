@@ -30,10 +30,10 @@ func saved(t *testing.T, b *cpu.Backend, s *tensor.Scope) (v *gan.Inverter, dir 
 	if err != nil {
 		t.Fatal(err)
 	}
-	v = &gan.Inverter{Config: c, G: gan.NewGenerator(c.Net), Cond: cond}
+	v = &gan.Inverter{Config: c, G: gan.NewGenerator(c.Net), Conditioner: cond}
 	nn.Init(s, nn.Join(nn.Prefixed("g", v.G), cond.State()), 1)
 	dir = t.TempDir()
-	if err := v.Save(dir, false, nil); err != nil {
+	if err := v.Save(dir, tensor.F32, nil); err != nil {
 		t.Fatal(err)
 	}
 	if v, err = gan.OpenInverter(s, dir); err != nil {

@@ -107,9 +107,9 @@ func (c InverterConfig) Validate() error {
 // An Inverter is a trained generator with the classifier it inverts, ready to paint: averaged
 // weights, standing statistics, evaluation mode.
 type Inverter struct {
-	Config InverterConfig
-	G      *Generator
-	Cond   *Conditioner
+	Config      InverterConfig
+	G           *Generator
+	Conditioner *Conditioner
 
 	again func(name string) (checkpoint.Array, error) // reads weights; nil if they are of no file
 }
@@ -128,7 +128,7 @@ func (v *Inverter) Paint(s *tensor.Scope, cond, z *tensor.Tensor) *tensor.Tensor
 	defer g.Close()
 	var out *tensor.Tensor
 	g.NoGrad(func() {
-		out = clone(s, v.G.Forward(nn.NewCtx(g, false), g.Const(z), g.Const(cond)).Tensor())
+		out = clone(s, v.G.Forward(nn.NewCtx(g, nn.Eval), g.Const(z), g.Const(cond)).Tensor())
 	})
 	return out
 }
@@ -162,9 +162,9 @@ const FinalInverter = "inverter.safetensors"
 // metaConfig is the metadata key of an inverter's configuration.
 const metaConfig = "config"
 
-// Save writes the inverter and its classifier into dir, the numbers as F16 with half set: 2 bytes a
-// weight, for files that are shipped.
-func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
+// Save writes the inverter and its classifier into dir, the numbers as dt: F32, or F16, 2 bytes a
+// weight, for files that are shipped. meta joins the inverter's metadata.
+func (v *Inverter) Save(dir string, dt tensor.DType, meta map[string]string) error {
 	text, err := yaml.Marshal(v.Config)
 	if err != nil {
 		return fmt.Errorf("gan: %w", err)
@@ -176,17 +176,17 @@ func (v *Inverter) Save(dir string, half bool, meta map[string]string) error {
 		return err
 	}
 	opts := []checkpoint.WriteOption{checkpoint.Sealed()}
-	if half {
+	if dt == tensor.F16 {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}
-	if _, err := saveClassifier(dir, v.Cond.Model, half); err != nil {
+	if _, err := saveClassifier(dir, v.Conditioner.Model, dt); err != nil {
 		return err
 	}
 	return checkpoint.SaveSafetensors(filepath.Join(dir, FinalInverter), f, opts...)
 }
 
 func (v *Inverter) state() nn.Params {
-	return nn.Join(nn.Prefixed("generator", v.G), v.Cond.State())
+	return nn.Join(nn.Prefixed("generator", v.G), v.Conditioner.State())
 }
 
 // OpenInverter reads an inverter and its classifier into s. at is a run directory, or a folder that
@@ -235,7 +235,7 @@ func readInverter(s *tensor.Scope, from folder) (*Inverter, error) {
 		return nil, tensor.Refuse("gan: %s expects a condition of %d numbers, its classifier gives %d",
 			f.Path, c.Net.Cond, cond.Dim())
 	}
-	v := &Inverter{Config: c, G: NewGenerator(c.Net), Cond: cond, again: f.Again()}
+	v := &Inverter{Config: c, G: NewGenerator(c.Net), Conditioner: cond, again: f.Again()}
 	return v, v.restore(s, f)
 }
 
@@ -260,7 +260,7 @@ func (v *Inverter) restore(s *tensor.Scope, f *checkpoint.File) error {
 	if err := nn.Restore(f, v.state()); err != nil {
 		return err
 	}
-	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", v.Cond.Model)) {
+	for _, p := range nn.Join(v.state(), nn.Prefixed("classifier", v.Conditioner.Model)) {
 		if k := p.Param.T.FirstNonFinite(); k >= 0 {
 			return tensor.Refuse("gan: %s: %s is not finite at element %d: the weights are damaged, "+
 				"take another checkpoint", f.Path, p.Name, k)

@@ -53,7 +53,7 @@ func (t *Trainer) conditions(s *tensor.Scope) (x, cond, z *tensor.Tensor) {
 func (t *Trainer) condition(s *tensor.Scope, x *tensor.Tensor) *tensor.Tensor {
 	unit := s.Like(x)
 	t.backend.Unary(tensor.Affine, tensor.Attr{A: 0.5, B: 0.5}, unit, x)
-	return t.Cond.AskWith(t.asking, s, unit).Cond
+	return t.Conditioner.AskWith(t.asking, s, unit).Cond
 }
 
 // passNumber counts network passes: the k-th of step i. Each draws its own noise.
@@ -100,7 +100,7 @@ func (t *Trainer) paint(s *tensor.Scope, cond, z *tensor.Tensor) (images *tensor
 	g := autodiff.NewGraph(t.backend)
 	defer g.Close()
 	g.NoGrad(func() {
-		fake := t.G.Forward(nn.NewCtx(g, true), g.Const(z), g.Const(cond))
+		fake := t.G.Forward(nn.NewCtx(g, nn.Train), g.Const(z), g.Const(cond))
 		images = clone(s, fake.Tensor())
 	})
 	return images
@@ -113,7 +113,7 @@ func (t *Trainer) generate(m *train.Move, key any, i int, in given, l *Losses) e
 		_, cond, z := in(p.Scope())
 		p.Ctx.Recompute = t.Config.Recompute
 		y := p.Graph.Const(cond)
-		judge := nn.NewCtx(p.Graph, true) // the discriminator's own updates belong to its steps
+		judge := nn.NewCtx(p.Graph, nn.Train) // the discriminator's own updates belong to its steps
 		judge.Recompute = t.Config.Recompute
 		painted := t.G.Forward(p.Ctx, p.Graph.Const(z), y)
 		p.Minimise(loss.HingeGenerator(t.D.Forward(judge, painted, y)))

@@ -25,11 +25,11 @@ import (
 //
 // Source: Teterwak et al., ICML 2021; PAPER.md, section 2, for what is stated and what inferred.
 type Trainer struct {
-	Config InverterConfig
-	Set    *data.Set
-	Cond   *Conditioner
-	G      *Generator
-	D      *Discriminator
+	Config      InverterConfig
+	Set         *data.Set
+	Conditioner *Conditioner
+	G           *Generator
+	D           *Discriminator
 
 	backend    tensor.Backend
 	scope      *tensor.Scope
@@ -108,7 +108,7 @@ func trainerOf(
 		return nil, err
 	}
 	t := newTrainer(b, c, cond.State())
-	t.Set, t.Cond, t.asking = set, cond, nn.NewInference(b)
+	t.Set, t.Conditioner, t.asking = set, cond, nn.NewInference(b)
 	t.loader, t.batches = loader, data.NewFeed(loader, t.intake.Batch)
 	return t, nil
 }
@@ -191,7 +191,7 @@ func (t *Trainer) Close() {
 func (t *Trainer) State() nn.Params {
 	return nn.Join(nn.Prefixed("generator", t.G), nn.Prefixed("discriminator", t.D),
 		nn.Prefixed("optimizer.g", t.optG), nn.Prefixed("optimizer.d", t.optD),
-		nn.Prefixed("average", t.ema), t.Cond.State(),
+		nn.Prefixed("average", t.ema), t.Conditioner.State(),
 		nn.Params{{Name: "collapse.checks", Param: t.collapsed}})
 }
 
@@ -206,7 +206,7 @@ const (
 // Inverter returns the inverter as it stands, in s: averaged weights and spectral-norm vectors,
 // batch-norm statistics averaged over training conditions. The training is not disturbed.
 func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
-	v := &Inverter{Config: t.Config, G: NewGenerator(t.Config.Net), Cond: t.Cond}
+	v := &Inverter{Config: t.Config, G: NewGenerator(t.Config.Net), Conditioner: t.Conditioner}
 	v.Config.Recompute = false // of the training, and of no consequence
 	t.ema.With(func() {
 		from := nn.List(t.G)
@@ -224,10 +224,10 @@ func (t *Trainer) Inverter(s *tensor.Scope) *Inverter {
 			index[j] = (k*n + j) % t.Set.Train.Len()
 		}
 		b := data.Read(t.Set.Train, data.Unit, index...)
-		cond := t.Cond.Ask(inner, tensor.FromSlice(inner, b.X, b.Shape()...)).Cond
+		cond := t.Conditioner.Ask(inner, tensor.FromSlice(inner, b.X, b.Shape()...)).Cond
 		g := autodiff.NewGraph(t.backend)
 		g.NoGrad(func() {
-			c := nn.NewCtx(g, false)
+			c := nn.NewCtx(g, nn.Eval)
 			c.Standing = standing
 			v.G.Forward(c, g.Const(v.Noise(inner, key, uint32(k), n)), g.Const(cond))
 		})
@@ -253,7 +253,7 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 		return err
 	}
 	if first == 0 && !t.Config.Raw {
-		t.Cond.Standardise(t.scope, t.Set.Train, 250)
+		t.Conditioner.Standardise(t.scope, t.Set.Train, 250)
 	}
 	c, clock := t.Config, train.StartClock(meta)
 	for i := first; i < c.Steps; i++ {
@@ -290,7 +290,7 @@ func (t *Trainer) Run(r *train.Run, observe func(train.Progress), stopped func()
 	}
 	s := tensor.NewScope(t.backend)
 	defer s.Close()
-	return t.Inverter(s).Save(r.Path(train.CheckpointDir), false, nil)
+	return t.Inverter(s).Save(r.Path(train.CheckpointDir), tensor.F32, nil)
 }
 
 // logEvery is the number of steps between log lines.
@@ -299,7 +299,7 @@ const logEvery = 50
 // SaveClassifier writes a copy of the inverted classifier into the run. Give it to train.Create,
 // which writes it before the directory counts as a run: a resume needs it.
 func (t *Trainer) SaveClassifier(r *train.Run) error {
-	_, err := saveClassifier(r.Path(train.CheckpointDir), t.Cond.Model, false)
+	_, err := saveClassifier(r.Path(train.CheckpointDir), t.Conditioner.Model, tensor.F32)
 	return err
 }
 
@@ -317,10 +317,10 @@ func (t *Trainer) sample(r *train.Run, step int, values map[string]float64) erro
 	}
 	b := data.Read(t.Set.Val, data.Unit, index...)
 	v := t.Inverter(s)
-	cond := t.Cond.Ask(s, tensor.FromSlice(s, b.X, b.Shape()...)).Cond
+	cond := t.Conditioner.Ask(s, tensor.FromSlice(s, b.X, b.Shape()...)).Cond
 	painted := v.Paint(s, cond, v.Noise(s, tensor.NewKey(t.Config.Seed, "noise/sample"), 0, b.N()))
 	real := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Unit, b.X)
-	fake := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Symmetric,
+	fake := metrics.NewImages(b.N(), b.H, b.W, b.C, metrics.Signed,
 		tensor.ToHost[float32](painted)).In(metrics.Unit)
 	sheet := report.Sheet{Scale: 2}
 	left, right := report.Pictures(real), report.Pictures(fake)

@@ -16,13 +16,13 @@ func TestSelfAttention(t *testing.T) {
 	a := nn.NewSelfAttention(8, 0, nil)
 	nn.InitDType(e.s, a, 1, tensor.F64)
 	x := e.g.Const(e.normal(1, 2, 4, 2, 8))
-	c := nn.NewCtx(e.g, false)
+	c := nn.NewCtx(e.g, nn.Eval)
 	if d := maxDiff(a.Forward(c, x).Tensor().Floats(), x.Tensor().Floats()); d != 0 {
 		t.Errorf("γ = 0 changes x by %g", d)
 	}
 	a.Gamma.T.SetFloats([]float64{1})
-	y := a.Forward(nn.NewCtx(e.g, false), x).Tensor().Floats()
-	if d := maxDiff(y, attentionByLoops(a, nn.NewCtx(e.g, false), x)); d > f64Tol {
+	y := a.Forward(nn.NewCtx(e.g, nn.Eval), x).Tensor().Floats()
+	if d := maxDiff(y, attentionByLoops(a, nn.NewCtx(e.g, nn.Eval), x)); d > f64Tol {
 		t.Errorf("differs from the formula by %g", d)
 	}
 }
@@ -33,7 +33,7 @@ func attentionByLoops(a *nn.SelfAttention, c *nn.Ctx, x *autodiff.Value) []float
 	xs := x.Tensor().Floats()
 	out := slices.Clone(xs)
 	project := func(l *nn.Conv2D, v []float64) []float64 {
-		m := l.Norm.Weight(c).Tensor().Floats()
+		m := l.Spectral.Weight(c).Tensor().Floats()
 		rows := l.Weight.Shape[0]
 		y := make([]float64, rows)
 		for o := range y {

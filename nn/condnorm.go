@@ -8,20 +8,20 @@ import (
 
 // A CondNormConfig describes a ConditionalBatchNorm.
 type CondNormConfig struct {
-	Channels int
-	Cond     int         // width of the conditioning vector
-	Spectral bool        // spectrally normalise the two matrices
-	SNEps    float64     // of Spectral; 0 means DefaultSpectralEps
-	PlainWc  bool        // gain = W·c instead of 1 + W·c
-	Eps      float64     // of the variance; 0 means DefaultBatchNormEps
-	Momentum float64     // of the running statistics; 0 means DefaultBatchNormMomentum
-	Init     Initializer // of the two matrices; nil means PyTorch's default
+	Channels  int
+	Cond      int         // width of the conditioning vector
+	Spectral  bool        // spectrally normalise the two matrices
+	SNEps     float64     // of Spectral; 0 means DefaultSpectralEps
+	PlainGain bool        // gain = W·c instead of 1 + W·c
+	Eps       float64     // of the variance; 0 means DefaultBatchNormEps
+	Momentum  float64     // of the running statistics; 0 means DefaultBatchNormMomentum
+	Init      Initializer // of the two matrices; nil means PyTorch's default
 }
 
 // ConditionalBatchNorm is batch normalisation whose gain and shift are linear in a conditioning
 // vector, one for each sample: x [N H W C], cond [N D],
 //
-//	y = g·(x − μ)/√(σ² + eps) + s,  g = 1 + G·cond (or G·cond with PlainWc),  s = S·cond.
+//	y = g·(x − μ)/√(σ² + eps) + s,  g = 1 + G·cond (or G·cond with PlainGain),  s = S·cond.
 //
 // Statistics are those of BatchNorm2D. Parameters: "gain.weight" [C D], "bias.weight" [C D] (with
 // Spectral their weight_u), buffers "running_mean" and "running_var" [C].
@@ -31,7 +31,7 @@ type CondNormConfig struct {
 type ConditionalBatchNorm struct {
 	Gain, Shift   *Linear
 	Mean, Var     *Param
-	PlainWc       bool
+	PlainGain     bool
 	Eps, Momentum float64
 }
 
@@ -48,7 +48,7 @@ func NewConditionalBatchNorm(cfg CondNormConfig) *ConditionalBatchNorm {
 		return NewLinear(LinearConfig{In: cfg.Cond, Out: cfg.Channels, NoBias: true,
 			Spectral: cfg.Spectral, Eps: cfg.SNEps, Init: cfg.Init})
 	}
-	l := &ConditionalBatchNorm{Gain: matrix(), Shift: matrix(), PlainWc: cfg.PlainWc,
+	l := &ConditionalBatchNorm{Gain: matrix(), Shift: matrix(), PlainGain: cfg.PlainGain,
 		Eps: cfg.Eps, Momentum: cfg.Momentum}
 	l.Mean, l.Var = newRunningStats(cfg.Channels)
 	return l
@@ -88,7 +88,7 @@ func (l *ConditionalBatchNorm) ForwardReLUUpsampled(c *Ctx, x, cond *autodiff.Va
 // affine returns gain and shift under cond.
 func (l *ConditionalBatchNorm) affine(c *Ctx, cond *autodiff.Value) (gain, shift *autodiff.Value) {
 	gain, shift = l.Gain.Forward(c, cond), l.Shift.Forward(c, cond)
-	if !l.PlainWc {
+	if !l.PlainGain {
 		gain = autodiff.AddScalar(gain, 1)
 	}
 	return gain, shift

@@ -36,10 +36,10 @@ type ConvConfig struct {
 // x [N H W In] → y [N OH OW Out]. Parameters: "weight" [Out K K In/Groups] and, unless NoBias,
 // "bias" [Out]; with Spectral also the buffer "weight_u" [Out].
 type Conv2D struct {
-	Weight *Param
-	Bias   *Param        // nil without a bias
-	Norm   *SpectralNorm // nil without spectral normalisation
-	Attr   tensor.ConvParams
+	Weight   *Param
+	Bias     *Param        // nil without a bias
+	Spectral *SpectralNorm // nil without spectral normalisation
+	Attr     tensor.ConvParams
 }
 
 // NewConv2D declares a convolution. Panics with *tensor.Error if an extent is not positive or the
@@ -68,26 +68,36 @@ func NewConv2D(cfg ConvConfig) *Conv2D {
 		l.Bias = newBias(shape, cfg.BiasInit)
 	}
 	if cfg.Spectral {
-		l.Norm = NewSpectralNorm(l.Weight, cfg.Eps)
-		l.Norm.alone = cfg.Resampled
+		l.Spectral = NewSpectralNorm(l.Weight, cfg.Eps)
+		l.Spectral.alone = cfg.Resampled
 	}
 	return l
 }
 
 // Params yields weight, bias and weight_u, as far as there are such.
 func (l *Conv2D) Params() iter.Seq2[string, *Param] {
-	return weightParams(l.Weight, l.Bias, l.Norm).Params()
+	return weightParams(l.Weight, l.Bias, l.Spectral).Params()
 }
 
 // Forward applies the layer to x [N H W In]. Panics if x has another number of channels.
 func (l *Conv2D) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
-	return l.ForwardAct(c, x, nil, false)
+	return l.forward(c, x, nil, false)
 }
 
-// ForwardAct returns act(y + res), act = ReLU if relu, else the identity, in one pass over memory,
-// with y the layer's output and res of y's shape or nil.
-func (l *Conv2D) ForwardAct(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff.Value {
-	w := effectiveWeight(c, l.Weight, l.Norm, x.DType())
+// ForwardAdd returns y + res in one pass over memory, with y the layer's output and res of y's
+// shape or nil.
+func (l *Conv2D) ForwardAdd(c *Ctx, x, res *autodiff.Value) *autodiff.Value {
+	return l.forward(c, x, res, false)
+}
+
+// ForwardReLU returns max(y + res, 0) in one pass over memory, with y the layer's output and res of
+// y's shape or nil.
+func (l *Conv2D) ForwardReLU(c *Ctx, x, res *autodiff.Value) *autodiff.Value {
+	return l.forward(c, x, res, true)
+}
+
+func (l *Conv2D) forward(c *Ctx, x, res *autodiff.Value, relu bool) *autodiff.Value {
+	w := effectiveWeight(c, l.Weight, l.Spectral, x.DType())
 	y := autodiff.Conv2DBiasAct(x, w, l.bias(c), res, relu, l.Attr)
 	c.spent(w, l.Weight)
 	return y
@@ -106,10 +116,10 @@ func (l *Conv2D) joined(c *Ctx, upsampled bool, dt tensor.DType,
 	make func(w *autodiff.Value) *autodiff.Value) *autodiff.Value {
 	return c.derivedWeight(joinedFilter{l, upsampled, c.Graph.Recording(), dt}, l.Weight,
 		func() *autodiff.Value {
-			if l.Norm == nil {
+			if l.Spectral == nil {
 				return finished(make(c.Value(l.Weight)), dt)
 			}
-			w := l.Norm.divided(c, c.Value(l.Weight).DType()) // not Weight, which would be kept as well
+			w := l.Spectral.divided(c, c.Value(l.Weight).DType()) // not Weight, which would be kept as well
 			defer w.Done()
 			return finished(make(w), dt)
 		})

@@ -69,7 +69,7 @@ func (l *Conv2D) folded(c *Ctx, bn *BatchNorm2D, x, res *autodiff.Value,
 // foldedWeight computes w′ in dt.
 func (l *Conv2D) foldedWeight(c *Ctx, bn *BatchNorm2D, dt tensor.DType) *autodiff.Value {
 	scale, _ := bn.Fold(c)
-	w := effectiveWeight(c, l.Weight, l.Norm, scale.DType())
+	w := effectiveWeight(c, l.Weight, l.Spectral, scale.DType())
 	defer c.spent(w, l.Weight)
 	return finished(autodiff.Mul(w, autodiff.Reshape(scale, scale.Dim(0), 1, 1, 1)), dt)
 }

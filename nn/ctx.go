@@ -13,13 +13,21 @@ type Layer interface {
 	Forward(c *Ctx, x *autodiff.Value) *autodiff.Value
 }
 
+// Mode is what a pass is made for; it says whether Ctx.Train is set.
+type Mode bool
+
+// The modes.
+const (
+	Eval  Mode = false
+	Train Mode = true
+)
+
 // A Ctx carries one forward pass through a network. It is passed down, never stored: layers have no
 // mode and no hidden state.
 type Ctx struct {
 	Graph   *autodiff.Graph
-	Train   bool           // batch statistics in BatchNorm, power iterations in spectral norm
-	Updates *Updates       // where layers put new running statistics; nil: they are dropped
-	Step    *tensor.Tensor // I32 [1]: the step, for random layers; nil where there are none
+	Train   bool     // batch statistics in BatchNorm, power iterations in spectral norm
+	Updates *Updates // where layers put new running statistics; nil: they are dropped
 
 	// Recompute makes Block keep only what goes into a block and what comes out, and compute the rest
 	// again for the gradient. The results are the same, to the bit.
@@ -40,13 +48,21 @@ type Ctx struct {
 	learn   map[*Param]bool
 	rounded []*Param // of these, what layers have computed with in BF16
 	derived map[any]any
+	plans   map[any]*plan // nil where no pass comes twice
+}
+
+// A plan is what Planned keeps: nil until the second pass has been written down, and for good if
+// that cannot be.
+type plan struct {
+	passes int
+	plan   *autodiff.Plan
 }
 
 // NewCtx returns the context of one forward pass on g. Call it outside Graph.Tidy. Parameters in
 // learn become leaves, with respect to which Grad can differentiate; all others are constants, and
 // no gradient is computed for them.
-func NewCtx(g *autodiff.Graph, train bool, learn ...Params) *Ctx {
-	c := &Ctx{Graph: g, Train: train, Activations: tensor.F32, scope: g.Scope(),
+func NewCtx(g *autodiff.Graph, mode Mode, learn ...Params) *Ctx {
+	c := &Ctx{Graph: g, Train: bool(mode), Activations: tensor.F32, scope: g.Scope(),
 		leaves: map[*Param]*autodiff.Value{}, learn: map[*Param]bool{}, derived: map[any]any{}}
 	if b, ok := g.Backend().(tensor.HalfKeeper); ok {
 		c.Activations = b.Activations()
@@ -124,6 +140,34 @@ func Derived[T any](c *Ctx, key any, make func() T) T {
 	c.Graph.Outside(func() { v = make() }) // of the block that happens to be the first to ask
 	c.derived[key] = v
 	return v
+}
+
+// Planned returns f's results, which f computes from x. In an Inference the ops that f applies are
+// written down in the second pass with this key (autodiff.Graph.Plan) and run without f from the
+// third on: f must do the same with all x that have the key, which names their shape as well.
+func (c *Ctx) Planned(
+	key any, x *autodiff.Value, f func() []*autodiff.Value,
+) (ys []*autodiff.Value) {
+	if c.plans == nil || c.Graph.Recording() {
+		return f()
+	}
+	p := c.plans[key]
+	if p == nil {
+		p = &plan{}
+		c.plans[key] = p
+	}
+	p.passes++
+	switch {
+	case p.plan != nil:
+		return p.plan.Run(x)
+	case p.passes == 2: // what layers derive and keep is there
+		plans := c.plans
+		c.plans = nil // a part of f is no pass of its own
+		defer func() { c.plans = plans }()
+		ys, p.plan = c.Graph.Plan(x, f)
+		return ys
+	}
+	return f()
 }
 
 // keeps reports whether weights that layers compute from their parameters are kept for their next

@@ -9,7 +9,7 @@
 //
 //	model.state_dict()              List(m), under the same names; Store and Restore move it
 //	model.parameters()              Trainable(m)
-//	model.train(), model.eval()     Ctx.Train, given to each pass
+//	model.train(), model.eval()     the Mode that NewCtx gives each pass, Train or Eval
 //	register_buffer                 Param.Buffer, which changes through Updates.Apply alone
 //	loss.backward()                 autodiff.Grad(loss, ctx.Values(params)) returns the gradients
 //	nn.init, torch.manual_seed      Init(scope, m, seed)

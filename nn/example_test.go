@@ -25,7 +25,7 @@ func Example() {
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	images := g.Const(s.Zeros(tensor.F32, 2, 8, 8, 3))
-	logits := net.Forward(nn.NewCtx(g, false), images)
+	logits := net.Forward(nn.NewCtx(g, nn.Eval), images)
 	fmt.Println(nn.Count(net), "parameters,", logits.Shape())
 	// Output: 314 parameters, [2 10]
 }

@@ -22,8 +22,8 @@ type (
 )
 
 // bind returns a training or evaluation pass in which the parameters have the given values.
-func bind(g gGraph, train bool, params []*nn.Param, in values) *nn.Ctx {
-	c := nn.NewCtx(g, train)
+func bind(g gGraph, mode nn.Mode, params []*nn.Param, in values) *nn.Ctx {
+	c := nn.NewCtx(g, mode)
 	for i, p := range params {
 		c.Bind(p, in[i])
 	}
@@ -33,7 +33,7 @@ func bind(g gGraph, train bool, params []*nn.Param, in values) *nn.Ctx {
 func TestGoldenLinearAndConv(t *testing.T) {
 	layer := func(l nn.Layer, params ...*nn.Param) golden.Func {
 		return func(g gGraph, in values) *autodiff.Value {
-			return l.Forward(bind(g, true, params, in[1:]), in[0])
+			return l.Forward(bind(g, nn.Train, params, in[1:]), in[0])
 		}
 	}
 	golden.Each(t, "testdata/linear.safetensors", golden.Default, func(r *golden.Run) {
@@ -47,7 +47,7 @@ func TestGoldenLinearAndConv(t *testing.T) {
 			Std: []float64{0.25, 0.2, 0.5}}))
 		table := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 4})
 		r.Case("embedding", func(g gGraph, in values) *autodiff.Value {
-			return table.Lookup(bind(g, true, []*nn.Param{table.Weight}, in), in[1].Tensor())
+			return table.Lookup(bind(g, nn.Train, []*nn.Param{table.Weight}, in), in[1].Tensor())
 		})
 	})
 }
@@ -63,7 +63,7 @@ func TestGoldenBatchNorm(t *testing.T) {
 		for step := range 3 {
 			name := fmt.Sprintf("step%d/", step)
 			g := autodiff.NewGraph(r.Backend)
-			c := nn.NewCtx(g, true)
+			c := nn.NewCtx(g, nn.Train)
 			c.Updates = nn.NewUpdates(r.Backend)
 			r.Compare(name+"y", l.Forward(c, g.Const(r.Tensor(fmt.Sprintf("in/step%d", step)))))
 			c.Updates.Apply()
@@ -72,10 +72,10 @@ func TestGoldenBatchNorm(t *testing.T) {
 			r.CompareTensor(name+"running_var", l.Var.T)
 		}
 		r.Case("eval", func(g gGraph, in values) *autodiff.Value {
-			return l.Forward(bind(g, false, []*nn.Param{l.Weight, l.Bias, l.Mean, l.Var}, in[1:]), in[0])
+			return l.Forward(bind(g, nn.Eval, []*nn.Param{l.Weight, l.Bias, l.Mean, l.Var}, in[1:]), in[0])
 		})
 		r.Case("train", func(g gGraph, in values) *autodiff.Value {
-			return l.Forward(bind(g, true, []*nn.Param{l.Weight, l.Bias}, in[1:]), in[0])
+			return l.Forward(bind(g, nn.Train, []*nn.Param{l.Weight, l.Bias}, in[1:]), in[0])
 		})
 	})
 }
@@ -90,10 +90,10 @@ func TestGoldenConvNorm(t *testing.T) {
 		for _, train := range []bool{true, false} {
 			name := map[bool]string{true: "train", false: "eval"}[train]
 			r.Case(name, func(g gGraph, in values) *autodiff.Value {
-				return nn.ConvNorm(bind(g, train, params, in[1:]), conv, bn, in[0])
+				return nn.ConvNorm(bind(g, nn.Mode(train), params, in[1:]), conv, bn, in[0])
 			})
 			r.Case("relu "+name, func(g gGraph, in values) *autodiff.Value {
-				return nn.ConvNormReLU(bind(g, train, params, in[1:7]), conv, bn, in[0], in[7])
+				return nn.ConvNormReLU(bind(g, nn.Mode(train), params, in[1:7]), conv, bn, in[0], in[7])
 			})
 		}
 	})
@@ -108,7 +108,7 @@ func TestGoldenStandingStats(t *testing.T) {
 		standing := nn.NewStandingStats(r.Backend)
 		for k := range 3 {
 			g := autodiff.NewGraph(r.Backend)
-			c := nn.NewCtx(g, false)
+			c := nn.NewCtx(g, nn.Eval)
 			c.Standing = standing
 			l.Forward(c, g.Const(r.Tensor(fmt.Sprintf("in/%d", k))))
 			g.Close()
@@ -118,7 +118,7 @@ func TestGoldenStandingStats(t *testing.T) {
 		r.CompareTensor("running_var", l.Var.T)
 		g := autodiff.NewGraph(r.Backend)
 		defer g.Close()
-		r.Compare("y", l.Forward(nn.NewCtx(g, false), g.Const(r.Tensor("in/0"))))
+		r.Compare("y", l.Forward(nn.NewCtx(g, nn.Eval), g.Const(r.Tensor("in/0"))))
 	})
 }
 
@@ -130,15 +130,16 @@ func TestGoldenSpectralNorm(t *testing.T) {
 		conv := nn.NewConv2D(nn.ConvConfig{In: 2, Out: 6, Kernel: 3, Pad: 1, NoBias: true,
 			Spectral: true})
 		r.Case("linear", func(g gGraph, in values) *autodiff.Value {
-			return lin.Forward(bind(g, true, []*nn.Param{lin.Weight, lin.Bias, lin.Norm.U}, in[1:]), in[0])
+			params := []*nn.Param{lin.Weight, lin.Bias, lin.Spectral.U}
+			return lin.Forward(bind(g, nn.Train, params, in[1:]), in[0])
 		})
 		r.Case("conv", func(g gGraph, in values) *autodiff.Value {
-			return conv.Forward(bind(g, true, []*nn.Param{conv.Weight, conv.Norm.U}, in[1:]), in[0])
+			return conv.Forward(bind(g, nn.Train, []*nn.Param{conv.Weight, conv.Spectral.U}, in[1:]), in[0])
 		})
 		pass := func(l nn.Layer, x string) {
 			g := autodiff.NewGraph(r.Backend)
 			defer g.Close()
-			c := nn.NewCtx(g, true)
+			c := nn.NewCtx(g, nn.Train)
 			c.Updates = nn.NewUpdates(r.Backend)
 			l.Forward(c, g.Const(r.Tensor(x)))
 			c.Updates.Apply()
@@ -148,16 +149,16 @@ func TestGoldenSpectralNorm(t *testing.T) {
 		}
 		set(lin.Weight, "linear/in1")
 		set(lin.Bias, "linear/in2")
-		set(lin.Norm.U, "linear/in3")
+		set(lin.Spectral.U, "linear/in3")
 		pass(lin, "linear/in0")
-		r.CompareTensor("linear/u", lin.Norm.U.T)
+		r.CompareTensor("linear/u", lin.Spectral.U.T)
 		pass(lin, "linear/in0")
 		pass(lin, "linear/in0")
-		r.CompareTensor("linear/u3", lin.Norm.U.T)
+		r.CompareTensor("linear/u3", lin.Spectral.U.T)
 		set(conv.Weight, "conv/in1")
-		set(conv.Norm.U, "conv/in2")
+		set(conv.Spectral.U, "conv/in2")
 		pass(conv, "conv/in0")
-		r.CompareTensor("conv/u", conv.Norm.U.T)
+		r.CompareTensor("conv/u", conv.Spectral.U.T)
 	})
 }
 
@@ -168,12 +169,12 @@ func TestGoldenConditionalBatchNorm(t *testing.T) {
 		params := []*nn.Param{l.Gain.Weight, l.Shift.Weight}
 		switch {
 		case cfg.Spectral:
-			params = append(params, l.Gain.Norm.U, l.Shift.Norm.U)
+			params = append(params, l.Gain.Spectral.U, l.Shift.Spectral.U)
 		case !train:
 			params = append(params, l.Mean, l.Var)
 		}
 		return func(g gGraph, in values) *autodiff.Value {
-			c := bind(g, train, params, in[2:])
+			c := bind(g, nn.Mode(train), params, in[2:])
 			if relu {
 				return l.ForwardReLU(c, in[0], in[1])
 			}
@@ -181,7 +182,7 @@ func TestGoldenConditionalBatchNorm(t *testing.T) {
 		}
 	}
 	golden.Each(t, "testdata/condnorm.safetensors", golden.Default, func(r *golden.Run) {
-		r.Case("plain gain", layer(nn.CondNormConfig{PlainWc: true}, true, false))
+		r.Case("plain gain", layer(nn.CondNormConfig{PlainGain: true}, true, false))
 		r.Case("biggan", layer(nn.CondNormConfig{}, true, false))
 		r.Case("biggan relu", layer(nn.CondNormConfig{}, true, true))
 		r.Case("spectral", layer(nn.CondNormConfig{Spectral: true}, true, false))
@@ -193,8 +194,9 @@ func TestGoldenSelfAttention(t *testing.T) {
 	golden.Each(t, "testdata/attention.safetensors", golden.Default, func(r *golden.Run) {
 		a := nn.NewSelfAttention(8, 0, nil)
 		r.Case("attention", func(g gGraph, in values) *autodiff.Value {
-			return a.Forward(bind(g, true, []*nn.Param{a.Theta.Weight, a.Phi.Weight, a.G.Weight,
-				a.O.Weight, a.Gamma, a.Theta.Norm.U, a.Phi.Norm.U, a.G.Norm.U, a.O.Norm.U}, in[1:]), in[0])
+			params := []*nn.Param{a.Theta.Weight, a.Phi.Weight, a.G.Weight, a.O.Weight, a.Gamma,
+				a.Theta.Spectral.U, a.Phi.Spectral.U, a.G.Spectral.U, a.O.Spectral.U}
+			return a.Forward(bind(g, nn.Train, params, in[1:]), in[0])
 		})
 	})
 }
@@ -285,7 +287,7 @@ func TestGoldenResNet20Step(t *testing.T) {
 		params := nn.Trainable(m)
 		g := autodiff.NewGraph(r.Backend)
 		defer g.Close()
-		c := nn.NewCtx(g, true, params)
+		c := nn.NewCtx(g, nn.Train, params)
 		l := resNet20Loss(r, r.Scope, m, c, 0, 2)
 		r.Compare("loss", l)
 		names := make([]string, len(params))
@@ -321,7 +323,7 @@ func resNet20Steps(r *golden.Run, m *models.Classifier, steps, n int) []float64 
 	var curve []float64
 	for step := range steps {
 		s, g := tensor.NewScope(r.Backend), autodiff.NewGraph(r.Backend)
-		c := nn.NewCtx(g, true, params)
+		c := nn.NewCtx(g, nn.Train, params)
 		c.Updates = nn.NewUpdates(r.Backend)
 		l := resNet20Loss(r, s, m, c, step, n)
 		grads := autodiff.Grad(l, c.Values(params))

@@ -13,7 +13,7 @@ import (
 // checkLayer tests first and second derivatives of forward with respect to extra inputs and every
 // trainable parameter of m. Buffers keep their initial values, singular vectors those of a first
 // iteration.
-func checkLayer(t *testing.T, m nn.Module, train bool, inputs []gradcheck.Input,
+func checkLayer(t *testing.T, m nn.Module, mode nn.Mode, inputs []gradcheck.Input,
 	forward func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value, norms ...*nn.SpectralNorm) {
 	t.Helper()
 	s := tensor.NewScope(ref.New())
@@ -25,7 +25,7 @@ func checkLayer(t *testing.T, m nn.Module, train bool, inputs []gradcheck.Input,
 		inputs = append(inputs, gradcheck.Normal(uint32(1000+i), p.Param.Shape...))
 	}
 	gradcheck.Check(t, func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
-		c := nn.NewCtx(g, train)
+		c := nn.NewCtx(g, mode)
 		for i, p := range params {
 			c.Bind(p.Param, in[n+i])
 		}
@@ -45,70 +45,71 @@ var image = gradcheck.Normal(1, 2, 4, 3, 4)
 
 // checkOne is checkLayer for a layer of one input.
 func checkOne(
-	t *testing.T, l nn.Layer, train bool, in gradcheck.Input, norms ...*nn.SpectralNorm,
+	t *testing.T, l nn.Layer, mode nn.Mode, in gradcheck.Input, norms ...*nn.SpectralNorm,
 ) {
 	t.Helper()
-	checkLayer(t, l, train, []gradcheck.Input{in},
+	checkLayer(t, l, mode, []gradcheck.Input{in},
 		func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Forward(c, in[0]) }, norms...)
 }
 
 func TestLayerDerivatives(t *testing.T) {
 	t.Run("conv", func(t *testing.T) {
 		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 2, Kernel: 3, Stride: 2, Pad: 1, Groups: 2})
-		checkOne(t, l, false, image)
+		checkOne(t, l, nn.Eval, image)
 	})
 	t.Run("spectral conv", func(t *testing.T) {
 		l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 3, Kernel: 2, Spectral: true})
-		checkOne(t, l, true, image, l.Norm)
+		checkOne(t, l, nn.Train, image, l.Spectral)
 	})
 	t.Run("linear", func(t *testing.T) {
-		checkOne(t, nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}), false, gradcheck.Normal(1, 4, 3))
+		checkOne(t, nn.NewLinear(nn.LinearConfig{In: 3, Out: 2}), nn.Eval, gradcheck.Normal(1, 4, 3))
 	})
 	t.Run("spectral linear", func(t *testing.T) {
 		l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 2, NoBias: true, Spectral: true})
-		checkOne(t, l, false, gradcheck.Normal(1, 4, 3), l.Norm)
+		checkOne(t, l, nn.Eval, gradcheck.Normal(1, 4, 3), l.Spectral)
 	})
 	t.Run("embedding", func(t *testing.T) {
 		l := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 3, Dim: 2, Spectral: true})
-		checkLayer(t, l, false, []gradcheck.Input{gradcheck.Normal(1, 4, 3)},
+		checkLayer(t, l, nn.Eval, []gradcheck.Input{gradcheck.Normal(1, 4, 3)},
 			func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value { return l.Mix(c, in[0]) },
-			l.Norm)
+			l.Spectral)
 	})
 	t.Run("normalize", func(t *testing.T) {
-		checkOne(t, &nn.Normalize{Mean: []float64{1, 2, 3, 4}, Std: []float64{1, .5, 2, 3}}, false, image)
+		checkOne(t, &nn.Normalize{Mean: []float64{1, 2, 3, 4}, Std: []float64{1, .5, 2, 3}}, nn.Eval,
+			image)
 	})
 	t.Run("attention", func(t *testing.T) {
 		l := nn.NewSelfAttention(8, 0, nil)
 		// A draw at which the scores' gradients do not cancel, which would magnify rounding.
-		checkOne(t, l, false, gradcheck.Normal(5, 2, 2, 4, 8),
-			l.Theta.Norm, l.Phi.Norm, l.G.Norm, l.O.Norm)
+		checkOne(t, l, nn.Eval, gradcheck.Normal(5, 2, 2, 4, 8),
+			l.Theta.Spectral, l.Phi.Spectral, l.G.Spectral, l.O.Spectral)
 	})
 }
 
 // TestNormDerivatives checks batch norms in training, where statistics depend on the input, and in
 // evaluation.
 func TestNormDerivatives(t *testing.T) {
-	for _, mode := range []struct {
-		name  string
-		train bool
-	}{{"train", true}, {"eval", false}} {
-		t.Run("batch norm "+mode.name, func(t *testing.T) {
-			checkOne(t, nn.NewBatchNorm2D(4), mode.train, image)
+	for _, c := range []struct {
+		name string
+		mode nn.Mode
+	}{{"train", nn.Train}, {"eval", nn.Eval}} {
+		t.Run("batch norm "+c.name, func(t *testing.T) {
+			checkOne(t, nn.NewBatchNorm2D(4), c.mode, image)
 		})
-		t.Run("batch norm residual relu "+mode.name, func(t *testing.T) {
+		t.Run("batch norm residual relu "+c.name, func(t *testing.T) {
 			l := nn.NewBatchNorm2D(4)
-			checkLayer(t, l, mode.train, []gradcheck.Input{image, gradcheck.Normal(2, 2, 4, 3, 4)},
+			checkLayer(t, l, c.mode, []gradcheck.Input{image, gradcheck.Normal(2, 2, 4, 3, 4)},
 				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value {
 					return l.ForwardReLU(c, in[0], in[1])
 				})
 		})
-		t.Run("conditional batch norm "+mode.name, func(t *testing.T) {
+		t.Run("conditional batch norm "+c.name, func(t *testing.T) {
 			l := nn.NewConditionalBatchNorm(nn.CondNormConfig{Channels: 4, Cond: 2, Spectral: true})
-			checkLayer(t, l, mode.train, []gradcheck.Input{image, gradcheck.Normal(2, 2, 2)},
+			checkLayer(t, l, c.mode, []gradcheck.Input{image, gradcheck.Normal(2, 2, 2)},
 				func(c *nn.Ctx, in []*autodiff.Value) *autodiff.Value {
 					return l.ForwardReLU(c, in[0], in[1])
 				},
-				l.Gain.Norm, l.Shift.Norm)
+				l.Gain.Spectral, l.Shift.Spectral)
 		})
 	}
 }

@@ -42,7 +42,7 @@ func pass(t *testing.T, b tensor.Backend, m nn.Module, recompute bool,
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	learn := nn.Trainable(m)
-	c := nn.NewCtx(g, true, learn)
+	c := nn.NewCtx(g, nn.Train, learn)
 	c.Updates, c.Recompute = nn.NewUpdates(b), recompute
 	defer c.Updates.Discard()
 	y := f(c)
@@ -158,9 +158,9 @@ func TestHalfInference(t *testing.T) {
 	}
 	g := autodiff.NewGraph(b)
 	defer g.Close()
-	want := run(nn.NewCtx(g, false, nn.Trainable(m)))
+	want := run(nn.NewCtx(g, nn.Eval, nn.Trainable(m)))
 	var once []float64
-	g.NoGrad(func() { once = run(nn.NewCtx(g, false)) })
+	g.NoGrad(func() { once = run(nn.NewCtx(g, nn.Eval)) })
 	if !slices.Equal(once, want) {
 		t.Errorf("without gradients %v, with %v", once, want)
 	}

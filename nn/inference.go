@@ -14,8 +14,9 @@ import (
 // spectrally normalised weights, is computed by the first pass and kept until Close. On the CPU
 // their packed forms are what stays, and the rest is computed again should a pass of another shape
 // need another form: in all as much memory again as the weights, and up to four times that of 3×3
-// filters in Winograd's form. With Own the parameters themselves go, too. After a change of
-// parameters a new Inference is needed; one that was opened before may answer with old values.
+// filters in Winograd's form. With Own the parameters themselves go, too. Of an imported network's
+// pass the list of its ops stays as well (Ctx.Planned). After a change of parameters a new
+// Inference is needed; one that was opened before may answer with old values.
 type Inference struct {
 	graph *autodiff.Graph
 	ctx   *Ctx
@@ -24,8 +25,8 @@ type Inference struct {
 // NewInference opens an Inference on b.
 func NewInference(b tensor.Backend) *Inference {
 	g := autodiff.NewGraph(b)
-	c := NewCtx(g, false)
-	c.lasting, c.owned = true, map[*Param]func(){}
+	c := NewCtx(g, Eval)
+	c.lasting, c.owned, c.plans = true, map[*Param]func(){}, map[any]*plan{}
 	return &Inference{g, c}
 }
 

@@ -38,7 +38,7 @@ func (w *wide) Params() iter.Seq2[string, *nn.Param] {
 }
 
 func (w *wide) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	h := nn.ConvNormReLU(c, w.plain, w.norm, w.first.ForwardAct(c, x, nil, true), nil)
+	h := nn.ConvNormReLU(c, w.plain, w.norm, w.first.ForwardReLU(c, x, nil), nil)
 	h = w.down.ForwardPooled(c, w.up.ForwardUpsampled(c, h))
 	return w.last.Forward(c, autodiff.GlobalSumPool(h))
 }
@@ -78,7 +78,7 @@ func (n inferred) alone(batch int) (y []float32) {
 	g := autodiff.NewGraph(n.b)
 	defer g.Close()
 	g.NoGrad(func() {
-		y = tensor.ToHost[float32](n.m.Forward(nn.NewCtx(g, false), g.Const(n.in[batch])).Tensor())
+		y = tensor.ToHost[float32](n.m.Forward(nn.NewCtx(g, nn.Eval), g.Const(n.in[batch])).Tensor())
 	})
 	return y
 }
@@ -190,7 +190,7 @@ func TestRecord(t *testing.T) {
 				return tensor.ToHost[float32](autodiff.Grad(y, []*autodiff.Value{x})[0].Tensor())
 			}
 			g := autodiff.NewGraph(n.b)
-			want := gradient(nn.NewCtx(g, false))
+			want := gradient(nn.NewCtx(g, nn.Eval))
 			g.Close()
 			before := n.b.Memory().InUse
 			i := nn.NewInference(n.b)

@@ -21,9 +21,9 @@ type LinearConfig struct {
 // A Linear layer computes y = x·Wᵀ + b: x [N In] → y [N Out]. Parameters: "weight" [Out In] and,
 // unless NoBias, "bias" [Out]; with Spectral also the buffer "weight_u" [Out].
 type Linear struct {
-	Weight *Param
-	Bias   *Param        // nil without a bias
-	Norm   *SpectralNorm // nil without spectral normalisation
+	Weight   *Param
+	Bias     *Param        // nil without a bias
+	Spectral *SpectralNorm // nil without spectral normalisation
 }
 
 // NewLinear declares a linear layer. Panics with *tensor.Error if In or Out is not positive.
@@ -38,19 +38,19 @@ func NewLinear(cfg LinearConfig) *Linear {
 		l.Bias = newBias(shape, cfg.BiasInit)
 	}
 	if cfg.Spectral {
-		l.Norm = NewSpectralNorm(l.Weight, cfg.Eps)
+		l.Spectral = NewSpectralNorm(l.Weight, cfg.Eps)
 	}
 	return l
 }
 
 // Params yields weight, bias and weight_u, as far as there are such.
 func (l *Linear) Params() iter.Seq2[string, *Param] {
-	return weightParams(l.Weight, l.Bias, l.Norm).Params()
+	return weightParams(l.Weight, l.Bias, l.Spectral).Params()
 }
 
 // Forward applies the layer to x [N In]. Panics if x has another shape.
 func (l *Linear) Forward(c *Ctx, x *autodiff.Value) *autodiff.Value {
-	w := effectiveWeight(c, l.Weight, l.Norm, x.DType())
+	w := effectiveWeight(c, l.Weight, l.Spectral, x.DType())
 	defer c.spent(w, l.Weight)
 	if l.Bias == nil {
 		return autodiff.MatMul(x, w, false, true)
@@ -66,8 +66,8 @@ func (l *Linear) MACs() int { return l.Weight.Shape.Size() }
 // An Embedding is a table of rows, one for each class: "weight" [Classes Dim], with Spectral also
 // the buffer "weight_u" [Classes].
 type Embedding struct {
-	Weight *Param
-	Norm   *SpectralNorm // nil without spectral normalisation
+	Weight   *Param
+	Spectral *SpectralNorm // nil without spectral normalisation
 }
 
 // An EmbeddingConfig describes an Embedding. Classes and Dim are required.
@@ -89,19 +89,19 @@ func NewEmbedding(cfg EmbeddingConfig) *Embedding {
 	}
 	e := &Embedding{Weight: &Param{Shape: tensor.Shape{cfg.Classes, cfg.Dim}, Init: cfg.Init}}
 	if cfg.Spectral {
-		e.Norm = NewSpectralNorm(e.Weight, cfg.Eps)
+		e.Spectral = NewSpectralNorm(e.Weight, cfg.Eps)
 	}
 	return e
 }
 
 // Params yields weight and, if spectrally normalised, weight_u.
 func (e *Embedding) Params() iter.Seq2[string, *Param] {
-	return weightParams(e.Weight, nil, e.Norm).Params()
+	return weightParams(e.Weight, nil, e.Spectral).Params()
 }
 
 // Lookup returns the rows of the labels idx, I32 [N] with values in [0, Classes): [N Dim].
 func (e *Embedding) Lookup(c *Ctx, idx *tensor.Tensor) *autodiff.Value {
-	w := effectiveWeight(c, e.Weight, e.Norm, c.Value(e.Weight).DType())
+	w := effectiveWeight(c, e.Weight, e.Spectral, c.Value(e.Weight).DType())
 	defer c.spent(w, e.Weight)
 	return autodiff.Gather(w, idx)
 }
@@ -109,7 +109,7 @@ func (e *Embedding) Lookup(c *Ctx, idx *tensor.Tensor) *autodiff.Value {
 // Mix returns v·W for weights v [N Classes]: [N Dim]. For one-hot rows it equals Lookup; for
 // logits it is the dense form in which a vector takes a label's place.
 func (e *Embedding) Mix(c *Ctx, v *autodiff.Value) *autodiff.Value {
-	w := effectiveWeight(c, e.Weight, e.Norm, v.DType())
+	w := effectiveWeight(c, e.Weight, e.Spectral, v.DType())
 	defer c.spent(w, e.Weight)
 	return autodiff.MatMul(v, w, false, false)
 }

@@ -115,7 +115,7 @@ func TestBatchNormTrainAndEval(t *testing.T) {
 		c := i % 2
 		want[i] = gamma[c]*(v-mean[c])/math.Sqrt(variance[c]+1e-5) + beta[c]
 	}
-	c := nn.NewCtx(e.g, true)
+	c := nn.NewCtx(e.g, nn.Train)
 	c.Updates = nn.NewUpdates(e.g.Backend())
 	got := l.Forward(c, e.g.Const(x)).Tensor().Floats()
 	if d := maxDiff(got, want); d > f64Tol {
@@ -140,7 +140,7 @@ func TestBatchNormTrainAndEval(t *testing.T) {
 		ch := i % 2
 		want[i] = max(gamma[ch]*(v-rm[ch])/math.Sqrt(rv[ch]+1e-5)+beta[ch]+res.Floats()[i], 0)
 	}
-	got = l.ForwardReLU(nn.NewCtx(e.g, false), e.g.Const(x), e.g.Const(res)).Tensor().Floats()
+	got = l.ForwardReLU(nn.NewCtx(e.g, nn.Eval), e.g.Const(x), e.g.Const(res)).Tensor().Floats()
 	if d := maxDiff(got, want); d > f64Tol {
 		t.Errorf("evaluation output differs by %g", d)
 	}
@@ -151,7 +151,7 @@ func TestBatchNormRefusesOneValueInTraining(t *testing.T) {
 	l := nn.NewBatchNorm2D(2)
 	nn.InitDType(e.s, l, 1, tensor.F64)
 	err := tensor.Try(func() {
-		l.Forward(nn.NewCtx(e.g, true), e.g.Const(e.normal(1, 1, 1, 1,
+		l.Forward(nn.NewCtx(e.g, nn.Train), e.g.Const(e.normal(1, 1, 1, 1,
 			2)))
 	})
 	if err == nil || !strings.Contains(err.Error(), "at least 2 values") {
@@ -170,7 +170,7 @@ func TestStandingStatistics(t *testing.T) {
 		for j, v := range x.Floats() {
 			want[j%2] += v / 18 / 4
 		}
-		c := nn.NewCtx(e.g, false)
+		c := nn.NewCtx(e.g, nn.Eval)
 		c.Standing = standing
 		l.Forward(c, e.g.Const(x), e.g.Const(e.normal(9, 2, 3)))
 	}
@@ -190,7 +190,7 @@ func TestConditionalBatchNorm(t *testing.T) {
 		nn.InitDType(e.s, l, 1, tensor.F64)
 		nn.InitDType(e.s, plain, 1, tensor.F64)
 		x, cond := e.g.Const(e.normal(1, 2, 3, 3, 2)), e.g.Const(e.normal(2, 2, 3))
-		c := nn.NewCtx(e.g, train)
+		c := nn.NewCtx(e.g, nn.Mode(train))
 		got, want := l.Forward(c, x, cond).Tensor().Floats(), plain.Forward(c, x).Tensor().Floats()
 		if d := maxDiff(got, want); d > f64Tol {
 			t.Errorf("train %v: differs by %g", train, d)
@@ -209,7 +209,7 @@ func TestConditionalBatchNorm(t *testing.T) {
 					twice[at+14], v)
 			}
 		}
-		l.PlainWc = true
+		l.PlainGain = true
 		for i, v := range l.Forward(c, x, cond).Tensor().Floats() {
 			if v != 0 {
 				t.Fatalf("train %v: with gain W·c = 0, output %d is %g", train, i, v)
@@ -227,7 +227,7 @@ func TestDerivedValuesOutliveTidy(t *testing.T) {
 	net := nn.Sequential{norm, l, bn}
 	nn.InitDType(e.s, net, 1, tensor.F64)
 	x := e.g.Const(e.normal(1, 1, 2, 2, 2))
-	c := nn.NewCtx(e.g, false)
+	c := nn.NewCtx(e.g, nn.Eval)
 	var outs [2][]float64
 	for i := range outs {
 		outs[i] = e.g.Tidy(func() *autodiff.Value { return net.Forward(c, x) }).Tensor().Floats()
@@ -244,7 +244,7 @@ func TestBoundWeightsStay(t *testing.T) {
 	lin := nn.NewLinear(nn.LinearConfig{In: 2, Out: 3})
 	nn.InitDType(e.s, nn.Sequential{conv, lin}, 1, tensor.F64)
 	e.g.NoGrad(func() {
-		c := nn.NewCtx(e.g, false)
+		c := nn.NewCtx(e.g, nn.Eval)
 		for _, p := range []*nn.Param{conv.Weight, lin.Weight} {
 			c.Bind(p, autodiff.Scale(e.g.Const(p.T), 2))
 		}
@@ -260,7 +260,7 @@ func TestEmbeddingMixEqualsLookupOnOneHot(t *testing.T) {
 	emb := nn.NewEmbedding(nn.EmbeddingConfig{Classes: 4, Dim: 3, Spectral: true})
 	nn.InitDType(e.s, emb, 1, tensor.F64)
 	idx := tensor.FromSlice(e.s, []int32{2, 0, 3}, 3)
-	c := nn.NewCtx(e.g, false)
+	c := nn.NewCtx(e.g, nn.Eval)
 	look := emb.Lookup(c, idx).Tensor().Floats()
 	mixed := emb.Mix(c, autodiff.OneHot(e.g, idx, 4, tensor.F64)).Tensor().Floats()
 	if d := maxDiff(look, mixed); d > f64Tol {
@@ -273,7 +273,7 @@ func TestConvMACsAgreeWithOutput(t *testing.T) {
 	l := nn.NewConv2D(nn.ConvConfig{In: 4, Out: 6, Kernel: 3, Stride: 2, Pad: 1, Dilation: 2,
 		Groups: 2})
 	nn.InitDType(e.s, l, 1, tensor.F64)
-	y := l.Forward(nn.NewCtx(e.g, false), e.g.Const(e.normal(1, 1, 9, 8, 4)))
+	y := l.Forward(nn.NewCtx(e.g, nn.Eval), e.g.Const(e.normal(1, 1, 9, 8, 4)))
 	macs, oh, ow := l.MACs(9, 8)
 	if y.Dim(1) != oh || y.Dim(2) != ow {
 		t.Errorf("MACs says %d×%d, Forward gives %v", oh, ow, y.Shape())
@@ -301,7 +301,7 @@ func TestMisuse(t *testing.T) {
 	}
 	e := newEnv(t)
 	l := nn.NewLinear(nn.LinearConfig{In: 2, Out: 2})
-	err := tensor.Try(func() { l.Forward(nn.NewCtx(e.g, false), e.g.Const(e.normal(1, 1, 2))) })
+	err := tensor.Try(func() { l.Forward(nn.NewCtx(e.g, nn.Eval), e.g.Const(e.normal(1, 1, 2))) })
 	if err == nil || !strings.Contains(err.Error(), "call Init or load weights first") {
 		t.Errorf("a layer without values: got %v", err)
 	}

@@ -33,11 +33,11 @@ func runParts(n int, recompute bool) split {
 	}
 	g := autodiff.NewGraph(b)
 	defer g.Close()
-	c := nn.NewCtx(g, true, nn.List(wide), nn.List(back))
+	c := nn.NewCtx(g, nn.Train, nn.List(wide), nn.List(back))
 	c.Recompute = recompute
 	x := g.Leaf(tensor.FromSlice(s, data, 7, 16, 16, 3))
 	y := c.Parts(x, n, func(x *autodiff.Value) *autodiff.Value {
-		h := wide.ForwardAct(c, x, nil, true)
+		h := wide.ForwardReLU(c, x, nil)
 		defer h.Done()
 		return back.Forward(c, h)
 	})
@@ -92,7 +92,7 @@ func TestPartsAreNoBatch(t *testing.T) {
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	err := tensor.Try(func() {
-		c := nn.NewCtx(g, true)
+		c := nn.NewCtx(g, nn.Train)
 		c.Parts(g.Zeros(tensor.F32, 4, 2, 2, 3), 2, func(x *autodiff.Value) *autodiff.Value {
 			return l.Forward(c, x)
 		})
@@ -110,7 +110,7 @@ func TestPartsOfNothing(t *testing.T) {
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	err := tensor.Try(func() {
-		nn.NewCtx(g, false).Parts(g.Zeros(tensor.F32, 2, 3), 0, autodiff.ReLU)
+		nn.NewCtx(g, nn.Eval).Parts(g.Zeros(tensor.F32, 2, 3), 0, autodiff.ReLU)
 	})
 	var e *tensor.Error
 	if !errors.As(err, &e) || e.Op != "Ctx.Parts" {

@@ -58,6 +58,10 @@ type uv struct {
 	sigma *tensor.Tensor
 }
 
+func (it uv) quotient(w *autodiff.Value, dt tensor.DType) autodiff.Quotient {
+	return autodiff.Quotient{W: w, U: it.u, V: it.v, Sigma: it.sigma, DType: dt}
+}
+
 // Weight returns W̄ in W's shape: one and the same for all calls in an Inference and in a pass
 // where a gradient may be asked for, else a new one for each call, whose owner is the caller.
 func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
@@ -68,7 +72,7 @@ func (s *SpectralNorm) Weight(c *Ctx) *autodiff.Value {
 // divided returns W̄ in dt, W's dtype or BF16, computed anew.
 func (s *SpectralNorm) divided(c *Ctx, dt tensor.DType) *autodiff.Value {
 	it := s.vectors(c)
-	return autodiff.SpectralQuotient(c.Value(s.W), it.u, it.v, it.sigma, dt)
+	return autodiff.SpectralQuotient(it.quotient(c.Value(s.W), dt))
 }
 
 // vectors returns the pass's singular vector estimates.
@@ -119,25 +123,23 @@ func divideAll(c *Ctx, norms []*SpectralNorm) {
 	if _, ok := c.Graph.Backend().(tensor.ManySpectralFuser); !ok || !c.Graph.Recording() {
 		return
 	}
-	var w, u, v []*autodiff.Value
-	var sigma []*tensor.Tensor
-	var dts []tensor.DType
+	var quotients []autodiff.Quotient
 	var keys []any
 	for _, s := range norms {
 		if s.alone {
 			continue
 		}
-		it, value := s.vectors(c), c.Value(s.W)
-		w, u, v, sigma = append(w, value), append(u, it.u), append(v, it.v), append(sigma, it.sigma)
+		w := c.Value(s.W)
+		dt, key := w.DType(), any(spectralWeight{s, true})
 		const filter = 4 // axes of one
-		if len(s.W.Shape) == filter && value.DType() == tensor.F32 && c.Activations == tensor.BF16 {
-			dts, keys = append(dts, tensor.BF16), append(keys, roundedWeight{s.W, tensor.BF16, true})
-		} else {
-			dts, keys = append(dts, value.DType()), append(keys, spectralWeight{s, true})
+		if len(s.W.Shape) == filter && dt == tensor.F32 && c.Activations == tensor.BF16 {
+			dt, key = tensor.BF16, roundedWeight{s.W, tensor.BF16, true}
 		}
+		quotients = append(quotients, s.vectors(c).quotient(w, dt))
+		keys = append(keys, key)
 	}
-	for i, q := range autodiff.SpectralQuotients(w, u, v, sigma, dts) {
-		c.derived[keys[i]] = c.hoist(q)
+	for i, divided := range autodiff.SpectralQuotients(quotients) {
+		c.derived[keys[i]] = c.hoist(divided)
 	}
 }
 

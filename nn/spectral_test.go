@@ -25,9 +25,9 @@ func TestPowerIterate(t *testing.T) {
 	plain := nn.NewConv2D(nn.ConvConfig{In: 3, Out: 5, Kernel: 3})
 	net := &nn.Sequential{conv, plain, lin}
 	nn.InitDType(e.s, net, 3, tensor.F64)
-	norms := []*nn.SpectralNorm{lin.Norm, conv.Norm}
+	norms := []*nn.SpectralNorm{lin.Spectral, conv.Spectral}
 	pass := func(train, together bool) (all []float64) {
-		c := nn.NewCtx(e.g, train)
+		c := nn.NewCtx(e.g, nn.Mode(train))
 		c.Updates = nn.NewUpdates(e.g.Backend())
 		for range 2 {
 			e.g.Tidy(func() *autodiff.Value {
@@ -40,14 +40,14 @@ func TestPowerIterate(t *testing.T) {
 				all = append(all, s.Weight(c).Tensor().Floats()...)
 			}
 		}
-		before := slices.Concat(lin.Norm.U.T.Floats(), conv.Norm.U.T.Floats())
+		before := slices.Concat(lin.Spectral.U.T.Floats(), conv.Spectral.U.T.Floats())
 		c.Updates.Apply()
-		after := slices.Concat(lin.Norm.U.T.Floats(), conv.Norm.U.T.Floats())
+		after := slices.Concat(lin.Spectral.U.T.Floats(), conv.Spectral.U.T.Floats())
 		if slices.Equal(before, after) == train {
 			t.Errorf("training %v: u changed %v", train, !train)
 		}
-		lin.Norm.U.T.SetFloats(before[:4])
-		conv.Norm.U.T.SetFloats(before[4:])
+		lin.Spectral.U.T.SetFloats(before[:4])
+		conv.Spectral.U.T.SetFloats(before[4:])
 		return append(all, after...)
 	}
 	for _, train := range []bool{false, true} {
@@ -96,7 +96,7 @@ func TestQuotientsAtOnce(t *testing.T) {
 		defer g.Close()
 		x, z := g.Const(s.Full(tensor.F32, 0.3, 1, 16, 16, 3)), g.Const(s.Full(tensor.F32, 0.3, 2, 7))
 		run := func() {
-			c := nn.NewCtx(g, true, nn.List(net))
+			c := nn.NewCtx(g, nn.Train, nn.List(net))
 			if half {
 				c.Activations = tensor.BF16
 			}
@@ -132,7 +132,7 @@ func TestSpectralNormConvergesToSVD(t *testing.T) {
 	for _, tc := range []struct {
 		m  nn.Module
 		sn *nn.SpectralNorm
-	}{{conv, conv.Norm}, {lin, lin.Norm}} {
+	}{{conv, conv.Spectral}, {lin, lin.Spectral}} {
 		nn.InitDType(e.s, tc.m, 3, tensor.F64)
 		w := tc.sn.W
 		var svd mat.SVD
@@ -140,12 +140,12 @@ func TestSpectralNormConvergesToSVD(t *testing.T) {
 		want := svd.Values(nil)[0]
 		const passes = 200 // converges like (σ₂/σ₁)^(2·passes)
 		for range passes {
-			c := nn.NewCtx(e.g, true)
+			c := nn.NewCtx(e.g, nn.Train)
 			c.Updates = nn.NewUpdates(e.g.Backend())
 			tc.sn.Weight(c)
 			c.Updates.Apply()
 		}
-		c := nn.NewCtx(e.g, false)
+		c := nn.NewCtx(e.g, nn.Eval)
 		if got := tc.sn.Sigma(c).Item(); math.Abs(got-want) > 1e-9*want {
 			t.Errorf("%T: σ = %.12g, the SVD says %.12g", tc.m, got, want)
 		}
@@ -161,9 +161,9 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	e := newEnv(t)
 	l := nn.NewLinear(nn.LinearConfig{In: 3, Out: 4, Spectral: true})
 	nn.InitDType(e.s, l, 1, tensor.F64)
-	before := l.Norm.U.T.Floats()
+	before := l.Spectral.U.T.Floats()
 	x := e.g.Const(e.normal(1, 2, 3))
-	c := nn.NewCtx(e.g, true)
+	c := nn.NewCtx(e.g, nn.Train)
 	c.Updates = nn.NewUpdates(e.g.Backend())
 	a := l.Forward(c, x).Tensor().Floats()
 	var b []float64
@@ -175,19 +175,19 @@ func TestSpectralNormIteratesOncePerPass(t *testing.T) {
 	if !slices.Equal(a, b) {
 		t.Error("two calls in one pass used different weights")
 	}
-	if !slices.Equal(before, l.Norm.U.T.Floats()) {
+	if !slices.Equal(before, l.Spectral.U.T.Floats()) {
 		t.Error("u changed before Apply")
 	}
 	c.Updates.Apply()
-	after := l.Norm.U.T.Floats()
+	after := l.Spectral.U.T.Floats()
 	if slices.Equal(before, after) {
 		t.Error("u did not change in training")
 	}
-	c = nn.NewCtx(e.g, false)
+	c = nn.NewCtx(e.g, nn.Eval)
 	c.Updates = nn.NewUpdates(e.g.Backend())
 	l.Forward(c, x)
 	c.Updates.Apply()
-	if !slices.Equal(after, l.Norm.U.T.Floats()) {
+	if !slices.Equal(after, l.Spectral.U.T.Floats()) {
 		t.Error("u changed in evaluation")
 	}
 }

@@ -59,6 +59,15 @@ type ConvChainer interface {
 	Conv2DChain(y, x, w, bias, res *Tensor, p ConvParams, gate bool, steps ...UnaryStep)
 }
 
+// A ConvPlacer is a Backend that can write a convolution's result among the channels of a tensor
+// that joins several. One that is not makes two kernels, to the same bits.
+type ConvPlacer interface {
+	Backend
+	// Conv2DPlace computes Conv2DBiasAct(x, w, bias, nil, relu) into channels at, at+1, … of y
+	// [N OH OW …], whose others stay.
+	Conv2DPlace(y *Tensor, at int, x, w, bias *Tensor, relu bool, p ConvParams)
+}
+
 // A UnaryStep is a unary operation with its attributes.
 type UnaryStep struct {
 	Op   UnaryOp
@@ -76,6 +85,19 @@ type LossFuser interface {
 	// CrossEntropyGrad writes the gradient for the logits,
 	// dx[n,k] = dy[n]·(exp(logp[n,k])·Σⱼ target[n,j] − target[n,k]); dx, logp, target [N K], dy [N].
 	CrossEntropyGrad(dx, dy, logp, target *Tensor)
+}
+
+// A LayerNormer is a Backend with kernels for layer normalisation, which would else be a dozen
+// passes. One that is not has autodiff.LayerNorm stay what it is composed of.
+type LayerNormer interface {
+	Backend
+	// LayerNorm computes y = (x − mean)·rstd·gamma + beta for each row of x [… C], with the row's mean
+	// and rstd = 1/√(var + eps), var biased, which it writes as well: mean, rstd […], gamma, beta [C].
+	// beta may be nil. F32 or F64.
+	LayerNorm(y, mean, rstd, x, gamma, beta *Tensor, eps float64)
+	// LayerNormGrad writes y's gradient for x: with g = gamma·dy, x̂ = (x − mean)·rstd and averages
+	// over a row, dx = rstd·(g − avg(g) − x̂·avg(g·x̂)).
+	LayerNormGrad(dx, dy, x, mean, rstd, gamma *Tensor)
 }
 
 // An AttentionFuser is a Backend with kernels for attention that never store the scores, of which
@@ -96,6 +118,19 @@ type AttentionFuser interface {
 	// dv = pᵀ·dy, ds = scale·p·(dy·vᵀ − Σₑ dy·y), dq = ds·k, dk = dsᵀ·q. dq, dk and dv may be nil
 	// when not wanted.
 	AttentionGrad(dq, dk, dv, dy, y, lse, q, k, v *Tensor, scale float64)
+}
+
+// A Viewer is a Backend with kernels that take views for operands, so that what only moves elements
+// need not run. One that is not has views made into tensors by the gradients' own kernels, Gather
+// and ScatterAdd.
+type Viewer interface {
+	Backend
+	// CopyView copies src's elements to the places of dst, of the same shape and dtype. No two
+	// elements of dst share a place; what lies between stays.
+	CopyView(dst, src View)
+	// MatMulViews computes dst = alpha·a·b for stacks of matrices, a [… m k], b [… k n] and dst
+	// [… m n] of equal leading axes: F32 or F64. The elements of a row of dst lie together.
+	MatMulViews(dst, a, b View, alpha float64)
 }
 
 // A SpectralFuser is a Backend with kernels for spectral normalisation. A weight w [R …] stands for

@@ -17,7 +17,7 @@ type Buffer interface {
 //     well, before it adds to it. MatMul and Conv2DWeightGrad make F32 results of BF16 operands,
 //     too, which Conv2DWeightGrad may have rounded. The optimizers know F32 and F64 alone.
 //   - dst may be the same tensor as an operand of the same shape in Unary, Binary, Select, Cast,
-//     Softmax, NormApply; nowhere else may outputs overlap inputs.
+//     Softmax, NormApply; nowhere else may outputs overlap inputs, unless a kernel says so.
 //   - Zero-sized tensors are legal everywhere.
 //   - Results depend on operands and the instruction set alone, never on the number of threads.
 //   - NaN and Inf propagate by IEEE rules unless an opcode says otherwise. A convolution by another
@@ -90,7 +90,8 @@ type Backend interface {
 	OneHot(dst, idx *Tensor)
 
 	// MaxPool takes the maximum over each window of x [N H W C]; padding never wins, the first
-	// maximum in row order wins, NaN wins. idx, I32 of y's shape, is the winner's h·W + w.
+	// maximum in row order wins, NaN wins. idx, I32 of y's shape, is the winner's h·W + w; nil
+	// where nobody asks for it.
 	MaxPool(y, idx, x *Tensor, p PoolParams)
 	// PoolGather computes y[n,i,j,c] = x[n, idx[n,i,j,c], c] with positions flattened as h·W + w.
 	PoolGather(y, x, idx *Tensor)
@@ -119,7 +120,7 @@ type Backend interface {
 	// ReLU, dy is masked first: with y non-nil by y > 0; with shift non-nil, of gamma's shape, by
 	// x·(gamma·rstd) + shift > 0, rounded as NormApply does, which says the same of a y without res
 	// and spares reading it. dx, dgamma, dbeta, dres may be nil when not wanted, and dres is beside
-	// shift; dres gets the masked dy.
+	// shift; dres gets the masked dy. dx may be dy or, where y is nil, x.
 	NormBackward(dx, dgamma, dbeta, dres, dy, x, y, shift, mean, rstd, gamma *Tensor)
 
 	// Random fills dst with numbers of the stream key at step (an I32 tensor of one element):

@@ -3,6 +3,7 @@ package gradcheck
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"afterimage/autodiff"
@@ -129,8 +130,8 @@ func checkOnce(t testing.TB, f Func, point []Input, u Input) error {
 			g += plain[i].Data[j] * d
 			contributions += math.Abs(plain[i].Data[j] * d)
 		}
-		up, size := along(t, f, point, u, i, v, +step)
-		down, _ := along(t, f, point, u, i, v, -step)
+		up, size := pair(u, evaluate(t, f, moved(point, i, v, +step)))
+		down, _ := pair(u, evaluate(t, f, moved(point, i, v, -step)))
 		quotient := (up - down) / (2 * step)
 		bound := relTol*contributions + roundTol*eps/step*size
 		if !(math.Abs(g-quotient) <= bound) {
@@ -143,19 +144,22 @@ func checkOnce(t testing.TB, f Func, point []Input, u Input) error {
 
 const eps = 0x1p-52 // of float64
 
-// along returns ⟨u, f⟩ with input i moved by h·v, and Σ|uⱼfⱼ|.
-func along(
-	t testing.TB, f Func, point []Input, u Input, i int, v Input, h float64,
-) (s, size float64) {
-	moved := append([]Input(nil), point...)
-	data := append([]float64(nil), point[i].Data...)
+// moved returns point with input i moved by h·v.
+func moved(point []Input, i int, v Input, h float64) []Input {
+	point = slices.Clone(point)
+	data := slices.Clone(point[i].Data)
 	for j := range data {
 		data[j] += h * v.Data[j]
 	}
-	moved[i] = Input{point[i].Shape, data}
-	for j, y := range evaluate(t, f, moved).Data {
-		s += u.Data[j] * y
-		size += math.Abs(u.Data[j] * y)
+	point[i] = Input{point[i].Shape, data}
+	return point
+}
+
+// pair returns ⟨u, y⟩ and the size of what is added up in it, Σ|uⱼyⱼ|.
+func pair(u, y Input) (s, size float64) {
+	for j := range u.Data {
+		s += u.Data[j] * y.Data[j]
+		size += math.Abs(u.Data[j] * y.Data[j])
 	}
 	return s, size
 }

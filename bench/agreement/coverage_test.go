@@ -28,7 +28,7 @@ func subjects() []subject {
 			"BatchNorm":     "batchNorm of table_test.go, which has goldens",
 			"BatchNormReLU": "batchNormReLU of table_test.go, which has goldens",
 			"SpectralQuotients": "SpectralQuotient, which has goldens, for each of a list: " +
-				"gather_test.go",
+				"postpone_test.go",
 			"SlicePad": "Slice and Pad, which have goldens, in one copy",
 			"Conv2DAct": "Conv2DBiasAct and the activations, which have goldens, to the bit: " +
 				"op_test.go",
@@ -38,7 +38,7 @@ func subjects() []subject {
 			"Targets": "the smoothed targets of cross-entropy, which has goldens of both"}},
 		{"nn/optim", "optim", regexp.MustCompile(`Schedule|\*SGD|\*Adam|\*EMA|\*autodiff\.Value`),
 			map[string]string{"SquaredNorm": "the square of ClipNorm's norm, which has goldens"}},
-		{"nn/attack", "attack", regexp.MustCompile(`\*tensor\.Tensor`), nil},
+		{"nn/attack", "attack", regexp.MustCompile(`\*tensor\.Tensor|^Config`), nil},
 		{"nn", "nn", regexp.MustCompile(`^\*[A-Z]|Func$|\*autodiff\.Value`), map[string]string{
 			"Flatten": "a reshape; the goldens of nn/attack use it",
 			"AvgPool": "autodiff.AvgPool", "MaxPool": "autodiff.MaxPool",

@@ -135,14 +135,14 @@ func (x subject) write(b tensor.Backend, dir string) (files []string, err error)
 	}
 	draw(s, nn.List(m))
 	export := func(f gan.Format) ([]string, error) {
-		return gan.ExportClassifier(s, dir, m, f, false)
+		return gan.ExportClassifier(s, dir, m, f, tensor.F32)
 	}
 	if x.net != nil {
 		v, err := x.inverter(s, m)
 		if err != nil {
 			return nil, err
 		}
-		export = func(f gan.Format) ([]string, error) { return v.Export(s, dir, f, false, nil) }
+		export = func(f gan.Format) ([]string, error) { return v.Export(s, dir, f, tensor.F32, nil) }
 	}
 	for _, f := range []gan.Format{gan.ONNX, gan.PyTorch} {
 		list, err := export(f)
@@ -163,7 +163,7 @@ func (x subject) inverter(s *tensor.Scope, m gan.Classifier) (*gan.Inverter, err
 	c := gan.DefaultInverter()
 	c.Condition, c.Net = x.kind, *x.net
 	c.Net.Cond = cond.Dim()
-	v := &gan.Inverter{Config: c, G: gan.NewGenerator(c.Net), Cond: cond}
+	v := &gan.Inverter{Config: c, G: gan.NewGenerator(c.Net), Conditioner: cond}
 	draw(s, nn.Join(nn.List(v.G), cond.State()))
 	return v, nil
 }

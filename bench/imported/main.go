@@ -174,7 +174,7 @@ func (s *server) gradient(
 	g *autodiff.Graph, images *tensor.Tensor,
 ) (logits, grad *autodiff.Value) {
 	x := g.Leaf(images)
-	logits = s.net.Forward(nn.NewCtx(g, false), x).Keep()
+	logits = s.net.Forward(nn.NewCtx(g, nn.Eval), x).Keep()
 	return logits, autodiff.Grad(autodiff.Sum(autodiff.Square(logits)), []*autodiff.Value{x})[0]
 }
 

@@ -116,7 +116,7 @@ func (f weightFlags) shipped(s *tensor.Scope, name string) (gan.Classifier, erro
 	if err != nil {
 		return nil, err
 	}
-	return v.Cond.Model, nil
+	return v.Conditioner.Model, nil
 }
 
 // file returns the classifier's file: of a run directory the one it offers.

@@ -237,9 +237,6 @@ func (r *comparison) match(sets bool) ([]picturePair, error) {
 	return out, nil
 }
 
-// The windows of the two SSIMs: an image must hold one.
-const gaussianWindow, uniformWindow = 11, 7
-
 // measure reads and compares one pair.
 func (w picturePair) measure(metric *lpips.Metric) (comparedPair, error) {
 	a, err := readPicture(w.a)
@@ -259,10 +256,10 @@ func (w picturePair) measure(metric *lpips.Metric) (comparedPair, error) {
 		SSIM: nan, SSIM7: nan, MSE8: nan, LPIPS: nan}
 	p.Identical = math.IsInf(float64(p.PSNR), 1)
 	side := min(a.W, a.H)
-	if side >= gaussianWindow {
+	if side >= metrics.SSIMGaussian.Side() {
 		p.SSIM = number(metrics.SSIM(a, b, metrics.SSIMGaussian)[0])
 	}
-	if side >= uniformWindow {
+	if side >= metrics.SSIMUniform.Side() {
 		p.SSIM7 = number(metrics.SSIM(a, b, metrics.SSIMUniform)[0])
 	}
 	if a.W%metrics.Grid == 0 && a.H%metrics.Grid == 0 {
@@ -343,7 +340,7 @@ func (r *comparison) explain(e *env) {
 	}
 	if undefined(func(p comparedPair) number { return p.SSIM }) {
 		fmt.Fprintf(e.out, "n/a: SSIM needs images of at least %d×%[1]d (Gaussian) or "+
-			"%d×%[2]d pixels\n", gaussianWindow, uniformWindow)
+			"%d×%[2]d pixels\n", metrics.SSIMGaussian.Side(), metrics.SSIMUniform.Side())
 	}
 	if undefined(func(p comparedPair) number { return p.MSE8 }) {
 		fmt.Fprintf(e.out, "n/a: 8×8 MSE needs sides that %d divides\n", metrics.Grid)

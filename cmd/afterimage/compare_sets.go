@@ -56,7 +56,7 @@ func (c *compareCmd) embedder(
 		if err != nil {
 			return nil, tensor.Refuse("--features: %w", err)
 		}
-		return penultimate(s, v.Cond.Model, "the shipped classifier "+name), nil
+		return penultimate(s, v.Conditioner.Model, "the shipped classifier "+name), nil
 	}
 	return c.classifier(e, s)
 }

@@ -106,7 +106,8 @@ func (c *demoCmd) Run(e *env) error {
 		return nil
 	}
 	dir := filepath.Join(c.Out, "study")
-	if _, err := e.study(b, s, dir, "data", c.command("afterimage demo", e)); err != nil {
+	o := study.Options{Dir: dir, Data: "data", Command: c.command("afterimage demo", e)}
+	if _, err := e.study(b, s, o); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.out, "\n%s: the same page, made from nothing in %s.\n",

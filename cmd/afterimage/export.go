@@ -104,7 +104,7 @@ func (c *exportCmd) open(
 			return nil, err
 		}
 		return func() ([]string, error) {
-			return v.Export(s, c.Out, format, c.Half, map[string]string{"program": "afterimage " +
+			return v.Export(s, c.Out, format, c.dtype(), map[string]string{"program": "afterimage " +
 				revision()})
 		}, nil
 	}
@@ -126,8 +126,16 @@ func (c *exportCmd) open(
 		fmt.Fprintln(e.err, note)
 	}
 	return func() ([]string, error) {
-		return gan.ExportClassifier(s, c.Out, m, format, c.Half)
+		return gan.ExportClassifier(s, c.Out, m, format, c.dtype())
 	}, nil
+}
+
+// dtype is what weights are stored as.
+func (c *exportCmd) dtype() tensor.DType {
+	if c.Half {
+		return tensor.F16
+	}
+	return tensor.F32
 }
 
 // inverter reports whether an inverter is meant: shipped weights, or a folder that holds one or is

@@ -147,8 +147,8 @@ func TestWhoseMemory(t *testing.T) {
 	if err := tensor.Try(func() { s.New(tensor.F32, 1) }); isOutOfMemory(err) {
 		t.Errorf("%v: taken for memory that ran out", err)
 	}
-	code, _, errOut := call("train", "classifier", "--memory", "4", "--out",
-		filepath.Join(t.TempDir(), "run"))
+	code, _, errOut := call("train", "classifier", "--memory", "4", "--train-images", "256",
+		"--val-images", "2", "--out", filepath.Join(t.TempDir(), "run"))
 	if code != exitUsage || !strings.Contains(errOut, "4.0 MB is the limit") {
 		t.Errorf("a limit of 4 MB: exit code %d: %s", code, errOut)
 	}

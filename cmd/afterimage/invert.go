@@ -81,32 +81,29 @@ func (c *trainInverterCmd) config() (gan.InverterConfig, error) {
 
 // Run trains an inverter.
 func (c *trainInverterCmd) Run(e *env) error {
-	dir, resume, err := c.dir("inverter-" + c.Condition)
+	at, err := c.place("inverter-" + c.Condition)
 	if err != nil {
 		return err
 	}
-	e.board = c.Board
 	var cfg gan.InverterConfig
 	flags := classifierFlags{c.Classifier, c.foreignFlags}
-	if resume {
-		if err := e.readRun(dir, "inverter", &cfg); err != nil {
+	if at.resume {
+		if err := e.readRun(at.dir, "inverter", &cfg); err != nil {
 			return err
 		}
 		if e.isGiven("recompute") {
 			cfg.Recompute = c.Recompute
 		}
 		// The run keeps its own copy: what was inverted cannot change between two starts.
-		flags = kept(gan.ClassifierFile(filepath.Join(dir, train.CheckpointDir)))
+		flags = kept(gan.ClassifierFile(filepath.Join(at.dir, train.CheckpointDir)))
 	} else if cfg, err = c.config(); err != nil {
 		return err
 	}
-	return e.trainInverter(dir, cfg, flags, resume)
+	return e.trainInverter(at, cfg, flags)
 }
 
-// trainInverter trains in dir until the end or an interrupt.
-func (e *env) trainInverter(
-	dir string, cfg gan.InverterConfig, flags classifierFlags, resume bool,
-) error {
+// trainInverter trains at a place until the end or an interrupt.
+func (e *env) trainInverter(at place, cfg gan.InverterConfig, flags classifierFlags) error {
 	b, s, closeAll, err := e.openScope()
 	if err != nil {
 		return err
@@ -129,28 +126,28 @@ func (e *env) trainInverter(
 	}
 	defer t.Close()
 	for _, n := range []string{note, digitsNote(cfg.Dataset, cfg.Net.Size, 3, data.FitAuto)} {
-		if n != "" && !resume { // a resumed run's is what the first start said
+		if n != "" && !at.resume { // a resumed run's is what the first start said
 			fmt.Fprintln(e.err, n)
 		}
 	}
 	stopped, done := e.interrupts() // from here on, a signal saves what there is
 	defer done()
-	r, err := begin(e, b, dir, t.Config, resume, t.SaveClassifier)
+	r, err := begin(e, b, at, t.Config, t.SaveClassifier)
 	if err != nil {
 		return err
 	}
 	bar := newProgress(e.err, "train inverter", cfg.Steps)
 	defer bar.close()
-	err = attempt(r, resume, func() error { return t.Run(r, bar.step, stopped) })
+	err = attempt(r, at, func() error { return t.Run(r, bar.step, stopped) })
 	e.noteCalls(t.Replayed())
 	if err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+		return fmt.Errorf("%s: %w", at.dir, err)
 	}
-	page, err := runPage(dir)
+	page, err := runPage(at.dir)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s: trained %s; the page is %s\n", dir, counting(cfg.Steps, "step"), page)
+	fmt.Fprintf(e.out, "%s: trained %s; the page is %s\n", at.dir, counting(cfg.Steps, "step"), page)
 	return nil
 }
 
@@ -203,7 +200,7 @@ func (c *invertCmd) Run(e *env) error {
 		return err
 	}
 	classes := classNames(v)
-	w := painter{v, b, v.Cond.Model.Inference(b), v.Inference(b)}
+	w := painter{v, b, v.Conditioner.Model.Inference(b), v.Inference(b)}
 	defer w.ask.Close()
 	defer w.paint.Close()
 	for i, p := range photos {
@@ -221,7 +218,7 @@ func classNames(v *gan.Inverter) []string {
 		return nil
 	}
 	set, err := data.Open("scenes", "", data.Options{Train: 1, Val: 1, Test: 1})
-	if err != nil || len(set.Classes()) != v.Cond.Model.Classes() {
+	if err != nil || len(set.Classes()) != v.Conditioner.Model.Classes() {
 		return nil
 	}
 	return set.Classes()
@@ -321,8 +318,8 @@ func (c *invertCmd) invert(e *env, v painter, p photo, i int, classes []string) 
 	original := metrics.FromBytes(1, size, size, 3, p.pix).In(metrics.Unit)
 	s := tensor.NewScope(v.b)
 	defer s.Close()
-	a := v.Cond.AskWith(v.ask, s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
-	d := v.Cond.Dim()
+	a := v.Conditioner.AskWith(v.ask, s, tensor.FromSlice(s, original.Pix, 1, size, size, 3))
+	d := v.Conditioner.Dim()
 	cond := s.New(tensor.F32, c.Draws, d)
 	for k := range c.Draws {
 		v.b.CopyRegion(cond, a.Cond, tensor.Region{DstStart: []int{k, 0}, DstStep: []int{1, 1},
@@ -330,7 +327,7 @@ func (c *invertCmd) invert(e *env, v painter, p photo, i int, classes []string) 
 	}
 	z := v.Noise(s, tensor.NewKey(c.Seed, "noise/invert"), uint32(i), c.Draws)
 	painted := v.PaintWith(v.paint, s, cond, z)
-	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Symmetric,
+	draws := report.Pictures(metrics.NewImages(c.Draws, size, size, 3, metrics.Signed,
 		tensor.ToHost[float32](painted)))
 	row := report.SheetRow{Images: append(report.Pictures(original), draws...)}
 	strip := filepath.Join(c.Out, pictureName(path))
@@ -343,7 +340,7 @@ func (c *invertCmd) invert(e *env, v painter, p photo, i int, classes []string) 
 			return err
 		}
 	}
-	best := metrics.Argmax(metrics.Matrix(1, v.Cond.Model.Classes(),
+	best := metrics.Argmax(metrics.Matrix(1, v.Conditioner.Model.Classes(),
 		tensor.ToHost[float32](a.Logits)))[0]
 	class := fmt.Sprint(best)
 	if int(best) < len(classes) {

@@ -247,7 +247,6 @@ func isOutOfMemory(err error) bool {
 type env struct {
 	cli   *cli
 	given []string // names of the flags on the command line
-	board bool     // trainings keep an event file for TensorBoard
 	out   io.Writer
 	err   io.Writer
 }

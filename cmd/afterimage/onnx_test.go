@@ -38,7 +38,7 @@ func sameNetwork(t *testing.T, dir string) (own, inside, bare string) {
 		t.Fatal(err)
 	}
 	nn.Init(s, m, 3)
-	if own, err = m.Save(filepath.Join(dir, "own"), false); err != nil {
+	if own, err = m.Save(filepath.Join(dir, "own"), tensor.F32); err != nil {
 		t.Fatal(err)
 	}
 	inside = exportTo(t, m, filepath.Join(dir, "inside.onnx"))

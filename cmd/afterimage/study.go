@@ -69,8 +69,8 @@ func (c *studyCmd) Run(e *env) error {
 	if c.Rehearse {
 		return c.rehearse(e, b, s)
 	}
-	e.board = c.Board
-	res, err := e.study(b, s, dir, c.Data, c.command(e))
+	res, err := e.study(b, s, study.Options{Dir: dir, Data: c.Data, Command: c.command(e),
+		TensorBoard: c.Board})
 	if err != nil {
 		return err
 	}
@@ -170,49 +170,48 @@ func portable(path, placeholder string) string {
 	return path
 }
 
-// study runs a study with progress on the error stream.
-func (e *env) study(
-	b device, s *study.Spec, dir, dataDir, command string,
-) (*study.Result, error) {
+// study runs a study with progress on the error stream. What o does not say of the machine and of
+// who listens is filled in.
+func (e *env) study(b device, s *study.Spec, o study.Options) (*study.Result, error) {
 	now, warned := e.describe(b), false
 	stopped, done := e.interrupts()
 	defer done()
+	o.Environment, o.Stopped, o.CPUSeconds, o.PeakMemory = now, stopped, cpuSeconds, peakMemory
+	o.Former = func(path string, last json.RawMessage) {
+		if !warned { // one line for a study, not one for each of its trainings
+			warned = e.warnOtherKernels("study", path, last, now)
+		}
+	}
+	o.Opened = func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) }
+	o.Facts = func(trained []json.RawMessage) []report.Fact { return studyFacts(now, trained) }
 	var bar *progress
-	res, err := study.Run(b, s, study.Options{Dir: dir, Data: dataDir, Environment: now,
-		Former: func(path string, last json.RawMessage) {
-			if !warned { // one line for a study, not one for each of its trainings
-				warned = e.warnOtherKernels("study", path, last, now)
-			}
-		},
-		Opened:  func(r *train.Run) error { return e.keepPlans(b, r.Path(train.PlansFile)) },
-		Facts:   func(trained []json.RawMessage) []report.Fact { return studyFacts(now, trained) },
-		Command: command, Note: func(st study.Stage) {
-			if bar != nil {
-				bar.close()
-				bar = nil
-			}
-			state := ""
-			switch {
-			case st.Done:
-				state = " (done)"
-			case st.Budget > 0:
-				state = " (about " + report.Duration(st.Budget) + ")"
-			}
-			fmt.Fprintf(e.err, "[%d/%d] %s%s\n", st.Number, st.Of, st.Name, state)
-		},
-		Remark: func(text string) {
-			if e.isGiven("data") { // else nobody asked for what lies there
-				fmt.Fprintln(e.err, text)
-			}
-		},
-		Observe: func(stage string, p train.Progress) {
-			if bar == nil {
-				bar = newProgress(e.err, "  "+stage, p.Total)
-			}
-			bar.step(p)
-		},
-		Stopped: stopped, CPUSeconds: cpuSeconds, PeakMemory: peakMemory, TensorBoard: e.board,
-		Waiting: func() { fmt.Fprintln(e.err, "waiting for another process of this study") }})
+	o.Note = func(st study.Stage) {
+		if bar != nil {
+			bar.close()
+			bar = nil
+		}
+		state := ""
+		switch {
+		case st.Done:
+			state = " (done)"
+		case st.Budget > 0:
+			state = " (about " + report.Duration(st.Budget) + ")"
+		}
+		fmt.Fprintf(e.err, "[%d/%d] %s%s\n", st.Number, st.Of, st.Name, state)
+	}
+	o.Remark = func(text string) {
+		if e.isGiven("data") { // else nobody asked for what lies there
+			fmt.Fprintln(e.err, text)
+		}
+	}
+	o.Observe = func(stage string, p train.Progress) {
+		if bar == nil {
+			bar = newProgress(e.err, "  "+stage, p.Total)
+		}
+		bar.step(p)
+	}
+	o.Waiting = func() { fmt.Fprintln(e.err, "waiting for another process of this study") }
+	res, err := study.Run(b, s, o)
 	if bar != nil {
 		bar.close()
 	}

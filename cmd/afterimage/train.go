@@ -25,17 +25,25 @@ type runFlags struct {
 	Board     bool   `help:"Keep an event file in the run for TensorBoard (tensorboard --logdir RUN)." name:"tensorboard"`
 }
 
-// dir returns the run directory, and whether it is to be resumed.
-func (f runFlags) dir(fallback string) (dir string, resume bool, err error) {
+// A place is where a training writes.
+type place struct {
+	dir    string
+	resume bool // it is a run already, to go on with
+	board  bool // the run keeps an event file for TensorBoard
+}
+
+// place returns the run directory that is asked for, or one of the given name.
+func (f runFlags) place(fallback string) (place, error) {
+	at := place{dir: f.Out, resume: f.Resume != "", board: f.Board}
 	switch {
 	case f.Out != "" && f.Resume != "":
-		return "", false, tensor.Refuse("--out and --resume exclude each other")
+		return place{}, tensor.Refuse("--out and --resume exclude each other")
 	case f.Resume != "":
-		return f.Resume, true, nil
-	case f.Out != "":
-		return f.Out, false, nil
+		at.dir = f.Resume
+	case f.Out == "":
+		at.dir = filepath.Join("runs", fallback)
 	}
-	return filepath.Join("runs", fallback), false, nil
+	return at, nil
 }
 
 // readRun reads the configuration of a run that is to be resumed. Settings on the command line are
@@ -66,14 +74,14 @@ func (e *env) readRun(dir, kind string, config any) error {
 // begin makes a run directory, or opens one again and warns if what it is computed with has
 // changed. What a GPU has to tell of a run goes into it from now on.
 func begin[C any](
-	e *env, b device, dir string, config C, resume bool, files ...func(*train.Run) error,
+	e *env, b device, at place, config C, files ...func(*train.Run) error,
 ) (*train.Run, error) {
-	r, err := openRun(e, b, dir, config, resume, files...)
+	r, err := openRun(e, b, at, config, files...)
 	if err != nil {
 		return nil, err
 	}
 	if err := e.keepPlans(b, r.Path(train.PlansFile)); err != nil {
-		if !resume {
+		if !at.resume {
 			return nil, errors.Join(err, r.Abandon())
 		}
 		return nil, errors.Join(err, r.Close())
@@ -86,20 +94,20 @@ func begin[C any](
 
 // openRun makes a run directory or opens one again.
 func openRun[C any](
-	e *env, b device, dir string, config C, resume bool, files ...func(*train.Run) error,
+	e *env, b device, at place, config C, files ...func(*train.Run) error,
 ) (r *train.Run, err error) {
 	now := e.describe(b)
-	if !resume {
-		r, err := train.Create(dir, config, now, files...)
-		if err == nil && e.board {
+	if !at.resume {
+		r, err := train.Create(at.dir, config, now, files...)
+		if err == nil && at.board {
 			r.TensorBoard()
 		}
 		return r, err
 	}
-	if r, err = train.Open(dir, new(C)); err != nil {
+	if r, err = train.Open(at.dir, new(C)); err != nil {
 		return nil, err
 	}
-	if e.board {
+	if at.board {
 		r.TensorBoard()
 	}
 	last, err := r.Continue(now)
@@ -110,7 +118,7 @@ func openRun[C any](
 	if !slices.ContainsFunc([]string{train.LatestFile, train.FinalFile, gan.FinalInverter},
 		func(name string) bool { return exists(r.Path(train.CheckpointDir, name)) }) {
 		fmt.Fprintf(e.err, "note: %s has no checkpoint yet: its training starts from the beginning\n",
-			dir)
+			at.dir)
 	}
 	return r, nil
 }
@@ -145,12 +153,12 @@ func (e *env) noteCalls(replayed bool, err error) {
 	}
 }
 
-// attempt makes a training in r and closes r. A new run that asked for what cannot be, such as more
-// memory than there is, leaves nothing behind.
-func attempt(r *train.Run, resume bool, f func() error) (err error) {
+// attempt makes a training in r, which is at a place, and closes r. A new run that asked for what
+// cannot be, such as more memory than there is, leaves nothing behind.
+func attempt(r *train.Run, at place, f func() error) (err error) {
 	if misuse := tensor.Try(func() { err = f() }); misuse != nil {
 		err = misuse
-		if !resume {
+		if !at.resume {
 			return errors.Join(err, r.Abandon())
 		}
 	}
@@ -282,14 +290,13 @@ func normalisation(dataset string) (mean, std []float64) {
 
 // Run trains a classifier.
 func (c *trainClassifierCmd) Run(e *env) error {
-	dir, resume, err := c.dir("classifier-" + c.Arch)
+	at, err := c.place("classifier-" + c.Arch)
 	if err != nil {
 		return err
 	}
-	e.board = c.Board
 	var cfg train.ClassifierConfig
-	if resume {
-		if err := e.readRun(dir, "classifier", &cfg); err != nil {
+	if at.resume {
+		if err := e.readRun(at.dir, "classifier", &cfg); err != nil {
 			return err
 		}
 		if e.isGiven("recompute") {
@@ -300,35 +307,31 @@ func (c *trainClassifierCmd) Run(e *env) error {
 	} else if cfg, err = c.config(); err != nil {
 		return err
 	}
-	_, err = e.trainClassifier(dir, cfg, resume)
-	return err
+	return e.trainClassifier(at, cfg)
 }
 
-// trainClassifier trains in dir until the end or an interrupt and returns the run's final accuracy
-// on the held-out images.
-func (e *env) trainClassifier(
-	dir string, cfg train.ClassifierConfig, resume bool,
-) (float64, error) {
+// trainClassifier trains at a place until the end or an interrupt.
+func (e *env) trainClassifier(at place, cfg train.ClassifierConfig) error {
 	b, err := e.open()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer b.Close()
 	t, err := train.NewClassifier(b, cfg)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer t.Close()
 	stopped, done := e.interrupts() // from here on, a signal saves what there is
 	defer done()
-	r, err := begin(e, b, dir, cfg, resume)
+	r, err := begin(e, b, at, cfg)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	bar := newProgress(e.err, "train "+cfg.Arch, t.Total())
 	defer bar.close()
 	val := 0.0
-	err = attempt(r, resume, func() error {
+	err = attempt(r, at, func() error {
 		return t.Run(r, func(p train.Progress) {
 			bar.step(p)
 			if v, ok := p.Values["val_accuracy"]; ok {
@@ -338,13 +341,13 @@ func (e *env) trainClassifier(
 	})
 	e.noteCalls(t.Replayed())
 	if err != nil {
-		return val, fmt.Errorf("%s: %w", dir, err)
+		return fmt.Errorf("%s: %w", at.dir, err)
 	}
-	page, err := runPage(dir)
+	page, err := runPage(at.dir)
 	if err != nil {
-		return val, err
+		return err
 	}
 	fmt.Fprintf(e.out, "%s: trained %s, %.2f %% of the held-out images right; the page is %s\n",
-		dir, counting(t.Total(), "step"), 100*val, page)
-	return val, nil
+		at.dir, counting(t.Total(), "step"), 100*val, page)
+	return nil
 }

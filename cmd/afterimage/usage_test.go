@@ -10,9 +10,7 @@ import (
 // TestMessages: what is wrong, what was expected and what to do, of command lines that need no run;
 // each names one flag.
 func TestMessages(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "file.png")
-	mustCall(t, "data", "show", "--dataset", "scenes", "--count", "1", "--out", file)
+	file := picture(t, filepath.Join(t.TempDir(), "file.png"), 32, 32)
 	for _, c := range [][2]string{
 		{"--precision bf17 doctor", `--precision: expected f32 or bf16, got "bf17"`},
 		{"export SHIPPED --format onx --out x", "expected native, onnx or pytorch, got"},

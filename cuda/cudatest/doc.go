@@ -5,7 +5,7 @@
 // Non-goals: anything outside tests.
 //
 // Invariants:
-//  1. What is built lies in the folder given, but for the emulator, which is cached by its text.
+//  1. What is built lies in the user's cache folder by its text, and is built once.
 //  2. No library of NVIDIA's is opened under the environment returned.
 //  3. Compiled kernels go to a cache in the folder given.
 //

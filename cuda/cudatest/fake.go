@@ -25,14 +25,15 @@ type Fake struct {
 	Env    []string // NAME=value, what makes a program use them
 }
 
-// Build compiles the fakes into dir, with gcc and g++. Env turns cuBLASLt and cuDNN off: a test
-// that wants their fakes sets AFTERIMAGE_CUBLASLT and AFTERIMAGE_CUDNN to the files.
-// cuda/internal/fakecuda lists the variables that make the fake GPU fail.
+// Build compiles the fakes, with gcc and g++, unless they lie in the cache, and gives the kernels a
+// cache in dir. Env turns cuBLASLt and cuDNN off: a test that wants their fakes sets
+// AFTERIMAGE_CUBLASLT and AFTERIMAGE_CUDNN to the files. cuda/internal/fakecuda lists the variables
+// that make the fake GPU fail.
 func Build(dir string) (Fake, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return Fake{}, ErrPlatform
 	}
-	l, err := fakecuda.Build(dir)
+	l, err := fakecuda.Build()
 	if err != nil {
 		return Fake{}, err
 	}

@@ -51,24 +51,28 @@ func NotOffered(err error) bool {
 	return false
 }
 
-// lost are the driver's results after which a context computes nothing more, by the numbers of
-// cuda.h.
-var lost = map[int]bool{
-	214: true, // CUDA_ERROR_ECC_UNCORRECTABLE
-	700: true, // CUDA_ERROR_ILLEGAL_ADDRESS
-	702: true, // CUDA_ERROR_LAUNCH_TIMEOUT
-	710: true, // CUDA_ERROR_ASSERT
-	714: true, // CUDA_ERROR_HARDWARE_STACK_ERROR
-	715: true, // CUDA_ERROR_ILLEGAL_INSTRUCTION
-	716: true, // CUDA_ERROR_MISALIGNED_ADDRESS
-	717: true, // CUDA_ERROR_INVALID_ADDRESS_SPACE
-	718: true, // CUDA_ERROR_INVALID_PC
-	719: true, // CUDA_ERROR_LAUNCH_FAILED
+// lost reports whether a context computes nothing more after one of the driver's results, by the
+// numbers of cuda.h.
+func lost(code int) bool {
+	switch code {
+	case 214, // CUDA_ERROR_ECC_UNCORRECTABLE
+		700, // CUDA_ERROR_ILLEGAL_ADDRESS
+		702, // CUDA_ERROR_LAUNCH_TIMEOUT
+		710, // CUDA_ERROR_ASSERT
+		714, // CUDA_ERROR_HARDWARE_STACK_ERROR
+		715, // CUDA_ERROR_ILLEGAL_INSTRUCTION
+		716, // CUDA_ERROR_MISALIGNED_ADDRESS
+		717, // CUDA_ERROR_INVALID_ADDRESS_SPACE
+		718, // CUDA_ERROR_INVALID_PC
+		719: // CUDA_ERROR_LAUNCH_FAILED
+		return true
+	}
+	return false
 }
 
 // remedy returns what a user can do about a failure whose words do not say, "" if nothing is known.
 func (e *Error) remedy() string {
-	if e.Library == CUDA && lost[e.Code] {
+	if e.Library == CUDA && lost(e.Code) {
 		return "the GPU has given up what this process does: start the program again; a training goes " +
 			"on from its last checkpoint"
 	}

@@ -1,7 +1,7 @@
 // pool.cu: MaxPool, PoolGather, PoolScatter, AvgPool, AvgPoolGrad. Images are NHWC.
 //
 // What      max_pool      y = the window's maximum; idx = the winner's h·W + w (first maximum in
-//                         row order, NaN wins, padding never)
+//                         row order, NaN wins, padding never), unless idx is null
 //           pool_gather   y[n, i, j, c] = x[n, idx, c];  pool_scatter is its adjoint
 //           avg_pool      y = Σ window / divisor;  avg_pool_grad gathers dy/divisor over the
 //                         windows that cover a pixel, in row order
@@ -77,7 +77,9 @@ template <typename T> DEVICE void max_pool(const pool_args &a) {
             }
         }
         ((T *)a.y)[e] = narrow<T>(best);
-        ((i32 *)a.idx)[e] = at < 0 ? 0 : at;
+        if (a.idx) {
+            ((i32 *)a.idx)[e] = at < 0 ? 0 : at;
+        }
     }
 }
 

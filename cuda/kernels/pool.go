@@ -26,7 +26,8 @@ func newPool(y, idx, x Array, p tensor.PoolParams) poolArgs {
 		PadBottom: i32(p.PadBottom), PadRight: i32(p.PadRight), CountPad: b32(p.CountPad)}
 }
 
-// MaxPool takes the maximum over each window of x and the position of its first occurrence.
+// MaxPool takes the maximum over each window of x and the position of its first occurrence, unless
+// idx has no address.
 func (e *Encoder) MaxPool(y, idx, x Array, p tensor.PoolParams) {
 	stride(e, "max_pool"+suffix("MaxPool", y), newPool(y, idx, x, p), y.size())
 }

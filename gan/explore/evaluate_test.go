@@ -185,7 +185,7 @@ func TestFactors(t *testing.T) {
 	}
 	grey := fakePainter{paint: func(a Answer, _ Noise) metrics.Images {
 		n, _ := a.Logits.Dims()
-		return metrics.NewImages(n, 16, 16, 3, metrics.Symmetric, make([]float32, n*16*16*3))
+		return metrics.NewImages(n, 16, 16, 3, metrics.Signed, make([]float32, n*16*16*3))
 	}}
 	o := Options{Images: 60, Seed: 1, Train: set.Train, Control: grey}
 	e, err := Evaluate(tenfold{oracle(set.Test)}, set.Test, o)
@@ -247,8 +247,8 @@ func TestEvaluateRefuses(t *testing.T) {
 	if _, err := Evaluate(oracle(ds), ds, Options{Images: 1}); err == nil {
 		t.Error("one image was accepted")
 	}
-	small, err := data.NewMemory("small", nil, 8, 8, 3, make([]uint8, 4*8*8*3), []int32{-1, -1, -1,
-		-1})
+	small, err := data.NewMemory(data.Images{Name: "small", H: 8, W: 8, C: 3,
+		Pixels: make([]uint8, 4*8*8*3), Labels: []int32{-1, -1, -1, -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,8 +270,8 @@ func classes(t testing.TB, ds data.Dataset, n int) data.Dataset {
 	for i := range ds.Len() {
 		ds.Read(i, pix[i*h*w*c:(i+1)*h*w*c])
 	}
-	m, err := data.NewMemory("other", strings.Split("abcdefgh", "")[:n], h, w, c, pix,
-		make([]int32, ds.Len()))
+	m, err := data.NewMemory(data.Images{Name: "other", Classes: strings.Split("abcdefgh", "")[:n],
+		H: h, W: w, C: c, Pixels: pix, Labels: make([]int32, ds.Len())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,8 +42,8 @@ func fakeSet(t testing.TB, n int, wrong ...int) data.Dataset {
 	for _, i := range wrong {
 		labels[i] = (labels[i] + 1) % fakeClasses
 	}
-	m, err := data.NewMemory("fake", []string{"a", "b", "c", "d"}, fakeSide, fakeSide, 3, pix,
-		labels)
+	m, err := data.NewMemory(data.Images{Name: "fake", Classes: []string{"a", "b", "c", "d"},
+		H: fakeSide, W: fakeSide, C: 3, Pixels: pix, Labels: labels})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,8 @@ func unlabelled(t testing.TB, ds data.Dataset) data.Dataset {
 		ds.Read(i, pix[i*h*w*c:(i+1)*h*w*c])
 		labels[i] = data.Unlabeled
 	}
-	m, err := data.NewMemory("unlabelled", nil, h, w, c, pix, labels)
+	m, err := data.NewMemory(data.Images{Name: "unlabelled", H: h, W: w, C: c, Pixels: pix,
+		Labels: labels})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package explore
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"afterimage/gan/metrics"
 	"afterimage/gan/report"
@@ -18,15 +19,13 @@ const shiftText = "One constant is added to all logits, in units of their mean s
 // shift adds a constant to all logits, which softmax would delete.
 func shift(l *lab) (*Result, error) {
 	unit := metrics.Average(l.spread())
-	levels := []float64{-2, -1, -0.5, 0, 0.5, 1, 2}
-	var columns []metrics.Images
-	captions := make([]string, len(levels))
-	for k, v := range levels {
-		columns = append(columns, l.paint(affine(l.answer.Logits, 1, v*unit)))
-		captions[k] = signed(v) + " std"
+	var levels []level
+	for _, v := range []float64{-2, -1, -0.5, 0, 0.5, 1, 2} {
+		levels = append(levels, level{value: v, position: v, caption: signed(v) + " std",
+			images: l.paint(affine(l.answer.Logits, 1, v*unit))})
 	}
-	r := l.sweep(levels, levels, columns, captions, "shift of all logits (std)", false)
-	change := metrics.MSE8(columns[0], columns[len(columns)-1])
+	r := l.sweep(levels, Curve{XLabel: "shift of all logits (std)"}, "per std")
+	change := metrics.MSE8(levels[0].images, levels[len(levels)-1].images)
 	r.Stats = append(r.Stats, l.stat("8×8 distance, −2 to +2", "", "", change))
 	return r, nil
 }
@@ -50,22 +49,20 @@ const scaleText = "All logits are multiplied by a factor. The contrast slope is 
 // scale multiplies all logits: whether contrast follows, and whether more than contrast does.
 func scale(l *lab) (*Result, error) {
 	factors := []float64{0.25, 0.5, 1, 2, 4}
-	doublings := make([]float64, len(factors))
-	var columns []metrics.Images
-	captions := make([]string, len(factors))
-	for k, f := range factors {
-		doublings[k] = math.Log2(f)
-		columns = append(columns, l.paint(affine(l.answer.Logits, f, 0)))
-		captions[k] = fmt.Sprintf("×%g", f)
+	var levels []level
+	for _, f := range factors {
+		levels = append(levels, level{value: f, position: math.Log2(f), caption: fmt.Sprintf("×%g", f),
+			images: l.paint(affine(l.answer.Logits, f, 0))})
 	}
-	r := l.sweep(factors, doublings, columns, captions, "factor on all logits", true)
-	base := columns[2]
+	axis := Curve{XLabel: "factor on all logits", LogX: true}
+	r := l.sweep(levels, axis, "per doubling")
+	base := levels[slices.Index(factors, 1)].images
 	c := l.content()
 	baseFeatures := c.features(base)
-	curve := Curve{Name: "content distance", XLabel: "factor on all logits",
-		YLabel: "8×8 error after matching", LogX: true, X: factors}
+	curve := axis
+	curve.Name, curve.YLabel, curve.X = "content distance", "8×8 error after matching", factors
 	for k, f := range factors {
-		m := match(columns[k], base)
+		m := match(levels[k].images, base)
 		s := l.stat(fmt.Sprintf("content distance at ×%g, 8×8", f), "", "", metrics.MSE8(m, base))
 		curve.Y = append(curve.Y, s.Estimate)
 		if f == 1 { // zero by construction
@@ -81,34 +78,39 @@ func scale(l *lab) (*Result, error) {
 	return r, nil
 }
 
+// A level is one setting of what is swept, and what was painted under it.
+type level struct {
+	value    float64 // on the curves' axis
+	position float64 // over which slopes are taken
+	caption  string
+	images   metrics.Images
+}
+
 // sweep measures contrast and sharpness at each level, and their slope over positions for each
-// image.
-func (l *lab) sweep(levels, positions []float64, columns []metrics.Images, captions []string,
-	xLabel string, logX bool) *Result {
+// image, in units of per. axis is what the curves have in common.
+func (l *lab) sweep(levels []level, axis Curve, per string) *Result {
 	r := &Result{}
-	per := "per std"
-	if logX {
-		per = "per doubling"
+	var positions []float64
+	shown, columns := []metrics.Images{l.images.Slice(0, l.Pictures)}, []string{"original"}
+	for _, v := range levels {
+		axis.X, positions = append(axis.X, v.value), append(positions, v.position)
+		shown, columns = append(shown, v.images.Slice(0, l.Pictures)), append(columns, v.caption)
 	}
 	for _, m := range []struct {
 		name string
 		of   func(metrics.Images) []float64
 	}{{"RMS contrast", metrics.Contrast}, {"gradient", metrics.Gradient}} {
-		c := Curve{Name: m.name, XLabel: xLabel, YLabel: m.name, LogX: logX, X: levels}
+		c := axis
+		c.Name, c.YLabel = m.name, m.name
 		values := make([][]float64, len(levels))
-		for k, images := range columns {
-			values[k] = m.of(images)
+		for k, v := range levels {
+			values[k] = m.of(v.images)
 			c.Y = append(c.Y, metrics.Mean(values[k], l.key(m.name)))
 		}
 		r.Curves = append(r.Curves, c)
 		r.Stats = append(r.Stats, l.stat(m.name+" slope", per, "", slopes(positions, values)))
 	}
-	shown := []metrics.Images{l.images.Slice(0, l.Pictures)}
-	for _, c := range columns {
-		shown = append(shown, c.Slice(0, l.Pictures))
-	}
-	r.Sheet = &report.Sheet{Columns: append([]string{"original"}, captions...),
-		Rows: byImage(shown, l.Pictures)}
+	r.Sheet = &report.Sheet{Columns: columns, Rows: byImage(shown, l.Pictures)}
 	return r
 }
 

@@ -82,7 +82,7 @@ func (c *classifier) Ask(m metrics.Images) Answer {
 // FromInverter returns an inverter, whose weights live in s, as a Painter. It lasts as long as s,
 // as does what its layers derive from weights (nn.Inference).
 func FromInverter(s *tensor.Scope, v *gan.Inverter) Painter {
-	p := &inverter{newClassifier(s, v.Cond.Model), s.Backend(), v, v.Inference(s.Backend())}
+	p := &inverter{newClassifier(s, v.Conditioner.Model), s.Backend(), v, v.Inference(s.Backend())}
 	s.OnClose(p.painting.Close)
 	return p
 }
@@ -112,14 +112,14 @@ func (p *inverter) Paint(a Answer, n Noise) metrics.Images {
 			if a.Features != nil {
 				features = g.Const(upload(g.Scope(), a.Features, lo, hi))
 			}
-			cond := p.v.Cond.Of(g, logits, features).Tensor()
+			cond := p.v.Conditioner.Of(g, logits, features).Tensor()
 			noise := tensor.FromSlice(g.Scope(), z[lo*dim:hi*dim], hi-lo, dim)
 			pix = append(pix, tensor.ToHost[float32](p.v.PaintWith(p.painting, g.Scope(), cond,
 				noise))...)
 		})
 		g.Close()
 	}
-	return metrics.NewImages(rows, size, size, 3, metrics.Symmetric, pix)
+	return metrics.NewImages(rows, size, size, 3, metrics.Signed, pix)
 }
 
 // upload copies rows lo to hi−1 of a matrix into a float32 tensor of s.

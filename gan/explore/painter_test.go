@@ -33,8 +33,8 @@ func TestInferenceLastsAsLongAsThePainter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := &opened{Classifier: v.Cond.Model}
-	v.Cond.Model = count
+	count := &opened{Classifier: v.Conditioner.Model}
+	v.Conditioner.Model = count
 	p := FromInverter(s, v)
 	weights := b.Memory().InUse
 	var pictures [2]metrics.Images

@@ -10,10 +10,10 @@ import (
 // a batch made without a constructor is caught.
 type Range uint8
 
-// The two ranges in use: files and reports have Unit, networks have Symmetric.
+// The two ranges in use: files and reports have Unit, networks have Signed.
 const (
-	Unit      Range = iota + 1 // [0, 1]
-	Symmetric                  // [-1, 1]
+	Unit   Range = iota + 1 // [0, 1]
+	Signed                  // [-1, 1]
 )
 
 // RangeSlack is how far outside its range a pixel may lie. Averaging float32 values that touch
@@ -26,7 +26,7 @@ func (r Range) String() string {
 	switch r {
 	case Unit:
 		return "[0, 1]"
-	case Symmetric:
+	case Signed:
 		return "[-1, 1]"
 	}
 	return fmt.Sprintf("range(%d)", uint8(r))
@@ -34,7 +34,7 @@ func (r Range) String() string {
 
 // Peak returns the width of the range, the R of PSNR and SSIM: 1 or 2.
 func (r Range) Peak() float64 {
-	if r == Symmetric {
+	if r == Signed {
 		return 2
 	}
 	return 1
@@ -42,7 +42,7 @@ func (r Range) Peak() float64 {
 
 // affine returns a and b such that a·x + b maps r to [0, 1].
 func (r Range) affine() (a, b float64) {
-	if r == Symmetric {
+	if r == Signed {
 		return 0.5, 0.5
 	}
 	return 1, 0
@@ -62,14 +62,14 @@ type Images struct {
 // outside r by more than RangeSlack.
 func NewImages(n, h, w, c int, r Range, pix []float32) Images {
 	const op = "metrics.NewImages"
-	if r != Unit && r != Symmetric {
-		fail(op, "unknown range %v: expected Unit or Symmetric", r)
+	if r != Unit && r != Signed {
+		fail(op, "unknown range %v: expected Unit or Signed", r)
 	}
 	if n < 0 || h <= 0 || w <= 0 || c <= 0 || len(pix) != n*h*w*c {
 		fail(op, "%d pixels do not make %d images of [%d %d %d]", len(pix), n, h, w, c)
 	}
 	lo, hi := float32(-RangeSlack), float32(1+RangeSlack)
-	if r == Symmetric {
+	if r == Signed {
 		lo = -1 - RangeSlack
 	}
 	for i, v := range pix {
@@ -119,7 +119,7 @@ func (m Images) In(r Range) Images {
 	if m.Range == r {
 		return m
 	}
-	a, b := float32(2), float32(-1) // Unit → Symmetric
+	a, b := float32(2), float32(-1) // Unit → Signed
 	if r == Unit {
 		a, b = 0.5, 0.5
 	}
@@ -165,7 +165,7 @@ func (m Images) unit(i int, dst []float64) {
 
 // check panics if m was not made by a constructor.
 func (m Images) check(op string) {
-	if m.Range != Unit && m.Range != Symmetric || len(m.Pix) != m.N*m.Size() {
+	if m.Range != Unit && m.Range != Signed || len(m.Pix) != m.N*m.Size() {
 		fail(op, "batch [%d %d %d %d] with %d pixels and %v: make it with NewImages or FromBytes",
 			m.N, m.H, m.W, m.C, len(m.Pix), m.Range)
 	}

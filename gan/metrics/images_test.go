@@ -21,7 +21,7 @@ func mustPanic(t *testing.T, want string, f func()) {
 func randomImages(n, h, w, c int, r Range, stream string) Images {
 	rng := tensor.NewRNG(tensor.NewKey(1, stream), 0)
 	lo := 0.0
-	if r == Symmetric {
+	if r == Signed {
 		lo = -1
 	}
 	pix := make([]float32, n*h*w*c)
@@ -41,7 +41,7 @@ func near(t *testing.T, name string, got, want, tol float64) {
 func TestRangeIsChecked(t *testing.T) {
 	nan := float32(math.NaN())
 	mustPanic(t, "outside [0, 1]", func() { NewImages(1, 1, 1, 1, Unit, []float32{-0.5}) })
-	mustPanic(t, "outside [-1, 1]", func() { NewImages(1, 1, 1, 1, Symmetric, []float32{1.01}) })
+	mustPanic(t, "outside [-1, 1]", func() { NewImages(1, 1, 1, 1, Signed, []float32{1.01}) })
 	mustPanic(t, "pixel 0 of image 1 is NaN", func() {
 		NewImages(2, 1, 1, 1, Unit, []float32{0, nan})
 	})
@@ -50,12 +50,12 @@ func TestRangeIsChecked(t *testing.T) {
 	mustPanic(t, "make it with NewImages", func() { MSE(Images{}, Images{}) })
 	a, b := randomImages(2, 8, 8, 3, Unit, "a"), randomImages(2, 8, 8, 1, Unit, "b")
 	mustPanic(t, "shapes differ", func() { PSNR(a, b) })
-	mustPanic(t, "different ranges", func() { MeanImages(a, a.In(Symmetric)) })
+	mustPanic(t, "different ranges", func() { MeanImages(a, a.In(Signed)) })
 }
 
 func TestConversions(t *testing.T) {
 	m := FromBytes(2, 1, 1, 2, []uint8{0, 255, 51, 102})
-	s := m.In(Symmetric)
+	s := m.In(Signed)
 	for i, want := range []float64{-1, 1, -0.6, -0.2} {
 		near(t, "symmetric", float64(s.Pix[i]), want, 1e-7)
 	}
@@ -86,7 +86,7 @@ func TestMSEAndPSNR(t *testing.T) {
 	// The range is part of the batch, so it must not change any measure.
 	const tol = 1e-6 // one rounding to float32 per pixel
 	x, y := randomImages(3, 16, 16, 3, Unit, "x"), randomImages(3, 16, 16, 3, Unit, "y")
-	xs, ys := x.In(Symmetric), y.In(Symmetric)
+	xs, ys := x.In(Signed), y.In(Signed)
 	for i := range 3 {
 		near(t, "PSNR", PSNR(xs, y)[i], PSNR(x, y)[i], 1e-5)
 		near(t, "SSIM", SSIM(x, ys, SSIMGaussian)[i], SSIM(x, y, SSIMGaussian)[i], tol)

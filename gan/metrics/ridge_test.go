@@ -165,7 +165,7 @@ func TestFactorRegressor(t *testing.T) {
 		t.Fatal(err)
 	}
 	test, want := discs(300, "test")
-	for j, r := range eachR2(reg.Read(test.In(Symmetric)), want) {
+	for j, r := range eachR2(reg.Read(test.In(Signed)), want) {
 		if r < 0.9 {
 			t.Errorf("%s: R² = %.3f on held-out pictures", names[j], r)
 		}

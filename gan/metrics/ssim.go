@@ -15,6 +15,14 @@ const (
 	SSIMUniform
 )
 
+// Side returns the height and width of the variant's window in pixels: an image must hold one.
+func (v SSIMVariant) Side() int {
+	if v == SSIMUniform {
+		return 7
+	}
+	return 11
+}
+
 // Constants of Wang et al. 2004, section III-B: C1 = (K1·R)², C2 = (K2·R)².
 const ssimK1, ssimK2 = 0.01, 0.03
 
@@ -30,7 +38,7 @@ const ssimK1, ssimK2 = 0.01, 0.03
 func SSIM(a, b Images, v SSIMVariant) []float64 {
 	const op = "metrics.SSIM"
 	sameShape(op, a, b)
-	win, cov := v.window()
+	win, cov := v.taps()
 	if a.H < len(win) || a.W < len(win) {
 		fail(op, "image %d×%d is smaller than the %d×%d window", a.H, a.W, len(win), len(win))
 	}
@@ -55,21 +63,24 @@ func SSIM(a, b Images, v SSIMVariant) []float64 {
 	return out
 }
 
-// window returns the 1-D taps of the separable window and the factor that turns a population
-// covariance into the variant's own.
-func (v SSIMVariant) window() (taps []float64, cov float64) {
+// gaussianSigma is the width of SSIMGaussian's window. Source: Wang et al. 2004, section III-C.
+const gaussianSigma = 1.5
+
+// taps returns those of the separable window in one dimension, and the factor that turns a
+// population covariance into the variant's own.
+func (v SSIMVariant) taps() (taps []float64, cov float64) {
+	n := v.Side()
+	taps = make([]float64, n)
 	if v == SSIMUniform {
-		taps = make([]float64, 7)
 		for i := range taps {
-			taps[i] = 1.0 / 7
+			taps[i] = 1 / float64(n)
 		}
-		return taps, 49.0 / 48
+		return taps, float64(n*n) / float64(n*n-1)
 	}
-	taps = make([]float64, 11)
 	sum := 0.0
 	for i := range taps {
-		d := float64(i - 5)
-		taps[i] = math.Exp(-d * d / (2 * 1.5 * 1.5))
+		d := float64(i - n/2)
+		taps[i] = math.Exp(-d * d / (2 * gaussianSigma * gaussianSigma))
 		sum += taps[i]
 	}
 	for i := range taps {

@@ -1,14 +1,14 @@
 // Package report presents a run or a study: contact sheets as PNG files, and one self-contained
 // HTML page with pictures, tables, curves and the commands that repeat them.
 //
-// Not its purpose: deciding what to show or computing it. It is given pictures and numbers with
+// Non-goals: deciding what to show or computing it. It is given pictures and numbers with
 // their intervals and lays them out. The page needs no script, no network and no other file.
 //
 // Invariants:
-//   - the same report gives the same bytes: nothing of the time, the machine or a map's order;
-//   - every text is escaped; the only markup that prose may carry is `code`, **bold** and
-//     paragraphs separated by an empty line;
-//   - every picture and plot has a text alternative, and a plot of few points its numbers as
+//  1. The same report gives the same bytes: nothing of the time, the machine or a map's order.
+//  2. Every text is escaped; the only markup that prose may carry is `code`, **bold** and
+//     paragraphs separated by an empty line.
+//  3. Every picture and plot has a text alternative, and a plot of few points its numbers as
 //     a table.
 //
 // Misuse (rows of unequal length, pictures of unequal size) panics with *tensor.Error.

@@ -18,7 +18,7 @@ func Picture(m metrics.Images, i int) *image.RGBA {
 		fail("report.Picture", "%d channels: expected 1 or 3", m.C)
 	}
 	scale, offset := 1.0, 0.0
-	if m.Range == metrics.Symmetric {
+	if m.Range == metrics.Signed {
 		scale, offset = 0.5, 0.5
 	}
 	out := image.NewRGBA(image.Rect(0, 0, m.W, m.H))

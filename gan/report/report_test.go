@@ -252,7 +252,7 @@ func TestMisuse(t *testing.T) {
 }
 
 func TestPicture(t *testing.T) {
-	m := metrics.NewImages(1, 1, 2, 3, metrics.Symmetric, []float32{-1, 0, 1, 0.5, -0.5, 0.25})
+	m := metrics.NewImages(1, 1, 2, 3, metrics.Signed, []float32{-1, 0, 1, 0.5, -0.5, 0.25})
 	p := Picture(m, 0)
 	for i, want := range []uint8{0, 128, 255, 255, 191, 64, 159, 255} {
 		if p.Pix[i] != want {

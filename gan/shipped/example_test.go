@@ -26,7 +26,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		answer := v.Cond.Ask(s, tensor.FromSlice(s, x.X, x.Shape()...))
+		answer := v.Conditioner.Ask(s, tensor.FromSlice(s, x.X, x.Shape()...))
 		class := s.New(tensor.I32, 1)
 		b.ArgMax(class, answer.Logits)
 		painted := v.Paint(s, answer.Cond, v.Noise(s, tensor.NewKey(1, "noise/example"), 0, 1))

@@ -63,7 +63,7 @@ func setup(t testing.TB) *fixture {
 func (f *fixture) loss(m attack.Model, x *tensor.Tensor) []float64 {
 	g := autodiff.NewGraph(f.s.Backend())
 	defer g.Close()
-	logits := m.Forward(nn.NewCtx(g, false), g.Const(x))
+	logits := m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x))
 	return loss.EachCrossEntropy(logits, f.labels, 0).Tensor().Floats()
 }
 
@@ -157,10 +157,10 @@ func TestFGSMIsOneSignedStep(t *testing.T) {
 	g := autodiff.NewGraph(f.s.Backend())
 	defer g.Close()
 	x := g.Leaf(f.x)
-	l := loss.CrossEntropy(f.curved.Forward(nn.NewCtx(g, false), x), f.labels, 0)
+	l := loss.CrossEntropy(f.curved.Forward(nn.NewCtx(g, nn.Eval), x), f.labels, 0)
 	grad := autodiff.Grad(l, []*autodiff.Value{x})[0].Tensor().Floats()
 	const eps = 0.05
-	adv := attack.FGSM(f.s, f.curved, f.x, f.labels, eps, eps, false, f.key, nil).Floats()
+	adv := attack.PGD(f.s, f.curved, f.x, f.labels, attack.FGSM(eps), f.key, nil).Floats()
 	for i, v := range f.x.Floats() {
 		if want := min(max(v+math.Copysign(eps, grad[i]), 0), 1); math.Abs(adv[i]-want) > ulp {
 			t.Fatalf("pixel %d: got %g, want %g", i, adv[i], want)

@@ -9,7 +9,7 @@
 //
 // Invariants:
 //  1. An attack is a pure function of (model, images, labels, Config, Key, step).
-//  2. FGSM and PGD read nothing back to the host: a captured training step may contain them.
+//  2. PGD reads nothing back to the host: a captured training step may contain it.
 //  3. Every iteration's memory is given back before the next; only the result is allocated in the
 //     caller's scope.
 //

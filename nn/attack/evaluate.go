@@ -11,7 +11,7 @@ import (
 func Predict(s *tensor.Scope, m Model, x *tensor.Tensor) []int32 {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	logits := m.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor()
+	logits := m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor()
 	idx := g.Scope().New(tensor.I32, x.Dim(0))
 	s.Backend().ArgMax(idx, logits)
 	return tensor.ToHost[int32](idx)

@@ -55,9 +55,8 @@ func TestGolden(t *testing.T) {
 				check(fmt.Sprintf("%v %v", c.Norm, c.Objective), c)
 			}
 		}
-		r.CompareTensor("fgsm, no random start",
-			attack.FGSM(r.Scope, m, x, labels, 8.0/255, 8.0/255, false, key, at))
-		r.CompareTensor("fgsm", attack.FGSM(r.Scope, m, x, labels, 8.0/255, 10.0/255, true, key, at))
+		check("fgsm, no random start", attack.FGSM(8.0/255))
+		check("fgsm", attack.FastFGSM(8.0/255))
 	})
 }
 

@@ -76,16 +76,17 @@ func (c Config) Step() float64 {
 	return 2.5 * c.Eps / float64(c.Steps)
 }
 
-// FGSM returns the images after one signed gradient step of size alpha from a uniform random start
-// in the L∞ ball of radius eps (from x itself without randomStart), projected to the ball and [0,
-// 1].
+// FGSM is PGD's one signed step to the surface of the L∞ ball, x + eps·sign(g) in [0, 1].
 //
-// Source: Goodfellow et al., ICLR 2015; Wong et al., "Fast is better than free", ICLR 2020, for the
-// random start (alpha = 1.25·eps there).
-func FGSM(s *tensor.Scope, m Model, x, labels *tensor.Tensor, eps, alpha float64, randomStart bool,
-	key tensor.Key, step *tensor.Tensor) *tensor.Tensor {
-	return PGD(s, m, x, labels, Config{Norm: Linf, Eps: eps, StepSize: alpha, Steps: 1,
-		RandomStart: randomStart}, key, step)
+// Source: Goodfellow et al., "Explaining and harnessing adversarial examples", ICLR 2015.
+func FGSM(eps float64) Config { return Config{Norm: Linf, Eps: eps, StepSize: eps, Steps: 1} }
+
+// FastFGSM is one signed step of 1.25·eps from a uniform random start in the L∞ ball, projected to
+// the ball and [0, 1]: what adversarial training takes where PGD is too slow.
+//
+// Source: Wong et al., "Fast is better than free", ICLR 2020.
+func FastFGSM(eps float64) Config {
+	return Config{Norm: Linf, Eps: eps, StepSize: 1.25 * eps, Steps: 1, RandomStart: true}
 }
 
 // PGD returns images, allocated in s, that maximise the objective near x by projected gradient
@@ -291,7 +292,7 @@ func (p *ball) scaleRows(dst, x *tensor.Tensor, factor func(norm *tensor.Tensor)
 func objective(s *tensor.Scope, m Model, x, labels *tensor.Tensor, o Objective) *tensor.Tensor {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	each := o.each(m.Forward(nn.NewCtx(g, false), g.Const(x)), labels).Tensor()
+	each := o.each(m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)), labels).Tensor()
 	out := s.Like(each)
 	out.Assign(each)
 	return out

@@ -88,7 +88,7 @@ func (q *squareSearch) score(s *tensor.Scope, images []float32) []float64 {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
 	x := g.Const(tensor.FromSlice(g.Scope(), images, q.n, q.h, q.w, q.c))
-	v := loss.EachMargin(q.m.Forward(nn.NewCtx(g, false), x), q.labels).Tensor().Floats()
+	v := loss.EachMargin(q.m.Forward(nn.NewCtx(g, nn.Eval), x), q.labels).Tensor().Floats()
 	for i := range v {
 		v[i] = -v[i]
 	}

@@ -14,11 +14,11 @@
 // depends on tensor.Tensor.
 //
 // Invariants:
-//   - Bytes are hostile. A size is checked against the file before memory is taken for it, and what
+//  1. Bytes are hostile. A size is checked against the file before memory is taken for it, and what
 //     a reader allocates is bounded by a small multiple of the file (maxExpansion for tensor data).
 //     A reader returns an error; it never panics and never calls what the file names.
-//   - An [Array] is little-endian, row-major and contiguous, whatever the file held.
-//   - Writing is deterministic: the same arrays and metadata give the same bytes, and a failed
+//  2. An [Array] is little-endian, row-major and contiguous, whatever the file held.
+//  3. Writing is deterministic: the same arrays and metadata give the same bytes, and a failed
 //     write leaves the old file as it was.
 //
 // Comes from: files of other programs, and nn, gan for what is saved. Goes to: nn/models, gan,

@@ -67,6 +67,15 @@ func (s *Set) Split(name string) (Dataset, error) {
 	return nil, tensor.Refuse("data: Split: no split %q: expected train, val, test or trainval", name)
 }
 
+// Images are what a Memory is made of.
+type Images struct {
+	Name    string
+	Classes []string // in label order
+	H, W, C int      // size of an image; C is 1 or 3
+	Pixels  []uint8  // [N H W C]
+	Labels  []int32  // [N], in [0, len(Classes)) or Unlabeled
+}
+
 // Memory is a Dataset held in one block of memory.
 type Memory struct {
 	name    string
@@ -76,28 +85,26 @@ type Memory struct {
 	labels  []int32
 }
 
-// NewMemory makes a dataset of n = len(labels) images from pix, n·h·w·c bytes in NHWC order, and
-// labels in [0, len(classes)) or Unlabeled. It keeps pix and labels, which must not change
+// NewMemory makes a dataset of images. It keeps their pixels and labels, which must not change
 // afterwards. It returns an error if a size or a label does not fit.
-func NewMemory(
-	name string, classes []string, h, w, c int, pix []uint8, labels []int32,
-) (*Memory, error) {
+func NewMemory(m Images) (*Memory, error) {
+	h, w, c := m.H, m.W, m.C
 	if h < 1 || w < 1 || c != 1 && c != 3 {
 		return nil, fmt.Errorf(
 			"data: NewMemory: image size %dx%dx%d: expected at least 1x1 and 1 or 3 channels", h, w, c)
 	}
-	if len(pix) != len(labels)*h*w*c {
+	if len(m.Pixels) != len(m.Labels)*h*w*c {
 		return nil, fmt.Errorf("data: NewMemory: pixels do not fit the labels: "+
 			"expected %d images of %dx%dx%d = %d bytes, got %d",
-			len(labels), h, w, c, len(labels)*h*w*c, len(pix))
+			len(m.Labels), h, w, c, len(m.Labels)*h*w*c, len(m.Pixels))
 	}
-	for i, l := range labels {
-		if l != Unlabeled && (l < 0 || int(l) >= len(classes)) {
+	for i, l := range m.Labels {
+		if l != Unlabeled && (l < 0 || int(l) >= len(m.Classes)) {
 			return nil, fmt.Errorf("data: NewMemory: label %d of image %d: expected 0 to %d, or %d for none",
-				l, i, len(classes)-1, Unlabeled)
+				l, i, len(m.Classes)-1, Unlabeled)
 		}
 	}
-	return &Memory{name, classes, h, w, c, pix, labels}, nil
+	return &Memory{m.Name, m.Classes, h, w, c, m.Pixels, m.Labels}, nil
 }
 
 // Name implements Dataset.

@@ -19,7 +19,8 @@ func counting(t testing.TB, n, h, w, c int) *Memory {
 			pix[i*h*w*c+p] = uint8((i + p) % 251)
 		}
 	}
-	m, err := NewMemory("counting", []string{"a", "b", "c"}, h, w, c, pix, labels)
+	m, err := NewMemory(Images{Name: "counting", Classes: []string{"a", "b", "c"}, H: h, W: w, C: c,
+		Pixels: pix, Labels: labels})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,19 +51,22 @@ func TestNewMemoryRefusesWhatDoesNotFit(t *testing.T) {
 		{"label", 2, 2, 3, 12, []int32{2}, "label 2 of image 0"},
 		{"negative", 2, 2, 3, 12, []int32{-2}, "label -2 of image 0"},
 	} {
-		_, err := NewMemory("x", []string{"a", "b"}, c.h, c.w, c.c, make([]uint8, c.pix), c.labels)
+		_, err := NewMemory(Images{Name: "x", Classes: []string{"a", "b"}, H: c.h, W: c.w, C: c.c,
+			Pixels: make([]uint8, c.pix), Labels: c.labels})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}
-	if _, err := NewMemory("x", nil, 1, 1, 1, []uint8{7}, []int32{Unlabeled}); err != nil {
+	_, err := NewMemory(Images{Name: "x", H: 1, W: 1, C: 1, Pixels: []uint8{7},
+		Labels: []int32{Unlabeled}})
+	if err != nil {
 		t.Errorf("unlabeled: %v", err)
 	}
 }
 
 func TestReadOutsideIsMisuse(t *testing.T) {
 	m := counting(t, 3, 2, 2, 1)
-	scenes := NewScenes(NewPainter(), 1, 0, 3, 2, 1)
+	scenes := NewScenes(NewPainter(), ScenesConfig{Seed: 1, N: 3, Size: 2, Channels: 1})
 	for _, ds := range []Dataset{m, Subset(m, []int{2, 0, 1}), scenes} {
 		wantMisuse(t, func() { ds.Read(3, make([]uint8, 4)) })
 		wantMisuse(t, func() { ds.Read(-1, make([]uint8, 4)) })
@@ -87,7 +91,7 @@ func TestSubsetConcatMaterialize(t *testing.T) {
 	if _, ok := s.(Factored); ok {
 		t.Error("a subset of a set without factors claims to have them")
 	}
-	scenes := NewScenes(NewPainter(), 1, 0, 5, 4, 3)
+	scenes := NewScenes(NewPainter(), ScenesConfig{Seed: 1, N: 5, Size: 4, Channels: 3})
 	f, ok := Subset(scenes, []int{3}).(Factored)
 	if !ok || !slices.Equal(f.FactorVector(0), scenes.FactorVector(3)) {
 		t.Error("a subset of scenes lost its factors")

@@ -1,6 +1,6 @@
 // Package data turns image files, and scenes drawn by the program itself, into batches.
 //
-// Purpose: one interface, Dataset, for CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST, folders of
+// It has one interface, Dataset, for CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST, folders of
 // PNG and JPEG files and the synthetic scenes; one Loader that shuffles, augments, normalises
 // and prefetches; and Get, which downloads the public sets. Everything here lives in host
 // memory: pixels are uint8 NHWC, batches float32 NHWC.
@@ -8,10 +8,10 @@
 // Read dataset.go (the interface), loader.go (batches), split.go (what is held out), then a source:
 // cifar.go, idx.go, folder.go, or scenes.go and painter.go.
 //
-// Not here: contact sheets and reports (gan/report), anything about tensors or devices, and
+// Non-goals: contact sheets and reports (gan/report), anything about tensors or devices, and
 // any dataset that does not fit in memory.
 //
-// Three invariants:
+// Invariants:
 //
 //  1. A dataset is immutable once opened, and Read may be called from any number of goroutines.
 //  2. Batch i is a pure function of (dataset, seed, i). No loader has a position; prefetching,

@@ -36,10 +36,11 @@ func Example() {
 	// test images 20 classes [circle ring triangle]
 }
 
-// A dataset of one's own needs pixels and labels, or any type with the five methods of Dataset.
+// A dataset of one's own needs pixels and labels, here of a red image and a blue one of 1×1 pixel;
+// or it is any type with the five methods of Dataset.
 func ExampleNewMemory() {
-	pixels := []uint8{255, 0, 0, 0, 0, 255} // a red image and a blue one, 1×1 pixel each
-	m, err := data.NewMemory("mine", []string{"red", "blue"}, 1, 1, 3, pixels, []int32{0, 1})
+	m, err := data.NewMemory(data.Images{Name: "mine", Classes: []string{"red", "blue"},
+		H: 1, W: 1, C: 3, Pixels: []uint8{255, 0, 0, 0, 0, 255}, Labels: []int32{0, 1}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -83,11 +83,10 @@ func (l *Loader) Fill(b *Batch, step int) {
 	index := l.permutation(epoch)[at : at+l.cfg.Batch]
 	b.resize(l.ds, len(index))
 	b.Step, b.Epoch = step, epoch
-	size := b.H * b.W * b.C
-	pix := make([]uint8, size)
+	pix := make([]uint8, b.H*b.W*b.C)
 	for k, i := range index {
 		b.Labels[k], b.Index[k] = int32(l.ds.Read(i, pix)), int32(i)
-		l.augment(b.X[k*size:(k+1)*size], pix, b.H, b.W, b.C, epoch, i)
+		l.show(b, k, pix, l.view(epoch, i))
 	}
 }
 
@@ -102,27 +101,41 @@ func (l *Loader) permutation(epoch int) []int {
 	return o.perm
 }
 
-// augment writes pix into x, flipped and shifted as image i is in this epoch.
-func (l *Loader) augment(x []float32, pix []uint8, h, w, c, epoch, i int) {
+// A view is how an image is shown: row y shows the image's row y + dy, a column likewise, and flip
+// mirrors what was cropped.
+type view struct {
+	flip   bool
+	dy, dx int
+}
+
+// view returns how image i is shown in an epoch.
+func (l *Loader) view(epoch, i int) view {
 	draw := tensor.NewKey(l.cfg.Seed, "data/augment").Block(uint32(epoch), uint64(i))
-	flip := l.cfg.Flip && draw[0]>>31 == 1
 	places := uint64(2*l.cfg.Crop + 1)
-	dy := int(uint64(draw[1])*places>>32) - l.cfg.Crop // row y shows row y + dy
-	dx := int(uint64(draw[2])*places>>32) - l.cfg.Crop
-	black := l.table[0]
+	return view{
+		flip: l.cfg.Flip && draw[0]>>31 == 1,
+		dy:   int(uint64(draw[1])*places>>32) - l.cfg.Crop,
+		dx:   int(uint64(draw[2])*places>>32) - l.cfg.Crop,
+	}
+}
+
+// show writes pix as image k of b, as v says.
+func (l *Loader) show(b *Batch, k int, pix []uint8, v view) {
+	h, w, c := b.H, b.W, b.C
+	x, black := b.X[k*len(pix):(k+1)*len(pix)], l.table[0]
 	for y := range h {
 		row := x[y*w*c : (y+1)*w*c]
-		if y+dy < 0 || y+dy >= h {
+		if y+v.dy < 0 || y+v.dy >= h {
 			for p := range row {
 				row[p] = black
 			}
 			continue
 		}
-		from := pix[(y+dy)*w*c : (y+dy+1)*w*c]
+		from := pix[(y+v.dy)*w*c : (y+v.dy+1)*w*c]
 		for j := range w {
-			s := j + dx
-			if flip {
-				s = w - 1 - j + dx // the crop is taken first, then mirrored
+			s := j + v.dx
+			if v.flip {
+				s = w - 1 - j + v.dx
 			}
 			if s < 0 || s >= w {
 				for ch := range c {

@@ -99,7 +99,8 @@ func TestAugmentationIsFlipAndPaddedCrop(t *testing.T) {
 	for p := range pix {
 		pix[p] = uint8(p + 1)
 	}
-	m, err := NewMemory("one", nil, size, size, 1, pix, []int32{Unlabeled})
+	m, err := NewMemory(Images{Name: "one", H: size, W: size, C: 1, Pixels: pix,
+		Labels: []int32{Unlabeled}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,8 @@ func TestAugmentationIsFlipAndPaddedCrop(t *testing.T) {
 }
 
 func TestPaddingIsBlack(t *testing.T) {
-	m, err := NewMemory("white", nil, 2, 2, 3, slices.Repeat([]uint8{255}, 12), []int32{Unlabeled})
+	m, err := NewMemory(Images{Name: "white", H: 2, W: 2, C: 3,
+		Pixels: slices.Repeat([]uint8{255}, 12), Labels: []int32{Unlabeled}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +246,8 @@ func TestLoaderRefusesImpossibleConfigs(t *testing.T) {
 }
 
 func TestChannelStats(t *testing.T) {
-	m, err := NewMemory("x", nil, 1, 2, 3, []uint8{0, 255, 51, 255, 255, 51}, []int32{Unlabeled})
+	m, err := NewMemory(Images{Name: "x", H: 1, W: 2, C: 3,
+		Pixels: []uint8{0, 255, 51, 255, 255, 51}, Labels: []int32{Unlabeled}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,18 +43,28 @@ type Scenes struct {
 	rendered [][]uint8
 }
 
-// NewScenes returns n scenes of size×size pixels and 3 channels (or 1: luma), from index first on,
-// of the endless sequence that belongs to seed. It panics with *tensor.Error if n or size is not
-// positive, first+n exceeds 2³² or channels is neither 1 nor 3.
-func NewScenes(p *Painter, seed uint64, first uint32, n, size, channels int) *Scenes {
-	if n < 1 || size < 1 || channels != 1 && channels != 3 || uint64(first)+uint64(n) > 1<<32 {
+// A ScenesConfig says which scenes a Scenes is of.
+type ScenesConfig struct {
+	Seed     uint64 // of the endless sequence
+	First    uint32 // index in it, from which on N are taken
+	N        int
+	Size     int // height and width in pixels
+	Channels int // 3, or 1: luma
+}
+
+// NewScenes returns the scenes of cfg. It panics with *tensor.Error if N or Size is not positive,
+// First+N exceeds 2³² or Channels is neither 1 nor 3.
+func NewScenes(p *Painter, cfg ScenesConfig) *Scenes {
+	if cfg.N < 1 || cfg.Size < 1 || cfg.Channels != 1 && cfg.Channels != 3 ||
+		uint64(cfg.First)+uint64(cfg.N) > 1<<32 {
 		misuse("NewScenes", "%d scenes from %d on, %dx%dx%d: "+
 			"expected positive sizes, indices below 2^32 and 1 or 3 channels",
-			n, first, size, size, channels)
+			cfg.N, cfg.First, cfg.Size, cfg.Size, cfg.Channels)
 	}
-	blocks := (n + sceneBlock - 1) / sceneBlock
-	return &Scenes{p, seed, first, n, size, channels, shapeNames(), sceneFactorNames(),
-		make([]sync.Once, blocks), make([][]uint8, blocks)}
+	blocks := (cfg.N + sceneBlock - 1) / sceneBlock
+	return &Scenes{painter: p, seed: cfg.Seed, first: cfg.First, n: cfg.N, size: cfg.Size,
+		c: cfg.Channels, classes: shapeNames(), names: sceneFactorNames(),
+		once: make([]sync.Once, blocks), rendered: make([][]uint8, blocks)}
 }
 
 // openScenes opens the three splits of the scenes.
@@ -81,7 +91,8 @@ func openScenes(o Options) (*Set, error) {
 	}
 	p := NewPainter()
 	scenes := func(first uint32, n int) *Scenes {
-		return NewScenes(p, o.Seed, first, n, size, channels)
+		return NewScenes(p, ScenesConfig{Seed: o.Seed, First: first, N: n, Size: size,
+			Channels: channels})
 	}
 	s := &Set{Name: "scenes", Train: scenes(trainScenes, train), Val: scenes(valScenes, val),
 		Test: scenes(testScenes, test)}

@@ -28,8 +28,11 @@ func difference(a, b []uint8) float64 {
 
 func TestScenesArePureFunctionsOfSeedAndIndex(t *testing.T) {
 	p := NewPainter()
-	a, b := NewScenes(p, 7, 100, 200, 16, 3), NewScenes(NewPainter(), 7, 150, 10, 16, 3)
-	other := NewScenes(p, 8, 100, 200, 16, 3)
+	c := ScenesConfig{Seed: 7, First: 100, N: 200, Size: 16, Channels: 3}
+	a := NewScenes(p, c)
+	c.Seed = 8
+	other := NewScenes(p, c)
+	b := NewScenes(NewPainter(), ScenesConfig{Seed: 7, First: 150, N: 10, Size: 16, Channels: 3})
 	x, y, z := make([]uint8, 16*16*3), make([]uint8, 16*16*3), make([]uint8, 16*16*3)
 	if la, lb := a.Read(52, x), b.Read(2, y); la != lb || !slices.Equal(x, y) {
 		t.Error("image 152 depends on where its dataset begins or on what was read before")
@@ -53,8 +56,8 @@ func TestScenesArePureFunctionsOfSeedAndIndex(t *testing.T) {
 }
 
 func TestScenesManyReaders(t *testing.T) {
-	s := NewScenes(NewPainter(), 1, 0, 300, 8, 1)
-	want := Materialize(NewScenes(NewPainter(), 1, 0, 300, 8, 1))
+	c := ScenesConfig{Seed: 1, N: 300, Size: 8, Channels: 1}
+	s, want := NewScenes(NewPainter(), c), Materialize(NewScenes(NewPainter(), c))
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
@@ -102,7 +105,7 @@ func TestScenesSplits(t *testing.T) {
 
 func TestFactorVectors(t *testing.T) {
 	names := sceneFactorNames()
-	s := NewScenes(NewPainter(), 3, 0, 2000, 8, 3)
+	s := NewScenes(NewPainter(), ScenesConfig{Seed: 3, N: 2000, Size: 8, Channels: 3})
 	groups := map[string]bool{}
 	for _, n := range names {
 		group, _, _ := strings.Cut(n, ".")
@@ -267,7 +270,9 @@ func TestDrawMisuse(t *testing.T) {
 	p := NewPainter()
 	wantMisuse(t, func() { p.Draw(Factors{Shape: shapeCount, Size: 0.3}, 4, make([]uint8, 48)) })
 	wantMisuse(t, func() { p.Draw(Factors{Size: 0.3}, 4, make([]uint8, 47)) })
-	wantMisuse(t, func() { NewScenes(p, 0, math.MaxUint32, 2, 4, 3) })
+	wantMisuse(t, func() {
+		NewScenes(p, ScenesConfig{First: math.MaxUint32, N: 2, Size: 4, Channels: 3})
+	})
 }
 
 func BenchmarkDraw32(b *testing.B) {

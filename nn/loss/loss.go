@@ -104,7 +104,7 @@ func EachKL(p, q *autodiff.Value) *autodiff.Value {
 func EachMargin(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
 	check("EachMargin", logits, labels)
 	t := target(logits, labels)
-	other := pick(logits, runnerUp(logits, t))
+	other := pick(logits, largest(logits, t))
 	return autodiff.Sub(other, pick(logits, t))
 }
 
@@ -121,8 +121,8 @@ func EachDLR(logits *autodiff.Value, labels *tensor.Tensor) *autodiff.Value {
 			Operands: []tensor.Operand{tensor.Describe("logits", logits.Tensor())},
 			Reason:   "needs at least 3 classes"})
 	}
-	first := runnerUp(logits)
-	third := runnerUp(logits, first, runnerUp(logits, first))
+	first := largest(logits)
+	third := largest(logits, first, largest(logits, first))
 	spread := autodiff.AddScalar(autodiff.Sub(pick(logits, first), pick(logits, third)), dlrGuard)
 	return autodiff.Div(EachMargin(logits, labels), spread)
 }
@@ -144,8 +144,8 @@ func pick(logits, mask *autodiff.Value) *autodiff.Value {
 // zeroLike returns the constant 0 of x's dtype.
 func zeroLike(x *autodiff.Value) *autodiff.Value { return x.Graph().Scalar(x.DType(), 0) }
 
-// runnerUp returns the one-hot rows of the largest logit outside the given one-hot masks.
-func runnerUp(logits *autodiff.Value, without ...*autodiff.Value) *autodiff.Value {
+// largest returns the one-hot rows of the largest logit outside the given one-hot masks.
+func largest(logits *autodiff.Value, without ...*autodiff.Value) *autodiff.Value {
 	g, b := logits.Graph(), logits.Graph().Backend()
 	s := g.Scope()
 	z := logits.Tensor()

@@ -17,13 +17,13 @@ func TestBlockDerivatives(t *testing.T) {
 		return &projection{conv(in, out, 1, stride, nil), nn.NewBatchNorm2D(out)}
 	}
 	for name, b := range map[string]block{
-		"basic, identity":   newBasic(4, 4, 1, "shortcut", nil, nil),
-		"basic, option A":   newBasic(4, 8, 2, "shortcut", &subsample{4, 8, 2}, nil),
-		"basic, projection": newBasic(4, 6, 2, "shortcut", project(4, 6, 2), nil),
-		"bottleneck":        newBottleneck(4, 8, 2, "downsample", project(4, 8, 2), nil),
-		"preact, activated": newPreact(false)(4, 6, 2, "", project(4, 6, 2), nil),
-		"preact, raw":       newPreact(true)(4, 6, 2, "", project(4, 6, 2), nil),
-		"preact, identity":  newPreact(true)(4, 4, 1, "", nil, nil),
+		"basic, identity":   newBasic(unit{in: 4, out: 4, stride: 1}),
+		"basic, option A":   newBasic(unit{in: 4, out: 8, stride: 2, short: &subsample{4, 8, 2}}),
+		"basic, projection": newBasic(unit{in: 4, out: 6, stride: 2, short: project(4, 6, 2)}),
+		"bottleneck":        newBottleneck(unit{in: 4, out: 8, stride: 2, short: project(4, 8, 2)}),
+		"preact, activated": newPreact(false)(unit{in: 4, out: 6, stride: 2}),
+		"preact, raw":       newPreact(true)(unit{in: 4, out: 6, stride: 2}),
+		"preact, identity":  newPreact(true)(unit{in: 4, out: 4, stride: 1}),
 		"plain, with 1×1": &plainBlock{biased(4, 6, 3, 2, 1), biased(6, 6, 3, 1, 1),
 			biased(4, 6, 1, 2, 0)},
 		"plain, identity": &plainBlock{biased(4, 4, 3, 1, 1), biased(4, 4, 3, 1, 1), nil},
@@ -44,7 +44,7 @@ func checkBlock(t *testing.T, b block, train, recompute bool) {
 		point = append(point, gradcheck.Normal(uint32(10+i), p.Param.Shape...))
 	}
 	gradcheck.Check(t, func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
-		c := nn.NewCtx(g, train)
+		c := nn.NewCtx(g, nn.Mode(train))
 		c.Recompute = recompute
 		for i, p := range params {
 			c.Bind(p.Param, in[1+i])
@@ -54,7 +54,7 @@ func checkBlock(t *testing.T, b block, train, recompute bool) {
 	_, oh, ow := b.macs(4, 4)
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	y := b.Forward(nn.NewCtx(g, false), g.Const(s.Full(tensor.F64, 0.5, 1, 4, 4, 4)))
+	y := b.Forward(nn.NewCtx(g, nn.Eval), g.Const(s.Full(tensor.F64, 0.5, 1, 4, 4, 4)))
 	if y.Dim(1) != oh || y.Dim(2) != ow {
 		t.Errorf("macs says the output is %d×%d, Forward gives %v", oh, ow, y.Shape())
 	}

@@ -4,8 +4,20 @@ import (
 	"afterimage/nn"
 )
 
-// newBlock is newBasic or newBottleneck.
-type newBlock func(in, out, stride int, down string, short shortcut, init nn.Initializer) block
+// A unit says what a residual block is to be.
+type unit struct {
+	in, out int // channels
+	stride  int
+	down    string   // the shortcut's name
+	short   shortcut // nil: the identity; a preactBlock makes its own
+	init    nn.Initializer
+}
+
+// reshapes reports whether the result has another shape than the input.
+func (u unit) reshapes() bool { return u.stride != 1 || u.in != u.out }
+
+// newBlock is newBasic, newBottleneck or what newPreact returns.
+type newBlock func(u unit) block
 
 // newResNet6n2 returns He's CIFAR network: 3×3 stem of 16 channels, three stages of n basic blocks
 // with 16, 32, 64 channels, shortcuts of option A.
@@ -21,12 +33,11 @@ func newResNet6n2(n int) builder {
 		for s, out := range []int{16, 32, 64} {
 			var blocks []block
 			for i := range n {
-				stride, short := 1, shortcut(nil)
+				u := unit{in: in, out: out, stride: 1, down: r.names.down, init: init}
 				if i == 0 && s > 0 {
-					stride = 2
-					short = &subsample{in, out, 2}
+					u.stride, u.short = 2, &subsample{in, out, 2}
 				}
-				blocks = append(blocks, newBasic(in, out, stride, "shortcut", short, init))
+				blocks = append(blocks, newBasic(u))
 				in = out
 			}
 			r.stage = append(r.stage, blocks)
@@ -56,15 +67,14 @@ func (s stages) build(r *resnet, classes int, init, head nn.Initializer) *resnet
 		out := s.wide * 64 << i
 		var blocks []block
 		for j := range n {
-			stride := 1
+			u := unit{in: in, out: out, stride: 1, down: r.names.down, init: init}
 			if j == 0 && i > 0 {
-				stride = 2
+				u.stride = 2
 			}
-			var short shortcut
-			if stride != 1 || in != out {
-				short = &projection{conv(in, out, 1, stride, init), nn.NewBatchNorm2D(out)}
+			if u.reshapes() {
+				u.short = &projection{conv(in, out, 1, u.stride, init), nn.NewBatchNorm2D(out)}
 			}
-			blocks = append(blocks, s.block(in, out, stride, r.names.down, short, init))
+			blocks = append(blocks, s.block(u))
 			in = out
 		}
 		r.stage = append(r.stage, blocks)

@@ -119,7 +119,7 @@ func TestNewRefuses(t *testing.T) {
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	small := g.Const(s.Zeros(tensor.F32, 1, 28, 28, 3))
-	err := tensor.Try(func() { m.Forward(nn.NewCtx(g, false), small) })
+	err := tensor.Try(func() { m.Forward(nn.NewCtx(g, nn.Eval), small) })
 	want := "expected images [N 32 32 3]: x [1 28 28 3] f32"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("wrong image size: got %v", err)
@@ -141,7 +141,7 @@ func TestForwardShapes(t *testing.T) {
 			var logits [2][]float64
 			for i, learn := range []nn.Params{nil, nn.Trainable(m)} {
 				g := autodiff.NewGraph(b)
-				pen, out := m.Features(nn.NewCtx(g, false, learn), g.Const(x))
+				pen, out := m.Features(nn.NewCtx(g, nn.Eval, learn), g.Const(x))
 				if !pen.Shape().Equal(tensor.Shape{2, features}) ||
 					!out.Shape().Equal(tensor.Shape{2, 7}) {
 					t.Errorf("features %v, logits %v", pen.Shape(), out.Shape())
@@ -183,7 +183,7 @@ func TestTinyResNetOverfits(t *testing.T) {
 	first, last := 0.0, 0.0
 	for t := range steps {
 		g := autodiff.NewGraph(b)
-		c := nn.NewCtx(g, true, params)
+		c := nn.NewCtx(g, nn.Train, params)
 		c.Updates = nn.NewUpdates(b)
 		l := loss.CrossEntropy(m.Forward(c, g.Const(x)), labels, 0)
 		grads := autodiff.Grad(l, c.Values(params))

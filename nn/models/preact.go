@@ -23,12 +23,12 @@ type preactBlock struct {
 }
 
 func newPreact(raw bool) newBlock {
-	return func(in, out, stride int, _ string, short shortcut, init nn.Initializer) block {
+	return func(u unit) block {
 		b := &preactBlock{
-			bn1: nn.NewBatchNorm2D(in), conv1: conv(in, out, 3, stride, init),
-			bn2: nn.NewBatchNorm2D(out), conv2: conv(out, out, 3, 1, init), raw: raw}
-		if short != nil {
-			b.short = conv(in, out, 1, stride, init)
+			bn1: nn.NewBatchNorm2D(u.in), conv1: conv(u.in, u.out, 3, u.stride, u.init),
+			bn2: nn.NewBatchNorm2D(u.out), conv2: conv(u.out, u.out, 3, 1, u.init), raw: raw}
+		if u.reshapes() {
+			b.short = conv(u.in, u.out, 1, u.stride, u.init)
 		}
 		return b
 	}
@@ -56,7 +56,7 @@ func (b *preactBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 		}
 		h := nn.ConvNormReLU(c, b.conv1, b.bn2, a, nil)
 		a.Done()
-		y := b.conv2.ForwardAct(c, h, res, false)
+		y := b.conv2.ForwardAdd(c, h, res)
 		h.Done()
 		if res != x {
 			res.Done()

@@ -61,29 +61,14 @@ func (r *resnet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodif
 	h := c.Block(func() *autodiff.Value { return r.stem(c, x) })
 	for _, blocks := range r.stage {
 		for _, b := range blocks {
-			y := b.Forward(c, h)
-			h.Done()
-			h = y
+			h = h.Then(func(x *autodiff.Value) *autodiff.Value { return b.Forward(c, x) })
 		}
 	}
 	if r.norm != nil {
-		y := r.norm.ForwardReLU(c, h, nil)
-		h.Done()
-		h = y
+		h = h.Then(func(x *autodiff.Value) *autodiff.Value { return r.norm.ForwardReLU(c, x, nil) })
 	}
-	h = leave(c, h)
-	pooled = autodiff.GlobalAvgPool(h)
-	h.Done()
+	pooled = h.Then(c.Leave).Then(autodiff.GlobalAvgPool)
 	return pooled, r.head.Forward(c, pooled)
-}
-
-// leave is nn.Ctx.Leave, which gives x up.
-func leave(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
-	y := c.Leave(x)
-	if y != x {
-		x.Done()
-	}
-	return y
 }
 
 func (r *resnet) stem(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
@@ -93,12 +78,12 @@ func (r *resnet) stem(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	} else {
 		h = r.conv1.Forward(c, x)
 	}
-	if r.pool {
-		y := autodiff.MaxPool(h, nn.Window(3, 2, 1))
-		h.Done()
-		h = y
+	if !r.pool {
+		return h
 	}
-	return h
+	return h.Then(func(x *autodiff.Value) *autodiff.Value {
+		return autodiff.MaxPool(x, nn.Window(3, 2, 1))
+	})
 }
 
 func (r *resnet) macs(h, w int) int {
@@ -135,10 +120,10 @@ type basicBlock struct {
 	short shortcut
 }
 
-func newBasic(in, out, stride int, down string, short shortcut, init nn.Initializer) block {
-	return &basicBlock{down: down,
-		conv1: conv(in, out, 3, stride, init), bn1: nn.NewBatchNorm2D(out),
-		conv2: conv(out, out, 3, 1, init), bn2: nn.NewBatchNorm2D(out), short: short}
+func newBasic(u unit) block {
+	return &basicBlock{down: u.down,
+		conv1: conv(u.in, u.out, 3, u.stride, u.init), bn1: nn.NewBatchNorm2D(u.out),
+		conv2: conv(u.out, u.out, 3, 1, u.init), bn2: nn.NewBatchNorm2D(u.out), short: u.short}
 }
 
 // Params yields conv1, bn1, conv2, bn2, shortcut.
@@ -180,12 +165,12 @@ type bottleneck struct {
 // expansion is a bottleneck's ratio of output to inner channels.
 const expansion = 4
 
-func newBottleneck(in, out, stride int, down string, short shortcut, init nn.Initializer) block {
-	mid := out / expansion
-	return &bottleneck{down: down,
-		conv1: conv(in, mid, 1, 1, init), bn1: nn.NewBatchNorm2D(mid),
-		conv2: conv(mid, mid, 3, stride, init), bn2: nn.NewBatchNorm2D(mid),
-		conv3: conv(mid, out, 1, 1, init), bn3: nn.NewBatchNorm2D(out), short: short}
+func newBottleneck(u unit) block {
+	mid := u.out / expansion
+	return &bottleneck{down: u.down,
+		conv1: conv(u.in, mid, 1, 1, u.init), bn1: nn.NewBatchNorm2D(mid),
+		conv2: conv(mid, mid, 3, u.stride, u.init), bn2: nn.NewBatchNorm2D(mid),
+		conv3: conv(mid, u.out, 1, 1, u.init), bn3: nn.NewBatchNorm2D(u.out), short: u.short}
 }
 
 // Params yields conv1, bn1, conv2, bn2, conv3, bn3, shortcut.

@@ -30,12 +30,12 @@ func (b *plainBlock) Params() iter.Seq2[string, *nn.Param] {
 // Forward applies the block.
 func (b *plainBlock) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	return c.Block(func() *autodiff.Value {
-		h := b.conv1.ForwardAct(c, x, nil, true)
+		h := b.conv1.ForwardReLU(c, x, nil)
 		res := x
 		if b.short != nil {
 			res = b.short.Forward(c, x)
 		}
-		return b.conv2.ForwardAct(c, h, res, true)
+		return b.conv2.ForwardReLU(c, h, res)
 	})
 }
 
@@ -89,11 +89,11 @@ func (r *resnet2b) Params() iter.Seq2[string, *nn.Param] {
 }
 
 func (r *resnet2b) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
-	h := r.conv1.ForwardAct(c, x, nil, true)
+	h := r.conv1.ForwardReLU(c, x, nil)
 	for _, b := range r.blocks {
 		h = b.Forward(c, h)
 	}
-	hidden = autodiff.ReLU(r.linear1.Forward(c, nn.Flatten(leave(c, h))))
+	hidden = autodiff.ReLU(r.linear1.Forward(c, nn.Flatten(h.Then(c.Leave))))
 	return hidden, r.linear2.Forward(c, hidden)
 }
 
@@ -139,10 +139,10 @@ func (l *lenet) Params() iter.Seq2[string, *nn.Param] {
 
 func (l *lenet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
 	pool := nn.Window(2, 2, 0)
-	h := autodiff.MaxPool(l.c1.ForwardAct(c, x, nil, true), pool)
-	h = autodiff.MaxPool(l.c3.ForwardAct(c, h, nil, true), pool)
-	h = l.c5.ForwardAct(c, h, nil, true)
-	hidden = autodiff.ReLU(l.f6.Forward(c, nn.Flatten(leave(c, h))))
+	h := autodiff.MaxPool(l.c1.ForwardReLU(c, x, nil), pool)
+	h = autodiff.MaxPool(l.c3.ForwardReLU(c, h, nil), pool)
+	h = l.c5.ForwardReLU(c, h, nil)
+	hidden = autodiff.ReLU(l.f6.Forward(c, nn.Flatten(h.Then(c.Leave))))
 	return hidden, l.f7.Forward(c, hidden)
 }
 
@@ -182,9 +182,9 @@ func (n *convnet) Params() iter.Seq2[string, *nn.Param] {
 }
 
 func (n *convnet) features(c *nn.Ctx, x *autodiff.Value) (hidden, logits *autodiff.Value) {
-	h := n.conv0.ForwardAct(c, x, nil, true)
-	h = n.conv2.ForwardAct(c, h, nil, true)
-	hidden = autodiff.ReLU(n.fc5.Forward(c, nn.Flatten(leave(c, h))))
+	h := n.conv0.ForwardReLU(c, x, nil)
+	h = n.conv2.ForwardReLU(c, h, nil)
+	hidden = autodiff.ReLU(n.fc5.Forward(c, nn.Flatten(h.Then(c.Leave))))
 	return hidden, n.fc7.Forward(c, hidden)
 }
 

@@ -39,8 +39,8 @@ func (f *fire) Params() iter.Seq2[string, *nn.Param] {
 // Forward applies the module.
 func (f *fire) Forward(c *nn.Ctx, x *autodiff.Value) *autodiff.Value {
 	return c.Block(func() *autodiff.Value {
-		s := f.squeeze.ForwardAct(c, x, nil, true)
-		e1, e3 := f.expand1.ForwardAct(c, s, nil, true), f.expand3.ForwardAct(c, s, nil, true)
+		s := f.squeeze.ForwardReLU(c, x, nil)
+		e1, e3 := f.expand1.ForwardReLU(c, s, nil), f.expand3.ForwardReLU(c, s, nil)
 		s.Done()
 		y := autodiff.Concat(3, e1, e3)
 		e1.Done()
@@ -117,7 +117,7 @@ func (f *SqueezeNetFeatures) Taps(c *nn.Ctx, x *autodiff.Value) []*autodiff.Valu
 			Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
 			Reason:   fmt.Sprintf("expected images of at least %d×%[1]d", SqueezeSmallest)})
 	}
-	h := f.conv.ForwardAct(c, x, nil, true)
+	h := f.conv.ForwardReLU(c, x, nil)
 	taps := make([]*autodiff.Value, 0, SqueezeTaps)
 	for i := 2; i <= squeezeLast; i++ {
 		if squeezePools(i) {
@@ -177,9 +177,9 @@ func (n *squeezeNet) Params() iter.Seq2[string, *nn.Param] {
 // features returns the mean over the image of what the last convolution reads, [N 512], and the
 // logits [N K]. The logits are no linear function of that mean: a ReLU stands in between.
 func (n *squeezeNet) features(c *nn.Ctx, x *autodiff.Value) (pooled, logits *autodiff.Value) {
-	h := leave(c, c.Graph.Tidy(func() *autodiff.Value { return n.Taps(c, x)[SqueezeTaps-1] }))
+	h := c.Graph.Tidy(func() *autodiff.Value { return n.Taps(c, x)[SqueezeTaps-1] }).Then(c.Leave)
 	pooled = autodiff.GlobalAvgPool(h)
-	scores := n.head.ForwardAct(c, h, nil, true)
+	scores := n.head.ForwardReLU(c, h, nil)
 	h.Done()
 	logits = autodiff.GlobalAvgPool(scores)
 	scores.Done()

@@ -53,7 +53,7 @@ func TestSqueezeNetTaps(t *testing.T) {
 	} {
 		g := autodiff.NewGraph(b)
 		g.NoGrad(func() {
-			taps := f.Taps(nn.NewCtx(g, false), g.Const(s.Full(tensor.F32, 0.5, 1, size, size+1, 3)))
+			taps := f.Taps(nn.NewCtx(g, nn.Eval), g.Const(s.Full(tensor.F32, 0.5, 1, size, size+1, 3)))
 			for i, v := range taps {
 				if v.Dim(1) != extents[i] || v.Dim(3) != channels[i] {
 					t.Errorf("%d pixels: tap %d is %v, want height %d and %d channels", size, i,
@@ -69,7 +69,7 @@ func TestSqueezeNetTaps(t *testing.T) {
 	g := autodiff.NewGraph(b)
 	defer g.Close()
 	err := tensor.Try(func() {
-		f.Taps(nn.NewCtx(g, false),
+		f.Taps(nn.NewCtx(g, nn.Eval),
 			g.Const(s.Zeros(tensor.F32, 1, 16, 32, 3)))
 	})
 	if err == nil || !strings.Contains(err.Error(), "expected images of at least 17×17") {
@@ -184,7 +184,7 @@ func answer(b tensor.Backend, m *models.Classifier, pix []float32) []float64 {
 	var z []float64
 	g.NoGrad(func() {
 		x := tensor.FromSlice(g.Scope(), pix, 1, m.InputSize(), m.InputSize(), 3)
-		z = m.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+		z = m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats()
 	})
 	return z
 }

@@ -227,11 +227,11 @@ func (m *Classifier) Export() *checkpoint.File {
 // Ext is the extension of the files that Save writes.
 const Ext = ".safetensors"
 
-// Save writes what Export returns to stem + ".safetensors", the numbers as F16 with half set, and
+// Save writes what Export returns to stem + ".safetensors", the numbers as dt, F32 or F16, and
 // returns the file's path.
-func (m *Classifier) Save(stem string, half bool) (file string, err error) {
+func (m *Classifier) Save(stem string, dt tensor.DType) (file string, err error) {
 	opts := []checkpoint.WriteOption{checkpoint.Sealed()}
-	if half {
+	if dt == tensor.F16 {
 		opts = append(opts, checkpoint.StoreF16(nil))
 	}
 	return stem + Ext, checkpoint.SaveSafetensors(stem+Ext, m.Export(), opts...)

@@ -82,7 +82,7 @@ func TestPublishedWeightsGiveReferenceLogits(t *testing.T) {
 			x, _ := cifarTest(t, s, 0, 1)
 			g := autodiff.NewGraph(b)
 			defer g.Close()
-			got := m.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+			got := m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats()
 			worst := 0.0
 			for i, v := range got {
 				worst = max(worst, math.Abs(v-tc.want[i]))

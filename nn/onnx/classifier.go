@@ -231,6 +231,21 @@ func (c *Classifier) Features(
 			Operands: []tensor.Operand{tensor.Describe("x", x.Tensor())},
 			Reason:   fmt.Sprintf("expected images [N %d %d %d]", want[0], want[1], want[2])})
 	}
+	out := ctx.Planned(planKey{c, x.Dim(0)}, x, func() []*autodiff.Value { return c.all(ctx, x) })
+	if c.features > 0 {
+		penultimate = out[1]
+	}
+	return penultimate, out[0]
+}
+
+// A planKey names passes of a Classifier with so many images.
+type planKey struct {
+	c *Classifier
+	n int
+}
+
+// all returns the logits of all images and, where there are any, the features.
+func (c *Classifier) all(ctx *nn.Ctx, x *autodiff.Value) []*autodiff.Value {
 	parts := c.batches(x)
 	features := make([]*autodiff.Value, len(parts))
 	for i, p := range parts {
@@ -244,10 +259,11 @@ func (c *Classifier) Features(
 			features[i] = autodiff.Reshape(f, p.Dim(0), c.features)
 		}
 	}
-	if c.features > 0 {
-		penultimate = joined(features, x.Dim(0))
+	logits := joined(parts, x.Dim(0))
+	if c.features == 0 {
+		return []*autodiff.Value{logits}
 	}
-	return penultimate, joined(parts, x.Dim(0))
+	return []*autodiff.Value{logits, joined(features, x.Dim(0))}
 }
 
 // batches cuts x into batches of as many images as the graph takes; the last one is filled up with

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -39,7 +40,7 @@ func TestClassifierOptions(t *testing.T) {
 		}
 		g := autodiff.NewGraph(ref.New())
 		x := tensor.FromSlice(g.Scope(), []float32{0.25, 0.75}, 1, 1, 1, 2)
-		z := c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+		z := c.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats()
 		if len(z) != 2 || z[0] != tc.want[0] || z[1] != tc.want[1] {
 			t.Errorf("%+v: logits %v, expected %v", tc.opts, z, tc.want)
 		}
@@ -65,7 +66,7 @@ func TestClassifierOfSingleImages(t *testing.T) {
 	g := autodiff.NewGraph(ref.New())
 	defer g.Close()
 	x := g.Leaf(g.Scope().Full(tensor.F32, 1, 3, 2, 2, 1))
-	z := c.Forward(nn.NewCtx(g, false), x)
+	z := c.Forward(nn.NewCtx(g, nn.Eval), x)
 	dx := autodiff.Grad(autodiff.Sum(z), []*autodiff.Value{x})[0]
 	if !z.Shape().Equal(tensor.Shape{3, 3}) {
 		t.Fatalf("logits are %v", z.Shape())
@@ -152,7 +153,7 @@ func checkFeatures(t *testing.T, m *Model, want int) {
 	defer g.Close()
 	x := g.Scope().New(tensor.F32, 2, 4, 4, 3)
 	x.SetFloats(normals("x", 2*4*4*3))
-	f, z := c.Features(nn.NewCtx(g, false), g.Const(x))
+	f, z := c.Features(nn.NewCtx(g, nn.Eval), g.Const(x))
 	if want == 0 {
 		if f != nil {
 			t.Errorf("features %v, expected none", f.Shape())
@@ -186,7 +187,7 @@ func TestClassifierSavesItsOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path, err := c.Save(filepath.Join(t.TempDir(), name), false)
+		path, err := c.Save(filepath.Join(t.TempDir(), name), tensor.F32)
 		if err != nil || filepath.Ext(path) != Ext {
 			t.Fatalf("%s: %v", path, err)
 		}
@@ -249,7 +250,7 @@ func TestClassifierOfFixedBatches(t *testing.T) {
 	g := autodiff.NewGraph(ref.New())
 	defer g.Close()
 	x := g.Const(g.Scope().Full(tensor.F32, 1, 6, 2, 2, 1))
-	if z := c.Forward(nn.NewCtx(g, false), x); !z.Shape().Equal(tensor.Shape{6, 3}) {
+	if z := c.Forward(nn.NewCtx(g, nn.Eval), x); !z.Shape().Equal(tensor.Shape{6, 3}) {
 		t.Errorf("logits are %v", z.Shape())
 	}
 }
@@ -326,7 +327,7 @@ func TestClassifierOfHalves(t *testing.T) {
 	g := autodiff.NewGraph(ref.New())
 	defer g.Close()
 	x := tensor.FromSlice(g.Scope(), []float32{1, 0.5}, 1, 1, 1, 2)
-	z := c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+	z := c.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats()
 	if len(z) != 2 || z[0] != 2.5 || z[1] != 4 {
 		t.Errorf("logits %v, expected [2.5 4]", z)
 	}
@@ -358,7 +359,7 @@ func TestClassifierOfFixedBatch(t *testing.T) {
 			}
 		}
 		x := g.Leaf(tensor.FromSlice(g.Scope(), data, len(images), 2, 2, 1))
-		y := c.Forward(nn.NewCtx(g, false), x).Keep()
+		y := c.Forward(nn.NewCtx(g, nn.Eval), x).Keep()
 		d := autodiff.Grad(autodiff.Sum(autodiff.Square(y)), []*autodiff.Value{x})[0]
 		return y.Tensor().Floats(), d.Tensor().Floats()
 	}
@@ -372,7 +373,8 @@ func TestClassifierOfFixedBatch(t *testing.T) {
 	}
 }
 
-// What the backend keeps of the weights for an Inference changes no bit, in it or beside it.
+// What the backend keeps of the weights for an Inference, and what that keeps of the pass, change
+// no bit, in it or beside it, whatever images and however many of them come one after the other.
 func TestClassifierInference(t *testing.T) {
 	b := cpu.Open(1)
 	defer b.Close()
@@ -388,21 +390,28 @@ func TestClassifierInference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := scope.New(tensor.F32, 2, 8, 8, 3)
-	x.SetFloats(normals("image", x.Size()))
-	plain := func() []float64 {
-		g := autodiff.NewGraph(b)
-		defer g.Close()
-		return c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
-	}
-	want := plain()
 	i := c.Inference(b)
 	defer i.Close()
-	for range 2 {
+	inUse := 0
+	for pass, batch := range []int{2, 3, 2, 2, 3, 3, 2} {
+		x := scope.New(tensor.F32, batch, 8, 8, 3)
+		x.SetFloats(normals(fmt.Sprint("image", pass), x.Size()))
+		plain := func() []float64 {
+			g := autodiff.NewGraph(b)
+			defer g.Close()
+			return c.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats()
+		}
+		want := plain()
 		var got []float64
 		i.Pass(func(ctx *nn.Ctx) { got = c.Forward(ctx, ctx.Graph.Const(x)).Tensor().Floats() })
 		if !slices.Equal(got, want) || !slices.Equal(plain(), want) {
-			t.Fatalf("logits %v, expected %v", got, want)
+			t.Fatalf("pass %d: logits %v, expected %v", pass, got, want)
+		}
+		x.Free()
+		if n := b.Memory().InUse; pass < 2 {
+			inUse = n
+		} else if n != inUse {
+			t.Errorf("pass %d: %d bytes in use, %d before", pass, n, inUse)
 		}
 	}
 }

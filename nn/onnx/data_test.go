@@ -41,7 +41,7 @@ func TestOperatorCases(t *testing.T) {
 	if err != nil || len(dirs) < sharedCases {
 		t.Fatalf("found %d cases, expected %d: %v", len(dirs), sharedCases, err)
 	}
-	for _, o := range []onnx.Options{{}, {KeepPermutes: true}} {
+	for _, o := range []onnx.Options{{}, {Plain: true}} {
 		var results []cases.Result
 		for _, dir := range dirs {
 			r := cases.Run(ref.New(), dir, o)
@@ -167,7 +167,7 @@ func logitsAndGradient(s *tensor.Scope, m attack.Model, x, label *tensor.Tensor)
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
 	in := g.Leaf(x)
-	logits := m.Forward(nn.NewCtx(g, false), in).Keep()
+	logits := m.Forward(nn.NewCtx(g, nn.Eval), in).Keep()
 	target := autodiff.OneHot(g, label, logits.Dim(1), logits.DType())
 	loss := autodiff.Sum(autodiff.CrossEntropy(logits, target))
 	grad := autodiff.Grad(loss, []*autodiff.Value{in})

@@ -37,7 +37,7 @@ func Example() {
 	g := autodiff.NewGraph(ref.New())
 	defer g.Close()
 	x := g.Leaf(s.Full(tensor.F32, 0.5, 2, 8, 8, 3))
-	logits := frozen.Forward(nn.NewCtx(g, false), x)
+	logits := frozen.Forward(nn.NewCtx(g, nn.Eval), x)
 	dx := autodiff.Grad(autodiff.Sum(logits), []*autodiff.Value{x})
 	fmt.Println(frozen.Classes(), logits.Shape(), dx[0].Shape())
 	// Output: 4 [2 4] [2 8 8 3]

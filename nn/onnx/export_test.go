@@ -101,7 +101,7 @@ func unsettle(m *models.Classifier) {
 func logitsOf(s *tensor.Scope, m attack.Model, x *tensor.Tensor) []float64 {
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
-	return m.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+	return m.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats()
 }
 
 // A classifier without weights is not exported.

@@ -61,7 +61,7 @@ func linearLogits(t *testing.T, m *Model) ([]float64, *Classifier) {
 		t.Fatal(err)
 	}
 	x := tensor.FromSlice(g.Scope(), []float32{1, 10, 100}, 1, 1, 1, 3)
-	return c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats(), c
+	return c.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats(), c
 }
 
 // Weights beside a model are read, and a copy of the classifier is complete without them.
@@ -85,7 +85,7 @@ func TestExternalData(t *testing.T) {
 	if !slices.Equal(y, want) {
 		t.Fatalf("logits %v, want %v", y, want)
 	}
-	copied, err := c.Save(filepath.Join(t.TempDir(), "copy"), false)
+	copied, err := c.Save(filepath.Join(t.TempDir(), "copy"), tensor.F32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"maps"
 	"math"
 	"slices"
 )
@@ -83,6 +84,60 @@ func (b *builder) fuse() {
 		}
 	}
 	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool { return n == nil })
+}
+
+// fusedScale is the attribute by which scales has a product multiplied.
+const fusedScale = "afterimage.scale"
+
+// scales makes the factors of attention's scores, by which exporters multiply queries, keys or
+// both, part of the product.
+func (b *builder) scales() {
+	readers := b.readers()
+	made := map[string]int{} // products with a number, read once
+	for i, n := range b.nodes {
+		if n.domain != "" || len(n.in) != 2 || len(n.out) != 1 {
+			continue
+		}
+		if _, _, ok := b.scaled(n); ok && readers[n.out[0]] == 1 {
+			made[n.out[0]] = i
+		}
+		if n.op != "MatMul" {
+			continue
+		}
+		m := *n
+		m.in = slices.Clone(n.in)
+		for k, in := range n.in {
+			if at, ok := made[in]; ok {
+				x, factor, _ := b.scaled(b.nodes[at])
+				m.in[k], m.attrs = x, maps.Clone(m.attrs)
+				factor *= m.attrFloat(fusedScale, 1)
+				m.attrs[fusedScale] = attrProto{name: fusedScale, f: factor}
+				b.nodes[at] = nil
+			}
+		}
+		b.nodes[i] = &m
+	}
+	b.nodes = slices.DeleteFunc(b.nodes, func(n *node) bool { return n == nil })
+}
+
+// scaled returns what a product multiplies by a constant number that is finite and not 0.
+func (b *builder) scaled(n *node) (x string, factor float64, ok bool) {
+	if n.op != "Mul" || n.opset < 7 {
+		return "", 0, false
+	}
+	for k, in := range n.in {
+		a, known := b.consts[in]
+		if _, both := b.consts[n.in[1-k]]; !known || both || a.shape.Size() != 1 ||
+			len(a.shape) > 1 {
+			continue
+		}
+		v := a.decode()
+		if !v.Elem.IsFloat() || v.F[0] == 0 || math.IsInf(v.F[0], 0) || math.IsNaN(v.F[0]) {
+			continue
+		}
+		return n.in[1-k], v.F[0], true
+	}
+	return "", 0, false
 }
 
 // readers counts who reads each value; being an output counts as one.

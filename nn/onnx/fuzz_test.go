@@ -135,7 +135,7 @@ func FuzzClassifier(f *testing.F) {
 			g := autodiff.NewGraph(b)
 			defer g.Close()
 			x := g.Leaf(g.Scope().Full(tensor.F32, 0.5, 3, c.size, c.size, c.channels))
-			autodiff.Grad(autodiff.Sum(c.Forward(nn.NewCtx(g, false), x)), []*autodiff.Value{x})
+			autodiff.Grad(autodiff.Sum(c.Forward(nn.NewCtx(g, nn.Eval), x)), []*autodiff.Value{x})
 		})
 	})
 }

@@ -244,7 +244,7 @@ func (c *Classifier) try(b tensor.Backend, n int) (t tried, err error) {
 	misuse := tensor.Try(func() {
 		g.NoGrad(func() {
 			x := g.Const(g.Scope().Full(c.opts.DType, 0.5, n, c.size, c.size, c.channels))
-			f, y, err = c.run(nn.NewCtx(g, false), x)
+			f, y, err = c.run(nn.NewCtx(g, nn.Eval), x)
 		})
 	})
 	if misuse != nil {

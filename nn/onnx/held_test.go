@@ -49,7 +49,7 @@ func TestBroughtOnce(t *testing.T) {
 			b.n = 0
 			g := autodiff.NewGraph(b)
 			defer g.Close()
-			y := c.Forward(nn.NewCtx(g, false), g.Const(x)).Tensor().Floats()
+			y := c.Forward(nn.NewCtx(g, nn.Eval), g.Const(x)).Tensor().Floats()
 			return y, b.n
 		}
 		first, n := pass()

@@ -15,10 +15,36 @@ type Options struct {
 	DType tensor.DType
 	// ChannelsLast makes inputs of rank 4 take [N H W C] instead of ONNX's [N C H W].
 	ChannelsLast bool
-	// KeepPermutes leaves out the passes that cancel permutes between neighbouring kernels and that
-	// join kernels. Results do not depend on them, but for rounding; it serves tests.
-	KeepPermutes bool
+	// Plain leaves out the passes that cancel permutes between neighbouring kernels and that join
+	// kernels. Results do not depend on them, but for rounding; it serves tests.
+	Plain bool
 }
+
+// From a model to a graph
+//
+// A model is a list of nodes that name their operands. Import rewrites it in passes, each of which
+// leaves a list that computes the same:
+//
+//	constants       import.go    lists the initialisers, to be decoded when somebody asks
+//	bind            import.go    finds each node's implementation, or says what to do without one
+//	foldConstants   import.go    makes initialisers of Constant nodes
+//	channelsLast    import.go    lets images come as [N H W C]: a permute behind each such input
+//	inferRanks      layout.go    notes how many axes each value has, where that is easy to know
+//	shuffles*       shuffle.go   sees a channel shuffle in the three nodes it is exported as
+//	lower           layout.go    takes this engine's image kernels, channels last, between permutes
+//	foldTransposes  layout.go    permutes constants now instead of in each run
+//	cancelPermutes* permute.go   moves permutes along the graph until they meet and cancel
+//	dropDead        import.go    drops what nobody reads any more
+//	swishes*        fuse.go      joins x·sigmoid(x)
+//	linears*        linear.go    makes a layer of a product with a constant matrix
+//	scales*         fuse.go      gives a product the factor multiplied to it or to an operand
+//	scaleShifts*    fuse.go      makes a scale and a shift of a batch norm with fixed statistics
+//	fuse*           fuse.go      joins a kernel with the bias, sum and ReLU behind it
+//	finish          import.go    brings the constants to the device, and notes who reads what last
+//
+// Options.Plain leaves those with a star out. A Classifier goes on once it has run the graph for
+// the first time: settle.go computes what depends on no input, activate.go joins activations with
+// the kernels before them, held.go keeps on the device what nodes compute on the host.
 
 // A Graph is a frozen, differentiable function made of an ONNX model. Its weights live in the scope
 // given to Import and do not change. It may be run any number of times, by one goroutine at a time
@@ -78,18 +104,20 @@ func Import(s *tensor.Scope, m *Model, o Options) (*Graph, error) {
 		b.foldConstants()
 		b.channelsLast()
 		b.inferRanks()
-		if !o.KeepPermutes {
+		if !o.Plain {
 			b.shuffles()
 		}
 		b.lower()
 		b.foldTransposes()
-		if !o.KeepPermutes {
+		if !o.Plain {
 			b.cancelPermutes()
 		}
 		b.dropDead()
-		if !o.KeepPermutes {
+		if !o.Plain {
 			b.swishes()
 			b.linears()
+			b.scales()
+			b.foresee()
 			b.scaleShifts()
 			b.fuse()
 			b.dropDead()
@@ -351,6 +379,7 @@ func (b *builder) finish(s *tensor.Scope) *Graph {
 		}
 		g.consts[name] = v
 	}
+	g.markViewers()
 	g.noteLast()
 	return g
 }

@@ -92,9 +92,9 @@ func TestCancelledPermutesChangeNothing(t *testing.T) {
 		return result{out["y"].Array().F, out["sum"].Array().F, out["t"].Array().F,
 			dx[0].Tensor().Floats()}, g.Count()["Transpose"]
 	}
-	want, many := run(Options{KeepPermutes: true})
+	want, many := run(Options{Plain: true})
 	for _, o := range []Options{{}, {ChannelsLast: true},
-		{ChannelsLast: true, KeepPermutes: true}} {
+		{ChannelsLast: true, Plain: true}} {
 		got, n := run(o)
 		for name, pair := range map[string][2][]float64{"y": {got.y, want.y},
 			"sum": {got.sum, want.sum}, "t": {got.t, want.t}, "dx": {got.dx, want.dx}} {
@@ -102,7 +102,7 @@ func TestCancelledPermutesChangeNothing(t *testing.T) {
 				t.Errorf("%+v: %s is %g away", o, name, d)
 			}
 		}
-		if !o.KeepPermutes && n > many/2 {
+		if !o.Plain && n > many/2 {
 			t.Errorf("%+v: %d permutes are left of %d", o, n, many)
 		}
 	}

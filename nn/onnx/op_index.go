@@ -25,10 +25,13 @@ func (c *call) slice(x *Value, axis, start, stop, step int) *Value {
 		}
 		return c.takeAxis(x, axis, idx, 0)
 	}
+	if step > 0 && c.canView(x) {
+		return viewed(x, x.layout().Slice(axis, start, step, (stop-start+step-1)/step))
+	}
 	r := len(x.shape)
 	from, to, by := make([]int, r), slices.Clone(x.shape), slices.Repeat([]int{1}, r)
 	from[axis], to[axis], by[axis] = start, stop, step
-	return like(x, autodiff.Slice(x.dev, from, to, by))
+	return like(x, autodiff.Slice(c.upload(x), from, to, by))
 }
 
 // sliceOp is ONNX's Slice: bounds are clamped to the tensor, negative ones count from the end.

@@ -9,7 +9,17 @@ import (
 )
 
 // matMul multiplies stacks of matrices whose leading axes broadcast, by NumPy's rule.
-func matMul(c *call) []*Value { return c.out(c.matMul(c.float(0), c.float(1))) }
+func matMul(c *call) []*Value {
+	scale := c.attrFloat(fusedScale, 1)
+	if y, ok := c.matMulViews(scale); ok {
+		return []*Value{y}
+	}
+	a := c.float(0)
+	if scale != 1 {
+		a = autodiff.Scale(a, scale)
+	}
+	return c.out(c.matMul(a, c.float(1)))
+}
 
 func (c *call) matMul(a, b *autodiff.Value) *autodiff.Value {
 	if a.Rank() == 0 || b.Rank() == 0 {

@@ -134,19 +134,45 @@ func groupNorm(c *call) []*Value {
 	return c.out(autodiff.Add(y, perChannel(bias, x.Rank())))
 }
 
-// layerNorm normalises over the axes from axis on; it gives mean and 1/√(var+eps), too.
+// layerNorm normalises over the axes from axis on; where they are asked for it gives mean and
+// 1/√(var+eps), too.
 func layerNorm(c *call) []*Value {
-	x := c.float(0)
-	axes := from(c.axis(c.attrInt("axis", -1), x.Rank()), x.Rank())
-	eps := c.attrFloat("epsilon", 1e-5)
-	y, mean, variance := normalise(x, axes, eps)
-	y = autodiff.Mul(y, c.float(1))
+	x, gamma, eps := c.float(0), c.float(1), c.attrFloat("epsilon", 1e-5)
+	axis := c.axis(c.attrInt("axis", -1), x.Rank())
+	width := x.Shape()[axis:].Size()
+	if plain := []*autodiff.Value{gamma}; len(c.node.out) == 1 {
+		if c.has(2) {
+			plain = append(plain, c.float(2))
+		}
+		odd := func(v *autodiff.Value) bool { return v.Shape().Size() != width }
+		if !slices.ContainsFunc(plain, odd) {
+			return c.out(c.layerNormRows(x, axis, plain, eps))
+		}
+	}
+	y, mean, variance := normalise(x, from(axis, x.Rank()), eps)
+	y = autodiff.Mul(y, gamma)
 	if c.has(2) {
 		y = autodiff.Add(y, c.float(2))
 	}
 	rstd := autodiff.Rsqrt(autodiff.AddScalar(variance, eps))
 	v := c.arg(0)
 	return []*Value{like(v, y), like(v, mean), like(v, rstd)}
+}
+
+// layerNormRows normalises with the axes from axis on as one, with a gamma and perhaps a beta of
+// its extent.
+func (c *call) layerNormRows(x *autodiff.Value, axis int, params []*autodiff.Value,
+	eps float64) *autodiff.Value {
+	s := x.Shape()
+	width := s[axis:].Size()
+	params = append(params, nil)
+	for i, p := range params[:2] {
+		if p != nil {
+			params[i] = shaped(p, tensor.Shape{width})
+		}
+	}
+	y := autodiff.LayerNorm(shaped(x, append(s[:axis].Clone(), width)), params[0], params[1], eps)
+	return shaped(y, s)
 }
 
 // rmsNorm divides by the root of the mean square over the axes from axis on.

@@ -113,7 +113,7 @@ func parseProperty(f field) (p property, err error) {
 	return p, err
 }
 
-func (m *modelProto) parseOpset(f field) error {
+func (p *modelProto) parseOpset(f field) error {
 	b, err := f.bytes()
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (m *modelProto) parseOpset(f field) error {
 	if domain == "ai.onnx" {
 		domain = ""
 	}
-	m.opsets[domain] = version
+	p.opsets[domain] = version
 	return err
 }
 

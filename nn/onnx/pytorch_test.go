@@ -60,7 +60,7 @@ func checkExport(t *testing.T, path string, golden *checkpoint.File, name string
 	g := autodiff.NewGraph(s.Backend())
 	defer g.Close()
 	in := g.Leaf(tensor.FromSlice(s, x.Float32s(), x.Shape...))
-	y := c.Forward(nn.NewCtx(g, false), in).Keep()
+	y := c.Forward(nn.NewCtx(g, nn.Eval), in).Keep()
 	dx := autodiff.Grad(autodiff.Sum(autodiff.Square(y)), []*autodiff.Value{in})[0]
 	for what, pair := range map[string][2][]float64{
 		"logits":   {y.Tensor().Floats(), get(name + ".y").Float64s()},

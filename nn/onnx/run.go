@@ -14,23 +14,24 @@ import (
 //
 // Values that no later node and no gradient wants are freed on the way; outputs belong to ag.
 func (g *Graph) Run(ag *autodiff.Graph, inputs map[string]*Value) (map[string]*Value, error) {
-	r := &runner{graph: g, g: ag}
-	values, err := r.start(inputs)
-	if err != nil {
+	_, views := ag.Backend().(tensor.Viewer)
+	r := &runner{graph: g, g: ag, users: map[*autodiff.Value]int{}, views: views}
+	var err *Error
+	if r.values, err = r.start(inputs); err != nil {
 		return nil, err.at(g.file, "", "")
 	}
-	users := map[*autodiff.Value]int{} // names that stand for a device value made here
 	for i, n := range g.nodes {
 		var out []*Value
 		c := &call{node: n, run: r}
-		if err := catch(func() { out = c.step(values) }); err != nil {
+		if err := catch(func() { out = c.step() }); err != nil {
 			return nil, err.at(g.file, n.describe(), n.op)
 		}
 		for k, v := range out {
 			if k < len(n.out) && n.out[k] != "" {
-				values[n.out[k]] = v
-				if v.dev != nil && (users[v.dev] > 0 || !c.given(v)) {
-					users[v.dev]++
+				r.values[n.out[k]] = v
+				v.names++
+				if v.dev != nil && (r.users[v.dev] > 0 || !c.given(v)) {
+					r.users[v.dev]++
 				}
 			}
 		}
@@ -40,18 +41,18 @@ func (g *Graph) Run(ag *autodiff.Graph, inputs map[string]*Value) (map[string]*V
 					"result %d is not computed here", k).at(g.file, n.describe(), n.op)
 			}
 		}
-		r.release(g.last[i], values, users)
+		r.release(g.last[i])
 	}
 	out := map[string]*Value{}
 	for _, name := range g.outputs {
-		out[name] = r.value(name, values)
+		out[name] = r.gather(r.value(name))
 	}
 	return out, nil
 }
 
 // value returns what a name stands for: a value, or a constant brought onto the graph.
-func (r *runner) value(name string, values map[string]*Value) *Value {
-	if v, ok := values[name]; ok {
+func (r *runner) value(name string) *Value {
+	if v, ok := r.values[name]; ok {
 		return v
 	}
 	c, ok := r.graph.consts[name]
@@ -72,18 +73,15 @@ func (r *runner) constant(c *constValue) *Value {
 }
 
 // release forgets values that were read for the last time.
-func (r *runner) release(names []string, values map[string]*Value, users map[*autodiff.Value]int) {
+func (r *runner) release(names []string) {
 	for _, name := range names {
-		v, ok := values[name]
+		v, ok := r.values[name]
 		if !ok || v.dev == nil {
 			continue
 		}
-		delete(values, name)
-		if n, ours := users[v.dev]; ours {
-			if users[v.dev] = n - 1; n == 1 {
-				v.dev.Done()
-			}
-		}
+		delete(r.values, name)
+		v.names--
+		r.forget(v.dev)
 	}
 }
 
@@ -144,13 +142,15 @@ func (r *runner) input(in Input, v *Value) (*Value, *Error) {
 
 // step runs a node. What it allocates beside its results is freed at once when no gradient wants
 // it.
-func (c *call) step(values map[string]*Value) []*Value {
+func (c *call) step() []*Value {
 	n, r := c.node, c.run
 	c.args = make([]*Value, len(n.in))
 	onDevice := false
 	for i, in := range n.in {
 		if in != "" {
-			c.args[i] = r.value(in, values)
+			if c.args[i] = r.value(in); !n.views {
+				r.gather(c.args[i])
+			}
 			onDevice = onDevice || c.args[i].dev != nil
 		}
 	}
@@ -181,7 +181,7 @@ func (r *runner) keep(out []*Value) *autodiff.Value {
 		if o.dev == nil {
 			continue
 		}
-		r.g.Scope().Keep(o.dev.Tensor())
+		o.dev.Outlive()
 		if v == nil || o.dev.NeedsGrad() {
 			v = o.dev
 		}

@@ -18,15 +18,14 @@ func (g *Graph) settle(s *tensor.Scope) {
 	}
 	ag := autodiff.NewGraph(s.Backend())
 	defer ag.Close()
-	r := &runner{graph: g, g: ag}
-	values := map[string]*Value{}
+	r := &runner{graph: g, g: ag, values: map[string]*Value{}}
 	for name, c := range g.consts {
-		values[name] = r.constant(c)
+		r.values[name] = r.constant(c)
 	}
 	var left []*node
 	ag.NoGrad(func() {
 		for _, n := range g.nodes {
-			out := r.settled(n, values)
+			out := r.settled(n)
 			size := 0
 			for _, v := range out {
 				size += v.shape.Size()
@@ -38,7 +37,7 @@ func (g *Graph) settle(s *tensor.Scope) {
 			budget -= size
 			for k, name := range n.out {
 				if name != "" {
-					values[name], g.consts[name] = out[k], g.kept(s, out[k])
+					r.values[name], g.consts[name] = out[k], g.kept(s, out[k])
 				}
 			}
 		}
@@ -58,9 +57,9 @@ func (g *Graph) settle(s *tensor.Scope) {
 
 // settled runs a node of which all operands are constants, and no result is an output of the graph;
 // of others, and of one that fails, it returns nil.
-func (r *runner) settled(n *node, values map[string]*Value) (out []*Value) {
+func (r *runner) settled(n *node) (out []*Value) {
 	for _, in := range n.in {
-		if _, ok := values[in]; !ok && in != "" {
+		if _, ok := r.values[in]; !ok && in != "" {
 			return nil
 		}
 	}
@@ -69,7 +68,7 @@ func (r *runner) settled(n *node, values map[string]*Value) (out []*Value) {
 			return nil
 		}
 	}
-	if catch(func() { out = (&call{node: n, run: r}).step(values) }) != nil || len(out) < len(n.out) {
+	if catch(func() { out = (&call{node: n, run: r}).step() }) != nil || len(out) < len(n.out) {
 		return nil
 	}
 	return out

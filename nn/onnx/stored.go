@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"afterimage/tensor"
 	"afterimage/tensor/atomicfile"
 )
 
@@ -17,8 +18,8 @@ const Ext = ".onnx"
 
 // Save writes the model's file, byte for byte but for one entry of metadata with the options, to
 // stem + ".onnx": any runtime reads it, and StoredOptions gives back how it is to be fed. Weights
-// are not rounded: half is ignored. It returns the file's path.
-func (c *Classifier) Save(stem string, half bool) (file string, err error) {
+// stay as they are, whatever dtype is asked for. It returns the file's path.
+func (c *Classifier) Save(stem string, _ tensor.DType) (file string, err error) {
 	return stem + Ext, atomicfile.Write(stem+Ext, c.Write)
 }
 

@@ -78,8 +78,11 @@ func (c *call) takeAxis(v *Value, axis int, idx []int, fill float64) *Value {
 		}
 		return c.take(v, flat, shape, fill)
 	}
+	if len(idx) == 1 && idx[0] != outside && c.canView(v) {
+		return viewed(v, v.layout().Slice(axis, idx[0], 1, 1))
+	}
 	rows := c.positions(outer * len(idx))[:0]
-	x := autodiff.Reshape(v.dev, outer*n, inner)
+	x := autodiff.Reshape(c.upload(v), outer*n, inner)
 	if slices.Contains(idx, outside) {
 		pad := c.run.g.Scope().Full(x.DType(), fill, 1, inner)
 		x = autodiff.Concat(0, x, c.run.g.Const(pad))
@@ -103,6 +106,12 @@ func (c *call) reshape(v *Value, shape ...int) *Value {
 	if n, ok := s.CheckedSize(); !ok || n != v.shape.Size() {
 		c.fail("%v cannot become %v", v.shape, s)
 	}
+	if v.view != nil {
+		if l, ok := v.view.Reshape(s); ok {
+			return viewed(v, l)
+		}
+		c.gather(v)
+	}
 	out := &Value{elem: v.elem, shape: s.Clone()}
 	if v.host != nil {
 		h := *v.host
@@ -120,7 +129,10 @@ func (c *call) permute(v *Value, perm ...int) *Value {
 	if slices.IsSorted(perm) {
 		return v
 	}
-	if v.dev != nil {
+	switch {
+	case c.canView(v):
+		return viewed(v, v.layout().Permute(perm...))
+	case v.dev != nil:
 		return like(v, autodiff.Permute(v.dev, perm...))
 	}
 	return Host(v.host.permute(perm))

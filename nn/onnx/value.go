@@ -15,6 +15,8 @@ type Value struct {
 	shape tensor.Shape
 	host  *Array          // nil when the elements are only on the device
 	dev   *autodiff.Value // nil when they are only on the host
+	view  *tensor.Layout  // where the elements lie in dev's; nil if they are all of these, in order
+	names int             // that stand for it in a run
 }
 
 // Of wraps a floating-point value (F32 as Float, F64 as Double) as an input of a graph. A graph
@@ -67,8 +69,11 @@ type call struct {
 
 // A runner is one Run of a graph.
 type runner struct {
-	graph *Graph
-	g     *autodiff.Graph
+	graph  *Graph
+	g      *autodiff.Graph
+	values map[string]*Value
+	users  map[*autodiff.Value]int // names that stand for a device value made here
+	views  bool                    // moves become layouts
 }
 
 // dtype returns in which type values of e are computed.
@@ -111,7 +116,7 @@ func (c *call) upload(v *Value) *autodiff.Value {
 		c.fail("expected a floating-point operand, got %v %v", v.elem, v.shape)
 	}
 	if v.dev != nil {
-		return v.dev
+		return c.gather(v).dev
 	}
 	return c.constant(c.run.dtype(v.elem), v.host.F, v.shape...)
 }
@@ -241,6 +246,7 @@ type node struct {
 	impl             opFunc
 	act              *autodiff.Activation // what activate has put behind it
 	params           *tensor.ConvParams   // of a convolution, where they are the same for all images
+	views            bool                 // it takes views for operands
 }
 
 // An opFunc computes a node's results; trailing results that nobody names may be left out. It

@@ -39,7 +39,7 @@ func Example_yourOwnNetwork() {
 			break
 		}
 		g := autodiff.NewGraph(b) // owns everything this step computes
-		c := nn.NewCtx(g, true, weights)
+		c := nn.NewCtx(g, nn.Train, weights)
 		c.Updates = nn.NewUpdates(b)
 		x := g.Const(tensor.FromSlice(g.Scope(), batch.X, batch.Shape()...))
 		labels := tensor.FromSlice(g.Scope(), batch.Labels, batch.N())
@@ -74,7 +74,8 @@ func bars(n int) data.Dataset {
 			pixels[i*size*size+p] = uint8(v)
 		}
 	}
-	return must(data.NewMemory("bars", []string{"row", "column"}, size, size, 1, pixels, labels))
+	return must(data.NewMemory(data.Images{Name: "bars", Classes: []string{"row", "column"},
+		H: size, W: size, C: 1, Pixels: pixels, Labels: labels}))
 }
 
 // must returns v, or ends the program with err.

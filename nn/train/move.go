@@ -95,7 +95,7 @@ func (m *Move) Measure(b tensor.Backend, key any, params nn.Params, f func(p *Pa
 	m.half(0, func() {
 		m.pass.close() // of a step that was broken off
 		g := autodiff.NewGraph(b)
-		m.pass = &Pass{Graph: g, Ctx: nn.NewCtx(g, true, params), params: params}
+		m.pass = &Pass{Graph: g, Ctx: nn.NewCtx(g, nn.Train, params), params: params}
 		m.pass.Ctx.Updates = nn.NewUpdates(b)
 		f(m.pass)
 	})

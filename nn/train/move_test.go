@@ -98,7 +98,7 @@ func shadowedRun(b halfKeeper, count *int, start starter) (numbers []float64, ro
 		}
 		g := autodiff.NewGraph(b)
 		look := func() {
-			numbers = append(numbers, forward(nn.NewCtx(g, false)).Tensor().Floats()...)
+			numbers = append(numbers, forward(nn.NewCtx(g, nn.Eval)).Tensor().Floats()...)
 		}
 		ema.With(look)
 		look()

@@ -5,10 +5,10 @@
 // that itself; Rename puts what has grown in its place), folders.
 //
 // Invariants:
-//   - The old file stays until the new one is on the disk.
-//   - A write that fails removes what it has written; a program that is killed leaves at most a
+//  1. The old file stays until the new one is on the disk.
+//  2. A write that fails removes what it has written; a program that is killed leaves at most a
 //     hidden file .NAME.….tmp beside NAME.
-//   - What a file is, and how a symbolic link leads to it, stays: its permissions are kept.
+//  3. What a file is, and how a symbolic link leads to it, stays: its permissions are kept.
 //
 // Comes from: whatever keeps something. Goes to: the disk.
 package atomicfile

@@ -116,7 +116,7 @@ func (b *saboteur) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 
 func (b *saboteur) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 	b.Backend.MaxPool(y, idx, x, p)
-	if b.broken("pool-last-wins") && y.DType() == tensor.F32 {
+	if idx != nil && b.broken("pool-last-wins") && y.DType() == tensor.F32 {
 		is, c := tensor.Host[int32](idx), x.Dim(3)
 		ys, xs := tensor.Host[float32](y), tensor.Host[float32](x)
 		each, pixels := y.Shape()[1:].Size(), x.Dim(1)*x.Dim(2)

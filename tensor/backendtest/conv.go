@@ -3,6 +3,7 @@ package backendtest
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"afterimage/tensor"
 )
@@ -156,7 +157,9 @@ func (c convCase) epilogue(e *env, x, w *tensor.Tensor) {
 			}
 			e.want(name, y, tol)
 		}
+		c.placed(e, x, w, bias, relu)
 	}
+	c.placed(e, x, w, nil, true)
 	for _, steps := range chains() {
 		for _, gate := range []bool{false, true} {
 			c.chained(e, x, w, bias, res, gate, steps)
@@ -180,6 +183,32 @@ func (c convCase) chained(e *env, x, w, bias, res *tensor.Tensor, gate bool,
 	for i, v := range y.Floats() {
 		if math.Float64bits(got[i]) != math.Float64bits(v) && (v == v || got[i] == got[i]) {
 			e.fault("gate %v, %v: number %d is %g at once, %g by two kernels", gate, steps, i, got[i], v)
+			return
+		}
+	}
+}
+
+// placed wants a tensor.ConvPlacer to write what Conv2DBiasAct computes between other channels.
+func (c convCase) placed(e *env, x, w, bias *tensor.Tensor, relu bool) {
+	b, ok := e.Backend.(tensor.ConvPlacer)
+	if !ok {
+		return
+	}
+	_, _, ys := c.shapes()
+	const before, after = 3, 2
+	wide := append(slices.Clone(ys[:3]), before+ys[3]+after)
+	got, want, y := e.out(wide...), e.out(wide...), e.out(ys...)
+	e.Fill(got, 7)
+	e.Fill(want, 7)
+	e.Conv2DBiasAct(y, x, w, bias, nil, relu, c.p)
+	zero, one := make([]int, 4), []int{1, 1, 1, 1}
+	e.CopyRegion(want, y, tensor.Region{DstStart: []int{0, 0, 0, before}, DstStep: one,
+		SrcStart: zero, SrcStep: one, Size: ys})
+	b.Conv2DPlace(got, before, x, w, bias, relu, c.p)
+	was := want.Floats()
+	for i, v := range got.Floats() {
+		if math.Float64bits(was[i]) != math.Float64bits(v) && (v == v || was[i] == was[i]) {
+			e.fault("number %d is %g placed, %g by way of a copy", i, v, was[i])
 			return
 		}
 	}

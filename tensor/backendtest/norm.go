@@ -162,7 +162,23 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 		e.want("dgamma", dgamma, tolerance{k: kSum, mag: func() []float64 { return m.dgamma }})
 		e.want("dbeta", dbeta, tolerance{k: kSum, mag: func() []float64 { return m.dbeta }})
 		e.want("dres", dres, exactly())
+		for i, dres := range []*tensor.Tensor{nil, e.out(s...)} {
+			over := e.scope.Like(dy)
+			e.Cast(over, dy)
+			e.NormBackward(over, dgamma, dbeta, dres, over, x, mask, nil, mean, rstd, gamma)
+			e.Binary(tensor.Sub, over, over, dx)
+			e.want(fmt.Sprintf("dx==dy %d, difference", i), over, exactly())
+			if dres != nil {
+				e.want("dx==dy, dres", dres, exactly())
+			}
+		}
 	}
+	plain, over := e.out(s...), e.scope.Like(x)
+	e.Cast(over, x)
+	e.NormBackward(plain, nil, nil, nil, dy, x, nil, nil, mean, rstd, gamma)
+	e.NormBackward(over, nil, nil, nil, dy, over, nil, nil, mean, rstd, gamma)
+	e.Binary(tensor.Sub, over, over, plain)
+	e.want("dx==x, difference", over, exactly())
 	// Each output alone, the others nil, must not depend on the rest.
 	for only := range 4 {
 		o := [4]*tensor.Tensor{}
@@ -182,7 +198,7 @@ func normBackwardCase(e *env, s []int, perSample bool, center float64) {
 // gradients are those of its output, to the bit, all together and each alone.
 func normReLUCase(e *env, s []int, perSample bool) {
 	c, pc := s[len(s)-1], perChannel(s, perSample)
-	x, dy := e.in(normal(0, 1), s...), e.in(normal(0.2, 1), s...)
+	x, dy := e.state(normal(0, 1), s...), e.in(normal(0.2, 1), s...)
 	gamma, shift := e.inChannels(normal(0, 1), pc...), e.inChannels(normal(0, 0.5), pc...)
 	mean, rstd := e.inChannels(normal(0, 0.2), c), e.inChannels(uniform(0.5, 2), c)
 	scale, y := e.scope.Like(gamma), e.scope.Like(x)
@@ -194,9 +210,13 @@ func normReLUCase(e *env, s []int, perSample bool) {
 	want, all, alone := outs(), outs(), outs()
 	e.NormBackward(want[0], want[1], want[2], nil, dy, x, y, nil, mean, rstd, gamma)
 	e.NormBackward(all[0], all[1], all[2], nil, dy, x, nil, shift, mean, rstd, gamma)
-	e.NormBackward(alone[0], nil, nil, nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.Cast(alone[0], dy)
+	e.NormBackward(alone[0], nil, nil, nil, alone[0], x, nil, shift, mean, rstd, gamma)
 	e.NormBackward(nil, alone[1], nil, nil, dy, x, nil, shift, mean, rstd, gamma)
 	e.NormBackward(nil, nil, alone[2], nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.NormBackward(x, nil, nil, nil, dy, x, nil, shift, mean, rstd, gamma)
+	e.Binary(tensor.Sub, x, x, want[0])
+	e.want("dx==x, difference", x, exactly())
 	for i, w := range want {
 		for _, got := range []*tensor.Tensor{all[i], alone[i]} {
 			e.Binary(tensor.Sub, got, got, w)

@@ -63,6 +63,7 @@ func (c poolCase) runMax(e *env) {
 		e.MaxPool(y, idx, x, c.p)
 		e.want(fmt.Sprintf("y %d", i), y, exactly())
 		e.want(fmt.Sprintf("idx %d", i), idx, exactly())
+		e.maxAlone(i, x, c)
 		z, dy, dx := e.out(ys...), e.in(normal(0, 1), ys...), e.out(xs...)
 		e.PoolGather(z, x, idx)
 		e.want("PoolGather", z, exactly())
@@ -104,9 +105,18 @@ func maxPoolSpecials(e *env) {
 	for i, g := range []gen{cycle(1, nan, 2, 0, 5), cycle(nan), cycle(math.Inf(-1)),
 		cycle(-1, math.Inf(1), -2),
 		spiked(cycle(math.Inf(1)), 200, nan)} {
-		y, idx := e.out(ys...), e.outInts(ys...)
-		e.MaxPool(y, idx, e.in(g, xs...), c.p)
+		x, y, idx := e.in(g, xs...), e.out(ys...), e.outInts(ys...)
+		e.MaxPool(y, idx, x, c.p)
 		e.want(fmt.Sprintf("y %d", i), y, exactly())
 		e.want(fmt.Sprintf("idx %d", i), idx, exactly())
+		e.maxAlone(i, x, c)
 	}
+}
+
+// maxAlone is MaxPool where nobody asks for the winners.
+func (e *env) maxAlone(i int, x *tensor.Tensor, c poolCase) {
+	_, ys := c.shapes()
+	y := e.out(ys...)
+	e.MaxPool(y, nil, x, c.p)
+	e.want(fmt.Sprintf("y alone %d", i), y, exactly())
 }

@@ -66,9 +66,10 @@ func families() []named {
 	return []named{
 		{"buffer", bufferFamily}, {"elementwise", elementwiseFamily}, {"reduce", reduceFamily},
 		{"loss", lossFamily}, {"matmul", matMulFamily}, {"attention", attentionFamily},
-		{"conv", convFamily}, {"copy", copyFamily}, {"index", indexFamily}, {"pool", poolFamily},
-		{"resample", resampleFamily}, {"norm", normFamily}, {"spectral", spectralFamily},
-		{"random", randomFamily}, {"optim", optimFamily},
+		{"conv", convFamily}, {"copy", copyFamily}, {"view", viewFamily}, {"index", indexFamily},
+		{"pool", poolFamily}, {"resample", resampleFamily}, {"norm", normFamily},
+		{"layernorm", layerNormFamily},
+		{"spectral", spectralFamily}, {"random", randomFamily}, {"optim", optimFamily},
 	}
 }
 

@@ -102,6 +102,40 @@ func (b *Backend) Conv2DChain(y, x, w, bias, res *tensor.Tensor, p tensor.ConvPa
 	spent(w)
 }
 
+// Conv2DPlace is the forward convolution into some of y's channels; see tensor.ConvPlacer. Forms
+// that cannot write there make a tensor of their own first.
+func (b *Backend) Conv2DPlace(y *tensor.Tensor, at int, x, w, bias *tensor.Tensor, relu bool,
+	p tensor.ConvParams) {
+	s := shapeOf(x.Shape(), w.Shape(), p)
+	form := b.form(s, conv.DirForward)
+	if !f32(y, x, w, bias) || x.Size() == 0 || w.Size() == 0 || y.Size() == 0 || form == bf16 ||
+		form == direct && !s.Places() {
+		b.placeCopy(y, at, x, w, bias, relu, p)
+		return
+	}
+	filter, kept := weights(w)
+	e := conv.Epilogue{Bias: host(bias), ReLU: relu, Kept: kept, Pitch: y.Dim(3)}
+	if form == winograd {
+		s.ForwardWinograd(b.pool, host(y)[at:], host(x), filter, e)
+	} else {
+		s.Forward(b.pool, host(y)[at:], host(x), filter, e)
+	}
+	spent(w)
+}
+
+// placeCopy is Conv2DPlace by way of a copy.
+func (b *Backend) placeCopy(y *tensor.Tensor, at int, x, w, bias *tensor.Tensor, relu bool,
+	p tensor.ConvParams) {
+	scope := tensor.NewScope(b)
+	defer scope.Close()
+	size := append(y.Shape()[:3].Clone(), w.Dim(0))
+	part := scope.New(y.DType(), size...)
+	b.Conv2DBiasAct(part, x, w, bias, nil, relu, p)
+	zero, one := make([]int, 4), []int{1, 1, 1, 1}
+	b.CopyRegion(y, part, tensor.Region{DstStart: []int{0, 0, 0, at}, DstStep: one, SrcStart: zero,
+		SrcStep: one, Size: size})
+}
+
 // end gives an epilogue a chain, and reports whether it can: of chains without a loop of their own
 // each run of numbers would ask for scratch memory.
 func end(e *conv.Epilogue, gate bool, steps []tensor.UnaryStep) bool {

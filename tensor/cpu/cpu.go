@@ -30,9 +30,12 @@ var (
 	_ tensor.ConstantKeeper = (*Backend)(nil)
 	_ tensor.Resampler      = (*Backend)(nil)
 	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.LayerNormer    = (*Backend)(nil)
 	_ tensor.SpectralFuser  = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
 	_ tensor.ConvChainer    = (*Backend)(nil)
+	_ tensor.Viewer         = (*Backend)(nil)
+	_ tensor.ConvPlacer     = (*Backend)(nil)
 )
 
 // Open returns a backend with the given number of threads; 0 takes as many as the process may run

@@ -102,6 +102,8 @@ func (b *Backend) NormBackward(
 	if y != nil {
 		b.Binary(tensor.ReLUMask, masked, dy, y)
 		dy = masked
+	} else if dres != nil {
+		b.Cast(dres, dy) // now: dx may be dy
 	}
 	g, s, c := host(dy), host(x), x.Dim(-1)
 	k := b.newNormCoefficients(x, shift, mean, rstd, gamma)
@@ -125,9 +127,6 @@ func (b *Backend) NormBackward(
 	}
 	p.done()
 	b.pool.Return(k.scratch)
-	if dres != nil && dres != dy {
-		b.Cast(dres, dy)
-	}
 }
 
 // normCoefficients are the numbers of a channel in NormBackward.

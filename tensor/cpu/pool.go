@@ -55,8 +55,11 @@ func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 		b.ref.MaxPool(y, idx, x, p)
 		return
 	}
-	m := maxPool{p: p, y: host(y), x: host(x), idx: tensor.Host[int32](idx), h: x.Dim(1), w: x.Dim(2),
-		c: x.Dim(3), oh: y.Dim(1), ow: y.Dim(2)}
+	m := maxPool{p: p, y: host(y), x: host(x), h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), oh: y.Dim(1),
+		ow: y.Dim(2)}
+	if idx != nil {
+		m.idx = tensor.Host[int32](idx)
+	}
 	b.split(y.Dim(0)*m.oh, max(1, chunk/4/(m.ow*m.c)), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			m.row(r)
@@ -68,7 +71,7 @@ func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 type maxPool struct {
 	p               tensor.PoolParams
 	y, x            []float32
-	idx             []int32
+	idx             []int32 // nil where nobody asks for it
 	h, w, c, oh, ow int
 }
 
@@ -103,7 +106,10 @@ func (m maxPool) windows(x []float32, r, j, count, u0, u1 int) {
 	left := j*m.p.StrideW - m.p.PadLeft
 	v0, v1 := max(left, 0), min(left+m.p.KW, m.w)
 	o := (r*m.ow + j) * m.c
-	y, idx := m.y[o:][:count*m.c], m.idx[o:][:count*m.c]
+	y, idx := m.y[o:][:count*m.c], m.idx
+	if idx != nil {
+		idx = idx[o:][:count*m.c]
+	}
 	if u0 >= u1 || v0 >= v1 {
 		vec.Fill(y, float32(math.Inf(-1)))
 		clear(idx)

@@ -50,7 +50,11 @@ func (b *Backend) MaxPool(y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 
 func maxPoolLoop[T tensor.Float](y, idx, x *tensor.Tensor, p tensor.PoolParams) {
 	h, w, c := x.Dim(1), x.Dim(2), x.Dim(3)
-	xs, ys, is := tensor.Host[T](x), tensor.Host[T](y), tensor.Host[int32](idx)
+	xs, ys := tensor.Host[T](x), tensor.Host[T](y)
+	var is []int32
+	if idx != nil {
+		is = tensor.Host[int32](idx)
+	}
 	eachWindow(x.Dim(0), h, w, y.Dim(1), y.Dim(2), p, func(out, img int, win window) {
 		for ch := range c {
 			best, at := math.Inf(-1), -1
@@ -62,7 +66,10 @@ func maxPoolLoop[T tensor.Float](y, idx, x *tensor.Tensor, p tensor.PoolParams) 
 					}
 				}
 			}
-			ys[out*c+ch], is[out*c+ch] = T(best), int32(max(at, 0))
+			ys[out*c+ch] = T(best)
+			if is != nil {
+				is[out*c+ch] = int32(max(at, 0))
+			}
 		}
 	})
 }

@@ -9,12 +9,12 @@
 // The same sum over another network's features is not LPIPS and must not be called so.
 //
 // Invariants:
-//   - the result of an image does not depend on the batch it is in, but for rounding on a backend
+//  1. The result of an image does not depend on the batch it is in, but for rounding on a backend
 //     that chooses kernels by shape (below 1e-6 was seen), and
-//     Distance(a, b) equals Distance(b, a);
-//   - images carry their range (metrics.Images), which is converted here: a wrong range cannot be
-//     passed silently;
-//   - the gradient is finite everywhere: where all channels of a pixel are 0 it is 0.
+//     Distance(a, b) equals Distance(b, a).
+//  2. Images carry their range (metrics.Images), which is converted here: a wrong range cannot be
+//     passed silently.
+//  3. The gradient is finite everywhere: where all channels of a pixel are 0 it is 0.
 //
 // The backbone stays F32 where networks compute on BF16 (nn.Ctx.Enter is not called): the distance
 // is a sum of squared differences of numbers that are nearly equal in good reconstructions, and an

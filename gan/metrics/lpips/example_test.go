@@ -20,7 +20,7 @@ func Example() {
 	nn.Init(s, nn.Join(m.Backbone(), m.Linear()), 1)
 
 	dark := metrics.FromBytes(1, 32, 32, 3, make([]uint8, 32*32*3))
-	white := metrics.NewImages(1, 32, 32, 3, metrics.Symmetric, ones(32*32*3))
+	white := metrics.NewImages(1, 32, 32, 3, metrics.Signed, ones(32*32*3))
 	fmt.Println(m.Distance(dark, dark)[0], m.Distance(dark, white)[0] > 0)
 	// Output: 0 true
 }

@@ -76,7 +76,7 @@ func goldenNet(r *golden.Run, m *lpips.Metric, h, w int) {
 		return x
 	}
 	a, b := g.Leaf(draw("a")), g.Const(draw("b"))
-	terms := m.Terms(nn.NewCtx(g, false), a, b)
+	terms := m.Terms(nn.NewCtx(g, nn.Eval), a, b)
 	sum := g.Scalar(r.DType, 0)
 	var layers []float64
 	distance := make([]float64, 2)

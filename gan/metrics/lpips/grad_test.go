@@ -73,7 +73,7 @@ func TestForwardDerivative(t *testing.T) {
 	params := nn.Join(m.Backbone(), m.Linear())
 	nn.InitDType(s, params, 3, tensor.F64)
 	gradcheck.Check(t, func(g *autodiff.Graph, in []*autodiff.Value) *autodiff.Value {
-		return m.Forward(nn.NewCtx(g, false), in[0], in[1])
+		return m.Forward(nn.NewCtx(g, nn.Eval), in[0], in[1])
 	}, []gradcheck.Input{gradcheck.Range(1, -1, 1, 1, 17, 18, 3),
 		gradcheck.Range(2, -1, 1, 1, 17, 18, 3)}, gradcheck.Order(1))
 }
@@ -94,7 +94,7 @@ func TestDeadLayer(t *testing.T) {
 	defer g.Close()
 	x := g.Leaf(s.Full(tensor.F32, 0.25, 1, 17, 17, 3))
 	y := g.Const(s.Full(tensor.F32, -0.5, 1, 17, 17, 3))
-	d := m.Forward(nn.NewCtx(g, false), x, y)
+	d := m.Forward(nn.NewCtx(g, nn.Eval), x, y)
 	for i, v := range autodiff.Grad(d, []*autodiff.Value{x})[0].Tensor().Floats() {
 		if v != 0 {
 			t.Fatalf("element %d of the gradient through a dead layer is %g, want 0", i, v)

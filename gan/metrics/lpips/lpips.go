@@ -151,7 +151,7 @@ func (m *Metric) Layers(a, b metrics.Images) [][]float64 {
 
 // each runs f on parts of a and b in [−1, 1], without recording.
 func (m *Metric) each(a, b metrics.Images, f func(c *nn.Ctx, x, y *autodiff.Value)) {
-	a, b = colour(a.In(metrics.Symmetric)), colour(b.In(metrics.Symmetric))
+	a, b = colour(a.In(metrics.Signed)), colour(b.In(metrics.Signed))
 	if a.N != b.N || a.H != b.H || a.W != b.W {
 		panic(&tensor.Error{Op: "lpips.Distance", Reason: fmt.Sprintf(
 			"shapes differ: [%d %d %d %d] and [%d %d %d %d]",
@@ -165,7 +165,7 @@ func (m *Metric) each(a, b metrics.Images, f func(c *nn.Ctx, x, y *autodiff.Valu
 			value := func(p metrics.Images) *autodiff.Value {
 				return g.Const(tensor.FromSlice(g.Scope(), p.Pix, p.N, p.H, p.W, p.C))
 			}
-			f(nn.NewCtx(g, false), value(a.Slice(lo, hi)), value(b.Slice(lo, hi)))
+			f(nn.NewCtx(g, nn.Eval), value(a.Slice(lo, hi)), value(b.Slice(lo, hi)))
 		})
 		g.Close()
 	}
@@ -196,13 +196,13 @@ func (m *Metric) Features(images metrics.Images) *mat.Dense {
 	channels := m.net.Channels()
 	width := channels[len(channels)-1]
 	out := make([]float32, 0, images.N*width)
-	images = colour(images.In(metrics.Symmetric))
+	images = colour(images.In(metrics.Signed))
 	step := max(1, pixelsAtOnce/(images.H*images.W))
 	for lo := 0; lo < images.N; lo += step {
 		part := images.Slice(lo, min(lo+step, images.N))
 		g := autodiff.NewGraph(m.backend)
 		g.NoGrad(func() {
-			c := nn.NewCtx(g, false)
+			c := nn.NewCtx(g, nn.Eval)
 			x := g.Const(tensor.FromSlice(g.Scope(), part.Pix, part.N, part.H, part.W, part.C))
 			taps := m.body.Taps(c, m.scale.Forward(c, x))
 			last := autodiff.Mean(taps[len(taps)-1], 1, 2)

@@ -181,8 +181,8 @@ func readRGB(t *testing.T, path string) metrics.Images {
 // around them, or on whether grey is stored once or three times; equal images have distance 0.
 func TestDistance(t *testing.T) {
 	m := randomMetric(t, lpips.Squeeze)
-	a := randomImages(3, 20, 24, 3, metrics.Symmetric, "a")
-	b := randomImages(3, 20, 24, 3, metrics.Symmetric, "b")
+	a := randomImages(3, 20, 24, 3, metrics.Signed, "a")
+	b := randomImages(3, 20, 24, 3, metrics.Signed, "b")
 	want := m.Distance(a, b)
 	for i, v := range want {
 		if !(v > 0) {

@@ -179,7 +179,7 @@ func (w *pairedGrad) step(panels *weightGrad, sum []float32, x, y *side, r0, r1 
 				g.Rows = (i+1)*m/tiles - m0
 				g.AOff = m0 - a.p0*a.pitch
 				g.COff = (a.c0+m0)*rowC + tap*tapC + b.c0 + n
-				g.Ahead, g.AheadStep = next.Take(k)
+				g.Ahead, g.AheadStep, g.AheadJump = next.Take(k)
 				micro.Mul(w.v, &g)
 			}
 		}

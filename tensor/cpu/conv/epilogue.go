@@ -26,6 +26,11 @@ type Epilogue struct {
 	// step apart. It is called from several threads; nil for nothing.
 	Then func(y []float32, n, count, step int)
 
+	// Pitch is how many elements lie between neighbouring pixels of y, whose channels may be some of
+	// another tensor's: then y begins with the first of them, and there is no Res. 0 for O. Only what
+	// Shape.Places names can do it.
+	Pitch int
+
 	// Kept is where packed and mapped forms of w stay for calls with the same w; nil to make them
 	// anew in each.
 	Kept *par.Kept
@@ -41,6 +46,29 @@ func (e *Epilogue) check(op string, o, y int) {
 	if e.Res != nil && len(e.Res) != y {
 		panic(fmt.Sprintf("conv: %s: the residual has %d elements, the result %d", op, len(e.Res), y))
 	}
+}
+
+// pitch is Pitch, given the channels of a result.
+func (e *Epilogue) pitch(o int) int {
+	if e.Pitch == 0 {
+		return o
+	}
+	return e.Pitch
+}
+
+// checkForward panics unless shape, operands and epilogue of a forward convolution go together.
+func (s Shape) checkForward(op string, y, x, w []float32, e *Epilogue) {
+	if e.Pitch != 0 {
+		pixels := s.N * s.OutH() * s.OutW()
+		if e.Pitch < s.O || e.Res != nil || !s.Places() ||
+			pixels > 0 && len(y) < (pixels-1)*e.Pitch+s.O {
+			panic(fmt.Sprintf("conv: %s: %d pixels %d elements apart do not fit into %d: %+v", op, pixels,
+				e.Pitch, len(y), s))
+		}
+		y = y[:pixels*s.O]
+	}
+	s.check(op, x, w, y)
+	e.check(op, s.O, len(y))
 }
 
 // finish adds the residual and applies the activation to count runs of n finished elements, the

@@ -18,6 +18,10 @@ func (s Shape) Forward(p *par.Pool, y, x, w []float32, e Epilogue) {
 	s.forward(micro.Best(), p, y, x, w, e)
 }
 
+// Places reports whether Forward can write its result among other channels (Epilogue.Pitch), as
+// ForwardWinograd always can.
+func (s Shape) Places() bool { return !s.depthwise() && !s.planar(DirForward) }
+
 // forwardKey and gradKey name the tables kept in the pool.
 type (
 	forwardKey struct{ Shape }
@@ -28,8 +32,7 @@ type (
 )
 
 func (s Shape) forward(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
-	s.check("Forward", x, w, y)
-	e.check("Forward", s.O, len(y))
+	s.checkForward("Forward", y, x, w, &e)
 	switch {
 	case s.depthwise():
 		s.depthForward(p, y, x, w, e)
@@ -48,7 +51,7 @@ func (s Shape) forwardDirect(v micro.Variant, p *par.Pool, y, x, w []float32, e 
 }
 
 func (s Shape) forwardPass(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) *pass {
-	k, taps := s.C/s.Groups, s.KH*s.KW
+	k, taps, out := s.C/s.Groups, s.KH*s.KW, e.pitch(s.O)
 	key := s
 	key.N = 0 // the table is the same for any batch
 	t := p.Memo(forwardKey{key}, func() any {
@@ -57,7 +60,7 @@ func (s Shape) forwardPass(v micro.Variant, p *par.Pool, y, x, w []float32, e Ep
 	}).(*table)
 	q := &pass{v: v, p: p, table: t, in: x, out: y, n: s.N,
 		inImage: s.H * s.W * s.C, inRow: s.W * s.C, inPix: s.C,
-		outImage: s.OutH() * s.OutW() * s.O, outRow: s.OutW() * s.O, outPix: s.O,
+		outImage: s.OutH() * s.OutW() * out, outRow: s.OutW() * out, outPix: out,
 		groups: s.Groups, k: k, o: s.O / s.Groups, end: e}
 	q.pack = func(dst []float32, width, group, o0, cols, tap int) {
 		micro.TransposePanel(v, dst, width, w[((group*q.o+o0)*taps+tap)*k:], taps*k, cols, k)

@@ -219,7 +219,7 @@ func (q *pass) item(win window, panel, count, perImage, r0, r1 int, first bool) 
 					g.Segs = q.fused[q.class[i]][t]
 					micro.MulTaps(q.v, &g)
 				} else {
-					g.Ahead, g.AheadStep = next.Take(g.Steps())
+					g.Ahead, g.AheadStep, g.AheadJump = next.Take(g.Steps())
 					micro.Mul(q.v, &g)
 				}
 				g.BOff += size

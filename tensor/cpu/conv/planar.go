@@ -12,14 +12,15 @@ import (
 //
 //	q[tap, c][pixel] = sum over k of w[tap, c, k] * in[pixel, k]
 //
-// is one matrix product with all taps and channels as rows, for which the input is turned round in
-// small bands, and an output is the sum of the q of its taps, each read at another pixel. These
-// sums run along whole bands: q and the output have the same pitch from row to row, wide enough
-// that what a tap carries over the border of the image falls into columns that no output has, and
-// the columns that no input has hold zeros.
+// is one matrix product with all taps and channels as rows, and an output is the sum of the q of
+// its taps, each read at another pixel. Either the input is turned round for it, in small bands,
+// or, where there are fewer q of a pixel, it is read where it lies, pixels are the rows of the
+// product, and the q are turned round. The sums run along whole bands: q and the output have the
+// same pitch from row to row, wide enough that what a tap carries over the border of the image
+// falls into columns that no output has, and the columns that no input has hold zeros.
 
-// planarBand is the number of floats of turned input and of products in a band, which stays in the
-// second-level cache. Bands begin at rows that follow from the shape, so that sums do too.
+// planarBand is the number of floats of a band's products and of what is turned round, which stay
+// in the second-level cache. Bands begin at rows that follow from the shape, so that sums do too.
 const planarBand = 48 << 10
 
 // Limits of the shapes that the planar form is used for; see Shape.planar.
@@ -28,6 +29,7 @@ const (
 	planarIn    = 8  // channels summed over, at least: each costs a multiply-add, each q much more
 	planarTaps  = 4  // taps, at least
 	planarWidth = 12 // width of the input, at least: a row fills vectors of 16
+	planarLate  = 32 // channels summed over, at least, for q to be turned round, not the input
 )
 
 // planar reports whether the pass in direction d is faster in the planar form: it produces o
@@ -63,6 +65,7 @@ type planarTable struct {
 	last       int // and the largest
 	margin     int // floats around a plane of outputs, for what falls outside
 	pitch      int // between rows of q and of outputs
+	width      int // of the q of an input pixel, where they are turned round
 	band       int // input rows in a band
 	perImage   int // output rows, the most of all phases
 }
@@ -84,7 +87,11 @@ func newPlanarTable(rows, cols []axis, inH, inW, k, o int) *planarTable {
 		t.pitch = max(t.pitch, cols[i].count)
 	}
 	t.pitch += t.margin
-	t.band = max(1, min(inH, planarBand/max(1, (len(t.taps)*o+k)*t.pitch)))
+	turned := k
+	if width := ceil(len(t.taps)*o, 16) * 16; k >= max(width, planarLate) {
+		turned, t.width = width, width
+	}
+	t.band = max(1, min(inH, planarBand/max(1, (len(t.taps)*o+turned)*t.pitch)))
 	return t
 }
 
@@ -98,6 +105,7 @@ type planarPass struct {
 	n, inH, inW, k        int
 	outH, outW, o         int
 	w                     []float32 // [tap][o][k]
+	columns               []float32 // and as panels, where q are turned round
 	splits, rowsPerSplit  int       // items of an image
 	pixels, plane, planes int       // strides of a turned channel, of q, of a plane of outputs
 }
@@ -173,31 +181,76 @@ func (q *planarPass) run() {
 	q.pixels = oddLines(q.band * q.inW)
 	q.plane = oddLines(q.band*q.pitch + micro.MaxCols)
 	q.planes = oddLines(q.rowsPerSplit*q.pitch + 2*q.margin)
+	if q.width > 0 {
+		q.columns = q.p.Borrow(q.width * q.k)
+		q.packColumns()
+	}
 	q.p.Run(q.n*q.splits, func(i int) {
 		a0 := i % q.splits * q.rowsPerSplit
 		q.item(i/q.splits, a0, min(q.perImage, a0+q.rowsPerSplit))
 	})
+	q.p.Return(q.columns)
+}
+
+// packColumns makes panels of the weights.
+func (q *planarPass) packColumns() {
+	rows := len(q.taps) * q.o
+	for r := 0; r < rows; r += micro.MaxCols {
+		cols := min(micro.MaxCols, rows-r)
+		micro.TransposePanel(q.v, q.columns[r*q.k:], panelWidth(cols), q.w[r*q.k:], q.k, cols, q.k)
+	}
 }
 
 // item computes rows a0..a1-1 of every phase of image n.
 func (q *planarPass) item(n, a0, a1 int) {
 	rows := len(q.taps) * q.o
-	sizeIn, sizeQ, sizeOut := q.k*q.pixels, rows*q.plane, len(q.rows)*q.o*q.planes
-	scratch := q.p.Borrow(sizeIn + sizeQ + sizeOut)
-	turned, products, sums := scratch[:sizeIn], scratch[sizeIn:][:sizeQ], scratch[sizeIn+sizeQ:]
+	sizeBand, multiply := q.k*q.pixels, q.multiplyTurned
+	if q.width > 0 {
+		sizeBand, multiply = q.band*q.inW*q.width, q.multiply
+	}
+	sizeQ, sizeOut := rows*q.plane, len(q.rows)*q.o*q.planes
+	scratch := q.p.Borrow(sizeBand + sizeQ + sizeOut)
+	room, products, sums := scratch[:sizeBand], scratch[sizeBand:][:sizeQ], scratch[sizeBand+sizeQ:]
 	clear(products)
 	clear(sums)
 	i0, i1 := max(0, a0+q.first), min(q.inH, a1+q.last)
 	for i := i0 / q.band * q.band; i < i1; i += q.band {
-		q.multiply(turned, products, n, i, min(q.inH, i+q.band))
+		multiply(room, products, n, i, min(q.inH, i+q.band))
 		q.add(sums, products, a0, a1, i, min(q.inH, i+q.band))
 	}
 	q.store(sums, n, a0, a1)
 	q.p.Return(scratch)
 }
 
-// multiply turns input rows i0..i1-1 round and forms their products with all taps.
-func (q *planarPass) multiply(turned, products []float32, n, i0, i1 int) {
+// multiply forms the products of input rows i0..i1-1 with all taps, pixel by pixel, and turns these
+// round.
+func (q *planarPass) multiply(byPixel, products []float32, n, i0, i1 int) {
+	rows, first, pixels := len(q.taps)*q.o, (n*q.inH+i0)*q.inW, (i1-i0)*q.inW
+	seg := [1]micro.Seg{{K: q.k}}
+	g := micro.Args{A: q.in, B: q.columns, C: byPixel, Segs: seg[:], StepA: 1, Alpha: 1}
+	g.SetRows(q.k, q.width)
+	tiles := ceil(pixels, q.v.Rows())
+	for t := range tiles {
+		p0, p1 := t*pixels/tiles, (t+1)*pixels/tiles
+		g.Rows, g.AOff = p1-p0, (first+p0)*q.k
+		g.Ahead, g.AheadStep = q.in[(first+p1)*q.k:], micro.CacheLine // the next tile's pixels
+		for r := 0; r < rows; r += micro.MaxCols {
+			g.Cols = min(micro.MaxCols, rows-r)
+			g.StepB, g.BOff, g.COff = panelWidth(g.Cols), r*q.k, p0*q.width+r
+			micro.Mul(q.v, &g)
+			g.Ahead, g.AheadStep = nil, 0
+		}
+	}
+	for i := range i1 - i0 {
+		for j := 0; j < q.inW; j += 16 {
+			micro.Transpose16(q.v, products[i*q.pitch+j:], q.plane,
+				byPixel[(i*q.inW+j)*q.width:], q.width, min(16, q.inW-j), rows)
+		}
+	}
+}
+
+// multiplyTurned turns input rows i0..i1-1 round and forms their products with all taps.
+func (q *planarPass) multiplyTurned(turned, products []float32, n, i0, i1 int) {
 	src := q.in[(n*q.inH+i0)*q.inW*q.k : (n*q.inH+i1)*q.inW*q.k]
 	pixels := (i1 - i0) * q.inW
 	for i := 0; i < pixels; i += 16 {

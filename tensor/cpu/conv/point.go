@@ -21,11 +21,11 @@ func (s Shape) point(v micro.Variant) bool {
 // pointForward is Forward for a 1×1 filter of stride 1: pixels × channels times the transpose of
 // the weights.
 func (s Shape) pointForward(p *par.Pool, y, x, w []float32, e Epilogue) {
-	gemm.SGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, s.O,
-		e.then(y, s.O))
+	gemm.SGEMMThen(p, false, true, s.N*s.H*s.W, s.O, s.C, 1, x, s.C, w, s.C, 0, y, e.pitch(s.O),
+		e.then(y, e.pitch(s.O)))
 }
 
-// then is the epilogue of the product that is y, of o channels.
+// then is the epilogue of the product that is y, with pixels o elements apart.
 func (e Epilogue) then(y []float32, o int) gemm.Epilogue {
 	then := gemm.Epilogue{Bias: e.Bias, Kept: e.Kept}
 	if e.late() {

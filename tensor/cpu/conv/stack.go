@@ -223,7 +223,7 @@ func (s *stacked) panel(q *pass, in []float32, panel, n0, n1, r0, r1, from int) 
 			g.AOff = (i*q.rows.step-from)*s.row + j*q.cols.step*s.pixel
 			g.COff = n0*q.outImage + (q.rows.start+i*q.rows.stride)*q.outRow +
 				(q.cols.start+j*q.cols.stride)*q.outPix + o0
-			g.Ahead, g.AheadStep = next.Take(g.Steps())
+			g.Ahead, g.AheadStep, g.AheadJump = next.Take(g.Steps())
 			micro.Mul(q.v, &g)
 		}
 	}

@@ -25,13 +25,16 @@ const (
 	gradBlockM = 10 * micro.MaxRows // rows of a block of dw, at most
 	pointRows  = 19 * micro.MaxRows // the same for a single tap, which uses its pixels only once
 	gradBlockN = 4 * micro.MaxCols  // columns, at most,
+	pointCols  = 8 * micro.MaxCols  // or this, if that is all of a single tap's dw,
 	fewBlockN  = 32 * micro.MaxCols // or this, beside up to fewChannels rows
 	gradTaps   = 96 << 10           // floats of a block with all taps, at most, else a row of taps
 	gradPixels = 64 << 10           // floats of x and dy that a block reads between returns to it,
-	gradMore   = 96 << 10           // or this, where fewer would be less than
-	gradDepth  = 256                // pixels
+	gradDepth  = 256                // or those of so many pixels, if they are at most
+	gradMore   = 128 << 10          // so many floats,
+	pairsMore  = 96 << 10           // or, where they are paired as well, so many
 	gradParts  = 16                 // parts of the sum over pixels, at most
-	gradItems  = 24                 // blocks times parts, if the pixels suffice
+	gradItems  = 24                 // blocks times parts, if the pixels suffice,
+	pointItems = 16                 // or of a single tap, little work beside adding the parts
 	partRows   = 4                  // output rows in a part, at least
 	gradSegs   = 256                // segments of a tile, at most: one for each row
 )
@@ -74,7 +77,10 @@ func (s Shape) gradPlan(split bool) *gradPlan {
 	if laneShare(o, c) > laneShare(c, o) {
 		g.exchanged, g.m, g.n = true, c, o
 	}
-	blockM := pointRows
+	blockM, items := pointRows, pointItems
+	if s.KH*s.KW > 1 {
+		items = gradItems
+	}
 	if split && s.KH*s.KW > 1 {
 		blockM = gradBlockM
 		if s.KH*s.KW*min(g.m, blockM)*min(g.n, gradBlockN) > gradTaps {
@@ -82,23 +88,32 @@ func (s Shape) gradPlan(split bool) *gradPlan {
 		}
 	}
 	g.blockN = gradBlockN
-	if g.m <= fewChannels {
-		// All there is to do is to read the other operand, which wants to be read from end to end.
+	switch {
+	// All there is to do is to read the other operand, which wants to be read from end to end.
+	case g.m <= fewChannels:
 		g.blockN = fewBlockN
+	// In one block both operands are read once, and from end to end.
+	case s.KH*s.KW == 1 && g.m <= pointRows && g.n <= pointCols &&
+		s.N*s.OutH()*s.OutW() >= gradParts*gradDepth:
+		g.blockN = pointCols
 	}
 	g.blocksM, g.blocksN = ceil(g.m, blockM), ceil(g.n, g.blockN)
 	rows := s.N * s.OutH()
 	blocks := s.Groups * g.blocksM * g.blocksN * g.tapRows
-	g.parts = max(1, min(gradParts, ceil(gradItems, blocks), rows/partRows))
+	g.parts = max(1, min(gradParts, ceil(items, blocks), rows/partRows))
 	g.partRows = max(1, ceil(rows, g.parts))
 	g.parts = max(1, ceil(rows, g.partRows)) // none empty
-	g.stepRows = s.gradStep(g, min(g.m, blockM), min(g.n, g.blockN))
+	more := gradMore
+	if !split {
+		more = pairsMore
+	}
+	g.stepRows = s.gradStep(g, min(g.m, blockM), min(g.n, g.blockN), more)
 	return g
 }
 
 // gradStep is the number of output rows that blocks of m rows and n columns sum at a time, the same
 // for all steps of a part but the last.
-func (s Shape) gradStep(g *gradPlan, m, n int) int {
+func (s Shape) gradStep(g *gradPlan, m, n, more int) int {
 	outW := s.OutW()
 	dy, x := outW, s.W*s.StrideH // pixels of a row
 	switch {
@@ -111,7 +126,7 @@ func (s Shape) gradStep(g *gradPlan, m, n int) int {
 		dy, x = x, dy
 	}
 	perRow := max(1, dy*m+x*n)
-	rows := max(gradPixels/perRow, min(gradMore/perRow, ceil(gradDepth, max(1, outW))))
+	rows := max(gradPixels/perRow, min(more/perRow, ceil(gradDepth, max(1, outW))))
 	rows = max(1, min(gradSegs, rows))
 	return ceil(g.partRows, ceil(g.partRows, rows))
 }
@@ -170,6 +185,9 @@ type weightGrad struct {
 	sum   []float32 // parts copies of dw, in its order or exchanged
 }
 
+// A dwBlock is a block of dw: rows m0..m1-1 and columns n0..n1-1 of a group.
+type dwBlock struct{ group, m0, m1, n0, n1 int }
+
 // block computes, for one part of the pixels, a block of rows and columns, for one row of taps or
 // for all.
 func (w *weightGrad) block(part, group, bm, bn, tapRow, size int) {
@@ -182,27 +200,27 @@ func (w *weightGrad) block(part, group, bm, bn, tapRow, size int) {
 		rowC, tapC = w.n, w.m*w.n // [tap][m][n]
 	}
 	g.SetRows(1, rowC)
-	m0, mEnd := bm*w.m/w.blocksM, (bm+1)*w.m/w.blocksM
-	n0, nEnd := bn*w.blockN, min(w.n, (bn+1)*w.blockN)
+	b := dwBlock{group, bm * w.m / w.blocksM, (bm + 1) * w.m / w.blocksM,
+		bn * w.blockN, min(w.n, (bn+1)*w.blockN)}
 	groupC := part*size + group*(size/w.Groups)
 	last := min(w.N*w.rows.count, (part+1)*w.partRows)
-	tiles := ceil(mEnd-m0, w.v.Rows())
+	tiles := ceil(b.m1-b.m0, w.v.Rows())
 	taps := w.KH * w.KW / w.tapRows
 	for r0 := part * w.partRows; r0 < last; r0 += w.stepRows {
 		r1 := min(last, r0+w.stepRows)
-		next := w.ahead(group, r1, min(last, r1+w.stepRows), m0, mEnd, n0, nEnd)
+		next := w.ahead(b, r0, r1, min(last, r1+w.stepRows))
 		for tap := tapRow * taps; tap < (tapRow+1)*taps; tap++ {
 			g.Segs = w.appendSegs(segs, tap, r0, r1, g.StepA, g.StepB)
 			k := g.Steps()
-			for n := n0; n < nEnd; n += micro.MaxCols {
-				g.Cols = min(micro.MaxCols, nEnd-n)
+			for n := b.n0; n < b.n1; n += micro.MaxCols {
+				g.Cols = min(micro.MaxCols, b.n1-n)
 				g.BOff = group*w.n + n
 				for i := range tiles {
-					m := m0 + i*(mEnd-m0)/tiles
-					g.Rows = m0 + (i+1)*(mEnd-m0)/tiles - m
+					m := b.m0 + i*(b.m1-b.m0)/tiles
+					g.Rows = b.m0 + (i+1)*(b.m1-b.m0)/tiles - m
 					g.AOff = group*w.m + m
 					g.COff = groupC + m*rowC + tap*tapC + n
-					g.Ahead, g.AheadStep = next.Take(k)
+					g.Ahead, g.AheadStep, g.AheadJump = next.Take(k)
 					micro.Mul(w.v, &g)
 				}
 			}
@@ -211,29 +229,42 @@ func (w *weightGrad) block(part, group, bm, bn, tapRow, size int) {
 	}
 }
 
-// ahead lists the pixels of output rows r0..r1-1, which come next: of each operand the channels in
-// the block.
-func (w *weightGrad) ahead(group, r0, r1, m0, m1, n0, n1 int) micro.Lookahead {
-	if w.exchanged {
-		m0, m1, n0, n1 = n0, n1, m0, m1
+// ahead lists what the tiles of a step, output rows r0..r1-1, find far away, in the order in which
+// they come to it: rows of the block but for the cache line that the first tile waits for, columns
+// but for those of the first panel, and what the next step, rows r1..r2-1, begins with. A step as a
+// whole asked for in the one before would need twice the cache, and the first of a part would wait
+// for all of it. But a single tile of rows has no time to ask for the next panel.
+func (w *weightGrad) ahead(b dwBlock, r0, r1, r2 int) (a micro.Lookahead) {
+	const line = micro.CacheLine
+	panel := micro.MaxCols
+	if b.m1-b.m0 <= w.v.Rows() {
+		panel = b.n1 - b.n0
 	}
-	outW := w.cols.count
-	var a micro.Lookahead
-	if r0 >= r1 {
-		return a
-	}
-	a.Add(w.dy[r0*outW*w.O+group*(w.O/w.Groups)+m0:], w.O, (r1-r0)*outW, m1-m0)
-	c0, c := group*(w.C/w.Groups)+n0, n1-n0
-	if !w.sparse {
-		from, to := w.firstInput(r0), w.firstInput(r1)
-		a.Add(w.x[min(len(w.x), from*w.C+c0):], w.C, to-from, c)
-		return a
-	}
-	for r := r0; r < r1; r++ {
-		from := min(len(w.x), w.firstInput(r)*w.C+c0) // the end for a row of padding
-		micro.Prefetch(w.v, w.x[from:], w.StrideW*w.C, outW, c)
-	}
+	rowsOfX := w.exchanged
+	w.addAhead(&a, rowsOfX, b.group, r1, r2, b.m0, min(b.m1, b.m0+line)) // the last to be taken
+	w.addAhead(&a, !rowsOfX, b.group, r1, r2, b.n0, min(b.n1, b.n0+panel))
+	w.addAhead(&a, !rowsOfX, b.group, r0, r1, b.n0+panel, b.n1)
+	w.addAhead(&a, rowsOfX, b.group, r0, r1, b.m0+line, b.m1)
 	return a
+}
+
+// addAhead adds to a list channels c0..c1-1 of a group of x or dy, in the pixels that output rows
+// r0..r1-1 are the first to read.
+func (w *weightGrad) addAhead(a *micro.Lookahead, ofX bool, group, r0, r1, c0, c1 int) {
+	outW := w.cols.count
+	if !ofX {
+		dy := w.dy[min(len(w.dy), r0*outW*w.O+group*(w.O/w.Groups)+c0):]
+		a.Add(dy, w.O, (r1-r0)*outW, c1-c0)
+		return
+	}
+	from, to := w.firstInput(r0), w.firstInput(r1)
+	x := w.x[min(len(w.x), from*w.C+group*(w.C/w.Groups)+c0):]
+	if w.sparse {
+		step := w.StrideW * w.C
+		a.AddRuns(x, step, w.StrideH*w.W*w.C-outW*step, (r1-r0)*outW, c1-c0)
+		return
+	}
+	a.Add(x, w.C, to-from, c1-c0)
 }
 
 // firstInput is the pixel of x that begins the rows which output row r begins with.

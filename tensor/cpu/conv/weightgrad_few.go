@@ -245,7 +245,7 @@ func (w *fewTaps) multiply(sum []float32, in fewWindow, segs []micro.Seg,
 			g.Rows = (i+1)*m/tiles - r
 			g.AOff = k0*w.C + r - in.fromF
 			g.COff = (kh*w.m+k0*w.C+r)*w.O + o
-			g.Ahead, g.AheadStep = next.Take(k)
+			g.Ahead, g.AheadStep, g.AheadJump = next.Take(k)
 			micro.Mul(w.v, &g)
 		}
 	}

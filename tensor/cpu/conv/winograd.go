@@ -37,16 +37,16 @@ func (s Shape) ForwardWinograd(p *par.Pool, y, x, w []float32, e Epilogue) {
 }
 
 func (s Shape) forwardWinograd(v micro.Variant, p *par.Pool, y, x, w []float32, e Epilogue) {
-	s.check("ForwardWinograd", x, w, y)
+	s.checkForward("ForwardWinograd", y, x, w, &e)
 	s.mustWinograd("ForwardWinograd")
-	e.check("ForwardWinograd", s.O, len(y))
 	s.winogradForward(v, p, y, x, w, e).run()
 }
 
 func (s Shape) winogradForward(v micro.Variant, p *par.Pool, y, x, w []float32,
 	e Epilogue) *winograd {
 	q := &winograd{v: v, p: p, in: x, out: y, end: e, n: s.N, inH: s.H, inW: s.W, k: s.C,
-		outH: s.OutH(), outW: s.OutW(), o: s.O, padTop: s.PadTop, padLeft: s.PadLeft}
+		outH: s.OutH(), outW: s.OutW(), o: s.O, outPix: e.pitch(s.O), padTop: s.PadTop,
+		padLeft: s.PadLeft}
 	q.pack = func(dst []float32, width, o0, cols, tap, k0, k1 int) {
 		micro.TransposePanel(v, dst, width, w[(o0*9+tap)*s.C+k0:], 9*s.C, cols, k1-k0)
 	}
@@ -66,7 +66,7 @@ func (s Shape) inputGradWinograd(v micro.Variant, p *par.Pool, dx, dy, w []float
 
 func (s Shape) winogradInputGrad(v micro.Variant, p *par.Pool, dx, dy, w []float32) *winograd {
 	q := &winograd{v: v, p: p, in: dy, out: dx, n: s.N, inH: s.OutH(), inW: s.OutW(), k: s.O,
-		outH: s.H, outW: s.W, o: s.C, padTop: 2 - s.PadTop, padLeft: 2 - s.PadLeft}
+		outH: s.H, outW: s.W, o: s.C, outPix: s.C, padTop: 2 - s.PadTop, padLeft: 2 - s.PadLeft}
 	q.pack = func(dst []float32, width, c0, cols, tap, k0, k1 int) {
 		micro.Pack(v, dst, width, w[(9*k0+8-tap)*s.C+c0:], 9*s.C, k1-k0, cols)
 	}
@@ -81,6 +81,7 @@ type winograd struct {
 	end               Epilogue // of a forward convolution
 	n, inH, inW, k    int
 	outH, outW, o     int
+	outPix            int // stride between pixels of out
 	padTop, padLeft   int
 	pack              func(dst []float32, width, o0, cols, tap, k0, k1 int)
 	u                 []float32 // mapped weights as a whole, [panel][position][k][width]
@@ -223,7 +224,7 @@ func (q *winograd) ahead(t0, t1, p0, p1 int) micro.Lookahead {
 	var a micro.Lookahead
 	o0, o1 := p0*micro.MaxCols, min(q.o, p1*micro.MaxCols)
 	r0, r1 := q.firstRow(t0, q.outH), q.firstRow(t1+q.tilesW-1, q.outH)
-	a.Add(q.out[r0*q.outW*q.o+o0:], q.o, (r1-r0)*q.outW, o1-o0)
+	a.Add(q.out[r0*q.outW*q.outPix+o0:], q.outPix, (r1-r0)*q.outW, o1-o0)
 	r0, r1 = q.firstRow(t1, q.inH), q.firstRow(2*t1-t0, q.inH)
 	if r1 = min(r1, q.n*q.inH); r0 < r1 {
 		a.Add(q.in[r0*q.inW*q.k:], q.k, (r1-r0)*q.inW, q.k)
@@ -285,7 +286,7 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int, next *micro.Lo
 					if i >= parts-less {
 						g.Rows--
 					}
-					g.Ahead, g.AheadStep = next.Take(seg[0].K)
+					g.Ahead, g.AheadStep, g.AheadJump = next.Take(seg[0].K)
 					micro.Mul(q.v, &g)
 					g.AOff += g.Rows * q.rowV
 					g.COff += g.Rows * q.rowM
@@ -300,30 +301,30 @@ func (q *winograd) multiply(u, v, m []float32, tiles, p0, p1 int, next *micro.Lo
 func (q *winograd) outputs(m, tmp []float32, t0, t1, p0, p1 int) {
 	out := outputMap()
 	var square [16 * 16]float32
+	pix, row := q.outPix, q.outW*q.outPix
 	for t := t0; t < t1; t++ {
 		n, ty, tx := tileAt(t, q.tilesH, q.tilesW)
 		rows, cols := min(4, q.outH-4*ty), min(4, q.outW-4*tx)
-		at := ((n*q.outH+4*ty)*q.outW + 4*tx) * q.o
-		if ahead := at + 8*q.o; p0 == 0 && ahead < len(q.out) { // two tiles on
-			micro.Prefetch(q.v, q.out[ahead:], q.outW*q.o, 4, 4*q.o)
+		at := (n*q.outH+4*ty)*row + 4*tx*pix
+		if ahead := at + 8*pix; p0 == 0 && ahead < len(q.out) { // two tiles on
+			micro.Prefetch(q.v, q.out[ahead:], row, 4, 4*pix)
 			if q.end.Res != nil {
-				micro.Prefetch(q.v, q.end.Res[ahead:], q.outW*q.o, 4, 4*q.o)
+				micro.Prefetch(q.v, q.end.Res[ahead:], row, 4, 4*pix)
 			}
 		}
 		for c := p0 * micro.MaxCols; c < min(q.o, p1*micro.MaxCols); c += 16 {
 			lanes := min(16, q.o-c)
 			src := m[(t-t0)*q.rowM+c-p0*micro.MaxCols:]
 			if rows == 4 && cols == 4 {
-				out.applyThen(q.v, q.out, at+c, q.outW*q.o, q.o, src, 6*q.planeM, q.planeM, lanes, tmp,
-					&q.end)
+				out.applyThen(q.v, q.out, at+c, row, pix, src, 6*q.planeM, q.planeM, lanes, tmp, &q.end)
 				continue
 			}
 			out.apply(q.v, square[:], 64, 16, src, 6*q.planeM, q.planeM, lanes, tmp)
 			for i := range rows {
 				for j := range cols {
-					pix := at + (i*q.outW+j)*q.o + c
-					copy(q.out[pix:][:lanes], square[i*64+j*16:])
-					q.end.finish(q.out, pix, lanes, 1, lanes)
+					to := at + i*row + j*pix + c
+					copy(q.out[to:][:lanes], square[i*64+j*16:])
+					q.end.finish(q.out, to, lanes, 1, lanes)
 				}
 			}
 		}

@@ -191,7 +191,7 @@ func (w *winogradDW) multiply(b *gradBlock, tiles int, beta float32, next micro.
 				}
 				g.Ahead = nil
 				if i%aheadEach == 0 {
-					g.Ahead, g.AheadStep = next.Take(tiles)
+					g.Ahead, g.AheadStep, g.AheadJump = next.Take(tiles)
 				}
 				micro.Mul(w.v, &g)
 				g.AOff += g.Rows

@@ -167,7 +167,7 @@ func (w *winogradStreamed) multiply(u, m []float32, t0, t1, panel, block, k int)
 		for i := range parts {
 			r0, r1 := i*tiles/parts, (i+1)*tiles/parts
 			g.Rows, g.AOff, g.COff = r1-r0, in+r0*streamDepth, xi*w.planeM+r0*micro.MaxCols
-			g.Ahead, g.AheadStep = next.Take(k)
+			g.Ahead, g.AheadStep, g.AheadJump = next.Take(k)
 			micro.Mul(w.winograd.v, &g)
 		}
 	}

@@ -24,9 +24,25 @@ func SGEMMBatch(p *par.Pool, transA, transB bool, batch, m, n, k int, alpha floa
 func sgemmBatch(v micro.Variant, p *par.Pool, transA, transB bool, batch, m, n, k int,
 	alpha float32, a []float32, lda, strideA int, b []float32, ldb, strideB int, beta float32,
 	c []float32, ldc, strideC int) {
+	sgemmStack(v, p, transA, transB, batch, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc,
+		func(i int) (int, int, int) { return i * strideA, i * strideB, i * strideC })
+}
+
+// SGEMMStack is SGEMMBatch, with a beta of zero, for products whose operands begin anywhere:
+// product i's at at(i) in a, b and c.
+func SGEMMStack(p *par.Pool, transA, transB bool, batch, m, n, k int, alpha float32,
+	a []float32, lda int, b []float32, ldb int, c []float32, ldc int,
+	at func(i int) (a, b, c int)) {
+	sgemmStack(micro.Best(), p, transA, transB, batch, m, n, k, alpha, a, lda, b, ldb, 0, c, ldc, at)
+}
+
+func sgemmStack(v micro.Variant, p *par.Pool, transA, transB bool, batch, m, n, k int,
+	alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int,
+	at func(i int) (a, b, c int)) {
 	one := func(i int) {
-		sgemm(v, p, transA, transB, m, n, k, alpha, a[i*strideA:], lda, b[i*strideB:], ldb, beta,
-			c[i*strideC:], ldc, Epilogue{})
+		fromA, fromB, fromC := at(i)
+		sgemm(v, p, transA, transB, m, n, k, alpha, a[fromA:], lda, b[fromB:], ldb, beta, c[fromC:], ldc,
+			Epilogue{})
 	}
 	flops := 2 * m * n * k
 	if flops >= ownThreads || flops*batch < smallFlops {

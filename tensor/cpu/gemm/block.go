@@ -139,9 +139,9 @@ func (j *job) sweepRows(t *blocking, g *micro.Args, s *step, jr int) {
 		default:
 			if !cut {
 				j.cutLast(g, s)
-				g.AheadJump, cut = 0, true
+				cut = true
 			}
-			g.Ahead, g.AheadStep = next.Take(s.kc)
+			g.Ahead, g.AheadStep, g.AheadJump = next.Take(s.kc)
 		}
 		micro.Mul(j.v, g)
 	}

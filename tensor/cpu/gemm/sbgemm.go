@@ -34,6 +34,13 @@ func SBGEMMBatch(p *par.Pool, transA, transB bool, batch, m, n, k int, alpha flo
 		b, ldb, strideB, beta, c, ldc, strideC)
 }
 
+// SBGEMMStack is SBGEMM for products as SGEMMStack's.
+func SBGEMMStack(p *par.Pool, transA, transB bool, batch, m, n, k int, alpha float32,
+	a []float32, lda int, b []float32, ldb int, c []float32, ldc int,
+	at func(i int) (a, b, c int)) {
+	sgemmStack(bestBF16(), p, transA, transB, batch, m, n, k, alpha, a, lda, b, ldb, 0, c, ldc, at)
+}
+
 // Limits of the products that bfloat16 is used for; see BF16Pays.
 const (
 	bf16Columns = 16

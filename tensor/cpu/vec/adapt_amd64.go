@@ -92,7 +92,7 @@ func row(k func(dst, x, v *float32, rows, cols int, nt bool)) func(dst, x, v []f
 			return
 		}
 		c := len(v)
-		rowChunks(dst, c, !same(dst, x), func(lo, rows int, nt bool) {
+		rowChunks(dst, c, around(dst, x), func(lo, rows int, nt bool) {
 			k(&dst[lo], &x[lo], &v[0], rows, c, nt)
 		})
 	}
@@ -104,7 +104,7 @@ func row2(k func(dst, x, v, w *float32, rows, cols int, nt bool)) func(dst, x, v
 			return
 		}
 		c := len(v)
-		rowChunks(dst, c, !same(dst, x), func(lo, rows int, nt bool) {
+		rowChunks(dst, c, around(dst, x), func(lo, rows int, nt bool) {
 			k(&dst[lo], &x[lo], &v[0], &w[0], rows, c, nt)
 		})
 	}

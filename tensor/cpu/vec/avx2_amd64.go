@@ -31,6 +31,7 @@ func avx2Table() table {
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX2), binary(greaterAVX2),
 		binary(equalAVX2)
 	t.selectOf, t.maxWindows = ternary(selectOfAVX2), maxWindows(maxWindowsAVX2)
+	t.maxima = maxima(maximaAVX2)
 	t.scatterAdd = scatterAdd(scatterAddAVX2)
 	t.avx2Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
@@ -53,6 +54,7 @@ func avx2Table() table {
 	t.colDot2ReLU = colDot2ReLU(panelAVX2, colDot2ReLU16AVX2, colDot2ReLU16AheadAVX2,
 		colDot2ReLU1AVX2)
 	t.softmax, t.logSoftmax = softmax(softmaxAVX2), softmax(logSoftmaxAVX2)
+	t.layerNorm = layerNorm(layerNormAVX2)
 	t.crossEntropyGrad = crossEntropyGrad(crossEntropyGradAVX2)
 	t.sgd, t.adam, t.ema = sgd(sgdAVX2, sgdNesterovAVX2), adam(adamAVX2), ema(emaAVX2)
 	t.pool2x2, t.upsample2x2 = pool2x2(pool2x2AVX2), upsample2x2(upsample2x2AVX2)

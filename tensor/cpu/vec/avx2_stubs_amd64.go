@@ -414,10 +414,21 @@ func softmaxAVX2(dst *float32, x *float32, rows int, cols int)
 //go:noescape
 func logSoftmaxAVX2(dst *float32, x *float32, rows int, cols int)
 
+// layerNormAVX2 computes dst = (x - mean)·rstd·gamma + beta of each row, its
+// mean and rstd = 1/√(variance + eps); share is 1/cols.
+//
+//go:noescape
+func layerNormAVX2(dst *float32, x *float32, gamma *float32, beta *float32, mean *float32, rstd *float32, share float64, eps float64, rows int, cols int)
+
 // maxWindowsAVX2 computes the maxima of windows of kh×kw pixels and their positions.
 //
 //go:noescape
 func maxWindowsAVX2(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
+
+// maximaAVX2 computes the maxima of windows of kh×kw pixels.
+//
+//go:noescape
+func maximaAVX2(best *float32, x *float32, count int, kh int, kw int, pitch int, step int, c int)
 
 // scatterAddAVX2 adds dy's pixels at the positions idx, and returns how many it had left.
 //

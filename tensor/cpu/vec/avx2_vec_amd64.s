@@ -18482,6 +18482,297 @@ resultDone:
 	VZEROUPPER
 	RET
 
+// func layerNormAVX2(dst *float32, x *float32, gamma *float32, beta *float32, mean *float32, rstd *float32, share float64, eps float64, rows int, cols int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·layerNormAVX2(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ gamma+16(FP), DX
+	MOVQ beta+24(FP), BX
+	MOVQ mean+32(FP), SI
+	MOVQ rstd+40(FP), DI
+	MOVQ rows+64(FP), R8
+	MOVQ cols+72(FP), R9
+
+row:
+	MOVQ    CX, R10
+	MOVQ    R9, R11
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	CMPQ    R11, $+128
+	JLT     meanvectors
+	PCALIGN $0x40
+
+meanblock:
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVUPS      (R10), Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      32(R10), Y6
+	VADDPS       Y6, Y3, Y3
+	VMOVUPS      64(R10), Y6
+	VADDPS       Y6, Y4, Y4
+	VMOVUPS      96(R10), Y6
+	VADDPS       Y6, Y5, Y5
+	VMOVUPS      128(R10), Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      160(R10), Y6
+	VADDPS       Y6, Y3, Y3
+	VMOVUPS      192(R10), Y6
+	VADDPS       Y6, Y4, Y4
+	VMOVUPS      224(R10), Y6
+	VADDPS       Y6, Y5, Y5
+	VMOVUPS      256(R10), Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      288(R10), Y6
+	VADDPS       Y6, Y3, Y3
+	VMOVUPS      320(R10), Y6
+	VADDPS       Y6, Y4, Y4
+	VMOVUPS      352(R10), Y6
+	VADDPS       Y6, Y5, Y5
+	VMOVUPS      384(R10), Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      416(R10), Y6
+	VADDPS       Y6, Y3, Y3
+	VMOVUPS      448(R10), Y6
+	VADDPS       Y6, Y4, Y4
+	VMOVUPS      480(R10), Y6
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $+512, R10
+	SUBQ         $+128, R11
+	CMPQ         R11, $+128
+	JGE          meanblock
+
+meanvectors:
+	CMPQ    R11, $+8
+	JLT     meantail
+	PCALIGN $0x40
+
+meanvector:
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (R10), Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $+32, R10
+	SUBQ         $+8, R11
+	CMPQ         R11, $+8
+	JGE          meanvector
+
+meantail:
+	TESTQ        R11, R11
+	JZ           meandone
+	LEAQ         lanes<>+32(SB), R12
+	SHLQ         $0x02, R11
+	SUBQ         R11, R12
+	VMOVUPS      (R12), Y2
+	VXORPS       Y3, Y3, Y3
+	VMASKMOVPS   (R10), Y2, Y2
+	VADDPS       Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X2
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X2, Y2
+	VADDPD       Y3, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+
+meandone:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X1
+	VPERMILPD    $0x01, X1, X0
+	VADDPD       X0, X1, X1
+	VMULSD       share+48(FP), X1, X1
+	VCVTSD2SS    X1, X1, X1
+	VMOVSS       X1, (SI)
+	VBROADCASTSS X1, Y0
+	MOVQ         CX, R10
+	MOVQ         R9, R11
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	CMPQ         R11, $+128
+	JLT          variancevectors
+	PCALIGN      $0x40
+
+varianceblock:
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVUPS      (R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y3
+	VMOVUPS      32(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y4
+	VMOVUPS      64(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y5
+	VMOVUPS      96(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y6
+	VMOVUPS      128(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y3
+	VMOVUPS      160(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y4
+	VMOVUPS      192(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y5
+	VMOVUPS      224(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y6
+	VMOVUPS      256(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y3
+	VMOVUPS      288(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y4
+	VMOVUPS      320(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y5
+	VMOVUPS      352(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y6
+	VMOVUPS      384(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y3
+	VMOVUPS      416(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y4
+	VMOVUPS      448(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y5
+	VMOVUPS      480(R10), Y7
+	VSUBPS       Y0, Y7, Y7
+	VFMADD231PS  Y7, Y7, Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y5, Y4
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y4, Y2, Y2
+	ADDQ         $+512, R10
+	SUBQ         $+128, R11
+	CMPQ         R11, $+128
+	JGE          varianceblock
+
+variancevectors:
+	CMPQ    R11, $+8
+	JLT     variancetail
+	PCALIGN $0x40
+
+variancevector:
+	VXORPS       Y3, Y3, Y3
+	VMOVUPS      (R10), Y4
+	VSUBPS       Y0, Y4, Y4
+	VFMADD231PS  Y4, Y4, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y4, Y2, Y2
+	ADDQ         $+32, R10
+	SUBQ         $+8, R11
+	CMPQ         R11, $+8
+	JGE          variancevector
+
+variancetail:
+	TESTQ        R11, R11
+	JZ           variancedone
+	LEAQ         lanes<>+32(SB), R12
+	SHLQ         $0x02, R11
+	SUBQ         R11, R12
+	VMOVUPS      (R12), Y3
+	VXORPS       Y4, Y4, Y4
+	VMASKMOVPS   (R10), Y3, Y5
+	VSUBPS       Y0, Y5, Y5
+	VANDPS       Y3, Y5, Y3
+	VFMADD231PS  Y3, Y3, Y4
+	VEXTRACTF128 $0x01, Y4, X3
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y4, Y1, Y1
+	VADDPD       Y3, Y2, Y2
+
+variancedone:
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X2
+	VPERMILPD    $0x01, X2, X1
+	VADDPD       X1, X2, X2
+	VMULSD       share+48(FP), X2, X2
+	VADDSD       eps+56(FP), X2, X2
+	VSQRTSD      X2, X2, X2
+	VMOVSD       one64<>+0(SB), X1
+	VDIVSD       X2, X1, X2
+	VCVTSD2SS    X2, X2, X2
+	VMOVSS       X2, (DI)
+	VBROADCASTSS X2, Y1
+	MOVQ         R9, R11
+	ANDQ         $-8, R11
+	MOVQ         R9, R12
+	ANDQ         $+7, R12
+	XORQ         R10, R10
+	CMPQ         R10, R11
+	JGE          resultTail
+	PCALIGN      $0x40
+
+result:
+	VMOVUPS     (CX)(R10*4), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     (DX)(R10*4), Y3
+	VMOVUPS     (BX)(R10*4), Y4
+	VFMADD213PS Y4, Y3, Y2
+	VMOVUPS     Y2, (AX)(R10*4)
+	ADDQ        $+8, R10
+	CMPQ        R10, R11
+	JLT         result
+
+resultTail:
+	TESTQ       R12, R12
+	JZ          next
+	LEAQ        lanes<>+32(SB), R11
+	SHLQ        $0x02, R12
+	SUBQ        R12, R11
+	VMOVUPS     (R11), Y2
+	VMASKMOVPS  (CX)(R10*4), Y2, Y3
+	VSUBPS      Y0, Y3, Y0
+	VMULPS      Y1, Y0, Y0
+	VMASKMOVPS  (DX)(R10*4), Y2, Y1
+	VMASKMOVPS  (BX)(R10*4), Y2, Y3
+	VFMADD213PS Y3, Y1, Y0
+	VMASKMOVPS  Y0, Y2, (AX)(R10*4)
+
+next:
+	LEAQ (CX)(R9*4), CX
+	LEAQ (AX)(R9*4), AX
+	ADDQ $+4, SI
+	ADDQ $+4, DI
+	DECQ R8
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA one64<>+0(SB)/8, $(1.0)
+GLOBL one64<>(SB), RODATA|NOPTR, $8
+
 // func maxWindowsAVX2(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
 // Requires: AVX, AVX2
 TEXT ·maxWindowsAVX2(SB), NOSPLIT, $0-88
@@ -18580,10 +18871,10 @@ pixelTail:
 
 next:
 	ADDQ         BX, AX
-	ADDQ         BX, CX
 	MOVQ         step+56(FP), SI
 	IMULQ        BX, SI
 	ADDQ         SI, DX
+	ADDQ         BX, CX
 	VBROADCASTSS apart+68(FP), Y2
 	VPADDD       Y2, Y0, Y0
 	DECQ         count+24(FP)
@@ -18600,6 +18891,193 @@ DATA c00000001<>+20(SB)/4, $0x00000001
 DATA c00000001<>+24(SB)/4, $0x00000001
 DATA c00000001<>+28(SB)/4, $0x00000001
 GLOBL c00000001<>(SB), RODATA|NOPTR, $32
+
+// func maximaAVX2(best *float32, x *float32, count int, kh int, kw int, pitch int, step int, c int)
+// Requires: AVX
+TEXT ·maximaAVX2(SB), NOSPLIT, $0-64
+	MOVQ  best+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  c+56(FP), DX
+	MOVQ  DX, SI
+	ANDQ  $-8, SI
+	MOVQ  DX, DI
+	ANDQ  $+7, DI
+	SHLQ  $0x02, DX
+	MOVQ  pitch+40(FP), R9
+	SUBQ  kw+32(FP), R9
+	IMULQ DX, R9
+
+window:
+	XORQ BX, BX
+
+by4:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+32
+	JL      by4Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Y0
+	VCMPPS  $0x07, Y0, Y0, Y1
+	VMOVUPS 32(R8), Y2
+	VCMPPS  $0x07, Y2, Y2, Y3
+	VMOVUPS 64(R8), Y4
+	VCMPPS  $0x07, Y4, Y4, Y5
+	VMOVUPS 96(R8), Y6
+	VCMPPS  $0x07, Y6, Y6, Y7
+	MOVQ    kh+24(FP), R10
+
+rowby4:
+	MOVQ kw+32(FP), R11
+
+pixelby4:
+	VMOVUPS      (R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y1, Y1
+	VMAXPS       Y0, Y8, Y0
+	VMOVUPS      32(R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y3, Y3
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      64(R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y5, Y5
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      96(R8), Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y7, Y7
+	VMAXPS       Y6, Y8, Y6
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby4
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby4
+	VBROADCASTSS c7fc00000<>+0(SB), Y8
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y1, Y0, Y8, Y0
+	VMOVUPS      Y0, (R8)
+	VBLENDVPS    Y3, Y2, Y8, Y0
+	VMOVUPS      Y0, 32(R8)
+	VBLENDVPS    Y5, Y4, Y8, Y0
+	VMOVUPS      Y0, 64(R8)
+	VBLENDVPS    Y7, Y6, Y8, Y0
+	VMOVUPS      Y0, 96(R8)
+	ADDQ         $+32, BX
+	JMP          by4
+
+by4Done:
+by2:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+16
+	JL      by2Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Y0
+	VCMPPS  $0x07, Y0, Y0, Y1
+	VMOVUPS 32(R8), Y2
+	VCMPPS  $0x07, Y2, Y2, Y3
+	MOVQ    kh+24(FP), R10
+
+rowby2:
+	MOVQ kw+32(FP), R11
+
+pixelby2:
+	VMOVUPS      (R8), Y4
+	VCMPPS       $0x07, Y4, Y4, Y5
+	VANDPS       Y5, Y1, Y1
+	VMAXPS       Y0, Y4, Y0
+	VMOVUPS      32(R8), Y4
+	VCMPPS       $0x07, Y4, Y4, Y5
+	VANDPS       Y5, Y3, Y3
+	VMAXPS       Y2, Y4, Y2
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby2
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby2
+	VBROADCASTSS c7fc00000<>+0(SB), Y4
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y1, Y0, Y4, Y0
+	VMOVUPS      Y0, (R8)
+	VBLENDVPS    Y3, Y2, Y4, Y0
+	VMOVUPS      Y0, 32(R8)
+	ADDQ         $+16, BX
+	JMP          by2
+
+by2Done:
+by1:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+8
+	JL      by1Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Y0
+	VCMPPS  $0x07, Y0, Y0, Y1
+	MOVQ    kh+24(FP), R10
+
+rowby1:
+	MOVQ kw+32(FP), R11
+
+pixelby1:
+	VMOVUPS      (R8), Y2
+	VCMPPS       $0x07, Y2, Y2, Y3
+	VANDPS       Y3, Y1, Y1
+	VMAXPS       Y0, Y2, Y0
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby1
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby1
+	VBROADCASTSS c7fc00000<>+0(SB), Y2
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y1, Y0, Y2, Y0
+	VMOVUPS      Y0, (R8)
+	ADDQ         $+8, BX
+	JMP          by1
+
+by1Done:
+	TESTQ      DI, DI
+	JZ         next
+	LEAQ       lanes<>+32(SB), R8
+	MOVQ       DI, R10
+	SHLQ       $0x02, R10
+	SUBQ       R10, R8
+	VMOVUPS    (R8), Y0
+	LEAQ       (CX)(BX*4), R8
+	VMASKMOVPS (R8), Y0, Y1
+	VCMPPS     $0x07, Y1, Y1, Y2
+	MOVQ       kh+24(FP), R10
+
+rowtail:
+	MOVQ kw+32(FP), R11
+
+pixeltail:
+	VMASKMOVPS   (R8), Y0, Y3
+	VCMPPS       $0x07, Y3, Y3, Y4
+	VANDPS       Y4, Y2, Y2
+	VMAXPS       Y1, Y3, Y1
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixeltail
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowtail
+	VBROADCASTSS c7fc00000<>+0(SB), Y3
+	LEAQ         (AX)(BX*4), R8
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, (R8)
+
+next:
+	ADDQ  DX, AX
+	MOVQ  step+48(FP), BX
+	IMULQ DX, BX
+	ADDQ  BX, CX
+	DECQ  count+16(FP)
+	JNZ   window
+	VZEROUPPER
+	RET
 
 // func scatterAddAVX2(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
 // Requires: AVX

@@ -31,6 +31,7 @@ func avx512Table() table {
 	t.equalScalar, t.greater, t.equal = scalar(equalScalarAVX512), binary(greaterAVX512),
 		binary(equalAVX512)
 	t.selectOf, t.maxWindows = ternary(selectOfAVX512), maxWindows(maxWindowsAVX512)
+	t.maxima = maxima(maximaAVX512)
 	t.scatterAdd = scatterAdd(scatterAddAVX512)
 	t.avx512Conv()
 	t.addTo = func(dst, x []float32) { t.add(dst, dst, x) }
@@ -53,6 +54,7 @@ func avx512Table() table {
 	t.colDot2ReLU = colDot2ReLU(panelAVX512, colDot2ReLU16AVX512, colDot2ReLU16AheadAVX512,
 		colDot2ReLU1AVX512)
 	t.softmax, t.logSoftmax = softmax(softmaxAVX512), softmax(logSoftmaxAVX512)
+	t.layerNorm = layerNorm(layerNormAVX512)
 	t.crossEntropyGrad = crossEntropyGrad(crossEntropyGradAVX512)
 	t.sgd, t.adam, t.ema = sgd(sgdAVX512, sgdNesterovAVX512), adam(adamAVX512), ema(emaAVX512)
 	t.pool2x2, t.upsample2x2 = pool2x2(pool2x2AVX512), upsample2x2(upsample2x2AVX512)

@@ -14,19 +14,19 @@
 // with a message that starts with "vec: " and the function's name.
 //
 // A destination's capacity is part of the contract. Where cap(dst) is [StreamLen] elements or more,
-// dst counts as a piece of an array too large for the caches, however short it is itself, and a
-// loop that only writes it writes around the caches, so that the processor need not read first what
-// is overwritten. So a caller that cuts a large tensor passes dst[lo:hi], and one that will read
-// its piece at once, while a cache could still hold it, passes dst[lo:hi:hi]. Loops that also read
-// dst, in place or to accumulate, never write around the caches. Results have the same bits either
-// way, and nothing beyond the length is touched.
+// or twice that beside a single input, dst counts as a piece of an array too large for the caches,
+// however short it is itself, and a loop that only writes it writes around the caches, so that the
+// processor need not read first what is overwritten. So a caller that cuts a large tensor passes
+// dst[lo:hi], and one that will read its piece at once, while a cache could still hold it, passes
+// dst[lo:hi:hi]. Loops that also read dst, in place or to accumulate, never write around the
+// caches. Results have the same bits either way, and nothing beyond the length is touched.
 //
 // Read unary.go and binary.go (what there is, in plain Go) and table.go (how a variant is chosen).
 //
-// It is not: threaded (callers split the work), a tensor library (no shapes, no dtypes, no
-// broadcasting rules), or a home for matrix products and convolutions (see gemm and conv).
+// Non-goals: threads (callers split the work), shapes, dtypes and broadcasting rules (tensor),
+// matrix products and convolutions (gemm, conv).
 //
-// Three invariants:
+// Invariants:
 //
 //  1. An element-wise result depends on its operands alone: not on its position, the length, the
 //     alignment or the thread. Tails run the same instructions as whole vectors, under a mask.

@@ -126,6 +126,11 @@ func (o callOperands) fused(g table) []call {
 		ssa("ScaleShiftAdd", ScaleShiftAdd, g.scaleShiftAdd),
 		ssa("ScaleShiftAddReLU", ScaleShiftAddReLU, g.scaleShiftAddReLU),
 		soft("Softmax", Softmax, g.softmax), soft("LogSoftmax", LogSoftmax, g.logSoftmax),
+		{"LayerNorm", func(d []float32) {
+			LayerNorm(d[:12], d[12:13], d[13:14], o.x[:12], o.v[:12], o.w[:12], 0.5)
+		}, func(d []float32) {
+			g.layerNorm(d[:12], d[12:13], d[13:14], o.x[:12], o.v[:12], o.w[:12], 0.5)
+		}},
 		{"CrossEntropyGrad", func(d []float32) { CrossEntropyGrad(d, o.x, o.y, 0.75, -2) },
 			func(d []float32) { g.crossEntropyGrad(d, o.x, o.y, 0.75, -2) }},
 		{"AddReLUGrad", func(d []float32) { AddReLUGrad(d, o.x, o.y, o.z) },

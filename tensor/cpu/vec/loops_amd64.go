@@ -110,6 +110,17 @@ func softmax(k func(dst, x *float32, rows, cols int)) func(dst, x []float32, c i
 	}
 }
 
+func layerNorm(k func(dst, x, gamma, beta, mean, rstd *float32, share, eps float64, rows,
+	cols int)) layerNormFunc {
+	return func(dst, mean, rstd, x, gamma, beta []float32, eps float64) {
+		c := len(gamma)
+		rowChunks(dst, c, false, func(lo, rows int, _ bool) {
+			r := lo / c
+			k(&dst[lo], &x[lo], &gamma[0], &beta[0], &mean[r], &rstd[r], 1/float64(c), eps, rows, c)
+		})
+	}
+}
+
 type sgdLoop = func(p, buf, grad *float32, lr, mu, wd float32, rows, cols int)
 
 func sgd(plain, nesterov sgdLoop) func(p, buf, g []float32, o SGDParams) {
@@ -170,6 +181,16 @@ func maxWindows(k func(best *float32, idx *int32, x *float32, count, kh, kw, pit
 			n := min(pixels, w.Count-j)
 			k(&y[j*w.C], &idx[j*w.C], &x[j*w.Step*w.C], n, w.KH, w.KW, w.Pitch, w.Step,
 				w.First+int32(j*w.Step), int32(w.Step), int32(w.Pitch-w.KW), w.C)
+		}
+	}
+}
+
+func maxima(k func(best, x *float32, count, kh, kw, pitch, step, c int)) func(
+	y, x []float32, w Windows) {
+	return func(y, x []float32, w Windows) {
+		pixels := max(1, span/(w.KH*w.KW*w.C)) // windows in a call
+		for j := 0; j < w.Count; j += pixels {
+			k(&y[j*w.C], &x[j*w.Step*w.C], min(pixels, w.Count-j), w.KH, w.KW, w.Pitch, w.Step, w.C)
 		}
 	}
 }

@@ -61,6 +61,55 @@ func checkSoftmaxRow(t *testing.T, name string, x, soft, logs []float32) {
 	}
 }
 
+// tolNorm: the mean's rounding and the difference's, which rstd multiplies, and some operations.
+const tolNorm = 8.0
+
+func TestLayerNorm(t *testing.T) {
+	for _, v := range variants() {
+		r := rand.New(rand.NewPCG(25, 26))
+		for _, k := range []int{1, 2, 7, 8, 15, 16, 17, 33, 96, 255, 256, 300, 768, 1003} {
+			const rows, eps, off = 5, 1e-3, 3
+			x, gamma, beta := randoms(r, rows*k), randoms(r, k), randoms(r, k)
+			for i := range x {
+				x[i] += off
+			}
+			y, check := guarded(t, rows*k, 3)
+			stats, checkStats := guarded(t, 2*rows, 1)
+			v.layerNorm(y, stats[:rows], stats[rows:], x, gamma, beta, eps)
+			check("LayerNorm")
+			checkStats("LayerNorm")
+			for i := range rows {
+				row := x[i*k : (i+1)*k]
+				mean, rstd := rowMoments(row, eps)
+				if !close32(stats[i], mean, math.Abs(mean)+1, tolFew) ||
+					!close32(stats[rows+i], rstd, rstd*(1+rstd*rstd*off), tolNorm) {
+					t.Fatalf("%s K %d: mean %v, rstd %v, want %v, %v", v.name, k, stats[i], stats[rows+i],
+						mean, rstd)
+				}
+				for c, a := range row {
+					unit, s := (float64(a)-mean)*rstd, float64(gamma[c])
+					want := unit*s + float64(beta[c])
+					size := (math.Abs(unit)+1+2*off*rstd)*(1+rstd*rstd*off)*math.Abs(s) + math.Abs(want)
+					if !close32(y[i*k+c], want, size, tolNorm) {
+						t.Fatalf("%s K %d: y[%d, %d] = %v, want %v", v.name, k, i, c, y[i*k+c], want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func rowMoments(x []float32, eps float64) (mean, rstd float64) {
+	for _, v := range x {
+		mean += float64(v) / float64(len(x))
+	}
+	variance := 0.0
+	for _, v := range x {
+		variance += (float64(v) - mean) * (float64(v) - mean) / float64(len(x))
+	}
+	return mean, 1 / math.Sqrt(variance+eps)
+}
+
 func TestSoftmaxSpecial(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	for _, v := range variants() {
@@ -206,6 +255,7 @@ func TestMisusePanics(t *testing.T) {
 		"ReLU":       func() { ReLU(a, b) },
 		"ScaleShift": func() { ScaleShift(a, a, b, b) },
 		"Softmax":    func() { Softmax(a, a, 4) },
+		"LayerNorm":  func() { LayerNorm(a, a[:2], a[:2], a, b[:2], b[:2], 0) },
 		"ColSum":     func() { ColSum(nil, a) },
 		"Pool2x2":    func() { Pool2x2(b, a, a, 2, 1) },
 		"MaxWindows": func() {

@@ -414,10 +414,21 @@ func softmaxAVX512(dst *float32, x *float32, rows int, cols int)
 //go:noescape
 func logSoftmaxAVX512(dst *float32, x *float32, rows int, cols int)
 
+// layerNormAVX512 computes dst = (x - mean)·rstd·gamma + beta of each row, its
+// mean and rstd = 1/√(variance + eps); share is 1/cols.
+//
+//go:noescape
+func layerNormAVX512(dst *float32, x *float32, gamma *float32, beta *float32, mean *float32, rstd *float32, share float64, eps float64, rows int, cols int)
+
 // maxWindowsAVX512 computes the maxima of windows of kh×kw pixels and their positions.
 //
 //go:noescape
 func maxWindowsAVX512(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
+
+// maximaAVX512 computes the maxima of windows of kh×kw pixels.
+//
+//go:noescape
+func maximaAVX512(best *float32, x *float32, count int, kh int, kw int, pitch int, step int, c int)
 
 // scatterAddAVX512 adds dy's pixels at the positions idx, and returns how many it had left.
 //

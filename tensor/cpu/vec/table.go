@@ -16,6 +16,7 @@ type table struct {
 	greater, equal                         func(dst, x, y []float32)
 	selectOf                               func(dst, cond, x, y []float32)
 	maxWindows                             func(y []float32, idx []int32, x []float32, w Windows)
+	maxima                                 func(y, x []float32, w Windows)
 	scatterAdd                             func(dx, dy []float32, idx []int32, c int) int
 	tapSums                                func(y, x, w, init []float32, t Taps)
 	hardSwishRows                          func(y []float32, n, count, step int, a, b float32)
@@ -47,6 +48,7 @@ type table struct {
 	colDot2                                func(s, t []float64, dy, x, mean, rstd []float32)
 	colDot2ReLU                            colDot2ReLUFunc
 	softmax, logSoftmax                    func(dst, x []float32, c int)
+	layerNorm                              layerNormFunc
 	crossEntropyGrad                       func(dst, logp, t []float32, total, dy float32)
 	sgd                                    func(p, buf, g []float32, o SGDParams)
 	adam                                   func(p, m, v, g []float32, o AdamParams)
@@ -74,6 +76,7 @@ func goTable() table {
 		maxScalar: maxScalarGo, minScalar: minScalarGo,
 		inRange: inRangeGo, greaterScalar: greaterScalarGo, equalScalar: equalScalarGo,
 		greater: greaterGo, equal: equalGo, selectOf: selectGo, maxWindows: maxWindowsGo,
+		maxima:     maximaGo,
 		scatterAdd: scatterAddGo, tapSums: tapSumsGo, tapGrads: tapGradsGo,
 		clampRows: clampRowsGo, hardSwishRows: hardSwishRowsGo,
 		add: addGo, sub: subGo, mul: mulGo, div: divGo, max: maxGo, min: minGo,
@@ -87,7 +90,8 @@ func goTable() table {
 		colSum: colSumGo, colSumWeighted: colSumWeightedGo, colMoments: colMomentsGo,
 		colDot2: colDot2Go, colDot2ReLU: colDot2ReLUGo,
 		softmax: softmaxGo, logSoftmax: logSoftmaxGo, crossEntropyGrad: crossEntropyGradGo,
-		sgd: sgdGo, adam: adamGo, ema: emaGo,
+		layerNorm: layerNormGo,
+		sgd:       sgdGo, adam: adamGo, ema: emaGo,
 		pool2x2: pool2x2Go, upsample2x2: upsample2x2Go,
 	}
 }
@@ -119,6 +123,7 @@ func wholeRows(op string, n, c int) {
 // core's share of the last-level cache on most servers. Outputs that are not also inputs are
 // written around the cache (non-temporal stores) in a large array. The array is taken to reach to
 // the capacity of the slice, so that a piece dst[lo:hi] of a large one is still recognised;
-// dst[lo:hi:hi] hides what follows. Where there is one input it is twice as much: 17 MB and 17 MB
-// are at home in a cache of 32 MB. The bits are the same either way.
+// dst[lo:hi:hi] hides what follows. Where there is one input, vectors of channels not counted, it
+// is twice as much: 17 MB and 17 MB are at home in a cache of 32 MB. The bits are the same either
+// way.
 const StreamLen = 1 << 21

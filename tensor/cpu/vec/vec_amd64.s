@@ -20425,6 +20425,298 @@ resultDone:
 	VZEROUPPER
 	RET
 
+// func layerNormAVX512(dst *float32, x *float32, gamma *float32, beta *float32, mean *float32, rstd *float32, share float64, eps float64, rows int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·layerNormAVX512(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ gamma+16(FP), DX
+	MOVQ beta+24(FP), BX
+	MOVQ mean+32(FP), SI
+	MOVQ rstd+40(FP), DI
+	MOVQ rows+64(FP), R8
+	MOVQ cols+72(FP), R9
+
+row:
+	MOVQ    CX, R10
+	MOVQ    R9, R11
+	VXORPS  Z0, Z0, Z0
+	VXORPS  Z1, Z1, Z1
+	CMPQ    R11, $+256
+	JLT     meanvectors
+	PCALIGN $0x40
+
+meanblock:
+	VXORPS        Z2, Z2, Z2
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VMOVUPS       (R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       64(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       128(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       192(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VMOVUPS       256(R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       320(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       384(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       448(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VMOVUPS       512(R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       576(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       640(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       704(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VMOVUPS       768(R10), Z6
+	VADDPS        Z6, Z2, Z2
+	VMOVUPS       832(R10), Z6
+	VADDPS        Z6, Z3, Z3
+	VMOVUPS       896(R10), Z6
+	VADDPS        Z6, Z4, Z4
+	VMOVUPS       960(R10), Z6
+	VADDPS        Z6, Z5, Z5
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	ADDQ          $+1024, R10
+	SUBQ          $+256, R11
+	CMPQ          R11, $+256
+	JGE           meanblock
+
+meanvectors:
+	CMPQ    R11, $+16
+	JLT     meantail
+	PCALIGN $0x40
+
+meanvector:
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS       (R10), Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	ADDQ          $+64, R10
+	SUBQ          $+16, R11
+	CMPQ          R11, $+16
+	JGE           meanvector
+
+meantail:
+	TESTQ         R11, R11
+	JZ            meandone
+	MOVQ          $-1, R12
+	BZHIQ         R11, R12, R12
+	KMOVW         R12, K1
+	VXORPS        Z2, Z2, Z2
+	VMOVUPS.Z     (R10), K1, Z3
+	VADDPS        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z2
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+
+meandone:
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y1
+	VEXTRACTF128  $0x01, Y1, X0
+	VADDPD        X0, X1, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMULSD        share+48(FP), X0, X0
+	VCVTSD2SS     X0, X0, X0
+	VMOVSS        X0, (SI)
+	VBROADCASTSS  X0, Z0
+	MOVQ          CX, R10
+	MOVQ          R9, R11
+	VXORPS        Z1, Z1, Z1
+	VXORPS        Z2, Z2, Z2
+	CMPQ          R11, $+256
+	JLT           variancevectors
+	PCALIGN       $0x40
+
+varianceblock:
+	VXORPS        Z3, Z3, Z3
+	VXORPS        Z4, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
+	VMOVUPS       (R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       64(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       128(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       192(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VMOVUPS       256(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       320(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       384(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       448(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VMOVUPS       512(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       576(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       640(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       704(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VMOVUPS       768(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z3
+	VMOVUPS       832(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       896(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       960(R10), Z7
+	VSUBPS        Z0, Z7, Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VADDPS        Z4, Z3, Z3
+	VADDPS        Z6, Z5, Z4
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	ADDQ          $+1024, R10
+	SUBQ          $+256, R11
+	CMPQ          R11, $+256
+	JGE           varianceblock
+
+variancevectors:
+	CMPQ    R11, $+16
+	JLT     variancetail
+	PCALIGN $0x40
+
+variancevector:
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS       (R10), Z4
+	VSUBPS        Z0, Z4, Z4
+	VFMADD231PS   Z4, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	ADDQ          $+64, R10
+	SUBQ          $+16, R11
+	CMPQ          R11, $+16
+	JGE           variancevector
+
+variancetail:
+	TESTQ         R11, R11
+	JZ            variancedone
+	MOVQ          $-1, R12
+	BZHIQ         R11, R12, R12
+	KMOVW         R12, K1
+	VXORPS        Z3, Z3, Z3
+	VMOVUPS.Z     (R10), K1, Z4
+	VSUBPS        Z0, Z4, Z4
+	VMOVAPS.Z     Z4, K1, Z4
+	VFMADD231PS   Z4, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+
+variancedone:
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPD        Y2, Y1, Y2
+	VEXTRACTF128  $0x01, Y2, X1
+	VADDPD        X1, X2, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPD        X2, X1, X1
+	VMULSD        share+48(FP), X1, X1
+	VADDSD        eps+56(FP), X1, X1
+	VSQRTSD       X1, X1, X1
+	VMOVSD        one64<>+0(SB), X2
+	VDIVSD        X1, X2, X1
+	VCVTSD2SS     X1, X1, X1
+	VMOVSS        X1, (DI)
+	VBROADCASTSS  X1, Z1
+	MOVQ          R9, R11
+	ANDQ          $-16, R11
+	MOVQ          R9, R12
+	ANDQ          $+15, R12
+	XORQ          R10, R10
+	CMPQ          R10, R11
+	JGE           resultTail
+	PCALIGN       $0x40
+
+result:
+	VMOVUPS     (CX)(R10*4), Z2
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     (DX)(R10*4), Z3
+	VMOVUPS     (BX)(R10*4), Z4
+	VFMADD213PS Z4, Z3, Z2
+	VMOVUPS     Z2, (AX)(R10*4)
+	ADDQ        $+16, R10
+	CMPQ        R10, R11
+	JLT         result
+
+resultTail:
+	TESTQ       R12, R12
+	JZ          next
+	MOVQ        $-1, R11
+	BZHIQ       R12, R11, R11
+	KMOVW       R11, K1
+	VMOVUPS.Z   (CX)(R10*4), K1, Z2
+	VSUBPS      Z0, Z2, Z0
+	VMULPS      Z1, Z0, Z0
+	VMOVUPS.Z   (DX)(R10*4), K1, Z1
+	VMOVUPS.Z   (BX)(R10*4), K1, Z2
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     Z0, K1, (AX)(R10*4)
+
+next:
+	LEAQ (CX)(R9*4), CX
+	LEAQ (AX)(R9*4), AX
+	ADDQ $+4, SI
+	ADDQ $+4, DI
+	DECQ R8
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA one64<>+0(SB)/8, $(1.0)
+GLOBL one64<>(SB), RODATA|NOPTR, $8
+
 // func maxWindowsAVX512(best *float32, idx *int32, x *float32, count int, kh int, kw int, pitch int, step int, first int32, apart int32, skip int32, c int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maxWindowsAVX512(SB), NOSPLIT, $0-88
@@ -20517,10 +20809,10 @@ pixelTail:
 
 next:
 	ADDQ         BX, AX
-	ADDQ         BX, CX
 	MOVQ         step+56(FP), SI
 	IMULQ        BX, SI
 	ADDQ         SI, DX
+	ADDQ         BX, CX
 	VBROADCASTSS apart+68(FP), Z2
 	VPADDD       Z2, Z0, Z0
 	DECQ         count+24(FP)
@@ -20530,6 +20822,192 @@ next:
 
 DATA c00000001<>+0(SB)/4, $0x00000001
 GLOBL c00000001<>(SB), RODATA|NOPTR, $4
+
+// func maximaAVX512(best *float32, x *float32, count int, kh int, kw int, pitch int, step int, c int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maximaAVX512(SB), NOSPLIT, $0-64
+	MOVQ  best+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  c+56(FP), DX
+	MOVQ  DX, SI
+	ANDQ  $-16, SI
+	MOVQ  DX, DI
+	ANDQ  $+15, DI
+	MOVQ  $-1, BX
+	BZHIQ DI, BX, BX
+	KMOVW BX, K1
+	SHLQ  $0x02, DX
+	MOVQ  pitch+40(FP), R9
+	SUBQ  kw+32(FP), R9
+	IMULQ DX, R9
+
+window:
+	XORQ BX, BX
+
+by4:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+64
+	JL      by4Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Z0
+	VCMPPS  $0x07, Z0, Z0, K2
+	VMOVUPS 64(R8), Z1
+	VCMPPS  $0x07, Z1, Z1, K3
+	VMOVUPS 128(R8), Z2
+	VCMPPS  $0x07, Z2, Z2, K4
+	VMOVUPS 192(R8), Z3
+	VCMPPS  $0x07, Z3, Z3, K5
+	MOVQ    kh+24(FP), R10
+
+rowby4:
+	MOVQ kw+32(FP), R11
+
+pixelby4:
+	VMOVUPS      (R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K2, K2
+	VMAXPS       Z0, Z4, Z0
+	VMOVUPS      64(R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K3, K3
+	VMAXPS       Z1, Z4, Z1
+	VMOVUPS      128(R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K4, K4
+	VMAXPS       Z2, Z4, Z2
+	VMOVUPS      192(R8), Z4
+	VCMPPS       $0x07, Z4, Z4, K5, K5
+	VMAXPS       Z3, Z4, Z3
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby4
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby4
+	VBROADCASTSS c7fc00000<>+0(SB), Z4
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z4, Z5
+	VMOVAPS      Z0, K2, Z5
+	VMOVUPS      Z5, (R8)
+	VMOVAPS      Z4, Z0
+	VMOVAPS      Z1, K3, Z0
+	VMOVUPS      Z0, 64(R8)
+	VMOVAPS      Z4, Z0
+	VMOVAPS      Z2, K4, Z0
+	VMOVUPS      Z0, 128(R8)
+	VMOVAPS      Z4, Z0
+	VMOVAPS      Z3, K5, Z0
+	VMOVUPS      Z0, 192(R8)
+	ADDQ         $+64, BX
+	JMP          by4
+
+by4Done:
+by2:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+32
+	JL      by2Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Z0
+	VCMPPS  $0x07, Z0, Z0, K2
+	VMOVUPS 64(R8), Z1
+	VCMPPS  $0x07, Z1, Z1, K3
+	MOVQ    kh+24(FP), R10
+
+rowby2:
+	MOVQ kw+32(FP), R11
+
+pixelby2:
+	VMOVUPS      (R8), Z2
+	VCMPPS       $0x07, Z2, Z2, K2, K2
+	VMAXPS       Z0, Z2, Z0
+	VMOVUPS      64(R8), Z2
+	VCMPPS       $0x07, Z2, Z2, K3, K3
+	VMAXPS       Z1, Z2, Z1
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby2
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby2
+	VBROADCASTSS c7fc00000<>+0(SB), Z2
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z2, Z3
+	VMOVAPS      Z0, K2, Z3
+	VMOVUPS      Z3, (R8)
+	VMOVAPS      Z2, Z0
+	VMOVAPS      Z1, K3, Z0
+	VMOVUPS      Z0, 64(R8)
+	ADDQ         $+32, BX
+	JMP          by2
+
+by2Done:
+by1:
+	MOVQ    SI, R8
+	SUBQ    BX, R8
+	CMPQ    R8, $+16
+	JL      by1Done
+	LEAQ    (CX)(BX*4), R8
+	VMOVUPS (R8), Z0
+	VCMPPS  $0x07, Z0, Z0, K2
+	MOVQ    kh+24(FP), R10
+
+rowby1:
+	MOVQ kw+32(FP), R11
+
+pixelby1:
+	VMOVUPS      (R8), Z1
+	VCMPPS       $0x07, Z1, Z1, K2, K2
+	VMAXPS       Z0, Z1, Z0
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixelby1
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowby1
+	VBROADCASTSS c7fc00000<>+0(SB), Z1
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z0, K2, Z1
+	VMOVUPS      Z1, (R8)
+	ADDQ         $+16, BX
+	JMP          by1
+
+by1Done:
+	TESTQ     DI, DI
+	JZ        next
+	LEAQ      (CX)(BX*4), R8
+	VMOVUPS.Z (R8), K1, Z0
+	VCMPPS    $0x07, Z0, Z0, K2
+	MOVQ      kh+24(FP), R10
+
+rowtail:
+	MOVQ kw+32(FP), R11
+
+pixeltail:
+	VMOVUPS.Z    (R8), K1, Z1
+	VCMPPS       $0x07, Z1, Z1, K2, K2
+	VMAXPS       Z0, Z1, Z0
+	ADDQ         DX, R8
+	DECQ         R11
+	JNZ          pixeltail
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          rowtail
+	VBROADCASTSS c7fc00000<>+0(SB), Z1
+	LEAQ         (AX)(BX*4), R8
+	VMOVAPS      Z0, K2, Z1
+	VMOVUPS      Z1, K1, (R8)
+
+next:
+	ADDQ  DX, AX
+	MOVQ  step+48(FP), BX
+	IMULQ DX, BX
+	ADDQ  BX, CX
+	DECQ  count+16(FP)
+	JNZ   window
+	VZEROUPPER
+	RET
+
+DATA c7fc00000<>+0(SB)/4, $0x7fc00000
+GLOBL c7fc00000<>(SB), RODATA|NOPTR, $4
 
 // func scatterAddAVX512(dx *float32, dy *float32, idx *int32, limit int, pixels int, c int) int
 // Requires: AVX

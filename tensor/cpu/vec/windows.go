@@ -18,15 +18,23 @@ func (w Windows) pixels() int { return (w.Count-1)*w.Step + (w.KH-1)*w.Pitch + w
 //
 //	y[j,c] = max over u, v of x[j·Step + u·Pitch + v, c],  idx[j,c] = First + j·Step + u·Pitch + v
 //
-// with y, idx [Count, C]. Of equal elements the first in row order wins; a NaN wins against all
-// others, the first of several. The operands must not overlap. Windows of no pixels panic.
+// with y, idx [Count, C]; idx may be nil. Of equal elements the first in row order wins; a NaN wins
+// against all others, the first of several. Without idx it may become another NaN. The operands
+// must not overlap. Windows of no pixels panic.
 func MaxWindows(y []float32, idx []int32, x []float32, w Windows) {
-	sameLen("MaxWindows", len(y), len(idx), w.Count*w.C)
+	sameLen("MaxWindows", len(y), w.Count*w.C)
+	if idx != nil {
+		sameLen("MaxWindows", len(y), len(idx))
+	}
 	if w.Count == 0 || w.C == 0 {
 		return
 	}
 	if w.KH <= 0 || w.KW <= 0 || w.KW > w.Pitch || w.Step < 0 || len(x) < w.pixels()*w.C {
 		panic(fmt.Sprintf("vec: MaxWindows: %d elements are not enough for %+v", len(x), w))
+	}
+	if idx == nil {
+		active.maxima(y, x, w)
+		return
 	}
 	active.maxWindows(y, idx, x, w)
 }
@@ -61,6 +69,22 @@ func maxWindowsGo(y []float32, idx []int32, x []float32, w Windows) {
 				for c, a := range x[at*w.C:][:w.C] {
 					if b := y[c]; a > b || a != a && b == b {
 						y[c], idx[c] = a, corner+int32(at)
+					}
+				}
+			}
+		}
+	}
+}
+
+func maximaGo(y, x []float32, w Windows) {
+	for j := range w.Count {
+		y, x := y[j*w.C:][:w.C], x[j*w.Step*w.C:]
+		copy(y, x)
+		for u := range w.KH {
+			for v := range w.KW {
+				for c, a := range x[(u*w.Pitch+v)*w.C:][:w.C] {
+					if b := y[c]; a > b || a != a && b == b {
+						y[c] = a
 					}
 				}
 			}

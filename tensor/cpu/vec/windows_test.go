@@ -25,11 +25,17 @@ func checkWindows(t *testing.T, v table, w Windows) {
 	r := rand.New(rand.NewPCG(21, 22))
 	x := make([]float32, w.pixels()*w.C)
 	for i := range x {
-		x[i] = float32(r.IntN(4)) // many ties
+		x[i] = float32(r.IntN(4)) // many ties, of both zeros as well
+		if r.IntN(8) == 0 {
+			x[i] = float32(math.Copysign(0, -1))
+		}
 		if r.IntN(12) == 0 {
 			x[i] = float32(math.NaN())
 		}
 	}
+	alone, checkAlone := guarded(t, w.Count*w.C, 3)
+	v.maxima(alone, x, w)
+	checkAlone("maxima")
 	y, check := guarded(t, w.Count*w.C, 3)
 	idx := make([]int32, w.Count*w.C+1)
 	v.maxWindows(y, idx[:w.Count*w.C], x, w)
@@ -50,6 +56,10 @@ func checkWindows(t *testing.T, v table, w Windows) {
 		if int(idx[i]) != want || got != window[at] && window[at] == window[at] {
 			t.Fatalf("%s MaxWindows %+v, window %d, channel %d: %v at %d of %v, want %d", v.name, w, j, c,
 				got, idx[i], window, want)
+		}
+		if m := alone[i]; math.Float32bits(m) != math.Float32bits(got) && (m == m || got == got) {
+			t.Fatalf("%s %+v, window %d, channel %d: %v, and %v without its position", v.name, w, j, c,
+				got, m)
 		}
 	}
 }

@@ -6,7 +6,6 @@
 #include <map>
 #include <mutex>
 #include <pthread.h>
-#include <random>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,15 +61,15 @@ struct Product { // of a warpgroup; see ksim_wgmma.h
     bool ta, tb;
 };
 
-struct Thread {
+struct Thread { // first a cache line of what every switch reads
+    void *sp, *stack;
+    uint64_t value;
     Where where;
     State state;
     int line; // where it waits
-    void *sp, *stack;
     WarpOp op;
     unsigned mask;
     int arg;
-    uint64_t value;
     std::vector<std::vector<Copy>> groups; // committed asynchronous copies, oldest first
     std::vector<Copy> open;                // not yet committed
     bool unfenced, late; // copies landed since the last fence for the tensor cores; at a barrier
@@ -89,8 +88,8 @@ static void *scheduler_sp;
 static std::vector<Thread> threads;
 static std::vector<unsigned> ready;
 static std::vector<void *> stacks; // free ones
-static std::mt19937_64 rng;
 static unsigned at_barrier, done;
+static unsigned joined[32]; // by warp: the lanes that wait in a warp operation
 static const Entry *kernel;
 static const void *kernel_args;
 static char *dynamic_start;
@@ -124,6 +123,16 @@ static void record(const char *format, ...) {
     }
     snprintf(text + n, sizeof text - n, ": %s", what);
     fault_text = text;
+}
+
+// draw returns 64 random bits, the next of splitmix64 (Steele, Lea, Flood: Fast splittable
+// pseudorandom number generators, 2014).
+static uint64_t drawn;
+static uint64_t draw() {
+    uint64_t z = drawn += 0x9E3779B97F4A7C15;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+    z = (z ^ z >> 27) * 0x94D049BB133111EB;
+    return z ^ z >> 31;
 }
 
 // leave returns from a fibre to the scheduler; an aborted one is never resumed.
@@ -212,7 +221,9 @@ static float half_of(uint32_t pair, int i) {
 // run_mma follows the fragment layout that port.h documents. Products of bfloat16 are exact in
 // float; the sum is rounded after each addition, in order of k.
 static void run_mma(Thread *lane[32]) {
-    float A[16][16], B[16][8];
+    typedef float Row __attribute__((vector_size(32)));
+    float A[16][16];
+    Row B[16], D[16]; // D's rows column by column at once: most of a test's time went into one by one
     const Fragments *f[32];
     for (int l = 0; l < 32; l++) {
         f[l] = (const Fragments *)(uintptr_t)lane[l]->value;
@@ -225,15 +236,20 @@ static void run_mma(Thread *lane[32]) {
             B[2 * t + i][g] = half_of(f[l]->b[0], i);
             B[2 * t + 8 + i][g] = half_of(f[l]->b[1], i);
         }
+        for (int i = 0; i < 4; i++) {
+            D[g + i / 2 * 8][2 * t + i % 2] = f[l]->d[i];
+        }
+    }
+    for (int row = 0; row < 16; row++) {
+        Row sum = D[row];
+        for (int k = 0; k < 16; k++) {
+            sum += A[row][k] * B[k];
+        }
+        D[row] = sum;
     }
     for (int l = 0; l < 32; l++) {
         for (int i = 0; i < 4; i++) {
-            int row = l / 4 + (i / 2) * 8, col = l % 4 * 2 + i % 2;
-            float sum = f[l]->d[i];
-            for (int k = 0; k < 16; k++) {
-                sum += A[row][k] * B[k][col];
-            }
-            f[l]->d[i] = sum;
+            f[l]->d[i] = D[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];
         }
     }
 }
@@ -250,22 +266,27 @@ static int source_of(const Thread &t, int l) {
 // try_complete runs the warp operation that thread i has joined, if all lanes of its mask have.
 static void try_complete(unsigned i) {
     unsigned first = i / 32 * 32, mask = threads[i].mask;
+    size_t lanes = threads.size() - first;
+    if (lanes < 32 && mask >> lanes) {
+        record("line %d: the mask %#x names lanes that do not exist", threads[i].line, mask);
+        return;
+    }
+    joined[i / 32] |= 1u << i % 32;
+    if (mask & ~joined[i / 32]) {
+        return; // not all there yet; if they never come, the block is stuck and says so
+    }
     Thread *lane[32] = {};
     for (unsigned l = 0; l < 32; l++) {
         if (!(mask >> l & 1)) {
             continue;
         }
-        if (first + l >= threads.size()) {
-            record("line %d: the mask %#x names lanes that do not exist", threads[i].line, mask);
-            return;
-        }
         Thread &t = threads[first + l];
-        if (t.state != IN_WARP_OP || t.line != threads[i].line || t.op != threads[i].op ||
-            t.mask != mask) {
-            return; // not all there yet; if they never come, the block is stuck and says so
+        if (t.line != threads[i].line || t.op != threads[i].op || t.mask != mask) {
+            return; // in another operation
         }
         lane[l] = &t;
     }
+    joined[i / 32] &= ~mask;
     uint64_t in[32], votes = 0;
     for (unsigned l = 0; l < 32; l++) {
         if (lane[l]) {
@@ -305,7 +326,7 @@ static void try_complete(unsigned i) {
 void copy_async(void *shared, const void *global, size_t bytes) {
     check_aligned(shared, bytes);
     check_aligned(global, bytes);
-    if (rng() & 1) { // landed already
+    if (draw() & 1) { // landed already
         memcpy(shared, global, bytes);
         bytes = 0;
     }
@@ -359,7 +380,8 @@ static void start_fibre(Thread &t) {
     }
     t.stack = stacks.back();
     stacks.pop_back();
-    void **top = (void **)((char *)t.stack + stack_bytes);
+    // Stacks lie a multiple of a page apart, and caches go by the place in a page: spread them.
+    void **top = (void **)((char *)t.stack + stack_bytes - t.where.lane * 128);
     *--top = nullptr; // thread_main returns nowhere; keeps the stack aligned as after a call
     *--top = (void *)thread_main;
     for (int i = 0; i < 6; i++) {
@@ -373,6 +395,7 @@ static void reset_threads(unsigned n) {
     ready.clear();
     at_barrier = done = 0;
     unfenced_threads = 0;
+    memset(joined, 0, sizeof joined);
     for (unsigned i = 0; i < n; i++) {
         Thread &t = threads[i];
         t.where = {{i % block_dim.x, i / block_dim.x % block_dim.y, i / block_dim.x / block_dim.y},
@@ -446,7 +469,7 @@ static void settle(unsigned i) {
 static void run_block() {
     reset_threads(block_dim.x * block_dim.y * block_dim.z);
     while (!ready.empty() && fault_text.empty()) {
-        size_t r = rng() % ready.size();
+        size_t r = (draw() >> 32) * ready.size() >> 32;
         unsigned i = ready[r];
         ready[r] = ready.back();
         ready.pop_back();
@@ -627,7 +650,7 @@ static bool launchable(const char *name, const unsigned *grid, const unsigned *b
 
 static void run_grid(const unsigned *grid, unsigned shared_bytes, unsigned char poison) {
     uint64_t n = (uint64_t)grid[0] * grid[1] * grid[2];
-    uint64_t first = rng() % n;
+    uint64_t first = draw() % n;
     for (uint64_t k = 0; k < n && fault_text.empty(); k++) {
         uint64_t at = k;
         if (n > 1) { // start anywhere, run forward or backward: blocks may not rely on an order
@@ -650,7 +673,7 @@ static int launch(const char *name, const unsigned *grid, const unsigned *block,
     }
     std::vector<char> copy((const char *)args, (const char *)args + args_size);
     kernel_args = copy.data();
-    rng.seed(seed);
+    drawn = seed;
     grid_dim = {grid[0], grid[1], grid[2]};
     block_dim = {block[0], block[1], block[2]};
     dynamic_start = (char *)allocate(shared_bytes);

@@ -119,8 +119,9 @@ type Args struct {
 
 	// Ahead is memory that will be read soon, which each step of the sum asks to be brought into
 	// the second-level cache: the line at its start, then one AheadStep floats on, and so on, and
-	// AheadJump further where a segment ends. It may end before that. With none, both are 0. It
-	// changes nothing but the time.
+	// AheadJump further where a segment ends; kernels that ask before the first step instead leave
+	// out what has jumps. It may end before that. With none, both are 0. It changes nothing but
+	// the time.
 	AheadStep, AheadJump int
 	Ahead                []float32
 
@@ -143,7 +144,8 @@ func Mul(v Variant, g *Args) {
 	if g.Rows < 1 || g.Rows > MaxRows || g.Cols < 1 || g.Cols > MaxCols {
 		panic("micro: Mul: tile out of range")
 	}
-	if len(g.Ahead) > 0 && (v.Float32() != AVX512 || g.Cols <= 16) { // else between the steps
+	between := v.Float32() == AVX512 && g.Cols > 16 // the steps of the sum
+	if len(g.Ahead) > 0 && !between && g.AheadJump == 0 {
 		Prefetch(v, g.Ahead, g.AheadStep, g.Steps(), 1)
 	}
 	if v.Float32() == AVX512 {

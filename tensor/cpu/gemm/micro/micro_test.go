@@ -158,6 +158,29 @@ func TestLookahead(t *testing.T) {
 	}
 }
 
+// TestTake: pieces come line by line, the list added last first, and in runs with their jump; what
+// lies end to end is one piece.
+func TestTake(t *testing.T) {
+	x := make([]float32, 1000)
+	for i := range x {
+		x[i] = float32(i)
+	}
+	var a Lookahead
+	a.Add(x, 20, 4, 20)             // five lines of 80 floats
+	a.AddRuns(x[2:], 100, 7, 6, 17) // two lines of six pieces
+	for i, want := range [][3]int{{2, 100, 7}, {402, 100, 7}, {18, 100, 7}, {418, 100, 7},
+		{0, 16, 0}, {64, 16, 0}, {-1, 0, 0}} {
+		got := [3]int{-1}
+		x, step, jump := a.Take(4)
+		if got[1], got[2] = step, jump; len(x) > 0 {
+			got[0] = int(x[0])
+		}
+		if got != want {
+			t.Errorf("piece %d: start, step and jump %v, want %v", i, got, want)
+		}
+	}
+}
+
 func checkTile(t *testing.T, what string, g *Args, before []float32) {
 	t.Helper()
 	inTile := make(map[int]bool)

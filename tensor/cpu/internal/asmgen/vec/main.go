@@ -6,8 +6,8 @@
 // read instead of its output: ops.go has a line per element-wise function, loop.go the one loop
 // they all share, math.go the transcendental functions, tanh.go the one that AVX-512 takes from
 // tables, mask.go conditions and tails, overlap.go the order of operations where several vectors
-// are worked on at a time, and columns.go, inplace.go, reduce.go, softmax.go, taps.go, tapgrads.go
-// and windows.go the loops with a shape of their own.
+// are worked on at a time, and columns.go, inplace.go, layernorm.go, reduce.go, softmax.go,
+// taps.go, tapgrads.go and windows.go the loops with a shape of their own.
 package main
 
 import (
@@ -45,7 +45,9 @@ func generate(dir, prefix string, g *gen) {
 	g.dot()
 	g.addDoubles()
 	g.softmaxes()
+	g.layerNorm()
 	g.maxWindows()
+	g.maxima()
 	g.scatterAdd()
 	g.tapWindows()
 	g.tapGradients()

@@ -17,13 +17,13 @@ const (
 
 // sum emits the function that returns the sum of n elements.
 func (g *gen) sum() {
-	g.reduction("sum", "Σ x.", []string{"x"}, func(x []V, acc V) { g.VADDPS(x[0], acc, acc) })
+	g.reduction("sum", "Σ x.", []string{"x"}, func(x []V, acc V, _ M) { g.VADDPS(x[0], acc, acc) })
 }
 
 // dot emits the function that returns the sum of n products.
 func (g *gen) dot() {
 	g.reduction("dot", "Σ x·y.", []string{"x", "y"},
-		func(x []V, acc V) { g.VFMADD231PS(x[0], x[1], acc) })
+		func(x []V, acc V, _ M) { g.VFMADD231PS(x[0], x[1], acc) })
 }
 
 // A reduction is the loop of a sum while it is being emitted.
@@ -32,11 +32,15 @@ type reduction struct {
 	ptr   []reg.GPVirtual
 	n     reg.GPVirtual
 	total [2]V // half as many lanes of float64 each
-	add   func(x []V, acc V)
+	add   adder
 }
 
-// reduction emits a sum over the elements of a few arrays; add takes a vector of each into acc.
-func (g *gen) reduction(name, doc string, arrays []string, add func(x []V, acc V)) {
+// An adder takes a vector of each array into acc: the lanes of mask, if it is not nil; in the
+// others the vectors are 0.
+type adder = func(x []V, acc V, mask M)
+
+// reduction emits the function that sums over the elements of a few arrays.
+func (g *gen) reduction(name, doc string, arrays []string, add adder) {
 	g.Function(name + g.suffix())
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
@@ -46,32 +50,40 @@ func (g *gen) reduction(name, doc string, arrays []string, add func(x []V, acc V
 	for _, a := range arrays {
 		r.ptr = append(r.ptr, g.pointer(a))
 	}
-	r.n, r.total = g.pointer("n"), [2]V{g.zero(), g.zero()}
-	lanes := g.lanes()
-	block := lanes * blockVectors
-	g.CMPQ(r.n, operand.I32(block))
-	g.JLT(operand.LabelRef("vectors"))
-	g.top("block")
-	r.block()
-	r.advance(block)
-	g.CMPQ(r.n, operand.I32(block))
-	g.JGE(operand.LabelRef("block"))
-	g.Label("vectors")
-	g.CMPQ(r.n, operand.I8(lanes))
-	g.JLT(operand.LabelRef("tail"))
-	g.top("vector")
-	r.one(nil)
-	r.advance(lanes)
-	g.CMPQ(r.n, operand.I8(lanes))
-	g.JGE(operand.LabelRef("vector"))
-	g.Label("tail")
-	g.TESTQ(r.n, r.n)
-	g.JZ(operand.LabelRef("done"))
-	r.one(g.newTail(r.n).mask())
-	g.Label("done")
-	g.Store(g.sum64(r.total), g.ReturnIndex(0))
+	r.n = g.pointer("n")
+	g.Store(r.loop(""), g.ReturnIndex(0))
 	g.VZEROUPPER()
 	g.RET()
+}
+
+// loop emits the sum, with labels that begin with name, and returns it as the first float64 of a
+// register. It moves the pointers and counts n down.
+func (r *reduction) loop(name string) reg.VecVirtual {
+	r.total = [2]V{r.zero(), r.zero()}
+	label := func(s string) operand.LabelRef { return operand.LabelRef(name + s) }
+	lanes := r.lanes()
+	block := lanes * blockVectors
+	r.CMPQ(r.n, operand.I32(block))
+	r.JLT(label("vectors"))
+	r.top(name + "block")
+	r.block()
+	r.advance(block)
+	r.CMPQ(r.n, operand.I32(block))
+	r.JGE(label("block"))
+	r.Label(name + "vectors")
+	r.CMPQ(r.n, operand.I8(lanes))
+	r.JLT(label("tail"))
+	r.top(name + "vector")
+	r.one(nil)
+	r.advance(lanes)
+	r.CMPQ(r.n, operand.I8(lanes))
+	r.JGE(label("vector"))
+	r.Label(name + "tail")
+	r.TESTQ(r.n, r.n)
+	r.JZ(label("done"))
+	r.one(r.newTail(r.n).mask())
+	r.Label(name + "done")
+	return r.sum64(r.total)
 }
 
 func (r *reduction) advance(by int) {
@@ -96,7 +108,7 @@ func (r *reduction) block() {
 		acc[j] = r.zero()
 	}
 	for v := range blockVectors {
-		r.add(r.load(v, nil), acc[v%blockAccs])
+		r.add(r.load(v, nil), acc[v%blockAccs], nil)
 	}
 	r.widen(r.gen.add(r.gen.add(acc[0], acc[1]), r.gen.add(acc[2], acc[3])), r.total)
 }
@@ -104,7 +116,7 @@ func (r *reduction) block() {
 // one adds a single vector, all of it if mask is nil.
 func (r *reduction) one(mask M) {
 	acc := r.zero()
-	r.add(r.load(0, mask), acc)
+	r.add(r.load(0, mask), acc, mask)
 	r.widen(acc, r.total)
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -40,13 +42,58 @@ func (g *gen) maxWindows() {
 	w.vector("Tail", end.mask)
 	g.Label("next")
 	w.nextWindow()
+	w.ADDQ(w.pixel, w.idx)
+	w.VPADDD(w.scalar("apart"), w.first, w.first)
 	g.DECQ(g.argument("count"))
 	g.JNZ(operand.LabelRef("window"))
 	g.VZEROUPPER()
 	g.RET()
 }
 
-// A windows is the loop of maxWindows while it is being emitted.
+// maximaAtOnce is how many vectors of channels share a loop over a window's pixels where nobody
+// asks for positions.
+const maximaAtOnce = 4
+
+// maxima emits max pooling of a row of windows without the positions.
+func (g *gen) maxima() {
+	name := "maxima" + g.suffix()
+	g.Function(name)
+	g.Attributes(attr.NOSPLIT)
+	g.Pragma("noescape")
+	g.Doc(name + " computes the maxima of windows of kh×kw pixels.")
+	g.SignatureExpr("func(best, x *float32, count, kh, kw, pitch, step, c int)")
+	w := &windows{gen: g, best: g.pointer("best"), corner: g.pointer("x"), pixel: g.pointer("c"),
+		i: g.GP64()}
+	full, rest := g.split(w.pixel)
+	end, left := g.newTail(rest), g.GP64()
+	w.bytesOf()
+
+	g.Label("window")
+	g.XORQ(w.i, w.i)
+	for n := maximaAtOnce; n > 0; n /= 2 {
+		label := fmt.Sprintf("by%d", n)
+		g.Label(label)
+		g.MOVQ(full, left)
+		g.SUBQ(w.i, left)
+		g.CMPQ(left, operand.I32(n*g.lanes()))
+		g.JL(operand.LabelRef(label + "Done"))
+		w.vectors(label, n, nil)
+		g.ADDQ(operand.I32(n*g.lanes()), w.i)
+		g.JMP(operand.LabelRef(label))
+		g.Label(label + "Done")
+	}
+	g.TESTQ(rest, rest)
+	g.JZ(operand.LabelRef("next"))
+	w.vectors("tail", 1, end.mask)
+	g.Label("next")
+	w.nextWindow()
+	g.DECQ(g.argument("count"))
+	g.JNZ(operand.LabelRef("window"))
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// A windows is the loop of maxWindows or of maxima while it is being emitted.
 type windows struct {
 	*gen
 	best, idx, corner reg.GPVirtual
@@ -70,40 +117,78 @@ func (w *windows) vector(label string, mask func() M) {
 	if mask != nil {
 		k = mask()
 	}
-	p, rows, cols := w.GP64(), w.GP64(), w.GP64()
+	p := w.GP64()
 	w.LEAQ(operand.Mem{Base: w.corner, Index: w.i, Scale: elemSize}, p)
 	best, idx, at := w.loadMasked(operand.Mem{Base: p}, k), w.copy(w.first), w.copy(w.first)
 	numbers := w.cmp(ordQ, best, best) // lanes that have met no NaN
-	w.Load(w.Param("kh"), rows)
-	w.Label("row" + label)
-	w.Load(w.Param("kw"), cols)
-	w.Label("pixel" + label)
-	x := w.loadMasked(operand.Mem{Base: p}, k)
-	// x is not ≤ best, which a NaN is not, and best is not NaN yet. The first pixel meets itself.
-	take := w.cmpWhere(numbers, nleUQ, x, best)
-	w.narrow(numbers, ordQ, x)
-	w.moveWhere(take, x, best)
-	w.moveWhere(take, at, idx)
-	w.VPADDD(w.one, at, at)
-	w.ADDQ(w.pixel, p)
-	w.DECQ(cols)
-	w.JNZ(operand.LabelRef("pixel" + label))
-	w.ADDQ(w.skip, p)
-	w.VPADDD(w.scalar("skip"), at, at)
-	w.DECQ(rows)
-	w.JNZ(operand.LabelRef("row" + label))
+	w.each(label, p, func() {
+		x := w.loadMasked(operand.Mem{Base: p}, k)
+		// x is not ≤ best, which a NaN is not, and best is not NaN yet. The first pixel meets itself.
+		take := w.cmpWhere(numbers, nleUQ, x, best)
+		w.narrow(numbers, ordQ, x)
+		w.moveWhere(take, x, best)
+		w.moveWhere(take, at, idx)
+		w.VPADDD(w.one, at, at)
+	}, func() { w.VPADDD(w.scalar("skip"), at, at) })
 	w.storeMasked(best, operand.Mem{Base: w.best, Index: w.i, Scale: elemSize}, k)
 	w.storeMasked(idx, operand.Mem{Base: w.idx, Index: w.i, Scale: elemSize}, k)
 }
 
-// nextWindow moves to the next window and the next pixel of the results.
+// vectors emits a window's maxima of n vectors of channels. Of two numbers that are equal, or of
+// which one is NaN, the instruction takes the one met first: a NaN behind the first pixel is
+// remembered in a mask and takes the maximum's place at the end.
+func (w *windows) vectors(label string, n int, mask func() M) {
+	var k M
+	if mask != nil {
+		k = mask()
+	}
+	p := w.GP64()
+	w.LEAQ(operand.Mem{Base: w.corner, Index: w.i, Scale: elemSize}, p)
+	var best []V
+	var numbers []M
+	for v := range n {
+		best = append(best, w.loadMasked(operand.Mem{Base: p, Disp: v * w.bytes()}, k))
+		numbers = append(numbers, w.cmp(ordQ, best[v], best[v]))
+	}
+	w.each(label, p, func() {
+		for v := range n {
+			x := w.loadMasked(operand.Mem{Base: p, Disp: v * w.bytes()}, k)
+			w.narrow(numbers[v], ordQ, x)
+			w.VMAXPS(best[v], x, best[v])
+		}
+	}, func() {})
+	nan := w.reg(w.bits(0x7fc00000))
+	w.LEAQ(operand.Mem{Base: w.best, Index: w.i, Scale: elemSize}, p)
+	for v := range n {
+		y := w.blend(numbers[v], best[v], nan)
+		w.storeMasked(y, operand.Mem{Base: p, Disp: v * w.bytes()}, k)
+	}
+}
+
+// each emits the loops over a window's pixels, of which p goes through the addresses, and over its
+// rows.
+func (w *windows) each(label string, p reg.GPVirtual, pixel, row func()) {
+	rows, cols := w.GP64(), w.GP64()
+	w.Load(w.Param("kh"), rows)
+	w.Label("row" + label)
+	w.Load(w.Param("kw"), cols)
+	w.Label("pixel" + label)
+	pixel()
+	w.ADDQ(w.pixel, p)
+	w.DECQ(cols)
+	w.JNZ(operand.LabelRef("pixel" + label))
+	w.ADDQ(w.skip, p)
+	row()
+	w.DECQ(rows)
+	w.JNZ(operand.LabelRef("row" + label))
+}
+
+// nextWindow moves to the next window and the next pixel of the maxima.
 func (w *windows) nextWindow() {
 	w.ADDQ(w.pixel, w.best)
-	w.ADDQ(w.pixel, w.idx)
 	step := w.pointer("step")
 	w.IMULQ(w.pixel, step)
 	w.ADDQ(step, w.corner)
-	w.VPADDD(w.scalar("apart"), w.first, w.first)
 }
 
 // scatterAdd emits dx[idx[i,k], k] += dy[i, k] for pixels i in order and channels k: what maxima

@@ -10,17 +10,17 @@ import (
 	"afterimage/tensor/ref"
 )
 
-// A gathering backend makes quotients and their gradients in one go, and counts.
-type gathering struct {
+// A joining backend makes quotients and their gradients in one go, and counts.
+type joining struct {
 	*ref.Backend
 	calls, weights int
 	quotients      int
 }
 
-var _ tensor.ManySpectralFuser = (*gathering)(nil)
+var _ tensor.ManySpectralFuser = (*joining)(nil)
 
 // SpectralQuotientGrads makes them one by one.
-func (b *gathering) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tensor) {
+func (b *joining) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tensor) {
 	b.calls++
 	b.weights += len(w)
 	for i := range w {
@@ -29,7 +29,7 @@ func (b *gathering) SpectralQuotientGrads(dw, dy, w, u, v, sigma []*tensor.Tenso
 }
 
 // SpectralQuotients makes them one by one.
-func (b *gathering) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
+func (b *joining) SpectralQuotients(y, w, sigma []*tensor.Tensor) {
 	b.quotients += len(w)
 	for i := range w {
 		b.SpectralQuotient(y[i], w[i], sigma[i])
@@ -47,31 +47,33 @@ func TestQuotients(t *testing.T) {
 			x.SetFloats(gradcheck.Normal(seed, shape...).Data)
 			return g.Leaf(x)
 		}
-		w, u := vals{leaf(1, 4, 3), leaf(2, 5, 2)}, vals{leaf(3, 1, 4), leaf(4, 1, 5)}
-		v, dt := vals{leaf(5, 1, 3), leaf(6, 1, 2)}, []tensor.DType{tensor.F32, tensor.BF16}
-		sigma := []*tensor.Tensor{leaf(7, 1).Tensor(), nil}
-		if known {
-			sigma[1] = leaf(8, 1).Tensor()
+		qs := []ad.Quotient{
+			{leaf(1, 4, 3), leaf(3, 1, 4), leaf(5, 1, 3), leaf(7, 1).Tensor(), tensor.F32},
+			{leaf(2, 5, 2), leaf(4, 1, 5), leaf(6, 1, 2), nil, tensor.BF16},
 		}
-		q := vals{nil, nil}
+		if known {
+			qs[1].Sigma = leaf(8, 1).Tensor()
+		}
+		y := vals{nil, nil}
 		if together {
-			copy(q, ad.SpectralQuotients(w, u, v, sigma, dt))
+			copy(y, ad.SpectralQuotients(qs))
 		} else {
-			for i := range q {
-				q[i] = ad.SpectralQuotient(w[i], u[i], v[i], sigma[i], dt[i])
+			for i, q := range qs {
+				y[i] = ad.SpectralQuotient(q)
 			}
 		}
-		y := ad.Add(ad.Sum(ad.Square(q[0])), ad.Sum(ad.Square(ad.Cast(q[1], tensor.F32))))
-		for _, x := range append(vals{q[0].Keep(), q[1].Keep()}, ad.Grad(y, w)...) {
+		sum := ad.Add(ad.Sum(ad.Square(y[0])), ad.Sum(ad.Square(ad.Cast(y[1], tensor.F32))))
+		w := vals{qs[0].W, qs[1].W}
+		for _, x := range append(vals{y[0].Keep(), y[1].Keep()}, ad.Grad(sum, w)...) {
 			all = append(all, x.Tensor().Floats())
 		}
 		return all
 	}
-	if got := ad.SpectralQuotients(nil, nil, nil, nil, nil); len(got) != 0 {
+	if got := ad.SpectralQuotients(nil); len(got) != 0 {
 		t.Errorf("of nothing: %v", got)
 	}
 	for _, known := range []bool{true, false} {
-		b := &gathering{Backend: ref.New()}
+		b := &joining{Backend: ref.New()}
 		want, got := compute(ref.New(), false, known), compute(b, true, known)
 		if !slices.EqualFunc(got, want, slices.Equal[[]float64]) {
 			t.Errorf("known %v: %v, want %v", known, got, want)
@@ -82,9 +84,9 @@ func TestQuotients(t *testing.T) {
 	}
 }
 
-// TestGather takes gradients through three quotients, two of them of one weight that is read
+// TestPostponed takes gradients through three quotients, two of them of one weight that is read
 // for itself, too: at once where only weights are asked for, else one by one, to the same bits.
-func TestGather(t *testing.T) {
+func TestPostponed(t *testing.T) {
 	network := func(b tensor.Backend) (graph, value, vals) {
 		g := ad.NewGraph(b)
 		var in vals
@@ -106,7 +108,7 @@ func TestGather(t *testing.T) {
 		name    string
 		of      []int
 		options []ad.GradOption
-		weights int // that are gathered
+		weights int // whose gradients are made together
 	}{
 		{"weights", []int{0, 3}, nil, 3},
 		{"weights, kept", []int{0, 3}, []ad.GradOption{ad.Retain()}, 3},
@@ -126,7 +128,7 @@ func TestGather(t *testing.T) {
 			}
 			return all
 		}
-		b := &gathering{Backend: ref.New(ref.WithPoison())}
+		b := &joining{Backend: ref.New(ref.WithPoison())}
 		want, got := gradients(ref.New(ref.WithPoison())), gradients(b)
 		if !slices.EqualFunc(got, want, slices.Equal[[]float64]) {
 			t.Errorf("%s: %v, want %v", c.name, got, want)
