@@ -166,6 +166,8 @@ func badPlaces(t *testing.T, r runs) []badCase {
 		{"an export into a run", export(r.path("good", "inverter")), []string{"run's own files"}},
 		{"a report of nothing", []string{"report", r.path("nowhere")},
 			[]string{"nowhere", "not a run directory", "config.yaml"}},
+		{"a report of a study", []string{"report", filepath.Dir(write(t, r.path("study", "study.yaml"),
+			nil))}, []string{"is a study", "--preset"}},
 		{"a report of a folder", []string{"report", r.path("good")}, []string{"not a run directory"}},
 		{"a report of a file", []string{"report", r.path("cat.png")}, []string{"not a run directory"}},
 		{"an export over a file", export(r.path("cat.png")),

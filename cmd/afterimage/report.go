@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"afterimage/gan/report"
+	"afterimage/gan/study"
 	"afterimage/nn/train"
+	"afterimage/tensor"
 )
 
 type reportCmd struct {
@@ -29,6 +31,10 @@ Example:
 
 // Run writes the page.
 func (c *reportCmd) Run(e *env) error {
+	if spec := filepath.Join(c.Dir, study.SpecFile); exists(spec) {
+		return tensor.Refuse("%s is a study, which writes its own page at its end: afterimage study "+
+			"--preset %s --out %[1]s goes on with it, or writes the page again", c.Dir, spec)
+	}
 	path, err := runPage(c.Dir)
 	if err != nil {
 		return err

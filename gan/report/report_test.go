@@ -344,3 +344,16 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+// TestTicksOfCounts: between the steps 4 and 16 nothing happens at 7.5.
+func TestTicksOfCounts(t *testing.T) {
+	p := Plot{Kind: Lines, Series: []Series{{Name: "loss", X: []float64{4, 8, 12, 16},
+		Y: []float64{3, 2, 2, 1}}}}
+	if x, _, _ := p.xAxis(); !slices.Equal(x.labels(), []string{"5", "10", "15"}) {
+		t.Errorf("ticks at %v", x.labels())
+	}
+	p.Series[0].X = []float64{0, 0.5, 1, 4.5}
+	if x, _, _ := p.xAxis(); len(x.ticks) < 4 {
+		t.Errorf("of no counts: ticks at %v", x.labels())
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -146,6 +147,29 @@ func (p *Plot) clearance(y axis, at float64, first bool) float64 {
 	return d
 }
 
+// xAxis returns an axis over the abscissas of all series, and their range. Where they are counts,
+// as steps are, so are the ticks.
+func (p *Plot) xAxis() (x axis, lo, hi float64) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	counts := true
+	for _, c := range p.Series {
+		for _, v := range c.X {
+			if finite(v) && (!p.LogX || v > 0) {
+				lo, hi = min(lo, v), max(hi, v)
+				counts = counts && v == math.Round(v)
+			}
+		}
+	}
+	if lo > hi {
+		lo, hi = 0, 1
+	}
+	x = newAxis(lo, hi, 5, p.LogX).tight(lo, hi)
+	if counts && hi-lo >= 2 {
+		x.ticks = slices.DeleteFunc(x.ticks, func(t float64) bool { return t != math.Round(t) })
+	}
+	return x, lo, hi
+}
+
 func (p *Plot) lines(s *svg) {
 	room := 0.0
 	if len(p.Series) > 1 {
@@ -159,18 +183,7 @@ func (p *Plot) lines(s *svg) {
 		bottom -= 18
 	}
 	y, left := p.frame(s, bottom, right)
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, c := range p.Series {
-		for _, v := range c.X {
-			if finite(v) && (!p.LogX || v > 0) {
-				lo, hi = min(lo, v), max(hi, v)
-			}
-		}
-	}
-	if lo > hi {
-		lo, hi = 0, 1
-	}
-	x := newAxis(lo, hi, 5, p.LogX).tight(lo, hi)
+	x, lo, hi := p.xAxis()
 	c := p.Series[0].X
 	if n := len(c); p.LogX && n > 1 && n <= fewTicks && c[0] == lo && c[n-1] == hi {
 		x.ticks = c // a sweep over a few factors: label those

@@ -1,6 +1,7 @@
 package study
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -99,8 +100,8 @@ func (r *runner) collect() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Study: s.Name, Title: s.Title, Dataset: s.Dataset, Seed: s.seed(),
-		Caveat: Caveat, Stages: costs}
+	res := &Result{Study: s.Name, Title: cmp.Or(s.Title, "The study "+s.Name), Dataset: s.Dataset,
+		Seed: s.seed(), Caveat: Caveat, Stages: costs}
 	for _, c := range s.Classifiers {
 		var a Accuracy
 		if err := explore.ReadJSON(r.path("accuracy-"+c.Name+".json"), &a); err != nil {

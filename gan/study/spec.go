@@ -21,7 +21,7 @@ import (
 // A Spec is all that a study depends on, but for the folder of the data.
 type Spec struct {
 	Name        string `yaml:"name"`
-	Title       string `yaml:"title"` // of the page
+	Title       string `yaml:"title"` // of the page; empty: made of the name
 	Dataset     string `yaml:"dataset"`
 	TrainImages int    `yaml:"train_images"` // 0: all; scenes: how many to draw
 	TestImages  int    `yaml:"test_images"`  // 0: all

@@ -50,10 +50,9 @@ func parse(t *testing.T, text string) *Spec {
 	return s
 }
 
-// small is less still: one classifier, one inverter.
+// small is less still: one classifier, one inverter, no title.
 const small = `
 name: small
-title: A test
 dataset: scenes
 train_images: 48
 test_images: 20

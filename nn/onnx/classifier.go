@@ -123,7 +123,11 @@ func (e *Error) about(option string) *Error {
 // describeInput finds the image among the inputs.
 func (c *Classifier) describeInput(m *Model) error {
 	ins := m.Inputs()
-	if len(ins) != 1 || !ins[0].Elem.IsFloat() || len(ins[0].Shape) != 4 {
+	if len(ins) == 1 && len(ins[0].Shape) == 4 && !ins[0].Elem.IsFloat() {
+		return c.wrong("export it for floating-point images, without the cast at its beginning",
+			"expected floating-point images, got %v", ins[0])
+	}
+	if len(ins) != 1 || len(ins[0].Shape) != 4 {
 		return c.wrong("export the part of the network that maps one batch of images to logits",
 			"expected one floating-point input [N C H W], got %v", ins)
 	}

@@ -174,4 +174,12 @@ func TestClassifierErrors(t *testing.T) {
 			t.Errorf("%v: got %v, expected %q", tc.shape, err, tc.want)
 		}
 	}
+	bytes := newSketch(17, []int{1, 3, 4, 4})
+	bytes.graph.inputs[0].elem = Uint8
+	bytes.node("Cast", "c", []string{"x0"}, attrI("to", int64(Float)))
+	bytes.node("Flatten", "y", []string{"c"})
+	_, err := NewClassifier(tensor.NewScope(ref.New()), bytes.model(t, "y"), ClassifierOptions{})
+	if err == nil || !strings.Contains(err.Error(), "expected floating-point images, got {x0 uint8") {
+		t.Errorf("bytes for pixels: got %v", err)
+	}
 }

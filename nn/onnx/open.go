@@ -26,7 +26,7 @@ type Input struct {
 func Open(path string) (*Model, error) {
 	data, err := tensor.ReadRegular(path)
 	if err != nil {
-		return nil, fmt.Errorf("onnx: Open: %w", err)
+		return nil, fmt.Errorf("onnx: Open: %w; check the path", err)
 	}
 	m, err := Decode(path, data)
 	if err != nil || !m.proto.graph.external() {
