@@ -35,8 +35,9 @@ build:
 demo: build
 	$(BIN) demo --out $(DEMO)
 
+# A busy machine may need more than go test's ten minutes for a package.
 test:
-	@$(GO) run ./.ci/summary ./...
+	@$(GO) run ./.ci/summary -timeout 30m ./...
 
 quick:
 	@$(GO) run ./.ci/summary -short ./...
