@@ -81,6 +81,7 @@ type Backend struct {
 var (
 	_ tensor.AttentionFuser = (*Backend)(nil)
 	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.LayerNormer    = (*Backend)(nil)
 	_ tensor.NormUpsampler  = (*Backend)(nil)
 	_ tensor.HalfKeeper     = (*Backend)(nil)
 	_ tensor.Shadower       = (*Backend)(nil)

@@ -61,6 +61,7 @@ type callByCall struct{ kernelAbilities }
 type kernelAbilities interface {
 	tensor.AttentionFuser
 	tensor.LossFuser
+	tensor.LayerNormer
 	tensor.ManySpectralFuser
 	tensor.Shadower
 	tensor.ManyScaler

@@ -270,6 +270,22 @@ func (m Methods) NormBackward(
 	})
 }
 
+// LayerNorm normalises each row of x; see tensor.LayerNormer.
+func (m Methods) LayerNorm(y, mean, rstd, x, gamma, beta *tensor.Tensor, eps float64) {
+	m.run(func(e *Encoder) {
+		e.LayerNorm(m.array(y), m.array(mean), m.array(rstd), m.array(x), m.array(gamma), m.array(beta),
+			eps)
+	})
+}
+
+// LayerNormGrad is the gradient of LayerNorm for x; see tensor.LayerNormer.
+func (m Methods) LayerNormGrad(dx, dy, x, mean, rstd, gamma *tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.LayerNormGrad(m.array(dx), m.array(dy), m.array(x), m.array(mean), m.array(rstd),
+			m.array(gamma))
+	})
+}
+
 // Random fills dst with numbers of a stream, the same as on the CPU.
 func (m Methods) Random(d tensor.Dist, key tensor.Key, dst, step *tensor.Tensor) {
 	m.run(func(e *Encoder) { e.Random(d, key, m.array(dst), m.array(step)) })
