@@ -87,6 +87,7 @@ var (
 	_ tensor.Shadower       = (*Backend)(nil)
 	_ tensor.ManyScaler     = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
+	_ tensor.Viewer         = (*Backend)(nil)
 
 	_ tensor.ManySpectralFuser = (*Backend)(nil)
 )

@@ -20,7 +20,7 @@ func TestRecordNetworks(t *testing.T) {
 	b := open(t, Options{})
 	s := tensor.NewScope(b)
 	defer s.Close()
-	for _, file := range []string{"decoder", "residual"} {
+	for _, file := range []string{"decoder", "residual", "transformer"} {
 		m, err := onnx.Open("../nn/onnx/testdata/" + file + ".onnx")
 		if err != nil {
 			t.Fatal(err)

@@ -26,6 +26,7 @@ type kernelAbilities interface {
 	tensor.AttentionFuser
 	tensor.LossFuser
 	tensor.LayerNormer
+	tensor.Viewer
 	tensor.SpectralFuser
 	Activations() tensor.DType
 	AddReLUMask(dx, a, b, y *tensor.Tensor)

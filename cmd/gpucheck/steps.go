@@ -62,6 +62,7 @@ type kernelAbilities interface {
 	tensor.AttentionFuser
 	tensor.LossFuser
 	tensor.LayerNormer
+	tensor.Viewer
 	tensor.ManySpectralFuser
 	tensor.Shadower
 	tensor.ManyScaler
