@@ -14,12 +14,13 @@ type layerNormGradArgs struct {
 }
 
 // LayerNorm computes y = (x − mean)·rstd·gamma + beta for each row of x [… C], and the row's mean
-// and rstd = 1/√(var + eps), in one launch; all F32, or all F64. beta may be absent.
+// and rstd = 1/√(var + eps), in one launch. beta may be absent. Beside BF16 x and y all others are
+// F32.
 func (e *Encoder) LayerNorm(y, mean, rstd, x, gamma, beta Array, eps float64) {
 	rows, c := mean.size(), gamma.size()
 	a := layerNormArgs{Y: y.Ptr, Mean: mean.Ptr, Rstd: rstd.Ptr, X: x.Ptr, Gamma: gamma.Ptr,
 		Beta: beta.Ptr, Rows: int64(rows), C: int64(c), Eps: eps, Vec: packed(c, y, x, gamma, beta)}
-	entry := "layer_norm" + floatSuffix("LayerNorm", x)
+	entry := "layer_norm" + suffix("LayerNorm", x)
 	e.rows(entry, &a.PerRow, rows, c, func(g [3]int) {
 		emit(e, entry, a, g, [3]uint32{block, 1, 1}, 0)
 	})
@@ -30,7 +31,7 @@ func (e *Encoder) LayerNormGrad(dx, dy, x, mean, rstd, gamma Array) {
 	rows, c := mean.size(), gamma.size()
 	a := layerNormGradArgs{Dx: dx.Ptr, Dy: dy.Ptr, X: x.Ptr, Mean: mean.Ptr, Rstd: rstd.Ptr,
 		Gamma: gamma.Ptr, Rows: int64(rows), C: int64(c), Vec: packed(c, dx, dy, x, gamma)}
-	entry := "layer_norm_grad" + floatSuffix("LayerNormGrad", x)
+	entry := "layer_norm_grad" + suffix("LayerNormGrad", x)
 	e.rows(entry, &a.PerRow, rows, c, func(g [3]int) {
 		emit(e, entry, a, g, [3]uint32{block, 1, 1}, 0)
 	})
