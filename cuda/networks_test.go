@@ -66,6 +66,7 @@ func replaysPass(t *testing.T, b *Backend, s *tensor.Scope, name string, shape [
 		return
 	}
 	defer r.Close()
+	t.Logf("%s: %d launches and copies", name, r.Nodes())
 	if r.Replay(); !slices.Equal(dx.Floats(), want) || want[0] == 0 {
 		t.Errorf("%s: other bytes replayed than call by call", name)
 	}
