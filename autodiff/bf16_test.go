@@ -45,6 +45,9 @@ func bf16Nets() []bf16Net {
 			y, _ := ad.BatchNormReLUUpsample(x, p[0], p[1], 1e-5, 2)
 			return y
 		}},
+		{"layer norm", [][]int{{4}, {4}}, func(x value, p vals) value {
+			return ad.LayerNorm(x, p[0], p[1], 1e-2)
+		}},
 		{"scale and shift", [][]int{{2, 4}, {2, 4}}, func(x value, p vals) value {
 			return ad.ScaleShift(x, p[0], p[1], x, true)
 		}},

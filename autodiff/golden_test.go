@@ -301,6 +301,48 @@ func TestGoldenNorm(t *testing.T) {
 		{"batch_norm_relu/conditional", relu}, {"eval", eval(false)}, {"eval_relu", eval(true)}})
 }
 
+func TestGoldenLayerNorm(t *testing.T) {
+	f := func(_ graph, in vals) value {
+		if len(in) == 2 {
+			return ad.LayerNorm(in[0], in[1], nil, bnEps)
+		}
+		return ad.LayerNorm(in[0], in[1], in[2], bnEps)
+	}
+	runGolden(t, "layer_norm", golden.Default, []goldenCase{
+		{"layer_norm", f}, {"layer_norm/no beta", f}, {"layer_norm/vector", f}})
+}
+
+// TestGoldenView holds views: copied, and multiplied where they lie, which is what happens to
+// constants.
+func TestGoldenView(t *testing.T) {
+	// part is one of the parts of x [batch place part head channel], as [batch head place channel].
+	part := func(x value, i int) ad.View {
+		s := x.Shape()
+		l, _ := tensor.Dense(s).Slice(2, i, 1, 1).Permute(0, 2, 3, 1, 4).Reshape(
+			tensor.Shape{s[0], s[3], s[1], s[4]})
+		return ad.View{X: x, Layout: l}
+	}
+	scores := func(_ graph, in vals) value {
+		keys := part(in[1], 0)
+		keys.Layout = keys.Permute(0, 1, 3, 2)
+		return ad.MatMulViews(part(in[0], 1), keys, 0.6, nil)
+	}
+	mixed := func(_ graph, in vals) value {
+		p := ad.View{X: in[0], Layout: tensor.Dense(in[0].Shape())}
+		return ad.MatMulViews(p, part(in[1], 1), 1, []int{0, 2, 1, 3})
+	}
+	runGolden(t, "view", golden.Default, []goldenCase{
+		golden1("gathered", func(x value) value {
+			l := tensor.Dense(x.Shape()).Permute(2, 0, 1).Slice(0, 1, 2, 3).Slice(2, 1, 1, 3)
+			return ad.Gathered(ad.View{X: x, Layout: l})
+		}),
+		golden1("gathered/in order", func(x value) value {
+			return ad.Gathered(ad.View{X: x, Layout: tensor.Dense(tensor.Shape{6, 4})})
+		}),
+		{"scores", scores}, {"mixed", mixed}, {"scores/constants", scores},
+		{"mixed/constants", mixed}})
+}
+
 func TestGoldenSoftmax(t *testing.T) {
 	smoothed := func(name string, s float64) goldenCase {
 		return goldenCase{name, func(g graph, in vals) value {

@@ -33,7 +33,7 @@ func LayerNorm(x, gamma, beta *Value, eps float64) *Value {
 		misuse(name, fmt.Sprintf("eps = %g must not be negative", eps), "x", x)
 	}
 	o := layerNormOp{eps}
-	if _, ok := x.graph.Backend().(tensor.LayerNormer); ok && x.DType() != tensor.BF16 {
+	if _, ok := x.graph.Backend().(tensor.LayerNormer); ok {
 		return apply(o, in...)
 	}
 	return o.composite(in)
@@ -61,12 +61,12 @@ func (o layerNormOp) composite(in []*Value) *Value {
 }
 
 func (o layerNormOp) Forward(s *tensor.Scope, in tensors) (*tensor.Tensor, tensors) {
-	x, rows := in[0], in[0].Shape()[:in[0].Rank()-1]
+	x, rows, dt := in[0], in[0].Shape()[:in[0].Rank()-1], in[1].DType()
 	var beta *tensor.Tensor
 	if len(in) == 3 {
 		beta = in[2]
 	}
-	y, mean, rstd := s.Like(x), s.New(x.DType(), rows...), s.New(x.DType(), rows...)
+	y, mean, rstd := s.Like(x), s.New(dt, rows...), s.New(dt, rows...)
 	s.Backend().(tensor.LayerNormer).LayerNorm(y, mean, rstd, x, in[1], beta, o.eps)
 	return y, tensors{mean, rstd}
 }
@@ -79,7 +79,7 @@ func (o layerNormOp) VJP(n *Node, dy *Value, need []bool) []*Value {
 		o.vjpFused(n, dy, need, dxs)
 	}
 	if len(n.in) == 3 && need[2] {
-		dxs[2] = sumRows(dy)
+		dxs[2] = sumRows(as(dy, n.In(1).DType()))
 	}
 	return dxs
 }
@@ -95,8 +95,8 @@ func (o layerNormOp) vjpFused(n *Node, dy *Value, need []bool, dxs []*Value) {
 	}
 	if need[1] {
 		column := append(mean.Shape().Clone(), 1)
-		unit := Mul(Sub(x, Reshape(mean, column...)), Reshape(rstd, column...))
-		dxs[1] = sumRows(Mul(dy, unit))
+		centred := Sub(as(x, gamma.DType()), Reshape(mean, column...))
+		dxs[1] = sumRows(Mul(as(dy, gamma.DType()), Mul(centred, Reshape(rstd, column...))))
 	}
 }
 

@@ -68,9 +68,9 @@ func arr(t *tensor.Tensor) kernels.Array {
 // which a network has in front of Enter and behind Leave, is rounded into scratch memory first.
 // The rounded copy lives for this call alone: kept for the next, it would be state that no tensor
 // shows.
-func (b *Backend) operand(e *kernels.Encoder, t *tensor.Tensor) kernels.Array {
-	if b.mode == bf16 && t.DType() == tensor.F32 {
-		return e.Rounded(arr(t))
+func (b *Backend) operand(e *kernels.Encoder, a kernels.Array) kernels.Array {
+	if b.mode == bf16 && a.DType == tensor.F32 {
+		return e.Rounded(a)
 	}
-	return arr(t)
+	return a
 }

@@ -81,11 +81,13 @@ type Backend struct {
 var (
 	_ tensor.AttentionFuser = (*Backend)(nil)
 	_ tensor.LossFuser      = (*Backend)(nil)
+	_ tensor.LayerNormer    = (*Backend)(nil)
 	_ tensor.NormUpsampler  = (*Backend)(nil)
 	_ tensor.HalfKeeper     = (*Backend)(nil)
 	_ tensor.Shadower       = (*Backend)(nil)
 	_ tensor.ManyScaler     = (*Backend)(nil)
 	_ tensor.SumMasker      = (*Backend)(nil)
+	_ tensor.Viewer         = (*Backend)(nil)
 
 	_ tensor.ManySpectralFuser = (*Backend)(nil)
 )

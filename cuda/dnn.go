@@ -68,7 +68,7 @@ func (b *Backend) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 // convolution followed by one pass over y.
 func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
-		y, x, w := arr(y), b.operand(e, x), b.operand(e, w)
+		y, x, w := arr(y), b.operand(e, arr(x)), b.operand(e, arr(w))
 		if !b.convolve(e, forward, x, w, y, p) {
 			e.Conv2DBiasAct(y, x, w, arr(bias), arr(res), relu, p)
 			return
@@ -80,7 +80,7 @@ func (b *Backend) Conv2DBiasAct(y, x, w, bias, res *tensor.Tensor, relu bool, p 
 // Conv2DInputGrad is the adjoint of Conv2D in x.
 func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
-		dx, dy, w := arr(dx), b.operand(e, dy), b.operand(e, w)
+		dx, dy, w := arr(dx), b.operand(e, arr(dy)), b.operand(e, arr(w))
 		if !b.convolve(e, inputGrad, dx, w, dy, p) {
 			e.Conv2DInputGrad(dx, dy, w, p)
 		}
@@ -90,7 +90,7 @@ func (b *Backend) Conv2DInputGrad(dx, dy, w *tensor.Tensor, p tensor.ConvParams)
 // Conv2DWeightGrad is the adjoint of Conv2D in w.
 func (b *Backend) Conv2DWeightGrad(dw, x, dy *tensor.Tensor, p tensor.ConvParams) {
 	b.run(func(e *kernels.Encoder) {
-		dw, x, dy := arr(dw), b.operand(e, x), b.operand(e, dy)
+		dw, x, dy := arr(dw), b.operand(e, arr(x)), b.operand(e, arr(dy))
 		if !b.convolve(e, weightGrad, x, dw, dy, p) {
 			e.Conv2DWeightGrad(dw, x, dy, p)
 		}

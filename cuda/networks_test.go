@@ -20,7 +20,7 @@ func TestRecordNetworks(t *testing.T) {
 	b := open(t, Options{})
 	s := tensor.NewScope(b)
 	defer s.Close()
-	for _, file := range []string{"decoder", "residual"} {
+	for _, file := range []string{"decoder", "residual", "transformer"} {
 		m, err := onnx.Open("../nn/onnx/testdata/" + file + ".onnx")
 		if err != nil {
 			t.Fatal(err)
@@ -66,6 +66,7 @@ func replaysPass(t *testing.T, b *Backend, s *tensor.Scope, name string, shape [
 		return
 	}
 	defer r.Close()
+	t.Logf("%s: %d launches and copies", name, r.Nodes())
 	if r.Replay(); !slices.Equal(dx.Floats(), want) || want[0] == 0 {
 		t.Errorf("%s: other bytes replayed than call by call", name)
 	}

@@ -44,12 +44,25 @@ func (b *Backend) openProducts() {
 
 // MatMul computes dst = op(x)·op(y), batch by batch, in the backend's arithmetic.
 func (b *Backend) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
+	b.run(func(e *kernels.Encoder) { b.multiply(e, arr(dst), arr(x), arr(y), p) })
+}
+
+// MatMulViews computes dst = alpha·x·y, operands being views, in the backend's arithmetic; see
+// tensor.Viewer.
+func (b *Backend) MatMulViews(dst, x, y tensor.View, alpha float64) {
+	view := func(v tensor.View) kernels.View { return kernels.View{Of: arr(v.T), Layout: v.Layout} }
 	b.run(func(e *kernels.Encoder) {
-		d, l, r := arr(dst), b.operand(e, x), b.operand(e, y)
-		if !b.product(e, d, l, r, p) {
-			e.MatMul(d, l, r, p)
-		}
+		e.MatMulViews(view(dst), view(x), view(y), alpha,
+			func(dst, x, y kernels.Array, p tensor.MatMulParams) { b.multiply(e, dst, x, y, p) })
 	})
+}
+
+// multiply computes dst = op(x)·op(y) by the library or our own kernel.
+func (b *Backend) multiply(e *kernels.Encoder, dst, x, y kernels.Array, p tensor.MatMulParams) {
+	l, r := b.operand(e, x), b.operand(e, y)
+	if !b.product(e, dst, l, r, p) {
+		e.MatMul(dst, l, r, p)
+	}
 }
 
 // kind names the arithmetic of a product with such operands and such a result.

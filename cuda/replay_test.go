@@ -25,6 +25,8 @@ type callByCall struct{ kernelAbilities }
 type kernelAbilities interface {
 	tensor.AttentionFuser
 	tensor.LossFuser
+	tensor.LayerNormer
+	tensor.Viewer
 	tensor.SpectralFuser
 	Activations() tensor.DType
 	AddReLUMask(dx, a, b, y *tensor.Tensor)

@@ -93,7 +93,7 @@ type LayerNormer interface {
 	Backend
 	// LayerNorm computes y = (x − mean)·rstd·gamma + beta for each row of x [… C], with the row's mean
 	// and rstd = 1/√(var + eps), var biased, which it writes as well: mean, rstd […], gamma, beta [C].
-	// beta may be nil. F32 or F64.
+	// beta may be nil. Beside BF16 x and y all others are F32.
 	LayerNorm(y, mean, rstd, x, gamma, beta *Tensor, eps float64)
 	// LayerNormGrad writes y's gradient for x: with g = gamma·dy, x̂ = (x − mean)·rstd and averages
 	// over a row, dx = rstd·(g − avg(g) − x̂·avg(g·x̂)).

@@ -262,6 +262,37 @@ def norm():
     return g.save()
 
 
+def layer_norm():
+    g = Golden("autodiff/testdata/layer_norm.safetensors")
+    eps = 1e-2
+    f = lambda x, a, b=None: F.layer_norm(x, (x.shape[-1],), a, b, eps)
+    x = lambda: g.normal(2, 3, 5) * 2 + 1
+    g.case("layer_norm", f, x(), g.off_zero(5), g.normal(5))
+    g.case("layer_norm/no beta", f, x(), g.off_zero(5))
+    g.case("layer_norm/vector", f, g.normal(7), g.off_zero(7), g.normal(7))
+    return g.save()
+
+
+def view():
+    """Elements of a tensor in another order, and the products of attention's heads, which lie side
+    by side."""
+    g = Golden("autodiff/testdata/view.safetensors")
+    g.case("gathered", lambda x: x.permute(2, 0, 1)[1::2, :, 1:], g.normal(2, 4, 6))
+    g.case("gathered/in order", lambda x: x.reshape(6, 4), g.normal(2, 3, 4))
+
+    def scores(a, b):  # of places in batch, place, part, head, channel
+        return 0.6 * a[:, :, 1].transpose(1, 2) @ b[:, :, 0].permute(0, 2, 3, 1)
+
+    def mixed(p, v):  # heads side by side again
+        return (p @ v[:, :, 1].transpose(1, 2)).transpose(1, 2)
+
+    for name, order in (("", 2), ("/constants", 0)):
+        parts = lambda n: g.normal(2, n, 2, 3, 4)
+        g.case(f"scores{name}", scores, parts(3), parts(5), order=order)
+        g.case(f"mixed{name}", mixed, g.normal(2, 3, 4, 5), parts(5), order=order)
+    return g.save()
+
+
 def softmax():
     g = Golden("autodiff/testdata/softmax.safetensors")
     g.case("softmax", lambda x: F.softmax(x, -1), 2 * g.normal(2, 3, 5))
@@ -287,4 +318,4 @@ def attention():
 
 def write():
     return (elementwise() + trigonometric() + reduce_and_shape() + matmul() + conv() + pool() +
-            pool_grad() + norm() + softmax() + attention())
+            pool_grad() + norm() + layer_norm() + view() + softmax() + attention())

@@ -61,6 +61,8 @@ type callByCall struct{ kernelAbilities }
 type kernelAbilities interface {
 	tensor.AttentionFuser
 	tensor.LossFuser
+	tensor.LayerNormer
+	tensor.Viewer
 	tensor.ManySpectralFuser
 	tensor.Shadower
 	tensor.ManyScaler

@@ -54,6 +54,17 @@ func (e *Encoder) CopyRegion(dst, x Array, r tensor.Region) {
 	e.move(dst, x, tensor.Shape(r.Size), dst0, x0, ds, xs)
 }
 
+// A View is an array's elements in another layout.
+type View struct {
+	Of Array
+	tensor.Layout
+}
+
+// CopyView copies src's elements to the places of dst, of the same shape and dtype.
+func (e *Encoder) CopyView(dst, src View) {
+	e.move(dst.Of, src.Of, src.Shape, dst.Offset, src.Offset, dst.Strides, src.Strides)
+}
+
 // move plans the strided copy of a box with strides and origins in elements.
 func (e *Encoder) move(dst, x Array, box tensor.Shape, d0, x0 int, ds, xs []int) {
 	n := box.Size()

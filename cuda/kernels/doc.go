@@ -2,10 +2,11 @@
 // into launches of them.
 //
 // A file X.cu computes the family of tensor/ref's X.go. Each is complete but for port.h (what a
-// kernel may use), tile.h (the inner loops of a blocked matrix product) and wgmma.h (the same on
-// Hopper's instructions, see WGMMA.md); Text inlines them, so that NVRTC needs neither headers nor
-// paths, and the emulator of cuda/internal/ksim compiles the same text as host C++. An entry point
-// takes one struct by value: name_args in the .cu, nameArgs beside the plan that fills it.
+// kernel may use), rows.h (threads that share a row), tile.h (the inner loops of a blocked matrix
+// product) and wgmma.h (the same on Hopper's instructions, see WGMMA.md); Text inlines them, so
+// that NVRTC needs neither headers nor paths, and the emulator of cuda/internal/ksim compiles the
+// same text as host C++. An entry point takes one struct by value: name_args in the .cu, nameArgs
+// beside the plan that fills it.
 //
 // Methods are the contract's methods over an Encoder, for a backend to embed. PTX holds all kernels
 // once more, translated, for machines without a compiler.

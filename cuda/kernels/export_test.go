@@ -38,6 +38,8 @@ var Mirrors = map[string]reflect.Type{
 	"norm_upsample_args":      reflect.TypeFor[normUpsampleArgs](),
 	"norm_backward_args":      reflect.TypeFor[normBackwardArgs](),
 	"norm_backward_join_args": reflect.TypeFor[normBackwardJoinArgs](),
+	"layer_norm_args":         reflect.TypeFor[layerNormArgs](),
+	"layer_norm_grad_args":    reflect.TypeFor[layerNormGradArgs](),
 	"pool_args":               reflect.TypeFor[poolArgs](),
 	"pool_scatter_args":       reflect.TypeFor[poolScatterArgs](),
 	"upsample_args":           reflect.TypeFor[upsampleArgs](),

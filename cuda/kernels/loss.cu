@@ -9,7 +9,7 @@
 // Threads   A team for each row: a warp up to 1,024 classes, else a block.
 // Bytes     Forward reads the logits three times and the target once and writes logp; backward
 //           reads logp once and the target twice and writes dz. A row read again lies in cache.
-#include "port.h"
+#include "rows.h"
 
 struct cross_entropy_args {
     u64 loss, logp, logits, target; // loss [N], the others [N, K]
@@ -17,23 +17,6 @@ struct cross_entropy_args {
     i32 per_row, pad;
 };
 ARGS_SIZE(cross_entropy_args, 56);
-
-struct Team {
-    int rank, size;
-    i64 row;
-};
-
-DEVICE Team team_of(int per_row) {
-    Team t;
-    t.size = per_row;
-    t.rank = threadIdx.x % per_row;
-    t.row = (i64)blockIdx.x * (blockDim.x / per_row) + threadIdx.x / per_row;
-    return t;
-}
-
-template <typename F, typename A> DEVICE A team_fold(const Team &t, A x, A *room) {
-    return t.size == WARP ? warp_fold<F>(x) : block_fold<F>(x, room);
-}
 
 // each calls f(k) for the elements k of a row that are this thread's.
 template <typename F> DEVICE void each(const Team &t, i64 rows, i64 classes, F f) {

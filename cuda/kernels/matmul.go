@@ -71,3 +71,56 @@ func transposed(t bool) string {
 	}
 	return "n"
 }
+
+// MatMulViews computes dst = alpha·a·b for stacks of matrices a [… m k] and b [… k n]: multiply
+// does it for tensors [B m k] and [B k n] or, as p says, [B k m] and [B n k]. Operands that lie
+// like that stay where they are; others are copied before, and a result that does not, after.
+func (e *Encoder) MatMulViews(dst, a, b View, alpha float64,
+	multiply func(dst, a, b Array, p tensor.MatMulParams),
+) {
+	if dst.Shape.Size() == 0 {
+		return
+	}
+	var p tensor.MatMulParams
+	a.Of, p.TransA = e.matrices(a, alpha)
+	b.Of, p.TransB = e.matrices(b, 1)
+	r, y := len(dst.Shape), dst.Of
+	stacks := tensor.Shape{dst.Shape[:r-2].Size(), dst.Shape[r-2], dst.Shape[r-1]}
+	if dst.IsDense(y.size()) {
+		y.Shape = stacks
+		multiply(y, a.Of, b.Of, p)
+		return
+	}
+	y = e.fresh(y, stacks)
+	multiply(y, a.Of, b.Of, p)
+	e.CopyView(dst, View{y, tensor.Dense(dst.Shape)})
+}
+
+// matrices returns alpha times a view's elements as [B rows cols] or, turned, as [B cols rows].
+func (e *Encoder) matrices(v View, alpha float64) (m Array, turned bool) {
+	const aligned = 256 // bytes, as memory is, which a library may rely on
+	r, l := len(v.Shape), v.Layout
+	if turned = l.Strides[r-1] != 1 && l.Strides[r-2] == 1; turned {
+		axes := make([]int, r)
+		for i := range axes {
+			axes[i] = i
+		}
+		axes[r-2], axes[r-1] = r-1, r-2
+		l = l.Permute(axes...)
+	}
+	m = v.Of
+	m.Shape = tensor.Shape{l.Shape[:r-2].Size(), l.Shape[r-2], l.Shape[r-1]}
+	m.Ptr += uint64(l.Offset * m.DType.Size())
+	own := m // what may be written
+	if lies := l.InOrder() && m.Ptr%aligned == 0; !lies || alpha != 1 {
+		own = e.fresh(m, m.Shape)
+		if !lies {
+			e.CopyView(View{own, tensor.Dense(l.Shape)}, View{v.Of, l})
+			m = own
+		}
+	}
+	if alpha != 1 {
+		e.Unary(tensor.Affine, tensor.Attr{A: alpha}, own, m)
+	}
+	return own, turned
+}

@@ -26,6 +26,8 @@ func (m Methods) array(t *tensor.Tensor) Array {
 	return Array{Ptr: m.address(t.Buffer()), DType: t.DType(), Shape: t.Shape()}
 }
 
+func (m Methods) view(v tensor.View) View { return View{m.array(v.T), v.Layout} }
+
 func (m Methods) arrays(ts []*tensor.Tensor) []Array {
 	if ts == nil {
 		return nil
@@ -121,6 +123,11 @@ func (m Methods) MatMul(dst, x, y *tensor.Tensor, p tensor.MatMulParams) {
 	m.run(func(e *Encoder) { e.MatMul(m.array(dst), m.array(x), m.array(y), p) })
 }
 
+// MatMulViews computes dst = alpha·x·y, operands being views; see tensor.Viewer.
+func (m Methods) MatMulViews(dst, x, y tensor.View, alpha float64) {
+	m.run(func(e *Encoder) { e.MatMulViews(m.view(dst), m.view(x), m.view(y), alpha, e.MatMul) })
+}
+
 // Conv2D computes a cross-correlation, x [N H W C] with w [O KH KW C/groups].
 func (m Methods) Conv2D(y, x, w *tensor.Tensor, p tensor.ConvParams) {
 	m.run(func(e *Encoder) { e.Conv2D(m.array(y), m.array(x), m.array(w), p) })
@@ -151,6 +158,11 @@ func (m Methods) Permute(dst, x *tensor.Tensor, perm []int) {
 // CopyRegion copies a strided box.
 func (m Methods) CopyRegion(dst, x *tensor.Tensor, r tensor.Region) {
 	m.run(func(e *Encoder) { e.CopyRegion(m.array(dst), m.array(x), r) })
+}
+
+// CopyView copies from the places of a view to those of another; see tensor.Viewer.
+func (m Methods) CopyView(dst, src tensor.View) {
+	m.run(func(e *Encoder) { e.CopyView(m.view(dst), m.view(src)) })
 }
 
 // Gather copies rows by index.
@@ -267,6 +279,22 @@ func (m Methods) NormBackward(
 	m.run(func(e *Encoder) {
 		e.NormBackward(m.array(dx), m.array(dgamma), m.array(dbeta), m.array(dres), m.array(dy),
 			m.array(x), m.array(y), m.array(shift), m.array(mean), m.array(rstd), m.array(gamma))
+	})
+}
+
+// LayerNorm normalises each row of x; see tensor.LayerNormer.
+func (m Methods) LayerNorm(y, mean, rstd, x, gamma, beta *tensor.Tensor, eps float64) {
+	m.run(func(e *Encoder) {
+		e.LayerNorm(m.array(y), m.array(mean), m.array(rstd), m.array(x), m.array(gamma), m.array(beta),
+			eps)
+	})
+}
+
+// LayerNormGrad is the gradient of LayerNorm for x; see tensor.LayerNormer.
+func (m Methods) LayerNormGrad(dx, dy, x, mean, rstd, gamma *tensor.Tensor) {
+	m.run(func(e *Encoder) {
+		e.LayerNormGrad(m.array(dx), m.array(dy), m.array(x), m.array(mean), m.array(rstd),
+			m.array(gamma))
 	})
 }
 

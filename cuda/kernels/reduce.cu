@@ -10,28 +10,9 @@
 // Order     Long sums are split into chunks by shape alone and the chunks' results are reduced by a
 //           second launch: the same bits on every card.
 // Bytes     The input once (softmax: up to three times, from cache when a row fits there).
-#include "port.h"
+#include "rows.h"
 
 enum ReduceOp { SUM, MEAN, MAX_OF, MIN_OF }; // in the order of tensor.ReduceOp
-
-// A Team is the threads that share a row: a warp or the whole block.
-struct Team {
-    int rank, size;
-    i64 row;
-};
-
-DEVICE Team team_of(int per_row) {
-    Team t;
-    t.size = per_row;
-    t.rank = threadIdx.x % per_row;
-    t.row = (i64)blockIdx.x * (blockDim.x / per_row) + threadIdx.x / per_row;
-    return t;
-}
-
-// team_fold joins the team's values; every thread of the block must call it.
-template <typename F, typename A> DEVICE A team_fold(const Team &t, A x, A *room) {
-    return t.size == WARP ? warp_fold<F>(x) : block_fold<F>(x, room);
-}
 
 // ---- rows: x [rows, n], each cut into chunks; dst [rows, chunks]
 

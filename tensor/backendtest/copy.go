@@ -107,3 +107,37 @@ func copyFamily(f *family) {
 		e.want("CopyRegion u8", c, exactly())
 	})
 }
+
+// viewFamily tests the copies of a tensor.Viewer; its products are matMulFamily's.
+func viewFamily(f *family) {
+	if _, ok := f.s.one.Backend.(tensor.Viewer); !ok {
+		return
+	}
+	for i, l := range viewed() {
+		for _, dt := range []tensor.DType{tensor.F32, tensor.F64, tensor.BF16} {
+			f.checkIn(fmt.Sprintf("copy %d %v", i, l.Shape), dt, func(e *env) { copyViewCase(e, l) })
+		}
+	}
+}
+
+// viewed are views of 3·4·5·32 elements: all in order, turned, steps, one element of each of many
+// rows, blocks for a transposing kernel, nothing.
+func viewed() []tensor.Layout {
+	all := tensor.Dense(tensor.Shape{3, 4, 5, 32})
+	flat, _ := all.Reshape(tensor.Shape{60, 32})
+	return []tensor.Layout{all, all.Permute(3, 1, 0, 2), all.Slice(1, 1, 2, 2), all.Slice(3, 31, 1, 1),
+		flat.Permute(1, 0), all.Slice(3, 3, 1, 20).Permute(1, 2, 3, 0), all.Slice(2, 4, 1, 0),
+		all.Slice(3, 1, 5, 6).Slice(0, 2, 1, 1).Permute(0, 3, 2, 1)}
+}
+
+// copyViewCase copies from a view and to one, between whose elements nothing may change.
+func copyViewCase(e *env, l tensor.Layout) {
+	b := e.Backend.(tensor.Viewer)
+	x, part := e.in(normal(0, 1), 3, 4, 5, 32), e.in(normal(0, 1), l.Shape...)
+	y, all := e.out(l.Shape...), e.state(normal(0, 1), 3, 4, 5, 32)
+	dense := tensor.Dense(l.Shape)
+	b.CopyView(tensor.View{T: y, Layout: dense}, tensor.View{T: x, Layout: l})
+	b.CopyView(tensor.View{T: all, Layout: l}, tensor.View{T: part, Layout: dense})
+	e.want("from", y, exactly())
+	e.want("to", all, exactly())
+}

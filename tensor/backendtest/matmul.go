@@ -20,7 +20,8 @@ var matMulSizes = [][3]int{
 var transposes = []tensor.MatMulParams{{}, {TransA: true}, {TransB: true},
 	{TransA: true, TransB: true}}
 
-// matMulFamily tests MatMul in all four transpositions, with and without a batch.
+// matMulFamily tests MatMul in all four transpositions, with and without a batch, and the products
+// of a tensor.Viewer.
 func matMulFamily(f *family) {
 	for _, p := range transposes {
 		name := fmt.Sprintf("ta=%v tb=%v", p.TransA, p.TransB)
@@ -34,6 +35,13 @@ func matMulFamily(f *family) {
 			})
 		}
 		f.check(name+"/specials", func(e *env) { matMulSpecials(e, p) })
+	}
+	if _, ok := f.s.one.Backend.(tensor.Viewer); !ok {
+		return
+	}
+	for _, s := range [][5]int{{1, 1, 1, 1, 1}, {2, 3, 5, 4, 3}, {1, 2, 33, 17, 40}, {3, 1, 0, 4, 2},
+		{2, 2, 3, 4, 0}, {2, 2, 3, 0, 4}, {1, 2, 47, 64, 70}, {2, 1, 1, 9, 5}, {1, 2, 6, 1, 7}} {
+		f.checkWide(fmt.Sprintf("views %v", s), func(e *env) { matMulViewsCase(e, s) })
 	}
 }
 
@@ -86,4 +94,38 @@ func matMulSpecials(e *env, p tensor.MatMulParams) {
 	d := e.out(ds...)
 	e.MatMul(d, e.in(cycle(0), as...), e.in(spiked(g, 40, math.Inf(1)), bs...), p)
 	e.want("0·Inf", d, bound)
+}
+
+// matMulViewsCase multiplies heads [B H m k] that lie as [B m 2 H k] and [B H k n] in each of the
+// ways in which they can: row by row, turned, and with gaps between elements. The second product
+// goes to heads that lie side by side.
+func matMulViewsCase(e *env, s [5]int) {
+	b, h, m, k, n := s[0], s[1], s[2], s[3], s[4]
+	fuser := e.Backend.(tensor.Viewer)
+	x := tensor.View{T: e.in(normal(0, 1), b, m, 2, h, k)}
+	x.Layout, _ = tensor.Dense(x.T.Shape()).Slice(2, 1, 1, 1).Permute(0, 2, 3, 1, 4).Reshape(
+		tensor.Shape{b, h, m, k})
+	for i, order := range [][]int{{0, 1, 2, 3}, {0, 2, 1, 3}, {0, 3, 1, 2}, {3, 0, 1, 2}} {
+		extents := tensor.Shape{b, h, k, n}
+		shape, back := make([]int, 4), make([]int, 4)
+		for at, axis := range order {
+			shape[at], back[axis] = extents[axis], at
+		}
+		y := tensor.View{T: e.in(normal(0, 1), shape...)}
+		y.Layout = tensor.Dense(y.T.Shape()).Permute(back...)
+		for _, alpha := range []float64{1, -0.25} {
+			dst, sizes := e.out(b, h, m, n), e.out(b, h, m, n)
+			to := tensor.Dense(tensor.Shape{b, h, m, n})
+			if alpha != 1 {
+				dst, sizes = e.out(b, m, h, n), e.out(b, m, h, n)
+				to = tensor.Dense(tensor.Shape{b, m, h, n}).Permute(0, 2, 1, 3)
+			}
+			fuser.MatMulViews(tensor.View{T: dst, Layout: to}, x, y, alpha)
+			fuser.MatMulViews(tensor.View{T: sizes, Layout: to},
+				tensor.View{T: e.abs(x.T), Layout: x.Layout},
+				tensor.View{T: e.abs(y.T), Layout: y.Layout}, 1)
+			e.want(fmt.Sprintf("order %d alpha %g", i, alpha), dst,
+				tolerance{k: kSum, mag: sizes.Floats})
+		}
+	}
 }

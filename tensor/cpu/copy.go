@@ -54,6 +54,16 @@ func (b *Backend) CopyRegion(dst, x *tensor.Tensor, r tensor.Region) {
 	b.strided(words(dst), words(x), r.Size, ds, xs, d0, x0)
 }
 
+// CopyView copies rows, or blocks of them where one side's rows are the other's columns; see
+// tensor.Viewer.
+func (b *Backend) CopyView(dst, src tensor.View) {
+	if src.T.DType().Size() != 4 {
+		b.ref.CopyView(dst, src)
+		return
+	}
+	b.strided(words(dst.T), words(src.T), src.Shape, dst.Strides, src.Strides, dst.Offset, src.Offset)
+}
+
 // strided copies size[0]×size[1]×… elements from x to dst, both walked with their own strides.
 // Neighbouring axes that are contiguous on both sides are merged, so that most calls end up as
 // rows of memory copies; rows are shared out over the threads.

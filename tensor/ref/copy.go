@@ -69,6 +69,12 @@ func (b *Backend) CopyRegion(dst, x *tensor.Tensor, r tensor.Region) {
 	moveStrided(dst, x, tensor.Shape(r.Size), dst0, x0, ds, xs)
 }
 
+// CopyView copies elements from the places of a view to those of another; see tensor.Viewer. Any
+// dtype.
+func (b *Backend) CopyView(dst, src tensor.View) {
+	moveStrided(dst.T, src.T, src.Shape, dst.Offset, src.Offset, dst.Strides, src.Strides)
+}
+
 func moveStrided(dst, x *tensor.Tensor, shape tensor.Shape, d0, x0 int, ds, xs []int) {
 	switch dst.DType().Size() {
 	case 1:
