@@ -64,7 +64,7 @@ func (r *runner) gather(v *Value) *Value {
 // it.
 func (c *call) gather(v *Value) *Value {
 	if v.view != nil && c.run.gather(v).names > 0 {
-		c.run.g.Scope().Keep(v.dev.Tensor())
+		v.dev.Outlive()
 	}
 	return v
 }

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"slices"
 	"testing"
 
 	"afterimage/autodiff"
@@ -97,4 +98,32 @@ func TestViews(t *testing.T) {
 	if b.copies != 3 || b.permutes != 0 {
 		t.Errorf("%d copies and %d permutes, expected 3 and 0", b.copies, b.permutes)
 	}
+}
+
+// Where a view has to be gathered after all nobody reads it on the host: the pass can be planned.
+func TestViewsPlanned(t *testing.T) {
+	s := newSketch(18, []int{5, 2, 4})
+	s.node("Transpose", "turned", []string{"x0"}, ints("perm", 1, 0, 2))
+	s.node("Reshape", "flat", []string{"turned", s.longs("to", 10, 4)}) // no layout of x0
+	s.node("Exp", "y", []string{"flat"})
+	g := importIn(t, s.model(t, "y"), Options{DType: tensor.F64})
+	ag := autodiff.NewGraph(ref.New())
+	defer ag.Close()
+	x := ag.Const(tensor.FromSlice(ag.Scope(), normals("image", 40), 5, 2, 4))
+	ag.NoGrad(func() {
+		ys, p := ag.Plan(x, func() []*autodiff.Value {
+			out, err := g.Run(ag, map[string]*Value{"x0": Of(x)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return []*autodiff.Value{out["y"].Float()}
+		})
+		if p == nil {
+			t.Fatal("no plan")
+		}
+		want := ys[0].Tensor().Floats()
+		if got := p.Run(x)[0].Tensor().Floats(); !slices.Equal(got, want) {
+			t.Errorf("%v, expected %v", got, want)
+		}
+	})
 }
