@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -109,9 +108,7 @@ type columnState struct {
 }
 
 func (g *gen) columnGroups(k columnSum, name string, rows int, ahead bool) {
-	g.Function(name + g.suffix())
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name + g.suffix())
 	g.Doc(fmt.Sprintf("%s%s computes %s Groups of %d rows.", name, g.suffix(), k.doc, rows))
 	g.SignatureExpr(k.signature())
 	l := g.newColumnState(k, rows)

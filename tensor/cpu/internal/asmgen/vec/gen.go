@@ -38,6 +38,13 @@ func newGen(avx2 bool) *gen {
 	return g
 }
 
+// function begins a function whose stack does not grow and whose pointers do not escape.
+func (g *gen) function(name string) {
+	g.Function(name)
+	g.Attributes(attr.NOSPLIT)
+	g.Pragma("noescape")
+}
+
 // loopAlign is where loops begin: a fetch of the processor. Elsewhere the same loop may take a
 // fifth longer, and where it is hangs on the length of everything in front of it.
 const loopAlign = 64

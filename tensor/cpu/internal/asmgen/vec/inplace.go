@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 )
 
@@ -23,9 +22,7 @@ func (g *gen) rowsInPlace() {
 // rowInPlace emits f of y, or of y + res, and of the scalars.
 func (g *gen) rowInPlace(name, doc string, scalars []string, add bool, f func(x V, s []V) V) {
 	name += g.suffix()
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name)
 	g.Doc(name + " computes " + doc + " in rows that lie step bytes apart.")
 	operands := "y"
 	if add {

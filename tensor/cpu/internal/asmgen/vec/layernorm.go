@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -10,9 +9,7 @@ import (
 // row: its mean, the mean square of what is left of it without that, the result. Both means are
 // reduction's sums. The passes wait for each other, but rows do not.
 func (g *gen) layerNorm() {
-	g.Function("layerNorm" + g.suffix())
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function("layerNorm" + g.suffix())
 	g.Doc("layerNorm"+g.suffix()+" computes dst = (x - mean)·rstd·gamma + beta of each row, its",
 		"mean and rstd = 1/√(variance + eps); share is 1/cols.")
 	g.SignatureExpr("func(dst, x, gamma, beta, mean, rstd *float32, share, eps float64, " +

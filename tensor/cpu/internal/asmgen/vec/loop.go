@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -100,9 +99,7 @@ type loop struct {
 func (g *gen) rowLoop(k kernel) {
 	defer func() { g.held, g.again = nil, nil }()
 	g.again = map[V]func() V{}
-	g.Function(k.name + g.suffix())
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(k.name + g.suffix())
 	g.Doc(k.name + g.suffix() + " computes " + k.doc)
 	g.SignatureExpr(k.signature())
 	l := &loop{gen: g, k: k, i: g.GP64()}

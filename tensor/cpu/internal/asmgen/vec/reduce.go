@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -41,9 +40,7 @@ type adder = func(x []V, acc V, mask M)
 
 // reduction emits the function that sums over the elements of a few arrays.
 func (g *gen) reduction(name, doc string, arrays []string, add adder) {
-	g.Function(name + g.suffix())
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name + g.suffix())
 	g.Doc(name + g.suffix() + " returns " + doc)
 	g.SignatureExpr("func(" + strings.Join(arrays, ", ") + " *float32, n int) float64")
 	r := &reduction{gen: g, add: add}
@@ -171,9 +168,7 @@ func (g *gen) horizontal(m V, combine func(x, m V)) {
 // addDoubles emits acc += x for n float64 numbers: what chunks of a sum come to is added up so.
 func (g *gen) addDoubles() {
 	name := "addDoubles" + g.suffix()
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name)
 	g.Doc(name + " computes acc += x for whole vectors of float64.")
 	g.SignatureExpr("func(acc, x *float64, n int)")
 	acc, x, n, i := g.pointer("acc"), g.pointer("x"), g.pointer("n"), g.GP64()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -21,9 +20,7 @@ type softmaxState struct {
 }
 
 func (g *gen) softmax(name, doc string, log bool) {
-	g.Function(name + g.suffix())
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name + g.suffix())
 	g.Doc(name + g.suffix() + " computes " + doc)
 	g.SignatureExpr("func(dst, x *float32, rows int, cols int)")
 	l := &softmaxState{gen: g, dst: g.pointer("dst"), x: g.pointer("x"), i: g.GP64()}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -48,9 +47,7 @@ type tapGrad struct {
 
 func (g *gen) tapGradient(rows, cols int) {
 	name := fmt.Sprintf("tapGrad%dx%d%s", rows, cols, g.suffix())
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name)
 	g.Doc(fmt.Sprintf("%s adds to the sums of %d rows of %d taps over a block of pixels.", name, rows,
 		cols))
 	g.SignatureExpr("func(sum, x, dy *float32, c, rows, cols, step, skip, dyStep, dySkip, tapRow, " +

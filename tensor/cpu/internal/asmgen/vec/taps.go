@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -48,9 +47,7 @@ func (g *gen) tapTiles(pixels, kw int) {
 	if kw > 0 {
 		name = fmt.Sprintf("tapTile%dBy%d%s", pixels, kw, g.suffix())
 	}
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name)
 	g.Doc(fmt.Sprintf("%s computes tiles of %d sums over taps, those of each channel by itself.", name,
 		pixels))
 	g.SignatureExpr("func(y, x, w, init *float32, tiles, c, kh, kw, step, out, skip, col, wskip, " +

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -14,9 +13,7 @@ import (
 // to window (apart is the same number) and skip from behind a row of a window to the next one.
 func (g *gen) maxWindows() {
 	name := "maxWindows" + g.suffix()
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name)
 	g.Doc(name + " computes the maxima of windows of kh×kw pixels and their positions.")
 	g.SignatureExpr("func(best *float32, idx *int32, x *float32, count, kh, kw, pitch, step int, " +
 		"first, apart, skip int32, c int)")
@@ -57,9 +54,7 @@ const maximaAtOnce = 4
 // maxima emits max pooling of a row of windows without the positions.
 func (g *gen) maxima() {
 	name := "maxima" + g.suffix()
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name)
 	g.Doc(name + " computes the maxima of windows of kh×kw pixels.")
 	g.SignatureExpr("func(best, x *float32, count, kh, kw, pitch, step, c int)")
 	w := &windows{gen: g, best: g.pointer("best"), corner: g.pointer("x"), pixel: g.pointer("c"),
@@ -196,9 +191,7 @@ func (w *windows) nextWindow() {
 // left.
 func (g *gen) scatterAdd() {
 	name := "scatterAdd" + g.suffix()
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
+	g.function(name)
 	g.Doc(name + " adds dy's pixels at the positions idx, and returns how many it had left.")
 	g.SignatureExpr("func(dx, dy *float32, idx *int32, limit, pixels, c int) int")
 	dx, dy, idx := g.pointer("dx"), g.pointer("dy"), g.pointer("idx")
